@@ -1,0 +1,171 @@
+//! `engine::Comm` over MPI: the only crate that links it.
+//!
+//! MPI is called from the main thread only (`Funneled`). Ranks wait asleep: before a blocking
+//! collective everyone meets in a non-blocking barrier that is tested between naps, so that the
+//! collective itself, in which MPI spins, finds everybody present and is short.
+
+#![forbid(unsafe_code)]
+
+mod nap;
+mod watchdog;
+
+use engine::ports::{Comm, CommError};
+use mpi::{
+    Threading,
+    collective::{Root, SystemOperation},
+    datatype::PartitionMut,
+    environment::Universe,
+    point_to_point::{Destination, Source},
+    topology::{Communicator, SimpleCommunicator},
+    traits::{CommunicatorCollectives, MatchedReceiveVec},
+};
+use nap::Nap;
+use std::time::{Duration, Instant};
+use watchdog::Watchdog;
+
+/// Tag of control messages.
+const CONTROL: mpi::Tag = 1;
+/// Memory for control messages that are posted and not yet taken: statuses of a few minutes.
+const POST_BUFFER_BYTES: usize = 1 << 20;
+
+/// The ranks of an MPI launch. Dropping it finalises MPI.
+pub struct MpiComm {
+    world: SimpleCommunicator,
+    _universe: Universe,
+}
+
+/// Why MPI did not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InitError {
+    /// It was started in this process before.
+    #[error("MPI was already initialised in this process")]
+    Twice,
+    /// The library cannot be used beside other threads.
+    #[error("this MPI library gives no thread support (MPI_THREAD_FUNNELED): build it with threads")]
+    Threads,
+}
+
+impl MpiComm {
+    /// Starts MPI. Without a launcher this is a world of one rank.
+    pub fn init() -> Result<Self, InitError> {
+        let (mut universe, threading) = mpi::initialize_with_threading(Threading::Funneled).ok_or(InitError::Twice)?;
+        if threading < Threading::Funneled {
+            return Err(InitError::Threads);
+        }
+        universe.set_buffer_size(POST_BUFFER_BYTES);
+        Ok(Self { world: universe.world(), _universe: universe })
+    }
+
+    /// Ends every rank of the launch with `code`, where an orderly end is not possible.
+    pub fn abort(&self, code: u8) -> ! {
+        self.world.abort(i32::from(code))
+    }
+
+    /// Name and version of the MPI library.
+    pub fn library() -> String {
+        let version = mpi::environment::library_version().unwrap_or_default();
+        version.split([',', '\n']).next().unwrap_or_default().trim_end_matches('\0').to_owned()
+    }
+
+    /// Sleeps until every rank is here, at most `limit`.
+    fn meet(&self, step: &'static str, limit: Duration) -> Result<(), CommError> {
+        let deadline = Instant::now() + limit;
+        let mut nap = Nap::default();
+        let mut barrier = self.world.immediate_barrier();
+        loop {
+            barrier = match barrier.test() {
+                Ok(_) => return Ok(()),
+                Err(pending) => pending,
+            };
+            if Instant::now() >= deadline {
+                // It can be neither cancelled nor completed: the launch is about to be aborted.
+                std::mem::forget(barrier);
+                return Err(CommError::Absent { step, limit });
+            }
+            nap.take();
+        }
+    }
+
+    fn root(&self) -> mpi::topology::Process<'_> {
+        self.world.process_at_rank(0)
+    }
+
+    fn is_root(&self) -> bool {
+        self.world.rank() == 0
+    }
+}
+
+impl Comm for MpiComm {
+    fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    fn broadcast(&self, mut bytes: Vec<u8>, limit: Duration) -> Result<Vec<u8>, CommError> {
+        self.meet("broadcast", limit)?;
+        let _watchdog = Watchdog::watch("broadcast", limit);
+        let mut length = bytes.len() as u64;
+        self.root().broadcast_into(&mut length);
+        bytes.resize(length as usize, 0);
+        self.root().broadcast_into(&mut bytes[..]);
+        Ok(bytes)
+    }
+
+    fn gather(&self, bytes: &[u8], limit: Duration) -> Result<Vec<Vec<u8>>, CommError> {
+        self.meet("gather", limit)?;
+        let _watchdog = Watchdog::watch("gather", limit);
+        let length = bytes.len() as i32;
+        if !self.is_root() {
+            self.root().gather_into(&length);
+            self.root().gather_varcount_into(bytes);
+            return Ok(Vec::new());
+        }
+        let mut lengths = vec![0i32; self.size()];
+        self.root().gather_into_root(&length, &mut lengths[..]);
+        let starts: Vec<i32> = lengths
+            .iter()
+            .scan(0, |end, length| {
+                *end += length;
+                Some(*end - length)
+            })
+            .collect();
+        let mut all = vec![0u8; lengths.iter().map(|length| *length as usize).sum()];
+        let mut partition = PartitionMut::new(&mut all[..], &lengths[..], &starts[..]);
+        self.root().gather_varcount_into_root(bytes, &mut partition);
+        let part = |(start, length): (&i32, &i32)| all[*start as usize..(*start + *length) as usize].to_vec();
+        Ok(starts.iter().zip(&lengths).map(part).collect())
+    }
+
+    fn reduce_sum(&self, values: &mut [u64], limit: Duration) -> Result<(), CommError> {
+        self.meet("reduce", limit)?;
+        let _watchdog = Watchdog::watch("reduce", limit);
+        if self.is_root() {
+            let mut sums = vec![0; values.len()];
+            self.root().reduce_into_root(values, &mut sums[..], SystemOperation::sum());
+            values.copy_from_slice(&sums);
+        } else {
+            self.root().reduce_into(values, SystemOperation::sum());
+        }
+        Ok(())
+    }
+
+    fn barrier(&self, limit: Duration) -> Result<(), CommError> {
+        self.meet("barrier", limit)
+    }
+
+    fn post(&self, to: usize, bytes: &[u8]) -> Result<(), CommError> {
+        self.world.process_at_rank(to as i32).buffered_send_with_tag(bytes, CONTROL);
+        Ok(())
+    }
+
+    fn poll(&self) -> Result<Option<(usize, Vec<u8>)>, CommError> {
+        let waiting = self.world.any_process().immediate_matched_probe_with_tag(CONTROL);
+        Ok(waiting.map(|waiting| {
+            let (bytes, status) = waiting.matched_receive_vec::<u8>();
+            (status.source_rank() as usize, bytes)
+        }))
+    }
+}

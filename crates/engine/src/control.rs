@@ -1,0 +1,233 @@
+//! What ranks tell each other while they stream, and how rank 0 decides that the run is over.
+
+use crate::ports::Fault;
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// A rank that has not been heard for this long is taken for dead.
+pub const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Where something was delivered twice, the sums may be reached before the last message: wait
+/// until they have not moved for this long.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// A small message between two ranks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Control {
+    /// A rank's sums, to rank 0.
+    Status(Status),
+    /// Rank 0 says that streaming is over.
+    Finish,
+    /// Rank 0 asks for a time stamp.
+    Ping,
+    /// The time stamp.
+    Pong(u64),
+    /// Rank 0 tells a rank the offset of its clock, in nanoseconds.
+    Offset(i64),
+}
+
+impl Control {
+    /// The bytes to post.
+    pub fn encode(&self) -> Vec<u8> {
+        bincode::serde::encode_to_vec(self, bincode::config::standard()).expect("control messages encode")
+    }
+
+    /// Reads posted bytes.
+    pub fn decode(bytes: &[u8]) -> Self {
+        bincode::serde::decode_from_slice(bytes, bincode::config::standard()).expect("ranks run the same binary").0
+    }
+}
+
+/// The sums of one rank's workers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Producers that will send no more and have settled everything they sent.
+    pub producers_done: u32,
+    /// Messages published, each once.
+    pub sent: u64,
+    /// Messages that must arrive: confirmed or, without confirms, written.
+    pub accepted: u64,
+    /// Nacks.
+    pub rejected: u64,
+    /// Messages given up.
+    pub abandoned: u64,
+    /// Deliveries.
+    pub received: u64,
+    /// Deliveries of messages that their consumer had not seen before.
+    pub distinct: u64,
+    /// Deliveries flagged as redelivered.
+    pub redelivered: u64,
+    /// Bodies that were not what was sent.
+    pub corrupt: u64,
+    /// Body bytes delivered.
+    pub bytes: u64,
+    /// The first thing that broke.
+    pub fault: Option<Fault>,
+}
+
+impl Status {
+    /// Adds the sums of another rank; the first fault stays.
+    pub fn merge(&mut self, other: &Self) {
+        self.producers_done += other.producers_done;
+        self.sent += other.sent;
+        self.accepted += other.accepted;
+        self.rejected += other.rejected;
+        self.abandoned += other.abandoned;
+        self.received += other.received;
+        self.distinct += other.distinct;
+        self.redelivered += other.redelivered;
+        self.corrupt += other.corrupt;
+        self.bytes += other.bytes;
+        if self.fault.is_none() {
+            self.fault.clone_from(&other.fault);
+        }
+    }
+}
+
+/// Why streaming ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ending {
+    /// All that was accepted has been delivered.
+    Complete,
+    /// The limit on streaming passed first.
+    Deadline(Duration),
+    /// Someone asked for it, by a signal.
+    Stopped(String),
+    /// A worker of this rank failed.
+    Fault(usize, Fault),
+    /// This rank has not been heard for long.
+    Silent(usize),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::Deadline(limit) => write!(
+                f,
+                "the limit of {} s on streaming passed before everything was delivered; give more time with --timeout",
+                limit.as_secs()
+            ),
+            Self::Stopped(why) => write!(f, "stopped by {why} before everything was delivered"),
+            Self::Fault(rank, fault) => write!(f, "rank {rank}: {fault}"),
+            Self::Silent(rank) => write!(
+                f,
+                "rank {rank} has not been heard for {} s: it died or hangs; see its output, or the node's log",
+                SILENCE_MAX.as_secs()
+            ),
+        }
+    }
+}
+
+/// Rank 0's view of the run. Time is an argument, counted from the start of streaming.
+#[derive(Debug)]
+pub struct Overseer {
+    ranks: Vec<(Status, Duration)>,
+    producers: u32,
+    limit: Duration,
+    moved: (u64, Duration),
+}
+
+impl Overseer {
+    /// Watches `world` ranks with `producers` producers between them, until `limit`.
+    pub fn new(world: usize, producers: u32, limit: Duration) -> Self {
+        Self { ranks: vec![(Status::default(), Duration::ZERO); world], producers, limit, moved: (0, Duration::ZERO) }
+    }
+
+    /// Takes in the sums of a rank, which replace its last ones.
+    pub fn hear(&mut self, rank: usize, status: Status, now: Duration) {
+        self.ranks[rank] = (status, now);
+        let received = self.total().received;
+        if received != self.moved.0 {
+            self.moved = (received, now);
+        }
+    }
+
+    /// The sums of all ranks.
+    pub fn total(&self) -> Status {
+        let mut total = Status::default();
+        for (status, _) in &self.ranks {
+            total.merge(status);
+        }
+        total
+    }
+
+    /// The latest sums of each rank.
+    pub fn ranks(&self) -> impl Iterator<Item = &Status> {
+        self.ranks.iter().map(|(status, _)| status)
+    }
+
+    /// Whether the run is over, and why. A run that is complete is complete, whatever else is wrong.
+    pub fn decide(&self, now: Duration, stop: Option<String>) -> Option<Ending> {
+        let total = self.total();
+        let sent_all = total.producers_done == self.producers;
+        let quiet = now.saturating_sub(self.moved.1) >= QUIET;
+        if sent_all && total.distinct >= total.accepted && (quiet || total.redelivered == 0) {
+            return Some(Ending::Complete);
+        }
+        let fault = self.ranks.iter().enumerate().find_map(|(rank, (status, _))| Some((rank, status.fault.clone()?)));
+        if let Some((rank, fault)) = fault {
+            return Some(Ending::Fault(rank, fault));
+        }
+        if let Some(why) = stop {
+            return Some(Ending::Stopped(why));
+        }
+        if now >= self.limit {
+            return Some(Ending::Deadline(self.limit));
+        }
+        let silent = |heard: Duration| now.saturating_sub(heard) >= SILENCE_MAX;
+        self.ranks.iter().position(|(_, heard)| silent(*heard)).map(Ending::Silent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::FaultKind;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn status(producers_done: u32, accepted: u64, distinct: u64) -> Status {
+        Status { producers_done, accepted, distinct, received: distinct, sent: accepted, ..Status::default() }
+    }
+
+    #[test]
+    fn a_run_is_complete_when_sums_say_so_and_not_before() {
+        let mut overseer = Overseer::new(2, 1, 60 * S);
+        overseer.hear(0, status(0, 10, 0), S);
+        overseer.hear(1, status(0, 0, 10), S);
+        assert_eq!(overseer.decide(S, None), None, "the producer may send more");
+        overseer.hear(0, status(1, 11, 0), S);
+        assert_eq!(overseer.decide(S, None), None, "one message is on its way");
+        overseer.hear(1, status(0, 0, 11), S);
+        assert_eq!(overseer.decide(S, None), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn a_redelivery_does_not_pass_for_the_last_message() {
+        let mut overseer = Overseer::new(1, 1, 60 * S);
+        overseer.hear(0, Status { redelivered: 1, ..status(1, 10, 10) }, S);
+        assert_eq!(overseer.decide(S, None), None, "two consumers may have had the same message");
+        assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn every_other_ending_is_named() {
+        let fault = Fault::new(FaultKind::Lost, "the broker closed the connection");
+        let mut overseer = Overseer::new(2, 1, 10 * S);
+        overseer.hear(0, status(0, 5, 1), 9 * S);
+        overseer.hear(1, Status { fault: Some(fault.clone()), ..status(0, 0, 1) }, 9 * S);
+        assert_eq!(overseer.decide(9 * S, None), Some(Ending::Fault(1, fault)));
+        overseer.hear(1, status(0, 0, 1), 9 * S);
+        assert_eq!(overseer.decide(9 * S, Some("SIGTERM".into())), Some(Ending::Stopped("SIGTERM".into())));
+        assert_eq!(overseer.decide(10 * S, None), Some(Ending::Deadline(10 * S)));
+    }
+
+    #[test]
+    fn a_rank_that_falls_silent_is_named() {
+        let mut overseer = Overseer::new(2, 1, 600 * S);
+        overseer.hear(0, status(0, 5, 1), 20 * S);
+        overseer.hear(1, status(0, 0, 1), 4 * S);
+        assert_eq!(overseer.decide(18 * S, None), None);
+        assert_eq!(overseer.decide(20 * S, None), Some(Ending::Silent(1)));
+    }
+}

@@ -1,0 +1,12 @@
+//! In-process doubles of the ports: a broker in memory, a transport that does nothing, plain bodies,
+//! and ranks that are threads.
+
+mod memory_broker;
+mod null_transport;
+mod plain_payloads;
+mod thread_comm;
+
+pub use memory_broker::{Faults, MemoryBroker};
+pub use null_transport::{NullPublisher, NullSubscriber};
+pub use plain_payloads::PlainPayloads;
+pub use thread_comm::ThreadComm;

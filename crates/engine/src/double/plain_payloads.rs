@@ -1,0 +1,55 @@
+//! Bodies of plain bytes, each all of one value that (producer, sequence) decide.
+
+use crate::ports::{Body, Corruption, PayloadError, Payloads, Source};
+
+/// Plain bodies of one size.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainPayloads {
+    /// Size of a body.
+    pub bytes: usize,
+}
+
+/// Plain bodies of one producer.
+#[derive(Debug)]
+pub struct PlainSource {
+    bytes: usize,
+    producer: u32,
+}
+
+fn value(producer: u32, sequence: u64) -> u8 {
+    (u64::from(producer).wrapping_mul(31) + sequence) as u8
+}
+
+fn checksum(body: &[u8]) -> u32 {
+    body.iter().fold(body.len() as u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+}
+
+impl Payloads for PlainPayloads {
+    type Source = PlainSource;
+
+    fn source(&self, producer: u32) -> Result<PlainSource, PayloadError> {
+        Ok(PlainSource { bytes: self.bytes, producer })
+    }
+
+    fn verify(&self, producer: u32, sequence: u64, sum: u32, body: &[u8]) -> Result<(), Corruption> {
+        if body.len() != self.bytes {
+            Err(Corruption::Length)
+        } else if checksum(body) != sum {
+            Err(Corruption::Checksum)
+        } else if body.iter().any(|byte| *byte != value(producer, sequence)) {
+            Err(Corruption::Structure)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Source for PlainSource {
+    fn take(&mut self, sequence: u64) -> Body {
+        let bytes = vec![value(self.producer, sequence); self.bytes];
+        let checksum = checksum(&bytes);
+        Body { bytes, checksum, events: 1 }
+    }
+
+    fn give_back(&mut self, _sequence: u64, _bytes: Vec<u8>) {}
+}

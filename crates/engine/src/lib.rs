@@ -1,0 +1,22 @@
+//! One run: phases, worker loops, control and the ports they need. Knows no AMQP, no MPI, no route.
+
+mod ceiling;
+pub mod clock;
+pub mod consume;
+pub mod control;
+pub mod double;
+pub mod envelope;
+mod observer;
+pub mod ports;
+pub mod produce;
+pub mod progress;
+mod result;
+mod run;
+mod stream;
+mod usage;
+mod workers;
+
+pub use observer::{Observer, Snapshot};
+pub use result::{RankReport, RunResult};
+pub use run::{Place, RunError, run};
+pub use usage::Usage;

@@ -1,0 +1,39 @@
+//! What a run tells the outside while it goes on, and what the outside may ask of it.
+
+use crate::{
+    control::{Ending, Status},
+    result::RunResult,
+};
+use std::time::Duration;
+
+/// The outside of a run: progress for people, records for files, signals from both.
+pub trait Observer {
+    /// A phase begins.
+    fn phase(&mut self, _name: &'static str) {}
+
+    /// Rank 0 only, ten times a second while streaming.
+    fn progress(&mut self, _snapshot: &Snapshot) {}
+
+    /// Rank 0 only: streaming ended before it was complete. What is known is in the snapshot; what
+    /// follows may not be reached, if the launcher ends the processes first.
+    fn cut_short(&mut self, _snapshot: &Snapshot, _ending: &Ending) {}
+
+    /// Rank 0 only: everything is known. Called before queues are deleted.
+    fn result(&mut self, _result: &RunResult) {}
+
+    /// Asked often: why the run should stop, such as `SIGINT`.
+    fn stop_requested(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Sums of all ranks at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Since the start of streaming.
+    pub elapsed: Duration,
+    /// Sums over all ranks.
+    pub total: Status,
+    /// Sums of each rank.
+    pub ranks: Vec<Status>,
+}

@@ -1,0 +1,167 @@
+//! Streaming: connect, publish, subscribe, acknowledge.
+
+use crate::envelope::{Envelope, EnvelopeText};
+use profile::QueuePlan;
+use serde::{Deserialize, Serialize};
+use std::{fmt, future::Future};
+
+/// A streaming service as seen by the workers of one rank.
+///
+/// Implementations decide to which address a worker connects (its index chooses among several) and
+/// keep every wait within the plan's limits. Worker loops are generic over this trait, so that
+/// nothing stands between them and the client library.
+pub trait Transport: Send + Sync + 'static {
+    /// A connected producer.
+    type Publisher: Publisher;
+    /// A connected consumer.
+    type Subscriber: Subscriber;
+
+    /// Connects producer `index`, ready to publish to `queue`.
+    fn connect_publisher(
+        &self,
+        index: u32,
+        queue: &QueuePlan,
+    ) -> impl Future<Output = Result<Self::Publisher, Fault>> + Send;
+
+    /// Connects consumer `index`; it does not consume before [`Subscriber::subscribe`], since its
+    /// queue is declared only after every worker has connected.
+    fn connect_subscriber(
+        &self,
+        index: u32,
+        queue: &QueuePlan,
+    ) -> impl Future<Output = Result<Self::Subscriber, Fault>> + Send;
+
+    /// Declares shared queues. Called on rank 0 only.
+    fn declare(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<Service, Fault>> + Send;
+
+    /// Deletes shared queues, those that are gone already included. Called on rank 0 only.
+    fn delete(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// A connected producer.
+pub trait Publisher: Send + 'static {
+    /// Resolves to what the service says about one message.
+    type Confirm: Future<Output = Result<Outcome, Fault>> + Send + Unpin + 'static;
+    /// Resolves when the message has been written to the network: the buffer comes back, for the
+    /// ring, and the confirm is still to come.
+    type Written: Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send + 'static;
+
+    /// Publishes one message. The futures of one publisher must first be polled in the order in
+    /// which they were made: that is the order on the wire.
+    fn publish(&mut self, message: Outgoing) -> Self::Written;
+
+    /// What was agreed when it connected.
+    fn facts(&self) -> &ConnectionFacts;
+
+    /// Closes the connection, after everything written has left.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// A connected consumer.
+pub trait Subscriber: Send + 'static {
+    /// Starts to consume.
+    fn subscribe(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// The next delivery; pends while there is none. An error ends the stream. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Result<Delivery, Fault>> + Send;
+
+    /// Acknowledges delivery `tag`, and with `multiple` all before it.
+    fn ack(&mut self, tag: u64, multiple: bool) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// What was agreed when it connected.
+    fn facts(&self) -> &ConnectionFacts;
+
+    /// Stops consuming and closes the connection, after acknowledgements have left.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// One message on its way out.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The body, lent: it comes back when written.
+    pub body: Vec<u8>,
+    /// The harness's own data, for the basic property `correlation_id`.
+    pub envelope: EnvelopeText,
+}
+
+/// One message that arrived.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The body.
+    pub body: Vec<u8>,
+    /// What the harness said about it; none if it is not of ours.
+    pub envelope: Option<Envelope>,
+    /// What to acknowledge.
+    pub tag: u64,
+    /// Whether the service says that it delivered this before.
+    pub redelivered: bool,
+}
+
+/// What the service says about a published message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has it.
+    Accepted,
+    /// It refuses it (a full queue, for one): publish it again.
+    Rejected,
+    /// It could route it nowhere.
+    Returned,
+    /// It was not asked (confirms `none`).
+    NotAsked,
+}
+
+/// What one connection agreed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionFacts {
+    /// `host:port` that was connected to.
+    pub address: String,
+    /// TLS version, such as `TLSv1.3`; none without TLS.
+    pub tls_version: Option<String>,
+    /// TLS cipher suite; none without TLS.
+    pub tls_cipher: Option<String>,
+    /// Whether TCP_NODELAY is set, read back from the socket; none where there is no socket.
+    pub nodelay: Option<bool>,
+    /// Largest frame agreed, in bytes.
+    pub frame_max_bytes: u64,
+}
+
+/// What the service says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Product, such as `RabbitMQ`.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// Why streaming failed: a kind to act on and a sentence to show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Fault {
+    /// What to act on.
+    pub kind: FaultKind,
+    /// What to show. Holds no secret.
+    pub sentence: String,
+}
+
+/// Kinds of [`Fault`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// Nothing answers at the address, or not in time.
+    Unreachable,
+    /// The service answers and refuses the login.
+    Login,
+    /// TLS could not be agreed: certificate, host name, version.
+    Tls,
+    /// The connection or channel ended during the run.
+    Lost,
+    /// The service refuses what was asked (a queue's arguments, for one).
+    Refused,
+}
+
+impl Fault {
+    /// A fault with its sentence.
+    pub fn new(kind: FaultKind, sentence: impl fmt::Display) -> Self {
+        Self { kind, sentence: sentence.to_string() }
+    }
+}

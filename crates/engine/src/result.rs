@@ -1,0 +1,164 @@
+//! What a run came to: rank reports and reduced sums joined on rank 0.
+
+use crate::{
+    clock::ClockError,
+    control::Ending,
+    ports::{ConnectionFacts, Fault, Service},
+    run::Reduced,
+    usage::Usage,
+};
+use measure::{
+    ConsumerSpan, Counters, Deliveries, Extremes, Histograms, Integrity, Metric, SentSummary, Throughput, Volume,
+};
+use profile::{Plan, RunLength};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, ops::Range};
+
+/// One-way latency is told only where the clocks' error is at most this part of its median.
+const CLOCK_ERROR_MAX: f64 = 0.05;
+
+/// What a run came to, on rank 0.
+#[derive(Debug)]
+pub struct RunResult {
+    /// Why streaming ended.
+    pub ending: Ending,
+    /// Counts of all ranks, summed by reduce.
+    pub counters: Counters,
+    /// Latencies of all ranks, summed by reduce. One-way latency is there only where the clocks
+    /// allow it.
+    pub histograms: Histograms,
+    /// The ledgers of all ranks, joined.
+    pub integrity: Integrity,
+    /// Rates.
+    pub throughput: Throughput,
+    /// What each rank said of itself.
+    pub ranks: Vec<RankReport>,
+    /// How well clocks agree.
+    pub clock_error: ClockError,
+    /// Messages per second that the loops of all ranks reach without a network: the lower of what
+    /// producers and what consumers reach.
+    pub ceiling_messages_per_second: f64,
+    /// What the service says about itself.
+    pub service: Service,
+    /// Seconds that each phase took on rank 0.
+    pub phases: BTreeMap<String, f64>,
+    /// What deserves a look although the run is valid.
+    pub warnings: Vec<String>,
+}
+
+/// What one rank says of itself at the end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RankReport {
+    /// This rank.
+    pub rank: usize,
+    /// Its host.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its role, in a word.
+    pub role: String,
+    /// Its producers.
+    pub producers: Range<u32>,
+    /// Its consumers.
+    pub consumers: Range<u32>,
+    /// Its counts.
+    pub counters: Counters,
+    /// What it used while streaming.
+    pub usage: Usage,
+    /// How long it streamed, in seconds.
+    pub stream_s: f64,
+    /// What its producers' connections agreed on.
+    pub producer_facts: Vec<ConnectionFacts>,
+    /// What its consumers' connections agreed on.
+    pub consumer_facts: Vec<ConnectionFacts>,
+    /// What broke.
+    pub fault: Option<Fault>,
+    /// Exact extremes of its latencies, which a sum of counters cannot carry.
+    pub extremes: [Extremes; Metric::COUNT],
+    /// When its consumers were busy.
+    pub spans: Vec<ConsumerSpan>,
+    /// Its producers' side of the ledger, encoded.
+    pub sent: Vec<(u32, Vec<u8>)>,
+    /// Its consumers' side of the ledger, encoded.
+    pub deliveries: Vec<Vec<u8>>,
+}
+
+impl RankReport {
+    /// The extremes of all ranks.
+    pub(crate) fn merge_extremes(ranks: &[Self]) -> [Extremes; Metric::COUNT] {
+        let mut merged = [Extremes::default(); Metric::COUNT];
+        for rank in ranks {
+            merged.iter_mut().zip(&rank.extremes).for_each(|(merged, one)| merged.merge(one));
+        }
+        merged
+    }
+}
+
+/// Joins what came together on rank 0.
+pub(crate) fn join(
+    plan: &Plan,
+    reduced: Reduced,
+    ceiling_messages_per_second: f64,
+    service: Service,
+    phases: BTreeMap<String, f64>,
+) -> RunResult {
+    let Reduced { ending, clock_error, counters, mut histograms, ranks } = reduced;
+    let mut warnings = Vec::new();
+    withhold_one_way(&mut histograms, clock_error, &mut warnings);
+
+    let spans: Vec<ConsumerSpan> = ranks.iter().flat_map(|rank| rank.spans.iter().copied()).collect();
+    let throughput = match plan.length {
+        RunLength::Messages(_) => {
+            let Counters { received, bytes_received, events_received, .. } = counters;
+            let total = Volume { messages: received, bytes: bytes_received, events: events_received };
+            Throughput::over_span(&spans, &total)
+        }
+        RunLength::Window { window_ns, .. } => {
+            let Counters { in_window_messages, in_window_bytes, in_window_events, .. } = counters;
+            let inside = Volume { messages: in_window_messages, bytes: in_window_bytes, events: in_window_events };
+            Throughput::in_window(window_ns, &inside, &spans)
+        }
+    };
+    let integrity = join_ledgers(&ranks);
+    RunResult {
+        ending,
+        counters,
+        histograms,
+        integrity,
+        throughput,
+        ranks,
+        clock_error,
+        ceiling_messages_per_second,
+        service,
+        phases,
+        warnings,
+    }
+}
+
+fn join_ledgers(ranks: &[RankReport]) -> Integrity {
+    let same_build = "ranks run the same binary";
+    let sent: Vec<(u32, SentSummary)> = ranks
+        .iter()
+        .flat_map(|rank| &rank.sent)
+        .map(|(producer, bytes)| (*producer, SentSummary::decode(bytes).expect(same_build)))
+        .collect();
+    let deliveries = ranks
+        .iter()
+        .flat_map(|rank| &rank.deliveries)
+        .map(|bytes| Deliveries::decode(bytes).expect(same_build))
+        .collect();
+    measure::join(&sent, deliveries)
+}
+
+fn withhold_one_way(histograms: &mut Histograms, clock_error: ClockError, warnings: &mut Vec<String>) {
+    let Some(median_ns) = histograms.get(Metric::OneWay).and_then(|histogram| histogram.summary().p50_ns) else {
+        return;
+    };
+    if clock_error.bound_ns as f64 > CLOCK_ERROR_MAX * median_ns as f64 {
+        histograms.remove(Metric::OneWay);
+        warnings.push(format!(
+            "one-way latency is withheld: clocks agree to {} ns only, which is over 5 % of its median of {median_ns} ns",
+            clock_error.bound_ns
+        ));
+    }
+}

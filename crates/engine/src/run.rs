@@ -1,0 +1,342 @@
+//! One run, phase by phase, the same on every rank.
+//!
+//! Between the first and the last collective no rank returns early: a failure is a value that the
+//! rank sends. Returning early would leave the others waiting in MPI until their limits.
+
+use crate::{
+    ceiling,
+    clock::{self, Clock, ClockError},
+    control::Ending,
+    observer::Observer,
+    ports::{Comm, CommError, Fault, Payloads, Service, Subscriber, Transport, agree},
+    result::{RankReport, RunResult, join},
+    stream::{Streamed, stream},
+    workers::Workers,
+};
+use measure::{Counters, Histograms};
+use profile::{Plan, RankRole, RunLength};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, future::Future, ops::Range, sync::Arc, time::Duration, time::Instant};
+
+/// How far ahead of now rank 0 sets the start.
+const START_MARGIN: Duration = Duration::from_millis(200);
+
+/// Why a run has no result.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RunError {
+    /// A step before streaming failed on some ranks.
+    #[error("{}", describe(.step, .failures))]
+    Failed {
+        /// The step.
+        step: &'static str,
+        /// Ranks and what each said.
+        failures: Vec<(usize, String)>,
+    },
+    /// A rank is gone.
+    #[error(transparent)]
+    Comm(#[from] CommError),
+    /// A rank fell silent while streaming: collectives with it would never end.
+    #[error("{0}")]
+    RankLost(Ending),
+    /// The thread for workers could not be started.
+    #[error("the thread for workers could not be started: {0}")]
+    Thread(String),
+}
+
+fn describe(step: &str, failures: &[(usize, String)]) -> String {
+    let Some((rank, first)) = failures.first() else { return format!("{step} failed") };
+    let others = match failures.len() - 1 {
+        0 => String::new(),
+        n => format!(" ({n} more rank(s) failed too)"),
+    };
+    format!("{step} failed on rank {rank}: {first}{others}")
+}
+
+/// Where a rank runs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Name of this host.
+    pub host: String,
+    /// What tells this host's clock from others' ([`clock::boot_id`]).
+    pub boot: Vec<u8>,
+    /// This host's clock.
+    pub clock: Clock,
+}
+
+/// When a run streams, in common time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Times {
+    pub start_ns: u64,
+    pub end_ns: Option<u64>,
+    pub window: Range<u64>,
+}
+
+/// A connected producer and its bodies, waiting for the start.
+pub(crate) struct Producing<T: Transport, P: Payloads> {
+    pub index: u32,
+    pub publisher: T::Publisher,
+    pub source: P::Source,
+}
+
+/// A connected consumer, waiting for the start.
+pub(crate) struct Consuming<T: Transport> {
+    pub index: u32,
+    pub subscriber: T::Subscriber,
+}
+
+/// Carries out `plan`; every rank calls it. Returns the result on rank 0, nothing on the others.
+pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
+    comm: &C,
+    plan: &Plan,
+    transport: T,
+    payloads: P,
+    place: &Place,
+    observer: &mut O,
+) -> Result<Option<RunResult>, RunError> {
+    let rank = Rank {
+        comm,
+        plan,
+        role: plan.placement.role(comm.rank()),
+        workers: Workers::start().map_err(|error| RunError::Thread(error.to_string()))?,
+        transport: Arc::new(transport),
+        payloads: Arc::new(payloads),
+        place,
+    };
+    let mut phases = Phases::default();
+
+    phases.begin("payloads", observer);
+    let mut sources = rank.together("building bodies", rank.sources())?;
+    phases.begin("ceiling", observer);
+    let ceiling = rank.ceiling(&mut sources)?;
+    phases.begin("connect", observer);
+    let (producing, consuming) = rank.together("connecting", rank.connect(sources))?;
+    phases.begin("topology", observer);
+    let service = rank.together("declaring queues", rank.declare())?;
+    let result = rank.subscribe_and_stream(producing, consuming, &mut phases, observer);
+
+    let result = result.map(|reduced| {
+        reduced.map(|reduced| {
+            let result = join(plan, reduced, ceiling, service, phases.end());
+            observer.result(&result);
+            result
+        })
+    });
+    observer.phase("close");
+    rank.delete();
+    result
+}
+
+/// What came together on rank 0.
+pub(crate) struct Reduced {
+    pub ending: Ending,
+    pub clock_error: ClockError,
+    pub counters: Counters,
+    pub histograms: Histograms,
+    pub ranks: Vec<RankReport>,
+}
+
+/// One rank and all it works with.
+struct Rank<'a, C, T, P> {
+    comm: &'a C,
+    plan: &'a Plan,
+    role: RankRole,
+    workers: Workers,
+    transport: Arc<T>,
+    payloads: Arc<P>,
+    place: &'a Place,
+}
+
+impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
+    /// Goes on only if every rank succeeded.
+    fn together<V>(&self, step: &'static str, mine: Result<V, String>) -> Result<V, RunError> {
+        let (value, failure) = match mine {
+            Ok(value) => (Some(value), Ok(())),
+            Err(sentence) => (None, Err(sentence)),
+        };
+        match (agree(self.comm, failure, self.plan.limits.collective)?, value) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => unreachable!("a rank's own failure is among those agreed on"),
+            (Err(failures), _) => Err(RunError::Failed { step, failures }),
+        }
+    }
+
+    /// Runs a future on the workers' thread, at most `limit`.
+    fn call<V: Send + 'static>(
+        &self,
+        step: &str,
+        limit: Duration,
+        future: impl Future<Output = Result<V, Fault>> + Send + 'static,
+    ) -> Result<V, String> {
+        self.workers.call(step, limit, future).map_err(|fault| fault.to_string())
+    }
+
+    fn sources(&self) -> Result<Vec<P::Source>, String> {
+        let source = |index| self.payloads.source(index).map_err(|error| error.to_string());
+        self.role.producers.clone().map(source).collect()
+    }
+
+    /// The rate that the loops of all ranks reach together without a network: the lower of what
+    /// producers and what consumers reach. On every rank but 0 it is this rank's own.
+    fn ceiling(&self, sources: &mut [P::Source]) -> Result<f64, RunError> {
+        let clock = self.place.clock;
+        let (plan, payloads) = (self.plan, self.payloads.clone());
+        let mut rates = [0, 0];
+        if let Some(source) = sources.first_mut() {
+            rates[0] = (self.workers.block_on(ceiling::of_producer(plan, source, clock))) as u64;
+        }
+        if !self.role.consumers.is_empty() {
+            rates[1] = (self.workers.block_on(ceiling::of_consumer(plan, &*payloads, clock))) as u64;
+        }
+        self.comm.reduce_sum(&mut rates, plan.limits.collective)?;
+        Ok(rates[0].min(rates[1]) as f64)
+    }
+
+    /// Connects this rank's workers one after another: at once, 64 handshakes would compete for
+    /// the broker and the slowest might miss its limit.
+    #[expect(clippy::type_complexity, reason = "the two kinds of worker, nothing more")]
+    fn connect(&self, sources: Vec<P::Source>) -> Result<(Vec<Producing<T, P>>, Vec<Consuming<T>>), String> {
+        let limit = self.plan.limits.connect + Duration::from_secs(1);
+        let mut producing = Vec::new();
+        for (index, source) in self.role.producers.clone().zip(sources) {
+            let transport = self.transport.clone();
+            let queue = self.plan.queue_of(index, self.plan.placement.producers).clone();
+            let connecting = async move { transport.connect_publisher(index, &queue).await };
+            let publisher = self.call("connecting a producer", limit, connecting)?;
+            producing.push(Producing { index, publisher, source });
+        }
+        let mut consuming = Vec::new();
+        for index in self.role.consumers.clone() {
+            let transport = self.transport.clone();
+            let queue = self.plan.queue_of(index, self.plan.placement.consumers).clone();
+            let connecting = async move { transport.connect_subscriber(index, &queue).await };
+            let subscriber = self.call("connecting a consumer", limit, connecting)?;
+            consuming.push(Consuming { index, subscriber });
+        }
+        Ok((producing, consuming))
+    }
+
+    fn declare(&self) -> Result<Service, String> {
+        if self.comm.rank() != 0 {
+            return Ok(Service::default());
+        }
+        let (transport, queues) = (self.transport.clone(), self.plan.service.queues.clone());
+        let limit = self.plan.limits.connect + self.plan.limits.broker;
+        self.call("declaring queues", limit, async move { transport.declare(&queues).await })
+    }
+
+    /// Deletes the queues. A failure is no news: the broker drops them by itself later.
+    fn delete(&self) {
+        if self.comm.rank() == 0 {
+            let (transport, queues) = (self.transport.clone(), self.plan.service.queues.clone());
+            let limit = self.plan.limits.connect + self.plan.limits.broker;
+            let _ = self.call("deleting queues", limit, async move { transport.delete(&queues).await });
+        }
+    }
+
+    fn subscribe(&self, consuming: Vec<Consuming<T>>) -> Result<Vec<Consuming<T>>, String> {
+        let subscribe = |mut consuming: Consuming<T>| {
+            self.call("subscribing", self.plan.limits.broker, async move {
+                consuming.subscriber.subscribe().await?;
+                Ok(consuming)
+            })
+        };
+        consuming.into_iter().map(subscribe).collect()
+    }
+
+    fn subscribe_and_stream<O: Observer>(
+        &self,
+        producing: Vec<Producing<T, P>>,
+        consuming: Vec<Consuming<T>>,
+        phases: &mut Phases,
+        observer: &mut O,
+    ) -> Result<Option<Reduced>, RunError> {
+        let consuming = self.together("subscribing", self.subscribe(consuming))?;
+        phases.begin("clocks", observer);
+        let (clock, clock_error) =
+            clock::synchronise(self.comm, self.place.clock, &self.place.boot, self.plan.limits.collective)?;
+        phases.begin("start", observer);
+        let times = self.agree_on_times(clock)?;
+        phases.begin("stream", observer);
+        let streamed = stream(
+            self.comm,
+            &self.workers,
+            self.plan,
+            &self.payloads,
+            (producing, consuming),
+            (clock, &times),
+            observer,
+        )?;
+        if matches!(streamed.ending, Some(Ending::Silent(_))) {
+            return Err(RunError::RankLost(streamed.ending.expect("matched above")));
+        }
+        phases.begin("finish", observer);
+        // Everyone is here before the blocking collectives begin, so that nobody spins in them.
+        self.comm.barrier(self.plan.limits.collective)?;
+        phases.begin("reduce", observer);
+        let reduced = self.reduce(&streamed, clock_error)?;
+        streamed.closed(self.plan.limits.broker);
+        Ok(reduced)
+    }
+
+    /// Rank 0 sets the start a little ahead; each rank starts there on its own, since a barrier
+    /// releases ranks at different times.
+    fn agree_on_times(&self, clock: Clock) -> Result<Times, RunError> {
+        let start_ns = clock.now_ns() + START_MARGIN.as_nanos() as u64;
+        let bytes = self.comm.broadcast(start_ns.to_le_bytes().to_vec(), self.plan.limits.collective)?;
+        let start_ns = u64::from_le_bytes(bytes.try_into().expect("rank 0 sent eight bytes"));
+        Ok(match self.plan.length {
+            RunLength::Messages(_) => Times { start_ns, end_ns: None, window: 0..u64::MAX },
+            RunLength::Window { warmup_ns, window_ns } => {
+                let end_ns = start_ns + warmup_ns + window_ns;
+                Times { start_ns, end_ns: Some(end_ns), window: start_ns + warmup_ns..end_ns }
+            }
+        })
+    }
+
+    fn reduce(&self, streamed: &Streamed, clock_error: ClockError) -> Result<Option<Reduced>, RunError> {
+        let limit = self.plan.limits.collective;
+        let (counters, histograms) = streamed.sums();
+        let mut vector = counters.to_vector().to_vec();
+        vector.extend(histograms.reduce_vector());
+        self.comm.reduce_sum(&mut vector, limit)?;
+        let report = streamed.report(self.comm.rank(), &self.place.host, &self.role);
+        let bytes = bincode::serde::encode_to_vec(report, bincode::config::standard()).expect("reports encode");
+        let gathered = self.comm.gather(&bytes, limit)?;
+        let Some(ending) = streamed.ending.clone() else { return Ok(None) };
+        let ranks: Vec<RankReport> = gathered
+            .iter()
+            .map(|bytes| bincode::serde::decode_from_slice(bytes, bincode::config::standard()))
+            .map(|decoded| decoded.expect("ranks run the same binary").0)
+            .collect();
+        let (counters, counts) = vector.split_at(Counters::VECTOR_LEN);
+        let counters = Counters::from_vector(counters.try_into().expect("split at its length"));
+        let histograms = Histograms::from_reduced(counts, &RankReport::merge_extremes(&ranks));
+        Ok(Some(Reduced { ending, clock_error, counters, histograms, ranks }))
+    }
+}
+
+/// Seconds that each phase took on this rank.
+#[derive(Debug, Default)]
+pub(crate) struct Phases {
+    done: BTreeMap<String, f64>,
+    current: Option<(&'static str, Instant)>,
+}
+
+impl Phases {
+    fn begin(&mut self, name: &'static str, observer: &mut impl Observer) {
+        self.end_current();
+        self.current = Some((name, Instant::now()));
+        observer.phase(name);
+    }
+
+    fn end_current(&mut self) {
+        if let Some((name, started)) = self.current.take() {
+            self.done.insert(name.to_owned(), started.elapsed().as_secs_f64());
+        }
+    }
+
+    fn end(mut self) -> BTreeMap<String, f64> {
+        self.end_current();
+        self.done
+    }
+}

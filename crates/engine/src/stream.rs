@@ -1,0 +1,289 @@
+//! The streaming phase of one rank: workers run on their thread, the main thread reports and decides.
+
+use crate::{
+    clock::Clock,
+    consume::{ConsumerReport, ConsumerSpec, consume},
+    control::{Control, Ending, Overseer, Status},
+    observer::{Observer, Snapshot},
+    ports::{Comm, CommError, ConnectionFacts, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
+    produce::{ProducerReport, ProducerSpec, produce, sleep_until},
+    progress::Progress,
+    result::RankReport,
+    run::{Consuming, Producing, Times},
+    usage::Usage,
+    workers::Workers,
+};
+use measure::{Counters, Histograms};
+use profile::{Plan, RankRole};
+use std::{
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// How often a rank looks for control messages and signals; it sleeps in between.
+const NAP: Duration = Duration::from_millis(5);
+/// How often a rank tells rank 0 its sums.
+const STATUS_EVERY: Duration = Duration::from_millis(100);
+/// How long a rank may outlast the limit on streaming before it gives rank 0 up.
+const RANK_0_GRACE: Duration = Duration::from_secs(30);
+/// How long workers may take to come back once they are told to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What streaming left on one rank.
+pub(crate) struct Streamed {
+    /// Why it ended; known to rank 0.
+    pub ending: Option<Ending>,
+    producers: Vec<ProducerReport>,
+    consumers: Vec<ConsumerReport>,
+    producer_facts: Vec<ConnectionFacts>,
+    consumer_facts: Vec<ConnectionFacts>,
+    usage: Usage,
+    elapsed: Duration,
+    fault: Option<Fault>,
+    closing: Vec<Receiver<()>>,
+}
+
+/// A worker's way back to the main thread: its report, then the end of its connection.
+struct Worker<R> {
+    report: Receiver<R>,
+    closed: Receiver<()>,
+}
+
+/// Streams until rank 0 says that it is over. Fails only where ranks cannot talk.
+pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
+    comm: &C,
+    workers: &Workers,
+    plan: &Plan,
+    payloads: &Arc<P>,
+    (producing, consuming): (Vec<Producing<T, P>>, Vec<Consuming<T>>),
+    (clock, times): (Clock, &Times),
+    observer: &mut O,
+) -> Result<Streamed, CommError> {
+    let producer_facts = producing.iter().map(|producing| producing.publisher.facts().clone()).collect();
+    let consumer_facts = consuming.iter().map(|consuming| consuming.subscriber.facts().clone()).collect();
+    let progress: Arc<[Progress]> = (0..producing.len() + consuming.len()).map(|_| Progress::default()).collect();
+    let (stopper, stop) = watch::channel(false);
+    let mut slots = 0..progress.len();
+    let mut slot = || (slots.next().expect("one for each worker"), progress.clone(), stop.clone());
+
+    let producers: Vec<_> = producing
+        .into_iter()
+        .map(|Producing { index, mut publisher, mut source }| {
+            let spec = producer_spec(plan, index, times);
+            let (slot, progress, stop) = slot();
+            start(workers, move |report| async move {
+                let produced = produce(&mut publisher, &mut source, &spec, clock, &progress[slot], stop).await;
+                report(produced);
+                publisher.close().await;
+            })
+        })
+        .collect();
+    let consumers: Vec<_> = consuming
+        .into_iter()
+        .map(|Consuming { index, mut subscriber }| {
+            let spec = consumer_spec(plan, index, times);
+            let (slot, progress, stop) = slot();
+            let payloads = payloads.clone();
+            start(workers, move |report| async move {
+                let consumed = consume(&mut subscriber, &*payloads, &spec, clock, &progress[slot], stop).await;
+                report(consumed);
+                subscriber.close().await;
+            })
+        })
+        .collect();
+    let usage_at_start = usage_at(workers, clock, times.start_ns);
+
+    let started = Instant::now();
+    let ending = watch_over(comm, plan, &progress, observer)?;
+    stopper.send_replace(true);
+    let deadline = Instant::now() + STOP_LIMIT;
+    let (producers, producers_closing, missing_producers) = collect(producers, deadline);
+    let (consumers, consumers_closing, missing_consumers) = collect(consumers, deadline);
+    let usage = Usage::now().since(&usage_at_start.recv().unwrap_or_default());
+
+    let missing = missing_producers + missing_consumers;
+    let stuck =
+        || Fault::new(FaultKind::Lost, format!("{missing} worker(s) did not stop within {} s", STOP_LIMIT.as_secs()));
+    let fault = producers
+        .iter()
+        .map(|report| &report.fault)
+        .chain(consumers.iter().map(|report| &report.fault))
+        .flatten()
+        .next()
+        .cloned()
+        .or_else(|| (missing > 0).then(stuck));
+    Ok(Streamed {
+        ending,
+        producers,
+        consumers,
+        producer_facts,
+        consumer_facts,
+        usage,
+        elapsed: started.elapsed(),
+        fault,
+        closing: producers_closing.into_iter().chain(consumers_closing).collect(),
+    })
+}
+
+fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
+    ProducerSpec {
+        run: plan.run,
+        index,
+        quota: plan.messages_of(index),
+        start_ns: times.start_ns,
+        end_ns: times.end_ns,
+        window: times.window.clone(),
+        confirms: plan.service.confirms,
+        in_flight: plan.service.in_flight,
+        republish_limit: plan.service.republish_limit,
+    }
+}
+
+fn consumer_spec(plan: &Plan, index: u32, times: &Times) -> ConsumerSpec {
+    ConsumerSpec {
+        run: plan.run,
+        index,
+        producers: plan.placement.producers,
+        events: plan.message.events,
+        window: times.window.clone(),
+        acks: plan.service.acks,
+        verify: plan.verify,
+    }
+}
+
+/// Starts one worker. It reports before it closes its connection: a broker that is gone must not
+/// delay the record.
+fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+    workers: &Workers,
+    work: impl FnOnce(Box<dyn FnOnce(R) + Send>) -> F,
+) -> Worker<R> {
+    let (sender, report) = mpsc::channel();
+    // Nobody listens any more where the main thread has given up waiting.
+    let closed = workers.spawn(work(Box::new(move |done| drop(sender.send(done)))));
+    Worker { report, closed }
+}
+
+/// Reports that come before the deadline, ends of connections to wait for, and how many are missing.
+fn collect<R>(workers: Vec<Worker<R>>, deadline: Instant) -> (Vec<R>, Vec<Receiver<()>>, usize) {
+    let expected = workers.len();
+    let (mut reports, mut closing) = (Vec::new(), Vec::new());
+    for worker in workers {
+        if let Ok(report) = worker.report.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            reports.push(report);
+            closing.push(worker.closed);
+        }
+    }
+    let missing = expected - reports.len();
+    (reports, closing, missing)
+}
+
+/// Reads what the process has used at a common time, so that connecting does not count.
+fn usage_at(workers: &Workers, clock: Clock, at_ns: u64) -> Receiver<Usage> {
+    workers.spawn(async move {
+        sleep_until(clock, at_ns).await;
+        Usage::now()
+    })
+}
+
+/// Reports this rank's sums to rank 0, which decides. Returns the ending on rank 0.
+fn watch_over<O: Observer>(
+    comm: &impl Comm,
+    plan: &Plan,
+    progress: &[Progress],
+    observer: &mut O,
+) -> Result<Option<Ending>, CommError> {
+    let started = Instant::now();
+    let mut reported: Option<Instant> = None;
+    let mut overseer = Overseer::new(comm.size(), plan.placement.producers, plan.limits.stream);
+    let root = comm.rank() == 0;
+    loop {
+        while let Some((rank, bytes)) = comm.poll()? {
+            match Control::decode(&bytes) {
+                Control::Status(status) => overseer.hear(rank, status, started.elapsed()),
+                Control::Finish => return Ok(None),
+                Control::Ping | Control::Pong(_) | Control::Offset(_) => {}
+            }
+        }
+        if reported.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
+            reported = Some(Instant::now());
+            let mut mine = Status::default();
+            progress.iter().for_each(|worker| mine.merge(&worker.status()));
+            if root {
+                overseer.hear(0, mine, started.elapsed());
+                observer.progress(&snapshot(&overseer, started.elapsed()));
+            } else {
+                comm.post(0, &Control::Status(mine).encode())?;
+            }
+        }
+        if root && let Some(ending) = overseer.decide(started.elapsed(), observer.stop_requested()) {
+            let snapshot = snapshot(&overseer, started.elapsed());
+            observer.progress(&snapshot);
+            if ending != Ending::Complete {
+                observer.cut_short(&snapshot, &ending);
+            }
+            for rank in 1..comm.size() {
+                comm.post(rank, &Control::Finish.encode())?;
+            }
+            return Ok(Some(ending));
+        }
+        if started.elapsed() > plan.limits.stream + RANK_0_GRACE {
+            return Err(CommError::Absent { step: "the end of streaming", limit: plan.limits.stream + RANK_0_GRACE });
+        }
+        std::thread::sleep(NAP);
+    }
+}
+
+fn snapshot(overseer: &Overseer, elapsed: Duration) -> Snapshot {
+    Snapshot { elapsed, total: overseer.total(), ranks: overseer.ranks().cloned().collect() }
+}
+
+impl Streamed {
+    /// Counts and latencies of this rank's workers together.
+    pub fn sums(&self) -> (Counters, Histograms) {
+        let (mut counters, mut histograms) = (Counters::default(), Histograms::new());
+        let producers = self.producers.iter().map(|report| (&report.counters, &report.histograms));
+        let consumers = self.consumers.iter().map(|report| (&report.counters, &report.histograms));
+        for (counts, latencies) in producers.chain(consumers) {
+            counters.merge(counts);
+            histograms.merge(latencies);
+        }
+        (counters, histograms)
+    }
+
+    /// What this rank says of itself.
+    pub fn report(&self, rank: usize, host: &str, role: &RankRole) -> RankReport {
+        let (counters, histograms) = self.sums();
+        RankReport {
+            rank,
+            host: host.to_owned(),
+            pid: std::process::id(),
+            role: role.to_string(),
+            producers: role.producers.clone(),
+            consumers: role.consumers.clone(),
+            counters,
+            usage: self.usage,
+            stream_s: self.elapsed.as_secs_f64(),
+            producer_facts: self.producer_facts.clone(),
+            consumer_facts: self.consumer_facts.clone(),
+            fault: self.fault.clone(),
+            extremes: histograms.extremes(),
+            spans: self.consumers.iter().map(|report| report.span).collect(),
+            sent: self.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),
+            deliveries: self.consumers.iter().map(|report| report.deliveries.encode()).collect(),
+        }
+    }
+
+    /// Waits until every connection is closed, at most `limit`: acknowledgements reach the broker
+    /// before its queues are deleted.
+    pub fn closed(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        for closing in &self.closing {
+            // Late or gone, there is nothing more to do for it.
+            let _ = closing.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+}

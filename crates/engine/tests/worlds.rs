@@ -1,0 +1,214 @@
+//! Whole runs in one process: ranks are threads, the broker is in memory, faults are on demand.
+
+use engine::{
+    Observer, Place, RunError, RunResult,
+    clock::Clock,
+    control::Ending,
+    double::{Faults, MemoryBroker, PlainPayloads, ThreadComm},
+    ports::{Comm, CommError, FaultKind},
+    run,
+};
+use measure::Metric;
+use profile::{Layer, Origin, Plan, combine};
+use std::time::{Duration, Instant};
+
+fn plan(text: &str, world: usize) -> Plan {
+    let layer = Layer::parse(Origin::CommandLine, text).unwrap();
+    let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+    let mut plan = Plan::resolve(&profile, world, 7).unwrap();
+    plan.limits.collective = Duration::from_secs(20);
+    plan
+}
+
+fn place(rank: usize, shift_ns: i64) -> Place {
+    let boot = if shift_ns == 0 { "one host".into() } else { format!("host of rank {rank}").into_bytes() };
+    Place { host: format!("host{rank}"), boot, clock: Clock::shifted(shift_ns) }
+}
+
+#[derive(Default)]
+struct Quiet {
+    stop_after: Option<(Instant, Duration)>,
+    cut_short: Option<Ending>,
+}
+
+impl Observer for Quiet {
+    fn cut_short(&mut self, _: &engine::Snapshot, ending: &Ending) {
+        self.cut_short = Some(ending.clone());
+    }
+    fn stop_requested(&self) -> Option<String> {
+        self.stop_after.is_some_and(|(since, after)| since.elapsed() > after).then(|| "a test".to_owned())
+    }
+}
+
+/// Runs the plan on as many threads as it has ranks; rank 0's outcome and observer.
+fn run_world(
+    plan: &Plan,
+    broker: &MemoryBroker,
+    shift_ns: i64,
+    stop_after: Option<Duration>,
+) -> (Result<RunResult, RunError>, Quiet) {
+    let mut outcomes: Vec<_> = std::thread::scope(|scope| {
+        let ranks: Vec<_> = ThreadComm::world(plan.placement.world)
+            .into_iter()
+            .map(|comm| {
+                scope.spawn(move || {
+                    let mut observer =
+                        Quiet { stop_after: stop_after.map(|after| (Instant::now(), after)), ..Quiet::default() };
+                    let place = place(comm.rank(), shift_ns * comm.rank() as i64);
+                    let payloads = PlainPayloads { bytes: 100 };
+                    (run(&comm, plan, broker.clone(), payloads, &place, &mut observer), observer)
+                })
+            })
+            .collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    });
+    for (outcome, _) in &outcomes[1..] {
+        assert!(matches!(outcome, Ok(None) | Err(_)), "only rank 0 has a result");
+    }
+    assert_eq!(broker.queues(), Vec::<String>::new(), "a run deletes its queues");
+    let (outcome, observer) = outcomes.swap_remove(0);
+    (outcome.map(|result| result.expect("rank 0 has the result")), observer)
+}
+
+fn result(text: &str, world: usize, faults: Faults) -> RunResult {
+    run_world(&plan(text, world), &MemoryBroker::with(faults), 0, None).0.unwrap()
+}
+
+#[test]
+fn everything_arrives_whatever_the_ranks_confirms_and_acks() {
+    for world in [1, 2, 5] {
+        for confirms in ["none", "each", "batch:64", "window:10"] {
+            for acks in ["auto", "each", "multiple:64"] {
+                let text = format!(
+                    "messages = 500\nproducers = 2\nconsumers = 3\n[service]\nconfirms = '{confirms}'\nacks = '{acks}'"
+                );
+                let result = result(&text, world, Faults::default());
+                let integrity = &result.integrity;
+                let counts = (integrity.sent, integrity.delivered, integrity.lost, integrity.duplicated);
+                assert_eq!(counts, (500, 500, 0, 0), "{world} ranks, {confirms}, {acks}");
+                assert_eq!(result.ending, Ending::Complete);
+                assert_eq!(integrity.verdict(), Ok(()));
+                assert_eq!(result.counters.sent, 500, "counters are summed by reduce");
+                assert_eq!(result.histograms.get(Metric::OneWay).unwrap().len(), 500);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_the_count_does_not_fill_is_sent_all_the_same() {
+    let result = result("messages = 37\n[service]\nconfirms = 'batch:64'", 2, Faults::default());
+    assert_eq!((result.integrity.sent, result.integrity.confirmed, result.integrity.delivered), (37, 37, 37));
+}
+
+#[test]
+fn a_run_of_a_time_measures_its_window_and_drains_what_is_on_its_way() {
+    let result = result("duration = '300ms'\nwarmup = '100ms'", 4, Faults::default());
+    assert_eq!(result.ending, Ending::Complete);
+    assert_eq!(result.integrity.lost, 0);
+    assert!((result.throughput.window_s - 0.3).abs() < 1e-9);
+    let inside = result.counters.in_window_messages;
+    assert!(
+        inside > 0 && inside < result.counters.received,
+        "the warm-up is not measured: {inside} of {}",
+        result.counters.received
+    );
+}
+
+#[test]
+fn the_ledger_reports_exactly_what_was_injected() {
+    // Of 1,000 messages every 100th is hit, the 1,000th included where that can be.
+    let hit = Some(100);
+    let base = "messages = 1000\ntimeout = '1s'";
+    let lossy = result(base, 3, Faults { lose_every: hit, ..Faults::default() });
+    assert_eq!((lossy.integrity.lost, lossy.integrity.delivered), (10, 990));
+    assert!(matches!(lossy.ending, Ending::Deadline(_)), "what never comes ends at the limit");
+    let error = lossy.integrity.verdict().unwrap_err();
+    assert!(error.contains("10 of 1000 messages were lost"), "{error}");
+
+    let doubled = result(base, 3, Faults { duplicate_every: hit, ..Faults::default() });
+    assert_eq!((doubled.integrity.duplicated, doubled.integrity.lost), (10, 0));
+
+    let damaged = result(base, 3, Faults { corrupt_every: hit, ..Faults::default() });
+    assert_eq!((damaged.integrity.corrupt, damaged.integrity.lost), (10, 0));
+    assert_eq!(damaged.ending, Ending::Complete);
+
+    let swapped =
+        result("messages = 1050\nproducers = 1\nconsumers = 1", 2, Faults { swap_every: hit, ..Faults::default() });
+    assert_eq!((swapped.integrity.reordered, swapped.integrity.lost), (10, 0));
+}
+
+#[test]
+fn rejected_messages_are_published_again_and_none_is_lost() {
+    let result = result("messages = 600", 3, Faults { reject_every: Some(50), ..Faults::default() });
+    assert_eq!((result.integrity.delivered, result.integrity.lost), (600, 0));
+    assert!(result.integrity.rejected >= 12, "{}", result.integrity.rejected);
+    assert_eq!(result.integrity.rejected, result.integrity.republished);
+}
+
+#[test]
+fn a_message_rejected_for_ever_is_given_up_and_said_so() {
+    let text = "messages = 5\nproducers = 1\nconsumers = 1\n[service]\nrepublish_limit = 3";
+    let result = result(text, 2, Faults { reject_every: Some(1), ..Faults::default() });
+    assert_eq!((result.integrity.abandoned, result.integrity.rejected, result.integrity.delivered), (5, 20, 0));
+    assert!(result.integrity.verdict().unwrap_err().contains("given up"));
+}
+
+#[test]
+fn a_full_queue_slows_producers_down_and_loses_nothing() {
+    let result = result("messages = 2000\n[service]\nmax_length = 10\nconfirms = 'window:100'", 4, Faults::default());
+    assert_eq!((result.integrity.delivered, result.integrity.lost), (2000, 0));
+}
+
+#[test]
+fn a_broker_that_breaks_ends_the_run_with_a_record_of_it() {
+    let plan = plan("messages = 100000", 4);
+    let broker = MemoryBroker::with(Faults { break_at: Some(500), ..Faults::default() });
+    let (outcome, observer) = run_world(&plan, &broker, 0, None);
+    let result = outcome.unwrap();
+    let Ending::Fault(_, fault) = &result.ending else { panic!("{:?}", result.ending) };
+    assert_eq!(fault.kind, FaultKind::Lost);
+    assert_eq!(observer.cut_short.as_ref(), Some(&result.ending), "the record can be saved before the reduce");
+    assert!(result.integrity.sent > 0);
+}
+
+#[test]
+fn a_refused_login_ends_every_rank_before_anything_is_sent() {
+    let plan = plan("messages = 10", 3);
+    let (outcome, _) =
+        run_world(&plan, &MemoryBroker::with(Faults { refuse_login: true, ..Faults::default() }), 0, None);
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, RunError::Failed { step: "connecting", .. }), "{error:?}");
+    assert!(error.to_string().contains("refuses the login"), "{error}");
+}
+
+#[test]
+fn a_request_to_stop_ends_in_a_result() {
+    let plan = plan("duration = '60s'", 3);
+    let (outcome, observer) = run_world(&plan, &MemoryBroker::default(), 0, Some(Duration::from_millis(300)));
+    assert_eq!(outcome.unwrap().ending, Ending::Stopped("a test".to_owned()));
+    assert!(observer.cut_short.is_some());
+}
+
+#[test]
+fn clocks_of_other_hosts_are_brought_to_rank_0s_within_the_bound() {
+    // Each rank is half a second behind the one before: uncorrected, one-way latency would be negative.
+    let plan = plan("messages = 300\nproducers = 2\nconsumers = 2", 4);
+    let (outcome, _) = run_world(&plan, &MemoryBroker::default(), -500_000_000, None);
+    let result = outcome.unwrap();
+    assert!(result.clock_error.bound_ns > 0 && result.clock_error.bound_ns < 100_000_000, "{:?}", result.clock_error);
+    match result.histograms.get(Metric::OneWay) {
+        Some(one_way) => assert!(one_way.summary().max_ns.unwrap() < 400_000_000),
+        None => assert!(result.warnings[0].contains("withheld"), "{:?}", result.warnings),
+    }
+}
+
+#[test]
+fn a_rank_that_never_comes_is_noticed_within_the_limit() {
+    let mut plan = plan("messages = 10", 2);
+    plan.limits.collective = Duration::from_millis(200);
+    let comm = ThreadComm::world(2).swap_remove(0);
+    let outcome =
+        run(&comm, &plan, MemoryBroker::default(), PlainPayloads { bytes: 10 }, &place(0, 0), &mut Quiet::default());
+    assert!(matches!(outcome, Err(RunError::Comm(CommError::Absent { .. }))), "{outcome:?}");
+}

@@ -1,0 +1,108 @@
+//! What a worker counted, as numbers that add up over workers and ranks.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares the counters once: the fields, their order in a vector, and their sum.
+macro_rules! counters {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// Counts of one worker, or of many after [`Counters::merge`].
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Counters {
+            $($(#[$doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// The names of the counters, in the order of the vector.
+            pub const NAMES: [&str; Self::VECTOR_LEN] = [$(stringify!($name)),+];
+
+            /// How many counters there are.
+            pub const VECTOR_LEN: usize = [$(stringify!($name)),+].len();
+
+            /// All counters, to be summed over ranks.
+            pub fn to_vector(&self) -> [u64; Self::VECTOR_LEN] {
+                [$(self.$name),+]
+            }
+
+            /// The counters of a summed vector.
+            pub fn from_vector(vector: &[u64; Self::VECTOR_LEN]) -> Self {
+                let [$($name),+] = *vector;
+                Self { $($name),+ }
+            }
+
+            /// Adds the counts of another worker or rank.
+            pub fn merge(&mut self, other: &Self) {
+                $(self.$name += other.$name;)+
+            }
+        }
+    };
+}
+
+counters! {
+    /// Messages published for the first time. A re-publish is in `republished`.
+    sent,
+    /// Messages that the broker accepted.
+    confirmed,
+    /// Negative confirms, each one counted, so a message can be rejected more than once.
+    rejected,
+    /// Messages that came back as unroutable, each return counted.
+    returned,
+    /// Messages published again after a rejection, a return or a reconnection, each time counted.
+    republished,
+    /// Messages given up after the bound on re-publishing.
+    abandoned,
+    /// Every delivery with a valid envelope of this run, duplicates included.
+    received,
+    /// Deliveries that the broker flagged as redelivered.
+    redelivered,
+    /// Deliveries whose body was checked.
+    verified,
+    /// Checked bodies that were not what the producer sent.
+    corrupt,
+    /// Deliveries without a valid envelope of this run. They are in no other counter.
+    foreign,
+    /// First deliveries that came after a later message of the same producer.
+    reordered,
+    /// Body bytes of `sent`.
+    bytes_sent,
+    /// Body bytes of `received`.
+    bytes_received,
+    /// Events inside `sent`.
+    events_sent,
+    /// Events inside `received`.
+    events_received,
+    /// Deliveries inside the measured window.
+    in_window_messages,
+    /// Body bytes of `in_window_messages`.
+    in_window_bytes,
+    /// Events inside `in_window_messages`.
+    in_window_events,
+    /// Messages that were overdue when they were sent, because of an earlier stall.
+    catchup_messages,
+    /// Time that senders waited for a confirm, a credit or the socket, not for their schedule.
+    backpressure_ns,
+    /// Connections that were lost and made again.
+    reconnects,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_carries_every_counter_to_its_own_place() {
+        let vector = std::array::from_fn(|index| index as u64 + 1);
+        let counters = Counters::from_vector(&vector);
+        assert_eq!(counters.to_vector(), vector);
+        assert_eq!(counters.sent, 1);
+        assert_eq!(counters.reconnects, Counters::VECTOR_LEN as u64);
+        assert_eq!(Counters::NAMES[0], "sent");
+    }
+
+    #[test]
+    fn merging_is_adding_vectors() {
+        let a = Counters::from_vector(&std::array::from_fn(|index| index as u64));
+        let mut merged = a;
+        merged.merge(&a);
+        assert_eq!(merged.to_vector(), a.to_vector().map(|count| count * 2));
+    }
+}

@@ -1,0 +1,421 @@
+//! What was sent held against what was delivered: how many messages were lost, and which.
+//!
+//! The join works on an *audience*: consumers that share one copy of every message. Work sharing is
+//! one audience of all consumers; a pattern that gives each consumer its own copy is one audience
+//! per consumer, with the same join and the sum of the outcomes.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Deliveries, MessageId, SentSummary};
+
+/// Examples are for finding the cause; the numbers are in the counts.
+const EXAMPLES_MAX: usize = 10;
+
+/// The outcome of the ledger: each message accounted for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Integrity {
+    /// Messages published, re-publishes not counted.
+    pub sent: u64,
+    /// Messages that the broker accepted. 0 where it was not asked for confirms.
+    pub confirmed: u64,
+    /// Messages neither confirmed nor abandoned when the run ended. 0 where confirms are off.
+    #[serde(default)]
+    pub unconfirmed: u64,
+    /// Negative confirms, each counted: a message can be rejected more than once.
+    pub rejected: u64,
+    /// Returns of unroutable messages, each counted.
+    pub returned: u64,
+    /// Publishes of a message that had been published before, each counted.
+    #[serde(default)]
+    pub republished: u64,
+    /// Messages given up after the bound on re-publishing.
+    #[serde(default)]
+    pub abandoned: u64,
+    /// Distinct messages that were delivered.
+    pub delivered: u64,
+    /// Messages that had to be delivered: those confirmed or, without confirms, those not abandoned.
+    pub expected: u64,
+    /// Expected messages that were not delivered.
+    pub lost: u64,
+    /// Deliveries beyond the first of each message, within a consumer and between consumers.
+    pub duplicated: u64,
+    /// Deliveries that the broker flagged as redelivered.
+    #[serde(default)]
+    pub redelivered: u64,
+    /// First deliveries that came after a later message of the same producer at the same consumer.
+    pub reordered: u64,
+    /// Checked bodies that were not what the producer sent.
+    pub corrupt: u64,
+    /// Deliveries without a valid envelope of this run.
+    pub foreign: u64,
+    /// Distinct delivered messages that no producer reported as published.
+    #[serde(default)]
+    pub unexpected: u64,
+    /// The lowest lost messages, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_lost: Vec<MessageId>,
+    /// The lowest messages that were delivered more than once, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_duplicated: Vec<MessageId>,
+}
+
+impl Integrity {
+    /// Whether the deliveries can be vouched for, or one sentence on why not.
+    ///
+    /// Duplicates that a redelivery or a re-publish explains are what at-least-once delivery
+    /// promises, reordering is not an error of work sharing, and foreign messages disturb but damage
+    /// nothing: these are in the numbers and not in the verdict.
+    pub fn verdict(&self) -> Result<(), String> {
+        let unexplained = self.duplicated.saturating_sub(self.redelivered + self.republished);
+        let findings: Vec<String> = [
+            (self.lost > 0).then(|| {
+                let (lost, expected) = (self.lost, self.expected);
+                let (were, first) = (were(lost), first(&self.first_lost));
+                format!("{lost} of {expected} messages {were} lost{first}")
+            }),
+            (self.corrupt > 0).then(|| {
+                let (corrupt, were) = (self.corrupt, were(self.corrupt));
+                format!("{corrupt} of the delivered bodies {were} not what was sent")
+            }),
+            (self.unexpected > 0).then(|| {
+                let (unexpected, were) = (self.unexpected, were(self.unexpected));
+                format!("{unexpected} of the delivered messages {were} never reported as sent")
+            }),
+            (unexplained > 0).then(|| {
+                let (duplicated, were) = (self.duplicated, were(unexplained));
+                let first = first(&self.first_duplicated);
+                format!(
+                    "{unexplained} of {duplicated} duplicate deliveries {were} explained by no redelivery \
+                     and no re-publish{first}"
+                )
+            }),
+            (self.abandoned > 0).then(|| {
+                let (abandoned, sent) = (self.abandoned, self.sent);
+                let were = were(abandoned);
+                format!("{abandoned} of {sent} messages {were} given up after the broker refused them")
+            }),
+            (self.unconfirmed > 0).then(|| {
+                let (unconfirmed, sent) = (self.unconfirmed, self.sent);
+                let were = were(unconfirmed);
+                format!("{unconfirmed} of {sent} messages {were} never confirmed")
+            }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if findings.is_empty() { Ok(()) } else { Err(findings.join("; ")) }
+    }
+}
+
+/// Holds the deliveries of all consumers, which share the work, against what was sent.
+pub fn join(sent: &[(u32, SentSummary)], deliveries: Vec<Deliveries>) -> Integrity {
+    let mut integrity = Integrity::default();
+    for (_, summary) in sent {
+        integrity.sent += summary.published();
+        integrity.confirmed += summary.confirmed();
+        integrity.unconfirmed += summary.unconfirmed();
+        integrity.rejected += summary.rejected();
+        integrity.returned += summary.returned();
+        integrity.republished += summary.republished();
+        integrity.abandoned += summary.abandoned();
+    }
+    for consumer in &deliveries {
+        integrity.redelivered += consumer.redelivered();
+        integrity.reordered += consumer.reordered();
+        integrity.corrupt += consumer.corrupt();
+        integrity.foreign += consumer.foreign();
+    }
+    join_audience(sent, deliveries, &mut integrity);
+    integrity
+}
+
+/// What an audience as a whole was given of one producer.
+#[derive(Default)]
+struct Given {
+    distinct: RoaringTreemap,
+    repeated: RoaringTreemap,
+    extra: u64,
+}
+
+/// Adds the outcome of one audience.
+fn join_audience(sent: &[(u32, SentSummary)], audience: Vec<Deliveries>, integrity: &mut Integrity) {
+    let mut given = union(audience);
+    let sent: BTreeMap<u32, &SentSummary> = sent.iter().map(|(p, s)| (*p, s)).collect();
+    // A producer of which nothing arrived must be asked too, and so must one that never reported.
+    for &producer in sent.keys() {
+        given.entry(producer).or_default();
+    }
+    for (producer, given) in given {
+        let published = sent.get(&producer).map_or(0, |s| s.published());
+        let expected = sent.get(&producer).map_or_else(RoaringTreemap::new, |s| s.expected());
+        integrity.expected += expected.len();
+        integrity.delivered += given.distinct.len();
+        integrity.unexpected += given.distinct.range_cardinality(published..);
+        integrity.duplicated += given.extra;
+        let lost = expected - &given.distinct;
+        integrity.lost += lost.len();
+        add_examples(&mut integrity.first_lost, producer, &lost);
+        add_examples(&mut integrity.first_duplicated, producer, &given.repeated);
+    }
+}
+
+/// By producer, so that the examples come out in order.
+fn union(audience: Vec<Deliveries>) -> BTreeMap<u32, Given> {
+    let mut given: BTreeMap<u32, Given> = BTreeMap::new();
+    for log in audience.into_iter().flat_map(Deliveries::into_logs) {
+        let given = given.entry(log.producer).or_default();
+        let twice = &given.distinct & &log.seen;
+        given.extra += log.extra + twice.len();
+        given.repeated |= twice;
+        given.repeated |= log.repeated;
+        given.distinct |= log.seen;
+    }
+    given
+}
+
+fn add_examples(examples: &mut Vec<MessageId>, producer: u32, sequences: &RoaringTreemap) {
+    let room = EXAMPLES_MAX - examples.len();
+    examples.extend(sequences.iter().take(room).map(|sequence| MessageId { producer, sequence }));
+}
+
+fn first(examples: &[MessageId]) -> String {
+    examples
+        .first()
+        .map_or_else(String::new, |id| format!(" (first: producer {} sequence {})", id.producer, id.sequence))
+}
+
+fn were(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashMap, HashSet};
+
+    use rand::{Rng, RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::Sent;
+
+    fn confirmed(count: u64) -> SentSummary {
+        let mut sent = Sent::new(true);
+        for _ in 0..count {
+            let sequence = sent.publish();
+            sent.confirm(sequence);
+        }
+        sent.finish()
+    }
+
+    fn delivered(messages: impl IntoIterator<Item = (u32, u64)>) -> Deliveries {
+        let mut deliveries = Deliveries::new();
+        for (producer, sequence) in messages {
+            deliveries.observe(producer, sequence, false);
+        }
+        deliveries
+    }
+
+    #[test]
+    fn shared_work_that_all_arrived_passes() {
+        let sent = [(0, confirmed(100)), (1, confirmed(50))];
+        let even = (0..100).map(|s| (0, s)).filter(|(_, s)| s % 2 == 0);
+        let odd = (0..100).map(|s| (0, s)).filter(|(_, s)| s % 2 == 1);
+        let integrity = join(&sent, vec![delivered(even), delivered(odd.chain((0..50).map(|s| (1, s))))]);
+        assert_eq!(integrity.verdict(), Ok(()));
+        assert_eq!((integrity.expected, integrity.delivered), (150, 150));
+        assert_eq!((integrity.sent, integrity.confirmed), (150, 150));
+    }
+
+    #[test]
+    fn lost_messages_are_named() {
+        let sent = [(1, confirmed(100)), (0, confirmed(100))];
+        let arrived = (0..100).flat_map(|s| [(0, s), (1, s)]).filter(|id| ![(1, 17), (1, 18), (1, 99)].contains(id));
+        let integrity = join(&sent, vec![delivered(arrived)]);
+        assert_eq!(integrity.verdict(), Err("3 of 200 messages were lost (first: producer 1 sequence 17)".to_owned()));
+        assert_eq!(integrity.first_lost.len(), 3);
+    }
+
+    #[test]
+    fn a_producer_of_which_nothing_arrived_has_lost_everything() {
+        let integrity = join(&[(4, confirmed(1))], vec![]);
+        assert_eq!(integrity.verdict(), Err("1 of 1 messages was lost (first: producer 4 sequence 0)".to_owned()));
+    }
+
+    #[test]
+    fn examples_stop_at_ten() {
+        let integrity = join(&[(0, confirmed(7)), (1, confirmed(1000))], vec![]);
+        assert_eq!(integrity.lost, 1007);
+        let names = integrity.first_lost.iter().map(|id| (id.producer, id.sequence));
+        let expected = (0..7).map(|s| (0, s)).chain((0..3).map(|s| (1, s)));
+        assert!(names.eq(expected), "{:?}", integrity.first_lost);
+    }
+
+    #[test]
+    fn duplicates_pass_only_as_far_as_something_explains_them() {
+        let twice = [(0, 0), (0, 1), (0, 1)];
+        let unexplained = join(&[(0, confirmed(2))], vec![delivered(twice)]);
+        assert_eq!(
+            unexplained.verdict(),
+            Err("1 of 1 duplicate deliveries was explained by no redelivery and no re-publish \
+                 (first: producer 0 sequence 1)"
+                .to_owned())
+        );
+        let mut redelivered = delivered([(0, 0), (0, 1)]);
+        redelivered.observe(0, 1, true);
+        assert_eq!(join(&[(0, confirmed(2))], vec![redelivered]).verdict(), Ok(()));
+        let mut sent = Sent::new(true);
+        for _ in 0..2 {
+            sent.publish();
+        }
+        sent.reject();
+        sent.republish();
+        sent.confirm(0);
+        sent.confirm(1);
+        let republished = join(&[(0, sent.finish())], vec![delivered(twice)]);
+        assert_eq!(republished.verdict(), Ok(()));
+        assert_eq!((republished.rejected, republished.republished), (1, 1));
+    }
+
+    #[test]
+    fn what_no_producer_reported_is_unexpected() {
+        let arrived = [(0, 0), (0, 1), (7, 0), (7, 1)];
+        let integrity = join(&[(0, confirmed(1))], vec![delivered(arrived)]);
+        assert_eq!((integrity.delivered, integrity.unexpected), (4, 3));
+        assert!(integrity.verdict().is_err());
+    }
+
+    #[test]
+    fn an_abandoned_message_is_not_lost_but_fails_the_run() {
+        let mut sent = Sent::new(true);
+        for _ in 0..3 {
+            sent.publish();
+        }
+        sent.confirm(0);
+        sent.abandon(1);
+        let integrity = join(&[(0, sent.finish())], vec![delivered([(0, 0)])]);
+        assert_eq!((integrity.expected, integrity.lost), (1, 0));
+        assert_eq!(
+            integrity.verdict(),
+            Err("1 of 3 messages was given up after the broker refused them; \
+                 1 of 3 messages was never confirmed"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn corrupt_fails_and_foreign_does_not() {
+        let mut deliveries = delivered([(0, 0)]);
+        deliveries.observe_foreign();
+        assert_eq!(join(&[(0, confirmed(1))], vec![deliveries.clone()]).verdict(), Ok(()));
+        deliveries.observe_corrupt();
+        let integrity = join(&[(0, confirmed(1))], vec![deliveries]);
+        assert_eq!((integrity.corrupt, integrity.foreign), (1, 1));
+        assert_eq!(integrity.verdict(), Err("1 of the delivered bodies was not what was sent".to_owned()));
+    }
+
+    /// A whole random world, ledger and naive sets side by side.
+    fn check_against_a_naive_model(seed: u64) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let producers = random.random_range(1..5u32);
+        let consumers = random.random_range(1..5usize);
+        let confirms = random.random_bool(0.7);
+        let mut sent = Vec::new();
+        let mut expected = BTreeSet::new();
+        let mut published = HashSet::new();
+        let mut deliveries = Vec::new();
+        for producer in 0..producers {
+            let mut ledger = Sent::new(confirms);
+            let count = random.random_range(0..400);
+            for _ in 0..count {
+                published.insert((producer, ledger.publish()));
+            }
+            let mut outcomes: Vec<u64> = (0..count).collect();
+            shuffle_a_little(&mut outcomes, &mut random);
+            for sequence in outcomes {
+                match random.random_range(0..20) {
+                    0 => ledger.abandon(sequence),
+                    1 if confirms => {}
+                    _ => {
+                        if confirms {
+                            ledger.confirm(sequence);
+                        }
+                        expected.insert((producer, sequence));
+                    }
+                }
+            }
+            sent.push((producer, ledger.finish()));
+            // Some messages come not at all, some many times, a few come from nowhere.
+            let mut arrivals: Vec<u64> = (0..count + 2)
+                .flat_map(|s| {
+                    let copies = [0, 1, 1, 1, 1, 1, 1, 2, 3][random.random_range(0..9)];
+                    std::iter::repeat_n(s, copies)
+                })
+                .collect();
+            shuffle_a_little(&mut arrivals, &mut random);
+            deliveries.extend(arrivals.into_iter().map(|s| (producer, s)));
+        }
+        shuffle_a_little(&mut deliveries, &mut random);
+
+        let mut ledgers = vec![Deliveries::new(); consumers];
+        let mut seen_by: Vec<HashSet<(u32, u64)>> = vec![HashSet::new(); consumers];
+        let mut highest: HashMap<(usize, u32), u64> = HashMap::new();
+        let mut times: HashMap<(u32, u64), u64> = HashMap::new();
+        let (mut reordered, mut redeliveries) = (0, 0);
+        for id in deliveries {
+            let consumer = random.random_range(0..consumers);
+            let redelivered = random.random_bool(0.1);
+            redeliveries += u64::from(redelivered);
+            let is_new = seen_by[consumer].insert(id);
+            let highest = highest.entry((consumer, id.0)).or_insert(id.1);
+            reordered += u64::from(is_new && !redelivered && id.1 < *highest);
+            *highest = id.1.max(*highest);
+            *times.entry(id).or_default() += 1;
+            let observation = ledgers[consumer].observe(id.0, id.1, redelivered);
+            assert_eq!(observation == crate::Observation::New, is_new);
+        }
+
+        let ledgers =
+            ledgers.iter().map(|ledger| Deliveries::decode(&ledger.encode()).expect("it was just encoded")).collect();
+        let integrity = join(&sent, ledgers);
+        let delivered: BTreeSet<_> = times.keys().copied().collect();
+        let lost: Vec<_> = expected.difference(&delivered).copied().collect();
+        let repeated = delivered.iter().filter(|id| times[id] > 1).copied();
+        assert_eq!(integrity.sent, published.len() as u64, "sent");
+        assert_eq!(integrity.expected, expected.len() as u64, "expected");
+        assert_eq!(integrity.delivered, delivered.len() as u64, "delivered");
+        assert_eq!(integrity.lost, lost.len() as u64, "lost");
+        let extra: u64 = times.values().map(|times| times - 1).sum();
+        assert_eq!(integrity.duplicated, extra, "duplicated");
+        assert_eq!(integrity.reordered, reordered, "reordered");
+        assert_eq!(integrity.redelivered, redeliveries, "redelivered");
+        let unexpected = delivered.iter().filter(|id| !published.contains(id)).count();
+        assert_eq!(integrity.unexpected, unexpected as u64, "unexpected");
+        assert_eq!(ids(&integrity.first_lost), lost[..lost.len().min(10)], "first lost");
+        let first_repeated: Vec<_> = repeated.take(10).collect();
+        assert_eq!(ids(&integrity.first_duplicated), first_repeated, "first duplicated");
+    }
+
+    fn ids(examples: &[MessageId]) -> Vec<(u32, u64)> {
+        examples.iter().map(|id| (id.producer, id.sequence)).collect()
+    }
+
+    /// Brokers reorder neighbours, not whole runs.
+    fn shuffle_a_little<T>(items: &mut [T], random: &mut impl Rng) {
+        for at in 1..items.len() {
+            if random.random_bool(0.3) {
+                items.swap(at, random.random_range(at.saturating_sub(9)..at));
+            }
+        }
+    }
+
+    #[test]
+    fn the_ledger_agrees_with_naive_sets() {
+        for seed in 0..300 {
+            check_against_a_naive_model(seed);
+        }
+    }
+}

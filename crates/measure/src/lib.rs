@@ -1,0 +1,27 @@
+//! What a run measured: histograms, counters, the delivery ledger, estimators and the record. Pure.
+//!
+//! *During* a run every worker owns its [`Histograms`], [`Counters`] and one side of the ledger
+//! ([`Sent`] or [`Deliveries`]) and shares them with nobody, so nothing here locks. *After* it they
+//! are merged ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable
+//! [`Record`], from which [`tables`] are drawn.
+
+pub mod counters;
+pub mod histogram;
+pub mod hlog;
+pub mod integrity;
+pub mod ledger;
+pub mod metric;
+pub mod record;
+#[cfg(test)]
+mod sample;
+pub mod tables;
+pub mod throughput;
+
+pub use counters::Counters;
+pub use histogram::{Extremes, Histogram, LatencySummary};
+pub use hlog::hlog;
+pub use integrity::{Integrity, join};
+pub use ledger::{Deliveries, LedgerError, MessageId, Observation, Sent, SentSummary};
+pub use metric::{Histograms, Metric};
+pub use record::{Record, RecordError};
+pub use throughput::{ConsumerSpan, Throughput, Volume, WindowKind};

@@ -1,0 +1,198 @@
+//! Which latencies are taken, between which instants, and one histogram for each.
+//!
+//! Instants of message *i*, all on the clock of its producer unless said otherwise: due `t`,
+//! publish begins `s`, publish returns `p`, confirm arrives `c`, reply arrives `r`, and `d`, dequeued
+//! at the consumer.
+
+use std::collections::BTreeMap;
+
+use crate::{Extremes, Histogram, LatencySummary};
+
+/// A kind of latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// `c - s`: from the beginning of the publish to the broker's confirm. A confirm says accepted,
+    /// not consumed.
+    Confirm,
+    /// `d - s`, with `d` moved from the consumer's clock to the producer's. The only metric on two
+    /// clocks: reported with the clock error, and the only one that may come out negative.
+    OneWay,
+    /// `r - t`: what a user would feel. Charges a stall to every message that it delayed.
+    RttFromDue,
+    /// `r - p`: the paper's RTT, which leaves out the time blocked in the publish.
+    RttFromSent,
+    /// `s - t`: did the load arrive as asked?
+    ScheduleLag,
+    /// `r - s`: how long once offered. `rtt_from_due = schedule_lag + service`, message by message.
+    Service,
+}
+
+impl Metric {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+
+    /// Every metric, in the order of a reduced vector.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Confirm, Self::OneWay, Self::RttFromDue, Self::RttFromSent, Self::ScheduleLag, Self::Service];
+
+    /// The key of this metric in a record, and its tag in a histogram log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Confirm => "confirm",
+            Self::OneWay => "one_way",
+            Self::RttFromDue => "rtt_from_due",
+            Self::RttFromSent => "rtt_from_sent",
+            Self::ScheduleLag => "schedule_lag",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// One histogram per metric, allocated by its first sample: most workers see two or three of them.
+#[derive(Clone, Debug, Default)]
+pub struct Histograms {
+    slots: [Option<Box<Histogram>>; Metric::COUNT],
+}
+
+impl Histograms {
+    /// The length of a reduced vector: the same on every rank, whatever it recorded.
+    pub const VECTOR_LEN: usize = Metric::COUNT * Histogram::LAYOUT_LEN;
+
+    /// No samples of anything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts one sample.
+    #[inline]
+    pub fn record(&mut self, metric: Metric, ns: u64) {
+        self.of(metric).record(ns);
+    }
+
+    /// Counts one sample that clock error may have made negative.
+    #[inline]
+    pub fn record_signed(&mut self, metric: Metric, ns: i64) {
+        self.of(metric).record_signed(ns);
+    }
+
+    /// The histogram of a metric, if it was ever recorded.
+    pub fn get(&self, metric: Metric) -> Option<&Histogram> {
+        self.slots[metric as usize].as_deref()
+    }
+
+    /// Forgets a metric, where its samples turn out not to be worth telling.
+    pub fn remove(&mut self, metric: Metric) {
+        self.slots[metric as usize] = None;
+    }
+
+    /// Everything that was recorded, in the order of [`Metric::ALL`].
+    pub fn recorded(&self) -> Vec<(Metric, &Histogram)> {
+        Metric::ALL.into_iter().filter_map(|metric| Some((metric, self.get(metric)?))).collect()
+    }
+
+    /// The figures of everything that was recorded, by record key.
+    pub fn summaries(&self) -> BTreeMap<String, LatencySummary> {
+        self.recorded().into_iter().map(|(metric, histogram)| (metric.name().to_owned(), histogram.summary())).collect()
+    }
+
+    /// Takes in the samples of another worker.
+    pub fn merge(&mut self, other: &Self) {
+        for (metric, histogram) in other.recorded() {
+            self.of(metric).merge(histogram);
+        }
+    }
+
+    /// The counters of all metrics in one vector, to be summed over ranks.
+    pub fn reduce_vector(&self) -> Vec<u64> {
+        let mut vector = vec![0; Self::VECTOR_LEN];
+        for (slots, metric) in vector.chunks_mut(Histogram::LAYOUT_LEN).zip(Metric::ALL) {
+            if let Some(histogram) = self.get(metric) {
+                histogram.add_to(slots);
+            }
+        }
+        vector
+    }
+
+    /// The extremes of all metrics, to be gathered and merged beside the vector.
+    pub fn extremes(&self) -> [Extremes; Metric::COUNT] {
+        Metric::ALL.map(|metric| self.get(metric).map_or_else(Extremes::default, |histogram| *histogram.extremes()))
+    }
+
+    /// The histograms of all ranks, from the sum of their vectors and their merged extremes.
+    pub fn from_reduced(vector: &[u64], extremes: &[Extremes; Metric::COUNT]) -> Self {
+        assert_eq!(vector.len(), Self::VECTOR_LEN, "a vector of another layout");
+        let mut histograms = Self::new();
+        for ((counts, extremes), slot) in vector.chunks(Histogram::LAYOUT_LEN).zip(extremes).zip(&mut histograms.slots)
+        {
+            if *extremes != Extremes::default() || counts.iter().any(|count| *count > 0) {
+                *slot = Some(Box::new(Histogram::from_counts(counts, extremes)));
+            }
+        }
+        histograms
+    }
+
+    fn of(&mut self, metric: Metric) -> &mut Histogram {
+        self.slots[metric as usize].get_or_insert_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_in_the_order_of_the_vector() {
+        for (index, metric) in Metric::ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, index);
+        }
+        let names: std::collections::BTreeSet<_> = Metric::ALL.map(Metric::name).into();
+        assert_eq!(names.len(), Metric::COUNT);
+    }
+
+    #[test]
+    fn a_metric_that_was_never_recorded_is_absent() {
+        let histograms = Histograms::new();
+        assert!(histograms.get(Metric::Confirm).is_none());
+        assert!(histograms.summaries().is_empty());
+        let vector = histograms.reduce_vector();
+        assert_eq!(vector.len(), Histograms::VECTOR_LEN, "for every rank alike");
+        assert!(Histograms::from_reduced(&vector, &histograms.extremes()).recorded().is_empty());
+    }
+
+    #[test]
+    #[should_panic = "samples without extremes"]
+    fn samples_are_never_dropped_for_want_of_extremes() {
+        let mut histograms = Histograms::new();
+        histograms.record(Metric::Confirm, 5);
+        Histograms::from_reduced(&histograms.reduce_vector(), &Default::default());
+    }
+
+    #[test]
+    fn two_ranks_reduce_to_what_one_would_have_recorded() {
+        let (mut a, mut b, mut all) = (Histograms::new(), Histograms::new(), Histograms::new());
+        for ns in 0..5000 {
+            let rank = if ns % 3 == 0 { &mut a } else { &mut b };
+            let metric = if ns % 2 == 0 { Metric::RttFromDue } else { Metric::Service };
+            rank.record(metric, ns * 1000);
+            all.record(metric, ns * 1000);
+        }
+        // Nothing but negative samples: still something that was measured.
+        b.record_signed(Metric::OneWay, -5);
+        all.record_signed(Metric::OneWay, -5);
+
+        let sum: Vec<u64> = a.reduce_vector().iter().zip(b.reduce_vector()).map(|(a, b)| a + b).collect();
+        let mut extremes = a.extremes();
+        for (mine, other) in extremes.iter_mut().zip(b.extremes()) {
+            mine.merge(&other);
+        }
+        let reduced = Histograms::from_reduced(&sum, &extremes);
+        assert_eq!(reduced.summaries(), all.summaries());
+        assert_eq!(reduced.summaries()["one_way"].negative, 1);
+
+        a.merge(&b);
+        assert_eq!(a.summaries(), all.summaries());
+
+        a.remove(Metric::OneWay);
+        assert!(a.get(Metric::OneWay).is_none());
+    }
+}

@@ -1,0 +1,379 @@
+//! The record of a run: immutable, versioned, complete.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Integrity, LatencySummary, Throughput};
+
+/// The version that this crate writes. New optional fields do not change it.
+pub const SCHEMA: &str = "streamharness/record/1";
+
+/// Why a text is not a record.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// Not JSON, or a field is missing or of another type.
+    #[error("this is not a run record ({0}); give the record.json of a streamharness run")]
+    Json(#[from] serde_json::Error),
+    /// A record of another version.
+    #[error(
+        "the record is of schema {found:?} and this program reads {SCHEMA:?}; \
+         use the version of streamharness that wrote it"
+    )]
+    OtherSchema {
+        /// What the record says it is.
+        found: String,
+    },
+}
+
+/// Everything about one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "streamharness run record")]
+pub struct Record {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// Unique name of the run. It is in the envelope of every message.
+    pub run_id: String,
+    /// When the run began, RFC 3339.
+    pub started: String,
+    /// The verdict.
+    pub status: Status,
+    /// The resolved plan, as the `profile` crate writes it.
+    pub plan: serde_json::Value,
+    /// The way the messages took.
+    pub route: Route,
+    /// Where the run took place.
+    pub environment: Environment,
+    /// How fast messages were delivered.
+    pub throughput: Throughput,
+    /// How long messages took, by metric. A metric that was not taken, or is withheld, is absent.
+    pub latency: BTreeMap<String, LatencySummary>,
+    /// What became of every message.
+    pub integrity: Integrity,
+    /// What the harness itself cost.
+    pub harness: Harness,
+    /// Seconds spent in each phase, by name.
+    #[serde(default)]
+    pub phases: BTreeMap<String, f64>,
+    /// What each rank did, ascending by rank.
+    pub ranks: Vec<RankSummary>,
+    /// What went wrong, and where.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+    /// What a reader should know before using the numbers.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// The verdict on a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// Whether the numbers can be used.
+    pub pass: bool,
+    /// One sentence; empty where there is nothing to say.
+    pub reason: String,
+    /// What the program exited with.
+    #[serde(default)]
+    pub exit_code: u8,
+}
+
+/// One concrete way from producers to consumers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Route {
+    /// `dts`, `prs-haproxy`, `mss` and so on.
+    pub architecture: String,
+    /// The legs of the route in the order that a message takes them.
+    pub hops: Vec<Hop>,
+    /// What the clients negotiated; absent where they spoke plain TCP.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// What answered at the end of the route.
+    #[serde(default)]
+    pub broker: Option<Broker>,
+}
+
+/// One TCP or TLS leg of a route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hop {
+    /// Who opens the connection.
+    pub from: String,
+    /// Who accepts it.
+    pub to: String,
+    /// `amqp`, `amqps`, `tcp`, `tls` and so on.
+    pub protocol: String,
+    /// Host and port where it is accepted, if it is known.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// What was negotiated on this leg, if it is known and encrypted.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tls {
+    /// Such as `TLSv1.3`.
+    pub version: String,
+    /// The cipher suite by its IANA name.
+    pub cipher: String,
+}
+
+/// What a broker says it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Broker {
+    /// Such as `RabbitMQ`.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// Where a run took place, enough to judge whether two runs can be compared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// The hosts of the ranks, each once.
+    pub hosts: Vec<String>,
+    /// How many ranks were launched.
+    pub world_size: u32,
+    /// The processor of rank 0.
+    #[serde(default)]
+    pub cpu_model: Option<String>,
+    /// Processors that rank 0 may run on.
+    #[serde(default)]
+    pub cores: Option<u32>,
+    /// Kernel release of rank 0.
+    #[serde(default)]
+    pub kernel: Option<String>,
+    /// What the MPI library says it is; absent where there was no MPI.
+    #[serde(default)]
+    pub mpi_library: Option<String>,
+    /// `srun`, `mpirun` and so on, if it could be told.
+    #[serde(default)]
+    pub launcher: Option<String>,
+    /// Job of the batch system, if there was one.
+    #[serde(default)]
+    pub slurm_job_id: Option<String>,
+    /// Version of streamharness.
+    pub harness_version: String,
+    /// Commit that streamharness was built from, if it is known.
+    #[serde(default)]
+    pub git_commit: Option<String>,
+    /// Every payload and every random choice follows from it.
+    pub seed: u64,
+    /// How far the clock of any rank may be off rank 0's, if it was measured.
+    #[serde(default)]
+    pub clock_error_ns: Option<u64>,
+}
+
+/// What the harness cost, so that a number about the system is not one about the harness.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Harness {
+    /// What the same loops reach with a transport that does nothing, if it was measured.
+    #[serde(default)]
+    pub ceiling_messages_per_second: Option<f64>,
+    /// Processor time of all ranks over messages sent and received.
+    #[serde(default)]
+    pub cpu_us_per_message: Option<f64>,
+    /// 99 % of the sends were late by at most this; absent where there was no schedule.
+    #[serde(default)]
+    pub schedule_lag_p99_ns: Option<u64>,
+    /// Whether senders could not keep their schedule for reasons of their own. Then the run is not a
+    /// result about the system.
+    pub generator_limited: bool,
+    /// Messages that were overdue when they were sent, because of an earlier stall.
+    #[serde(default)]
+    pub catchup_messages: u64,
+    /// Time that senders waited for a confirm, a credit or the socket.
+    #[serde(default)]
+    pub backpressure_ns: u64,
+    /// Connections that were lost and made again.
+    #[serde(default)]
+    pub reconnects: u64,
+    /// The largest resident memory of any rank.
+    #[serde(default)]
+    pub max_rss_bytes: Option<u64>,
+}
+
+/// What one rank did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RankSummary {
+    /// Its rank.
+    pub rank: u32,
+    /// Where it ran.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// `producer`, `consumer`, `producer+consumer` or `idle`.
+    pub role: String,
+    /// The producers placed on it.
+    #[serde(default)]
+    pub producers: Vec<u32>,
+    /// The consumers placed on it.
+    #[serde(default)]
+    pub consumers: Vec<u32>,
+    /// Messages published for the first time.
+    pub sent: u64,
+    /// Messages accepted.
+    pub confirmed: u64,
+    /// Negative confirms.
+    pub rejected: u64,
+    /// Deliveries, duplicates included.
+    pub received: u64,
+    /// Body bytes sent and received.
+    pub bytes: u64,
+    /// Processor time over messages sent and received.
+    #[serde(default)]
+    pub cpu_us_per_message: Option<f64>,
+    /// Processor time, user and system.
+    pub cpu_s: f64,
+    /// Time from the start to the end of the stream.
+    pub wall_s: f64,
+    /// The largest resident memory.
+    #[serde(default)]
+    pub max_rss_bytes: Option<u64>,
+    /// Why it failed, if it did.
+    #[serde(default)]
+    pub failure: Option<String>,
+}
+
+/// What went wrong on a rank.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// Where.
+    pub rank: u32,
+    /// What, in one sentence.
+    pub message: String,
+}
+
+impl Record {
+    /// The record as it is kept: indented, and ending in a line feed.
+    pub fn to_json(&self) -> String {
+        let mut json =
+            serde_json::to_string_pretty(self).expect("a record has text keys only, so it can always be written");
+        json.push('\n');
+        json
+    }
+
+    /// Reads a record. Fields that this version does not know are passed over.
+    pub fn from_json(json: &str) -> Result<Self, RecordError> {
+        // The version first: a record of another one may lack what this one needs.
+        #[derive(Deserialize)]
+        struct Version {
+            schema: String,
+        }
+        let Version { schema } = serde_json::from_str(json)?;
+        if schema != SCHEMA {
+            return Err(RecordError::OtherSchema { found: schema });
+        }
+        Ok(serde_json::from_str(json)?)
+    }
+
+    /// The JSON schema of a record, as docs/record.schema.json keeps it.
+    pub fn json_schema() -> String {
+        let mut json =
+            serde_json::to_string_pretty(&schemars::schema_for!(Self)).expect("a schema is JSON by construction");
+        json.push('\n');
+        json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_record_survives_its_json() {
+        let record = sample::record();
+        let read = Record::from_json(&record.to_json()).expect("it was just written");
+        assert_eq!(read, record);
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_contract() {
+        let json: serde_json::Value = serde_json::from_str(&sample::record().to_json()).expect("a record is JSON");
+        for pointer in [
+            "/schema",
+            "/run_id",
+            "/started",
+            "/status/pass",
+            "/status/reason",
+            "/plan",
+            "/route/architecture",
+            "/route/hops/0",
+            "/route/tls/version",
+            "/route/tls/cipher",
+            "/environment/hosts",
+            "/throughput/messages_per_second",
+            "/throughput/bits_per_second",
+            "/throughput/events_per_second",
+            "/throughput/window_s",
+            "/throughput/sum_of_rates_messages_per_second",
+            "/latency/confirm/count",
+            "/latency/confirm/min_ns",
+            "/latency/confirm/p50_ns",
+            "/latency/confirm/p90_ns",
+            "/latency/confirm/p99_ns",
+            "/latency/confirm/p999_ns",
+            "/latency/confirm/max_ns",
+            "/latency/confirm/saturated",
+            "/integrity/sent",
+            "/integrity/confirmed",
+            "/integrity/rejected",
+            "/integrity/returned",
+            "/integrity/delivered",
+            "/integrity/expected",
+            "/integrity/lost",
+            "/integrity/duplicated",
+            "/integrity/reordered",
+            "/integrity/corrupt",
+            "/integrity/foreign",
+            "/integrity/first_lost/0/sequence",
+            "/harness/ceiling_messages_per_second",
+            "/harness/cpu_us_per_message",
+            "/harness/schedule_lag_p99_ns",
+            "/harness/generator_limited",
+            "/ranks/0/rank",
+            "/ranks/0/host",
+            "/ranks/0/role",
+        ] {
+            assert!(json.pointer(pointer).is_some(), "{pointer} is missing");
+        }
+        assert!(json.pointer("/integrity/first_duplicated").is_none());
+    }
+
+    #[test]
+    fn fields_from_the_future_are_passed_over() {
+        let json = sample::record().to_json().replace("\"run_id\"", "\"mood\": {\"of\": [1]}, \"run_id\"");
+        assert!(json.contains("mood"));
+        assert_eq!(Record::from_json(&json).expect("unknown fields do no harm"), sample::record());
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_refused_whatever_it_holds() {
+        let error = Record::from_json(r#"{"schema": "streamharness/record/2", "speed": 1}"#)
+            .expect_err("version 2 is not ours");
+        assert_eq!(
+            error.to_string(),
+            "the record is of schema \"streamharness/record/2\" and this program reads \
+             \"streamharness/record/1\"; use the version of streamharness that wrote it"
+        );
+        let error = Record::from_json("[]").expect_err("an array is no record");
+        assert!(error.to_string().starts_with("this is not a run record"));
+    }
+
+    #[test]
+    fn the_schema_in_docs_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/record.schema.json");
+        let current = Record::json_schema();
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &current).expect("docs/ can be written");
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            kept == current,
+            "docs/record.schema.json is out of date; run the tests with UPDATE_GOLDEN=1 and review the diff"
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! One record with something in every field, for the tests of what reads records.
+
+use crate::record::{Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Status, Tls};
+use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
+
+pub(crate) fn record() -> Record {
+    let mut histograms = Histograms::new();
+    for step in 1..=20_000 {
+        histograms.record(Metric::Confirm, step * 100);
+    }
+    histograms.record(Metric::OneWay, 250_000);
+    histograms.record_signed(Metric::OneWay, -3);
+    let mut sent = Sent::new(true);
+    let mut deliveries = Deliveries::new();
+    for _ in 0..20_000 {
+        let sequence = sent.publish();
+        sent.confirm(sequence);
+        if sequence != 17 {
+            deliveries.observe(0, sequence, false);
+        }
+    }
+    let integrity = join(&[(0, sent.finish())], vec![deliveries]);
+    let reason = integrity.verdict().expect_err("sequence 17 is missing");
+    let span = ConsumerSpan { messages: 19_999, first_ns: 0, last_ns: 4_000_000_000 };
+    let volume = Volume { messages: 19_999, bytes: 19_999 * 16_000, events: 19_999 * 8 };
+    Record {
+        schema: SCHEMA.to_owned(),
+        run_id: "5eed0001".to_owned(),
+        started: "2026-11-23T18:31:18Z".to_owned(),
+        status: Status { pass: false, reason: reason.clone(), exit_code: 4 },
+        plan: serde_json::json!({
+            "architecture": "dts",
+            "workload": "dstream",
+            "pattern": "work-sharing",
+            "placement": { "world": 2, "producers": 1, "consumers": 1 },
+            "length": { "Messages": 20000 },
+            "verify": "all",
+            "message": { "format": "geb-raw", "event_bytes": 2000, "events": 8, "body_bytes": 16000 },
+            "service": {
+                "confirms": "batch:64", "acks": "multiple:64", "prefetch": 64,
+                "queues": [{ "name": "work.0" }], "in_flight": 64,
+            },
+        }),
+        route: Route {
+            architecture: "dts".to_owned(),
+            hops: vec![Hop {
+                from: "client".to_owned(),
+                to: "broker".to_owned(),
+                protocol: "amqps".to_owned(),
+                address: Some("127.0.0.1:30671".to_owned()),
+                tls: None,
+            }],
+            tls: Some(Tls { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_256_GCM_SHA384".to_owned() }),
+            broker: Some(Broker { product: "RabbitMQ".to_owned(), version: "3.13.7".to_owned() }),
+        },
+        environment: Environment {
+            hosts: vec!["node1".to_owned(), "node2".to_owned()],
+            world_size: 2,
+            cpu_model: Some("AMD EPYC 7302".to_owned()),
+            cores: Some(32),
+            kernel: Some("6.8.0".to_owned()),
+            mpi_library: Some("Open MPI v4.1.4".to_owned()),
+            launcher: Some("mpirun".to_owned()),
+            slurm_job_id: None,
+            harness_version: "0.1.0".to_owned(),
+            git_commit: None,
+            seed: u64::MAX,
+            clock_error_ns: Some(900),
+        },
+        throughput: Throughput::over_span(&[span], &volume),
+        latency: histograms.summaries(),
+        integrity,
+        harness: Harness {
+            ceiling_messages_per_second: Some(812_345.5),
+            cpu_us_per_message: Some(12.25),
+            ..Harness::default()
+        },
+        phases: [("connect".to_owned(), 0.125), ("stream".to_owned(), 4.0)].into(),
+        ranks: vec![
+            RankSummary {
+                rank: 0,
+                host: "node1".to_owned(),
+                pid: 41,
+                role: "producer".to_owned(),
+                producers: vec![0],
+                sent: 20_000,
+                confirmed: 20_000,
+                bytes: 320_000_000,
+                cpu_us_per_message: Some(10.0),
+                cpu_s: 0.2,
+                wall_s: 4.0,
+                max_rss_bytes: Some(50_000_000),
+                ..RankSummary::default()
+            },
+            RankSummary {
+                rank: 1,
+                host: "node2".to_owned(),
+                pid: 42,
+                role: "consumer".to_owned(),
+                consumers: vec![0, 1],
+                received: 19_999,
+                failure: Some("the broker closed the connection: \"gone\", twice".to_owned()),
+                ..RankSummary::default()
+            },
+        ],
+        failures: vec![Failure { rank: 1, message: "the broker closed\nthe connection".to_owned() }],
+        warnings: vec!["the run is short".to_owned()],
+    }
+}

@@ -1,0 +1,152 @@
+//! The CSV files of a run, as RFC 4180 has them but for the line ends, which are line feeds.
+
+use std::fmt::Write;
+
+use crate::{Histogram, Metric, Record};
+
+/// What happened in one second of a run, over all ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SeriesRow {
+    /// Seconds from the start of the stream to the beginning of this one.
+    pub second: u64,
+    /// Messages published for the first time in this second.
+    pub sent: u64,
+    /// Messages accepted in this second.
+    pub confirmed: u64,
+    /// Negative confirms in this second.
+    pub rejected: u64,
+    /// Deliveries in this second.
+    pub received: u64,
+    /// Deliveries over the true length of this row, which may be off a second.
+    pub messages_per_second: f64,
+    /// Errors in this second: lost connections, corrupt and foreign deliveries, failed workers.
+    pub errors: u64,
+}
+
+/// `series.csv`: one line per second.
+pub fn series_csv(rows: &[SeriesRow]) -> String {
+    let mut csv = String::from("second,sent,confirmed,rejected,received,messages_per_second,errors\n");
+    for row in rows {
+        let SeriesRow { second, sent, confirmed, rejected, received, messages_per_second, errors } = row;
+        line(
+            &mut csv,
+            format_args!("{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors}"),
+        );
+    }
+    csv
+}
+
+/// `ranks.csv`: one line per rank. Workers are separated by blanks; what was not measured is empty.
+pub fn ranks_csv(record: &Record) -> String {
+    let mut csv = String::from(
+        "rank,host,pid,role,producers,consumers,sent,confirmed,rejected,received,bytes,\
+         cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure\n",
+    );
+    for rank in &record.ranks {
+        let cells = [
+            rank.rank.to_string(),
+            text(&rank.host),
+            rank.pid.to_string(),
+            text(&rank.role),
+            workers(&rank.producers),
+            workers(&rank.consumers),
+            rank.sent.to_string(),
+            rank.confirmed.to_string(),
+            rank.rejected.to_string(),
+            rank.received.to_string(),
+            rank.bytes.to_string(),
+            rank.cpu_us_per_message.map_or_else(String::new, |us| format!("{us:.3}")),
+            format!("{:.3}", rank.cpu_s),
+            format!("{:.3}", rank.wall_s),
+            rank.max_rss_bytes.map_or_else(String::new, |bytes| bytes.to_string()),
+            rank.failure.as_deref().map_or_else(String::new, text),
+        ];
+        line(&mut csv, format_args!("{}", cells.join(",")));
+    }
+    csv
+}
+
+/// `cdf.csv`: the distribution of every metric, one line per bucket that holds a sample.
+pub fn cdf_csv(sections: &[(Metric, &Histogram)]) -> String {
+    let mut csv = String::from("metric,value_ns,cumulative,fraction\n");
+    for (metric, histogram) in sections {
+        let total = histogram.len() as f64;
+        for (value_ns, cumulative) in histogram.cdf() {
+            let (name, fraction) = (metric.name(), cumulative as f64 / total);
+            line(&mut csv, format_args!("{name},{value_ns},{cumulative},{fraction:.9}"));
+        }
+    }
+    csv
+}
+
+fn line(csv: &mut String, cells: std::fmt::Arguments) {
+    writeln!(csv, "{cells}").expect("writing to a string cannot fail");
+}
+
+/// A cell that is free text: quoted only where it must be.
+fn text(value: &str) -> String {
+    if value.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", value.replace('"', "\"\""))
+    } else {
+        value.to_owned()
+    }
+}
+
+fn workers(indices: &[u32]) -> String {
+    let indices: Vec<String> = indices.iter().map(u32::to_string).collect();
+    indices.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_series_has_a_line_per_second() {
+        let row = SeriesRow {
+            second: 3,
+            sent: 10,
+            confirmed: 9,
+            rejected: 1,
+            received: 8,
+            messages_per_second: 7.99951,
+            errors: 0,
+        };
+        assert_eq!(
+            series_csv(&[row]),
+            "second,sent,confirmed,rejected,received,messages_per_second,errors\n\
+             3,10,9,1,8,8.000,0\n"
+        );
+    }
+
+    #[test]
+    fn a_failure_with_commas_and_quotes_stays_in_its_cell() {
+        let csv = ranks_csv(&sample::record());
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "rank,host,pid,role,producers,consumers,sent,confirmed,rejected,received,bytes,\
+                 cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure",
+                "0,node1,41,producer,0,,20000,20000,0,0,320000000,10.000,0.200,4.000,50000000,",
+                "1,node2,42,consumer,,0 1,0,0,0,19999,0,,0.000,0.000,,\
+                 \"the broker closed the connection: \"\"gone\"\", twice\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_distribution_climbs_to_one() {
+        let mut histogram = Histogram::new();
+        for ns in [5, 5, 5, 900] {
+            histogram.record(ns);
+        }
+        assert_eq!(
+            cdf_csv(&[(Metric::Service, &histogram), (Metric::OneWay, &Histogram::new())]),
+            "metric,value_ns,cumulative,fraction\n\
+             service,5,3,0.750000000\n\
+             service,900,4,1.000000000\n"
+        );
+    }
+}

@@ -1,0 +1,393 @@
+//! The table that a run prints: comments, fixed columns and a last line with the verdict, in the
+//! manner of the OSU micro-benchmarks.
+//!
+//! Every line of numbers begins with its name, so `awk '$1 == "rtt_from_due" { print $6 }'` reads it,
+//! and every other line begins with `#`. What was not measured is `n/a`.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::record::Environment;
+use crate::{LatencySummary, Metric, Record};
+
+/// Wide enough for `rtt_from_sent` and for the longest label of the head.
+const NAME_WIDTH: usize = 15;
+/// Wide enough for an hour in microseconds, with its blank.
+const CELL_WIDTH: usize = 14;
+/// More hosts than these are only counted: the record names them.
+const HOSTS_NAMED_MAX: usize = 4;
+
+/// Draws the table of a run.
+pub fn osu_table(record: &Record) -> String {
+    let mut table = Table::default();
+    head(&mut table, record);
+    throughput(&mut table, record);
+    latency(&mut table, record);
+    integrity(&mut table, record);
+    notes(&mut table, record);
+    let status = &record.status;
+    let verdict = if status.pass { "PASS" } else { "FAIL" };
+    table.line(format!("# STATUS: {verdict} {}", one_line(&status.reason)).trim_end());
+    table.text
+}
+
+fn head(table: &mut Table, record: &Record) {
+    let plan = |pointer: &str| plain(record.plan.pointer(pointer));
+    let environment = &record.environment;
+    table.line(&format!(
+        "# streamharness {} run {} started {}",
+        environment.harness_version, record.run_id, record.started
+    ));
+    table.comment("architecture", &record.route.architecture);
+    table.comment(
+        "route",
+        &record
+            .route
+            .hops
+            .iter()
+            .map(|hop| format!("{} -> {} ({})", hop.from, hop.to, hop.protocol))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    table.comment("workload", &plan("/workload"));
+    table.comment("pattern", &plan("/pattern"));
+    table.comment("producers", &plan("/placement/producers"));
+    table.comment("consumers", &plan("/placement/consumers"));
+    table.comment("ranks", &ranks(environment));
+    table.comment(
+        "message",
+        &format!(
+            "{} bytes, {} events, {}",
+            plan("/message/body_bytes"),
+            plan("/message/events"),
+            plan("/message/format")
+        ),
+    );
+    table.comment("length", &length(&record.plan));
+    table.comment(
+        "service",
+        &format!(
+            "confirms {}, acks {}, prefetch {}, queues {}, in flight {}",
+            plan("/service/confirms"),
+            plan("/service/acks"),
+            plan("/service/prefetch"),
+            record
+                .plan
+                .pointer("/service/queues")
+                .and_then(Value::as_array)
+                .map_or_else(|| MISSING.to_owned(), |queues| queues.len().to_string()),
+            plan("/service/in_flight"),
+        ),
+    );
+    table.comment("verify", &plan("/verify"));
+    table.comment(
+        "broker",
+        &record.route.broker.as_ref().map_or_else(String::new, |b| format!("{} {}", b.product, b.version)),
+    );
+    table.comment(
+        "tls",
+        &record.route.tls.as_ref().map_or_else(|| "none".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher)),
+    );
+}
+
+fn throughput(table: &mut Table, record: &Record) {
+    let t = &record.throughput;
+    table.columns("Throughput", &["messages/s", "Gbit/s", "events/s", "window_s", "sum_of_rates", "ratio"]);
+    table.row(
+        "throughput",
+        &[
+            decimals(t.messages_per_second, 2),
+            decimals(t.bits_per_second.map(|bits| bits / 1e9), 4),
+            decimals(t.events_per_second, 2),
+            decimals(Some(t.window_s), 3),
+            decimals(t.sum_of_rates_messages_per_second, 2),
+            decimals(t.sum_of_rates_ratio, 3),
+        ],
+    );
+}
+
+fn latency(table: &mut Table, record: &Record) {
+    // In the order of the metrics, which tells more than the alphabet does.
+    let rows: Vec<(&str, &LatencySummary)> =
+        Metric::ALL.iter().filter_map(|metric| Some((metric.name(), record.latency.get(metric.name())?))).collect();
+    if rows.is_empty() {
+        return;
+    }
+    table.columns("Latency (us)", &["count", "min", "p50", "p90", "p99", "p99.9", "max"]);
+    for (name, latency) in rows {
+        let us = |ns: Option<u64>| decimals(ns.map(|ns| ns as f64 / 1e3), 2);
+        table.row(
+            name,
+            &[
+                latency.count.to_string(),
+                us(latency.min_ns),
+                us(latency.p50_ns),
+                us(latency.p90_ns),
+                us(latency.p99_ns),
+                us(latency.p999_ns),
+                us(latency.max_ns),
+            ],
+        );
+    }
+}
+
+fn integrity(table: &mut Table, record: &Record) {
+    let i = &record.integrity;
+    table.counts(
+        "Integrity",
+        "sent",
+        &[
+            ("messages", i.sent),
+            ("confirmed", i.confirmed),
+            ("unconfirmed", i.unconfirmed),
+            ("rejected", i.rejected),
+            ("returned", i.returned),
+            ("republished", i.republished),
+            ("abandoned", i.abandoned),
+        ],
+    );
+    table.counts(
+        "",
+        "delivered",
+        &[
+            ("messages", i.delivered),
+            ("expected", i.expected),
+            ("lost", i.lost),
+            ("duplicated", i.duplicated),
+            ("redelivered", i.redelivered),
+            ("reordered", i.reordered),
+        ],
+    );
+    table.counts("", "damaged", &[("corrupt", i.corrupt), ("foreign", i.foreign), ("unexpected", i.unexpected)]);
+}
+
+fn notes(table: &mut Table, record: &Record) {
+    table.line("#");
+    for (name, latency) in &record.latency {
+        if latency.saturated > 0 || latency.negative > 0 {
+            table
+                .comment("samples", &format!("{name}: {} above 1 h, {} negative", latency.saturated, latency.negative));
+        }
+    }
+    harness(table, record);
+    for warning in &record.warnings {
+        table.comment("warning", warning);
+    }
+    for failure in &record.failures {
+        table.comment("failure", &format!("rank {}: {}", failure.rank, failure.message));
+    }
+}
+
+/// What the harness itself can do, beside every result.
+fn harness(table: &mut Table, record: &Record) {
+    let harness = &record.harness;
+    let costs = [
+        harness.ceiling_messages_per_second.map(|ceiling| format!("ceiling {ceiling:.0} messages/s")),
+        harness.cpu_us_per_message.map(|us| format!("{us:.2} us of CPU per message")),
+        harness.generator_limited.then(|| "generator-limited: not a result about the system".to_owned()),
+    ];
+    table.comment("harness", &costs.into_iter().flatten().collect::<Vec<_>>().join(", "));
+}
+
+fn ranks(environment: &Environment) -> String {
+    let (ranks, hosts) = (environment.world_size, &environment.hosts);
+    if hosts.len() <= HOSTS_NAMED_MAX {
+        format!("{ranks} on {}", hosts.join(" "))
+    } else {
+        format!("{ranks} on {} hosts", hosts.len())
+    }
+}
+
+/// The run length as the plan has it: `{"Messages": n}` or `{"Window": {...}}`.
+fn length(plan: &Value) -> String {
+    let seconds =
+        |pointer: &str| plan.pointer(pointer).and_then(Value::as_u64).map(|ns| format!("{:.3} s", ns as f64 / 1e9));
+    if let Some(messages) = plan.pointer("/length/Messages") {
+        format!("{} messages", plain(Some(messages)))
+    } else if let Some(window) = seconds("/length/Window/window_ns") {
+        let warmup = seconds("/length/Window/warmup_ns").unwrap_or_else(|| MISSING.to_owned());
+        format!("{window} after {warmup} of warm-up")
+    } else {
+        MISSING.to_owned()
+    }
+}
+
+const MISSING: &str = "n/a";
+
+/// A value of the plan without its quotes. Older and newer plans may lack it.
+fn plain(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => MISSING.to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn decimals(value: Option<f64>, places: usize) -> String {
+    value.map_or_else(|| MISSING.to_owned(), |value| format!("{value:.places$}"))
+}
+
+/// A reason with a line feed in it would end in a line that no parser expects.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[derive(Default)]
+struct Table {
+    text: String,
+}
+
+impl Table {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// A `# label value` line; none where there is nothing to say.
+    fn comment(&mut self, label: &str, value: &str) {
+        let value = one_line(value);
+        if !value.is_empty() {
+            let width = NAME_WIDTH - 2;
+            self.line(&format!("# {label:<width$} {value}"));
+        }
+    }
+
+    /// The head of a section: its columns stand over those of the rows.
+    fn columns(&mut self, title: &str, columns: &[&str]) {
+        self.line("#");
+        self.heads(title, columns);
+    }
+
+    fn heads(&mut self, title: &str, columns: &[&str]) {
+        let name = format!("# {title}");
+        self.cells(&name, columns.iter().map(|column| (*column).to_owned()));
+    }
+
+    fn row(&mut self, name: &str, cells: &[String]) {
+        self.cells(name, cells.iter().cloned());
+    }
+
+    /// A row of counts under a head of its own; a section has a title only over its first.
+    fn counts(&mut self, title: &str, name: &str, counts: &[(&str, u64)]) {
+        let columns: Vec<&str> = counts.iter().map(|(column, _)| *column).collect();
+        if title.is_empty() {
+            self.heads(title, &columns);
+        } else {
+            self.columns(title, &columns);
+        }
+        let values: Vec<String> = counts.iter().map(|(_, count)| count.to_string()).collect();
+        self.row(name, &values);
+    }
+
+    /// The blank before a cell is its own: two long cells never run into each other.
+    fn cells(&mut self, name: &str, cells: impl Iterator<Item = String>) {
+        let width = CELL_WIDTH - 1;
+        let mut line = format!("{name:<NAME_WIDTH$}");
+        for cell in cells {
+            write!(line, " {cell:>width$}").expect("writing to a string cannot fail");
+        }
+        self.line(&line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn the_table_of_a_failed_run() {
+        let expected = "\
+# streamharness 0.1.0 run 5eed0001 started 2026-11-23T18:31:18Z
+# architecture  dts
+# route         client -> broker (amqps)
+# workload      dstream
+# pattern       work-sharing
+# producers     1
+# consumers     1
+# ranks         2 on node1 node2
+# message       16000 bytes, 8 events, geb-raw
+# length        20000 messages
+# service       confirms batch:64, acks multiple:64, prefetch 64, queues 1, in flight 64
+# verify        all
+# broker        RabbitMQ 3.13.7
+# tls           TLSv1.3 TLS_AES_256_GCM_SHA384
+#
+# Throughput       messages/s        Gbit/s      events/s      window_s  sum_of_rates         ratio
+throughput            4999.50        0.6399      39996.00         4.000       4999.75         1.000
+#
+# Latency (us)          count           min           p50           p90           p99         p99.9           max
+confirm                 20000          0.10       1000.45       1800.19       1980.41       1998.85       2000.00
+one_way                     1        250.00        250.00           n/a           n/a           n/a        250.00
+#
+# Integrity          messages     confirmed   unconfirmed      rejected      returned   republished     abandoned
+sent                    20000         20000             0             0             0             0             0
+#                    messages      expected          lost    duplicated   redelivered     reordered
+delivered               19999         20000             1             0             0             0
+#                     corrupt       foreign    unexpected
+damaged                     0             0             0
+#
+# samples       one_way: 0 above 1 h, 1 negative
+# harness       ceiling 812346 messages/s, 12.25 us of CPU per message
+# warning       the run is short
+# failure       rank 1: the broker closed the connection
+# STATUS: FAIL 1 of 20000 messages was lost (first: producer 0 sequence 17)
+";
+        let table = osu_table(&sample::record());
+        assert_eq!(table, expected, "\n{table}");
+    }
+
+    #[test]
+    fn the_verdict_is_the_last_line_and_one_line() {
+        #[track_caller]
+        fn check(pass: bool, reason: &str, last: &str) {
+            let mut record = sample::record();
+            record.status.pass = pass;
+            record.status.reason = reason.to_owned();
+            let table = osu_table(&record);
+            assert_eq!(table.lines().last(), Some(last));
+            assert!(table.ends_with('\n'));
+        }
+        check(true, "", "# STATUS: PASS");
+        check(true, "20000 messages", "# STATUS: PASS 20000 messages");
+        check(false, "rank 3\nfailed", "# STATUS: FAIL rank 3 failed");
+    }
+
+    #[test]
+    fn numbers_of_any_length_stay_apart() {
+        let mut record = sample::record();
+        record.throughput.messages_per_second = Some(1e15);
+        record.throughput.bits_per_second = Some(1e30);
+        let confirm = record.latency.get_mut("confirm").expect("in the sample");
+        confirm.max_ns = Some(u64::MAX);
+        confirm.p999_ns = Some(u64::MAX);
+        let table = osu_table(&record);
+        for (name, cells) in [("throughput", 7), ("confirm", 8)] {
+            let row = table.lines().find(|line| line.starts_with(name));
+            let row = row.expect("every row is there").split_whitespace();
+            assert_eq!(row.count(), cells);
+        }
+    }
+
+    #[test]
+    fn a_record_with_an_empty_plan_can_still_be_printed() {
+        let mut record = sample::record();
+        record.plan = Value::Null;
+        record.latency.clear();
+        record.route = crate::record::Route::default();
+        let table = osu_table(&record);
+        assert!(table.contains("# length        n/a\n"), "\n{table}");
+        assert!(table.contains("# tls           none\n"), "\n{table}");
+        assert!(!table.contains("Latency"), "\n{table}");
+    }
+
+    #[test]
+    fn a_timed_run_says_how_long_it_was() {
+        let mut record = sample::record();
+        record.plan["length"] = serde_json::json!({
+            "Window": { "warmup_ns": 2_000_000_000u64, "window_ns": 30_500_000_000u64 }
+        });
+        assert!(osu_table(&record).contains("30.500 s after 2.000 s of warm-up"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Partial profiles laid over each other, the later over the earlier.
+
+use crate::{
+    error::ProfileError,
+    names::with_hint,
+    profile::Profile,
+    shipped::{self, Kind},
+};
+use serde::Deserialize;
+use std::fmt;
+use toml::{Table, Value};
+
+/// Where a layer was written: the part of an error that tells a person where to look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Flags and `--set`.
+    CommandLine,
+    /// A file, by its path or shipped name.
+    File(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::File(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One partial profile and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    origin: Origin,
+    table: Table,
+}
+
+impl Layer {
+    /// Reads a layer from TOML text; an unknown key or a wrong value is refused here, with the
+    /// nearest right one.
+    pub fn parse(origin: Origin, text: &str) -> Result<Self, ProfileError> {
+        let table = text.parse::<Table>().map_err(|error| wrong(&origin, error.to_string().trim()))?;
+        Self::new(origin, table)
+    }
+
+    /// Reads a layer from a table.
+    pub fn new(origin: Origin, table: Table) -> Result<Self, ProfileError> {
+        let profile = Profile::deserialize(table.clone()).map_err(|error| {
+            let message = error.message().trim();
+            wrong(&origin, &with_hint(message))
+        })?;
+        if profile.messages.is_some() && profile.duration.is_some() {
+            return Err(wrong(&origin, "`messages` and `duration` exclude each other: give one of them"));
+        }
+        Ok(Self { origin, table })
+    }
+
+    /// One `key=value`, as `--set` takes it; the key may be dotted and the value may go unquoted.
+    pub fn assignment(text: &str) -> Result<Self, ProfileError> {
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(wrong(&Origin::CommandLine, &format!("--set {text}: write it as key=value")));
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let quoted = Value::String(value.to_owned());
+        Self::parse(Origin::CommandLine, &format!("{key} = {value}"))
+            .or_else(|_| Self::parse(Origin::CommandLine, &format!("{key} = {quoted}")))
+            .map_err(|error| match error {
+                ProfileError::Layer { origin, message } => wrong(&origin, &format!("--set {text}: {message}")),
+                other => other,
+            })
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.table.get(key).and_then(Value::as_str)
+    }
+}
+
+fn wrong(origin: &Origin, message: &str) -> ProfileError {
+    ProfileError::Layer { origin: origin.clone(), message: message.to_owned() }
+}
+
+/// Lays `written` (lowest first) over the files that it names as its architecture and workload.
+/// `read` reads a file that is not shipped.
+pub fn combine(
+    written: &[Layer],
+    mut read: impl FnMut(&str) -> std::io::Result<String>,
+) -> Result<Profile, ProfileError> {
+    let mut table = Table::new();
+    for (kind, default) in [(Kind::Architecture, "dts"), (Kind::Workload, "dstream")] {
+        let (origin, name) = written
+            .iter()
+            .rev()
+            .find_map(|layer| layer.text(kind.key()).map(|name| (layer.origin.clone(), name)))
+            .unwrap_or((Origin::CommandLine, default));
+        let layer = named(kind, &origin, name, &mut read)?;
+        overlay(&mut table, layer.table);
+        table.insert(kind.key().to_owned(), Value::String(name.to_owned()));
+    }
+    for layer in written {
+        overlay(&mut table, layer.table.clone());
+    }
+    Profile::deserialize(table).map_err(|error| ProfileError::Impossible(error.to_string()))
+}
+
+fn named(
+    kind: Kind,
+    origin: &Origin,
+    name: &str,
+    read: &mut impl FnMut(&str) -> std::io::Result<String>,
+) -> Result<Layer, ProfileError> {
+    if let Some(shipped) = shipped::find(kind, name) {
+        return Layer::parse(Origin::File(shipped.path.to_owned()), shipped.text);
+    }
+    if !name.ends_with(".toml") && !name.contains('/') {
+        return Err(ProfileError::UnknownName {
+            origin: origin.clone(),
+            kind: kind.noun(),
+            name: name.to_owned(),
+            hint: crate::names::hint(name, shipped::list(kind).map(|shipped| shipped.name)),
+        });
+    }
+    let text =
+        read(name).map_err(|error| wrong(origin, &format!("cannot read {} file `{name}`: {error}", kind.noun())))?;
+    Layer::parse(Origin::File(name.to_owned()), &text)
+}
+
+/// Tables merge, everything else is replaced; the two ways to give a run's length replace each other.
+fn overlay(below: &mut Table, above: Table) {
+    for (key, other) in [("messages", "duration"), ("duration", "messages")] {
+        if above.contains_key(key) {
+            below.remove(other);
+        }
+    }
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => overlay(below, above),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_files(_: &str) -> std::io::Result<String> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+
+    fn command_line(text: &str) -> Result<Layer, ProfileError> {
+        Layer::parse(Origin::CommandLine, text)
+    }
+
+    #[test]
+    fn the_command_line_wins_over_a_file_and_a_file_over_what_is_shipped() {
+        let file = Layer::parse(Origin::File("mine.toml".into()), "messages = 5\n[service]\nprefetch = 7\nqueues = 3")
+            .unwrap();
+        let flags = command_line("duration = '3s'\n[service]\nqueues = 4").unwrap();
+        let profile = combine(&[file, flags], no_files).unwrap();
+        assert_eq!(profile.service.prefetch, Some(7));
+        assert_eq!(profile.service.queues.map(|q| q.get()), Some(4));
+        assert_eq!(profile.service.confirms.map(|c| c.to_string()).as_deref(), Some("batch:64"));
+        assert_eq!(profile.messages, None, "a duration replaces a file's number of messages");
+    }
+
+    #[test]
+    fn a_misspelt_key_or_name_is_refused_with_the_nearest_right_one() {
+        let error = command_line("produsers = 3").unwrap_err();
+        assert!(error.to_string().contains("did you mean `producers`?"), "{error}");
+        assert!(error.is_usage());
+
+        let error = Layer::parse(Origin::File("mine.toml".into()), "[service]\nprefech = 3").unwrap_err();
+        assert!(error.to_string().starts_with("mine.toml: "), "{error}");
+        assert!(error.to_string().contains("did you mean `prefetch`?"), "{error}");
+        assert!(!error.is_usage());
+
+        let flags = command_line("workload = 'dstrem'").unwrap();
+        let error = combine(&[flags], no_files).unwrap_err();
+        assert!(error.to_string().contains("did you mean `dstream`?"), "{error}");
+    }
+
+    #[test]
+    fn set_takes_bare_words_numbers_and_dotted_keys() {
+        for (text, key) in
+            [("service.prefetch=8", "service"), ("service.confirms=window:9", "service"), ("duration=3s", "duration")]
+        {
+            assert!(Layer::assignment(text).unwrap().table.contains_key(key), "{text}");
+        }
+        for (text, expected) in [("service.prefech=8", "did you mean `prefetch`?"), ("prefetch", "key=value")] {
+            let error = Layer::assignment(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_length_given_twice_in_one_place_is_refused() {
+        let error = command_line("messages = 3\nduration = '3s'").unwrap_err();
+        assert!(error.to_string().contains("exclude each other"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_ones_own_is_read_by_its_path() {
+        let flags = command_line("workload = 'mine.toml'").unwrap();
+        let profile = combine(&[flags], |path| {
+            assert_eq!(path, "mine.toml");
+            Ok("[message]\nformat = 'geb-raw'\nevent_bytes = '2000B'\nevents = 2".to_owned())
+        });
+        assert_eq!(profile.unwrap().message.events.map(|n| n.get()), Some(2));
+    }
+}

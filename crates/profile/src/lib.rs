@@ -1,0 +1,22 @@
+//! From what was written (a [`Profile`]) to what will be done (a [`Plan`]).
+//!
+//! Pure: no I/O, no clock, no C. Every rank resolves the same profile for the same world size and
+//! gets the same plan, which [`Plan::digest`] lets them check.
+
+mod error;
+mod layers;
+mod names;
+mod placement;
+mod plan;
+mod profile;
+mod shipped;
+mod values;
+
+pub use error::ProfileError;
+pub use layers::{Layer, Origin, combine};
+pub use names::nearest;
+pub use placement::{Placement, RankRole, share};
+pub use plan::{Limits, Message, Plan, QueuePlan, RunLength, Service};
+pub use profile::{MessageProfile, Profile, RouteProfile, ServiceProfile};
+pub use shipped::{Kind, Shipped, find, list};
+pub use values::{Acks, Confirms, Format, Overflow, Pattern, Size, Span, Verify};

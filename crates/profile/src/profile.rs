@@ -1,0 +1,106 @@
+//! What was written: every field optional, every unknown key refused.
+
+use crate::values::{Acks, Confirms, Format, Overflow, Pattern, Size, Span, Verify};
+use serde::{Deserialize, Serialize};
+use std::num::{NonZeroU32, NonZeroU64};
+
+/// One run as a person describes it. A profile file, a workload file, an architecture file and the
+/// command line are all partial profiles; [`crate::combine`] lays them over each other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Profile {
+    /// Architecture: a shipped name or a file.
+    pub arch: Option<String>,
+    /// Workload: a shipped name or a file.
+    pub workload: Option<String>,
+    /// Messaging pattern.
+    pub pattern: Option<Pattern>,
+    /// Number of producers over all ranks.
+    pub producers: Option<NonZeroU32>,
+    /// Number of consumers over all ranks.
+    pub consumers: Option<NonZeroU32>,
+    /// Messages of all producers together. Excludes `duration`.
+    pub messages: Option<NonZeroU64>,
+    /// Length of the measured window. Excludes `messages`.
+    pub duration: Option<Span>,
+    /// Time before the measured window in which messages flow but are not measured.
+    pub warmup: Option<Span>,
+    /// Seed of every random choice.
+    pub seed: Option<u64>,
+    /// Which bodies consumers check.
+    pub verify: Option<Verify>,
+    /// Limit on streaming, from the start to the last delivery.
+    pub timeout: Option<Span>,
+    /// What a message is.
+    pub message: MessageProfile,
+    /// Settings of the streaming service and of its clients.
+    pub service: ServiceProfile,
+    /// Where producers and consumers connect to.
+    pub route: RouteProfile,
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageProfile {
+    /// One line on what it stands for.
+    pub about: Option<String>,
+    /// Layout of the body.
+    pub format: Option<Format>,
+    /// Size of one event.
+    pub event_bytes: Option<Size>,
+    /// Events in one message.
+    pub events: Option<NonZeroU32>,
+    /// Memory for bodies built before the clock starts, for each producer.
+    pub ring: Option<Size>,
+}
+
+/// Settings of the streaming service and of its clients.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceProfile {
+    /// Publisher confirms.
+    pub confirms: Option<Confirms>,
+    /// Consumer acknowledgements.
+    pub acks: Option<Acks>,
+    /// Unacknowledged deliveries a consumer may hold. 0 is no limit.
+    pub prefetch: Option<u16>,
+    /// Shared work queues.
+    pub queues: Option<NonZeroU32>,
+    /// Messages a queue holds at most.
+    pub max_length: Option<NonZeroU64>,
+    /// What a full queue does.
+    pub overflow: Option<Overflow>,
+    /// Publishes handed to the client library and not yet written to the socket.
+    pub in_flight: Option<NonZeroU32>,
+    /// How often a rejected message is published again before it is given up.
+    pub republish_limit: Option<u32>,
+    /// Seconds between AMQP heartbeats. 0 turns them off.
+    pub heartbeat_s: Option<u16>,
+}
+
+/// Where producers and consumers connect to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteProfile {
+    /// One line on the path that bytes take.
+    pub about: Option<String>,
+    /// The route of a local testbed that stands for this architecture.
+    pub testbed: Option<String>,
+    /// Whether clients speak TLS (AMQPS).
+    pub tls: Option<bool>,
+    /// `amqp[s]://user@host:port/vhost` of each address, for producers and consumers.
+    pub urls: Option<Vec<String>>,
+    /// Addresses for producers only.
+    pub producer_urls: Option<Vec<String>>,
+    /// Addresses for consumers only.
+    pub consumer_urls: Option<Vec<String>>,
+    /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.
+    pub connect_to: Option<Vec<String>>,
+    /// File with the certificates of the authorities to trust (PEM), instead of the system's.
+    pub ca: Option<String>,
+    /// File with the client's certificate (PEM).
+    pub cert: Option<String>,
+    /// File with the client's key (PEM).
+    pub key: Option<String>,
+}

@@ -1,0 +1,160 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::{ffi::OsString, path::PathBuf};
+
+/// Streams scientific workloads through a RabbitMQ service over cross-facility architectures and
+/// measures what each costs.
+///
+/// Start it with mpirun or srun: each rank becomes a producer or a consumer. Without an address and
+/// without a running testbed it builds a local service for the run and removes it afterwards.
+#[derive(Debug, Parser)]
+#[command(name = "streamharness", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+pub struct Streamharness {
+    /// What to do; without one, a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The run.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One run (the default).
+    Run(Run),
+    /// The resolved plan, bytes and memory; connects to nothing.
+    Plan {
+        /// Ranks to resolve it for.
+        #[arg(long, default_value_t = 4)]
+        ranks: usize,
+        /// The run.
+        #[command(flatten)]
+        run: Run,
+    },
+    /// The shipped architectures and workloads.
+    Profiles {
+        /// Show one of them: `profiles show NAME`.
+        #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
+        show: Vec<String>,
+    },
+    /// A real local service: RabbitMQ nodes in a private directory.
+    Testbed {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: Testbed,
+    },
+    /// Completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// One run. Values are checked by the profile, which knows their nearest right spelling.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Run {
+    /// A profile; flags win over what it says.
+    #[arg(value_name = "PROFILE.toml")]
+    pub profile: Option<PathBuf>,
+    /// Architecture: dts, dts-plain, or a file [default: dts].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub arch: Option<String>,
+    /// Workload: dstream, or a file [default: dstream].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub workload: Option<String>,
+    /// Messaging pattern: work-sharing [default: work-sharing].
+    #[arg(long, value_name = "NAME")]
+    pub pattern: Option<String>,
+    /// Producers over all ranks [default: half of the ranks].
+    #[arg(long, value_name = "N")]
+    pub producers: Option<String>,
+    /// Consumers over all ranks [default: the other half].
+    #[arg(long, value_name = "N")]
+    pub consumers: Option<String>,
+    /// Messages of all producers together [default: 20000].
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    pub messages: Option<String>,
+    /// Length of the measured window, such as 30s.
+    #[arg(long, value_name = "TIME")]
+    pub duration: Option<String>,
+    /// Unmeasured time before the window, such as 2s.
+    #[arg(long, value_name = "TIME")]
+    pub warmup: Option<String>,
+    /// amqp[s]://user@host:port/vhost of the service; the password comes from STREAMHARNESS_PASSWORD
+    /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Address for producers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub producer_url: Vec<String>,
+    /// Address for consumers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub consumer_url: Vec<String>,
+    /// Connect to ADDR:PORT for HOST:PORT, and still verify the certificate against HOST. Repeatable.
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
+    pub connect_to: Vec<String>,
+    /// Certificates of the authorities to trust (PEM) [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Certificate of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<String>,
+    /// Key of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<String>,
+    /// Publisher confirms: none, each, batch:N, window:N.
+    #[arg(long, value_name = "HOW")]
+    pub confirms: Option<String>,
+    /// Consumer acknowledgements: auto, each, multiple:N.
+    #[arg(long, value_name = "HOW")]
+    pub acks: Option<String>,
+    /// Unacknowledged deliveries a consumer may hold; 0 is no limit.
+    #[arg(long, value_name = "N")]
+    pub prefetch: Option<String>,
+    /// Shared work queues.
+    #[arg(long, value_name = "N")]
+    pub queues: Option<String>,
+    /// Bodies that consumers check: off, every:N, all [default: all].
+    #[arg(long, value_name = "WHICH")]
+    pub verify: Option<String>,
+    /// Seed of every random choice [default: 1].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<String>,
+    /// Limit on streaming [default: 120s, besides the duration].
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Any other setting of a profile, such as service.republish_limit=10. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// What to do with the testbed.
+#[derive(Debug, Subcommand)]
+pub enum Testbed {
+    /// Starts it and returns when it is ready.
+    Up {
+        /// Architecture whose route it builds: dts or dts-plain (both are there side by side).
+        #[arg(long, default_value = "dts")]
+        arch: String,
+        /// RabbitMQ nodes.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+    },
+    /// Shows every process with its ports and health.
+    Status,
+    /// Prints its addresses as shell variables: eval "$(streamharness testbed env)".
+    Env,
+    /// Runs a command with these variables.
+    Exec {
+        /// The command and its arguments, after --.
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+    /// Stops it and leaves nothing behind.
+    Down,
+}

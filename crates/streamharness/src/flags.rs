@@ -1,0 +1,123 @@
+//! Flags as a profile layer, laid over the profile file.
+
+use crate::{
+    arguments::Run,
+    exit::{Exit, Failure},
+};
+use profile::{Layer, Origin, Profile, ProfileError, combine};
+use toml::{Table, Value};
+
+/// The profile that was asked for, by file and flags. Reads files.
+pub fn profile(run: &Run) -> Result<Profile, Failure> {
+    let mut layers = Vec::new();
+    if let Some(path) = &run.profile {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let known = profile::list(profile::Kind::Workload).chain(profile::list(profile::Kind::Architecture));
+            let hint = known
+                .filter(|shipped| shipped.name == name)
+                .map(|shipped| {
+                    format!("; for the shipped {0} say --{1} {name}", shipped.kind.noun(), shipped.kind.key())
+                })
+                .collect::<String>();
+            Failure::new(Exit::Usage, format!("cannot read the profile `{name}`: {error}{hint}"))
+        })?;
+        layers.push(Layer::parse(Origin::File(name), &text).map_err(failure)?);
+    }
+    layers.push(Layer::new(Origin::CommandLine, table(run)).map_err(failure)?);
+    for assignment in &run.set {
+        layers.push(Layer::assignment(assignment).map_err(failure)?);
+    }
+    combine(&layers, |path| std::fs::read_to_string(path)).map_err(failure)
+}
+
+/// A profile's error with its exit code.
+pub fn failure(error: ProfileError) -> Failure {
+    Failure::new(if error.is_usage() { Exit::Usage } else { Exit::Profile }, error)
+}
+
+fn table(run: &Run) -> Table {
+    let mut table = Table::new();
+    let mut set = |path: &str, value: Option<Value>| {
+        let Some(value) = value else { return };
+        match path.split_once('.') {
+            None => table.insert(path.to_owned(), value),
+            Some((section, key)) => table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()))
+                .as_table_mut()
+                .expect("sections are only ever inserted as tables")
+                .insert(key.to_owned(), value),
+        };
+    };
+    let text = |value: &Option<String>| value.clone().map(Value::String);
+    let number = |value: &Option<String>| {
+        value.as_ref().map(|text| text.parse().map_or(Value::String(text.clone()), Value::Integer))
+    };
+    let many = |values: &[String]| {
+        (!values.is_empty()).then(|| Value::Array(values.iter().cloned().map(Value::String).collect()))
+    };
+    set("arch", text(&run.arch));
+    set("workload", text(&run.workload));
+    set("pattern", text(&run.pattern));
+    set("producers", number(&run.producers));
+    set("consumers", number(&run.consumers));
+    set("messages", number(&run.messages));
+    set("duration", text(&run.duration));
+    set("warmup", text(&run.warmup));
+    set("seed", number(&run.seed));
+    set("verify", text(&run.verify));
+    set("timeout", text(&run.timeout));
+    set("service.confirms", text(&run.confirms));
+    set("service.acks", text(&run.acks));
+    set("service.prefetch", number(&run.prefetch));
+    set("service.queues", number(&run.queues));
+    set("route.urls", many(&run.url));
+    set("route.producer_urls", many(&run.producer_url));
+    set("route.consumer_urls", many(&run.consumer_url));
+    set("route.connect_to", many(&run.connect_to));
+    set("route.ca", text(&run.ca));
+    set("route.cert", text(&run.cert));
+    set("route.key", text(&run.key));
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::Streamharness;
+    use clap::Parser;
+
+    fn typed(arguments: &[&str]) -> Result<Profile, Failure> {
+        let parsed = Streamharness::try_parse_from([&["streamharness"], arguments].concat()).unwrap();
+        profile(&parsed.run)
+    }
+
+    #[test]
+    fn flags_reach_the_profile() {
+        let profile =
+            typed(&["--messages", "7", "--confirms", "each", "--url", "amqp://a@b", "--set", "service.heartbeat_s=9"])
+                .unwrap();
+        assert_eq!(profile.messages.map(|n| n.get()), Some(7));
+        assert_eq!(profile.service.confirms.map(|c| c.to_string()).as_deref(), Some("each"));
+        assert_eq!(profile.route.urls.as_deref(), Some(&["amqp://a@b".to_owned()][..]));
+        assert_eq!(profile.service.heartbeat_s, Some(9));
+    }
+
+    #[test]
+    fn a_wrong_value_is_a_usage_error_that_says_what_is_right() {
+        for (arguments, expected) in [
+            (vec!["--messages", "0"], "nonzero"),
+            (vec!["--messages", "many"], "many"),
+            (vec!["--workload", "dstrem"], "did you mean `dstream`?"),
+            (vec!["--arch", "dts-plian"], "did you mean `dts-plain`?"),
+            (vec!["--confirms", "batc:4"], "did you mean `batch`?"),
+            (vec!["--set", "service.prefech=4"], "did you mean `prefetch`?"),
+            (vec!["dstream"], "--workload dstream"),
+        ] {
+            let failure = typed(&arguments).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.sentence.contains(expected), "{}", failure.sentence);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One launch, the same on every rank: resolve, open the route, run, record.
+
+use crate::{
+    arguments::Run,
+    environment,
+    exit::{Exit, Failure},
+    flags,
+    lead::{Facts, Lead},
+    route::{self, Route},
+    signals::Signals,
+};
+use comm_mpi::MpiComm;
+use engine::{
+    Observer, Place, RunError, RunResult, Snapshot,
+    clock::{Clock, boot_id},
+    control::Ending,
+    ports::{Comm, CommError, agree},
+};
+use payload::Workload;
+use profile::{Plan, Profile};
+use rand::{SeedableRng, rngs::SysRng};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{path::PathBuf, time::Duration};
+use transport_amqp::Amqp;
+
+/// How long ranks wait for rank 0 to read its profile.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What rank 0 read, and every rank resolves.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    profile: Profile,
+    run: u32,
+    out: PathBuf,
+}
+
+/// Takes part in a launch as one of its ranks.
+pub fn run(arguments: &Run) -> Result<Exit, Failure> {
+    let signals = Signals::catch(environment::speaks_for_the_launch())
+        .map_err(|error| Failure::new(Exit::Usage, format!("signals cannot be caught: {error}")))?;
+    let comm = MpiComm::init().map_err(|error| Failure::new(Exit::Usage, error))?;
+    match launched(&comm, arguments, &signals) {
+        Ok(exit) => Ok(exit),
+        Err(Stop::Together(failure)) => Err(failure),
+        Err(Stop::Alone(failure)) => {
+            // The others wait for a rank that will not come: only an abort ends them.
+            failure.tell();
+            comm.abort(failure.exit as u8)
+        }
+    }
+}
+
+/// How a launch ends early.
+enum Stop {
+    /// Every rank ends with this.
+    Together(Failure),
+    /// This rank knows that others cannot be reached.
+    Alone(Failure),
+}
+
+impl From<CommError> for Stop {
+    fn from(error: CommError) -> Self {
+        Self::Alone(Failure::new(Exit::Partial, error))
+    }
+}
+
+fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, Stop> {
+    let written = from_rank_0(comm, RESOLVE_LIMIT, || read(arguments))?;
+    let plan = Plan::resolve(&written.profile, comm.size(), written.run)
+        .map_err(|error| Stop::Together(spoken_by_rank_0(comm, flags::failure(error))))?;
+    same_plan(comm, &plan)?;
+
+    let mut lead = (comm.rank() == 0).then(|| Lead::new(Facts::new(&plan, written.run, comm.size()), written.out));
+    let mut opened: Option<Route> = None;
+    let connect = from_rank_0(comm, plan.limits.route, || {
+        let lead = lead.as_mut().expect("rank 0 leads");
+        lead.check_output()?;
+        lead.announce(&plan);
+        let route = opened.insert(route::open(&written.profile, &mut |line| lead.say(line))?);
+        Ok(route.connect.clone())
+    })?;
+    if let Some(lead) = &mut lead {
+        lead.route(&connect.hops);
+    }
+    let refused = |failure: Failure| Stop::Together(spoken_by_rank_0(comm, failure));
+    let transport = Amqp::new(connect.amqp, &plan).map_err(|fault| refused(Failure::new(Exit::Route, fault)))?;
+    let payloads = Workload::new(&plan).map_err(|error| refused(Failure::new(Exit::Profile, error)))?;
+
+    let place = Place { host: environment::host(), boot: boot_id(), clock: Clock::default() };
+    let mut watcher = Watcher { lead: lead.as_mut(), signals };
+    let ran = engine::run(comm, &plan, transport, payloads, &place, &mut watcher);
+    if let Some(Route { ephemeral: Some(ephemeral), .. }) = opened
+        && let Err(error) = ephemeral.close()
+    {
+        eprintln!("streamharness: {error}");
+    }
+    match ran {
+        Ok(_) => {
+            let exit = from_rank_0(comm, plan.limits.collective, || lead.as_ref().expect("rank 0 leads").exit())?;
+            Ok(Exit::from_code(exit))
+        }
+        Err(RunError::Failed { .. }) if comm.rank() != 0 => Err(Stop::Together(silent(Exit::Route))),
+        Err(error @ RunError::Failed { .. }) => Err(Stop::Together(Failure::new(Exit::Route, error))),
+        Err(error) => Err(Stop::Alone(Failure::new(Exit::Partial, error))),
+    }
+}
+
+/// Reads what was asked for; draws the run's number.
+fn read(arguments: &Run) -> Result<Written, Failure> {
+    let profile = flags::profile(arguments)?;
+    let run =
+        rand::Rng::next_u32(&mut rand::rngs::SmallRng::try_from_rng(&mut SysRng).expect("the system has randomness"));
+    let out = arguments.out.clone().unwrap_or_else(|| {
+        let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
+        let name = |name: &Option<String>| {
+            let path = PathBuf::from(name.as_deref().unwrap_or_default());
+            path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        };
+        let pattern = profile.pattern.unwrap_or(profile::Pattern::WorkSharing);
+        PathBuf::from(format!("results/{time}-{}-{}-{pattern}", name(&profile.arch), name(&profile.workload)))
+    });
+    Ok(Written { profile, run, out })
+}
+
+/// Two builds or two files on two nodes must not be measured as one.
+fn same_plan(comm: &MpiComm, plan: &Plan) -> Result<(), Stop> {
+    let theirs = comm.broadcast(plan.digest().to_vec(), plan.limits.collective)?;
+    let mine = if theirs == plan.digest() { Ok(()) } else { Err("resolved another plan than rank 0".to_owned()) };
+    agree(comm, mine, plan.limits.collective)?.map_err(|failures| {
+        let (rank, what) = &failures[0];
+        let sentence = format!("rank {rank} {what}: install the same streamharness on every node");
+        Stop::Together(spoken_by_rank_0(comm, Failure::new(Exit::Profile, sentence)))
+    })
+}
+
+/// Rank 0 does something, and every rank gets its outcome.
+fn from_rank_0<T: Serialize + DeserializeOwned>(
+    comm: &MpiComm,
+    limit: Duration,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Stop> {
+    let config = bincode::config::standard();
+    let outcome = if comm.rank() == 0 { Some(work()) } else { None };
+    let wire = outcome.map(|outcome| outcome.map_err(|failure| (failure.exit as u8, failure.sentence)));
+    let bytes =
+        wire.map(|wire| bincode::serde::encode_to_vec(wire, config).expect("outcomes encode")).unwrap_or_default();
+    let bytes = comm.broadcast(bytes, limit)?;
+    let (outcome, _): (Result<T, (u8, String)>, _) =
+        bincode::serde::decode_from_slice(&bytes, config).expect("ranks run the same binary");
+    outcome.map_err(|(code, sentence)| {
+        Stop::Together(spoken_by_rank_0(comm, Failure::new(Exit::from_code(code), sentence)))
+    })
+}
+
+/// A failure that every rank has; only rank 0 says it.
+fn spoken_by_rank_0(comm: &MpiComm, failure: Failure) -> Failure {
+    if comm.rank() == 0 { failure } else { silent(failure.exit) }
+}
+
+fn silent(exit: Exit) -> Failure {
+    Failure { exit, sentence: String::new() }
+}
+
+/// Passes on what happens to the lead, if this rank has it, and signals to the run.
+struct Watcher<'a> {
+    lead: Option<&'a mut Lead>,
+    signals: &'a Signals,
+}
+
+impl Observer for Watcher<'_> {
+    fn phase(&mut self, name: &'static str) {
+        self.signals.set_streaming(matches!(name, "stream" | "finish" | "reduce"));
+        if let Some(lead) = &mut self.lead {
+            lead.phase(name);
+        }
+    }
+
+    fn progress(&mut self, snapshot: &Snapshot) {
+        if let Some(lead) = &mut self.lead {
+            lead.progress(snapshot);
+        }
+    }
+
+    fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        if let Some(lead) = &mut self.lead {
+            lead.cut_short(snapshot, ending);
+        }
+    }
+
+    fn result(&mut self, result: &RunResult) {
+        if let Some(lead) = &mut self.lead {
+            lead.result(result);
+        }
+    }
+
+    fn stop_requested(&self) -> Option<String> {
+        self.signals.requested().map(str::to_owned)
+    }
+}

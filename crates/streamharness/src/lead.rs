@@ -1,0 +1,172 @@
+//! What rank 0 does besides: tells people how the run goes, and writes its files.
+
+use crate::{
+    environment,
+    exit::{Exit, Failure},
+    output::Output,
+    progress::View,
+    record,
+    series::Series,
+};
+use engine::{RunResult, Snapshot, control::Ending};
+use measure::{
+    Record,
+    record::{Environment, Hop},
+    tables::osu_table,
+};
+use profile::{Plan, RunLength};
+use std::{
+    io::Write,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+/// What is known before the run and goes into its record.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The plan.
+    pub plan: Plan,
+    /// Names the run.
+    pub run_id: String,
+    /// When it began.
+    pub started: jiff::Timestamp,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Legs of the route.
+    pub hops: Vec<Hop>,
+}
+
+impl Facts {
+    /// What is known once the plan is resolved.
+    pub fn new(plan: &Plan, run: u32, world: usize) -> Self {
+        let started = jiff::Timestamp::now();
+        let mut environment = environment::describe(world);
+        environment.seed = plan.seed;
+        Self {
+            plan: plan.clone(),
+            run_id: format!("{}-{run:08x}", started.strftime("%Y%m%dT%H%M%SZ")),
+            started,
+            environment,
+            hops: Vec::new(),
+        }
+    }
+}
+
+/// Rank 0's side of the run.
+pub struct Lead {
+    facts: Facts,
+    output: Output,
+    view: View,
+    series: Series,
+    exit: Result<Exit, Failure>,
+}
+
+impl Lead {
+    /// Leads a run whose results go to `out`.
+    pub fn new(facts: Facts, out: PathBuf) -> Self {
+        Self {
+            view: View::new(&facts.plan),
+            facts,
+            output: Output::new(out),
+            series: Series::default(),
+            exit: Err(Failure::new(Exit::Partial, "the run left no result")),
+        }
+    }
+
+    /// Whether results can be written; better known before the run than after it.
+    pub fn check_output(&self) -> Result<(), Failure> {
+        self.output.check()
+    }
+
+    /// Says what will be done.
+    pub fn announce(&mut self, plan: &Plan) {
+        let length = match plan.length {
+            RunLength::Messages(messages) => format!("{messages} messages"),
+            RunLength::Window { warmup_ns, window_ns } => {
+                let seconds = Duration::from_nanos(warmup_ns + window_ns).as_secs_f64();
+                format!("messages for {seconds} s")
+            }
+        };
+        let placement = plan.placement;
+        self.say(&format!(
+            "{} over {}: {length} of {} B from {} producer(s) to {} consumer(s) on {} rank(s)",
+            plan.workload,
+            plan.architecture,
+            plan.message.body_bytes,
+            placement.producers,
+            placement.consumers,
+            placement.world
+        ));
+    }
+
+    /// One line for people.
+    pub fn say(&mut self, line: &str) {
+        self.view.say(line);
+    }
+
+    /// The route is open.
+    pub fn route(&mut self, hops: &[Hop]) {
+        self.facts.hops = hops.to_vec();
+    }
+
+    /// A phase begins.
+    pub fn phase(&mut self, name: &str) {
+        self.view.phase(name);
+    }
+
+    /// Ten times a second while streaming.
+    pub fn progress(&mut self, snapshot: &Snapshot) {
+        self.series.take(snapshot);
+        self.view.progress(snapshot);
+    }
+
+    /// Saves what is known: what follows may not be reached.
+    pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        self.view.say(&ending.to_string());
+        let record = record::partial(&self.facts, snapshot, ending);
+        if let Err(failure) = self.output.write_partial(&record, self.series.rows()) {
+            self.view.say(&failure.sentence);
+        }
+        self.exit = Ok(Exit::from_code(record.status.exit_code));
+    }
+
+    /// Everything is known: writes the files, prints the table.
+    pub fn result(&mut self, result: &RunResult) {
+        self.view.finish();
+        let record = record::complete(&self.facts, result);
+        let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
+        let written = self.output.write(
+            &record,
+            &result.histograms,
+            self.series.rows(),
+            SystemTime::from(self.facts.started),
+            stream,
+        );
+        print(&record);
+        for warning in &record.warnings {
+            self.view.say(warning);
+        }
+        if !record.status.pass {
+            self.view.say(&record.status.reason);
+        }
+        self.exit = match written {
+            Ok(()) => {
+                self.view.say(&format!("results in {}", self.output.dir().display()));
+                Ok(Exit::from_code(record.status.exit_code))
+            }
+            Err(failure) => Err(failure),
+        };
+    }
+
+    /// What the program exits with.
+    pub fn exit(&self) -> Result<u8, Failure> {
+        self.exit.clone().map(|exit| exit as u8)
+    }
+}
+
+/// The table is all that ever goes to stdout.
+fn print(record: &Record) {
+    let mut stdout = std::io::stdout().lock();
+    // A closed stdout is the reader's wish; the files are written.
+    let _ = stdout.write_all(osu_table(record).as_bytes()).and_then(|()| stdout.flush());
+}

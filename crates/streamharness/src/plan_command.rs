@@ -1,0 +1,29 @@
+//! `streamharness plan`: what a run would do, without doing it.
+
+use crate::{
+    arguments::Run,
+    exit::{Exit, Failure},
+    flags,
+};
+use profile::{Plan, RunLength};
+
+/// Prints the resolved plan as TOML comments and JSON.
+pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
+    let plan = Plan::resolve(&flags::profile(run)?, ranks, 0).map_err(flags::failure)?;
+    let (ring, prefetched) = plan.body_memory();
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    if let RunLength::Messages(messages) = plan.length {
+        println!("# bytes to send: {:.1} MiB", mebibytes(messages * plan.message.body_bytes));
+    }
+    println!(
+        "# bodies in memory: {:.1} MiB for each producer, {:.1} MiB for each consumer",
+        mebibytes(ring),
+        mebibytes(prefetched)
+    );
+    for rank in 0..ranks {
+        let role = plan.placement.role(rank);
+        println!("# rank {rank}: {role}, producers {:?}, consumers {:?}", role.producers, role.consumers);
+    }
+    println!("{}", serde_json::to_string_pretty(&plan).expect("a plan is plain data"));
+    Ok(Exit::Pass)
+}

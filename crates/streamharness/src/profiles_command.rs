@@ -1,0 +1,32 @@
+//! `streamharness profiles`: what can be named on the command line.
+
+use crate::exit::{Exit, Failure};
+use profile::{Kind, find, list, nearest};
+
+const KINDS: [Kind; 2] = [Kind::Architecture, Kind::Workload];
+
+/// Lists the shipped profiles, or shows the one asked for (`show NAME`).
+pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {
+            for kind in KINDS {
+                println!("{} (--{})", kind.noun(), kind.key());
+                for shipped in list(kind) {
+                    let about = shipped.text.lines().next().unwrap_or_default().trim_start_matches("# ");
+                    println!("  {:12} {about}", shipped.name);
+                }
+            }
+            Ok(Exit::Pass)
+        }
+        ["show", name] => {
+            let Some(shipped) = KINDS.into_iter().find_map(|kind| find(kind, name)) else {
+                let names = KINDS.into_iter().flat_map(list).map(|shipped| shipped.name);
+                let hint = nearest(name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                return Err(Failure::new(Exit::Usage, format!("no profile is called `{name}`{hint}")));
+            };
+            print!("{}", shipped.text);
+            Ok(Exit::Pass)
+        }
+        _ => Err(Failure::new(Exit::Usage, "write `streamharness profiles` or `streamharness profiles show NAME`")),
+    }
+}

@@ -1,0 +1,174 @@
+//! The record of a run, from what was known before it and what it came to.
+
+use crate::{exit::Exit, lead::Facts};
+use engine::{RankReport, RunResult, Snapshot, control::Ending, ports::ConnectionFacts};
+use measure::{
+    Integrity, Metric, Record, Throughput,
+    record::{Broker, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The record of a run that came to its end.
+pub fn complete(facts: &Facts, result: &RunResult) -> Record {
+    let mut record = known_before(facts);
+    record.status = status(&result.ending, &result.integrity);
+    record.route = route(facts, result);
+    record.environment = Environment {
+        hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+        clock_error_ns: Some(result.clock_error.bound_ns),
+        ..record.environment
+    };
+    record.throughput = result.throughput.clone();
+    record.latency = result.histograms.summaries();
+    record.integrity = result.integrity.clone();
+    record.harness = harness(result);
+    record.phases = result.phases.clone();
+    record.ranks = result.ranks.iter().map(summary).collect();
+    record.failures = result.ranks.iter().filter_map(failure).collect();
+    record.warnings = result.warnings.clone();
+    if let Some(cores) = record.environment.cores
+        && result.ranks.len() > cores as usize * record.environment.hosts.len()
+    {
+        record.warnings.push(format!(
+            "{} ranks share {cores} core(s) a host: rates and latencies include their waiting for each other",
+            result.ranks.len()
+        ));
+    }
+    record
+}
+
+/// The record of a run that was cut short, from the last sums that rank 0 heard. Replaced by the
+/// complete one, if the run gets that far.
+pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
+    let total = &snapshot.total;
+    let integrity = Integrity {
+        sent: total.sent,
+        confirmed: total.accepted,
+        rejected: total.rejected,
+        abandoned: total.abandoned,
+        delivered: total.distinct,
+        expected: total.accepted,
+        lost: total.accepted.saturating_sub(total.distinct),
+        corrupt: total.corrupt,
+        redelivered: total.redelivered,
+        ..Integrity::default()
+    };
+    let mut record = known_before(facts);
+    record.status = status(ending, &integrity);
+    record.integrity = integrity;
+    record.ranks = snapshot
+        .ranks
+        .iter()
+        .enumerate()
+        .map(|(rank, sums)| RankSummary {
+            rank: rank as u32,
+            role: facts.plan.placement.role(rank).to_string(),
+            sent: sums.sent,
+            confirmed: sums.accepted,
+            rejected: sums.rejected,
+            received: sums.received,
+            bytes: sums.bytes,
+            wall_s: snapshot.elapsed.as_secs_f64(),
+            failure: sums.fault.as_ref().map(ToString::to_string),
+            ..RankSummary::default()
+        })
+        .collect();
+    record.warnings.push("cut short: these are the last sums that rank 0 heard, without latencies".to_owned());
+    record
+}
+
+fn known_before(facts: &Facts) -> Record {
+    Record {
+        schema: SCHEMA.to_owned(),
+        run_id: facts.run_id.clone(),
+        started: facts.started.to_string(),
+        status: Status::default(),
+        plan: serde_json::to_value(&facts.plan).expect("a plan is plain data"),
+        route: Route { architecture: facts.plan.architecture.clone(), hops: facts.hops.clone(), ..Route::default() },
+        environment: facts.environment.clone(),
+        throughput: Throughput::default(),
+        latency: BTreeMap::new(),
+        integrity: Integrity::default(),
+        harness: Harness::default(),
+        phases: BTreeMap::new(),
+        ranks: Vec::new(),
+        failures: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// The verdict: how the run ended comes before what the ledger says, since a run that was cut
+/// short has messages on their way.
+fn status(ending: &Ending, integrity: &Integrity) -> Status {
+    let Integrity { sent, delivered, .. } = integrity;
+    let (exit, reason) = match (ending, integrity.verdict()) {
+        (Ending::Complete, Ok(())) => (Exit::Pass, format!("{delivered} of {sent} messages delivered, none lost")),
+        (Ending::Complete, Err(finding)) => (Exit::Integrity, finding),
+        (Ending::Fault(..), _) => (Exit::Route, format!("{ending}; {delivered} of {sent} messages had been delivered")),
+        _ => (Exit::Partial, format!("{ending}; {delivered} of {sent} messages had been delivered")),
+    };
+    Status { pass: exit == Exit::Pass, reason, exit_code: exit as u8 }
+}
+
+fn route(facts: &Facts, result: &RunResult) -> Route {
+    let first =
+        |side: fn(&RankReport) -> &Vec<ConnectionFacts>| result.ranks.iter().flat_map(side).next().and_then(tls);
+    let (producers, consumers) = (first(|rank| &rank.producer_facts), first(|rank| &rank.consumer_facts));
+    let mut hops = facts.hops.clone();
+    for hop in &mut hops {
+        hop.tls = if hop.from == "producer" { producers.clone() } else { consumers.clone() };
+    }
+    Route {
+        architecture: facts.plan.architecture.clone(),
+        hops,
+        tls: producers,
+        broker: Some(Broker { product: result.service.product.clone(), version: result.service.version.clone() }),
+    }
+}
+
+fn tls(facts: &ConnectionFacts) -> Option<Tls> {
+    Some(Tls { version: facts.tls_version.clone()?, cipher: facts.tls_cipher.clone()? })
+}
+
+fn harness(result: &RunResult) -> Harness {
+    let cpu_s: f64 = result.ranks.iter().map(|rank| rank.usage.cpu_s).sum();
+    let handled = result.counters.sent + result.counters.received;
+    Harness {
+        ceiling_messages_per_second: Some(result.ceiling_messages_per_second),
+        cpu_us_per_message: per_message(cpu_s, handled),
+        schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
+        max_rss_bytes: result.ranks.iter().map(|rank| rank.usage.max_rss_bytes).max(),
+        ..Harness::default()
+    }
+}
+
+fn per_message(cpu_s: f64, messages: u64) -> Option<f64> {
+    (messages > 0).then(|| cpu_s * 1e6 / messages as f64)
+}
+
+fn summary(rank: &RankReport) -> RankSummary {
+    let counters = &rank.counters;
+    RankSummary {
+        rank: rank.rank as u32,
+        host: rank.host.clone(),
+        pid: rank.pid,
+        role: rank.role.clone(),
+        producers: rank.producers.clone().collect(),
+        consumers: rank.consumers.clone().collect(),
+        sent: counters.sent,
+        confirmed: counters.confirmed,
+        rejected: counters.rejected,
+        received: counters.received,
+        bytes: counters.bytes_sent + counters.bytes_received,
+        cpu_us_per_message: per_message(rank.usage.cpu_s, counters.sent + counters.received),
+        cpu_s: rank.usage.cpu_s,
+        wall_s: rank.stream_s,
+        max_rss_bytes: Some(rank.usage.max_rss_bytes),
+        failure: rank.fault.as_ref().map(ToString::to_string),
+    }
+}
+
+fn failure(rank: &RankReport) -> Option<Failure> {
+    let fault = rank.fault.as_ref()?;
+    Some(Failure { rank: rank.rank as u32, message: fault.to_string() })
+}

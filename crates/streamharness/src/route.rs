@@ -1,0 +1,185 @@
+//! Where this run connects to: addresses given, a running testbed, or one built for the run.
+
+use crate::exit::{Exit, Failure};
+use measure::record::Hop;
+use profile::{Profile, RouteProfile};
+use serde::{Deserialize, Serialize};
+use std::{env, fs, path::Path};
+use testbed::{Ephemeral, Options, Testbed};
+use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
+
+/// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
+/// comparison.
+const EPHEMERAL_NODES: usize = 1;
+
+/// An opened route. What every rank needs to connect, and what rank 0 keeps.
+pub struct Route {
+    /// What every rank needs.
+    pub connect: Connect,
+    /// The testbed that was built for this run; dropping it removes it.
+    pub ephemeral: Option<Ephemeral>,
+}
+
+/// What every rank needs to connect; rank 0 broadcasts it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Connect {
+    /// Addresses and trust.
+    pub amqp: AmqpRoute,
+    /// Legs of the route, for the record.
+    pub hops: Vec<Hop>,
+}
+
+/// Opens the route on rank 0. `say` tells the user what takes time.
+pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
+    let written = &profile.route;
+    let tls = written.tls.unwrap_or(true);
+    let given = |one: &Option<Vec<String>>| one.clone().or_else(|| written.urls.clone()).unwrap_or_default();
+    let (producer, consumer) = (given(&written.producer_urls), given(&written.consumer_urls));
+    if !producer.is_empty() || !consumer.is_empty() {
+        if producer.is_empty() || consumer.is_empty() {
+            let missing = if producer.is_empty() { "--producer-url" } else { "--consumer-url" };
+            return fail(Exit::Usage, format!("only one side has an address: give {missing} too, or --url for both"));
+        }
+        return by_address(written, &producer, &consumer, tls, None);
+    }
+    if let Some(urls) = urls_of_environment(tls) {
+        return by_address(written, &urls, &urls, tls, None);
+    }
+    let Some(name) = &written.testbed else {
+        let arch = profile.arch.as_deref().unwrap_or_default();
+        return fail(
+            Exit::Usage,
+            format!("architecture `{arch}` gives no address: add --url, or urls under its [route]"),
+        );
+    };
+    let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
+    if let Some(running) = testbed::find(&testbed::default_dir()).map_err(unusable)? {
+        return by_testbed(written, &running, name, tls);
+    }
+    say(&format!(
+        "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this run \
+         (`streamharness testbed up` starts a lasting one)"
+    ));
+    let options = Options::new(EPHEMERAL_NODES).map_err(unusable)?;
+    let ephemeral = testbed::ephemeral(&options, say).map_err(unusable)?;
+    let route = by_testbed(written, ephemeral.testbed(), name, tls)?;
+    Ok(Route { ephemeral: Some(ephemeral), ..route })
+}
+
+fn fail<T>(exit: Exit, sentence: String) -> Result<T, Failure> {
+    Err(Failure::new(exit, sentence))
+}
+
+/// Addresses that the environment gives, as `testbed exec` and `eval "$(... testbed env)"` do.
+fn urls_of_environment(tls: bool) -> Option<Vec<String>> {
+    let scheme = if tls { "amqps://" } else { "amqp://" };
+    let names = if tls {
+        ["STREAMHARNESS_URLS", "STREAMHARNESS_URL"]
+    } else {
+        ["STREAMHARNESS_PLAIN_URLS", "STREAMHARNESS_URL"]
+    };
+    names
+        .into_iter()
+        .filter_map(|name| env::var(name).ok())
+        .map(|urls| urls.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .find(|urls| urls.iter().all(|url| url.starts_with(scheme)))
+}
+
+fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) -> Result<Route, Failure> {
+    let Some(route) = testbed.route(name) else {
+        return fail(
+            Exit::Route,
+            format!(
+                "the running testbed has no route `{name}`: `streamharness testbed down`, then `testbed up --arch {name}`"
+            ),
+        );
+    };
+    let written = RouteProfile {
+        ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
+        ..written.clone()
+    };
+    by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))
+}
+
+fn by_address(
+    written: &RouteProfile,
+    producer: &[String],
+    consumer: &[String],
+    tls: bool,
+    password_file: Option<&Path>,
+) -> Result<Route, Failure> {
+    let producer = endpoints(producer, tls)?;
+    let consumer = endpoints(consumer, tls)?;
+    let connect_to = written
+        .connect_to
+        .iter()
+        .flatten()
+        .map(|text| ConnectTo::parse(text).map_err(|error| Failure::new(Exit::Usage, error)))
+        .collect::<Result<_, _>>()?;
+    let ca_from_environment = env::var("STREAMHARNESS_CA").ok().filter(|_| tls);
+    let ca_pem = written.ca.clone().or(ca_from_environment).map(|path| pem("--ca", &path)).transpose()?;
+    let client_cert = match (&written.cert, &written.key) {
+        (Some(cert), Some(key)) => Some((pem("--cert", cert)?, Secret::new(pem("--key", key)?))),
+        _ => None,
+    };
+    let anonymous = producer.iter().chain(&consumer).find(|endpoint| endpoint.password.is_none());
+    let password = match anonymous {
+        None => Secret::default(),
+        Some(endpoint) => password(password_file)?.ok_or_else(|| {
+            let user = &endpoint.user;
+            Failure::new(
+                Exit::Route,
+                format!("no password for user `{user}`: set STREAMHARNESS_PASSWORD, or STREAMHARNESS_PASSWORD_FILE to a file that holds it"),
+            )
+        })?,
+    };
+    let hops = vec![hop("producer", "service", &producer), hop("consumer", "service", &consumer)];
+    let amqp = AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password };
+    Ok(Route { connect: Connect { amqp, hops }, ephemeral: None })
+}
+
+fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
+    urls.iter()
+        .map(|url| {
+            let endpoint = Endpoint::parse(url).map_err(|error| Failure::new(Exit::Usage, error))?;
+            match (endpoint.scheme, tls) {
+                (Scheme::Amqp, true) => fail(
+                    Exit::Usage,
+                    format!(
+                        "{endpoint} is without TLS, and this architecture has TLS: use amqps://, or --arch dts-plain"
+                    ),
+                ),
+                (Scheme::Amqps, false) => fail(
+                    Exit::Usage,
+                    format!("{endpoint} has TLS, and this architecture is without: use amqp://, or --arch dts"),
+                ),
+                _ => Ok(endpoint),
+            }
+        })
+        .collect()
+}
+
+fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
+    let scheme = endpoints.first().map_or(String::new(), |endpoint| endpoint.scheme.to_string());
+    let addresses: Vec<String> =
+        endpoints.iter().map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port)).collect();
+    Hop { from: from.to_owned(), to: to.to_owned(), protocol: scheme, address: Some(addresses.join(",")), tls: None }
+}
+
+fn pem(flag: &str, path: &str) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::new(Exit::Route, format!("cannot read {flag} `{path}`: {error}")))
+}
+
+fn password(testbeds: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    if testbeds.is_none()
+        && let Ok(password) = env::var("STREAMHARNESS_PASSWORD")
+    {
+        return Ok(Some(Secret::new(password)));
+    }
+    let path = testbeds.map(Path::to_owned).or_else(|| env::var_os("STREAMHARNESS_PASSWORD_FILE").map(Into::into));
+    let Some(path) = path else { return Ok(None) };
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
+        Err(error) => fail(Exit::Route, format!("cannot read the password file `{}`: {error}", path.display())),
+    }
+}

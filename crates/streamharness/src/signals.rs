@@ -1,0 +1,51 @@
+//! Signals: before streaming they end the process, while streaming they ask for an orderly end.
+
+use signal_hook::{consts::signal::*, iterator::Signals as Incoming, low_level::signal_name};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What has been asked for by signal so far.
+#[derive(Debug, Clone)]
+pub struct Signals {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    streaming: bool,
+    requested: Option<&'static str>,
+}
+
+impl Signals {
+    /// Catches SIGINT, SIGTERM, SIGHUP and SIGUSR1 from now on. `speaks`: whether this process says
+    /// what it does.
+    pub fn catch(speaks: bool) -> std::io::Result<Self> {
+        let signals = Self { state: Arc::default() };
+        let state = signals.state.clone();
+        let mut incoming = Incoming::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in incoming.forever() {
+                let name = signal_name(signal).unwrap_or("a signal");
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                // A second request means: now.
+                if !state.streaming || (state.requested.is_some() && signal == SIGINT) {
+                    if speaks {
+                        eprintln!("streamharness: stopped by {name}");
+                    }
+                    std::process::exit(i32::from(crate::exit::Exit::Partial as u8));
+                }
+                state.requested.get_or_insert(name);
+            }
+        })?;
+        Ok(signals)
+    }
+
+    /// Whether streaming goes on, so that a signal must wait for the orderly end.
+    pub fn set_streaming(&self, streaming: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).streaming = streaming;
+    }
+
+    /// The first signal that came while streaming.
+    pub fn requested(&self) -> Option<&'static str> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).requested
+    }
+}

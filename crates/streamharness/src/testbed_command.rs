@@ -1,0 +1,59 @@
+//! `streamharness testbed`: a lasting local service.
+
+use crate::{
+    arguments::Testbed,
+    exit::{Exit, Failure},
+};
+use profile::{Layer, Origin, combine};
+
+/// Does what was asked with the testbed. `exec` ends with the exit code of its command.
+pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
+    let dir = testbed::default_dir();
+    let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
+    let running = || {
+        testbed::find(&dir).map_err(unusable)?.ok_or_else(|| {
+            Failure::new(Exit::Route, "no testbed is running: start one with `streamharness testbed up`")
+        })
+    };
+    match command {
+        Testbed::Up { arch, nodes } => {
+            let route = route_name(&arch)?;
+            let options = testbed::Options { nodes, ..testbed::Options::new(nodes).map_err(unusable)? };
+            let up = testbed::up(&options, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
+            up.route(&route)
+                .map(|_| Exit::Pass)
+                .ok_or_else(|| Failure::new(Exit::Route, format!("the testbed is up but has no route `{route}`")))
+        }
+        Testbed::Status => {
+            print!("{}", running()?.status().map_err(unusable)?);
+            Ok(Exit::Pass)
+        }
+        Testbed::Env => {
+            print!("{}", running()?.env_lines());
+            Ok(Exit::Pass)
+        }
+        Testbed::Exec { command } => {
+            let code = running()?.exec(&command).map_err(unusable)?;
+            // The command's own code, which need not be one of ours.
+            std::process::exit(i32::from(code))
+        }
+        Testbed::Down => {
+            testbed::down(&dir, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
+            Ok(Exit::Pass)
+        }
+    }
+}
+
+/// The testbed's route for an architecture, by its profile.
+fn route_name(arch: &str) -> Result<String, Failure> {
+    let mut table = toml::Table::new();
+    table.insert("arch".to_owned(), toml::Value::String(arch.to_owned()));
+    let layer = Layer::new(Origin::CommandLine, table).map_err(crate::flags::failure)?;
+    let profile = combine(&[layer], |path| std::fs::read_to_string(path)).map_err(crate::flags::failure)?;
+    profile.route.testbed.ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("architecture `{arch}` has no local testbed: its addresses are in its profile"),
+        )
+    })
+}

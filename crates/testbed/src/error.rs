@@ -1,0 +1,164 @@
+//! What can go wrong, each sentence ending in what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a testbed could not be started, found or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error("cannot {action} {}: {source}; check the directory, or choose another with $STREAMHARNESS_TESTBED", path.display())]
+    File {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A system call failed.
+    #[error("cannot {action}: {source}; the testbed needs an ordinary Linux with /proc, see `streamharness doctor`")]
+    System {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No RabbitMQ server is installed.
+    #[error("no RabbitMQ server in {looked_in}: apt-get install rabbitmq-server, or run launch/setup")]
+    NoRabbitMq {
+        /// Where it was looked for.
+        looked_in: String,
+    },
+    /// A program the broker needs is missing.
+    #[error("no program `{0}` on this machine: apt-get install erlang-base, or run launch/setup")]
+    NoProgram(&'static str),
+    /// Running a broker as host root is refused.
+    #[error(
+        "a broker never runs as root, and there is no user `rabbitmq` or `nobody` to run it as: start the testbed as an ordinary user"
+    )]
+    NoUnprivilegedUser,
+    /// The number of nodes is out of range.
+    #[error("a testbed has 1 to 9 nodes, not {0}: pass --nodes 3")]
+    Nodes(usize),
+    /// The directory cannot hold a testbed.
+    #[error("{} cannot hold a testbed: {reason}; choose another with $STREAMHARNESS_TESTBED", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Someone else is starting or stopping a testbed there.
+    #[error("a testbed in {} is just starting or stopping: wait for it, or run `streamharness testbed down`", .0.display())]
+    Busy(PathBuf),
+    /// There is none. For callers of [`crate::find`] that need one.
+    #[error("no testbed is up in {}: run `streamharness testbed up`", .0.display())]
+    NotUp(PathBuf),
+    /// A testbed is up with other options.
+    #[error("a testbed with {running} nodes is up in {}, not {asked}: run `streamharness testbed down` first", path.display())]
+    OtherOptions {
+        /// Its directory.
+        path: PathBuf,
+        /// How many nodes it has.
+        running: usize,
+        /// How many were asked for.
+        asked: usize,
+    },
+    /// A testbed is up but has lost a part.
+    #[error("the testbed in {} has lost {parts}: run `streamharness testbed down`, then `up` again", path.display())]
+    Damaged {
+        /// Its directory.
+        path: PathBuf,
+        /// The dead parts.
+        parts: String,
+    },
+    /// No base port is free.
+    #[error("no free range of {width} ports between {from} and {to}: take down other testbeds on this machine")]
+    NoPorts {
+        /// Lowest base port tried.
+        from: u16,
+        /// Highest base port tried.
+        to: u16,
+        /// How many consecutive ports one testbed takes.
+        width: u16,
+    },
+    /// A part ended while the testbed was starting.
+    #[error("{part} ended while starting ({how}); correct what its last lines say, and try again:\n{log}")]
+    PartDied {
+        /// Which part.
+        part: String,
+        /// Exit code or signal.
+        how: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// The testbed did not get ready in time.
+    #[error("{waiting_for} did not happen within {limit_s} s; free some CPU or raise the limit. Last lines:\n{log}")]
+    StartTimeout {
+        /// What was awaited.
+        waiting_for: String,
+        /// The limit.
+        limit_s: u64,
+        /// The end of the log of the part that is late.
+        log: String,
+    },
+    /// Whoever asked for the start is gone, or asked it to stop.
+    #[error("the start was interrupted: run `streamharness testbed up` again")]
+    Interrupted,
+    /// The supervisor reported a failure; the sentence is its own.
+    #[error("{0}")]
+    Start(String),
+    /// The supervisor ended without a word.
+    #[error("the testbed's supervisor ended without a word{0}: run `streamharness testbed up` again")]
+    SupervisorLost(String),
+    /// Something is left after a teardown.
+    #[error("the testbed in {} left behind: {left}; its logs are in {}/log; end these by hand", path.display(), path.display())]
+    LeftBehind {
+        /// Its directory.
+        path: PathBuf,
+        /// What is left.
+        left: String,
+    },
+    /// The state file cannot be understood.
+    #[error("{} is damaged ({reason}): run `streamharness testbed down`", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A certificate could not be made.
+    #[error("cannot make the testbed's certificates: {0}; please report this")]
+    Certificate(#[from] rcgen::Error),
+    /// A command for `exec` could not be started.
+    #[error("cannot run `{command}`: {source}; give a program that is on the PATH")]
+    Exec {
+        /// The program.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Says what was done to which file when an I/O error turns into ours.
+pub(crate) trait FileContext<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> FileContext<T> for io::Result<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::File { action, path: path.to_owned(), source })
+    }
+}
+
+/// Says what was being done when a system call failed.
+pub(crate) trait SystemContext<T> {
+    fn when(self, action: &'static str) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> SystemContext<T> for Result<T, E> {
+    fn when(self, action: &'static str) -> Result<T, Error> {
+        self.map_err(|source| Error::System { action, source: source.into() })
+    }
+}

@@ -1,0 +1,102 @@
+//! Which user the parts run as: never host root.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::{Gid, Uid, User, getegid, geteuid};
+
+use crate::error::FileContext;
+use crate::{Error, Result};
+
+/// The user and group of every part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub name: String,
+    uid: u32,
+    gid: u32,
+    /// Whether we are someone else (root) and have to change over.
+    drops: bool,
+}
+
+impl Identity {
+    /// The caller, unless that is root: then who called sudo, else `rabbitmq`, else `nobody`.
+    pub fn choose() -> Result<Self> {
+        let (uid, gid) = (geteuid(), getegid());
+        if !uid.is_root() {
+            let name = user_name(uid);
+            return Ok(Self { name, uid: uid.as_raw(), gid: gid.as_raw(), drops: false });
+        }
+        let sudo = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+        let caller = sudo("SUDO_UID").zip(sudo("SUDO_GID")).map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
+        let named = ["rabbitmq", "nobody"].into_iter().filter_map(|name| User::from_name(name).ok().flatten());
+        caller
+            .into_iter()
+            .chain(named.map(|user| (user.uid, user.gid)))
+            .find(|(uid, _)| !uid.is_root())
+            .map(|(uid, gid)| Self { name: user_name(uid), uid: uid.as_raw(), gid: gid.as_raw(), drops: true })
+            .ok_or(Error::NoUnprivilegedUser)
+    }
+
+    /// Makes `command` run as this user.
+    pub fn apply(&self, command: &mut Command) {
+        if self.drops {
+            command.uid(self.uid).gid(self.gid);
+        }
+    }
+
+    /// Hands a file or directory over to this user.
+    pub fn own(&self, path: &Path) -> Result<()> {
+        if self.drops { chown(path, Some(self.uid), Some(self.gid)).on("change the owner of", path) } else { Ok(()) }
+    }
+
+    /// Refuses a directory that this user could not reach, naming the one that stops it.
+    pub fn can_reach(&self, dir: &Path) -> Result<()> {
+        if !self.drops {
+            return Ok(());
+        }
+        for ancestor in dir.ancestors() {
+            let meta = fs::metadata(ancestor).on("look at", ancestor)?;
+            let bit = match () {
+                () if meta.uid() == self.uid => 0o100,
+                () if meta.gid() == self.gid => 0o010,
+                () => 0o001,
+            };
+            if meta.permissions().mode() & bit == 0 {
+                let reason =
+                    format!("{} is closed to the user {}, as whom the broker runs", ancestor.display(), self.name);
+                return Err(Error::Directory { path: dir.to_owned(), reason });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn user_name(uid: Uid) -> String {
+    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_broker_is_never_root() {
+        assert_ne!(Identity::choose().unwrap().uid, 0);
+    }
+
+    #[test]
+    fn a_directory_behind_a_closed_one_is_refused_by_name() {
+        let outer = tempfile::tempdir().unwrap();
+        let inner = outer.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let stranger = Identity { name: "stranger".into(), uid: 54321, gid: 54321, drops: true };
+        let error = stranger.can_reach(&inner).unwrap_err().to_string();
+        assert!(error.contains(&format!("{} is closed to the user stranger", outer.path().display())), "{error}");
+        fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        stranger.can_reach(outer.path()).unwrap();
+    }
+}

@@ -1,0 +1,65 @@
+//! Builds and tears down a real RabbitMQ cluster on this machine, unprivileged and in one private directory.
+//!
+//! A detached *supervisor* process owns every part (epmd, the broker nodes) inside a *sandbox* that dies with it, so that
+//! nothing outlives a crash. The caller talks to it through the directory only: a lock file says "alive", `state.json` says what.
+
+mod error;
+mod identity;
+mod lock;
+mod message;
+mod options;
+mod place;
+mod ports;
+mod process;
+mod rabbitmq;
+mod running;
+mod sandbox;
+mod secrets;
+mod start;
+mod state;
+mod status;
+mod stop;
+mod supervisor;
+mod tls;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub use error::Error;
+pub use options::{Options, default_dir};
+pub use running::{Route, Testbed, find};
+pub use start::{Ephemeral, ephemeral, up};
+pub use status::{PartStatus, Status};
+pub use stop::down;
+pub use supervisor::supervise;
+
+/// What this crate's functions return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Runs one of the testbed's own processes if `arguments` (without the program's name) ask for it: `testbed supervise ...`,
+/// `testbed reaper` or `testbed sandbox-check ...`. Call it first thing in `main`, before any thread exists: a process with
+/// threads cannot enter a user namespace.
+pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let arguments: Vec<String> =
+        arguments.into_iter().map(|argument| argument.into_string().unwrap_or_default()).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["testbed", "supervise", "--dir", dir, "--nodes", nodes, "--start-limit-s", limit, rest @ ..] => {
+            let (Ok(nodes), Ok(limit_s)) = (nodes.parse(), limit.parse()) else {
+                return None;
+            };
+            supervise(&PathBuf::from(dir), nodes, std::time::Duration::from_secs(limit_s), rest == ["--ephemeral"])
+        }
+        ["testbed", "reaper"] => sandbox::reap_until_orphaned(),
+        ["testbed", "sandbox-check", isolation] => sandbox::check(isolation),
+        _ => return None,
+    };
+    Some(match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    })
+}

@@ -1,0 +1,73 @@
+//! The lock file whose holder is the testbed: held means alive, free means stale.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::FileContext;
+use crate::{Error, Result};
+
+/// How long a probe by someone else (`status`, `find`) may hold the lock before we believe a testbed does.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join("lock")
+}
+
+/// Takes the lock, creating its file. None if a testbed holds it.
+pub fn take(dir: &Path) -> Result<Option<File>> {
+    let path = path(dir);
+    let patience_ends = Instant::now() + PATIENCE;
+    loop {
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).on("open", &path)?;
+        match file.try_lock() {
+            Ok(()) if is_removed(&file, &path)? => {}
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= patience_ends => return Ok(None),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(source)) => return Err(Error::File { action: "lock", path, source }),
+        }
+    }
+}
+
+/// Whoever removes a testbed unlinks the file it has locked, perhaps between our opening and our locking it: a lock on such
+/// a file keeps nobody out.
+fn is_removed(file: &File, path: &Path) -> Result<bool> {
+    Ok(file.metadata().on("look at", path)?.nlink() == 0)
+}
+
+/// Whether a testbed (or someone who starts or removes one) holds the lock.
+pub fn is_held(dir: &Path) -> bool {
+    let Ok(file) = File::open(path(dir)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_is_seen_and_not_taken_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_held(dir.path()));
+        let held = take(dir.path()).unwrap().unwrap();
+        assert!(is_held(dir.path()));
+        assert!(take(dir.path()).unwrap().is_none());
+        drop(held);
+        assert!(!is_held(dir.path()));
+    }
+
+    #[test]
+    fn a_lock_on_a_removed_file_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path(dir.path());
+        let old = take(dir.path()).unwrap().unwrap();
+        assert!(!is_removed(&old, &path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(is_removed(&old, &path).unwrap());
+        assert!(take(dir.path()).unwrap().is_some());
+        drop(old);
+    }
+}

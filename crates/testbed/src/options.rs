@@ -1,0 +1,47 @@
+//! What a caller can choose about a testbed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// What to start, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The private directory; it must be new, empty, or an earlier testbed's. An ephemeral testbed chooses its own.
+    pub dir: PathBuf,
+    /// Broker nodes, 1 to 9.
+    pub nodes: usize,
+    /// The program to start the supervisor from: its `main` calls [`crate::run_hidden`] first.
+    pub program: PathBuf,
+    /// How long the start may take.
+    pub start_limit: Duration,
+}
+
+impl Options {
+    /// A testbed of `nodes` nodes in the default directory, supervised by this very program.
+    pub fn new(nodes: usize) -> Result<Self> {
+        let program = std::env::current_exe()
+            .map_err(|source| Error::System { action: "find this program's own file", source })?;
+        Ok(Self { dir: default_dir(), nodes, program, start_limit: Duration::from_secs(120) })
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if (1..=9).contains(&self.nodes) { Ok(()) } else { Err(Error::Nodes(self.nodes)) }
+    }
+}
+
+/// `$STREAMHARNESS_TESTBED`, else `/tmp/streamharness-<uid>/testbed`.
+///
+/// `/tmp` and not `$TMPDIR`: the next login, or a batch job's other step, must find the same testbed.
+pub fn default_dir() -> PathBuf {
+    match std::env::var_os("STREAMHARNESS_TESTBED") {
+        Some(dir) if !dir.is_empty() => PathBuf::from(dir),
+        _ => private_parent().join("testbed"),
+    }
+}
+
+/// The directory under `/tmp` that belongs to this user.
+pub(crate) fn private_parent() -> PathBuf {
+    PathBuf::from(format!("/tmp/streamharness-{}", nix::unistd::geteuid()))
+}

@@ -1,0 +1,139 @@
+//! Which ports a testbed uses: one base port, everything else at a fixed distance.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+
+use crate::{Error, Result};
+
+/// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
+/// the SciStream data servers (from base + 500) of the other architectures.
+const WIDTH: u16 = 600;
+const LOWEST_BASE: u16 = 10 * WIDTH;
+
+/// The ports of one testbed. Nodes count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    pub base: u16,
+}
+
+impl Ports {
+    pub fn amqp(self, node: usize) -> u16 {
+        self.base + node as u16
+    }
+    pub fn amqps(self, node: usize) -> u16 {
+        self.base + 10 + node as u16
+    }
+    pub fn management(self, node: usize) -> u16 {
+        self.base + 20 + node as u16
+    }
+    pub fn prometheus(self, node: usize) -> u16 {
+        self.base + 30 + node as u16
+    }
+    pub fn distribution(self, node: usize) -> u16 {
+        self.base + 70 + node as u16
+    }
+    pub fn epmd(self) -> u16 {
+        self.base + 169
+    }
+
+    /// What node `node` listens on.
+    pub fn of_node(self, node: usize) -> Vec<(String, u16)> {
+        vec![
+            ("amqp".into(), self.amqp(node)),
+            ("amqps".into(), self.amqps(node)),
+            ("http".into(), self.management(node)),
+            ("prometheus".into(), self.prometheus(node)),
+            ("distribution".into(), self.distribution(node)),
+        ]
+    }
+
+    fn all(self, nodes: usize) -> impl Iterator<Item = u16> {
+        (1..=nodes).flat_map(move |node| self.of_node(node)).map(|(_, port)| port).chain([self.epmd()])
+    }
+}
+
+/// Ports found free. The base port itself stays bound as long as this lives: nothing else uses it, and another testbed
+/// that starts before our brokers listen finds it taken.
+#[derive(Debug)]
+pub struct Reservation {
+    pub ports: Ports,
+    _claim: TcpListener,
+}
+
+/// Finds free ports for `nodes` nodes; `random` says where to begin looking.
+pub fn reserve(nodes: usize, random: u64) -> Result<Reservation> {
+    let bases = bases(ephemeral_range_start());
+    let start = (random % bases.len() as u64) as usize;
+    for index in 0..bases.len() {
+        let ports = Ports { base: bases[(start + index) % bases.len()] };
+        if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base))
+            && ports.all(nodes).all(is_free)
+        {
+            return Ok(Reservation { ports, _claim: claim });
+        }
+    }
+    Err(Error::NoPorts { from: bases[0], to: bases[bases.len() - 1], width: WIDTH })
+}
+
+/// Bases whose whole range lies below the kernel's ephemeral ports, from which an outgoing connection could take one of ours.
+fn bases(ephemeral_start: u16) -> Vec<u16> {
+    let end = if ephemeral_start < LOWEST_BASE + WIDTH {
+        // Such a machine hands out nearly every port; the bind test has to do.
+        32768
+    } else {
+        ephemeral_start
+    };
+    (LOWEST_BASE..=end - WIDTH).step_by(WIDTH as usize).collect()
+}
+
+fn ephemeral_range_start() -> u16 {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(32768)
+}
+
+/// Whether both loopback addresses can be bound: epmd takes the IPv6 one too.
+pub fn is_free(port: u16) -> bool {
+    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
+    let v6_taken = matches!(&v6, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && !v6_taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_parts_of_nine_nodes_share_a_port_and_all_stay_in_their_range() {
+        let ports = Ports { base: 6000 };
+        let all: Vec<u16> = ports.all(9).collect();
+        let distinct: HashSet<u16> = all.iter().copied().collect();
+        assert_eq!(all.len(), 9 * 5 + 1);
+        assert_eq!(distinct.len(), all.len());
+        assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
+    }
+
+    #[test]
+    fn every_base_keeps_its_range_below_the_ephemeral_ports() {
+        for ephemeral_start in [32768, 20000, 1024] {
+            let bases = bases(ephemeral_start);
+            let end = if ephemeral_start == 1024 { 32768 } else { ephemeral_start };
+            assert!(!bases.is_empty());
+            assert!(bases.iter().all(|base| base + WIDTH <= end), "{ephemeral_start}");
+        }
+    }
+
+    #[test]
+    fn two_reservations_from_the_same_start_do_not_collide() {
+        let first = reserve(3, 5).unwrap();
+        let second = reserve(3, 5).unwrap();
+        assert!(first.ports.base.abs_diff(second.ports.base) >= WIDTH);
+    }
+
+    #[test]
+    fn a_base_with_one_taken_port_is_passed_over() {
+        let first = reserve(3, 11).unwrap().ports;
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.amqps(3))).unwrap();
+        assert_ne!(reserve(3, 11).unwrap().ports.base, first.base);
+    }
+}

@@ -1,0 +1,261 @@
+//! Lays out a cluster's files, starts its processes and knows when it is ready.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::api::Api;
+use super::config::{self, NodeConfig};
+use super::install::Install;
+use crate::error::FileContext;
+use crate::identity::Identity;
+use crate::ports::Ports;
+use crate::{Result, place, secrets, tls};
+
+/// One cluster, its files in `dir`.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: PathBuf,
+    nodes: usize,
+    ports: Ports,
+    install: Install,
+    identity: Identity,
+    scheduling: String,
+    password: String,
+}
+
+/// How much of the cluster is up.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nodes whose HTTP API answers, not yet all.
+    NodesUp(usize),
+    /// All answer, but do not yet see each other, or do not yet serve clients.
+    Forming,
+    /// All see each other and serve clients.
+    Ready,
+}
+
+impl Cluster {
+    /// Writes all files that the cluster needs.
+    pub fn lay_out(dir: &Path, nodes: usize, ports: Ports, install: Install, identity: Identity) -> Result<Self> {
+        let password = secrets::random_hex(16)?;
+        let cluster = Self {
+            dir: dir.to_owned(),
+            nodes,
+            ports,
+            install,
+            identity,
+            scheduling: scheduling(nodes, cores()),
+            password,
+        };
+        let owner = Some(&cluster.identity);
+        secrets::write(&place::password_file(dir), &cluster.password, 0o600, None)?;
+
+        let certificates = tls::generate()?;
+        let tls_dir = place::tls_dir(dir);
+        place::create(&tls_dir, None)?;
+        secrets::write(&place::ca_file(dir), &certificates.ca, 0o644, None)?;
+        secrets::write(&tls_dir.join("server.pem"), &certificates.server, 0o644, None)?;
+        secrets::write(&tls_dir.join("server.key"), &certificates.server_key, 0o600, owner)?;
+
+        let home = dir.join("home");
+        place::create(&home, owner)?;
+        // Erlang refuses a cookie that anyone but its owner could read.
+        secrets::write(&home.join(".erlang.cookie"), &secrets::random_hex(16)?, 0o400, owner)?;
+        let plugins = "[rabbitmq_management,rabbitmq_prometheus].\n";
+        secrets::write(&dir.join("enabled_plugins"), plugins, 0o644, None)?;
+
+        let memory_limit_bytes = memory_limit_bytes(total_memory_bytes(), nodes);
+        for node in 1..=nodes {
+            let node_dir = cluster.node_dir(node);
+            place::create(&node_dir, owner)?;
+            place::create(&cluster.node_log_dir(node), owner)?;
+            let text = config::render(&NodeConfig {
+                version: cluster.install.version,
+                node,
+                nodes,
+                ports,
+                tls_dir: &tls_dir.display().to_string(),
+                password: &cluster.password,
+                memory_limit_bytes,
+            });
+            secrets::write(&node_dir.join("rabbitmq.conf"), &text, 0o600, owner)?;
+        }
+        Ok(cluster)
+    }
+
+    pub fn api(&self) -> Api {
+        Api::new(self.ports, self.password.clone())
+    }
+
+    /// What the Erlang VMs are told because cores are scarce.
+    pub fn scheduling(&self) -> &str {
+        &self.scheduling
+    }
+
+    fn node_dir(&self, node: usize) -> PathBuf {
+        self.dir.join(format!("n{node}"))
+    }
+
+    fn node_log_dir(&self, node: usize) -> PathBuf {
+        place::log_dir(&self.dir).join(format!("n{node}"))
+    }
+
+    /// Everything a node or epmd prints, in particular why it does not boot.
+    fn console(&self, part: &str) -> PathBuf {
+        place::log_dir(&self.dir).join(format!("{}.console.log", part.replace(' ', "-")))
+    }
+
+    /// Our own epmd, in the foreground. One that a node starts by itself becomes a daemon that outlives everything, and
+    /// that nodes of strangers join.
+    pub fn epmd(&self) -> Result<Command> {
+        let port = self.ports.epmd().to_string();
+        let mut command = self.part("epmd", &self.install.epmd)?;
+        command.args(["-address", "127.0.0.1", "-port", &port]);
+        Ok(command)
+    }
+
+    pub fn epmd_answers(&self) -> bool {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.epmd()));
+        TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+    }
+
+    /// Node `node`, counted from 1. All are started at once; they find each other.
+    pub fn node(&self, node: usize) -> Result<Command> {
+        let dir = self.node_dir(node);
+        let mut command = self.part(&node_part(node), &self.install.server)?;
+        command
+            .env("ERL_EPMD_PORT", self.ports.epmd().to_string())
+            .env("ERL_CRASH_DUMP_SECONDS", "0")
+            .env("RABBITMQ_NODENAME", config::node_name(node))
+            .env("RABBITMQ_DIST_PORT", self.ports.distribution(node).to_string())
+            .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("none"))
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_MNESIA_BASE", dir.join("mnesia"))
+            .env("RABBITMQ_GENERATED_CONFIG_DIR", dir.join("gen"))
+            .env("RABBITMQ_PID_FILE", dir.join("pid"))
+            .env("RABBITMQ_LOG_BASE", self.node_log_dir(node))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.dir.join("enabled_plugins"))
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                format!("-kernel inet_dist_use_interface {{127,0,0,1}} {}", self.scheduling),
+            )
+            // The start script then becomes the Erlang VM instead of waiting beside it: one process less, and the pid we
+            // know is the broker's own.
+            .env("RUNNING_UNDER_SYSTEMD", "1");
+        Ok(command)
+    }
+
+    fn part(&self, name: &str, program: &Path) -> Result<Command> {
+        let console = self.console(name);
+        let output = File::create(&console).on("create", &console)?;
+        let errors = output.try_clone().on("create", &console)?;
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("LANG", "C.UTF-8")
+            .env("PATH", &self.install.path)
+            .env("HOME", self.dir.join("home"))
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            // The Erlang VM looks for code in its directory and the one above, and complains if it may not list them.
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors);
+        self.identity.apply(&mut command);
+        Ok(command)
+    }
+
+    /// One look at the cluster, short enough to be repeated.
+    pub fn progress(&self, api: &Api) -> Progress {
+        let up = (1..=self.nodes).filter(|node| api.answers(*node)).count();
+        if up < self.nodes {
+            return Progress::NodesUp(up);
+        }
+        let formed = (1..=self.nodes).all(|node| {
+            api.running_nodes(node) == Some(self.nodes)
+                && api.listens(node)
+                && api.is_free_of_alarms(node) == Some(true)
+        });
+        if formed { Progress::Ready } else { Progress::Forming }
+    }
+
+    /// The part that a start which takes too long waits for.
+    pub fn late_part(&self, api: &Api) -> String {
+        let late = (1..=self.nodes).find(|node| !api.answers(*node));
+        node_part(late.unwrap_or(1))
+    }
+
+    /// A node that says it cannot boot may still take long to end.
+    pub fn boot_failure(&self) -> Option<String> {
+        let failed =
+            |part: &String| fs::read_to_string(self.console(part)).is_ok_and(|text| text.contains("BOOT FAILED"));
+        (1..=self.nodes).map(node_part).find(failed)
+    }
+
+    /// The last lines that `part` printed, or logged if it printed nothing. Without the password, should it be there.
+    pub fn last_lines(&self, part: &str) -> String {
+        let console = self.console(part);
+        let log_dir = part.strip_prefix("node ").map(|node| place::log_dir(&self.dir).join(format!("n{node}")));
+        let logs = log_dir.into_iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
+        let text = std::iter::once(console)
+            .chain(logs)
+            .filter_map(|path| fs::read(path).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).replace(&self.password, "***"))
+            .find(|text| !text.trim().is_empty());
+        let text = text.unwrap_or_else(|| format!("({part} has printed and logged nothing)"));
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+}
+
+pub fn node_part(node: usize) -> String {
+    format!("node {node}")
+}
+
+/// Where there are fewer than four cores a node, each VM gets its share and waits without spinning: three VMs with a
+/// scheduler per core each would take the cores from the clients. Elsewhere RabbitMQ's defaults are better.
+fn scheduling(nodes: usize, cores: usize) -> String {
+    if cores >= 4 * nodes {
+        return String::new();
+    }
+    let share = (cores / nodes).max(1);
+    format!("+S {share}:{share} +sbwt none +sbwtdcpu none +sbwtdio none")
+}
+
+/// 40 % of the memory in equal shares, as one RabbitMQ alone would allow itself; at most 8 GiB a node.
+fn memory_limit_bytes(total: u64, nodes: usize) -> u64 {
+    (total / 10 * 4 / nodes as u64).clamp(256 << 20, 8 << 30)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn total_memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(4 << 20) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_share_scarce_cores_and_are_left_alone_where_there_are_plenty() {
+        assert!(scheduling(3, 2).starts_with("+S 1:1 "));
+        assert!(scheduling(1, 2).starts_with("+S 2:2 "));
+        assert_eq!(scheduling(3, 12), "");
+    }
+
+    #[test]
+    fn the_memory_limits_of_all_nodes_fit_into_the_host() {
+        assert_eq!(memory_limit_bytes(10 << 30, 1), (10 << 30) / 10 * 4);
+        assert!(3 * memory_limit_bytes(16 << 30, 3) <= 8 << 30);
+        assert_eq!(memory_limit_bytes(1 << 40, 3), 8 << 30);
+    }
+}

@@ -1,0 +1,6 @@
+//! The RabbitMQ cluster: what is installed, how it is configured, started and asked.
+
+pub mod api;
+pub mod cluster;
+pub mod config;
+pub mod install;

@@ -1,0 +1,100 @@
+//! By what means the parts are kept from outliving their supervisor.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_child_subreaper;
+use nix::unistd::{getegid, geteuid};
+
+use super::Sandbox;
+use crate::Result;
+use crate::error::{FileContext, SystemContext};
+
+/// One of these is chosen once per testbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// A PID namespace, made as root. When its first process ends, the kernel kills all others.
+    PidNamespace,
+    /// The same inside a user namespace, made without any privilege.
+    UserNamespace,
+    /// No namespace: each part asks the kernel to be killed when its parent ends. A daemon started by a part would escape
+    /// a SIGKILL of the supervisor; RabbitMQ starts none as long as our epmd answers.
+    ParentDeathSignal,
+}
+
+impl Isolation {
+    /// The strongest that works here. Namespaces cannot be left again once half of the way in fails (a container may allow
+    /// `unshare` and then forbid mounting /proc), so each is tried in a process of its own.
+    pub fn choose(program: &Path) -> Self {
+        // For tests, and for machines where namespaces work but are not wanted.
+        if std::env::var("STREAMHARNESS_NO_NAMESPACES").is_ok_and(|value| value == "1") {
+            return Self::ParentDeathSignal;
+        }
+        // Root needs no user namespace, and in one it could not change to the user the broker runs as.
+        let candidate = if geteuid().is_root() { Self::PidNamespace } else { Self::UserNamespace };
+        let works = Command::new(program)
+            .args(["testbed", "sandbox-check", candidate.word()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        if works { candidate } else { Self::ParentDeathSignal }
+    }
+
+    /// Puts this process's future children into the namespaces. Must be called before there is a second thread.
+    pub(super) fn enter(self) -> Result<()> {
+        let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+        match self {
+            Self::PidNamespace => unshare(namespaces).when("create a PID namespace")?,
+            Self::UserNamespace => {
+                let (uid, gid) = (geteuid(), getegid());
+                unshare(namespaces | CloneFlags::CLONE_NEWUSER).when("create a user namespace")?;
+                for (file, text) in [
+                    ("/proc/self/setgroups", "deny".to_owned()),
+                    ("/proc/self/uid_map", format!("0 {uid} 1")),
+                    ("/proc/self/gid_map", format!("0 {gid} 1")),
+                ] {
+                    fs::write(file, text).on("write", Path::new(file))?;
+                }
+            }
+            Self::ParentDeathSignal => return set_child_subreaper(true).when("become the reaper of orphans"),
+        }
+        // Slave, not private: what the host unmounts disappears here too, so a testbed never keeps a disk busy.
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+            .when("separate the mounts of the sandbox")
+    }
+
+    pub(super) fn has_namespaces(self) -> bool {
+        self != Self::ParentDeathSignal
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::PidNamespace => "pid",
+            Self::UserNamespace => "user",
+            Self::ParentDeathSignal => "none",
+        }
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PidNamespace => "PID namespace",
+            Self::UserNamespace => "user and PID namespace",
+            Self::ParentDeathSignal => "parent-death signals (no namespaces allowed here)",
+        })
+    }
+}
+
+/// The body of `testbed sandbox-check`: enters the sandbox and leaves it by ending.
+pub fn check(word: &str) -> Result<()> {
+    let program = std::env::current_exe().when("find this program's own file")?;
+    let isolation =
+        if word == Isolation::UserNamespace.word() { Isolation::UserNamespace } else { Isolation::PidNamespace };
+    Sandbox::enter(isolation, &program)?.end()
+}

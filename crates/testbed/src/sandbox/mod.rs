@@ -1,0 +1,163 @@
+//! Owns processes so that none of them outlives this one, whatever they are.
+
+mod isolation;
+mod reaper;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, getpid, getppid};
+
+pub use isolation::{Isolation, check};
+pub use reaper::reap_until_orphaned;
+
+use crate::error::SystemContext;
+use crate::process::{Proc, Process};
+use crate::{Error, Result};
+
+/// How long killed processes may take to be gone.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+const REAPER: &str = "reaper";
+
+/// The parts started so far. Belongs to a process without other threads and without other children.
+#[derive(Debug)]
+pub struct Sandbox {
+    isolation: Isolation,
+    proc: Proc,
+    parts: Vec<Running>,
+    /// When this closes, the reaper ends and the namespace with it.
+    _lifeline: Option<ChildStdin>,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: String,
+    process: Process,
+    /// How it ended, once it has.
+    ended: Option<String>,
+}
+
+impl Sandbox {
+    /// Every later `start` happens inside. `program` is where the reaper is started from.
+    pub fn enter(isolation: Isolation, program: &Path) -> Result<Self> {
+        // The host's /proc, before the reaper mounts the sandbox's own over it.
+        let proc = Proc::open()?;
+        isolation.enter()?;
+        let mut sandbox = Self { isolation, proc, parts: Vec::new(), _lifeline: None };
+        if isolation.has_namespaces() {
+            let mut reaper = Command::new(program);
+            reaper.args(["testbed", "reaper"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            // Outside the group of the supervisor, whom a terminal or a batch system may signal as a whole.
+            let mut child = reaper.process_group(0).spawn().when("start the sandbox's reaper")?;
+            let mut word = String::new();
+            if let Some(stdout) = child.stdout.take() {
+                BufReader::new(stdout).read_line(&mut word).when("hear from the sandbox's reaper")?;
+            }
+            sandbox._lifeline = child.stdin.take();
+            if word != "ready\n" {
+                let source = std::io::Error::other("its first process ended at once");
+                let _ = child.wait();
+                return Err(Error::System { action: "set up a sandbox", source });
+            }
+            sandbox.adopt(REAPER, child.id());
+        }
+        Ok(sandbox)
+    }
+
+    /// Starts a part. It is killed when this process ends, even where there is no namespace.
+    pub fn start(&mut self, name: &str, mut command: Command) -> Result<Process> {
+        command.process_group(0);
+        die_with_parent(&mut command, (!self.isolation.has_namespaces()).then(getpid));
+        let child = command.spawn().when("start a part of the testbed")?;
+        Ok(self.adopt(name, child.id()))
+    }
+
+    fn adopt(&mut self, name: &str, pid: u32) -> Process {
+        let pid = pid as i32;
+        // One that has ended already is a zombie, without a start time; `reap` will tell.
+        let process = self.proc.process(pid).unwrap_or(Process { pid, start_ticks: 0 });
+        self.parts.push(Running { name: name.to_owned(), process, ended: None });
+        process
+    }
+
+    /// This process itself, as `state.json` should name it.
+    pub fn this_process(&self) -> Option<Process> {
+        self.proc.process(getpid().as_raw())
+    }
+
+    /// The reaper, where there is one.
+    pub fn reaper(&self) -> Option<Process> {
+        self.parts.iter().find(|part| part.name == REAPER).map(|part| part.process)
+    }
+
+    /// Collects whatever has ended. Returns false when there is no child left.
+    pub fn reap(&mut self) -> bool {
+        loop {
+            let (pid, how) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, format!("exit code {code}")),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, format!("killed by {signal}")),
+                Err(Errno::ECHILD) => return false,
+                Err(Errno::EINTR) => continue,
+                Ok(_) | Err(_) => return true,
+            };
+            if let Some(part) = self.parts.iter_mut().find(|part| part.process.pid == pid.as_raw()) {
+                part.ended = Some(how);
+            }
+        }
+    }
+
+    /// Parts that have ended, as far as `reap` knows, and how.
+    pub fn ended(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts.iter().filter_map(|part| Some((part.name.as_str(), part.ended.as_deref()?)))
+    }
+
+    /// Parts that have not.
+    pub fn alive(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter(|part| part.ended.is_none()).map(|part| part.name.as_str())
+    }
+
+    /// Kills every part and all their descendants, and waits until they are gone.
+    ///
+    /// SIGKILL, not a clean stop: all the data are about to be removed, and a clean stop of a broker takes six seconds.
+    pub fn end(mut self) -> Result<()> {
+        let limit = Instant::now() + END_LIMIT;
+        // Orphans become children of the reaper or, as we are their subreaper, of us: hence again until none is left.
+        while self.reap() {
+            let known = self.parts.iter().filter(|part| part.ended.is_none()).map(|part| part.process.pid);
+            for pid in self.proc.children(getpid().as_raw()).into_iter().chain(known) {
+                // Unreaped children only: none of these numbers can have been given to another process.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            if Instant::now() > limit {
+                let alive: Vec<&str> = self.alive().collect();
+                let source = std::io::Error::other(format!("still there: {}", alive.join(", ")));
+                return Err(Error::System { action: "end all parts", source });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+/// Asks the kernel to kill the child when we end. In the child and after the change of user, which would clear the request.
+#[expect(unsafe_code, reason = "only the child itself can ask for this, between fork and exec")]
+fn die_with_parent(command: &mut Command, parent: Option<Pid>) {
+    let ask = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // We may have ended before the request. Within a namespace the parent has no number, and the reaper sees to it.
+        match parent {
+            Some(parent) if getppid() != parent => Err(Errno::ESRCH.into()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: two system calls; no allocation, no lock.
+    unsafe { command.pre_exec(ask) };
+}

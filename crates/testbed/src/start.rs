@@ -1,0 +1,183 @@
+//! Starts a testbed from outside: one that stays, or one that ends with its owner.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::error::{FileContext, SystemContext};
+use crate::message::{Message, receive};
+use crate::options::private_parent;
+use crate::running::{Testbed, find};
+use crate::{Error, Options, Result, lock, place, secrets, stop};
+
+/// What the supervisor may need beyond the start limit to say that it was exceeded, and to clean up.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How long an ephemeral testbed may take to be gone.
+const CLOSE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Begins the name of every ephemeral testbed's directory.
+const EPHEMERAL_PREFIX: &str = "ephemeral-";
+
+/// Starts a testbed that stays until [`crate::down`], and returns when it is ready. One that is up already will do if it
+/// has as many nodes. `progress` gets a line at a time.
+pub fn up(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Testbed> {
+    options.check()?;
+    let dir = place::prepare(&options.dir)?;
+    let Some(lock) = lock::take(&dir)? else { return already_up(options, &dir, progress) };
+    let (testbed, _socket, _supervisor) = launch(options, &dir, lock, false, progress)?;
+    Ok(testbed)
+}
+
+fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<Testbed> {
+    let testbed = find(dir)?.ok_or_else(|| Error::Busy(dir.to_owned()))?;
+    let dead = testbed.dead_parts()?;
+    if testbed.nodes() != options.nodes {
+        Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), asked: options.nodes })
+    } else if !dead.is_empty() {
+        Err(Error::Damaged { path: dir.to_owned(), parts: dead.join(", ") })
+    } else {
+        progress(&format!("already up in {}", dir.display()));
+        Ok(testbed)
+    }
+}
+
+/// A testbed that ends with this value, or with this process however that ends.
+#[derive(Debug)]
+pub struct Ephemeral {
+    testbed: Testbed,
+    /// The supervisor holds the other end. The kernel closes ours when we die; no child of ours inherits it.
+    socket: UnixStream,
+    supervisor: Child,
+    closed: bool,
+}
+
+/// Starts a testbed in a new private directory (`options.dir` is not used) that is removed with its owner.
+pub fn ephemeral(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Ephemeral> {
+    options.check()?;
+    let parent = private_parent();
+    let dir = place::prepare(&parent.join(format!("{EPHEMERAL_PREFIX}{}", secrets::random_hex(6)?)))?;
+    clear_stale_ephemerals(&parent)?;
+    let lock = lock::take(&dir)?.ok_or_else(|| Error::Busy(dir.clone()))?;
+    let (testbed, socket, supervisor) = launch(options, &dir, lock, true, progress)?;
+    Ok(Ephemeral { testbed, socket, supervisor, closed: false })
+}
+
+/// What is left where both an owner and its supervisor were killed: no process, only files.
+fn clear_stale_ephemerals(parent: &Path) -> Result<()> {
+    for entry in fs::read_dir(parent).on("list", parent)?.flatten() {
+        let path = entry.path();
+        let is_ephemeral = entry.file_name().to_string_lossy().starts_with(EPHEMERAL_PREFIX);
+        // One without a lock file is just being prepared by somebody else.
+        if is_ephemeral && lock::path(&path).exists() && !lock::is_held(&path) {
+            // Somebody else may be doing the same; whoever loses has nothing left to do.
+            let _ = stop::down(&path, &mut |_| ());
+        }
+    }
+    Ok(())
+}
+
+impl Ephemeral {
+    /// The running testbed.
+    pub fn testbed(&self) -> &Testbed {
+        &self.testbed
+    }
+
+    /// Takes it down and waits until nothing is left.
+    pub fn close(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.closed = true;
+        let _ = self.socket.shutdown(Shutdown::Both);
+        await_end(&mut self.supervisor);
+        // There still only if the supervisor was killed.
+        stop::down(self.testbed.dir(), &mut |_| ()).map(drop)
+    }
+}
+
+impl Drop for Ephemeral {
+    fn drop(&mut self) {
+        if !self.closed {
+            // There is nobody to tell; the next ephemeral testbed clears away what could not be removed.
+            let _ = self.end();
+        }
+    }
+}
+
+/// Waits for a supervisor that is ending; kills one that does not, and its sandbox with it.
+fn await_end(supervisor: &mut Child) {
+    let limit = Instant::now() + CLOSE_LIMIT;
+    while matches!(supervisor.try_wait(), Ok(None)) {
+        if Instant::now() > limit {
+            let _ = supervisor.kill();
+            let _ = supervisor.wait();
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Starts the supervisor and waits for its word. It inherits the lock itself, so that there is no moment between us and it
+/// at which the directory seems abandoned.
+fn launch(
+    options: &Options,
+    dir: &Path,
+    lock: File,
+    ephemeral: bool,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(Testbed, UnixStream, Child)> {
+    if fs::read_dir(dir).on("list", dir)?.count() > 1 {
+        progress("clearing away what an earlier testbed left");
+        stop::clear_stale(dir, &lock)?;
+    }
+    place::create(&place::log_dir(dir), None)?;
+    let log = log_file(dir);
+    let (ours, theirs) = UnixStream::pair().when("create a stream")?;
+    let mut supervisor = Command::new(&options.program)
+        .args(["testbed", "supervise", "--dir"])
+        .arg(dir)
+        .args(["--nodes", &options.nodes.to_string()])
+        .args(["--start-limit-s", &options.start_limit.as_secs().to_string()])
+        .args(ephemeral.then_some("--ephemeral"))
+        .stdin(lock)
+        .stdout(OwnedFd::from(theirs))
+        .stderr(File::create(&log).on("create", &log)?)
+        .current_dir("/")
+        .spawn()
+        .when("start the testbed's supervisor")?;
+    // `Command` is gone by now, and with it our copies of the lock and of the supervisor's end of the socket.
+
+    let deadline = Instant::now() + options.start_limit + GRACE;
+    let mut messages = BufReader::new(ours.try_clone().when("create a stream")?);
+    let failure = loop {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        ours.set_read_timeout(Some(left)).when("set a time limit")?;
+        match receive(&mut messages) {
+            Some(Message::Progress(line)) => progress(&line),
+            Some(Message::Ready) => match find(dir)? {
+                Some(testbed) => return Ok((testbed, ours, supervisor)),
+                None => break Error::Busy(dir.to_owned()),
+            },
+            Some(Message::Failed(sentence)) => break Error::Start(sentence),
+            None => {
+                let text = fs::read_to_string(&log).unwrap_or_default();
+                let last = text.lines().last().map(|line| format!(" but this: {line}"));
+                break Error::SupervisorLost(last.unwrap_or_default());
+            }
+        }
+    };
+    let _ = ours.shutdown(Shutdown::Both);
+    await_end(&mut supervisor);
+    Err(failure)
+}
+
+fn log_file(dir: &Path) -> PathBuf {
+    place::log_dir(dir).join("supervisor.log")
+}

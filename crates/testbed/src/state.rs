@@ -1,0 +1,130 @@
+//! `state.json`: what runs, written before and after every start so that anyone can clean up later.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::FileContext;
+use crate::process::Process;
+use crate::{Error, Result};
+
+/// How far the testbed has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Starting,
+    Ready,
+    Stopping,
+}
+
+/// One process of the testbed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// `supervisor`, `epmd`, `node 1` ...
+    pub name: String,
+    /// None between the decision to start it and its start.
+    pub process: Option<Process>,
+    /// What it listens on, each with the protocol spoken there.
+    pub ports: Vec<(String, u16)>,
+}
+
+/// Everything that has to be known to use, judge or remove a testbed. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub boot_id: String,
+    pub phase: Phase,
+    pub nodes: usize,
+    pub base_port: u16,
+    /// How the parts are kept from outliving the supervisor.
+    pub isolation: String,
+    /// The user the parts run as.
+    pub run_as: String,
+    pub rabbitmq_version: String,
+    /// What was added to the Erlang VM's arguments because cores are scarce; empty where they are not.
+    pub scheduling: String,
+    pub started_unix_s: u64,
+    pub ready_after_ms: Option<u64>,
+    pub parts: Vec<Part>,
+}
+
+impl State {
+    pub fn path(dir: &Path) -> PathBuf {
+        dir.join("state.json")
+    }
+
+    /// Written under another name and renamed: a reader never sees half of it.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let (path, new) = (Self::path(dir), dir.join("state.json.new"));
+        let text = serde_json::to_string_pretty(self).expect("a state has no maps with odd keys");
+        fs::write(&new, text).on("write", &new)?;
+        fs::rename(&new, &path).on("write", &path)
+    }
+
+    /// None where there is no state file.
+    pub fn load(dir: &Path) -> Result<Option<Self>> {
+        let path = Self::path(dir);
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                serde_json::from_str(&text).map(Some).map_err(|error| Error::State { path, reason: error.to_string() })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).on("read", &path),
+        }
+    }
+
+    pub fn supervisor(&self) -> Option<Process> {
+        self.parts.iter().find(|part| part.name == "supervisor")?.process
+    }
+
+    /// Every process, in the order of their start.
+    pub fn processes(&self) -> impl Iterator<Item = (&str, Process)> {
+        self.parts.iter().filter_map(|part| Some((part.name.as_str(), part.process?)))
+    }
+
+    /// Every port that some part listens on.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.parts.iter().flat_map(|part| part.ports.iter().map(|(_, port)| *port))
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn example() -> State {
+        State {
+            boot_id: "boot".into(),
+            phase: Phase::Ready,
+            nodes: 2,
+            base_port: 12000,
+            isolation: "pid namespace".into(),
+            run_as: "rabbitmq".into(),
+            rabbitmq_version: "3.10.8".into(),
+            scheduling: "+S 1:1".into(),
+            started_unix_s: 1,
+            ready_after_ms: Some(2),
+            parts: vec![
+                Part { name: "supervisor".into(), process: Some(Process { pid: 1, start_ticks: 2 }), ports: vec![] },
+                Part { name: "node 1".into(), process: None, ports: vec![("amqp".into(), 12001)] },
+            ],
+        }
+    }
+
+    #[test]
+    fn a_saved_state_is_read_back_unchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(State::load(dir.path()).unwrap(), None);
+        example().save(dir.path()).unwrap();
+        assert_eq!(State::load(dir.path()).unwrap(), Some(example()));
+    }
+
+    #[test]
+    fn a_damaged_state_file_says_so_and_names_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(State::path(dir.path()), "{").unwrap();
+        let error = State::load(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("run `streamharness testbed down`"), "{error}");
+    }
+}

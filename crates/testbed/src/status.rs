@@ -1,0 +1,146 @@
+//! How each part of a testbed is, looked up now and laid out as a table.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::ports::Ports;
+use crate::process::Proc;
+use crate::rabbitmq::api::Api;
+use crate::rabbitmq::cluster::node_part;
+use crate::state::State;
+
+/// A testbed and its parts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Its private directory.
+    pub dir: PathBuf,
+    /// The broker's version.
+    pub rabbitmq_version: String,
+    /// How the parts are kept from outliving the supervisor.
+    pub isolation: String,
+    /// The user the parts run as.
+    pub run_as: String,
+    /// How long the start took.
+    pub ready_after_ms: Option<u64>,
+    /// In the order of their start.
+    pub parts: Vec<PartStatus>,
+}
+
+/// One process.
+#[derive(Debug, Clone, Serialize)]
+pub struct PartStatus {
+    /// `supervisor`, `epmd`, `node 1` ...
+    pub name: String,
+    /// Its pid, once it was started.
+    pub pid: Option<i32>,
+    /// What it listens on, each with the protocol spoken there.
+    pub ports: Vec<(String, u16)>,
+    /// `alive` or `running` where all is well.
+    pub health: String,
+}
+
+impl Status {
+    /// Whether every part is well.
+    pub fn is_healthy(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part.health.as_str(), "alive" | "running"))
+    }
+}
+
+pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -> Result<Status> {
+    let proc = Proc::open()?;
+    let api = password.map(|password| Api::new(ports, password));
+    let node_health = |node: usize| match &api {
+        None => "alive (its password is not readable for you)",
+        Some(api) => match (api.running_nodes(node), api.is_free_of_alarms(node)) {
+            (Some(running), _) if running < state.nodes => "running, but some node of the cluster is not",
+            (Some(_), Some(true)) => "running",
+            (Some(_), Some(false)) => "ALARM: memory or disk, publishers are blocked",
+            _ => "its HTTP API does not answer",
+        },
+    };
+    let health = |part: &crate::state::Part| match part.process {
+        None => "not started",
+        Some(process) if !proc.is_alive(process) => "dead",
+        Some(_) => (1..=state.nodes).find(|node| node_part(*node) == part.name).map_or("alive", node_health),
+    };
+    let parts = state.parts.iter().map(|part| PartStatus {
+        name: part.name.clone(),
+        pid: part.process.map(|process| process.pid),
+        ports: part.ports.clone(),
+        health: health(part).to_owned(),
+    });
+    Ok(Status {
+        dir: dir.to_owned(),
+        rabbitmq_version: state.rabbitmq_version.clone(),
+        isolation: state.isolation.clone(),
+        run_as: state.run_as.clone(),
+        ready_after_ms: state.ready_after_ms,
+        parts: parts.collect(),
+    })
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# testbed    {}", self.dir.display())?;
+        writeln!(f, "# RabbitMQ   {}, run as {}", self.rabbitmq_version, self.run_as)?;
+        writeln!(f, "# sandbox    {}", self.isolation)?;
+        if let Some(ms) = self.ready_after_ms {
+            writeln!(f, "# ready in   {:.1} s", ms as f64 / 1000.0)?;
+        }
+        let rows: Vec<[String; 4]> = self.parts.iter().map(row).collect();
+        let heads = ["part", "pid", "port", "health"].map(String::from);
+        let width = |column: usize| rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0);
+        let (name, pid, port) = (width(0), width(1), width(2));
+        for [a, b, c, d] in [&heads].into_iter().chain(&rows) {
+            writeln!(f, "{a:name$}  {b:>pid$}  {c:port$}  {d}")?;
+        }
+        Ok(())
+    }
+}
+
+fn row(part: &PartStatus) -> [String; 4] {
+    let ports: Vec<String> = part.ports.iter().map(|(protocol, port)| format!("{port} {protocol}")).collect();
+    let dash = || "-".to_owned();
+    [
+        part.name.clone(),
+        part.pid.map_or_else(dash, |pid| pid.to_string()),
+        if ports.is_empty() { dash() } else { ports.join(", ") },
+        part.health.clone(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_aligned_and_says_what_is_dead() {
+        let part =
+            |name: &str, pid, ports, health: &str| PartStatus { name: name.into(), pid, ports, health: health.into() };
+        let status = Status {
+            dir: "/tmp/t".into(),
+            rabbitmq_version: "3.10.8".into(),
+            isolation: "PID namespace".into(),
+            run_as: "rabbitmq".into(),
+            ready_after_ms: Some(4940),
+            parts: vec![
+                part("epmd", Some(7), vec![("epmd".into(), 12169)], "alive"),
+                part("node 1", Some(12345), vec![("amqp".into(), 12001), ("amqps".into(), 12011)], "dead"),
+            ],
+        };
+        let expected = "\
+# testbed    /tmp/t
+# RabbitMQ   3.10.8, run as rabbitmq
+# sandbox    PID namespace
+# ready in   4.9 s
+part      pid  port                     health
+epmd        7  12169 epmd               alive
+node 1  12345  12001 amqp, 12011 amqps  dead
+";
+        assert_eq!(status.to_string(), expected);
+        assert!(!status.is_healthy());
+    }
+}

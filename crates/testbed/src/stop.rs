@@ -1,0 +1,154 @@
+//! Takes a testbed down from outside, or clears away what a crashed one left.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::error::SystemContext;
+use crate::process::{Proc, Process, boot_id};
+use crate::state::State;
+use crate::{Error, Result, lock, place, ports};
+
+/// How long the supervisor may take to end everything itself.
+const POLITE_LIMIT: Duration = Duration::from_secs(15);
+/// How long killed processes and their ports may take to be gone.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Takes down the testbed in `dir`. True if there was one, or what one left; quietly false if not.
+pub fn down(dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool> {
+    if !lock::path(dir).exists() {
+        return Ok(false);
+    }
+    let dir = &std::path::absolute(dir).when("resolve the testbed's directory")?;
+    let proc = Proc::open()?;
+    let Some(lock) = lock::take(dir)? else {
+        stop_alive(dir, &proc, progress)?;
+        return Ok(true);
+    };
+    progress("clearing away what an earlier testbed left");
+    clear_stale(dir, &lock)?;
+    place::remove(dir)?;
+    Ok(true)
+}
+
+/// Ends what a testbed without a supervisor left running and empties its directory. `_lock` proves there is no supervisor.
+pub(crate) fn clear_stale(dir: &Path, _lock: &File) -> Result<()> {
+    // A state file that cannot be read names nobody to end; the sandbox has seen to that.
+    if let Ok(Some(state)) = State::load(dir)
+        && state.boot_id == boot_id()
+    {
+        let proc = Proc::open()?;
+        let killed = kill_all(&proc, &state);
+        // Only if any was ours still: otherwise the ports may long belong to somebody else.
+        verify_gone(dir, &proc, &state, killed)?;
+    }
+    place::empty(dir, false)
+}
+
+/// Asks the supervisor to end, and kills it if it does not; what it owns dies with it.
+fn stop_alive(dir: &Path, proc: &Proc, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let Some(state) = State::load(dir)? else { return Err(Error::Busy(dir.to_owned())) };
+    let Some(supervisor) = state.supervisor().filter(|supervisor| proc.is_alive(*supervisor)) else {
+        return Err(Error::Busy(dir.to_owned()));
+    };
+    progress(&format!("stopping {} nodes", state.nodes));
+    proc.signal(supervisor, Signal::SIGTERM);
+    if !is_gone_within(POLITE_LIMIT, proc, supervisor) {
+        progress("the supervisor does not answer: killing it");
+        kill_all(proc, &state);
+    }
+    verify_gone(dir, proc, &state, true)?;
+    // There still if the supervisor was killed, or found a reason to keep the logs.
+    if dir.exists()
+        && let Some(lock) = lock::take(dir)?
+    {
+        place::remove(dir)?;
+        drop(lock);
+    }
+    progress("nothing is left");
+    Ok(())
+}
+
+/// Kills every listed process that still is the one listed. True if there was any.
+fn kill_all(proc: &Proc, state: &State) -> bool {
+    // The supervisor is the first in the list, so it does not see its parts die.
+    state.processes().filter(|(_, process)| proc.signal(*process, Signal::SIGKILL)).count() > 0
+}
+
+fn is_gone_within(limit: Duration, proc: &Proc, process: Process) -> bool {
+    let end = Instant::now() + limit;
+    while proc.is_alive(process) {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+/// No listed process is alive and, if `and_ports`, no listed port is taken.
+fn verify_gone(dir: &Path, proc: &Proc, state: &State, and_ports: bool) -> Result<()> {
+    let end = Instant::now() + GONE_LIMIT;
+    loop {
+        let mut left: Vec<String> = state
+            .processes()
+            .filter(|(_, process)| proc.is_alive(*process))
+            .map(|(name, process)| format!("{name} (pid {})", process.pid))
+            .collect();
+        if and_ports {
+            left.extend(state.ports().filter(|port| !ports::is_free(*port)).map(|port| format!("port {port}")));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            return Err(Error::LeftBehind { path: dir.to_owned(), left: left.join(", ") });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    fn sleeper() -> std::process::Child {
+        Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap()
+    }
+
+    #[test]
+    fn a_directory_without_a_testbed_is_left_alone_quietly() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert!(!down(dir.path(), &mut |_| ()).unwrap());
+        assert!(!down(&dir.path().join("none"), &mut |_| ()).unwrap());
+        assert!(dir.path().join("file").exists());
+    }
+
+    #[test]
+    fn a_stale_testbed_loses_its_processes_but_a_recycled_pid_is_spared() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = place::prepare(&outer.path().join("testbed")).unwrap();
+        drop(lock::take(&dir).unwrap());
+        let (mut ours, mut stranger) = (sleeper(), sleeper());
+        let proc = Proc::open().unwrap();
+        let mut state = crate::state::tests::example();
+        state.boot_id = boot_id();
+        state.parts[0].ports.clear();
+        state.parts[0].process = proc.process(ours.id() as i32);
+        let recycled = proc.process(stranger.id() as i32).unwrap();
+        state.parts[1].ports.clear();
+        state.parts[1].process = Some(Process { start_ticks: recycled.start_ticks - 1, ..recycled });
+        state.save(&dir).unwrap();
+
+        assert!(down(&dir, &mut |_| ()).unwrap());
+        assert!(!ours.wait().unwrap().success());
+        assert!(stranger.try_wait().unwrap().is_none());
+        assert!(!dir.exists());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}

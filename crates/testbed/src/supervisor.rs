@@ -1,0 +1,325 @@
+//! The process that owns a testbed: starts its parts, watches over them, and takes everything down when told or orphaned.
+
+use std::fs::{self, File};
+use std::io::{Read, stdin, stdout};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{close, dup2_stdin, dup2_stdout, setsid};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+
+use crate::error::{FileContext, SystemContext};
+use crate::identity::Identity;
+use crate::message::{Message, send};
+use crate::process::{Process, boot_id};
+use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
+use crate::rabbitmq::install::Install;
+use crate::sandbox::{Isolation, Sandbox};
+use crate::state::{Part, Phase, State};
+use crate::{Error, Result, place, ports, secrets};
+
+/// How often a starting cluster is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What the supervisor listens to.
+struct Ears {
+    /// The caller: wants messages while the testbed starts; its end means nobody wants the testbed any more.
+    caller: Option<UnixStream>,
+    /// Becomes readable when we are told to stop.
+    stop: UnixStream,
+    /// Becomes readable when a child ends.
+    child: UnixStream,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Stop,
+    Orphaned,
+    ChildEnded,
+}
+
+impl Ears {
+    /// Signals arrive as bytes in a stream, not through a blocked mask: the mask would be inherited by every part.
+    fn open(caller: UnixStream) -> Result<Self> {
+        let (stop, stop_sender) = UnixStream::pair().when("create a stream")?;
+        let (child, child_sender) = UnixStream::pair().when("create a stream")?;
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            let sender = stop_sender.try_clone().when("create a stream")?;
+            signal_hook::low_level::pipe::register(signal, sender).when("handle signals")?;
+        }
+        signal_hook::low_level::pipe::register(SIGCHLD, child_sender).when("handle signals")?;
+        stop.set_nonblocking(true).when("create a stream")?;
+        child.set_nonblocking(true).when("create a stream")?;
+        Ok(Self { caller: Some(caller), stop, child })
+    }
+
+    fn say(&self, message: &Message) {
+        if let Some(caller) = &self.caller {
+            send(caller, message);
+        }
+    }
+
+    fn progress(&self, line: &str) {
+        eprintln!("{line}");
+        self.say(&Message::Progress(line.to_owned()));
+    }
+
+    /// Waits for something to happen, at most `limit`.
+    fn listen(&mut self, limit: Option<Duration>) -> Heard {
+        let timeout = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
+        let (stop, child, caller) = {
+            let mut fds = vec![
+                PollFd::new(self.stop.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.child.as_fd(), PollFlags::POLLIN),
+            ];
+            fds.extend(self.caller.as_ref().map(|caller| PollFd::new(caller.as_fd(), PollFlags::POLLIN)));
+            // Interrupted or failed: nothing heard, the caller of this comes again.
+            let _ = poll(&mut fds, timeout);
+            let heard = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
+            (heard(0), heard(1), heard(2))
+        };
+        if child {
+            // Many signals may have become many bytes; one look at the children covers them all.
+            while matches!(self.child.read(&mut [0; 64]), Ok(64)) {}
+        }
+        // The caller never says anything, so whatever is to be read there is its end.
+        match (stop, caller, child) {
+            (true, _, _) => Heard::Stop,
+            (_, true, _) => Heard::Orphaned,
+            (_, _, true) => Heard::ChildEnded,
+            _ => Heard::Nothing,
+        }
+    }
+}
+
+/// The body of `testbed supervise`. Standard input is the held lock file, standard output a socket to the caller, standard
+/// error the log. Returns when the testbed is gone.
+///
+/// `ephemeral`: the testbed ends with the process that holds the other end of the socket.
+pub fn supervise(dir: &Path, nodes: usize, start_limit: Duration, ephemeral: bool) -> Result<()> {
+    close_inherited()?;
+    // The broker reads its configuration as another user than we write it.
+    umask(Mode::from_bits_truncate(0o022));
+    // A caller under mpirun or in a terminal must neither wait for us nor take us along. Fails for a group leader only.
+    let _ = setsid();
+    let lock = stdin().as_fd().try_clone_to_owned().when("keep the lock")?;
+    let caller = stdout().as_fd().try_clone_to_owned().when("keep the caller's socket")?;
+    let null = File::open("/dev/null").when("open /dev/null")?;
+    dup2_stdin(&null).when("let go of standard input")?;
+    dup2_stdout(std::io::stderr()).when("let go of standard output")?;
+    let mut ears = Ears::open(UnixStream::from(caller))?;
+
+    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, sandbox: None, _lock: lock };
+    let started = Instant::now();
+    match supervisor.start(&mut ears, started + start_limit, start_limit) {
+        Ok(claim) => {
+            ears.progress(&format!("ready in {:.1} s", started.elapsed().as_secs_f64()));
+            ears.say(&Message::Ready);
+            if !ephemeral {
+                ears.caller = None;
+            }
+            let unharmed = supervisor.watch(&mut ears);
+            drop(claim);
+            supervisor.finish(!unharmed)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            let keep_logs = !ephemeral && !matches!(error, Error::Interrupted);
+            let finished = supervisor.finish(keep_logs);
+            let mut sentence = error.to_string();
+            if keep_logs {
+                sentence.push_str(&format!("\n(all logs are in {})", place::log_dir(dir).display()));
+            }
+            if let Err(unfinished) = finished {
+                sentence.push_str(&format!("\n{unfinished}"));
+            }
+            ears.say(&Message::Failed(sentence));
+            Err(error)
+        }
+    }
+}
+
+struct Supervisor {
+    dir: PathBuf,
+    nodes: usize,
+    sandbox: Option<Sandbox>,
+    /// Held as long as we live. Our children do not inherit it.
+    _lock: OwnedFd,
+}
+
+impl Supervisor {
+    /// Returns the claim on the ports, to be kept as long as the testbed is up.
+    fn start(&mut self, ears: &mut Ears, deadline: Instant, limit: Duration) -> Result<ports::Reservation> {
+        let program = std::env::current_exe().when("find this program's own file")?;
+        let identity = Identity::choose()?;
+        identity.can_reach(&self.dir)?;
+        let install = Install::find()?;
+        let isolation = Isolation::choose(&program);
+        let claim = ports::reserve(self.nodes, secrets::random_number()?)?;
+        let ports = claim.ports;
+        let version = install.version.to_string();
+        ears.progress(&format!(
+            "RabbitMQ {version}, {} {}, ports {}-{}, run as {}, kept together by {isolation}",
+            self.nodes,
+            if self.nodes == 1 { "node" } else { "nodes" },
+            ports.base,
+            ports.epmd(),
+            identity.name,
+        ));
+
+        let run_as = identity.name.clone();
+        let cluster = Cluster::lay_out(&self.dir, self.nodes, ports, install, identity)?;
+        let started = Instant::now();
+        let mut state = State {
+            boot_id: boot_id(),
+            phase: Phase::Starting,
+            nodes: self.nodes,
+            base_port: ports.base,
+            isolation: isolation.to_string(),
+            run_as,
+            rabbitmq_version: version,
+            scheduling: cluster.scheduling().to_owned(),
+            started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            ready_after_ms: None,
+            parts: Vec::new(),
+        };
+        let sandbox = self.sandbox.insert(Sandbox::enter(isolation, &program)?);
+        state.parts.push(part("supervisor", sandbox.this_process(), vec![("claim".into(), ports.base)]));
+        state.parts.extend(sandbox.reaper().map(|reaper| part("reaper", Some(reaper), vec![])));
+        limit_open_files()?;
+
+        let mut launch = |name: &str, listeners: Vec<(String, u16)>, command| -> Result<()> {
+            state.parts.push(part(name, None, listeners));
+            state.save(&self.dir)?;
+            let process = sandbox.start(name, command)?;
+            if let Some(part) = state.parts.last_mut() {
+                part.process = Some(process);
+            }
+            state.save(&self.dir)
+        };
+
+        ears.progress("starting epmd");
+        launch("epmd", vec![("epmd".into(), ports.epmd())], cluster.epmd()?)?;
+        ears.progress(&format!("starting {} RabbitMQ", self.nodes));
+        while !cluster.epmd_answers() {
+            heed(ears, Duration::from_millis(10))?;
+            if Instant::now() > deadline {
+                return Err(late("the start of epmd", limit, cluster.last_lines("epmd")));
+            }
+        }
+        for node in 1..=self.nodes {
+            launch(&node_part(node), ports.of_node(node), cluster.node(node)?)?;
+        }
+
+        let api = cluster.api();
+        let mut most_up = 0;
+        loop {
+            sandbox.reap();
+            if let Some((name, how)) = sandbox.ended().next() {
+                let (part, how) = (name.to_owned(), how.to_owned());
+                return Err(Error::PartDied { log: cluster.last_lines(&part), part, how });
+            }
+            if let Some(part) = cluster.boot_failure() {
+                return Err(Error::PartDied { log: cluster.last_lines(&part), part, how: "BOOT FAILED".into() });
+            }
+            let up = match cluster.progress(&api) {
+                Progress::Ready => break,
+                Progress::Forming => self.nodes,
+                Progress::NodesUp(up) => up,
+            };
+            for node in most_up + 1..=up {
+                ears.progress(&format!("node {node} of {} up", self.nodes));
+            }
+            most_up = most_up.max(up);
+            if Instant::now() > deadline {
+                let part = cluster.late_part(&api);
+                return Err(late(&format!("the start of {part}"), limit, cluster.last_lines(&part)));
+            }
+            heed(ears, LOOK_EVERY)?;
+        }
+        for node in most_up + 1..=self.nodes {
+            ears.progress(&format!("node {node} of {} up", self.nodes));
+        }
+        if self.nodes > 1 {
+            ears.progress("cluster formed");
+        }
+        state.phase = Phase::Ready;
+        state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
+        state.save(&self.dir)?;
+        Ok(claim)
+    }
+
+    /// Until told to stop, orphaned, or left without a single broker. True unless the last of these.
+    fn watch(&mut self, ears: &mut Ears) -> bool {
+        let Some(sandbox) = &mut self.sandbox else { return false };
+        loop {
+            match ears.listen(None) {
+                Heard::Stop | Heard::Orphaned => return true,
+                Heard::Nothing => {}
+                Heard::ChildEnded => {
+                    sandbox.reap();
+                    for (name, how) in sandbox.ended() {
+                        eprintln!("{name} has ended: {how}");
+                    }
+                    if !sandbox.alive().any(|name| name.starts_with("node ")) {
+                        eprintln!("no broker is left: removing the testbed");
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends everything and removes the directory, but for the logs if they may be needed.
+    fn finish(self, keep_logs: bool) -> Result<()> {
+        if let Ok(Some(mut state)) = State::load(&self.dir) {
+            state.phase = Phase::Stopping;
+            state.save(&self.dir)?;
+        }
+        if let Some(sandbox) = self.sandbox {
+            sandbox.end()?;
+        }
+        if keep_logs { place::empty(&self.dir, true) } else { place::remove(&self.dir) }
+    }
+}
+
+fn part(name: &str, process: Option<Process>, ports: Vec<(String, u16)>) -> Part {
+    Part { name: name.to_owned(), process, ports }
+}
+
+fn late(waiting_for: &str, limit: Duration, log: String) -> Error {
+    Error::StartTimeout { waiting_for: waiting_for.to_owned(), limit_s: limit.as_secs(), log }
+}
+
+/// Waits a little, and not longer if the start is not wanted any more.
+fn heed(ears: &mut Ears, limit: Duration) -> Result<()> {
+    match ears.listen(Some(limit)) {
+        Heard::Stop | Heard::Orphaned => Err(Error::Interrupted),
+        Heard::Nothing | Heard::ChildEnded => Ok(()),
+    }
+}
+
+/// Whoever waits for the end of a pipe that our caller happened to hold (mpirun, a script's `3>&1`) must not wait for us.
+fn close_inherited() -> Result<()> {
+    let path = Path::new("/proc/self/fd");
+    let names = fs::read_dir(path).on("list", path)?.flatten().map(|entry| entry.file_name());
+    let numbers: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // One of them was the listing's own and is closed already.
+        let _ = close(number);
+    }
+    Ok(())
+}
+
+/// As many open files as a broker may want, but no more: the Erlang VM sizes tables by this limit, and epmd and the VM's
+/// helpers close every possible descriptor one by one, which takes minutes where a container sets it to a billion.
+fn limit_open_files() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).when("read the limit of open files")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(65536), hard).when("set the limit of open files")
+}

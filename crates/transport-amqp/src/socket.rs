@@ -1,0 +1,267 @@
+//! The byte stream under lapin: TCP or TLS, with its first bytes kept and TLS records read ahead.
+
+use async_rs::{
+    Tokio,
+    traits::{Executor, Reactor, RuntimeKit},
+    util::Task,
+};
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::Stream;
+use lapin::AsyncTcpStream;
+use std::{
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    net::TcpStream,
+};
+
+/// rustls asks for 4 KiB at a time, which is four system calls for a record; large bodies come in
+/// runs of records.
+const READ_AHEAD_BYTES: usize = 256 << 10;
+/// More than any service says before the login.
+const GREETING_BYTES_MAX: usize = 64 << 10;
+
+/// A TCP connection with the traits that lapin wants.
+pub(crate) struct Tcp {
+    inner: TcpStream,
+    ahead: Option<ReadAhead>,
+}
+
+struct ReadAhead {
+    bytes: Box<[u8]>,
+    from: usize,
+    to: usize,
+}
+
+impl Tcp {
+    pub(crate) fn new(inner: TcpStream, read_ahead: bool) -> Self {
+        let ahead =
+            read_ahead.then(|| ReadAhead { bytes: vec![0; READ_AHEAD_BYTES].into_boxed_slice(), from: 0, to: 0 });
+        Self { inner, ahead }
+    }
+}
+
+fn read_some(inner: &mut TcpStream, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buf = ReadBuf::new(into);
+    ready!(Pin::new(inner).poll_read(cx, &mut buf))?;
+    Poll::Ready(Ok(buf.filled().len()))
+}
+
+impl AsyncRead for Tcp {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let Some(ahead) = &mut this.ahead else {
+            return read_some(&mut this.inner, cx, into);
+        };
+        if ahead.from == ahead.to {
+            ahead.from = 0;
+            ahead.to = 0;
+            ahead.to = ready!(read_some(&mut this.inner, cx, &mut ahead.bytes))?;
+        }
+        let n = into.len().min(ahead.to - ahead.from);
+        into[..n].copy_from_slice(&ahead.bytes[ahead.from..ahead.from + n]);
+        ahead.from += n;
+        Poll::Ready(Ok(n))
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// The first bytes that the other side said, up to the end of its first AMQP frame.
+///
+/// lapin keeps neither what the service says about itself nor what something that is no AMQP
+/// service answered.
+#[derive(Clone, Default)]
+pub(crate) struct Greeting(Arc<Mutex<Vec<u8>>>);
+
+impl Greeting {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.lock().clone()
+    }
+
+    /// Keeps `bytes`; false once nothing more is of interest.
+    fn keep(&self, bytes: &[u8]) -> bool {
+        let mut kept = self.lock();
+        kept.extend_from_slice(bytes);
+        kept.len() < GREETING_BYTES_MAX && first_frame(&kept).is_none()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Type and payload of the first AMQP frame, once it is complete.
+pub(crate) fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (header, rest) = bytes.split_at_checked(7)?;
+    let length = u32::from_be_bytes([header[3], header[4], header[5], header[6]]) as usize;
+    let payload = rest.get(..length)?;
+    (rest.get(length) == Some(&0xce)).then_some((header[0], payload))
+}
+
+/// What lapin reads from and writes to.
+pub(crate) struct Socket {
+    stream: AsyncTcpStream<Tcp>,
+    greeting: Option<Greeting>,
+}
+
+impl Socket {
+    pub(crate) fn new(stream: AsyncTcpStream<Tcp>, greeting: Greeting) -> Self {
+        Self { stream, greeting: Some(greeting) }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let n = ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
+        if let Some(greeting) = &this.greeting
+            && !greeting.keep(&into[..n])
+        {
+            this.greeting = None;
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match slices.iter_mut().find(|slice| !slice.is_empty()) {
+            Some(slice) => self.poll_read(cx, slice),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+/// The caller's tokio runtime, with [`Socket`] as its stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Kit(Tokio);
+
+impl Kit {
+    /// Of the runtime that the caller is in.
+    pub(crate) fn current() -> Self {
+        Self(Tokio::current())
+    }
+}
+
+impl RuntimeKit for Kit {}
+
+impl Executor for Kit {
+    type Task<T: Send + 'static> = <Tokio as Executor>::Task<T>;
+
+    fn block_on<T, F: Future<Output = T>>(&self, f: F) -> T {
+        self.0.block_on(f)
+    }
+
+    fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(&self, f: F) -> Task<Self::Task<T>> {
+        self.0.spawn(f)
+    }
+
+    fn spawn_blocking<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(&self, f: F) -> Task<Self::Task<T>> {
+        self.0.spawn_blocking(f)
+    }
+}
+
+impl Reactor for Kit {
+    type TcpStream = Socket;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: Read + Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        Err::<Socket, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, duration: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(duration)
+    }
+
+    /// Connecting is done before lapin starts, so that it has limits and errors of its own.
+    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Socket>> + Send + 'static {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_ends_with_the_first_frame() {
+        let greeting = Greeting::default();
+        assert!(greeting.keep(&[1, 0, 0, 0, 0, 0]));
+        assert!(greeting.keep(&[2, 7, 8]));
+        assert!(!greeting.keep(&[0xce, 9]));
+        assert_eq!(first_frame(&greeting.bytes()), Some((1, &[7, 8][..])));
+    }
+
+    #[test]
+    fn what_is_no_frame_has_no_first_frame() {
+        for bytes in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n", &[1, 0, 0, 0, 0, 0, 0, 0xcd]] {
+            assert_eq!(first_frame(bytes), None);
+        }
+    }
+
+    #[test]
+    fn an_endless_greeting_is_not_kept_endlessly() {
+        let greeting = Greeting::default();
+        let noise = [b'x'; 4096];
+        let chunks = (1..).find(|_| !greeting.keep(&noise)).unwrap();
+        assert_eq!(chunks * noise.len(), GREETING_BYTES_MAX);
+    }
+}

@@ -1,0 +1,41 @@
+//! What is checked before every commit, and by CI: cheapest first, the first failure stops.
+
+use crate::{
+    cargo::{cargo, cargo_with},
+    leftovers, scripts,
+};
+use anyhow::{Context, Result};
+use std::time::Instant;
+
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 8] = [
+    ("format", || cargo(&["fmt", "--all", "--check"])),
+    ("leftovers", leftovers::check),
+    ("shell scripts parse", scripts::check),
+    ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])),
+    ("documentation", || {
+        cargo_with(
+            &["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        )
+    }),
+    // The system tests start this program.
+    ("release build", || cargo(&["build", "--release", "--package", "streamharness", "--quiet"])),
+    ("tests in one process", || cargo(&["test", "--workspace", "--exclude", "tests", "--quiet"])),
+    // Each brings up brokers and ranks of its own: two at a time would measure each other.
+    ("tests of the whole", || cargo(&["test", "--package", "tests", "--", "--test-threads=1"])),
+];
+
+/// Runs every step.
+pub fn run() -> Result<()> {
+    let all = Instant::now();
+    for (name, step) in STEPS {
+        println!("ci: {name}");
+        let start = Instant::now();
+        step().with_context(|| format!("the step `{name}` failed after {:.1} s", start.elapsed().as_secs_f64()))?;
+        println!("ci: {name}: ok, {:.1} s", start.elapsed().as_secs_f64());
+    }
+    println!("ci: all {} steps ok, {:.0} s", STEPS.len(), all.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! One command per chore: `cargo xtask ci | golden | docs`.
+
+mod cargo;
+mod ci;
+mod files;
+mod golden;
+mod leftovers;
+mod scripts;
+
+use std::{env, process::ExitCode};
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  ci       every check and test, cheapest first; stops at the first failure
+  golden   writes all golden files anew; the diff is the review
+  docs     builds the documentation of every crate into target/doc";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["ci"] => ci::run(),
+        ["golden"] => golden::refresh(),
+        ["docs"] => cargo::cargo(&["doc", "--workspace", "--no-deps"]),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

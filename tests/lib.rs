@@ -1,0 +1,1 @@
+//! Tests that need the whole workspace: real processes, and the architecture itself.
