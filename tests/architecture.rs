@@ -1,1 +1,162 @@
+//! The workspace is what docs/architecture.md says it is.
 
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand};
+use std::{collections::BTreeSet, fs, path::Path};
+
+const PAGE: &str = "docs/architecture.md";
+const REASONS: &str = "docs/decisions/dependencies.md";
+const HEADER: [&str; 2] = ["crate", "depends on"];
+
+/// Foreign crates that only one of ours may name: the library and all its relatives.
+const LINKED_BY_ONE: [(&[&str], &str); 3] = [
+    (&["lapin", "amq-protocol"], "transport-amqp"),
+    (&["mpi", "mpi-sys"], "comm-mpi"),
+    (&["hdf5", "hdf5-sys", "hdf5-metno", "hdf5-metno-sys"], "payload"),
+];
+
+/// Crates that wait for nothing, so that their tests take milliseconds and their callers own the clock.
+const WITHOUT_TOKIO: [&str; 4] = ["comm-mpi", "measure", "payload", "profile"];
+
+type Edges = BTreeSet<(String, String)>;
+
+#[test]
+fn crates_depend_on_each_other_as_the_architecture_page_says() {
+    let metadata = metadata();
+    let page = fs::read_to_string(metadata.workspace_root.join(PAGE)).unwrap_or_else(|error| panic!("{PAGE}: {error}"));
+    let (_, written) = table(&page).unwrap_or_else(|error| panic!("{PAGE}: {error:#}"));
+    let real = edges(&metadata);
+    let undocumented: Vec<_> = real.difference(&written).collect();
+    let gone: Vec<_> = written.difference(&real).collect();
+    assert!(
+        undocumented.is_empty() && gone.is_empty(),
+        "an edge is an architectural decision, so {PAGE} changes with it.\n  \
+         in a Cargo.toml only: {undocumented:?}\n  on the page only: {gone:?}"
+    );
+}
+
+#[test]
+fn every_crate_has_a_row_on_the_architecture_page_and_no_row_is_without_a_crate() {
+    let metadata = metadata();
+    let page = fs::read_to_string(metadata.workspace_root.join(PAGE)).unwrap_or_else(|error| panic!("{PAGE}: {error}"));
+    let (rows, _) = table(&page).unwrap_or_else(|error| panic!("{PAGE}: {error:#}"));
+    let crates = metadata.workspace_root.join("crates");
+    let members: BTreeSet<String> = metadata
+        .workspace_packages()
+        .iter()
+        .filter(|package| package.manifest_path.starts_with(&crates))
+        .map(|package| package.name.to_string())
+        .collect();
+    assert_eq!(rows, members, "left: rows of {PAGE}; right: folders of crates/");
+}
+
+#[test]
+fn a_foreign_library_is_named_by_its_one_crate_only() {
+    for package in metadata().workspace_packages() {
+        for dependency in &package.dependencies {
+            for (libraries, owner) in LINKED_BY_ONE {
+                assert!(
+                    !libraries.contains(&dependency.name.as_str()) || *package.name == owner,
+                    "{} names {}; only {owner} may, the rest goes through its port",
+                    package.name,
+                    dependency.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_crates_that_wait_for_nothing_are_without_tokio() {
+    for package in metadata().workspace_packages() {
+        let tokio = package
+            .dependencies
+            .iter()
+            .any(|dependency| dependency.name == "tokio" && dependency.kind == DependencyKind::Normal);
+        assert!(!(tokio && WITHOUT_TOKIO.contains(&package.name.as_str())), "{} names tokio", package.name);
+    }
+}
+
+#[test]
+fn every_foreign_crate_has_its_reason_on_the_page_of_dependencies() {
+    let metadata = metadata();
+    let page = fs::read_to_string(metadata.workspace_root.join(REASONS)).expect(REASONS);
+    let reasons: BTreeSet<&str> = page.lines().filter_map(cells).map(|cells| cells[0]).collect();
+    let foreign = |dependency: &&Dependency| dependency.path.is_none();
+    for package in metadata.workspace_packages() {
+        for dependency in package.dependencies.iter().filter(foreign) {
+            assert!(
+                reasons.contains(dependency.name.as_str()),
+                "{} names {}: say why in a row of {REASONS}, or do without",
+                package.name,
+                dependency.name
+            );
+        }
+    }
+}
+
+#[test]
+fn a_crate_is_named_after_its_folder() {
+    for package in metadata().workspace_packages() {
+        assert_eq!(package.manifest_path.parent().and_then(|folder| folder.file_name()), Some(package.name.as_str()));
+    }
+}
+
+#[test]
+fn the_table_is_found_among_other_tables() {
+    let page = "# A\n\n| word | meaning |\n|---|---|\n| run | one |\n\n\
+        | crate | depends on |\n|:--|:--|\n| `a` | `b`, c |\n| b | - |\n| c | b |\n\nafter | it\n";
+    let (rows, edges) = table(page).expect("a table");
+    assert_eq!(rows, ["a", "b", "c"].map(String::from).into());
+    assert_eq!(edges, [("a", "b"), ("a", "c"), ("c", "b")].map(|(from, to)| (from.into(), to.into())).into());
+}
+
+#[test]
+fn a_page_without_the_table_or_with_a_torn_row_is_refused() {
+    assert!(table("# Architecture\n").is_err());
+    assert!(table("| crate | depends on |\n|---|---|\n| a |\n").is_err());
+}
+
+fn metadata() -> Metadata {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).no_deps().exec().expect("cargo metadata works where cargo test does")
+}
+
+/// Normal dependencies of one workspace crate on another.
+fn edges(metadata: &Metadata) -> Edges {
+    let packages = metadata.workspace_packages();
+    let members: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    packages
+        .iter()
+        .flat_map(|package| package.dependencies.iter().map(move |dependency| (package, dependency)))
+        .filter(|(_, dependency)| {
+            dependency.kind == DependencyKind::Normal && members.contains(dependency.name.as_str())
+        })
+        .map(|(package, dependency)| (package.name.to_string(), dependency.name.clone()))
+        .collect()
+}
+
+/// The crates and the edges of the page's dependency table.
+fn table(page: &str) -> Result<(BTreeSet<String>, Edges)> {
+    let mut lines = page.lines().skip_while(|line| cells(line).as_deref() != Some(&HEADER));
+    lines.next().context("no table with the header `| crate | depends on |`")?;
+    let (mut rows, mut edges) = (BTreeSet::new(), Edges::new());
+    for line in lines.skip(1) {
+        let Some(cells) = cells(line) else { break };
+        let [name, on] = cells[..] else { bail!("not two cells: {line}") };
+        rows.insert(name.to_owned());
+        let on = on.split(',').map(unquoted).filter(|on| *on != "-");
+        edges.extend(on.map(|on| (name.to_owned(), on.to_owned())));
+    }
+    Ok((rows, edges))
+}
+
+/// The cells of a line of a markdown table.
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let inside = line.trim().strip_prefix('|')?.strip_suffix('|')?;
+    Some(inside.split('|').map(unquoted).collect())
+}
+
+fn unquoted(cell: &str) -> &str {
+    cell.trim().trim_matches('`')
+}

@@ -1,4 +1,7 @@
-//! How fast the harness itself is on this rank: the worker loops over a transport that does nothing.
+//! What the harness itself costs: the worker loops over a transport that does nothing.
+//!
+//! Costs are CPU time of this thread, so that ranks which measure at the same time on the same
+//! cores do not count each other's.
 
 use crate::{
     clock::Clock,
@@ -8,15 +11,45 @@ use crate::{
     produce::{ProducerSpec, produce},
     progress::Progress,
 };
+use nix::time::{ClockId, clock_gettime};
 use profile::Plan;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Long enough for a stable rate, short enough to precede every run.
+/// Long enough for a stable figure, short enough to precede every run.
 const TIME: Duration = Duration::from_millis(50);
 
-/// Messages per second of one producer's loop.
-pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) -> f64 {
+/// Bodies delivered in turn: enough of them not to be checked out of the nearest cache.
+const BODIES: u64 = 64;
+
+/// CPU time of one message in the loops of one rank, in nanoseconds; none without such a worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnCost {
+    /// To take a body, stamp it, envelope it, publish it to nothing and settle it.
+    pub producer_ns: Option<f64>,
+    /// To copy a body out of nothing, read its envelope, check it and note it.
+    pub consumer_ns: Option<f64>,
+}
+
+/// Messages per second that a launch could reach if the network and the service cost nothing: as
+/// many as its producers, its consumers and the cores under both allow.
+pub fn ceiling(costs: &[OwnCost], producers: u32, consumers: u32, cores: u32) -> Option<f64> {
+    let mean = |cost: fn(&OwnCost) -> Option<f64>| {
+        let known: Vec<f64> = costs.iter().filter_map(cost).collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    };
+    let (producer_ns, consumer_ns) = (mean(|cost| cost.producer_ns)?, mean(|cost| cost.consumer_ns)?);
+    let rates = [
+        f64::from(producers) / producer_ns,
+        f64::from(consumers) / consumer_ns,
+        f64::from(cores) / (producer_ns + consumer_ns),
+    ];
+    Some(rates.into_iter().fold(f64::INFINITY, f64::min) * 1e9)
+}
+
+/// Cost of a message in a producer's loop, in nanoseconds.
+pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) -> Option<f64> {
     let start_ns = clock.now_ns();
     let spec = ProducerSpec {
         run: plan.run,
@@ -30,14 +63,15 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
         republish_limit: plan.service.republish_limit,
     };
     let (_keep, stop) = watch::channel(false);
+    let used = cpu_ns();
     let report = produce(&mut NullPublisher::default(), source, &spec, clock, &Progress::default(), stop).await;
-    rate(report.counters.sent, clock.now_ns() - start_ns)
+    each(cpu_ns() - used, report.counters.sent)
 }
 
-/// Messages per second of one consumer's loop, checks included as the plan asks.
-pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &P, clock: Clock) -> f64 {
-    let Ok(mut source) = payloads.source(0) else { return 0.0 };
-    let body = source.take(0);
+/// Cost of a message in a consumer's loop, in nanoseconds, with the checks that the plan asks for.
+pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &P, clock: Clock) -> Option<f64> {
+    let mut source = payloads.source(0).ok()?;
+    let bodies = (0..BODIES).map(|sequence| source.take(sequence)).collect();
     let spec = ConsumerSpec {
         run: plan.run,
         index: 0,
@@ -48,16 +82,44 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &P, clock: Clock) -
         verify: plan.verify,
     };
     let (stopper, stop) = watch::channel(false);
-    let mut subscriber = NullSubscriber::new(plan.run, body);
-    let start_ns = clock.now_ns();
+    let mut subscriber = NullSubscriber::new(plan.run, bodies);
     let progress = Progress::default();
-    let report = tokio::select! {
-        report = consume(&mut subscriber, payloads, &spec, clock, &progress, stop) => report,
-        () = async { tokio::time::sleep(TIME).await; stopper.send_replace(true); std::future::pending().await } => unreachable!("pends"),
+    let used = cpu_ns();
+    let consuming = consume(&mut subscriber, payloads, &spec, clock, &progress, stop);
+    let stopping = async {
+        tokio::time::sleep(TIME).await;
+        stopper.send_replace(true);
     };
-    rate(report.counters.received, clock.now_ns() - start_ns)
+    let (report, ()) = futures_util::future::join(consuming, stopping).await;
+    each(cpu_ns() - used, report.counters.received)
 }
 
-fn rate(messages: u64, elapsed_ns: u64) -> f64 {
-    messages as f64 * 1e9 / elapsed_ns.max(1) as f64
+fn each(cpu_ns: u64, messages: u64) -> Option<f64> {
+    (messages > 0).then(|| cpu_ns as f64 / messages as f64)
+}
+
+fn cpu_ns() -> u64 {
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has had it since 2.6.12");
+    used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_is_what_the_scarcest_of_producers_consumers_and_cores_allows() {
+        let costs = [
+            OwnCost { producer_ns: Some(400.0), consumer_ns: None },
+            OwnCost { producer_ns: Some(600.0), consumer_ns: None },
+            OwnCost { producer_ns: None, consumer_ns: Some(1500.0) },
+        ];
+        for (producers, consumers, cores, expected) in
+            [(1, 64, 128, 2e6), (64, 3, 128, 2e6), (64, 64, 2, 1e6), (1, 1, 64, 1e9 / 1500.0)]
+        {
+            let found = ceiling(&costs, producers, consumers, cores).unwrap();
+            assert!((found - expected).abs() < 1.0, "{producers} x {consumers} on {cores}: {found}");
+        }
+        assert_eq!(ceiling(&costs[..2], 1, 1, 1), None, "nothing is known of consumers");
+    }
 }

@@ -16,6 +16,7 @@ mod stream;
 mod usage;
 mod workers;
 
+pub use ceiling::OwnCost;
 pub use observer::{Observer, Snapshot};
 pub use result::{RankReport, RunResult};
 pub use run::{Place, RunError, run};

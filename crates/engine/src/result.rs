@@ -1,6 +1,7 @@
 //! What a run came to: rank reports and reduced sums joined on rank 0.
 
 use crate::{
+    ceiling::{OwnCost, ceiling},
     clock::ClockError,
     control::Ending,
     ports::{ConnectionFacts, Fault, Service},
@@ -10,7 +11,7 @@ use crate::{
 use measure::{
     ConsumerSpan, Counters, Deliveries, Extremes, Histograms, Integrity, Metric, SentSummary, Throughput, Volume,
 };
-use profile::{Plan, RunLength};
+use profile::{Placement, Plan, RunLength};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::Range};
 
@@ -35,9 +36,8 @@ pub struct RunResult {
     pub ranks: Vec<RankReport>,
     /// How well clocks agree.
     pub clock_error: ClockError,
-    /// Messages per second that the loops of all ranks reach without a network: the lower of what
-    /// producers and what consumers reach.
-    pub ceiling_messages_per_second: f64,
+    /// Messages per second that the harness could reach if network and service cost nothing.
+    pub ceiling_messages_per_second: Option<f64>,
     /// What the service says about itself.
     pub service: Service,
     /// Seconds that each phase took on rank 0.
@@ -53,6 +53,10 @@ pub struct RankReport {
     pub rank: usize,
     /// Its host.
     pub host: String,
+    /// Cores of its host.
+    pub cores: u32,
+    /// What its loops cost by themselves.
+    pub own_cost: OwnCost,
     /// Its process.
     pub pid: u32,
     /// Its role, in a word.
@@ -95,13 +99,7 @@ impl RankReport {
 }
 
 /// Joins what came together on rank 0.
-pub(crate) fn join(
-    plan: &Plan,
-    reduced: Reduced,
-    ceiling_messages_per_second: f64,
-    service: Service,
-    phases: BTreeMap<String, f64>,
-) -> RunResult {
+pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
     let Reduced { ending, clock_error, counters, mut histograms, ranks } = reduced;
     let mut warnings = Vec::new();
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
@@ -120,6 +118,10 @@ pub(crate) fn join(
         }
     };
     let integrity = join_ledgers(&ranks);
+    let hosts: BTreeMap<&str, u32> = ranks.iter().map(|rank| (rank.host.as_str(), rank.cores)).collect();
+    let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
+    let Placement { producers, consumers, .. } = plan.placement;
+    let ceiling_messages_per_second = ceiling(&costs, producers, consumers, hosts.values().sum());
     RunResult {
         ending,
         counters,

@@ -4,7 +4,7 @@
 //! rank sends. Returning early would leave the others waiting in MPI until their limits.
 
 use crate::{
-    ceiling,
+    ceiling::{self, OwnCost},
     clock::{self, Clock, ClockError},
     control::Ending,
     observer::Observer,
@@ -59,6 +59,8 @@ pub struct Place {
     pub host: String,
     /// What tells this host's clock from others' ([`clock::boot_id`]).
     pub boot: Vec<u8>,
+    /// Its cores.
+    pub cores: u32,
     /// This host's clock.
     pub clock: Clock,
 }
@@ -107,16 +109,16 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     phases.begin("payloads", observer);
     let mut sources = rank.together("building bodies", rank.sources())?;
     phases.begin("ceiling", observer);
-    let ceiling = rank.ceiling(&mut sources)?;
+    let own_cost = rank.own_cost(&mut sources);
     phases.begin("connect", observer);
     let (producing, consuming) = rank.together("connecting", rank.connect(sources))?;
     phases.begin("topology", observer);
     let service = rank.together("declaring queues", rank.declare())?;
-    let result = rank.subscribe_and_stream(producing, consuming, &mut phases, observer);
+    let result = rank.subscribe_and_stream(producing, consuming, own_cost, &mut phases, observer);
 
     let result = result.map(|reduced| {
         reduced.map(|reduced| {
-            let result = join(plan, reduced, ceiling, service, phases.end());
+            let result = join(plan, reduced, service, phases.end());
             observer.result(&result);
             result
         })
@@ -175,20 +177,15 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         self.role.producers.clone().map(source).collect()
     }
 
-    /// The rate that the loops of all ranks reach together without a network: the lower of what
-    /// producers and what consumers reach. On every rank but 0 it is this rank's own.
-    fn ceiling(&self, sources: &mut [P::Source]) -> Result<f64, RunError> {
-        let clock = self.place.clock;
-        let (plan, payloads) = (self.plan, self.payloads.clone());
-        let mut rates = [0, 0];
-        if let Some(source) = sources.first_mut() {
-            rates[0] = (self.workers.block_on(ceiling::of_producer(plan, source, clock))) as u64;
+    /// What this rank's loops cost by themselves.
+    fn own_cost(&self, sources: &mut [P::Source]) -> OwnCost {
+        let (plan, clock) = (self.plan, self.place.clock);
+        let producer = sources.first_mut().map(|source| ceiling::of_producer(plan, source, clock));
+        let consumer = (!self.role.consumers.is_empty()).then(|| ceiling::of_consumer(plan, &*self.payloads, clock));
+        OwnCost {
+            producer_ns: producer.and_then(|cost| self.workers.block_on(cost)),
+            consumer_ns: consumer.and_then(|cost| self.workers.block_on(cost)),
         }
-        if !self.role.consumers.is_empty() {
-            rates[1] = (self.workers.block_on(ceiling::of_consumer(plan, &*payloads, clock))) as u64;
-        }
-        self.comm.reduce_sum(&mut rates, plan.limits.collective)?;
-        Ok(rates[0].min(rates[1]) as f64)
     }
 
     /// Connects this rank's workers one after another: at once, 64 handshakes would compete for
@@ -247,6 +244,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         &self,
         producing: Vec<Producing<T, P>>,
         consuming: Vec<Consuming<T>>,
+        own_cost: OwnCost,
         phases: &mut Phases,
         observer: &mut O,
     ) -> Result<Option<Reduced>, RunError> {
@@ -273,7 +271,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         // Everyone is here before the blocking collectives begin, so that nobody spins in them.
         self.comm.barrier(self.plan.limits.collective)?;
         phases.begin("reduce", observer);
-        let reduced = self.reduce(&streamed, clock_error)?;
+        let reduced = self.reduce(&streamed, own_cost, clock_error)?;
         streamed.closed(self.plan.limits.broker);
         Ok(reduced)
     }
@@ -293,13 +291,18 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         })
     }
 
-    fn reduce(&self, streamed: &Streamed, clock_error: ClockError) -> Result<Option<Reduced>, RunError> {
+    fn reduce(
+        &self,
+        streamed: &Streamed,
+        own_cost: OwnCost,
+        clock_error: ClockError,
+    ) -> Result<Option<Reduced>, RunError> {
         let limit = self.plan.limits.collective;
         let (counters, histograms) = streamed.sums();
         let mut vector = counters.to_vector().to_vec();
         vector.extend(histograms.reduce_vector());
         self.comm.reduce_sum(&mut vector, limit)?;
-        let report = streamed.report(self.comm.rank(), &self.place.host, &self.role);
+        let report = streamed.report(self.comm.rank(), self.place, &self.role, own_cost);
         let bytes = bincode::serde::encode_to_vec(report, bincode::config::standard()).expect("reports encode");
         let gathered = self.comm.gather(&bytes, limit)?;
         let Some(ending) = streamed.ending.clone() else { return Ok(None) };

@@ -1,6 +1,7 @@
 //! The streaming phase of one rank: workers run on their thread, the main thread reports and decides.
 
 use crate::{
+    ceiling::OwnCost,
     clock::Clock,
     consume::{ConsumerReport, ConsumerSpec, consume},
     control::{Control, Ending, Overseer, Status},
@@ -9,7 +10,7 @@ use crate::{
     produce::{ProducerReport, ProducerSpec, produce, sleep_until},
     progress::Progress,
     result::RankReport,
-    run::{Consuming, Producing, Times},
+    run::{Consuming, Place, Producing, Times},
     usage::Usage,
     workers::Workers,
 };
@@ -255,11 +256,13 @@ impl Streamed {
     }
 
     /// What this rank says of itself.
-    pub fn report(&self, rank: usize, host: &str, role: &RankRole) -> RankReport {
+    pub fn report(&self, rank: usize, place: &Place, role: &RankRole, own_cost: OwnCost) -> RankReport {
         let (counters, histograms) = self.sums();
         RankReport {
             rank,
-            host: host.to_owned(),
+            host: place.host.clone(),
+            cores: place.cores,
+            own_cost,
             pid: std::process::id(),
             role: role.to_string(),
             producers: role.producers.clone(),

@@ -22,7 +22,7 @@ fn plan(text: &str, world: usize) -> Plan {
 
 fn place(rank: usize, shift_ns: i64) -> Place {
     let boot = if shift_ns == 0 { "one host".into() } else { format!("host of rank {rank}").into_bytes() };
-    Place { host: format!("host{rank}"), boot, clock: Clock::shifted(shift_ns) }
+    Place { host: format!("host{rank}"), boot, cores: 2, clock: Clock::shifted(shift_ns) }
 }
 
 #[derive(Default)]

@@ -97,10 +97,11 @@ mod tests {
     fn a_buffer_that_comes_back_is_lent_again_and_an_emptied_one_is_replaced() {
         let mut bodies = ring(2000, 8, 2);
         let body = bodies.take(0);
-        let address = body.bytes.as_ptr();
+        assert!(bodies.slots[0].bytes.is_none());
+        // An address would prove nothing here: an allocator likes to hand out the same one again.
         bodies.give_back(0, body.bytes);
+        assert!(bodies.slots[0].bytes.is_some());
         let body = bodies.take(2);
-        assert_eq!(body.bytes.as_ptr(), address);
         bodies.give_back(2, Vec::new());
         assert_eq!(bodies.take(2).bytes, body.bytes);
     }

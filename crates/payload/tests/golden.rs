@@ -23,8 +23,8 @@ fn dstream_bodies_are_those_of_the_golden_file() {
             let hash: String = Sha256::digest(&body.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             writeln!(
                 lines,
-                "sha256={hash} bytes={} crc32c={:08x} event_bytes={event_bytes} events={events} ring={RING_BODIES} seed={seed} \
-                 producer={producer} sequence={sequence}",
+                "sha256={hash} bytes={} crc32c={:08x} event_bytes={event_bytes} events={events} ring={RING_BODIES} \
+                 seed={seed} producer={producer} sequence={sequence}",
                 body.bytes.len(),
                 body.checksum,
             )

@@ -21,7 +21,7 @@ pub fn describe(world: usize) -> Environment {
     Environment {
         world_size: world as u32,
         cpu_model: cpu_model(),
-        cores: cores(),
+        cores: Some(cores()),
         kernel: nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
         mpi_library: Some(comm_mpi::MpiComm::library()),
         launcher: launcher(),
@@ -31,9 +31,11 @@ pub fn describe(world: usize) -> Environment {
     }
 }
 
-/// Processors that this process may run on.
-pub fn cores() -> Option<u32> {
-    std::thread::available_parallelism().ok().map(|cores| cores.get() as u32)
+/// Processors of this host. Not those that this process is bound to: launchers bind each rank to
+/// its own, and the host has them all.
+pub fn cores() -> u32 {
+    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    online.and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1)
 }
 
 fn cpu_model() -> Option<String> {

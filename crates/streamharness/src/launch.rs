@@ -18,7 +18,7 @@ use engine::{
 };
 use payload::Workload;
 use profile::{Plan, Profile};
-use rand::{SeedableRng, rngs::SysRng};
+use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{path::PathBuf, time::Duration};
 use transport_amqp::Amqp;
@@ -86,7 +86,8 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
     let transport = Amqp::new(connect.amqp, &plan).map_err(|fault| refused(Failure::new(Exit::Route, fault)))?;
     let payloads = Workload::new(&plan).map_err(|error| refused(Failure::new(Exit::Profile, error)))?;
 
-    let place = Place { host: environment::host(), boot: boot_id(), clock: Clock::default() };
+    let place =
+        Place { host: environment::host(), boot: boot_id(), cores: environment::cores(), clock: Clock::default() };
     let mut watcher = Watcher { lead: lead.as_mut(), signals };
     let ran = engine::run(comm, &plan, transport, payloads, &place, &mut watcher);
     if let Some(Route { ephemeral: Some(ephemeral), .. }) = opened
@@ -108,8 +109,9 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
 /// Reads what was asked for; draws the run's number.
 fn read(arguments: &Run) -> Result<Written, Failure> {
     let profile = flags::profile(arguments)?;
-    let run =
-        rand::Rng::next_u32(&mut rand::rngs::SmallRng::try_from_rng(&mut SysRng).expect("the system has randomness"));
+    let run = SysRng
+        .try_next_u32()
+        .map_err(|error| Failure::new(Exit::Usage, format!("the system gives no random numbers: {error}")))?;
     let out = arguments.out.clone().unwrap_or_else(|| {
         let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
         let name = |name: &Option<String>| {

@@ -134,7 +134,7 @@ fn harness(result: &RunResult) -> Harness {
     let cpu_s: f64 = result.ranks.iter().map(|rank| rank.usage.cpu_s).sum();
     let handled = result.counters.sent + result.counters.received;
     Harness {
-        ceiling_messages_per_second: Some(result.ceiling_messages_per_second),
+        ceiling_messages_per_second: result.ceiling_messages_per_second,
         cpu_us_per_message: per_message(cpu_s, handled),
         schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
         max_rss_bytes: result.ranks.iter().map(|rank| rank.usage.max_rss_bytes).max(),

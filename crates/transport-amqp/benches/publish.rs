@@ -20,6 +20,7 @@ use std::{
 use transport_amqp::{Amqp, AmqpRoute, ConnectTo, Endpoint, Secret};
 
 const BATCH: usize = 64;
+const WARM_UP: usize = 20 * BATCH;
 
 fn main() {
     let (Ok(url), Ok(password_file)) = (env::var("STREAMHARNESS_URL"), env::var("STREAMHARNESS_PASSWORD_FILE")) else {
@@ -29,6 +30,7 @@ fn main() {
     let number = |name, default| env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let bytes = number("BENCH_BYTES", 16_000);
     let messages = number("BENCH_MESSAGES", 20_000) / BATCH * BATCH;
+    let repeats = number("BENCH_REPEATS", 3);
     let only = env::var("BENCH_ONLY").ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
 
@@ -42,36 +44,51 @@ fn main() {
         password: Secret::new(fs::read_to_string(password_file).expect("the password file is readable").trim()),
     };
     println!("# {messages} messages of {bytes} B, confirms batch:{BATCH}, acks multiple:{BATCH}, prefetch {BATCH}");
-    println!("{:<34}{:>12}{:>16}", "phase", "msg/s", "CPU us/msg");
-    runtime.block_on(async {
-        for shape in Shape::ALL {
-            if only.as_ref().is_some_and(|only| !shape.name().contains(only)) {
-                continue;
-            }
-            let plan = plan(if shape == Shape::NoConfirms { "none" } else { "batch:64" });
-            let transport = Amqp::new(route.clone(), &plan).expect("the route is usable");
-            let queues = &plan.service.queues;
-            transport.delete(queues).await.expect("queues can be deleted");
-            transport.declare(queues).await.expect("queues can be declared");
-
-            let mut publisher = transport.connect_publisher(0, &queues[0]).await.expect("the producer connects");
-            let mut ring = vec![vec![0x5a; bytes]; 2 * BATCH];
-            shape.publish(&mut publisher, &mut ring, 20 * BATCH).await;
-            let meter = Meter::start();
-            shape.publish(&mut publisher, &mut ring, messages).await;
-            meter.report(&format!("produce, {}", shape.name()), messages);
-            publisher.close().await;
-
-            let mut subscriber = transport.connect_subscriber(0, &queues[0]).await.expect("the consumer connects");
-            subscriber.subscribe().await.expect("the consumer subscribes");
-            consume(&mut subscriber, 20 * BATCH).await;
-            let meter = Meter::start();
-            consume(&mut subscriber, messages).await;
-            meter.report("consume", messages);
-            subscriber.close().await;
-            transport.delete(queues).await.expect("queues can be deleted");
+    println!("# of {repeats} repetitions: median rate, least and median CPU time of the process per message");
+    println!("{:<34}{:>10}{:>12}{:>12}", "phase", "msg/s", "least us", "median us");
+    for shape in Shape::ALL {
+        if only.as_ref().is_some_and(|only| !shape.name().contains(only)) {
+            continue;
         }
-    });
+        let (mut produced, mut consumed) = (Vec::new(), Vec::new());
+        for _ in 0..repeats {
+            runtime.block_on(once(shape, &route, bytes, messages, &mut produced, &mut consumed));
+        }
+        report(&format!("produce, {}", shape.name()), &mut produced);
+        report("consume", &mut consumed);
+    }
+}
+
+async fn once(
+    shape: Shape,
+    route: &AmqpRoute,
+    bytes: usize,
+    messages: usize,
+    produced: &mut Vec<Cost>,
+    consumed: &mut Vec<Cost>,
+) {
+    let plan = plan(if shape == Shape::NoConfirms { "none" } else { "batch:64" });
+    let transport = Amqp::new(route.clone(), &plan).expect("the route is usable");
+    let queues = &plan.service.queues;
+    transport.delete(queues).await.expect("queues can be deleted");
+    transport.declare(queues).await.expect("queues can be declared");
+
+    let mut publisher = transport.connect_publisher(0, &queues[0]).await.expect("the producer connects");
+    let mut ring = vec![vec![0x5a; bytes]; 2 * BATCH];
+    shape.publish(&mut publisher, &mut ring, WARM_UP).await;
+    let meter = Meter::start();
+    shape.publish(&mut publisher, &mut ring, messages).await;
+    produced.push(meter.stop(messages));
+    publisher.close().await;
+
+    let mut subscriber = transport.connect_subscriber(0, &queues[0]).await.expect("the consumer connects");
+    subscriber.subscribe().await.expect("the consumer subscribes");
+    consume(&mut subscriber, WARM_UP).await;
+    let meter = Meter::start();
+    consume(&mut subscriber, messages).await;
+    consumed.push(meter.stop(messages));
+    subscriber.close().await;
+    transport.delete(queues).await.expect("queues can be deleted");
 }
 
 fn plan(confirms: &str) -> Plan {
@@ -205,6 +222,19 @@ impl<F: Future> Begun<F> {
     }
 }
 
+/// Rate and CPU time per message of one phase.
+struct Cost {
+    rate: f64,
+    cpu_us: f64,
+}
+
+fn report(phase: &str, costs: &mut [Cost]) {
+    costs.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let rate = costs[costs.len() / 2].rate;
+    costs.sort_by(|a, b| a.cpu_us.total_cmp(&b.cpu_us));
+    println!("{phase:<34}{rate:>10.0}{:>12.2}{:>12.2}", costs[0].cpu_us, costs[costs.len() / 2].cpu_us);
+}
+
 struct Meter {
     began: Instant,
     cpu_us: f64,
@@ -215,9 +245,9 @@ impl Meter {
         Self { began: Instant::now(), cpu_us: cpu_us() }
     }
 
-    fn report(self, phase: &str, messages: usize) {
+    fn stop(self, messages: usize) -> Cost {
         let (seconds, n) = (self.began.elapsed().as_secs_f64(), messages as f64);
-        println!("{phase:<34}{:>12.0}{:>16.2}", n / seconds, (cpu_us() - self.cpu_us) / n);
+        Cost { rate: n / seconds, cpu_us: (cpu_us() - self.cpu_us) / n }
     }
 }
 

@@ -182,6 +182,7 @@ impl Connector {
             query: Default::default(),
         };
         uri.query.heartbeat = Some(self.heartbeat_s);
+        uri.query.frame_max = std::env::var("X_FRAME").ok().and_then(|t| t.parse().ok()); // XXX
         uri
     }
 }
@@ -201,6 +202,8 @@ async fn reach(peer: &Peer, host: &str, port: u16) -> Result<TcpStream, Fault> {
 /// Sets TCP_NODELAY, reads it back, and returns a second handle on the socket.
 fn nodelay(tcp: &TcpStream) -> io::Result<socket2::Socket> {
     tcp.set_nodelay(true)?;
+    if let Some(n) = std::env::var("X_SNDBUF").ok().and_then(|t| t.parse().ok()) { socket2::SockRef::from(tcp).set_send_buffer_size(n)?; } // XXX
+    if let Some(n) = std::env::var("X_RCVBUF").ok().and_then(|t| t.parse().ok()) { socket2::SockRef::from(tcp).set_recv_buffer_size(n)?; } // XXX
     if !tcp.nodelay()? {
         return Err(io::Error::other("TCP_NODELAY cannot be set"));
     }

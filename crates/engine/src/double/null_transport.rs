@@ -29,20 +29,25 @@ impl Publisher for NullPublisher {
     async fn close(self) {}
 }
 
-/// Delivers one body over and over, each time with the next sequence number. The body is copied
-/// for each delivery, as a client library copies it out of its frames.
+/// Delivers the same bodies over and over. Each is copied for its delivery, as a client library
+/// copies it out of its frames.
 #[derive(Debug)]
 pub struct NullSubscriber {
     facts: ConnectionFacts,
-    body: Vec<u8>,
-    envelope: Envelope,
+    messages: Vec<(Vec<u8>, Envelope)>,
+    delivered: u64,
 }
 
 impl NullSubscriber {
-    /// Delivers `body`, which must be that of message 0 of producer 0.
-    pub fn new(run: u32, body: Body) -> Self {
-        let envelope = Envelope { run, producer: 0, sequence: 0, due_ns: 0, sent_ns: 0, checksum: body.checksum };
-        Self { facts: ConnectionFacts::default(), body: body.bytes, envelope }
+    /// Delivers `bodies`, at least one, which must be those of messages 0, 1 ... of producer 0.
+    pub fn new(run: u32, bodies: Vec<Body>) -> Self {
+        assert!(!bodies.is_empty(), "there is something to deliver");
+        let message = |(sequence, body): (u64, Body)| {
+            let Body { bytes, checksum, .. } = body;
+            (bytes, Envelope { run, producer: 0, sequence, due_ns: 0, sent_ns: 0, checksum })
+        };
+        let messages = (0..).zip(bodies).map(message).collect();
+        Self { facts: ConnectionFacts::default(), messages, delivered: 0 }
     }
 }
 
@@ -52,9 +57,9 @@ impl Subscriber for NullSubscriber {
     }
 
     async fn next(&mut self) -> Result<Delivery, Fault> {
-        let envelope = Some(self.envelope);
-        self.envelope.sequence += 1;
-        Ok(Delivery { body: self.body.clone(), envelope, tag: self.envelope.sequence, redelivered: false })
+        let (body, envelope) = &self.messages[self.delivered as usize % self.messages.len()];
+        self.delivered += 1;
+        Ok(Delivery { body: body.clone(), envelope: Some(*envelope), tag: self.delivered, redelivered: false })
     }
 
     async fn ack(&mut self, _tag: u64, _multiple: bool) -> Result<(), Fault> {

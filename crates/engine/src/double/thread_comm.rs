@@ -19,8 +19,11 @@ struct World {
     size: usize,
     meeting: Mutex<Meeting>,
     changed: Condvar,
-    mail: Vec<Mutex<VecDeque<(usize, Vec<u8>)>>>,
+    mail: Vec<Mutex<Mailbox>>,
 }
+
+/// Control messages that wait for a rank, each with its sender.
+type Mailbox = VecDeque<(usize, Vec<u8>)>;
 
 /// What ranks have brought to the current collective, and what the last one collected.
 #[derive(Debug, Default)]

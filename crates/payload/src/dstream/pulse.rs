@@ -79,7 +79,7 @@ fn noise(draw: u16) -> i32 {
 /// A number below `limit`. Our own, because `rand` may change how it draws from a range; the bias of at most
 /// limit / 2^32 does not matter here.
 pub fn below(random: &mut ChaCha8Rng, limit: u32) -> u32 {
-    (u64::from(random.next_u32()) * u64::from(limit) >> 32) as u32
+    ((u64::from(random.next_u32()) * u64::from(limit)) >> 32) as u32
 }
 
 #[cfg(test)]

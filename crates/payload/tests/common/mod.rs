@@ -1,5 +1,7 @@
 //! Plans as the command line would give them.
 
+#![expect(clippy::unwrap_used, reason = "clippy.toml allows it in test functions, not in their helpers")]
+
 use profile::{Layer, Origin, Plan, combine};
 
 /// Few enough to build in a debug build, and several turns in a short test.
