@@ -1,1 +1,16 @@
-fn main(){}
+//! Real processes: the released program under its launchers, with real brokers, kills included.
+//!
+//! One testbed of three nodes serves most tests; it ends with this process, however that ends.
+//! One launch runs at a time: two would measure each other. Each prints its command when it fails.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod bad_input;
+mod cut_short;
+mod ephemeral;
+mod full_run;
+mod many_ranks;
+mod placement;
+mod secrets;
+mod settings;
+mod support;

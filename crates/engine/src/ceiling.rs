@@ -23,29 +23,36 @@ const TIME: Duration = Duration::from_millis(50);
 /// Bodies delivered in turn: enough of them not to be checked out of the nearest cache.
 const BODIES: u64 = 64;
 
-/// CPU time of one message in the loops of one rank, in nanoseconds; none without such a worker.
+/// CPU time of one message in the worker loops, in nanoseconds; none without such a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct OwnCost {
     /// To take a body, stamp it, envelope it, publish it to nothing and settle it.
     pub producer_ns: Option<f64>,
-    /// To copy a body out of nothing, read its envelope, check it and note it.
+    /// To take a delivery, read its envelope, check its body and note it.
     pub consumer_ns: Option<f64>,
 }
 
-/// Messages per second that a launch could reach if the network and the service cost nothing: as
-/// many as its producers, its consumers and the cores under both allow.
-pub fn ceiling(costs: &[OwnCost], producers: u32, consumers: u32, cores: u32) -> Option<f64> {
-    let mean = |cost: fn(&OwnCost) -> Option<f64>| {
-        let known: Vec<f64> = costs.iter().filter_map(cost).collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-    };
-    let (producer_ns, consumer_ns) = (mean(|cost| cost.producer_ns)?, mean(|cost| cost.consumer_ns)?);
-    let rates = [
-        f64::from(producers) / producer_ns,
-        f64::from(consumers) / consumer_ns,
-        f64::from(cores) / (producer_ns + consumer_ns),
-    ];
-    Some(rates.into_iter().fold(f64::INFINITY, f64::min) * 1e9)
+impl OwnCost {
+    /// The mean over ranks.
+    pub fn mean(costs: &[Self]) -> Self {
+        let mean = |cost: fn(&Self) -> Option<f64>| {
+            let known: Vec<f64> = costs.iter().filter_map(cost).collect();
+            (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+        };
+        Self { producer_ns: mean(|cost| cost.producer_ns), consumer_ns: mean(|cost| cost.consumer_ns) }
+    }
+
+    /// Messages per second that a launch could reach if the network and the service cost nothing:
+    /// as many as its producers, its consumers and the cores under both allow.
+    pub fn ceiling(&self, producers: u32, consumers: u32, cores: u32) -> Option<f64> {
+        let (producer_ns, consumer_ns) = (self.producer_ns?, self.consumer_ns?);
+        let rates = [
+            f64::from(producers) / producer_ns,
+            f64::from(consumers) / consumer_ns,
+            f64::from(cores) / (producer_ns + consumer_ns),
+        ];
+        Some(rates.into_iter().fold(f64::INFINITY, f64::min) * 1e9)
+    }
 }
 
 /// Cost of a message in a producer's loop, in nanoseconds.
@@ -117,9 +124,9 @@ mod tests {
         for (producers, consumers, cores, expected) in
             [(1, 64, 128, 2e6), (64, 3, 128, 2e6), (64, 64, 2, 1e6), (1, 1, 64, 1e9 / 1500.0)]
         {
-            let found = ceiling(&costs, producers, consumers, cores).unwrap();
+            let found = OwnCost::mean(&costs).ceiling(producers, consumers, cores).unwrap();
             assert!((found - expected).abs() < 1.0, "{producers} x {consumers} on {cores}: {found}");
         }
-        assert_eq!(ceiling(&costs[..2], 1, 1, 1), None, "nothing is known of consumers");
+        assert_eq!(OwnCost::mean(&costs[..2]).ceiling(1, 1, 1), None, "nothing is known of consumers");
     }
 }

@@ -121,7 +121,7 @@ pub async fn consume<S: Subscriber, P: Payloads>(
 
 /// Notes one delivery that arrived at `now_ns`.
 fn note<P: Payloads>(
-    delivery: &Delivery,
+    delivery: &Delivery<impl AsRef<[u8]>>,
     payloads: &P,
     spec: &ConsumerSpec,
     now_ns: u64,
@@ -134,7 +134,7 @@ fn note<P: Payloads>(
         report.deliveries.observe_foreign();
         return;
     };
-    let bytes = delivery.body.len() as u64;
+    let bytes = delivery.body.as_ref().len() as u64;
     let Envelope { producer, sequence, .. } = envelope;
     report.counters.received += 1;
     report.counters.bytes_received += bytes;
@@ -150,7 +150,7 @@ fn note<P: Payloads>(
     }
     if spec.verify.covers(sequence) {
         report.counters.verified += 1;
-        if payloads.verify(producer, sequence, envelope.checksum, &delivery.body).is_err() {
+        if payloads.verify(producer, sequence, envelope.checksum, delivery.body.as_ref()).is_err() {
             report.counters.corrupt += 1;
             report.deliveries.observe_corrupt();
             progress.corrupt.add(1);

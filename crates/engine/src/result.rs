@@ -1,7 +1,7 @@
 //! What a run came to: rank reports and reduced sums joined on rank 0.
 
 use crate::{
-    ceiling::{OwnCost, ceiling},
+    ceiling::OwnCost,
     clock::ClockError,
     control::Ending,
     ports::{ConnectionFacts, Fault, Service},
@@ -36,6 +36,8 @@ pub struct RunResult {
     pub ranks: Vec<RankReport>,
     /// How well clocks agree.
     pub clock_error: ClockError,
+    /// What the loops cost by themselves, the mean over ranks.
+    pub own_cost: OwnCost,
     /// Messages per second that the harness could reach if network and service cost nothing.
     pub ceiling_messages_per_second: Option<f64>,
     /// What the service says about itself.
@@ -120,8 +122,9 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     let integrity = join_ledgers(&ranks);
     let hosts: BTreeMap<&str, u32> = ranks.iter().map(|rank| (rank.host.as_str(), rank.cores)).collect();
     let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
+    let own_cost = OwnCost::mean(&costs);
     let Placement { producers, consumers, .. } = plan.placement;
-    let ceiling_messages_per_second = ceiling(&costs, producers, consumers, hosts.values().sum());
+    let ceiling_messages_per_second = own_cost.ceiling(producers, consumers, hosts.values().sum());
     RunResult {
         ending,
         counters,
@@ -130,6 +133,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         throughput,
         ranks,
         clock_error,
+        own_cost,
         ceiling_messages_per_second,
         service,
         phases,

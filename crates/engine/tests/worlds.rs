@@ -1,5 +1,7 @@
 //! Whole runs in one process: ranks are threads, the broker is in memory, faults are on demand.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use engine::{
     Observer, Place, RunError, RunResult,
     clock::Clock,

@@ -172,6 +172,13 @@ pub struct Harness {
     /// What the same loops reach with a transport that does nothing, if it was measured.
     #[serde(default)]
     pub ceiling_messages_per_second: Option<f64>,
+    /// Processor time of a producer's loop over a transport that does nothing, per message.
+    #[serde(default)]
+    pub own_producer_us_per_message: Option<f64>,
+    /// Processor time of a consumer's loop over a transport that does nothing, per message, with the
+    /// checks that the plan asks for.
+    #[serde(default)]
+    pub own_consumer_us_per_message: Option<f64>,
     /// Processor time of all ranks over messages sent and received.
     #[serde(default)]
     pub cpu_us_per_message: Option<f64>,

@@ -72,6 +72,8 @@ pub(crate) fn record() -> Record {
         integrity,
         harness: Harness {
             ceiling_messages_per_second: Some(812_345.5),
+            own_producer_us_per_message: Some(0.5),
+            own_consumer_us_per_message: Some(1.75),
             cpu_us_per_message: Some(12.25),
             ..Harness::default()
         },

@@ -135,6 +135,8 @@ fn harness(result: &RunResult) -> Harness {
     let handled = result.counters.sent + result.counters.received;
     Harness {
         ceiling_messages_per_second: result.ceiling_messages_per_second,
+        own_producer_us_per_message: result.own_cost.producer_ns.map(|ns| ns / 1e3),
+        own_consumer_us_per_message: result.own_cost.consumer_ns.map(|ns| ns / 1e3),
         cpu_us_per_message: per_message(cpu_s, handled),
         schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
         max_rss_bytes: result.ranks.iter().map(|rank| rank.usage.max_rss_bytes).max(),

@@ -141,8 +141,7 @@ impl Shape {
         for batch in 0..messages / BATCH {
             let mut next = |n: usize| {
                 let sequence = (batch * BATCH + n) as u64;
-                let envelope =
-                    Envelope { run: 1, producer: 0, sequence, due_ns: 1, sent_ns: 2, checksum: 3 }.encode();
+                let envelope = Envelope { run: 1, producer: 0, sequence, due_ns: 1, sent_ns: 2, checksum: 3 }.encode();
                 let body = ring.pop().expect("the ring is larger than a batch");
                 publisher.publish(Outgoing { body, envelope })
             };
@@ -170,9 +169,9 @@ impl Shape {
                 }
                 Self::Last | Self::NoConfirms => {
                     let mut writes: Vec<_> = (0..BATCH).map(|n| Begun::new(next(n))).collect();
-                    finished.extend(writes.pop().map(Begun::end).expect("a batch is not empty").await.into_iter());
+                    finished.push(writes.pop().expect("a batch is not empty").end().await);
                     for write in writes {
-                        finished.extend(write.end().await);
+                        finished.push(write.end().await);
                     }
                 }
             }
@@ -214,10 +213,10 @@ impl<F: Future> Begun<F> {
         Self { inner, output }
     }
 
-    async fn end(self) -> Option<F::Output> {
+    async fn end(self) -> F::Output {
         match self.output {
-            Some(output) => Some(output),
-            None => Some(self.inner.await),
+            Some(output) => output,
+            None => self.inner.await,
         }
     }
 }

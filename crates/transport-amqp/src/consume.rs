@@ -5,7 +5,7 @@ use engine::{
     envelope::Envelope,
     ports::{ConnectionFacts, Delivery, Fault, Subscriber},
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{
     Consumer,
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
@@ -39,6 +39,8 @@ impl fmt::Debug for AmqpSubscriber {
 }
 
 impl Subscriber for AmqpSubscriber {
+    type Body = Vec<u8>;
+
     async fn subscribe(&mut self) -> Result<(), Fault> {
         let options = BasicConsumeOptions { no_ack: !self.acks, ..BasicConsumeOptions::default() };
         let request = self.link.channel.basic_consume(
@@ -51,11 +53,15 @@ impl Subscriber for AmqpSubscriber {
         Ok(())
     }
 
-    async fn next(&mut self) -> Result<Delivery, Fault> {
+    async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
         let consumer = self.consumer.as_mut().expect("a consumer subscribes before it asks for deliveries");
         match consumer.next().await {
             Some(Ok(delivery)) => Ok(Delivery {
-                envelope: delivery.properties.correlation_id().as_ref().and_then(|id| Envelope::decode(id.as_str().as_bytes())),
+                envelope: delivery
+                    .properties
+                    .correlation_id()
+                    .as_ref()
+                    .and_then(|id| Envelope::decode(id.as_str().as_bytes())),
                 tag: delivery.delivery_tag,
                 redelivered: delivery.redelivered,
                 body: delivery.data,
@@ -65,9 +71,12 @@ impl Subscriber for AmqpSubscriber {
         }
     }
 
+    /// Hands the acknowledgement to lapin, which writes it next. Waiting until it is written would
+    /// cost a change of threads each time; if it never is, the connection is lost and
+    /// [`Subscriber::next`] says so.
     async fn ack(&mut self, tag: u64, multiple: bool) -> Result<(), Fault> {
-        let written = self.link.channel.basic_ack(tag, BasicAckOptions { multiple }).await;
-        written.map_err(|error| self.link.peer.lost(&error))
+        let written = self.link.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
+        written.unwrap_or(Ok(())).map_err(|error| self.link.peer.lost(&error))
     }
 
     fn facts(&self) -> &ConnectionFacts {

@@ -111,7 +111,9 @@ impl Peer {
             ),
             Some(other) => format!("TLS with {self} cannot be agreed: {other}"),
             None if error.kind() == io::ErrorKind::InvalidData => {
-                format!("{host} is neither a host name nor an address, so no certificate can be valid for it: check the URL")
+                format!(
+                    "{host} is neither a host name nor an address, so no certificate can be valid for it: check the URL"
+                )
             }
             None => format!(
                 "{self} ended the connection during the TLS handshake ({error}): does that port speak TLS? Without TLS the URL begins with amqp://"
@@ -129,7 +131,12 @@ impl Peer {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 let valid_for = match problem {
                     CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-                        format!(" (it is for {})", presented.join(", "))
+                        // Each is written as Debug has it: DnsName("localhost"), IpAddress(127.0.0.1).
+                        let name = |text: &String| {
+                            let inner = text.split_once('(').map_or(text.as_str(), |(_, inner)| inner);
+                            inner.trim_matches([')', '"']).to_owned()
+                        };
+                        format!(" (it is for {})", presented.iter().map(name).collect::<Vec<_>>().join(", "))
                     }
                     _ => String::new(),
                 };
@@ -191,10 +198,9 @@ impl Peer {
             [] => return None,
             _ if first_frame(said).is_some_and(|(kind, _)| kind == 1) => return None,
             // A TLS alert or handshake record of any version.
-            [0x15 | 0x16, 3, ..] => (
-                FaultKind::Tls,
-                format!("{self} answers in TLS: the URL of that port begins with amqps://"),
-            ),
+            [0x15 | 0x16, 3, ..] => {
+                (FaultKind::Tls, format!("{self} answers in TLS: the URL of that port begins with amqps://"))
+            }
             [b'A', b'M', b'Q', b'P', ..] => (
                 FaultKind::Unreachable,
                 format!("the service at {self} speaks another version of AMQP: RabbitMQ's 0-9-1 is needed"),
@@ -245,6 +251,9 @@ impl Peer {
                 format!("the service at {self} has gone silent (no heartbeat): is it, or the route to it, still up?")
             }
             ErrorKind::IOError(error) => format!("the connection to {self} was lost: {error}"),
+            ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
+                format!("the connection to {self} has ended: see the log of the service")
+            }
             _ => format!("the connection to {self} was lost ({error}): see the log of the service"),
         };
         Fault::new(FaultKind::Lost, sentence)
@@ -254,7 +263,10 @@ impl Peer {
     pub(crate) fn unanswered(&self, what: &str, limit: Duration) -> Fault {
         Fault::new(
             FaultKind::Lost,
-            format!("the service at {self} does not {what} within {} s: is it overloaded or in alarm?", limit.as_secs_f64()),
+            format!(
+                "the service at {self} does not {what} within {} s: is it overloaded or in alarm?",
+                limit.as_secs_f64()
+            ),
         )
     }
 
@@ -262,7 +274,9 @@ impl Peer {
     pub(crate) fn cancelled(&self, queue: &str) -> Fault {
         Fault::new(
             FaultKind::Lost,
-            format!("the service at {self} ended the subscription to queue {queue}: was it deleted, or its node stopped?"),
+            format!(
+                "the service at {self} ended the subscription to queue {queue}: was it deleted, or its node stopped?"
+            ),
         )
     }
 }
@@ -305,9 +319,11 @@ mod tests {
             &["broker.test", "--connect-to broker.test:5671:ADDRESS:PORT"],
         );
         let limit = Duration::from_secs(8);
-        for (phase, kind) in
-            [(Phase::Reach, FaultKind::Unreachable), (Phase::Tls, FaultKind::Tls), (Phase::Login, FaultKind::Unreachable)]
-        {
+        for (phase, kind) in [
+            (Phase::Reach, FaultKind::Unreachable),
+            (Phase::Tls, FaultKind::Tls),
+            (Phase::Login, FaultKind::Unreachable),
+        ] {
             check(peer.too_slow(phase, limit, b""), kind, &["broker.test:5671", "within 8 s"]);
         }
     }
@@ -333,10 +349,10 @@ mod tests {
         check(
             certificate(CertificateError::NotValidForNameContext {
                 expected: ServerName::try_from("broker.test").unwrap(),
-                presented: vec!["DnsName(\"localhost\")".into()],
+                presented: vec!["DnsName(\"localhost\")".into(), "IpAddress(127.0.0.1)".into()],
             }),
             FaultKind::Tls,
-            &["certificate is not valid for broker.test", "localhost", "--connect-to NAME:5671"],
+            &["certificate is not valid for broker.test (it is for localhost, 127.0.0.1)", "--connect-to NAME:5671"],
         );
         check(certificate(CertificateError::Expired), FaultKind::Tls, &["expired"]);
         check(

@@ -39,7 +39,7 @@ impl Amqp {
     /// The service at the end of `route`, with the settings of `plan`. Connects to nothing.
     pub fn new(route: AmqpRoute, plan: &Plan) -> Result<Self, Fault> {
         Ok(Self {
-            connector: Connector::new(route, &plan.limits, plan.service.heartbeat_s)?,
+            connector: Connector::new(route, plan)?,
             confirms: plan.service.confirms.wanted(),
             acks: plan.service.acks != Acks::Auto,
             prefetch: plan.service.prefetch,

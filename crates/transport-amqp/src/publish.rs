@@ -40,7 +40,7 @@ impl AmqpPublisher {
                 .with_delivery_mode(TRANSIENT),
             // Without it the service accepts and drops what is for a queue that is gone. Only with
             // confirms, since lapin hoards what is returned without.
-            options: BasicPublishOptions { mandatory: confirms && std::env::var("X_NOMAND").is_err(), ..BasicPublishOptions::default() },
+            options: BasicPublishOptions { mandatory: confirms, ..BasicPublishOptions::default() },
             link,
         })
     }

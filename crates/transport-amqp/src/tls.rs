@@ -41,7 +41,9 @@ fn certificates(pem: &str, flag: &str) -> Result<Vec<CertificateDer<'static>>, F
 
 fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>, Fault> {
     PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).map_err(|_| {
-        tls_fault("the file of --key holds no private key: give it PEM without a passphrase (-----BEGIN PRIVATE KEY-----)")
+        tls_fault(
+            "the file of --key holds no private key: give it PEM without a passphrase (-----BEGIN PRIVATE KEY-----)",
+        )
     })
 }
 

@@ -89,13 +89,11 @@ mod tests {
             overflow: Overflow::RejectPublish,
             expires: Duration::from_secs(600),
         };
-        let arguments_of = |queue: &QueuePlan| arguments(queue).inner().keys().map(ToString::to_string).collect::<Vec<_>>();
+        let arguments_of =
+            |queue: &QueuePlan| arguments(queue).inner().keys().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(arguments_of(&queue), ["x-expires", "x-max-length", "x-overflow", "x-queue-type"]);
         assert_eq!(arguments(&queue).inner().get("x-expires"), Some(&AMQPValue::LongLongInt(600_000)));
-        assert_eq!(
-            arguments(&queue).inner().get("x-overflow"),
-            Some(&AMQPValue::LongString("reject-publish".into()))
-        );
+        assert_eq!(arguments(&queue).inner().get("x-overflow"), Some(&AMQPValue::LongString("reject-publish".into())));
         queue.max_length = None;
         assert_eq!(arguments_of(&queue), ["x-expires", "x-queue-type"]);
     }

@@ -185,12 +185,14 @@ pub struct MemorySubscriber {
 }
 
 impl Subscriber for MemorySubscriber {
+    type Body = Vec<u8>;
+
     async fn subscribe(&mut self) -> Result<(), Fault> {
         let known = self.broker.lock().queues.contains_key(&self.queue);
         if known { Ok(()) } else { Err(Fault::new(FaultKind::Refused, format!("no queue `{}`", self.queue))) }
     }
 
-    async fn next(&mut self) -> Result<Delivery, Fault> {
+    async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
         loop {
             // Made before looking, so that what arrives in between is not missed.
             let arrived = self.broker.arrived.notified();

@@ -59,11 +59,14 @@ pub trait Publisher: Send + 'static {
 
 /// A connected consumer.
 pub trait Subscriber: Send + 'static {
+    /// A body that arrived, in whatever the client library holds it.
+    type Body: AsRef<[u8]> + Send;
+
     /// Starts to consume.
     fn subscribe(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// The next delivery; pends while there is none. An error ends the stream. Cancel safe.
-    fn next(&mut self) -> impl Future<Output = Result<Delivery, Fault>> + Send;
+    fn next(&mut self) -> impl Future<Output = Result<Delivery<Self::Body>, Fault>> + Send;
 
     /// Acknowledges delivery `tag`, and with `multiple` all before it.
     fn ack(&mut self, tag: u64, multiple: bool) -> impl Future<Output = Result<(), Fault>> + Send;
@@ -86,9 +89,9 @@ pub struct Outgoing {
 
 /// One message that arrived.
 #[derive(Debug)]
-pub struct Delivery {
+pub struct Delivery<B> {
     /// The body.
-    pub body: Vec<u8>,
+    pub body: B,
     /// What the harness said about it; none if it is not of ours.
     pub envelope: Option<Envelope>,
     /// What to acknowledge.

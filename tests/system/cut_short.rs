@@ -1,0 +1,128 @@
+//! Runs that something ends before their time: a record that says so, an exit code, nothing left running.
+
+use crate::support::{Broker, Outcome, Turn, broker::queues_of, mpirun, processes, service, single, within};
+use measure::Record;
+use nix::sys::signal::Signal;
+use std::time::Duration;
+
+/// Long enough to be cut short.
+const LONG: [&str; 2] = ["--duration", "60s"];
+const STREAMS: Duration = Duration::from_secs(60);
+/// A cut must not wait for the limits of a healthy run.
+const ENDS: Duration = Duration::from_secs(25);
+
+const ROUTE: u8 = 3;
+const PARTIAL: u8 = 7;
+
+/// Rank 0 came to its end: it tells the reason once, in the record, and in the last line of the table.
+#[track_caller]
+fn ends_in_order(outcome: &Outcome, code: u8, reason: &str) -> Record {
+    outcome.fails(code.into(), &["streamharness: ", reason]);
+    let verdict = outcome.stdout.lines().last().unwrap_or_default();
+    assert!(verdict.starts_with("# STATUS: FAIL") && verdict.contains(reason), "{outcome}");
+    outcome.leaves_a_failed_record(code, reason)
+}
+
+#[test]
+fn a_broker_that_is_killed() {
+    let broker = Broker::start(1);
+    let mut running = single(&LONG).through(&broker).start();
+    running.streams(STREAMS);
+    assert!(processes::send(broker.node(1), Signal::SIGKILL));
+    let outcome = running.wait(ENDS);
+    ends_in_order(&outcome, ROUTE, "rank 0: the connection to ");
+}
+
+#[test]
+fn a_queue_that_is_deleted() {
+    let turn = Turn::take();
+    let before = service().queues();
+    let mut running = single(&LONG).through(service()).start_in(turn);
+    running.streams(STREAMS);
+    let queue = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");
+    service().delete(&queue);
+    let outcome = running.wait(ENDS);
+    ends_in_order(&outcome, ROUTE, &queue);
+}
+
+#[test]
+fn a_limit_that_passes() {
+    let outcome = single(&["--messages", "10000000", "--timeout", "1s"]).through(service()).run(ENDS);
+    ends_in_order(&outcome, PARTIAL, "the limit of 1 s on streaming passed");
+}
+
+#[test]
+fn a_rank_that_is_killed() {
+    let mut running = mpirun(4, &LONG).through(service()).start();
+    running.streams(STREAMS);
+    processes::send(running.rank(3), Signal::SIGKILL);
+    let outcome = running.wait(ENDS);
+    assert!(!outcome.status.success(), "{outcome}");
+    outcome.leaves_a_failed_record(PARTIAL, "");
+}
+
+#[test]
+fn a_rank_that_hangs() {
+    let mut running = mpirun(4, &LONG).through(service()).start();
+    running.streams(STREAMS);
+    processes::send(running.rank(3), Signal::SIGSTOP);
+    let outcome = running.wait(ENDS);
+    ends_in_order(&outcome, PARTIAL, "rank 3 has not been heard for 15 s");
+}
+
+#[test]
+fn rank_0_that_is_killed() {
+    let mut running = mpirun(4, &LONG).through(service()).start();
+    running.streams(STREAMS);
+    processes::send(running.rank(0), Signal::SIGKILL);
+    let outcome = running.wait(ENDS);
+    assert!(!outcome.status.success(), "{outcome}");
+}
+
+#[test]
+fn ctrl_c_to_one_process() {
+    let mut running = single(&LONG).through(service()).start();
+    running.streams(STREAMS);
+    running.signal(Signal::SIGINT);
+    let outcome = running.wait(ENDS);
+    let record = ends_in_order(&outcome, PARTIAL, "stopped by SIGINT");
+    assert!(record.integrity.delivered > 0, "{:?}", record.integrity);
+    assert!(record.latency["confirm"].count > 0, "what was measured is kept");
+    let throughput = &record.throughput;
+    let true_window = throughput.messages_per_second.is_none() || throughput.window_s <= record.phases["stream"];
+    assert!(true_window, "a rate over time that never came: {throughput:?}");
+    let there = service().queues();
+    assert!(queues_of(&record).iter().all(|queue| !there.contains(queue)), "the queues are gone all the same");
+}
+
+#[test]
+fn ctrl_c_to_mpirun() {
+    let mut running = mpirun(4, &LONG).through(service()).start();
+    running.streams(STREAMS);
+    running.signal(Signal::SIGINT);
+    let outcome = running.wait(ENDS);
+    assert!(!outcome.status.success(), "{outcome}");
+    outcome.leaves_a_failed_record(PARTIAL, "stopped by SIG");
+}
+
+#[test]
+fn the_signal_that_a_batch_system_sends_ahead_of_its_limit_ends_all_ranks_in_order() {
+    let mut running = mpirun(4, &LONG).through(service()).start();
+    running.streams(STREAMS);
+    // As `--signal=USR1@60` does: to the tasks, not to their launcher.
+    processes::send(running.rank(0), Signal::SIGUSR1);
+    let outcome = running.wait(ENDS);
+    let record = ends_in_order(&outcome, PARTIAL, "stopped by SIGUSR1");
+    assert_eq!(record.ranks.len(), 4);
+    assert!(record.ranks.iter().all(|rank| rank.failure.is_none() && rank.pid > 0), "{:?}", record.ranks);
+}
+
+#[test]
+fn a_run_that_is_killed_whole_leaves_its_testbed_to_others() {
+    let mut running = single(&LONG).through(service()).start();
+    running.streams(STREAMS);
+    running.signal(Signal::SIGKILL);
+    assert!(!running.wait(ENDS).status.success());
+    let healthy = || single(&["--messages", "100"]).through(service()).run(STREAMS).status.success().then_some(());
+    assert!(within(Duration::ZERO, healthy).is_some());
+}

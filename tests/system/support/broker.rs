@@ -1,0 +1,110 @@
+//! Brokers of the tests' own.
+
+use super::program;
+use serde_json::{Value, json};
+use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
+use testbed::{Ephemeral, Options, Route};
+
+/// The three-node service that most tests share. Nobody closes it: its supervisor does when this process is gone.
+pub fn service() -> &'static Broker {
+    static SERVICE: LazyLock<Broker> = LazyLock::new(|| Broker::start(3));
+    &SERVICE
+}
+
+/// A testbed that ends with this value or with this process, however that ends.
+pub struct Broker(Ephemeral);
+
+impl Broker {
+    /// Starts one.
+    pub fn start(nodes: usize) -> Self {
+        let options = Options { program: program(), ..Options::new(nodes).unwrap() };
+        let mut said = Vec::new();
+        let started = testbed::ephemeral(&options, &mut |line| said.push(line.to_owned()));
+        Self(started.unwrap_or_else(|error| panic!("{error}\n{}", said.join("\n"))))
+    }
+
+    /// What STREAMHARNESS_TESTBED must hold.
+    pub fn dir(&self) -> &Path {
+        self.0.testbed().dir()
+    }
+
+    /// The process of a node, as `testbed status` shows it.
+    pub fn node(&self, node: usize) -> i32 {
+        let status = Command::new(program())
+            .args(["testbed", "status"])
+            .env("STREAMHARNESS_TESTBED", self.dir())
+            .output()
+            .unwrap();
+        let table = String::from_utf8(status.stdout).unwrap();
+        let row = table.lines().find_map(|line| line.strip_prefix(&format!("node {node} ")));
+        let pid = row.and_then(|row| row.split_whitespace().next()?.parse().ok());
+        pid.unwrap_or_else(|| panic!("no node {node} in\n{table}"))
+    }
+
+    fn route(&self, architecture: &str) -> Route {
+        self.0.testbed().route(architecture).unwrap()
+    }
+
+    /// Its first node with TLS, as `amqps://bench@localhost:PORT`.
+    pub fn url(&self) -> String {
+        self.route("dts").producer_urls[0].clone()
+    }
+
+    /// Its first node without, as `amqp://bench@localhost:PORT`.
+    pub fn plain_url(&self) -> String {
+        self.route("dts-plain").producer_urls[0].clone()
+    }
+
+    /// The file of the authority to trust.
+    pub fn ca(&self) -> String {
+        self.route("dts").ca.unwrap().display().to_string()
+    }
+
+    /// The file of the password.
+    pub fn password_file(&self) -> String {
+        self.route("dts").password_file.display().to_string()
+    }
+
+    /// The password.
+    pub fn password(&self) -> String {
+        fs::read_to_string(self.password_file()).unwrap()
+    }
+
+    /// The queues that the broker has.
+    pub fn queues(&self) -> Vec<String> {
+        let queues: Value = self.agent().get(self.api("queues")).call().unwrap().body_mut().read_json().unwrap();
+        let name = |queue: &Value| queue["name"].as_str().unwrap().to_owned();
+        queues.as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// Puts a message of somebody else into a queue.
+    pub fn publish(&self, queue: &str, body: &str) {
+        let message = json!({
+            "properties": {}, "routing_key": queue, "payload": body, "payload_encoding": "string",
+        });
+        let mut answer = self.agent().post(self.api("exchanges/%2f/amq.default/publish")).send_json(message).unwrap();
+        let answer: Value = answer.body_mut().read_json().unwrap();
+        assert_eq!(answer["routed"], true, "queue {queue} takes no message");
+    }
+
+    /// Takes a queue away.
+    pub fn delete(&self, queue: &str) {
+        self.agent().delete(self.api(&format!("queues/%2f/{queue}"))).call().unwrap();
+    }
+
+    fn api(&self, path: &str) -> String {
+        let url = self.route("dts").management_url;
+        let address = url.strip_prefix("http://bench@localhost").expect("the testbed's user and host");
+        format!("http://bench:{}@127.0.0.1{address}/api/{path}", self.password())
+    }
+
+    fn agent(&self) -> ureq::Agent {
+        ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(10))).build().into()
+    }
+}
+
+/// The queues of a run, by its record.
+pub fn queues_of(record: &measure::Record) -> Vec<String> {
+    let queues = record.plan.pointer("/service/queues").and_then(Value::as_array).expect("a plan has queues");
+    queues.iter().map(|queue| queue["name"].as_str().unwrap().to_owned()).collect()
+}

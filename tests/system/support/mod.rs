@@ -1,0 +1,53 @@
+//! What the tests are written in: launches, what came of them, and the service they stream through.
+
+pub mod broker;
+pub mod launch;
+pub mod outcome;
+pub mod processes;
+pub mod slurm;
+
+pub use broker::{Broker, service};
+pub use launch::{Launch, Turn, mpirun, single, srun};
+pub use outcome::Outcome;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// How often something that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The top of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace")
+}
+
+/// The released program: what people run, and the only build whose times mean anything.
+pub fn program() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let program = workspace().join(target).join("release/streamharness");
+    assert!(program.exists(), "there is no {}: cargo build --release -p streamharness", program.display());
+    program
+}
+
+/// A new directory that the broker's user can pass through, removed at the end of the test.
+pub fn place() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("streamharness-system-").tempdir_in("/tmp").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    dir
+}
+
+/// Looks until there is something, at most `limit`.
+pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        match look() {
+            Some(found) => return Some(found),
+            None if Instant::now() > end => return None,
+            None => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+}

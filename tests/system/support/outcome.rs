@@ -1,0 +1,92 @@
+//! What came of a launch.
+
+use measure::Record;
+use std::{collections::BTreeMap, fmt, process::ExitStatus, time::Duration};
+
+/// A launch that has ended.
+pub struct Outcome {
+    pub(super) shown: String,
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    pub elapsed: Duration,
+    /// All files that it left where it ran.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Outcome {
+    /// A file of the one result directory.
+    #[track_caller]
+    pub fn file(&self, name: &str) -> &[u8] {
+        let found: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with("results/") && path.ends_with(&format!("/{name}")))
+            .collect();
+        assert_eq!(found.len(), 1, "files called {name}: {:?} {self}", self.files.keys());
+        found[0].1
+    }
+
+    /// A text of the result directory.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8(self.file(name).to_vec()).unwrap()
+    }
+
+    /// The record, which must be one by its version and its fields.
+    #[track_caller]
+    pub fn record(&self) -> Record {
+        Record::from_json(&self.text("record.json")).unwrap_or_else(|error| panic!("{error} {self}"))
+    }
+
+    /// The run passed, delivered what it sent, and says so everywhere. Returns its record.
+    #[track_caller]
+    pub fn passes(&self) -> Record {
+        assert_eq!(self.status.code(), Some(0), "{self}");
+        let verdict = self.stdout.lines().last().unwrap_or_default();
+        assert!(verdict.starts_with("# STATUS: PASS"), "{self}");
+        let record = self.record();
+        assert!(record.status.pass && record.status.exit_code == 0, "{:?} {self}", record.status);
+        let integrity = &record.integrity;
+        assert!(integrity.sent > 0, "nothing was sent {self}");
+        assert_eq!(integrity.delivered, integrity.sent, "{integrity:?} {self}");
+        let wrong = [
+            integrity.lost,
+            integrity.duplicated,
+            integrity.corrupt,
+            integrity.abandoned,
+            integrity.unconfirmed,
+            integrity.unexpected,
+        ];
+        assert_eq!(wrong, [0; 6], "{integrity:?} {self}");
+        record
+    }
+
+    /// It ends with `code`, and one line on stderr, not more, has all `parts`; nothing looks like a crash.
+    #[track_caller]
+    pub fn fails(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.status.code(), Some(code), "{self}");
+        let telling = self.stderr.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count();
+        assert_eq!(telling, 1, "lines with {parts:?} {self}");
+        for sign in ["panicked", "backtrace", "RUST_BACKTRACE", "Segmentation fault"] {
+            assert!(!self.stderr.contains(sign), "{sign} {self}");
+        }
+        assert!(!self.stdout.contains("STATUS: PASS"), "{self}");
+    }
+
+    /// The run was cut short: a record says so, and why.
+    #[track_caller]
+    pub fn leaves_a_failed_record(&self, code: u8, reason: &str) -> Record {
+        let record = self.record();
+        assert!(!record.status.pass && record.status.exit_code == code, "{:?} {self}", record.status);
+        assert!(record.status.reason.contains(reason), "{:?} {self}", record.status);
+        record
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shown, status, stdout, stderr, elapsed, .. } = self;
+        write!(f, "in\n  {shown}\n{status} after {elapsed:?}, stdout:\n{stdout}\nstderr:\n{stderr}")
+    }
+}
