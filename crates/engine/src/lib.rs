@@ -1,5 +1,6 @@
 //! One run: phases, worker loops, control and the ports they need. Knows no AMQP, no MPI, no route.
 
+mod begun;
 mod ceiling;
 pub mod clock;
 pub mod consume;

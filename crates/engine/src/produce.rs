@@ -1,15 +1,13 @@
 //! A producer's loop: hands messages over in order, keeps the network busy, settles every one.
 
 use crate::{
+    begun::Begun,
     clock::Clock,
     envelope::Envelope,
     ports::{Fault, Outcome, Outgoing, Publisher, Source},
     progress::Progress,
 };
-use futures_util::{
-    FutureExt, StreamExt,
-    stream::{FuturesOrdered, FuturesUnordered},
-};
+use futures_util::{FutureExt, future::poll_fn};
 use measure::{Counters, Histograms, Metric, Sent, SentSummary};
 use profile::Confirms;
 use std::{collections::VecDeque, ops::Range, pin::Pin, time::Duration};
@@ -88,9 +86,9 @@ pub async fn produce<P: Publisher, S: Source>(
     let mut histograms = Histograms::new();
     let mut fault = None;
 
-    // Futures of one publisher are polled first in the order in which they were made, hence ordered.
-    let mut writing = FuturesOrdered::new();
-    let mut confirming = FuturesUnordered::new();
+    // Begun in the order in which they were made: that is the order on the wire.
+    let mut writing: VecDeque<(Pending, Begun<P::Written>)> = VecDeque::new();
+    let mut confirming: VecDeque<(Pending, Begun<P::Confirm>)> = VecDeque::new();
     let mut again: VecDeque<Pending> = VecDeque::new();
     let mut paused: Option<Pin<Box<Sleep>>> = None;
     let mut pause = PAUSE_MIN;
@@ -132,7 +130,7 @@ pub async fn produce<P: Publisher, S: Source>(
                 checksum: body.checksum,
             };
             let written = publisher.publish(Outgoing { body: body.bytes, envelope: envelope.encode() });
-            writing.push_back(written.map(move |(bytes, result)| (pending, bytes, result)));
+            writing.push_back((pending, Begun::begin(written, clock)));
             allowance = allowance.saturating_sub(1);
             if pending.republished == 0 {
                 counters.sent += 1;
@@ -143,6 +141,10 @@ pub async fn produce<P: Publisher, S: Source>(
                 counters.republished += 1;
                 ledger.republish();
             }
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
+                tokio::task::yield_now().await;
+            }
             continue;
         }
         if unsettled == 0 && again.is_empty() && paused.is_none() {
@@ -150,50 +152,65 @@ pub async fn produce<P: Publisher, S: Source>(
             break;
         }
 
-        // Wait for whatever comes first.
-        turns = turns.wrapping_add(1);
-        if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
-            tokio::task::yield_now().await;
-        }
+        // Wait until there is something worth a turn, then settle all that is ready.
+        let waits_for_writes = !writing.is_empty();
+        // A batch goes on when all of it is confirmed, and its confirms follow its writes.
+        let waits_for_confirms = !confirming.is_empty() && (windowed(spec.confirms) || !waits_for_writes);
         tokio::select! {
             biased;
-            Some((pending, bytes, result)) = writing.next(), if !writing.is_empty() => {
-                source.give_back(pending.sequence, bytes);
-                match result {
-                    Ok(confirm) if spec.confirms.wanted() => {
-                        confirming.push(confirm.map(move |outcome| (pending, outcome)));
-                    }
-                    Ok(_) => progress.accepted.add(1),
-                    Err(broken) => { fault = Some(broken); break; }
-                }
+            () = settle(&mut writing, windowed(spec.confirms)), if waits_for_writes => {}
+            () = settle(&mut confirming, windowed(spec.confirms)), if waits_for_confirms => {}
+            () = async { paused.as_mut().expect("the branch is on only while paused").await }, if paused.is_some() => {
+                paused = None;
             }
-            Some((pending, outcome)) = confirming.next(), if !confirming.is_empty() => {
-                let rejected = match outcome {
-                    Ok(Outcome::Accepted | Outcome::NotAsked) => false,
-                    Ok(Outcome::Rejected) => { counters.rejected += 1; ledger.reject(); progress.rejected.add(1); true }
-                    Ok(Outcome::Returned) => { counters.returned += 1; ledger.give_back(); true }
-                    Err(broken) => { fault = Some(broken); break; }
-                };
-                if !rejected {
+            () = &mut stopped => break,
+        }
+        while let Some((pending, (bytes, result), _)) = pop_settled(&mut writing) {
+            source.give_back(pending.sequence, bytes);
+            match result {
+                Ok(confirm) if spec.confirms.wanted() => confirming.push_back((pending, Begun::begin(confirm, clock))),
+                Ok(_) => progress.accepted.add(1),
+                Err(broken) => fault = Some(broken),
+            }
+        }
+        while let Some((pending, outcome, settled_ns)) = pop_settled(&mut confirming) {
+            match outcome {
+                Ok(Outcome::Accepted | Outcome::NotAsked) => {
                     pause = PAUSE_MIN;
                     counters.confirmed += 1;
                     ledger.confirm(pending.sequence);
                     progress.accepted.add(1);
                     if spec.window.contains(&pending.due_ns) {
-                        histograms.record(Metric::Confirm, clock.now_ns().saturating_sub(pending.sent_ns));
+                        histograms.record(Metric::Confirm, settled_ns.saturating_sub(pending.sent_ns));
                     }
-                } else if pending.republished < spec.republish_limit {
-                    again.push_back(Pending { republished: pending.republished + 1, ..pending });
-                    paused.get_or_insert_with(|| Box::pin(sleep(pause)));
-                    pause = (pause * 2).min(PAUSE_MAX);
-                } else {
-                    counters.abandoned += 1;
-                    ledger.abandon(pending.sequence);
-                    progress.abandoned.add(1);
+                    continue;
+                }
+                Ok(Outcome::Rejected) => {
+                    counters.rejected += 1;
+                    ledger.reject();
+                    progress.rejected.add(1);
+                }
+                Ok(Outcome::Returned) => {
+                    counters.returned += 1;
+                    ledger.give_back();
+                }
+                Err(broken) => {
+                    fault = Some(broken);
+                    continue;
                 }
             }
-            () = async { paused.as_mut().expect("the branch is on only while paused").await }, if paused.is_some() => paused = None,
-            () = &mut stopped => break,
+            if pending.republished < spec.republish_limit {
+                again.push_back(Pending { republished: pending.republished + 1, ..pending });
+                paused.get_or_insert_with(|| Box::pin(sleep(pause)));
+                pause = (pause * 2).min(PAUSE_MAX);
+            } else {
+                counters.abandoned += 1;
+                ledger.abandon(pending.sequence);
+                progress.abandoned.add(1);
+            }
+        }
+        if fault.is_some() {
+            break;
         }
     }
     if let Some(fault) = &fault {
@@ -227,6 +244,30 @@ fn batch(confirms: Confirms) -> u32 {
         Confirms::Each => 1,
         Confirms::None | Confirms::Window(_) => 0,
     }
+}
+
+/// Whether messages follow each other without a stop, so that half of what is under way is enough
+/// to go on with.
+fn windowed(confirms: Confirms) -> bool {
+    matches!(confirms, Confirms::Window(_) | Confirms::None)
+}
+
+/// Waits for the last of those under way, or for the middle one; those before it are then ready too,
+/// since a channel writes in order and a broker confirms nearly so. Where it did not, the first is
+/// waited for.
+async fn settle<F: Future + Unpin>(under_way: &mut VecDeque<(Pending, Begun<F>)>, middle: bool) {
+    let at = if middle { under_way.len() / 2 } else { under_way.len() - 1 };
+    let at = if under_way[at].1.is_settled() { 0 } else { at };
+    poll_fn(|cx| under_way[at].1.poll_settled(cx)).await;
+}
+
+/// The first of those under way, if it is settled.
+fn pop_settled<F: Future + Unpin>(under_way: &mut VecDeque<(Pending, Begun<F>)>) -> Option<(Pending, F::Output, u64)> {
+    if !under_way.front_mut()?.1.is_settled() {
+        return None;
+    }
+    let (pending, begun) = under_way.pop_front()?;
+    begun.settled().map(|(output, at_ns)| (pending, output, at_ns))
 }
 
 /// Sleeps until a common time.

@@ -102,7 +102,7 @@ impl RankReport {
 
 /// Joins what came together on rank 0.
 pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
-    let Reduced { ending, clock_error, counters, mut histograms, ranks } = reduced;
+    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks } = reduced;
     let mut warnings = Vec::new();
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
@@ -113,10 +113,10 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
             let total = Volume { messages: received, bytes: bytes_received, events: events_received };
             Throughput::over_span(&spans, &total)
         }
-        RunLength::Window { window_ns, .. } => {
+        RunLength::Window { .. } => {
             let Counters { in_window_messages, in_window_bytes, in_window_events, .. } = counters;
             let inside = Volume { messages: in_window_messages, bytes: in_window_bytes, events: in_window_events };
-            Throughput::in_window(window_ns, &inside, &spans)
+            Throughput::in_window(measured_ns, &inside, &spans)
         }
     };
     let integrity = join_ledgers(&ranks);

@@ -13,13 +13,15 @@ use crate::{
     stream::{Streamed, stream},
     workers::Workers,
 };
-use measure::{Counters, Histograms};
+use measure::{Counters, Histograms, Metric};
 use profile::{Plan, RankRole, RunLength};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, future::Future, ops::Range, sync::Arc, time::Duration, time::Instant};
 
 /// How far ahead of now rank 0 sets the start.
 const START_MARGIN: Duration = Duration::from_millis(200);
+/// The latencies that work sharing takes: only these are summed over ranks.
+const METRICS: &[Metric] = &[Metric::Confirm, Metric::OneWay];
 
 /// Why a run has no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -131,6 +133,8 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
 /// What came together on rank 0.
 pub(crate) struct Reduced {
     pub ending: Ending,
+    /// How much of the measured window there was: less than planned where the run was cut short.
+    pub measured_ns: u64,
     pub clock_error: ClockError,
     pub counters: Counters,
     pub histograms: Histograms,
@@ -271,7 +275,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         // Everyone is here before the blocking collectives begin, so that nobody spins in them.
         self.comm.barrier(self.plan.limits.collective)?;
         phases.begin("reduce", observer);
-        let reduced = self.reduce(&streamed, own_cost, clock_error)?;
+        let reduced = self.reduce(&streamed, &times, own_cost, clock_error)?;
         streamed.closed(self.plan.limits.broker);
         Ok(reduced)
     }
@@ -294,13 +298,14 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     fn reduce(
         &self,
         streamed: &Streamed,
+        times: &Times,
         own_cost: OwnCost,
         clock_error: ClockError,
     ) -> Result<Option<Reduced>, RunError> {
         let limit = self.plan.limits.collective;
         let (counters, histograms) = streamed.sums();
         let mut vector = counters.to_vector().to_vec();
-        vector.extend(histograms.reduce_vector());
+        vector.extend(histograms.reduce_vector(METRICS));
         self.comm.reduce_sum(&mut vector, limit)?;
         let report = streamed.report(self.comm.rank(), self.place, &self.role, own_cost);
         let bytes = bincode::serde::encode_to_vec(report, bincode::config::standard()).expect("reports encode");
@@ -313,8 +318,9 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             .collect();
         let (counters, counts) = vector.split_at(Counters::VECTOR_LEN);
         let counters = Counters::from_vector(counters.try_into().expect("split at its length"));
-        let histograms = Histograms::from_reduced(counts, &RankReport::merge_extremes(&ranks));
-        Ok(Some(Reduced { ending, clock_error, counters, histograms, ranks }))
+        let histograms = Histograms::from_reduced(counts, METRICS, &RankReport::merge_extremes(&ranks));
+        let measured_ns = streamed.ended_ns.min(times.window.end).saturating_sub(times.window.start);
+        Ok(Some(Reduced { ending, measured_ns, clock_error, counters, histograms, ranks }))
     }
 }
 

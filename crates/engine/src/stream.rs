@@ -38,6 +38,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Streamed {
     /// Why it ended; known to rank 0.
     pub ending: Option<Ending>,
+    /// When it ended, in common time.
+    pub ended_ns: u64,
     producers: Vec<ProducerReport>,
     consumers: Vec<ConsumerReport>,
     producer_facts: Vec<ConnectionFacts>,
@@ -100,6 +102,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
 
     let started = Instant::now();
     let ending = watch_over(comm, plan, &progress, observer)?;
+    let ended_ns = clock.now_ns();
     stopper.send_replace(true);
     let deadline = Instant::now() + STOP_LIMIT;
     let (producers, producers_closing, missing_producers) = collect(producers, deadline);
@@ -119,6 +122,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         .or_else(|| (missing > 0).then(stuck));
     Ok(Streamed {
         ending,
+        ended_ns,
         producers,
         consumers,
         producer_facts,

@@ -188,7 +188,9 @@ fn a_refused_login_ends_every_rank_before_anything_is_sent() {
 fn a_request_to_stop_ends_in_a_result() {
     let plan = plan("duration = '60s'", 3);
     let (outcome, observer) = run_world(&plan, &MemoryBroker::default(), 0, Some(Duration::from_millis(300)));
-    assert_eq!(outcome.unwrap().ending, Ending::Stopped("a test".to_owned()));
+    let result = outcome.unwrap();
+    assert_eq!(result.ending, Ending::Stopped("a test".to_owned()));
+    assert!(result.throughput.window_s < 5.0, "the rate is over the time there was: {} s", result.throughput.window_s);
     assert!(observer.cut_short.is_some());
 }
 

@@ -54,7 +54,7 @@ fn record() {
     });
     timed("reduce_vector", 100, || {
         for _ in 0..100 {
-            black_box(histograms.reduce_vector());
+            black_box(histograms.reduce_vector(&Metric::ALL));
         }
     });
 }

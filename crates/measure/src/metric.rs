@@ -55,9 +55,6 @@ pub struct Histograms {
 }
 
 impl Histograms {
-    /// The length of a reduced vector: the same on every rank, whatever it recorded.
-    pub const VECTOR_LEN: usize = Metric::COUNT * Histogram::LAYOUT_LEN;
-
     /// No samples of anything.
     pub fn new() -> Self {
         Self::default()
@@ -102,11 +99,16 @@ impl Histograms {
         }
     }
 
-    /// The counters of all metrics in one vector, to be summed over ranks.
-    pub fn reduce_vector(&self) -> Vec<u64> {
-        let mut vector = vec![0; Self::VECTOR_LEN];
-        for (slots, metric) in vector.chunks_mut(Histogram::LAYOUT_LEN).zip(Metric::ALL) {
-            if let Some(histogram) = self.get(metric) {
+    /// The counters of `metrics` in one vector, to be summed over ranks: as long on every rank,
+    /// whatever it recorded. `metrics` are all that this run takes, in the same order on every rank.
+    pub fn reduce_vector(&self, metrics: &[Metric]) -> Vec<u64> {
+        assert!(
+            self.recorded().iter().all(|(metric, _)| metrics.contains(metric)),
+            "a metric was recorded that would not be reduced"
+        );
+        let mut vector = vec![0; metrics.len() * Histogram::LAYOUT_LEN];
+        for (slots, metric) in vector.chunks_mut(Histogram::LAYOUT_LEN).zip(metrics) {
+            if let Some(histogram) = self.get(*metric) {
                 histogram.add_to(slots);
             }
         }
@@ -118,14 +120,15 @@ impl Histograms {
         Metric::ALL.map(|metric| self.get(metric).map_or_else(Extremes::default, |histogram| *histogram.extremes()))
     }
 
-    /// The histograms of all ranks, from the sum of their vectors and their merged extremes.
-    pub fn from_reduced(vector: &[u64], extremes: &[Extremes; Metric::COUNT]) -> Self {
-        assert_eq!(vector.len(), Self::VECTOR_LEN, "a vector of another layout");
+    /// The histograms of all ranks, from the sum of their vectors of `metrics` and their merged
+    /// extremes.
+    pub fn from_reduced(vector: &[u64], metrics: &[Metric], extremes: &[Extremes; Metric::COUNT]) -> Self {
+        assert_eq!(vector.len(), metrics.len() * Histogram::LAYOUT_LEN, "a vector of another layout");
         let mut histograms = Self::new();
-        for ((counts, extremes), slot) in vector.chunks(Histogram::LAYOUT_LEN).zip(extremes).zip(&mut histograms.slots)
-        {
+        for (counts, metric) in vector.chunks(Histogram::LAYOUT_LEN).zip(metrics) {
+            let extremes = &extremes[*metric as usize];
             if *extremes != Extremes::default() || counts.iter().any(|count| *count > 0) {
-                *slot = Some(Box::new(Histogram::from_counts(counts, extremes)));
+                histograms.slots[*metric as usize] = Some(Box::new(Histogram::from_counts(counts, extremes)));
             }
         }
         histograms
@@ -154,9 +157,17 @@ mod tests {
         let histograms = Histograms::new();
         assert!(histograms.get(Metric::Confirm).is_none());
         assert!(histograms.summaries().is_empty());
-        let vector = histograms.reduce_vector();
-        assert_eq!(vector.len(), Histograms::VECTOR_LEN, "for every rank alike");
-        assert!(Histograms::from_reduced(&vector, &histograms.extremes()).recorded().is_empty());
+        let vector = histograms.reduce_vector(&Metric::ALL);
+        assert_eq!(vector.len(), Metric::COUNT * Histogram::LAYOUT_LEN, "for every rank alike");
+        assert!(Histograms::from_reduced(&vector, &Metric::ALL, &histograms.extremes()).recorded().is_empty());
+    }
+
+    #[test]
+    #[should_panic = "would not be reduced"]
+    fn a_metric_that_is_not_on_the_list_is_never_dropped_in_silence() {
+        let mut histograms = Histograms::new();
+        histograms.record(Metric::Service, 5);
+        histograms.reduce_vector(&[Metric::Confirm]);
     }
 
     #[test]
@@ -164,7 +175,7 @@ mod tests {
     fn samples_are_never_dropped_for_want_of_extremes() {
         let mut histograms = Histograms::new();
         histograms.record(Metric::Confirm, 5);
-        Histograms::from_reduced(&histograms.reduce_vector(), &Default::default());
+        Histograms::from_reduced(&histograms.reduce_vector(&Metric::ALL), &Metric::ALL, &Default::default());
     }
 
     #[test]
@@ -180,12 +191,13 @@ mod tests {
         b.record_signed(Metric::OneWay, -5);
         all.record_signed(Metric::OneWay, -5);
 
-        let sum: Vec<u64> = a.reduce_vector().iter().zip(b.reduce_vector()).map(|(a, b)| a + b).collect();
+        let sum: Vec<u64> =
+            a.reduce_vector(&Metric::ALL).iter().zip(b.reduce_vector(&Metric::ALL)).map(|(a, b)| a + b).collect();
         let mut extremes = a.extremes();
         for (mine, other) in extremes.iter_mut().zip(b.extremes()) {
             mine.merge(&other);
         }
-        let reduced = Histograms::from_reduced(&sum, &extremes);
+        let reduced = Histograms::from_reduced(&sum, &Metric::ALL, &extremes);
         assert_eq!(reduced.summaries(), all.summaries());
         assert_eq!(reduced.summaries()["one_way"].negative, 1);
 

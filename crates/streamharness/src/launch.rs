@@ -20,18 +20,19 @@ use payload::Workload;
 use profile::{Plan, Profile};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 use transport_amqp::Amqp;
 
 /// How long ranks wait for rank 0 to read its profile.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(60);
+/// How long ranks wait for each other before they fail together.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(10);
 
 /// What rank 0 read, and every rank resolves.
 #[derive(Serialize, Deserialize)]
 struct Written {
     profile: Profile,
     run: u32,
-    out: PathBuf,
 }
 
 /// Takes part in a launch as one of its ranks.
@@ -41,7 +42,12 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let comm = MpiComm::init().map_err(|error| Failure::new(Exit::Usage, error))?;
     match launched(&comm, arguments, &signals) {
         Ok(exit) => Ok(exit),
-        Err(Stop::Together(failure)) => Err(failure),
+        Err(Stop::Together(failure)) => {
+            // Told before anyone ends: a launcher stops the other ranks as soon as one has failed.
+            failure.tell();
+            let _ = comm.barrier(FAREWELL_LIMIT);
+            Err(silent(failure.exit))
+        }
         Err(Stop::Alone(failure)) => {
             // The others wait for a rank that will not come: only an abort ends them.
             failure.tell();
@@ -70,11 +76,12 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         .map_err(|error| Stop::Together(spoken_by_rank_0(comm, flags::failure(error))))?;
     same_plan(comm, &plan)?;
 
-    let mut lead = (comm.rank() == 0).then(|| Lead::new(Facts::new(&plan, written.run, comm.size()), written.out));
+    let mut lead =
+        (comm.rank() == 0).then(|| Lead::new(Facts::new(&plan, written.run, comm.size()), arguments.out.clone()));
     let mut opened: Option<Route> = None;
     let connect = from_rank_0(comm, plan.limits.route, || {
         let lead = lead.as_mut().expect("rank 0 leads");
-        lead.check_output()?;
+        lead.prepare_output()?;
         lead.announce(&plan);
         let route = opened.insert(route::open(&written.profile, &mut |line| lead.say(line))?);
         Ok(route.connect.clone())
@@ -102,6 +109,8 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         }
         Err(RunError::Failed { .. }) if comm.rank() != 0 => Err(Stop::Together(silent(Exit::Route))),
         Err(error @ RunError::Failed { .. }) => Err(Stop::Together(Failure::new(Exit::Route, error))),
+        // The lead has told why.
+        Err(RunError::RankLost(_)) => Err(Stop::Alone(silent(Exit::Partial))),
         Err(error) => Err(Stop::Alone(Failure::new(Exit::Partial, error))),
     }
 }
@@ -112,16 +121,7 @@ fn read(arguments: &Run) -> Result<Written, Failure> {
     let run = SysRng
         .try_next_u32()
         .map_err(|error| Failure::new(Exit::Usage, format!("the system gives no random numbers: {error}")))?;
-    let out = arguments.out.clone().unwrap_or_else(|| {
-        let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
-        let name = |name: &Option<String>| {
-            let path = PathBuf::from(name.as_deref().unwrap_or_default());
-            path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-        };
-        let pattern = profile.pattern.unwrap_or(profile::Pattern::WorkSharing);
-        PathBuf::from(format!("results/{time}-{}-{}-{pattern}", name(&profile.arch), name(&profile.workload)))
-    });
-    Ok(Written { profile, run, out })
+    Ok(Written { profile, run })
 }
 
 /// Two builds or two files on two nodes must not be measured as one.

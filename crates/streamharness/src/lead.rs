@@ -58,24 +58,26 @@ pub struct Lead {
     output: Output,
     view: View,
     series: Series,
+    told: bool,
     exit: Result<Exit, Failure>,
 }
 
 impl Lead {
-    /// Leads a run whose results go to `out`.
-    pub fn new(facts: Facts, out: PathBuf) -> Self {
+    /// Leads a run whose results go to `out`, or to a directory named after the run.
+    pub fn new(facts: Facts, out: Option<PathBuf>) -> Self {
         Self {
             view: View::new(&facts.plan),
+            output: out.map_or_else(|| Output::named_after(&facts.plan), Output::into_dir),
             facts,
-            output: Output::new(out),
             series: Series::default(),
+            told: false,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
         }
     }
 
-    /// Whether results can be written; better known before the run than after it.
-    pub fn check_output(&self) -> Result<(), Failure> {
-        self.output.check()
+    /// Makes room for the results; what cannot be written is better known before the run than after.
+    pub fn prepare_output(&mut self) -> Result<(), Failure> {
+        self.output.prepare()
     }
 
     /// Says what will be done.
@@ -123,9 +125,14 @@ impl Lead {
     /// Saves what is known: what follows may not be reached.
     pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.view.say(&ending.to_string());
+        self.told = true;
         let record = record::partial(&self.facts, snapshot, ending);
         if let Err(failure) = self.output.write_partial(&record, self.series.rows()) {
             self.view.say(&failure.sentence);
+        }
+        if matches!(ending, Ending::Silent(_)) {
+            // No reduce follows, and so no other table.
+            print(&record);
         }
         self.exit = Ok(Exit::from_code(record.status.exit_code));
     }
@@ -146,7 +153,7 @@ impl Lead {
         for warning in &record.warnings {
             self.view.say(warning);
         }
-        if !record.status.pass {
+        if !record.status.pass && !self.told {
             self.view.say(&record.status.reason);
         }
         self.exit = match written {

@@ -18,7 +18,7 @@ mod testbed_command;
 
 use arguments::{Command, Streamharness};
 use clap::{CommandFactory, Parser};
-use exit::Exit;
+use exit::{Exit, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -47,12 +47,41 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help goes to stdout; a mistake goes to stderr. Where a launcher started many ranks, one of them
-/// speaks.
+/// Help goes to stdout; a mistake goes to stderr, as one sentence. Where a launcher started many
+/// ranks, one of them speaks.
 fn usage(error: &clap::Error) -> ExitCode {
-    if environment::speaks_for_the_launch() {
-        // Nowhere to say that stderr is closed.
-        let _ = error.print();
+    if !error.use_stderr() {
+        if environment::speaks_for_the_launch() {
+            // A closed stdout is the reader's wish.
+            let _ = error.print();
+        }
+        return Exit::Pass.into();
     }
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Pass.into() }
+    let sentence = if environment::speaks_for_the_launch() { in_one_line(&error.to_string()) } else { String::new() };
+    Failure { exit: Exit::Usage, sentence }.tell()
+}
+
+/// What clap says over several lines, without the usage.
+fn in_one_line(said: &str) -> String {
+    let said = said.split("\n\nUsage:").next().unwrap_or_default();
+    let words: Vec<&str> = said.trim_start_matches("error: ").split_whitespace().collect();
+    format!(
+        "{}; see `streamharness --help`",
+        words.join(" ").trim_end_matches("For more information, try '--help'.").trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_typing_is_told_in_one_line_with_what_was_meant() {
+        let error = Streamharness::try_parse_from(["streamharness", "--mesages", "5"]).unwrap_err();
+        let line = in_one_line(&error.to_string());
+        assert!(
+            !line.contains('\n') && line.contains("'--messages'") && line.ends_with("see `streamharness --help`"),
+            "{line}"
+        );
+    }
 }

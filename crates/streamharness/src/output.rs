@@ -5,22 +5,37 @@ use measure::{
     Histograms, Record, hlog,
     tables::{SeriesRow, cdf_csv, ranks_csv, series_csv},
 };
+use profile::Plan;
 use std::{
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
+const FILES: [&str; 5] = ["record.json", "series.csv", "ranks.csv", "cdf.csv", "histograms.hlog"];
+/// Runs of the same kind that may begin in the same second.
+const NAMESAKES_MAX: u32 = 100;
+
 /// Where results go.
 #[derive(Debug)]
 pub struct Output {
     dir: PathBuf,
+    /// Whether the directory must be new: its name is ours, not the user's.
+    new: bool,
 }
 
 impl Output {
-    /// Results go to `dir`, which is made when needed.
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    /// Results go to `dir`, in place of those of an earlier run there.
+    pub fn into_dir(dir: PathBuf) -> Self {
+        Self { dir, new: false }
+    }
+
+    /// Results go to a new directory `results/<time>-<architecture>-<workload>-<pattern>`.
+    pub fn named_after(plan: &Plan) -> Self {
+        let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
+        let stem = |name: &str| Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (arch, workload) = (stem(&plan.architecture), stem(&plan.workload));
+        Self { dir: PathBuf::from(format!("results/{time}-{arch}-{workload}-{}", plan.pattern)), new: true }
     }
 
     /// The directory.
@@ -28,12 +43,33 @@ impl Output {
         &self.dir
     }
 
-    /// Makes the directory and writes a file into it, for a try.
-    pub fn check(&self) -> Result<(), Failure> {
+    /// Makes the directory, writes a file into it for a try, and removes results of an earlier run.
+    pub fn prepare(&mut self) -> Result<(), Failure> {
+        let made = if self.new { self.make_new() } else { fs::create_dir_all(&self.dir) };
         let probe = self.dir.join(".probe");
-        let tried =
-            fs::create_dir_all(&self.dir).and_then(|()| fs::write(&probe, "")).and_then(|()| fs::remove_file(&probe));
-        tried.map_err(|error| self.failure(Exit::Usage, &error))
+        let tried = made.and_then(|()| fs::write(&probe, "")).and_then(|()| fs::remove_file(&probe));
+        let cleared = tried.and_then(|()| {
+            FILES.iter().try_for_each(|name| match fs::remove_file(self.dir.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            })
+        });
+        cleared.map_err(|error| self.failure(Exit::Usage, &error))
+    }
+
+    /// Another run may have taken the name in the same second.
+    fn make_new(&mut self) -> io::Result<()> {
+        fs::create_dir_all(self.dir.parent().expect("the name has a folder"))?;
+        let name = self.dir.clone();
+        for namesake in 2..=NAMESAKES_MAX {
+            match fs::create_dir(&self.dir) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    self.dir = PathBuf::from(format!("{}-{namesake}", name.display()));
+                }
+                made => return made,
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// All files of a run.
@@ -73,5 +109,32 @@ impl Output {
     fn failure(&self, exit: Exit, error: &io::Error) -> Failure {
         let dir = self.dir.display();
         Failure::new(exit, format!("results cannot be written to `{dir}`: {error}; give another directory with --out"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_begin_in_the_same_second_get_directories_of_their_own() {
+        let root = std::env::temp_dir().join(format!("streamharness-output-{}", std::process::id()));
+        let mut outputs: Vec<Output> = (0..3).map(|_| Output { dir: root.join("results/same"), new: true }).collect();
+        outputs.iter_mut().for_each(|output| output.prepare().unwrap());
+        let names: Vec<_> = outputs.iter().map(|output| output.dir().file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["same", "same-2", "same-3"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn results_of_an_earlier_run_are_gone_before_the_next_one_begins() {
+        let root = std::env::temp_dir().join(format!("streamharness-earlier-{}", std::process::id()));
+        let mut output = Output::into_dir(root.clone());
+        output.prepare().unwrap();
+        fs::write(root.join("cdf.csv"), "old").unwrap();
+        fs::write(root.join("notes.txt"), "mine").unwrap();
+        output.prepare().unwrap();
+        assert!(!root.join("cdf.csv").exists() && root.join("notes.txt").exists());
+        fs::remove_dir_all(root).unwrap();
     }
 }

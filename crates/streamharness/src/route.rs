@@ -129,7 +129,10 @@ fn by_address(
             let user = &endpoint.user;
             Failure::new(
                 Exit::Route,
-                format!("no password for user `{user}`: set STREAMHARNESS_PASSWORD, or STREAMHARNESS_PASSWORD_FILE to a file that holds it"),
+                format!(
+                    "no password for user `{user}`: set STREAMHARNESS_PASSWORD, or \
+                STREAMHARNESS_PASSWORD_FILE to a file that holds it"
+                ),
             )
         })?,
     };

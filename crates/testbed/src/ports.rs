@@ -8,7 +8,9 @@ use crate::{Error, Result};
 /// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
 /// the SciStream data servers (from base + 500) of the other architectures.
 const WIDTH: u16 = 600;
-const LOWEST_BASE: u16 = 10 * WIDTH;
+/// Above the ports of X displays (from 6000): hwloc, and with it every MPI start, looks for a display there and would
+/// wait for ever on a claim that takes connections and does not answer.
+const LOWEST_BASE: u16 = 17 * WIDTH;
 
 /// The ports of one testbed. Nodes count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,7 @@ mod tests {
             let end = if ephemeral_start == 1024 { 32768 } else { ephemeral_start };
             assert!(!bases.is_empty());
             assert!(bases.iter().all(|base| base + WIDTH <= end), "{ephemeral_start}");
+            assert!(bases.iter().all(|base| *base > 6063), "X displays are looked for below");
         }
     }
 

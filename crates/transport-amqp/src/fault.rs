@@ -48,7 +48,8 @@ impl Peer {
         Fault::new(
             FaultKind::Unreachable,
             format!(
-                "the host name {name} is unknown here ({error}): check the URL, or say where it is with --connect-to {host}:{port}:ADDRESS:PORT"
+                "the host name {name} is unknown here ({error}): check the URL, or say where it is with \
+                --connect-to {host}:{port}:ADDRESS:PORT"
             ),
         )
     }
@@ -56,7 +57,8 @@ impl Peer {
     pub(crate) fn unreachable(&self, error: &io::Error) -> Fault {
         let sentence = match error.kind() {
             io::ErrorKind::ConnectionRefused => format!(
-                "nothing answers at {self} (connection refused): is the service up? Check the host and port of --url, or start a testbed with `streamharness testbed up`"
+                "nothing answers at {self} (connection refused): is the service up? Check the host and port of \
+                --url, or start a testbed with `streamharness testbed up`"
             ),
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::TimedOut => {
                 format!("{self} cannot be reached from here ({error}): check the address, the route and firewalls")
@@ -77,7 +79,8 @@ impl Peer {
             Phase::Tls => (
                 FaultKind::Tls,
                 format!(
-                    "{self} accepts the connection but does not agree on TLS within {seconds} s: does that port speak TLS? Without TLS the URL begins with amqp://"
+                    "{self} accepts the connection but does not agree on TLS within {seconds} s: does that port \
+                    speak TLS? Without TLS the URL begins with amqp://"
                 ),
             ),
             Phase::Login if said.is_empty() => (
@@ -116,7 +119,8 @@ impl Peer {
                 )
             }
             None => format!(
-                "{self} ended the connection during the TLS handshake ({error}): does that port speak TLS? Without TLS the URL begins with amqp://"
+                "{self} ended the connection during the TLS handshake ({error}): does that port speak TLS? \
+                Without TLS the URL begins with amqp://"
             ),
         };
         Fault::new(FaultKind::Tls, sentence)
@@ -126,7 +130,8 @@ impl Peer {
         let Endpoint { host, port, .. } = &self.endpoint;
         match problem {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
-                "the certificate of {host} is not signed by an authority in --ca FILE (without --ca, by one that this system trusts): give the authority of the service with --ca FILE"
+                "the certificate of {host} is not signed by an authority in --ca FILE (without --ca, by one \
+                that this system trusts): give the authority of the service with --ca FILE"
             ),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 let valid_for = match problem {
@@ -141,7 +146,8 @@ impl Peer {
                     _ => String::new(),
                 };
                 format!(
-                    "the certificate is not valid for {host}{valid_for}: put a name it is valid for in the URL, and where to reach it in --connect-to NAME:{port}:ADDRESS:PORT"
+                    "the certificate is not valid for {host}{valid_for}: put a name it is valid for in the URL, \
+                    and where to reach it in --connect-to NAME:{port}:ADDRESS:PORT"
                 )
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -151,7 +157,8 @@ impl Peer {
                 format!("the certificate of {host} is not valid yet: is this clock right?")
             }
             CertificateError::Other(_) => format!(
-                "the certificate of {host} cannot be used to identify a server ({problem}): is it that of the authority itself? The service needs one signed by it"
+                "the certificate of {host} cannot be used to identify a server ({problem}): is it that of the \
+                authority itself? The service needs one signed by it"
             ),
             other => format!("the certificate of {host} is refused: {other}"),
         }
@@ -166,13 +173,15 @@ impl Peer {
                 ACCESS_REFUSED => Fault::new(
                     FaultKind::Login,
                     format!(
-                        "the service at {self} refuses the login of user {user}: check the user in the URL and the password in STREAMHARNESS_PASSWORD (or STREAMHARNESS_PASSWORD_FILE)"
+                        "the service at {self} refuses the login of user {user}: check the user in the URL and \
+                        the password in STREAMHARNESS_PASSWORD (or STREAMHARNESS_PASSWORD_FILE)"
                     ),
                 ),
                 NOT_ALLOWED => Fault::new(
                     FaultKind::Login,
                     format!(
-                        "the service at {self} does not let user {user} into virtual host {vhost} ({message}): check the part of the URL after the host and the user's permissions"
+                        "the service at {self} does not let user {user} into virtual host {vhost} ({message}): \
+                        check the part of the URL after the host and the user's permissions"
                     ),
                 ),
                 _ => Fault::new(FaultKind::Refused, format!("the service at {self} refuses the connection: {message}")),
@@ -180,12 +189,12 @@ impl Peer {
         }
         self.no_amqp(said).unwrap_or_else(|| {
             let sentence = match said.is_empty() {
-                true => format!(
-                    "{self} ended the connection without a word: is that port AMQP? {}",
-                    self.other_scheme()
-                ),
+                true => {
+                    format!("{self} ended the connection without a word: is that port AMQP? {}", self.other_scheme())
+                }
                 false => format!(
-                    "the service at {self} ended the connection during the login of user {user} ({error}): check the user and the password, and the log of the service"
+                    "the service at {self} ended the connection during the login of user {user} ({error}): \
+                    check the user and the password, and the log of the service"
                 ),
             };
             Fault::new(FaultKind::Unreachable, sentence)

@@ -44,7 +44,7 @@ pub trait Publisher: Send + 'static {
     type Confirm: Future<Output = Result<Outcome, Fault>> + Send + Unpin + 'static;
     /// Resolves when the message has been written to the network: the buffer comes back, for the
     /// ring, and the confirm is still to come.
-    type Written: Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send + 'static;
+    type Written: Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send + Unpin + 'static;
 
     /// Publishes one message. The futures of one publisher must first be polled in the order in
     /// which they were made: that is the order on the wire.
