@@ -97,11 +97,14 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     place: &Place,
     observer: &mut O,
 ) -> Result<Option<RunResult>, RunError> {
+    let role = plan.placement.role(comm.rank());
+    // A producer that waits for a confirm must see it at once.
+    let coalesce = if role.producers.is_empty() { plan.service.coalesce } else { Duration::ZERO };
     let rank = Rank {
         comm,
         plan,
-        role: plan.placement.role(comm.rank()),
-        workers: Workers::start().map_err(|error| RunError::Thread(error.to_string()))?,
+        role,
+        workers: Workers::start(coalesce).map_err(|error| RunError::Thread(error.to_string()))?,
         transport: Arc::new(transport),
         payloads: Arc::new(payloads),
         place,

@@ -77,6 +77,8 @@ pub struct ServiceProfile {
     pub republish_limit: Option<u32>,
     /// Seconds between AMQP heartbeats. 0 turns them off.
     pub heartbeat_s: Option<u16>,
+    /// A rank that only consumes looks at its sockets at most once in this time; 0s for at once.
+    pub coalesce: Option<Span>,
 }
 
 /// Where producers and consumers connect to.
