@@ -82,7 +82,7 @@ pub struct Run {
     /// Unmeasured time before the window, such as 2s.
     #[arg(long, value_name = "TIME")]
     pub warmup: Option<String>,
-    /// amqp[s]://user@host:port/vhost of the service; the password comes from STREAMHARNESS_PASSWORD
+    /// `amqp[s]://user@host:port/vhost` of the service; the password comes from STREAMHARNESS_PASSWORD
     /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
     #[arg(long, value_name = "URL")]
     pub url: Vec<String>,
