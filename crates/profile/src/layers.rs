@@ -45,10 +45,7 @@ impl Layer {
 
     /// Reads a layer from a table.
     pub fn new(origin: Origin, table: Table) -> Result<Self, ProfileError> {
-        let profile = Profile::deserialize(table.clone()).map_err(|error| {
-            let message = error.message().trim();
-            wrong(&origin, &with_hint(message))
-        })?;
+        let profile = Profile::deserialize(table.clone()).map_err(|error| wrong(&origin, &sentence(&error)))?;
         if profile.messages.is_some() && profile.duration.is_some() {
             return Err(wrong(&origin, "`messages` and `duration` exclude each other: give one of them"));
         }
@@ -72,6 +69,18 @@ impl Layer {
 
     fn text(&self, key: &str) -> Option<&str> {
         self.table.get(key).and_then(Value::as_str)
+    }
+}
+
+/// What serde says, with the key it is about and in words for people.
+fn sentence(error: &toml::de::Error) -> String {
+    let message = with_hint(error.message().trim())
+        .replace("a nonzero u64", "a whole number of at least 1")
+        .replace("a nonzero u32", "a whole number of at least 1");
+    let text = error.to_string();
+    match text.lines().find_map(|line| line.trim().strip_prefix("in ")) {
+        Some(key) => format!("{key}: {message}"),
+        None => message,
     }
 }
 
@@ -179,6 +188,17 @@ mod tests {
         let flags = command_line("workload = 'dstrem'").unwrap();
         let error = combine(&[flags], no_files).unwrap_err();
         assert!(error.to_string().contains("did you mean `dstream`?"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_key_and_what_would_be_right() {
+        for (text, expected) in [
+            ("messages = 0", "`messages`: invalid value: integer `0`, expected a whole number of at least 1"),
+            ("[service]\nconfirms = 'batc:3'", "`service.confirms`: `batc:3` is no way to give confirms"),
+        ] {
+            let error = command_line(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_a_usage_error_that_says_what_is_right() {
         for (arguments, expected) in [
-            (vec!["--messages", "0"], "nonzero"),
+            (vec!["--messages", "0"], "`messages`: invalid value: integer `0`, expected a whole number of at least 1"),
             (vec!["--messages", "many"], "many"),
             (vec!["--workload", "dstrem"], "did you mean `dstream`?"),
             (vec!["--arch", "dts-plian"], "did you mean `dts-plain`?"),

@@ -7,16 +7,15 @@ use crate::{
     progress::View,
     record,
     series::Series,
+    stdout,
 };
 use engine::{RunResult, Snapshot, control::Ending};
 use measure::{
-    Record,
     record::{Environment, Hop},
     tables::osu_table,
 };
 use profile::{Plan, RunLength};
 use std::{
-    io::Write,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -132,7 +131,7 @@ impl Lead {
         }
         if matches!(ending, Ending::Silent(_)) {
             // No reduce follows, and so no other table.
-            print(&record);
+            stdout::print(&osu_table(&record));
         }
         self.exit = Ok(Exit::from_code(record.status.exit_code));
     }
@@ -149,7 +148,7 @@ impl Lead {
             SystemTime::from(self.facts.started),
             stream,
         );
-        print(&record);
+        stdout::print(&osu_table(&record));
         for warning in &record.warnings {
             self.view.say(warning);
         }
@@ -169,11 +168,4 @@ impl Lead {
     pub fn exit(&self) -> Result<u8, Failure> {
         self.exit.clone().map(|exit| exit as u8)
     }
-}
-
-/// The table is all that ever goes to stdout.
-fn print(record: &Record) {
-    let mut stdout = std::io::stdout().lock();
-    // A closed stdout is the reader's wish; the files are written.
-    let _ = stdout.write_all(osu_table(record).as_bytes()).and_then(|()| stdout.flush());
 }

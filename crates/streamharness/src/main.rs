@@ -14,6 +14,7 @@ mod record;
 mod route;
 mod series;
 mod signals;
+mod stdout;
 mod testbed_command;
 
 use arguments::{Command, Streamharness};

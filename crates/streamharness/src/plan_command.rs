@@ -3,7 +3,7 @@
 use crate::{
     arguments::Run,
     exit::{Exit, Failure},
-    flags,
+    flags, stdout,
 };
 use profile::{Plan, RunLength};
 
@@ -12,18 +12,20 @@ pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
     let plan = Plan::resolve(&flags::profile(run)?, ranks, 0).map_err(flags::failure)?;
     let (ring, prefetched) = plan.body_memory();
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let mut text = String::new();
     if let RunLength::Messages(messages) = plan.length {
-        println!("# bytes to send: {:.1} MiB", mebibytes(messages * plan.message.body_bytes));
+        text += &format!("# bytes to send: {:.1} MiB\n", mebibytes(messages * plan.message.body_bytes));
     }
-    println!(
-        "# bodies in memory: {:.1} MiB for each producer, {:.1} MiB for each consumer",
+    text += &format!(
+        "# bodies in memory: {:.1} MiB for each producer, {:.1} MiB for each consumer\n",
         mebibytes(ring),
         mebibytes(prefetched)
     );
     for rank in 0..ranks {
         let role = plan.placement.role(rank);
-        println!("# rank {rank}: {role}, producers {:?}, consumers {:?}", role.producers, role.consumers);
+        text += &format!("# rank {rank}: {role}, producers {:?}, consumers {:?}\n", role.producers, role.consumers);
     }
-    println!("{}", serde_json::to_string_pretty(&plan).expect("a plan is plain data"));
+    text += &serde_json::to_string_pretty(&plan).expect("a plan is plain data");
+    stdout::print(&(text + "\n"));
     Ok(Exit::Pass)
 }

@@ -1,6 +1,9 @@
 //! `streamharness profiles`: what can be named on the command line.
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    stdout,
+};
 use profile::{Kind, find, list, nearest};
 
 const KINDS: [Kind; 2] = [Kind::Architecture, Kind::Workload];
@@ -9,13 +12,15 @@ const KINDS: [Kind; 2] = [Kind::Architecture, Kind::Workload];
 pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
+            let mut text = String::new();
             for kind in KINDS {
-                println!("{} (--{})", kind.noun(), kind.key());
+                text += &format!("{} (--{})\n", kind.noun(), kind.key());
                 for shipped in list(kind) {
                     let about = shipped.text.lines().next().unwrap_or_default().trim_start_matches("# ");
-                    println!("  {:12} {about}", shipped.name);
+                    text += &format!("  {:12} {about}\n", shipped.name);
                 }
             }
+            stdout::print(&text);
             Ok(Exit::Pass)
         }
         ["show", name] => {
@@ -24,7 +29,7 @@ pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
                 let hint = nearest(name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                 return Err(Failure::new(Exit::Usage, format!("no profile is called `{name}`{hint}")));
             };
-            print!("{}", shipped.text);
+            stdout::print(shipped.text);
             Ok(Exit::Pass)
         }
         _ => Err(Failure::new(Exit::Usage, "write `streamharness profiles` or `streamharness profiles show NAME`")),

@@ -3,6 +3,7 @@
 use crate::{
     arguments::Testbed,
     exit::{Exit, Failure},
+    stdout,
 };
 use profile::{Layer, Origin, combine};
 
@@ -25,11 +26,11 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
                 .ok_or_else(|| Failure::new(Exit::Route, format!("the testbed is up but has no route `{route}`")))
         }
         Testbed::Status => {
-            print!("{}", running()?.status().map_err(unusable)?);
+            stdout::print(&running()?.status().map_err(unusable)?.to_string());
             Ok(Exit::Pass)
         }
         Testbed::Env => {
-            print!("{}", running()?.env_lines());
+            stdout::print(&running()?.env_lines());
             Ok(Exit::Pass)
         }
         Testbed::Exec { command } => {
