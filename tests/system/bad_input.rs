@@ -66,7 +66,9 @@ fn too_many_workers() {
 
 #[test]
 fn no_messages_at_all() {
-    single(&["--messages", "0"]).run(LIMIT).fails(USAGE, &["streamharness: command line: ", "zero"]);
+    single(&["--messages", "0"])
+        .run(LIMIT)
+        .fails(USAGE, &["streamharness: command line: ", "`messages`", "at least 1"]);
 }
 
 #[test]
