@@ -10,6 +10,7 @@ mod cut_short;
 mod ephemeral;
 mod full_run;
 mod many_ranks;
+mod payloads;
 mod placement;
 mod secrets;
 mod settings;

@@ -7,14 +7,15 @@ use crate::{
     clock::Clock,
     consume::{ConsumerSpec, consume},
     double::{NullPublisher, NullSubscriber},
-    ports::{Payloads, Source},
+    ports::{Body, Payloads, Source},
     produce::{ProducerSpec, produce},
     progress::Progress,
+    stream::inspections,
 };
 use nix::time::{ClockId, clock_gettime};
-use profile::Plan;
+use profile::{Plan, Verify};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Long enough for a stable figure, short enough to precede every run.
@@ -22,13 +23,17 @@ const TIME: Duration = Duration::from_millis(50);
 
 /// Bodies delivered in turn: enough of them not to be checked out of the nearest cache.
 const BODIES: u64 = 64;
+/// And not more than these bytes of them.
+const BODY_BYTES: u64 = 16 << 20;
+/// How often one body is inspected to learn what that costs.
+const INSPECTIONS: u64 = 8;
 
 /// CPU time of one message in the worker loops, in nanoseconds; none without such a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct OwnCost {
     /// To take a body, stamp it, envelope it, publish it to nothing and settle it.
     pub producer_ns: Option<f64>,
-    /// To take a delivery, read its envelope, check its body and note it.
+    /// To take a delivery, read its envelope, check and inspect its body and note it.
     pub consumer_ns: Option<f64>,
 }
 
@@ -76,14 +81,16 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
 }
 
 /// Cost of a message in a consumer's loop, in nanoseconds, with the checks that the plan asks for.
-pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &P, clock: Clock) -> Option<f64> {
-    let mut source = payloads.source(0).ok()?;
-    let bodies = (0..BODIES).map(|sequence| source.take(sequence)).collect();
+pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clock) -> Option<f64> {
+    let bodies: Vec<Body> = (0..(BODY_BYTES / plan.message.body_bytes).clamp(1, BODIES))
+        .map(|sequence| payloads.body(0, sequence))
+        .collect();
+    let inspection_ns = if payloads.inspects() { of_inspection(plan.verify, &**payloads, &bodies[0]) } else { 0.0 };
     let spec = ConsumerSpec {
         run: plan.run,
         index: 0,
         producers: 1,
-        events: plan.message.events,
+        inspections: inspections(plan),
         window: 0..u64::MAX,
         acks: plan.service.acks,
         verify: plan.verify,
@@ -98,7 +105,23 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &P, clock: Clock) -
         stopper.send_replace(true);
     };
     let (report, ()) = futures_util::future::join(consuming, stopping).await;
-    each(cpu_ns() - used, report.counters.received)
+    each(cpu_ns() - used, report.counters.received).map(|ns| ns + inspection_ns)
+}
+
+/// Cost of inspecting as many messages as the plan asks for, over all messages. Inspections have threads of their own,
+/// so the loop's own CPU time does not show it.
+fn of_inspection(verify: Verify, payloads: &impl Payloads, body: &Body) -> f64 {
+    let share = match verify {
+        Verify::Off => return 0.0,
+        Verify::Every(n) => 1.0 / f64::from(n.get()),
+        Verify::All => 1.0,
+    };
+    let used = cpu_ns();
+    for _ in 0..INSPECTIONS {
+        // What it finds does not matter here; in the run it is counted.
+        let _ = std::hint::black_box(payloads.inspect(0, 0, &body.bytes));
+    }
+    share * (cpu_ns() - used) as f64 / INSPECTIONS as f64
 }
 
 fn each(cpu_ns: u64, messages: u64) -> Option<f64> {

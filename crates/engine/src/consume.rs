@@ -3,13 +3,14 @@
 use crate::{
     clock::Clock,
     envelope::Envelope,
-    ports::{Delivery, Fault, Payloads, Subscriber},
+    inspections::{Exhibit, Inspected, Inspections},
+    ports::{CorruptionKind, Delivery, Fault, Payloads, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
 };
 use measure::{ConsumerSpan, Counters, Deliveries, Histograms, Metric, Observation};
 use profile::{Acks, Verify};
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 use tokio::sync::watch;
 
 /// What one consumer is to do.
@@ -21,8 +22,8 @@ pub struct ConsumerSpec {
     pub index: u32,
     /// Producers of the run: an envelope with a higher one is not of this run.
     pub producers: u32,
-    /// Events in a message.
-    pub events: u32,
+    /// Bodies that may wait for their inspection.
+    pub inspections: usize,
     /// The measured window, in common time.
     pub window: Range<u64>,
     /// How it acknowledges.
@@ -42,6 +43,8 @@ pub struct ConsumerReport {
     pub histograms: Histograms,
     /// Its side of the ledger.
     pub deliveries: Deliveries,
+    /// The first body that was not what was sent.
+    pub exhibit: Option<Exhibit>,
     /// When it was busy.
     pub span: ConsumerSpan,
     /// What ended it before its time.
@@ -51,7 +54,7 @@ pub struct ConsumerReport {
 /// Consumes until `stop` or until the stream breaks; acknowledges the remainder.
 pub async fn consume<S: Subscriber, P: Payloads>(
     subscriber: &mut S,
-    payloads: &P,
+    payloads: &Arc<P>,
     spec: &ConsumerSpec,
     clock: Clock,
     progress: &Progress,
@@ -62,9 +65,11 @@ pub async fn consume<S: Subscriber, P: Payloads>(
         counters: Counters::default(),
         histograms: Histograms::new(),
         deliveries: Deliveries::new(),
+        exhibit: None,
         span: ConsumerSpan::default(),
         fault: None,
     };
+    let mut inspections = Inspections::new(payloads.clone(), spec.inspections);
     let mut unacknowledged = 0;
     let mut last_tag = 0;
     let mut turns = 0u32;
@@ -90,7 +95,7 @@ pub async fn consume<S: Subscriber, P: Payloads>(
             Err(fault) => break Err(fault),
         };
         last_tag = delivery.tag;
-        note(&delivery, payloads, spec, clock.now_ns(), &mut report, progress);
+        let wants_inspection = note(&delivery, &**payloads, spec, clock.now_ns(), &mut report, progress);
         let acknowledged = match spec.acks {
             Acks::Auto => Ok(()),
             Acks::Each => subscriber.ack(last_tag, false).await,
@@ -107,7 +112,16 @@ pub async fn consume<S: Subscriber, P: Payloads>(
         if let Err(fault) = acknowledged {
             break Err(fault);
         }
+        if let Some(exhibit) = wants_inspection {
+            inspections.add(exhibit, delivery.body).await;
+            while let Some(found) = inspections.next_done() {
+                note_corrupt(found, &mut report, progress);
+            }
+        }
     };
+    for found in inspections.all_done().await {
+        note_corrupt(found, &mut report, progress);
+    }
     let outcome = match outcome {
         Ok(()) if unacknowledged > 0 => subscriber.ack(last_tag, true).await,
         other => other,
@@ -119,7 +133,7 @@ pub async fn consume<S: Subscriber, P: Payloads>(
     report
 }
 
-/// Notes one delivery that arrived at `now_ns`.
+/// Notes one delivery that arrived at `now_ns`; says what is to be inspected besides.
 fn note<P: Payloads>(
     delivery: &Delivery<impl AsRef<[u8]>>,
     payloads: &P,
@@ -127,18 +141,20 @@ fn note<P: Payloads>(
     now_ns: u64,
     report: &mut ConsumerReport,
     progress: &Progress,
-) {
+) -> Option<Inspected> {
     let ours = |envelope: &Envelope| envelope.run == spec.run && envelope.producer < spec.producers;
     let Some(envelope) = delivery.envelope.filter(ours) else {
         report.counters.foreign += 1;
         report.deliveries.observe_foreign();
-        return;
+        return None;
     };
-    let bytes = delivery.body.as_ref().len() as u64;
+    let body = delivery.body.as_ref();
+    let bytes = body.len() as u64;
     let Envelope { producer, sequence, .. } = envelope;
+    let events = u64::from(payloads.events(producer, sequence));
     report.counters.received += 1;
     report.counters.bytes_received += bytes;
-    report.counters.events_received += u64::from(spec.events);
+    report.counters.events_received += events;
     progress.received.add(1);
     progress.bytes.add(bytes);
     if delivery.redelivered {
@@ -147,14 +163,6 @@ fn note<P: Payloads>(
     }
     if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
         progress.distinct.add(1);
-    }
-    if spec.verify.covers(sequence) {
-        report.counters.verified += 1;
-        if payloads.verify(producer, sequence, envelope.checksum, delivery.body.as_ref()).is_err() {
-            report.counters.corrupt += 1;
-            report.deliveries.observe_corrupt();
-            progress.corrupt.add(1);
-        }
     }
     let span = &mut report.span;
     if span.messages == 0 {
@@ -165,9 +173,37 @@ fn note<P: Payloads>(
     if spec.window.contains(&now_ns) {
         report.counters.in_window_messages += 1;
         report.counters.in_window_bytes += bytes;
-        report.counters.in_window_events += u64::from(spec.events);
+        report.counters.in_window_events += events;
     }
     if spec.window.contains(&envelope.due_ns) {
         report.histograms.record_signed(Metric::OneWay, now_ns as i64 - envelope.sent_ns as i64);
+    }
+    if !spec.verify.covers(sequence) {
+        return None;
+    }
+    report.counters.verified += 1;
+    let inspected = Inspected { consumer: spec.index, producer, sequence, at_ns: now_ns };
+    match payloads.verify(producer, sequence, envelope.checksum, body) {
+        Ok(()) => payloads.inspects().then_some(inspected),
+        Err(corruption) => {
+            note_corrupt(inspected.exhibit(corruption, body), report, progress);
+            None
+        }
+    }
+}
+
+fn note_corrupt(found: Exhibit, report: &mut ConsumerReport, progress: &Progress) {
+    let counters = &mut report.counters;
+    counters.corrupt += 1;
+    *match found.corruption.kind {
+        CorruptionKind::Length => &mut counters.corrupt_length,
+        CorruptionKind::Checksum => &mut counters.corrupt_checksum,
+        CorruptionKind::Structure => &mut counters.corrupt_structure,
+        CorruptionKind::Content => &mut counters.corrupt_content,
+    } += 1;
+    report.deliveries.observe_corrupt();
+    progress.corrupt.add(1);
+    if report.exhibit.as_ref().is_none_or(|first| found.at_ns < first.at_ns) {
+        report.exhibit = Some(found);
     }
 }

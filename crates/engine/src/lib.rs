@@ -7,6 +7,7 @@ pub mod consume;
 pub mod control;
 pub mod double;
 pub mod envelope;
+mod inspections;
 mod observer;
 pub mod ports;
 pub mod produce;
@@ -18,6 +19,7 @@ mod usage;
 mod workers;
 
 pub use ceiling::OwnCost;
+pub use inspections::{Exhibit, Inspected};
 pub use observer::{Observer, Snapshot};
 pub use result::{RankReport, RunResult};
 pub use run::{Place, RunError, run};

@@ -5,7 +5,7 @@ mod payloads;
 mod transport;
 
 pub use comm::{Comm, CommError, agree};
-pub use payloads::{Body, Corruption, PayloadError, Payloads, Source};
+pub use payloads::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 pub use transport::{
     ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Service, Subscriber, Transport,
 };

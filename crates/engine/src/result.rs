@@ -4,12 +4,14 @@ use crate::{
     ceiling::OwnCost,
     clock::ClockError,
     control::Ending,
-    ports::{ConnectionFacts, Fault, Service},
+    inspections::Exhibit,
+    ports::{ConnectionFacts, CorruptionKind, Fault, Service},
     run::Reduced,
     usage::Usage,
 };
 use measure::{
-    ConsumerSpan, Counters, Deliveries, Extremes, Histograms, Integrity, Metric, SentSummary, Throughput, Volume,
+    ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, Metric, SentSummary, Throughput,
+    Volume,
 };
 use profile::{Placement, Plan, RunLength};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,8 @@ pub struct RunResult {
     pub histograms: Histograms,
     /// The ledgers of all ranks, joined.
     pub integrity: Integrity,
+    /// The first body that was not what was sent.
+    pub exhibit: Option<Exhibit>,
     /// Rates.
     pub throughput: Throughput,
     /// What each rank said of itself.
@@ -102,7 +106,7 @@ impl RankReport {
 
 /// Joins what came together on rank 0.
 pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
-    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks } = reduced;
+    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks, exhibit } = reduced;
     let mut warnings = Vec::new();
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
@@ -119,7 +123,16 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
             Throughput::in_window(measured_ns, &inside, &spans)
         }
     };
-    let integrity = join_ledgers(&ranks);
+    let mut integrity = join_ledgers(&ranks);
+    integrity.corrupt_by_kind = corrupt_by_kind(&counters);
+    integrity.first_corrupt = exhibit.as_ref().map(|exhibit| FirstCorrupt {
+        producer: exhibit.producer,
+        sequence: exhibit.sequence,
+        consumer: exhibit.consumer,
+        kind: exhibit.corruption.kind.name().to_owned(),
+        detail: exhibit.corruption.detail.clone(),
+        file: None,
+    });
     let hosts: BTreeMap<&str, u32> = ranks.iter().map(|rank| (rank.host.as_str(), rank.cores)).collect();
     let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
     let own_cost = OwnCost::mean(&costs);
@@ -130,6 +143,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         counters,
         histograms,
         integrity,
+        exhibit,
         throughput,
         ranks,
         clock_error,
@@ -154,6 +168,20 @@ fn join_ledgers(ranks: &[RankReport]) -> Integrity {
         .map(|bytes| Deliveries::decode(bytes).expect(same_build))
         .collect();
     measure::join(&sent, deliveries)
+}
+
+/// The kinds that occurred, with how often.
+fn corrupt_by_kind(counters: &Counters) -> BTreeMap<String, u64> {
+    [
+        (CorruptionKind::Length, counters.corrupt_length),
+        (CorruptionKind::Checksum, counters.corrupt_checksum),
+        (CorruptionKind::Structure, counters.corrupt_structure),
+        (CorruptionKind::Content, counters.corrupt_content),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .map(|(kind, count)| (kind.name().to_owned(), count))
+    .collect()
 }
 
 fn withhold_one_way(histograms: &mut Histograms, clock_error: ClockError, warnings: &mut Vec<String>) {

@@ -7,6 +7,7 @@ use crate::{
     ceiling::{self, OwnCost},
     clock::{self, Clock, ClockError},
     control::Ending,
+    inspections::Exhibit,
     observer::Observer,
     ports::{Comm, CommError, Fault, Payloads, Service, Subscriber, Transport, agree},
     result::{RankReport, RunResult, join},
@@ -142,6 +143,7 @@ pub(crate) struct Reduced {
     pub counters: Counters,
     pub histograms: Histograms,
     pub ranks: Vec<RankReport>,
+    pub exhibit: Option<Exhibit>,
 }
 
 /// One rank and all it works with.
@@ -188,7 +190,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     fn own_cost(&self, sources: &mut [P::Source]) -> OwnCost {
         let (plan, clock) = (self.plan, self.place.clock);
         let producer = sources.first_mut().map(|source| ceiling::of_producer(plan, source, clock));
-        let consumer = (!self.role.consumers.is_empty()).then(|| ceiling::of_consumer(plan, &*self.payloads, clock));
+        let consumer = (!self.role.consumers.is_empty()).then(|| ceiling::of_consumer(plan, &self.payloads, clock));
         OwnCost {
             producer_ns: producer.and_then(|cost| self.workers.block_on(cost)),
             consumer_ns: consumer.and_then(|cost| self.workers.block_on(cost)),
@@ -313,6 +315,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let report = streamed.report(self.comm.rank(), self.place, &self.role, own_cost);
         let bytes = bincode::serde::encode_to_vec(report, bincode::config::standard()).expect("reports encode");
         let gathered = self.comm.gather(&bytes, limit)?;
+        let exhibit = self.exhibit(streamed)?;
         let Some(ending) = streamed.ending.clone() else { return Ok(None) };
         let ranks: Vec<RankReport> = gathered
             .iter()
@@ -323,7 +326,33 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let counters = Counters::from_vector(counters.try_into().expect("split at its length"));
         let histograms = Histograms::from_reduced(counts, METRICS, &RankReport::merge_extremes(&ranks));
         let measured_ns = streamed.ended_ns.min(times.window.end).saturating_sub(times.window.start);
-        Ok(Some(Reduced { ending, measured_ns, clock_error, counters, histograms, ranks }))
+        Ok(Some(Reduced { ending, measured_ns, clock_error, counters, histograms, ranks, exhibit }))
+    }
+}
+
+impl<C: Comm, T, P> Rank<'_, C, T, P> {
+    /// The first body of all ranks that was not what was sent, on rank 0. Ranks say first when theirs arrived, so that
+    /// only one of them sends a body, which may be large.
+    fn exhibit(&self, streamed: &Streamed) -> Result<Option<Exhibit>, CommError> {
+        let limit = self.plan.limits.collective;
+        let mine = streamed.exhibit();
+        let at_ns = mine.map_or(u64::MAX, |exhibit| exhibit.at_ns);
+        let gathered = self.comm.gather(&at_ns.to_le_bytes(), limit)?;
+        let times = gathered.iter().map(|bytes| u64::from_le_bytes(bytes[..].try_into().expect("eight bytes each")));
+        let first = times.enumerate().filter(|(_, at_ns)| *at_ns != u64::MAX).min_by_key(|(_, at_ns)| *at_ns);
+        let chosen = first.map_or(u64::MAX, |(rank, _)| rank as u64);
+        let bytes = self.comm.broadcast(chosen.to_le_bytes().to_vec(), limit)?;
+        let chosen = u64::from_le_bytes(bytes.try_into().expect("rank 0 sent eight bytes"));
+        if chosen == u64::MAX {
+            return Ok(None);
+        }
+        let sent = mine.filter(|_| self.comm.rank() as u64 == chosen).map_or_else(Vec::new, |exhibit| {
+            bincode::serde::encode_to_vec(exhibit, bincode::config::standard()).expect("exhibits encode")
+        });
+        let gathered = self.comm.gather(&sent, limit)?;
+        Ok(gathered.get(chosen as usize).map(|bytes| {
+            bincode::serde::decode_from_slice(bytes, bincode::config::standard()).expect("ranks run the same binary").0
+        }))
     }
 }
 

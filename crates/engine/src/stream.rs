@@ -5,6 +5,7 @@ use crate::{
     clock::Clock,
     consume::{ConsumerReport, ConsumerSpec, consume},
     control::{Control, Ending, Overseer, Status},
+    inspections::Exhibit,
     observer::{Observer, Snapshot},
     ports::{Comm, CommError, ConnectionFacts, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
     produce::{ProducerReport, ProducerSpec, produce, sleep_until},
@@ -31,6 +32,9 @@ const NAP: Duration = Duration::from_millis(5);
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// How long a rank may outlast the limit on streaming before it gives rank 0 up.
 const RANK_0_GRACE: Duration = Duration::from_secs(30);
+/// Bodies that wait for their inspection, by bytes and by number.
+const INSPECTED_BYTES: u64 = 16 << 20;
+const INSPECTED_MAX: u64 = 64;
 /// How long workers may take to come back once they are told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -92,7 +96,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
             let (slot, progress, stop) = slot();
             let payloads = payloads.clone();
             start(workers, move |report| async move {
-                let consumed = consume(&mut subscriber, &*payloads, &spec, clock, &progress[slot], stop).await;
+                let consumed = consume(&mut subscriber, &payloads, &spec, clock, &progress[slot], stop).await;
                 report(consumed);
                 subscriber.close().await;
             })
@@ -153,11 +157,16 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times) -> ConsumerSpec {
         run: plan.run,
         index,
         producers: plan.placement.producers,
-        events: plan.message.events,
+        inspections: inspections(plan),
         window: times.window.clone(),
         acks: plan.service.acks,
         verify: plan.verify,
     }
+}
+
+/// How many bodies of a consumer may wait for their inspection.
+pub(crate) fn inspections(plan: &Plan) -> usize {
+    (INSPECTED_BYTES / plan.message.body_bytes.max(1)).clamp(1, INSPECTED_MAX) as usize
 }
 
 /// Starts one worker. It reports before it closes its connection: a broker that is gone must not
@@ -257,6 +266,11 @@ impl Streamed {
             histograms.merge(latencies);
         }
         (counters, histograms)
+    }
+
+    /// The first body that came to this rank and was not what was sent.
+    pub fn exhibit(&self) -> Option<&Exhibit> {
+        self.consumers.iter().filter_map(|report| report.exhibit.as_ref()).min_by_key(|exhibit| exhibit.at_ns)
     }
 
     /// What this rank says of itself.

@@ -24,8 +24,12 @@ pub struct Workers {
 impl Workers {
     /// Starts the thread, which goes idle at most once in `coalesce`.
     pub fn start(coalesce: Duration) -> io::Result<Self> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(rest(coalesce)).build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(rest(coalesce))
+            // For inspections and name look-ups. The libraries that inspect have one lock: more would wait for it.
+            .max_blocking_threads(2)
+            .build()?;
         let handle = runtime.handle().clone();
         let (shutdown, ended) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("workers".to_owned()).spawn(move || {

@@ -49,6 +49,16 @@ fn run_world(
     shift_ns: i64,
     stop_after: Option<Duration>,
 ) -> (Result<RunResult, RunError>, Quiet) {
+    run_world_of(plan, broker, shift_ns, stop_after, PlainPayloads { bytes: 100, spoilt_every: None })
+}
+
+fn run_world_of(
+    plan: &Plan,
+    broker: &MemoryBroker,
+    shift_ns: i64,
+    stop_after: Option<Duration>,
+    payloads: PlainPayloads,
+) -> (Result<RunResult, RunError>, Quiet) {
     let mut outcomes: Vec<_> = std::thread::scope(|scope| {
         let ranks: Vec<_> = ThreadComm::world(plan.placement.world)
             .into_iter()
@@ -57,7 +67,6 @@ fn run_world(
                     let mut observer =
                         Quiet { stop_after: stop_after.map(|after| (Instant::now(), after)), ..Quiet::default() };
                     let place = place(comm.rank(), shift_ns * comm.rank() as i64);
-                    let payloads = PlainPayloads { bytes: 100 };
                     (run(&comm, plan, broker.clone(), payloads, &place, &mut observer), observer)
                 })
             })
@@ -133,6 +142,11 @@ fn the_ledger_reports_exactly_what_was_injected() {
 
     let damaged = result(base, 3, Faults { corrupt_every: hit, ..Faults::default() });
     assert_eq!((damaged.integrity.corrupt, damaged.integrity.lost), (10, 0));
+    assert_eq!(damaged.integrity.corrupt_by_kind, [("checksum".to_owned(), 10)].into());
+    let (exhibit, first) = (damaged.exhibit.unwrap(), damaged.integrity.first_corrupt.unwrap());
+    assert_eq!((exhibit.producer, exhibit.sequence), (first.producer, first.sequence));
+    assert_eq!(exhibit.body.len(), 100);
+    assert_eq!((exhibit.body[0] ^ exhibit.body[1], exhibit.body[1]), (1, exhibit.body[99]), "the body as it arrived");
     assert_eq!(damaged.ending, Ending::Complete);
 
     let swapped =
@@ -212,7 +226,30 @@ fn a_rank_that_never_comes_is_noticed_within_the_limit() {
     let mut plan = plan("messages = 10", 2);
     plan.limits.collective = Duration::from_millis(200);
     let comm = ThreadComm::world(2).swap_remove(0);
-    let outcome =
-        run(&comm, &plan, MemoryBroker::default(), PlainPayloads { bytes: 10 }, &place(0, 0), &mut Quiet::default());
+    let outcome = run(
+        &comm,
+        &plan,
+        MemoryBroker::default(),
+        PlainPayloads { bytes: 10, spoilt_every: None },
+        &place(0, 0),
+        &mut Quiet::default(),
+    );
     assert!(matches!(outcome, Err(RunError::Comm(CommError::Absent { .. }))), "{outcome:?}");
+}
+
+#[test]
+fn what_an_inspection_finds_is_counted_and_kept_even_from_the_last_message() {
+    // Sequences 0 to 199 of each of two producers; every other one is spoilt.
+    for (text, expected) in [("", 200), ("verify = 'every:100'", 4), ("verify = 'off'", 0)] {
+        let plan = plan(&format!("messages = 400\nproducers = 2\nconsumers = 2\n{text}"), 3);
+        let payloads = PlainPayloads { bytes: 100, spoilt_every: Some(2) };
+        let result = run_world_of(&plan, &MemoryBroker::default(), 0, None, payloads).0.unwrap();
+        let integrity = &result.integrity;
+        assert_eq!((integrity.corrupt, integrity.delivered), (expected, 400), "{text}");
+        assert_eq!(integrity.corrupt_by_kind.get("content").copied().unwrap_or_default(), expected, "{text}");
+        assert_eq!(result.exhibit.is_some(), expected > 0, "{text}");
+        if let Some(first) = &integrity.first_corrupt {
+            assert!(first.detail.starts_with("spoilt") && integrity.verdict().unwrap_err().contains("spoilt"));
+        }
+    }
 }

@@ -58,6 +58,14 @@ counters! {
     verified,
     /// Checked bodies that were not what the producer sent.
     corrupt,
+    /// Of `corrupt`: of the wrong length.
+    corrupt_length,
+    /// Of `corrupt`: of the right length with the wrong checksum.
+    corrupt_checksum,
+    /// Of `corrupt`: with the right checksum and events or datasets that are not where they should be.
+    corrupt_structure,
+    /// Of `corrupt`: well formed, and not the message that it is said to be.
+    corrupt_content,
     /// Deliveries without a valid envelope of this run. They are in no other counter.
     foreign,
     /// First deliveries that came after a later message of the same producer.

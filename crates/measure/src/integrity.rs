@@ -50,6 +50,12 @@ pub struct Integrity {
     pub reordered: u64,
     /// Checked bodies that were not what the producer sent.
     pub corrupt: u64,
+    /// The same by kind (`length`, `checksum`, `structure`, `content`); kinds that did not occur are absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub corrupt_by_kind: BTreeMap<String, u64>,
+    /// The first body that was not what was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_corrupt: Option<FirstCorrupt>,
     /// Deliveries without a valid envelope of this run.
     pub foreign: u64,
     /// Distinct delivered messages that no producer reported as published.
@@ -61,6 +67,23 @@ pub struct Integrity {
     /// The lowest messages that were delivered more than once, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
+}
+
+/// The first body that was not what was sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FirstCorrupt {
+    /// Who is said to have sent it.
+    pub producer: u32,
+    /// Which of that producer's messages it is said to be.
+    pub sequence: u64,
+    /// Who received it.
+    pub consumer: u32,
+    /// Its kind.
+    pub kind: String,
+    /// What is wrong with it.
+    pub detail: String,
+    /// The file beside the record that holds the body as it arrived.
+    pub file: Option<String>,
 }
 
 impl Integrity {
@@ -79,7 +102,11 @@ impl Integrity {
             }),
             (self.corrupt > 0).then(|| {
                 let (corrupt, were) = (self.corrupt, were(self.corrupt));
-                format!("{corrupt} of the delivered bodies {were} not what was sent")
+                let first = self.first_corrupt.as_ref().map_or_else(String::new, |first| {
+                    let FirstCorrupt { producer, sequence, kind, detail, .. } = first;
+                    format!(" (first: producer {producer} sequence {sequence}, {kind}: {detail})")
+                });
+                format!("{corrupt} of the delivered bodies {were} not what was sent{first}")
             }),
             (self.unexpected > 0).then(|| {
                 let (unexpected, were) = (self.unexpected, were(self.unexpected));

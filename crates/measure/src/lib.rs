@@ -20,7 +20,7 @@ pub mod throughput;
 pub use counters::Counters;
 pub use histogram::{Extremes, Histogram, LatencySummary};
 pub use hlog::hlog;
-pub use integrity::{Integrity, join};
+pub use integrity::{FirstCorrupt, Integrity, join};
 pub use ledger::{Deliveries, LedgerError, MessageId, Observation, Sent, SentSummary};
 pub use metric::{Histograms, Metric};
 pub use record::{Record, RecordError};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Integrity, LatencySummary, Throughput};
+use crate::{Integrity, LatencySummary, Throughput, Volume};
 
 /// The version that this crate writes. New optional fields do not change it.
 pub const SCHEMA: &str = "streamharness/record/1";
@@ -48,6 +48,9 @@ pub struct Record {
     pub environment: Environment,
     /// How fast messages were delivered.
     pub throughput: Throughput,
+    /// How much was sent and delivered in all.
+    #[serde(default)]
+    pub totals: Totals,
     /// How long messages took, by metric. A metric that was not taken, or is withheld, is absent.
     pub latency: BTreeMap<String, LatencySummary>,
     /// What became of every message.
@@ -92,6 +95,15 @@ pub struct Route {
     /// What answered at the end of the route.
     #[serde(default)]
     pub broker: Option<Broker>,
+}
+
+/// How much was sent and delivered from the start to the end of a run, exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Published, each message once.
+    pub sent: Volume,
+    /// Delivered, duplicates included.
+    pub received: Volume,
 }
 
 /// One TCP or TLS leg of a route.
@@ -317,6 +329,8 @@ mod tests {
             "/throughput/events_per_second",
             "/throughput/window_s",
             "/throughput/sum_of_rates_messages_per_second",
+            "/totals/sent/events",
+            "/totals/received/bytes",
             "/latency/confirm/count",
             "/latency/confirm/min_ns",
             "/latency/confirm/p50_ns",

@@ -1,6 +1,6 @@
 //! One record with something in every field, for the tests of what reads records.
 
-use crate::record::{Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Status, Tls};
+use crate::record::{Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Status, Tls, Totals};
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
 pub(crate) fn record() -> Record {
@@ -35,7 +35,7 @@ pub(crate) fn record() -> Record {
             "placement": { "world": 2, "producers": 1, "consumers": 1 },
             "length": { "Messages": 20000 },
             "verify": "all",
-            "message": { "format": "geb-raw", "event_bytes": 2000, "events": 8, "body_bytes": 16000 },
+            "message": { "format": "geb-raw", "event_bytes": 2000, "events": 8, "body_bytes": 16000, "fill": "ring" },
             "service": {
                 "confirms": "batch:64", "acks": "multiple:64", "prefetch": 64,
                 "queues": [{ "name": "work.0" }], "in_flight": 64,
@@ -68,6 +68,10 @@ pub(crate) fn record() -> Record {
             clock_error_ns: Some(900),
         },
         throughput: Throughput::over_span(&[span], &volume),
+        totals: Totals {
+            sent: Volume { messages: 20_000, bytes: 20_000 * 16_000, events: 20_000 * 8 },
+            received: volume,
+        },
         latency: histograms.summaries(),
         integrity,
         harness: Harness {

@@ -16,8 +16,8 @@ pub struct ConsumerSpan {
     pub last_ns: u64,
 }
 
-/// What was delivered to all consumers together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How much was sent, or delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Volume {
     /// Messages.
     pub messages: u64,

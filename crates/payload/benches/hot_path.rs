@@ -1,110 +1,145 @@
-//! What bodies cost per message on one core: `cargo bench -p payload`.
+//! What bodies cost on one core, and on two: `cargo bench -p payload`.
 //!
-//! Taking a body patches timestamps and reads nothing else, so its rate alone is no throughput. The figure to compare
-//! with a link is "take and copy out": the body also goes once to where a client library would put it, as a plain
-//! memcpy of the same ring does, which is measured in the same rounds.
+//! Stamping a body of a ring reads nothing but its stamp, so its rate alone is no throughput. The figures to compare
+//! with a link are "ring, copied out": the body also goes once to where a client library would put it, and "fresh": every
+//! byte of every message is new. Both stand beside a plain memcpy of as many bytes in the same rounds.
+//!
+//! With an argument, as the benchmark starts itself for the figure on two cores, it only generates: see `Alone`.
 
 use engine::ports::{Payloads, Source};
-use payload::{Bodies, Workload};
+use payload::Workload;
 use profile::{Layer, Origin, Plan, combine};
-use std::{hint::black_box, time::Instant};
+use std::{
+    fs,
+    hint::black_box,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 11;
+/// Bytes of a round: enough to leave every cache.
+const ROUND_BYTES: u64 = 256 << 20;
+const ALONE: Duration = Duration::from_millis(1500);
 
 fn main() {
-    for (name, message) in [
-        ("8 x 2,000 B", ""),
-        ("2 x 8,336 B", "[message]\nevent_bytes = '8336B'\nevents = 2"),
-        ("512 x 2,000 B", "[message]\nevents = 512"),
-        ("8 x 2,000 B, 64 MiB ring", "[message]\nring = '64MiB'"),
-    ] {
-        dstream(name, &plan(message));
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let [workload] = &arguments[..] {
+        println!("{}", generate_alone(workload));
+        return;
+    }
+    println!("medians of {ROUNDS} rounds; % is of memcpy in the same rounds");
+    println!(
+        "{:<20} {:>9} | {:>15} | {:>9} {:>9} | {:>21} | {:>21} | {:>9} {:>9} | {:>7} {:>6}",
+        "workload",
+        "body B",
+        "memcpy Gbit/s",
+        "stamp ns",
+        "p99.9 ns",
+        "ring, copied Gbit/s",
+        "fresh Gbit/s",
+        "verify us",
+        "insp. us",
+        "MiB",
+        "budget"
+    );
+    for workload in
+        ["dstream", "dstream-greta", "dstream-decomposed", "lstream", "generic", "sns-adara", "aps-ptychography"]
+    {
+        on_one_core(workload);
+    }
+    println!("\nfresh bodies by two processes at once over one, medians of 5");
+    for workload in ["dstream", "lstream", "generic"] {
+        on_two_cores(workload);
     }
 }
 
 fn plan(text: &str) -> Plan {
     let layer = Layer::parse(Origin::CommandLine, text).expect("the profile is well formed");
-    let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).expect("dstream is shipped");
+    let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).expect("the workload is shipped");
     Plan::resolve(&profile, 1, 1).expect("the profile resolves")
 }
 
-fn dstream(name: &str, plan: &Plan) {
-    let (bytes, ring) = (plan.message.body_bytes as usize, u64::from(plan.message.ring_bodies));
-    // About 30 ms of memcpy per round, and at least one whole turn of the ring.
-    let messages = (300_000_000 / bytes as u64).max(ring);
-    let workload = Workload::new(plan).expect("the plan has a payload");
-    let start = Instant::now();
-    let mut bodies = workload.source(0).expect("the plan has a payload");
-    println!("Dstream {name}: {bytes} B, ring of {ring}, built in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+fn on_one_core(name: &str) {
+    let plan = plan(&format!("workload = '{name}'"));
+    let before = resident_bytes();
+    let ring = Workload::new(&plan).expect("the plan has a payload");
+    let mut bodies = ring.source(0).expect("the plan has a payload");
+    let grown = resident_bytes().saturating_sub(before);
+    let fresh = Workload::new(&self::plan(&format!("workload = '{name}'\n[message]\nfill = 'fresh'")));
+    let fresh = fresh.expect("the plan has a payload");
+    let mut made = fresh.source(0).expect("the plan has a payload");
 
-    let plain: Vec<Vec<u8>> = (0..ring).map(|sequence| bodies.take(sequence).bytes).collect();
-    for (sequence, body) in (0u64..).zip(&plain) {
-        bodies.give_back(sequence, body.clone());
-    }
-    let mut out = vec![0; bytes];
-    let [mut copy, mut take, mut both, mut slowest, mut verify, mut fresh] = [const { Vec::new() }; 6];
-    let mut next = ring;
+    let slots = u64::from(plan.message.ring_bodies);
+    let (plain, checksums): (Vec<Vec<u8>>, Vec<u32>) =
+        (0..slots).map(|sequence| ring.body(0, sequence)).map(|body| (body.bytes, body.checksum)).unzip();
+    let mean_bytes = plain.iter().map(Vec::len).sum::<usize>() as f64 / slots as f64;
+    let messages = (ROUND_BYTES / mean_bytes as u64).max(slots);
+    let mut out = vec![0; plain.iter().map(Vec::len).max().unwrap_or_default()];
+
+    let [mut copy, mut stamp, mut slow, mut copied, mut fresh_ns, mut verify, mut inspect] = [const { Vec::new() }; 7];
+    let mut next = slots;
     for _ in 0..ROUNDS {
-        copy.push(per_message(messages, |i| out.copy_from_slice(black_box(&plain[(i % ring) as usize]))));
-        take.push(per_message(messages, |i| {
-            round_trip(&mut bodies, next + i, |body| {
+        copy.push(per_message(messages, |i| {
+            let body = &plain[(i % slots) as usize];
+            out[..body.len()].copy_from_slice(black_box(body));
+        }));
+        copied
+            .push(per_message(messages, |i| round_trip(&mut bodies, next + i, |b| out[..b.len()].copy_from_slice(b))));
+        next += messages;
+        let few = messages.min(2_000);
+        let mut stamps: Vec<f64> = (0..few).map(|i| stamp_ns(&mut bodies, next + i, &mut out)).collect();
+        next += few;
+        stamps.sort_by(f64::total_cmp);
+        stamp.push(stamps[stamps.len() / 2]);
+        slow.push(stamps[stamps.len() * 999 / 1000]);
+        fresh_ns.push(per_message(messages / 2, |i| {
+            round_trip(&mut made, next + i, |body| {
                 black_box(body);
             })
         }));
-        next += messages;
-        both.push(per_message(messages, |i| round_trip(&mut bodies, next + i, |body| out.copy_from_slice(body))));
-        next += messages;
-        black_box(&out);
-        slowest.push(percentile_999(&mut bodies, &mut next, &mut out));
-        let few: Vec<_> = (next..next + ring).map(|sequence| (sequence, bodies.take(sequence))).collect();
-        verify.push(per_message(messages, |i| {
-            let (sequence, body) = &few[(i % ring) as usize];
-            workload.verify(0, *sequence, body.checksum, black_box(&body.bytes)).expect("the body is intact");
+        verify.push(per_message(few, |i| {
+            let sequence = i % slots;
+            let body = &plain[sequence as usize];
+            ring.verify(0, sequence, checksums[sequence as usize], black_box(body)).expect("the body is intact");
         }));
-        // The whole ring is on loan now.
-        fresh.push(per_message((ring / 8).clamp(1, 200), |i| {
-            black_box(bodies.take(next + i));
-        }));
-        for (sequence, body) in few {
-            bodies.give_back(sequence, body.bytes);
+        if ring.inspects() {
+            inspect.push(per_message(few.min(300), |i| {
+                let sequence = i % slots;
+                ring.inspect(0, sequence, black_box(&plain[sequence as usize])).expect("the body is intact");
+            }));
         }
-        next += ring;
     }
-    let [copy, take, both, slowest, verify, fresh] = [copy, take, both, slowest, verify, fresh].map(median);
-    let gbit = |ns: f64| bytes as f64 * 8.0 / ns;
-    println!("  memcpy                    {copy:9.0} ns  {:7.1} Gbit/s  ({:.1} GB/s)", gbit(copy), gbit(copy) / 8.0);
-    println!("  take                      {take:9.0} ns  (p99.9 with the clock's own cost {slowest:.0} ns)");
+    let [copy, stamp, slow, copied, fresh_ns] = [copy, stamp, slow, copied, fresh_ns].map(median);
+    let gbit = |ns: f64| mean_bytes * 8.0 / ns;
+    let share = |ns: f64| format!("{:.1} ({:.0} %)", gbit(ns), copy / ns * 100.0);
     println!(
-        "  take and copy out         {both:9.0} ns  {:7.1} Gbit/s  ({:.0} % of memcpy)",
-        gbit(both),
-        copy / both * 100.0
+        "{name:<20} {mean_bytes:>9.0} | {:>15.1} | {stamp:>9.0} {slow:>9.0} | {:>21} | {:>21} | {:>9.2} {:>9} | {:>7.1} {:>6.0}",
+        gbit(copy),
+        share(copied),
+        share(fresh_ns),
+        median(verify) / 1e3,
+        if inspect.is_empty() { "-".to_owned() } else { format!("{:.1}", median(inspect) / 1e3) },
+        grown as f64 / f64::from(1 << 20),
+        slots as f64 * plan.message.body_bytes as f64 / f64::from(1 << 20),
     );
-    println!("  verify                    {verify:9.0} ns  {:7.1} Gbit/s", gbit(verify));
-    println!("  take while lent (built)   {fresh:9.0} ns  {:7.1} Gbit/s", gbit(fresh));
 }
 
-fn round_trip(bodies: &mut Bodies, sequence: u64, mut send: impl FnMut(&[u8])) {
+/// Takes a body, hands it on and gives it back.
+fn round_trip(bodies: &mut impl Source, sequence: u64, mut send: impl FnMut(&[u8])) {
     let body = bodies.take(sequence);
     black_box(body.checksum);
     send(&body.bytes);
     bodies.give_back(sequence, body.bytes);
 }
 
-/// The 99.9th percentile of `take`, in ns, with a copy out after each so that caches are as in use.
-fn percentile_999(bodies: &mut Bodies, next: &mut u64, out: &mut [u8]) -> f64 {
-    let mut samples: Vec<f64> = (0..5_000)
-        .map(|_| {
-            let start = Instant::now();
-            let body = bodies.take(*next);
-            let ns = start.elapsed().as_nanos() as f64;
-            out.copy_from_slice(&body.bytes);
-            bodies.give_back(*next, body.bytes);
-            *next += 1;
-            ns
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() * 999 / 1000]
+/// Time to take one body, with a copy out after it so that caches are as in use.
+fn stamp_ns(bodies: &mut impl Source, sequence: u64, out: &mut [u8]) -> f64 {
+    let start = Instant::now();
+    let body = bodies.take(sequence);
+    let ns = start.elapsed().as_nanos() as f64;
+    out[..body.bytes.len()].copy_from_slice(&body.bytes);
+    bodies.give_back(sequence, body.bytes);
+    ns
 }
 
 /// Mean time of `work` in ns.
@@ -114,6 +149,47 @@ fn per_message(messages: u64, mut work: impl FnMut(u64)) -> f64 {
         work(i);
     }
     start.elapsed().as_nanos() as f64 / messages as f64
+}
+
+/// Bytes per second of fresh bodies, made by this process for a while.
+fn generate_alone(workload: &str) -> f64 {
+    let plan = plan(&format!("workload = '{workload}'\n[message]\nfill = 'fresh'"));
+    let workload = Workload::new(&plan).expect("the plan has a payload");
+    let mut bodies = workload.source(std::process::id()).expect("the plan has a payload");
+    let (start, mut bytes, mut next) = (Instant::now(), 0, 0);
+    while start.elapsed() < ALONE {
+        round_trip(&mut bodies, next, |body| bytes += body.len());
+        next += 1;
+    }
+    bytes as f64 / start.elapsed().as_secs_f64()
+}
+
+fn on_two_cores(workload: &str) {
+    let rates = |processes: usize| -> f64 {
+        let start = || {
+            let program = std::env::current_exe().expect("this program has a path");
+            Command::new(program).arg(workload).stdout(Stdio::piped()).spawn().expect("it can be started again")
+        };
+        let children: Vec<_> = (0..processes).map(|_| start()).collect();
+        let rate = |child: std::process::Child| {
+            let output = child.wait_with_output().expect("it ends by itself");
+            String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().expect("it prints its rate")
+        };
+        children.into_iter().map(rate).sum()
+    };
+    let ratios: Vec<f64> = (0..5)
+        .map(|_| {
+            let one = rates(1);
+            rates(2) / one
+        })
+        .collect();
+    println!("{workload:<20} {:.2}", median(ratios));
+}
+
+fn resident_bytes() -> u64 {
+    let pages =
+        fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or_default() * 4096
 }
 
 fn median(mut samples: Vec<f64>) -> f64 {

@@ -1,50 +1,66 @@
 //! What the workloads send: bodies with the byte layouts of real instruments, built from a seed, and their checks.
 //!
 //! A workload is a [`Workload`]; the bodies of one producer are its [`Bodies`]. Each layout is one module and one
-//! variant of `Layout`; the ring and the checksums are the same for all of them.
+//! variant of `Layout`; how bodies are kept, counted and summed is the same for all of them.
 
-#![forbid(unsafe_code)]
-
-mod dstream;
-mod ring;
+mod adara;
+mod bodies;
+mod draws;
+mod event_count;
+mod frames;
+mod geb;
+mod layout;
+mod noise;
 mod sequence_crc;
+mod variables;
 
-pub use ring::Bodies;
+pub use bodies::Bodies;
 
-use dstream::Dstream;
-use engine::ports::{Corruption, PayloadError, Payloads};
-use profile::{Format, Plan};
+use engine::ports::{Body, Corruption, CorruptionKind, PayloadError, Payloads};
+use event_count::EventCount;
+use layout::Layout;
+use profile::{Fill, Plan};
 
 /// The bodies of one run, for producers to send and consumers to check.
 #[derive(Debug, Clone)]
 pub struct Workload {
     layout: Layout,
-    ring_bodies: usize,
-}
-
-/// How the bytes of a body are laid out. Body and stamp are two steps because only the second is on the hot path.
-#[derive(Debug, Clone)]
-enum Layout {
-    Dstream(Dstream),
+    count: EventCount,
+    fill: Fill,
+    ring_bodies: u32,
 }
 
 impl Workload {
-    /// The workload that a plan asks for.
+    /// The workload that a plan asks for. Builds what needs a library; call it before the clock starts.
     pub fn new(plan: &Plan) -> Result<Self, PayloadError> {
         let message = &plan.message;
-        if message.event_bytes.checked_mul(u64::from(message.events)) != Some(message.body_bytes) {
-            return Err(PayloadError(format!(
-                "a body of {} B does not hold {} events of {} B: give a plan that was resolved from a profile",
-                message.body_bytes, message.events, message.event_bytes
-            )));
+        if message.ring_bodies == 0 {
+            return Err(PayloadError("a producer needs at least one body".to_owned()));
         }
-        if message.events == 0 || message.ring_bodies == 0 {
-            return Err(PayloadError("a producer needs at least one event in at least one body".to_owned()));
+        Ok(Self {
+            layout: Layout::new(plan)?,
+            count: EventCount::new(plan.seed, message.events),
+            fill: message.fill,
+            ring_bodies: message.ring_bodies,
+        })
+    }
+
+    /// Size of the body with this many events.
+    pub fn body_bytes(&self, events: u32) -> usize {
+        self.layout.body_bytes(events)
+    }
+
+    /// What a body is made of, a line each.
+    pub fn describe(&self) -> Vec<String> {
+        self.layout.describe()
+    }
+
+    /// What decides the contents of a message: in a ring those of its slot come again.
+    fn key(&self, sequence: u64) -> u64 {
+        match self.fill {
+            Fill::Ring => sequence % u64::from(self.ring_bodies),
+            Fill::Fresh => sequence,
         }
-        let layout = match message.format {
-            Format::GebRaw => Layout::Dstream(Dstream::new(plan.seed, message.event_bytes, message.events)?),
-        };
-        Ok(Self { layout, ring_bodies: message.ring_bodies as usize })
     }
 }
 
@@ -52,54 +68,41 @@ impl Payloads for Workload {
     type Source = Bodies;
 
     fn source(&self, producer: u32) -> Result<Bodies, PayloadError> {
-        Ok(Bodies::new(self.layout.clone(), producer, self.ring_bodies))
+        Ok(Bodies::new(self, producer))
+    }
+
+    fn body(&self, producer: u32, sequence: u64) -> Body {
+        let (key, events) = (self.key(sequence), self.events(producer, sequence));
+        let mut bytes = vec![0; self.layout.body_bytes(events)];
+        self.layout.fill(&mut bytes, producer, key, events);
+        self.layout.stamp(&mut bytes, producer, sequence, events);
+        Body { checksum: crc32c::crc32c(&bytes), bytes, events }
+    }
+
+    fn events(&self, producer: u32, sequence: u64) -> u32 {
+        self.count.of(producer, self.key(sequence))
     }
 
     fn verify(&self, producer: u32, sequence: u64, checksum: u32, body: &[u8]) -> Result<(), Corruption> {
-        if body.len() != self.layout.body_bytes() {
-            Err(Corruption::Length)
-        } else if crc32c::crc32c(body) != checksum {
-            Err(Corruption::Checksum)
-        } else if !self.layout.matches(body, producer, sequence) {
-            Err(Corruption::Structure)
-        } else {
-            Ok(())
+        let events = self.events(producer, sequence);
+        let expected = self.layout.body_bytes(events);
+        if body.len() != expected {
+            return Err(Corruption::new(CorruptionKind::Length, format!("{} B instead of {expected}", body.len())));
         }
-    }
-}
-
-impl Layout {
-    fn body_bytes(&self) -> usize {
-        match self {
-            Self::Dstream(dstream) => dstream.body_bytes(),
+        let found = crc32c::crc32c(body);
+        if found != checksum {
+            let detail = format!("CRC-32C {found:08x} instead of {checksum:08x}");
+            return Err(Corruption::new(CorruptionKind::Checksum, detail));
         }
+        let checked = self.layout.check(body, producer, sequence, events);
+        checked.map_err(|detail| Corruption::new(CorruptionKind::Structure, detail))
     }
 
-    fn events(&self) -> u32 {
-        match self {
-            Self::Dstream(dstream) => dstream.events(),
-        }
+    fn inspects(&self) -> bool {
+        self.layout.inspects()
     }
 
-    /// The body of a slot, without a stamp.
-    fn build(&self, producer: u32, slot: u64) -> Vec<u8> {
-        match self {
-            Self::Dstream(dstream) => dstream.build(producer, slot),
-        }
-    }
-
-    /// Makes a slot's body the body of message `sequence`. Which bytes it writes does not depend on the sequence, and
-    /// each bit of the sequence flips always the same bits of the body: the checksum's shortcut rests on this.
-    fn stamp(&self, body: &mut [u8], producer: u32, sequence: u64) {
-        match self {
-            Self::Dstream(dstream) => dstream.stamp(body, producer, sequence),
-        }
-    }
-
-    /// Whether a body of the right length has the structure and the stamp of this message.
-    fn matches(&self, body: &[u8], producer: u32, sequence: u64) -> bool {
-        match self {
-            Self::Dstream(dstream) => dstream.matches(body, producer, sequence),
-        }
+    fn inspect(&self, producer: u32, sequence: u64, body: &[u8]) -> Result<(), Corruption> {
+        self.layout.inspect(body, producer, sequence, self.events(producer, sequence))
     }
 }

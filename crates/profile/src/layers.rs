@@ -227,6 +227,6 @@ mod tests {
             assert_eq!(path, "mine.toml");
             Ok("[message]\nformat = 'geb-raw'\nevent_bytes = '2000B'\nevents = 2".to_owned())
         });
-        assert_eq!(profile.unwrap().message.events.map(|n| n.get()), Some(2));
+        assert_eq!(profile.unwrap().message.events.map(|n| n.max()), Some(2));
     }
 }

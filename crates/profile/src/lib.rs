@@ -5,6 +5,7 @@
 
 mod error;
 mod layers;
+mod message;
 mod names;
 mod placement;
 mod plan;
@@ -14,9 +15,10 @@ mod values;
 
 pub use error::ProfileError;
 pub use layers::{Layer, Origin, combine};
+pub use message::{Content, Dtype, Events, Fill, Format, Frames, Message, Rate, Storage};
 pub use names::nearest;
 pub use placement::{Placement, RankRole, share};
-pub use plan::{Limits, Message, Plan, QueuePlan, RunLength, Service};
-pub use profile::{MessageProfile, Profile, RouteProfile, ServiceProfile};
+pub use plan::{Limits, Plan, QueuePlan, RunLength, Service};
+pub use profile::{FramesProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
 pub use shipped::{Kind, Shipped, find, list};
-pub use values::{Acks, Confirms, Format, Overflow, Pattern, Size, Span, Verify};
+pub use values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify};

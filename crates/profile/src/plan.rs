@@ -2,9 +2,10 @@
 
 use crate::{
     error::ProfileError,
+    message::Message,
     placement::{Placement, share},
     profile::Profile,
-    values::{Acks, Confirms, Format, Overflow, Pattern, Verify},
+    values::{Acks, Confirms, Overflow, Pattern, Verify},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -63,21 +64,6 @@ pub enum RunLength {
     },
 }
 
-/// What a message is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    /// Layout of the body.
-    pub format: Format,
-    /// Size of one event in bytes.
-    pub event_bytes: u64,
-    /// Events in one message.
-    pub events: u32,
-    /// Size of the body in bytes.
-    pub body_bytes: u64,
-    /// Bodies each producer builds before the clock starts.
-    pub ring_bodies: u32,
-}
-
 /// Settings of the service and its clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
@@ -134,7 +120,8 @@ impl Plan {
     pub fn resolve(profile: &Profile, world: usize, run: u32) -> Result<Self, ProfileError> {
         let placement = place(profile, world)?;
         let length = length(profile)?;
-        let message = message(profile)?;
+        let busiest = (0..world).map(|rank| placement.role(rank).producers.len()).max().unwrap_or_default();
+        let message = Message::resolve(&profile.message, busiest as u32, |body_bytes| in_flight(profile, body_bytes))?;
         let service = service(profile, &placement, &message, run)?;
         let stream = profile.timeout.map_or(Duration::from_secs(120), |span| span.0)
             + match length {
@@ -238,29 +225,6 @@ fn length(profile: &Profile) -> Result<RunLength, ProfileError> {
     }
 }
 
-fn message(profile: &Profile) -> Result<Message, ProfileError> {
-    let Some((format, event_bytes, events)) = profile
-        .message
-        .format
-        .zip(profile.message.event_bytes)
-        .zip(profile.message.events)
-        .map(|((f, b), n)| (f, b.0, n.get()))
-    else {
-        return impossible(
-            "the workload must say what a message is: `format`, `event_bytes` and `events` under [message]".to_owned(),
-        );
-    };
-    let body_bytes = event_bytes * u64::from(events);
-    if body_bytes == 0 || body_bytes > 128 << 20 {
-        return impossible(format!("a message of {body_bytes} B cannot be sent: make it 1 B to 128 MiB"));
-    }
-    let budget = profile.message.ring.map_or(4 << 20, |size| size.0);
-    // One body more than can be in flight, so that the next one can be stamped meanwhile.
-    let least = u64::from(in_flight(profile, body_bytes)) + 1;
-    let ring_bodies = (budget / body_bytes).max(least).min(1 << 16) as u32;
-    Ok(Message { format, event_bytes, events, body_bytes, ring_bodies })
-}
-
 fn in_flight(profile: &Profile, body_bytes: u64) -> u32 {
     let asked = profile.service.in_flight.map_or(IN_FLIGHT_DEFAULT, |n| n.get());
     (IN_FLIGHT_BYTES / body_bytes).clamp(1, u64::from(asked)) as u32
@@ -362,7 +326,6 @@ mod tests {
             ("messages = 5\nwarmup = '1s'", "--duration"),
             ("[service]\nacks = 'multiple:64'\nprefetch = 10", "--prefetch 64"),
             ("duration = '0s'", "30s"),
-            ("[message]\nevent_bytes = '1GiB'", "128 MiB"),
         ] {
             let error = resolve(text, 1).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
@@ -393,6 +356,5 @@ mod tests {
         assert_eq!(resolve("", 1).unwrap().service.in_flight, 64);
         let plan = resolve("[message]\nevents = 4000", 1).unwrap();
         assert_eq!((plan.message.body_bytes, plan.service.in_flight), (8_000_000, 1));
-        assert_eq!(plan.message.ring_bodies, 2);
     }
 }

@@ -1,6 +1,9 @@
 //! What was written: every field optional, every unknown key refused.
 
-use crate::values::{Acks, Confirms, Format, Overflow, Pattern, Size, Span, Verify};
+use crate::{
+    message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
+};
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -47,12 +50,44 @@ pub struct MessageProfile {
     pub about: Option<String>,
     /// Layout of the body.
     pub format: Option<Format>,
-    /// Size of one event.
+    /// Size of one event. Where `frames` say what an event is, its size follows from them.
     pub event_bytes: Option<Size>,
-    /// Events in one message.
-    pub events: Option<NonZeroU32>,
+    /// Events in one message: a number, `uniform:4-12` or `poisson:8`.
+    pub events: Option<Events>,
+    /// Nominal rate of all producers together, as the instrument has it: `32Gbit/s`, `60/s`.
+    pub rate: Option<Rate>,
+    /// Whether bodies are built before the clock starts (`ring`) or each as it is sent (`fresh`).
+    pub fill: Option<Fill>,
     /// Memory for bodies built before the clock starts, for each producer.
     pub ring: Option<Size>,
+    /// Memory for bodies of all producers of a rank together.
+    pub memory: Option<Size>,
+    /// Share of a body that carries no noise and so compresses: 0 is as the instrument, 1 is the most.
+    pub compressible: Option<f64>,
+    /// What an event of an HDF5 file is.
+    pub frames: FramesProfile,
+}
+
+/// Detector frames in an HDF5 file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FramesProfile {
+    /// Extents of one frame, slowest first: `[512, 1024]`.
+    pub shape: Option<Vec<u32>>,
+    /// Type of a pixel.
+    pub dtype: Option<Dtype>,
+    /// How datasets lie in the file.
+    pub storage: Option<Storage>,
+    /// What frames show.
+    pub content: Option<Content>,
+    /// Path of the frames, `[events, ...shape]`.
+    pub data: Option<String>,
+    /// Path of the times of events in seconds since 1970, f64 `[events]`.
+    pub timestamp: Option<String>,
+    /// Path of the wavelengths in Angstrom, f64 `[events]`. Empty for none.
+    pub wavelength: Option<String>,
+    /// Path of the peaks that are truly there, u16 `[events, 16, 3]`. Empty for none.
+    pub peaks: Option<String>,
 }
 
 /// Settings of the streaming service and of its clients.

@@ -55,6 +55,12 @@ const SHIPPED: &[Shipped] = shipped![
     Architecture "dts" "architectures/dts.toml",
     Architecture "dts-plain" "architectures/dts-plain.toml",
     Workload "dstream" "workloads/dstream.toml",
+    Workload "dstream-greta" "workloads/dstream-greta.toml",
+    Workload "dstream-decomposed" "workloads/dstream-decomposed.toml",
+    Workload "lstream" "workloads/lstream.toml",
+    Workload "generic" "workloads/generic.toml",
+    Workload "sns-adara" "workloads/sns-adara.toml",
+    Workload "aps-ptychography" "workloads/aps-ptychography.toml",
 ];
 
 /// The shipped profiles of a kind.

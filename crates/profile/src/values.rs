@@ -19,7 +19,8 @@ macro_rules! written_as_text {
         }
     )+};
 }
-written_as_text!(Acks, Confirms, Format, Overflow, Pattern, Size, Span, Verify);
+pub(crate) use written_as_text;
+written_as_text!(Acks, Confirms, Overflow, Pattern, Size, Span, Verify);
 
 /// How messages go from producers to consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +73,6 @@ pub enum Overflow {
     DropHead,
 }
 
-/// The layout of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// GRETINA raw channels ("mode 3"): per event one GEB header of type 2 and its channels.
-    GebRaw,
-}
-
 /// A length of time, as `30s`, `500ms`, `2m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
@@ -105,11 +99,11 @@ impl Verify {
     }
 }
 
-fn counted(text: &str, number: &str) -> Result<NonZeroU32, String> {
+pub(crate) fn counted(text: &str, number: &str) -> Result<NonZeroU32, String> {
     number.parse().map_err(|_| format!("`{text}`: `{number}` is not a whole number of at least 1"))
 }
 
-fn unknown<T>(what: &str, text: &str, spellings: &[&str]) -> Result<T, String> {
+pub(crate) fn unknown<T>(what: &str, text: &str, spellings: &[&str]) -> Result<T, String> {
     let stems = spellings.iter().map(|s| s.split(':').next().expect("split yields at least one part"));
     let word = text.split(':').next().expect("split yields at least one part");
     Err(format!("`{text}` is no way to give {what}{}: write {}", hint(word, stems), spellings.join(", ")))
@@ -169,16 +163,6 @@ impl FromStr for Overflow {
             "reject-publish" => Ok(Self::RejectPublish),
             "drop-head" => Ok(Self::DropHead),
             _ => unknown("overflow", text, &["reject-publish", "drop-head"]),
-        }
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "geb-raw" => Ok(Self::GebRaw),
-            _ => unknown("a format", text, &["geb-raw"]),
         }
     }
 }
@@ -249,14 +233,6 @@ impl fmt::Display for Overflow {
     }
 }
 
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::GebRaw => f.write_str("geb-raw"),
-        }
-    }
-}
-
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
@@ -270,11 +246,11 @@ impl fmt::Display for Size {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_round_trip<T: FromStr<Err = String> + fmt::Display>(texts: &[&str]) {
+    pub(crate) fn check_round_trip<T: FromStr<Err = String> + fmt::Display>(texts: &[&str]) {
         for text in texts {
             assert_eq!(text.parse::<T>().map(|value| value.to_string()).as_deref(), Ok(*text));
         }
@@ -287,7 +263,6 @@ mod tests {
         check_round_trip::<Verify>(&["off", "every:100", "all"]);
         check_round_trip::<Overflow>(&["reject-publish", "drop-head"]);
         check_round_trip::<Pattern>(&["work-sharing"]);
-        check_round_trip::<Format>(&["geb-raw"]);
         check_round_trip::<Span>(&["30s", "500ms", "2m"]);
         check_round_trip::<Size>(&["16000B"]);
         assert_eq!("4MiB".parse(), Ok(Size(4 << 20)));

@@ -33,6 +33,8 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// What a workload sends: one message as a file, or its layout, sizes and rate.
+    Payload(Payload),
     /// The shipped architectures and workloads.
     Profiles {
         /// Show one of them: `profiles show NAME`.
@@ -61,7 +63,7 @@ pub struct Run {
     /// Architecture: dts, dts-plain, or a file [default: dts].
     #[arg(long, value_name = "NAME|FILE")]
     pub arch: Option<String>,
-    /// Workload: dstream, or a file [default: dstream].
+    /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file [default: dstream].
     #[arg(long, value_name = "NAME|FILE")]
     pub workload: Option<String>,
     /// Messaging pattern: work-sharing [default: work-sharing].
@@ -116,6 +118,9 @@ pub struct Run {
     /// Shared work queues.
     #[arg(long, value_name = "N")]
     pub queues: Option<String>,
+    /// When bodies are built: ring (before the clock starts) or fresh (each as it is sent) [default: ring].
+    #[arg(long, value_name = "HOW")]
+    pub fill: Option<String>,
     /// Bodies that consumers check: off, every:N, all [default: all].
     #[arg(long, value_name = "WHICH")]
     pub verify: Option<String>,
@@ -131,6 +136,35 @@ pub struct Run {
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// One message of a workload.
+#[derive(Debug, Clone, Args)]
+pub struct Payload {
+    /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file.
+    #[arg(value_name = "NAME|FILE")]
+    pub workload: String,
+    /// The producer whose message it is.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub producer: u32,
+    /// The message's number, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub sequence: u64,
+    /// Where to write the body, exactly as it is streamed.
+    #[arg(long, value_name = "FILE", required_unless_present = "describe")]
+    pub out: Option<PathBuf>,
+    /// Print layout, sizes and nominal rate.
+    #[arg(long)]
+    pub describe: bool,
+    /// When bodies are built: ring or fresh [default: ring].
+    #[arg(long, value_name = "HOW")]
+    pub fill: Option<String>,
+    /// Seed of every random choice [default: 1].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<String>,
+    /// Any other setting of a profile, such as message.events=poisson:8. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// What to do with the testbed.

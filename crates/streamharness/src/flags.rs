@@ -68,6 +68,7 @@ fn table(run: &Run) -> Table {
     set("seed", number(&run.seed));
     set("verify", text(&run.verify));
     set("timeout", text(&run.timeout));
+    set("message.fill", text(&run.fill));
     set("service.confirms", text(&run.confirms));
     set("service.acks", text(&run.acks));
     set("service.prefetch", number(&run.prefetch));

@@ -14,7 +14,7 @@ use measure::{
     record::{Environment, Hop},
     tables::osu_table,
 };
-use profile::{Plan, RunLength};
+use profile::{Events, Format, Message, Plan, RunLength};
 use std::{
     path::PathBuf,
     time::{Duration, SystemTime},
@@ -48,6 +48,16 @@ impl Facts {
             environment,
             hops: Vec::new(),
         }
+    }
+}
+
+/// The size of a body, exact where all have one size that is known without building it.
+fn size(message: &Message) -> String {
+    match (message.events, message.format) {
+        (Events::Fixed(_), Format::GebRaw | Format::GebDecomposed | Format::Variables | Format::Adara) => {
+            format!("{} B", message.body_bytes)
+        }
+        _ => format!("about {:.0} kB", message.mean_body_bytes() / 1e3),
     }
 }
 
@@ -90,10 +100,10 @@ impl Lead {
         };
         let placement = plan.placement;
         self.say(&format!(
-            "{} over {}: {length} of {} B from {} producer(s) to {} consumer(s) on {} rank(s)",
+            "{} over {}: {length} of {} from {} producer(s) to {} consumer(s) on {} rank(s)",
             plan.workload,
             plan.architecture,
-            plan.message.body_bytes,
+            size(&plan.message),
             placement.producers,
             placement.consumers,
             placement.world
@@ -139,7 +149,13 @@ impl Lead {
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
         self.view.finish();
-        let record = record::complete(&self.facts, result);
+        let mut record = record::complete(&self.facts, result);
+        if let (Some(exhibit), Some(first)) = (&result.exhibit, &mut record.integrity.first_corrupt) {
+            match self.output.write_exhibit(&exhibit.body, self.facts.plan.message.format.extension()) {
+                Ok(file) => first.file = Some(file),
+                Err(failure) => self.view.say(&failure.sentence),
+            }
+        }
         let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
         let written = self.output.write(
             &record,

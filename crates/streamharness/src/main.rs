@@ -7,6 +7,7 @@ mod flags;
 mod launch;
 mod lead;
 mod output;
+mod payload_command;
 mod plan_command;
 mod profiles_command;
 mod progress;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         None => launch::run(&arguments.run),
         Some(Command::Run(run)) => launch::run(&run),
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
+        Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
         Some(Command::Testbed { command }) => testbed_command::testbed(command),
         Some(Command::Completions { shell }) => {

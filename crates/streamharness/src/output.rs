@@ -13,6 +13,8 @@ use std::{
 };
 
 const FILES: [&str; 5] = ["record.json", "series.csv", "ranks.csv", "cdf.csv", "histograms.hlog"];
+/// Name of the file with the first body that was not what was sent, before its ending.
+const EXHIBIT: &str = "first-corrupt";
 /// Runs of the same kind that may begin in the same second.
 const NAMESAKES_MAX: u32 = 100;
 
@@ -48,13 +50,20 @@ impl Output {
         let made = if self.new { self.make_new() } else { fs::create_dir_all(&self.dir) };
         let probe = self.dir.join(".probe");
         let tried = made.and_then(|()| fs::write(&probe, "")).and_then(|()| fs::remove_file(&probe));
-        let cleared = tried.and_then(|()| {
-            FILES.iter().try_for_each(|name| match fs::remove_file(self.dir.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            })
-        });
+        let cleared = tried.and_then(|()| self.clear());
         cleared.map_err(|error| self.failure(Exit::Usage, &error))
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if FILES.contains(&&*name) || name.strip_prefix(EXHIBIT).is_some_and(|ending| ending.starts_with('.')) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Another run may have taken the name in the same second.
@@ -91,6 +100,13 @@ impl Output {
             ("record.json", record.to_json().into()),
         ];
         files.into_iter().try_for_each(|(name, bytes)| self.replace(name, &bytes))
+    }
+
+    /// The first body that was not what was sent; returns the name of its file.
+    pub fn write_exhibit(&self, body: &[u8], ending: &str) -> Result<String, Failure> {
+        let name = format!("{EXHIBIT}.{ending}");
+        self.replace(&name, body)?;
+        Ok(name)
     }
 
     /// What is known of a run that was cut short.
@@ -132,9 +148,11 @@ mod tests {
         let mut output = Output::into_dir(root.clone());
         output.prepare().unwrap();
         fs::write(root.join("cdf.csv"), "old").unwrap();
+        output.write_exhibit(b"old", "h5").unwrap();
         fs::write(root.join("notes.txt"), "mine").unwrap();
         output.prepare().unwrap();
-        assert!(!root.join("cdf.csv").exists() && root.join("notes.txt").exists());
+        assert!(!root.join("cdf.csv").exists() && !root.join("first-corrupt.h5").exists());
+        assert!(root.join("notes.txt").exists());
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -14,7 +14,10 @@ pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let mut text = String::new();
     if let RunLength::Messages(messages) = plan.length {
-        text += &format!("# bytes to send: {:.1} MiB\n", mebibytes(messages * plan.message.body_bytes));
+        text += &format!(
+            "# bytes to send: {:.1} MiB\n",
+            mebibytes((messages as f64 * plan.message.mean_body_bytes()) as u64)
+        );
     }
     text += &format!(
         "# bodies in memory: {:.1} MiB for each producer, {:.1} MiB for each consumer\n",

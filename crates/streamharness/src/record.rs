@@ -3,8 +3,8 @@
 use crate::{exit::Exit, lead::Facts};
 use engine::{RankReport, RunResult, Snapshot, control::Ending, ports::ConnectionFacts};
 use measure::{
-    Integrity, Metric, Record, Throughput,
-    record::{Broker, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls},
+    Counters, Integrity, Metric, Record, Throughput, Volume,
+    record::{Broker, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,7 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
         ..record.environment
     };
     record.throughput = result.throughput.clone();
+    record.totals = totals(&result.counters);
     record.latency = result.histograms.summaries();
     record.integrity = result.integrity.clone();
     record.harness = harness(result);
@@ -87,6 +88,7 @@ fn known_before(facts: &Facts) -> Record {
         route: Route { architecture: facts.plan.architecture.clone(), hops: facts.hops.clone(), ..Route::default() },
         environment: facts.environment.clone(),
         throughput: Throughput::default(),
+        totals: Totals::default(),
         latency: BTreeMap::new(),
         integrity: Integrity::default(),
         harness: Harness::default(),
@@ -108,6 +110,14 @@ fn status(ending: &Ending, integrity: &Integrity) -> Status {
         _ => (Exit::Partial, format!("{ending}; {delivered} of {sent} messages had been delivered")),
     };
     Status { pass: exit == Exit::Pass, reason, exit_code: exit as u8 }
+}
+
+fn totals(counters: &Counters) -> Totals {
+    let Counters { sent, bytes_sent, events_sent, received, bytes_received, events_received, .. } = *counters;
+    Totals {
+        sent: Volume { messages: sent, bytes: bytes_sent, events: events_sent },
+        received: Volume { messages: received, bytes: bytes_received, events: events_received },
+    }
 }
 
 fn route(facts: &Facts, result: &RunResult) -> Route {

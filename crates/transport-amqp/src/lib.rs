@@ -33,6 +33,7 @@ pub struct Amqp {
     confirms: bool,
     acks: bool,
     prefetch: u16,
+    content_type: &'static str,
 }
 
 impl Amqp {
@@ -43,6 +44,7 @@ impl Amqp {
             confirms: plan.service.confirms.wanted(),
             acks: plan.service.acks != Acks::Auto,
             prefetch: plan.service.prefetch,
+            content_type: plan.message.format.content_type(),
         })
     }
 }
@@ -53,7 +55,7 @@ impl Transport for Amqp {
 
     async fn connect_publisher(&self, index: u32, queue: &QueuePlan) -> Result<AmqpPublisher, Fault> {
         let link = self.connector.open(Role::Producer, index).await?;
-        AmqpPublisher::new(link, &queue.name, self.confirms).await
+        AmqpPublisher::new(link, &queue.name, self.confirms, self.content_type).await
     }
 
     async fn connect_subscriber(&self, index: u32, queue: &QueuePlan) -> Result<AmqpSubscriber, Fault> {

@@ -28,16 +28,19 @@ pub struct AmqpPublisher {
 pub type Written = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Confirm, Fault>)> + Send>>;
 
 impl AmqpPublisher {
-    pub(crate) async fn new(link: Link, queue: &str, confirms: bool) -> Result<Self, Fault> {
+    pub(crate) async fn new(
+        link: Link,
+        queue: &str,
+        confirms: bool,
+        content_type: &'static str,
+    ) -> Result<Self, Fault> {
         if confirms {
             let request = link.channel.confirm_select(ConfirmSelectOptions::default());
             link.exchange("confirm messages", request).await?;
         }
         Ok(Self {
             queue: queue.into(),
-            properties: BasicProperties::default()
-                .with_content_type("application/octet-stream".into())
-                .with_delivery_mode(TRANSIENT),
+            properties: BasicProperties::default().with_content_type(content_type.into()).with_delivery_mode(TRANSIENT),
             // Without it the service accepts and drops what is for a queue that is gone. Only with
             // confirms, since lapin hoards what is returned without.
             options: BasicPublishOptions { mandatory: confirms, ..BasicPublishOptions::default() },

@@ -4,6 +4,7 @@ pub mod broker;
 pub mod launch;
 pub mod outcome;
 pub mod processes;
+pub mod relay;
 pub mod slurm;
 
 pub use broker::{Broker, service};

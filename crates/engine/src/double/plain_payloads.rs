@@ -1,12 +1,14 @@
 //! Bodies of plain bytes, each all of one value that (producer, sequence) decide.
 
-use crate::ports::{Body, Corruption, PayloadError, Payloads, Source};
+use crate::ports::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 
 /// Plain bodies of one size.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainPayloads {
     /// Size of a body.
     pub bytes: usize,
+    /// Inspections find fault with every n-th message.
+    pub spoilt_every: Option<u64>,
 }
 
 /// Plain bodies of one producer.
@@ -31,15 +33,38 @@ impl Payloads for PlainPayloads {
         Ok(PlainSource { bytes: self.bytes, producer })
     }
 
+    fn body(&self, producer: u32, sequence: u64) -> Body {
+        PlainSource { bytes: self.bytes, producer }.take(sequence)
+    }
+
+    fn events(&self, _producer: u32, _sequence: u64) -> u32 {
+        1
+    }
+
     fn verify(&self, producer: u32, sequence: u64, sum: u32, body: &[u8]) -> Result<(), Corruption> {
-        if body.len() != self.bytes {
-            Err(Corruption::Length)
+        let kind = if body.len() != self.bytes {
+            CorruptionKind::Length
         } else if checksum(body) != sum {
-            Err(Corruption::Checksum)
+            CorruptionKind::Checksum
         } else if body.iter().any(|byte| *byte != value(producer, sequence)) {
-            Err(Corruption::Structure)
+            CorruptionKind::Structure
         } else {
-            Ok(())
+            return Ok(());
+        };
+        Err(Corruption::new(kind, format!("message {sequence} of producer {producer}")))
+    }
+
+    fn inspects(&self) -> bool {
+        self.spoilt_every.is_some()
+    }
+
+    fn inspect(&self, producer: u32, sequence: u64, _body: &[u8]) -> Result<(), Corruption> {
+        match self.spoilt_every {
+            Some(n) if sequence.is_multiple_of(n) => Err(Corruption::new(
+                CorruptionKind::Content,
+                format!("spoilt: message {sequence} of producer {producer}"),
+            )),
+            _ => Ok(()),
         }
     }
 }

@@ -60,7 +60,7 @@ pub trait Publisher: Send + 'static {
 /// A connected consumer.
 pub trait Subscriber: Send + 'static {
     /// A body that arrived, in whatever the client library holds it.
-    type Body: AsRef<[u8]> + Send;
+    type Body: AsRef<[u8]> + Send + 'static;
 
     /// Starts to consume.
     fn subscribe(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;

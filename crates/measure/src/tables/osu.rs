@@ -9,7 +9,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::record::Environment;
-use crate::{LatencySummary, Metric, Record};
+use crate::{LatencySummary, Metric, Record, Volume};
 
 /// Wide enough for `rtt_from_sent` and for the longest label of the head.
 const NAME_WIDTH: usize = 15;
@@ -58,10 +58,11 @@ fn head(table: &mut Table, record: &Record) {
     table.comment(
         "message",
         &format!(
-            "{} bytes, {} events, {}",
-            plan("/message/body_bytes"),
+            "{} bytes, {} events, {}, {}",
+            body_bytes(record).unwrap_or_else(|| plan("/message/body_bytes")),
             plan("/message/events"),
-            plan("/message/format")
+            plan("/message/format"),
+            plan("/message/fill")
         ),
     );
     table.comment("length", &length(&record.plan));
@@ -160,6 +161,10 @@ fn integrity(table: &mut Table, record: &Record) {
         ],
     );
     table.counts("", "damaged", &[("corrupt", i.corrupt), ("foreign", i.foreign), ("unexpected", i.unexpected)]);
+    let totals =
+        |Volume { messages, bytes, events }: Volume| [("messages", messages), ("bytes", bytes), ("events", events)];
+    table.counts("", "total_sent", &totals(record.totals.sent));
+    table.counts("", "total_received", &totals(record.totals.received));
 }
 
 fn notes(table: &mut Table, record: &Record) {
@@ -190,6 +195,12 @@ fn harness(table: &mut Table, record: &Record) {
         harness.generator_limited.then(|| "generator-limited: not a result about the system".to_owned()),
     ];
     table.comment("harness", &costs.into_iter().flatten().collect::<Vec<_>>().join(", "));
+}
+
+/// The mean size of what was sent, where something was.
+fn body_bytes(record: &Record) -> Option<String> {
+    let Volume { messages, bytes, .. } = record.totals.sent;
+    (messages > 0).then(|| format!("{:.0}", bytes as f64 / messages as f64))
 }
 
 fn ranks(environment: &Environment) -> String {
@@ -309,7 +320,7 @@ mod tests {
 # producers     1
 # consumers     1
 # ranks         2 on node1 node2
-# message       16000 bytes, 8 events, geb-raw
+# message       16000 bytes, 8 events, geb-raw, ring
 # length        20000 messages
 # service       confirms batch:64, acks multiple:64, prefetch 64, queues 1, in flight 64
 # verify        all
@@ -329,6 +340,10 @@ sent                    20000         20000             0             0         
 delivered               19999         20000             1             0             0             0
 #                     corrupt       foreign    unexpected
 damaged                     0             0             0
+#                    messages         bytes        events
+total_sent              20000     320000000        160000
+#                    messages         bytes        events
+total_received          19999     319984000        159992
 #
 # samples       one_way: 0 above 1 h, 1 negative
 # harness       ceiling 812346 messages/s, 0.50 us of its own to send, 1.75 us to receive, 12.25 us of CPU per message

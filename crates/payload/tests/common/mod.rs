@@ -7,7 +7,7 @@ use profile::{Layer, Origin, Plan, combine};
 /// Few enough to build in a debug build, and several turns in a short test.
 pub const RING_BODIES: u32 = 16;
 
-/// The shipped Dstream workload with `text` laid over it and a small ring.
+/// The shipped Dstream workload, or the one that `text` names, with `text` laid over it and a small ring.
 pub fn plan(text: &str) -> Plan {
     let layer = Layer::parse(Origin::CommandLine, text).unwrap();
     let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();

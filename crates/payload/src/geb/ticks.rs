@@ -4,6 +4,8 @@
 //! within the message the low ones. Each bit of the sequence is then one bit of every timestamp, never a carry, which
 //! is what lets the checksum follow the sequence (`sequence_crc`).
 
+use crate::draws::mix;
+
 /// Mean distance of two events of a producer: 2.56 us, or 390,625 events/s, the order of GRETA's 500K/s.
 const EVENT_TICKS: u64 = 256;
 
@@ -15,9 +17,9 @@ pub struct Ticks {
 }
 
 impl Ticks {
-    /// For messages of `events` events.
-    pub fn new(seed: u64, events: u32) -> Self {
-        let message_bits = (u64::from(events) * EVENT_TICKS).next_power_of_two().trailing_zeros();
+    /// For messages of at most `events_max` events.
+    pub fn new(seed: u64, events_max: u32) -> Self {
+        let message_bits = (u64::from(events_max) * EVENT_TICKS).next_power_of_two().trailing_zeros();
         Self { seed, message_bits }
     }
 
@@ -28,14 +30,6 @@ impl Ticks {
         let jitter = mix(self.seed ^ mix(u64::from(producer) << 32 | u64::from(event))) % EVENT_TICKS;
         (sequence << self.message_bits & i64::MAX as u64) | (u64::from(event) * EVENT_TICKS + jitter)
     }
-}
-
-/// SplitMix64's output function: a fixed, well-mixed bijection that costs two multiplications.
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which channels and traces fill an event of a given size exactly.
 
-use super::{CHANNEL_HEADER_BYTES, GEB_HEADER_BYTES};
+use super::{HEADER_BYTES, raw::CHANNEL_HEADER_BYTES};
 use engine::ports::PayloadError;
 
 /// A crystal has four digitizer boards of ten channels.
@@ -46,7 +46,7 @@ impl Shape {
 
     /// Size of the event, its GEB header included.
     pub fn event_bytes(self) -> usize {
-        GEB_HEADER_BYTES + self.channels * self.channel_bytes()
+        HEADER_BYTES + self.channels * self.channel_bytes()
     }
 
     /// L, the value of the length word: T = 2 L - 14.
@@ -55,7 +55,7 @@ impl Shape {
     }
 
     fn filling(event_bytes: usize) -> Option<Self> {
-        let payload = event_bytes.checked_sub(GEB_HEADER_BYTES)?;
+        let payload = event_bytes.checked_sub(HEADER_BYTES)?;
         let shapes = (1..=CHANNELS_MAX).filter_map(|channels| {
             let words = (payload / 4).checked_sub(channels)? / channels;
             let shape = Self { channels, samples: (2 * words).checked_sub(14)? };

@@ -1,0 +1,170 @@
+//! Lstream: one HDF5 file of detector frames for each message, laid out as LCLStream's serializer does.
+//!
+//! Every dataset has the events as its first extent and, if chunked, one chunk for each event. Paths, the type of pixels
+//! and the extents of a frame are the workload's; these are the usual ones:
+//!
+//! | path | type | extents | here |
+//! |---|---|---|---|
+//! | `/data/data` | u16 | events, rows, columns | pedestal, noise, and Bragg-like peaks in half of the frames |
+//! | `/data/timestamp` | f64 | events | **stamped**: seconds since 1970 |
+//! | `/data/wavelength` | f64 | events | Angstrom |
+//! | `/data/peaks` | u16 | events, 16, 3 | row, column and height of each peak that is there; unused ones are 0 |
+//!
+//! `peaks` is the truth that a consumer's peak finder can be held against; LCLStream has no such dataset, and a workload
+//! can leave it out. For frames of more than two extents a row counts through all panels.
+//!
+//! libhdf5 builds one [`Template`] for each number of events before the clock starts; a message is its bytes with new
+//! pixels, wavelengths, peaks and times at the places it recorded. So no library call and no lock is on the way of a
+//! message, and a consumer reads the whole with libhdf5 again ([`Reader`]).
+
+mod detector;
+mod image;
+mod reader;
+mod seconds;
+mod template;
+
+use crate::{draws::Draws, noise::Noise};
+use detector::{Detector, PEAKS, Peak};
+use engine::ports::{Corruption, CorruptionKind, PayloadError};
+use profile::{Dtype, Events};
+use reader::Reader;
+use seconds::Seconds;
+use std::sync::Arc;
+use template::Template;
+
+/// LCLS's hard X-rays of 9.5 keV.
+const WAVELENGTH_ANGSTROM: f64 = 1.305;
+
+/// Bodies of HDF5 files.
+#[derive(Debug, Clone)]
+pub struct Frames {
+    seed: u64,
+    dtype: Dtype,
+    seconds: Seconds,
+    detector: Detector,
+    /// By number of events, from the least on.
+    templates: Arc<[Template]>,
+    least: u32,
+    reader: Reader,
+}
+
+impl Frames {
+    /// For files of such frames; `events_per_second` of the instrument, where they are known.
+    pub fn new(
+        seed: u64,
+        plan: &profile::Frames,
+        events: Events,
+        events_per_second: Option<f64>,
+        noise: Noise,
+        compressible: f64,
+    ) -> Result<Self, PayloadError> {
+        let templates =
+            (events.min()..=events.max()).map(|count| Template::new(plan, count)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            seed,
+            dtype: plan.dtype,
+            seconds: Seconds::new(seed, events.max(), events_per_second),
+            detector: Detector::new(plan, noise, compressible),
+            templates,
+            least: events.min(),
+            reader: Reader::new(plan),
+        })
+    }
+
+    /// Size of a body.
+    pub fn body_bytes(&self, events: u32) -> usize {
+        self.template(events).bytes()
+    }
+
+    /// Writes everything but the times.
+    pub fn fill(&self, body: &mut [u8], producer: u32, key: u64, events: u32) {
+        let template = self.template(events);
+        template.write_structure(body);
+        let mut draws = Draws::new(self.seed, "frames", producer, key);
+        for places in template.events() {
+            let peaks = self.detector.peaks(&mut draws);
+            let frame = &mut body[places.frame..places.frame + template.frame_bytes()];
+            match self.dtype {
+                Dtype::U16 => self.detector.frame(&mut draws, &peaks, frame, |pixel: u16| pixel.to_le_bytes()),
+                Dtype::U32 => self.detector.frame(&mut draws, &peaks, frame, |pixel| u32::from(pixel).to_le_bytes()),
+                Dtype::F32 => self.detector.frame(&mut draws, &peaks, frame, |pixel| f32::from(pixel).to_le_bytes()),
+                Dtype::F64 => self.detector.frame(&mut draws, &peaks, frame, |pixel| f64::from(pixel).to_le_bytes()),
+            }
+            if let Some(at) = places.wavelength {
+                // 0.1 % of bandwidth.
+                let wavelength = WAVELENGTH_ANGSTROM * (0.9995 + 0.001 * f64::from(draws.unit()));
+                body[at..at + 8].copy_from_slice(&wavelength.to_le_bytes());
+            }
+            if let Some(at) = places.peaks {
+                let written = peaks.iter().copied().chain(std::iter::repeat(Peak::default()));
+                for (bytes, peak) in body[at..at + PEAKS * Peak::BYTES].chunks_exact_mut(Peak::BYTES).zip(written) {
+                    bytes.copy_from_slice(&peak.to_bytes());
+                }
+            }
+        }
+    }
+
+    /// Writes the times of message `sequence`.
+    pub fn stamp(&self, body: &mut [u8], producer: u32, sequence: u64, events: u32) {
+        for (event, places) in (0..).zip(self.template(events).events()) {
+            let seconds = self.seconds.of(producer, sequence, event);
+            body[places.timestamp..places.timestamp + 8].copy_from_slice(&seconds.to_le_bytes());
+        }
+    }
+
+    /// Whether all that libhdf5 wrote is there, and the times are those of this message. Calls no library.
+    pub fn check(&self, body: &[u8], producer: u32, sequence: u64, events: u32) -> Result<(), String> {
+        let template = self.template(events);
+        if let Some(at) = template.first_difference(body) {
+            return Err(format!("byte {at} is not as HDF5 laid the file out"));
+        }
+        let times = (0..).zip(template.events()).map(|(event, places)| {
+            (event, &body[places.timestamp..places.timestamp + 8], self.seconds.of(producer, sequence, event))
+        });
+        for (event, found, expected) in times {
+            if found != expected.to_le_bytes() {
+                return Err(format!("the time of event {event} is not that of this message"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the file with libhdf5: datasets, types, extents, times and peaks.
+    pub fn inspect(&self, body: &[u8], producer: u32, sequence: u64, events: u32) -> Result<(), Corruption> {
+        let content = |detail| Corruption::new(CorruptionKind::Content, detail);
+        let file = self.reader.read(body, events)?;
+        for (event, found) in (0..).zip(&file.timestamps) {
+            let expected = self.seconds.of(producer, sequence, event);
+            if found.to_bits() != expected.to_bits() {
+                return Err(content(format!("event {event} is of {found} s, not of {expected} s")));
+            }
+        }
+        if let Some(wavelength) =
+            file.wavelengths.iter().find(|wavelength| !wavelength.is_finite() || **wavelength <= 0.0)
+        {
+            return Err(content(format!("a wavelength of {wavelength} Angstrom")));
+        }
+        file.peaks.iter().enumerate().filter(|(_, peak)| peak.height > 0).try_for_each(|(index, peak)| {
+            let event = index / PEAKS;
+            let found = self.detector.find(peak, |pixel| file.pixel(event, pixel));
+            found.map_err(|what| content(format!("event {event}: {what}")))
+        })
+    }
+
+    /// What a file is made of.
+    pub fn describe(&self) -> Vec<String> {
+        let template = self.template(self.least);
+        let mut lines = self.reader.describe();
+        lines.push(format!(
+            "HDF5's own bytes, with {} event(s): {} of {}",
+            self.least,
+            template.structure_bytes(),
+            template.bytes()
+        ));
+        lines
+    }
+
+    fn template(&self, events: u32) -> &Template {
+        &self.templates[(events - self.least) as usize]
+    }
+}

@@ -1,0 +1,92 @@
+//! `streamharness payload`: one message to look at, or what messages are made of.
+
+use crate::{
+    arguments::{Payload, Run},
+    exit::{Exit, Failure},
+    flags, stdout,
+};
+use engine::ports::Payloads;
+use payload::Workload;
+use profile::{Events, Message, Plan};
+use std::{fs, path::Path};
+
+/// Messages of which a description gives the mean.
+const SAMPLE: u64 = 100;
+
+/// Writes the body of one message, or describes the workload.
+pub fn payload(asked: Payload) -> Result<Exit, Failure> {
+    let Payload { workload, producer, sequence, out, describe, fill, seed, set } = asked;
+    let run = Run { workload: Some(workload), fill, seed, set, ..Run::default() };
+    let plan = Plan::resolve(&flags::profile(&run)?, 1, 0).map_err(flags::failure)?;
+    let bodies = Workload::new(&plan).map_err(|error| Failure::new(Exit::Profile, error))?;
+    if describe {
+        stdout::print(&description(&plan, &bodies));
+    }
+    if let Some(out) = out {
+        let body = bodies.body(producer, sequence);
+        write(&out, &body.bytes)?;
+        eprintln!(
+            "streamharness: {}: message {sequence} of producer {producer}, {} B, {} event(s), CRC-32C {:08x}",
+            out.display(),
+            body.bytes.len(),
+            body.events,
+            body.checksum
+        );
+    }
+    Ok(Exit::Pass)
+}
+
+/// Under a temporary name, then renamed: a file that is there is whole.
+fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut partial = out.as_os_str().to_owned();
+    partial.push(".partial");
+    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, out));
+    written.map_err(|error| {
+        let out = out.display();
+        Failure::new(
+            Exit::Usage,
+            format!("the body cannot be written to `{out}`: {error}; give another file with --out"),
+        )
+    })
+}
+
+fn description(plan: &Plan, bodies: &Workload) -> String {
+    let message = &plan.message;
+    let (least, most) = (bodies.body_bytes(message.events.min()), bodies.body_bytes(message.events.max()));
+    let size = |sequence| bodies.body_bytes(bodies.events(0, sequence)) as f64;
+    let mean = (0..SAMPLE).map(size).sum::<f64>() / SAMPLE as f64;
+    let compressed = {
+        let body = bodies.body(0, 0).bytes;
+        miniz_oxide::deflate::compress_to_vec(&body, 1).len() as f64 / body.len() as f64
+    };
+    let mut lines = vec![
+        ("workload", plan.workload.clone()),
+        ("format", format!("{} ({})", message.format, message.format.content_type())),
+        ("events", format!("{} a message", message.events)),
+        (
+            "body",
+            match message.events {
+                Events::Fixed(_) => format!("{least} B"),
+                _ => format!("{least} to {most} B, {mean:.0} B on average"),
+            },
+        ),
+        ("rate", rate(message, mean)),
+        ("fill", format!("{}, {} bodies for each producer", message.fill, message.ring_bodies)),
+        ("deflate", format!("to {:.0} % (compressible = {})", compressed * 100.0, message.compressible)),
+    ];
+    lines.extend(bodies.describe().into_iter().map(|line| ("layout", line)));
+    lines.into_iter().map(|(name, text)| format!("{name:<10} {text}\n")).collect()
+}
+
+fn rate(message: &Message, mean_bytes: f64) -> String {
+    let Some(rate) = message.rate else { return "none of its own".to_owned() };
+    let messages = match rate {
+        profile::Rate::Messages(messages) => messages,
+        profile::Rate::Bits(bits) => bits / (8.0 * mean_bytes),
+    };
+    format!(
+        "nominal {rate}: {messages:.0} messages/s, {:.0} events/s, {:.2} Gbit/s in all",
+        messages * message.events.mean(),
+        messages * mean_bytes * 8.0 / 1e9
+    )
+}
