@@ -4,19 +4,25 @@
 //! gets the same plan, which [`Plan::digest`] lets them check.
 
 mod error;
+mod flow;
+mod knobs;
 mod layers;
 mod names;
 mod placement;
 mod plan;
 mod profile;
+mod service;
 mod shipped;
 mod values;
 
 pub use error::ProfileError;
+pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
+pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, Origin, combine};
 pub use names::nearest;
 pub use placement::{Placement, RankRole, share};
-pub use plan::{Limits, Message, Plan, QueuePlan, RunLength, Service};
+pub use plan::{Limits, Message, Plan, RunLength};
 pub use profile::{MessageProfile, Profile, RouteProfile, ServiceProfile};
+pub use service::Service;
 pub use shipped::{Kind, Shipped, find, list};
 pub use values::{Acks, Confirms, Format, Overflow, Pattern, Size, Span, Verify};

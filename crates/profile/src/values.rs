@@ -20,12 +20,38 @@ macro_rules! written_as_text {
     )+};
 }
 written_as_text!(Acks, Confirms, Format, Overflow, Pattern, Size, Span, Verify);
+pub(crate) use written_as_text;
 
 /// How messages go from producers to consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pattern {
     /// Each message goes to one consumer, over shared queues.
     WorkSharing,
+    /// Likewise, and that consumer answers its producer.
+    WorkSharingFeedback,
+    /// Each message goes to every consumer.
+    Broadcast,
+    /// Likewise, and every consumer answers its producer.
+    BroadcastGather,
+}
+
+impl Pattern {
+    const ALL: [(&'static str, Self); 4] = [
+        ("work-sharing", Self::WorkSharing),
+        ("work-sharing-feedback", Self::WorkSharingFeedback),
+        ("broadcast", Self::Broadcast),
+        ("broadcast-gather", Self::BroadcastGather),
+    ];
+
+    /// Whether every consumer gets each message.
+    pub(crate) fn is_broadcast(self) -> bool {
+        matches!(self, Self::Broadcast | Self::BroadcastGather)
+    }
+
+    /// Whether who gets a message answers it.
+    pub(crate) fn is_answered(self) -> bool {
+        matches!(self, Self::WorkSharingFeedback | Self::BroadcastGather)
+    }
 }
 
 /// How a producer learns that its messages were accepted.
@@ -105,23 +131,33 @@ impl Verify {
     }
 }
 
-fn counted(text: &str, number: &str) -> Result<NonZeroU32, String> {
+pub(crate) fn counted(text: &str, number: &str) -> Result<NonZeroU32, String> {
     number.parse().map_err(|_| format!("`{text}`: `{number}` is not a whole number of at least 1"))
 }
 
-fn unknown<T>(what: &str, text: &str, spellings: &[&str]) -> Result<T, String> {
+pub(crate) fn unknown<T>(what: &str, text: &str, spellings: &[&str]) -> Result<T, String> {
     let stems = spellings.iter().map(|s| s.split(':').next().expect("split yields at least one part"));
     let word = text.split(':').next().expect("split yields at least one part");
     Err(format!("`{text}` is no way to give {what}{}: write {}", hint(word, stems), spellings.join(", ")))
 }
 
+/// Reads one of a closed set of names.
+pub(crate) fn named<T: Copy>(names: &[(&'static str, T)], what: &str, text: &str) -> Result<T, String> {
+    match names.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => Ok(*value),
+        None => unknown(what, text, &names.iter().map(|(name, _)| *name).collect::<Vec<_>>()),
+    }
+}
+
+/// The name of one of a closed set.
+pub(crate) fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
+    names.iter().find(|(_, named)| named == value).expect("every value has its name").0
+}
+
 impl FromStr for Pattern {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "work-sharing" => Ok(Self::WorkSharing),
-            _ => unknown("a pattern", text, &["work-sharing"]),
-        }
+        named(&Self::ALL, "a pattern", text)
     }
 }
 
@@ -203,9 +239,7 @@ impl FromStr for Size {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WorkSharing => f.write_str("work-sharing"),
-        }
+        f.write_str(name_of(&Self::ALL, self))
     }
 }
 
@@ -286,7 +320,7 @@ mod tests {
         check_round_trip::<Acks>(&["auto", "each", "multiple:64"]);
         check_round_trip::<Verify>(&["off", "every:100", "all"]);
         check_round_trip::<Overflow>(&["reject-publish", "drop-head"]);
-        check_round_trip::<Pattern>(&["work-sharing"]);
+        check_round_trip::<Pattern>(&["work-sharing", "work-sharing-feedback", "broadcast", "broadcast-gather"]);
         check_round_trip::<Format>(&["geb-raw"]);
         check_round_trip::<Span>(&["30s", "500ms", "2m"]);
         check_round_trip::<Size>(&["16000B"]);

@@ -88,15 +88,16 @@ impl Lead {
                 format!("messages for {seconds} s")
             }
         };
-        let placement = plan.placement;
+        let placement = &plan.placement;
         self.say(&format!(
-            "{} over {}: {length} of {} B from {} producer(s) to {} consumer(s) on {} rank(s)",
+            "{} over {}: {length} of {} B from {} producer(s) to {} consumer(s) on {} rank(s), {}",
             plan.workload,
             plan.architecture,
             plan.message.body_bytes,
             placement.producers,
             placement.consumers,
-            placement.world
+            placement.world,
+            plan.pattern
         ));
     }
 
