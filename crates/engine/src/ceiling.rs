@@ -4,6 +4,7 @@
 //! cores do not count each other's.
 
 use crate::{
+    answer::Answerer,
     clock::Clock,
     consume::{ConsumerSpec, consume},
     double::{NullPublisher, NullSubscriber},
@@ -73,6 +74,8 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
         confirms: plan.service.confirms,
         in_flight: plan.service.in_flight,
         republish_limit: plan.service.republish_limit,
+        think: None,
+        written: None,
     };
     let (_keep, stop) = watch::channel(false);
     let used = cpu_ns();
@@ -93,13 +96,16 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         inspections: inspections(plan),
         window: 0..u64::MAX,
         acks: plan.service.acks,
+        ack_after: plan.service.ack_after,
+        work: None,
         verify: plan.verify,
     };
     let (stopper, stop) = watch::channel(false);
     let mut subscriber = NullSubscriber::new(plan.run, bodies);
     let progress = Progress::default();
     let used = cpu_ns();
-    let consuming = consume(&mut subscriber, payloads, &spec, clock, &progress, stop);
+    let nobody = None::<&mut Answerer<NullPublisher>>;
+    let consuming = consume(&mut subscriber, nobody, payloads, &spec, clock, &progress, stop);
     let stopping = async {
         tokio::time::sleep(TIME).await;
         stopper.send_replace(true);

@@ -19,6 +19,21 @@ pub struct MessageId {
     pub sequence: u64,
 }
 
+/// A delivery that is not of this run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Foreign {
+    /// The consumer that got it.
+    pub consumer: u32,
+    /// Size of its body.
+    pub bytes: u64,
+    /// The run that its envelope names; absent where it has none.
+    #[serde(default)]
+    pub run: Option<u32>,
+}
+
+/// Examples are for finding the cause; the numbers are in the counts.
+pub(crate) const EXAMPLES_MAX: usize = 10;
+
 /// Why a ledger from another rank could not be read.
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -222,14 +237,20 @@ pub struct Deliveries {
     reordered: u64,
     corrupt: u64,
     foreign: u64,
+    first_redelivered: Vec<MessageId>,
+    first_reordered: Vec<MessageId>,
+    first_foreign: Vec<Foreign>,
 }
 
 /// What one consumer was given of one producer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProducerLog {
     pub(crate) producer: u32,
-    /// Every sequence that was delivered.
-    pub(crate) seen: RoaringTreemap,
+    /// Every sequence below this one was delivered: where a consumer gets everything, nearly in
+    /// order, one number says nearly all.
+    seen_below: u64,
+    /// Sequences that were delivered, above `seen_below`.
+    seen_ahead: RoaringTreemap,
     /// The sequences that were delivered more than once.
     pub(crate) repeated: RoaringTreemap,
     /// Deliveries beyond the first of each sequence.
@@ -250,7 +271,10 @@ impl Deliveries {
     /// unless the broker redelivered it: then it had its turn and came late for another reason.
     #[inline]
     pub fn observe(&mut self, producer: u32, sequence: u64, redelivered: bool) -> Observation {
-        self.redelivered += u64::from(redelivered);
+        if redelivered {
+            self.redelivered += 1;
+            add_example(&mut self.first_redelivered, MessageId { producer, sequence });
+        }
         let log = match self.logs.binary_search_by_key(&producer, |log| log.producer) {
             Ok(at) => &mut self.logs[at],
             Err(at) => {
@@ -258,7 +282,7 @@ impl Deliveries {
                 &mut self.logs[at]
             }
         };
-        if !log.seen.insert(sequence) {
+        if !log.see(sequence) {
             log.repeated.insert(sequence);
             log.extra += 1;
             return Observation::Duplicate;
@@ -267,6 +291,7 @@ impl Deliveries {
             log.in_order_from = sequence.saturating_add(1);
         } else if !redelivered {
             self.reordered += 1;
+            add_example(&mut self.first_reordered, MessageId { producer, sequence });
         }
         Observation::New
     }
@@ -277,8 +302,9 @@ impl Deliveries {
     }
 
     /// Takes note of a delivery without a valid envelope of this run, which cannot be observed.
-    pub fn observe_foreign(&mut self) {
+    pub fn observe_foreign(&mut self, foreign: Foreign) {
         self.foreign += 1;
+        add_example(&mut self.first_foreign, foreign);
     }
 
     /// Deliveries that the broker flagged as redelivered.
@@ -309,7 +335,8 @@ impl Deliveries {
                 .iter()
                 .map(|log| ProducerLogWire {
                     producer: log.producer,
-                    seen: set_to_bytes(&log.seen),
+                    seen_below: log.seen_below,
+                    seen_ahead: set_to_bytes(&log.seen_ahead),
                     repeated: set_to_bytes(&log.repeated),
                     extra: log.extra,
                     in_order_from: log.in_order_from,
@@ -319,6 +346,9 @@ impl Deliveries {
             reordered: self.reordered,
             corrupt: self.corrupt,
             foreign: self.foreign,
+            first_redelivered: self.first_redelivered.clone(),
+            first_reordered: self.first_reordered.clone(),
+            first_foreign: self.first_foreign.clone(),
         })
     }
 
@@ -329,7 +359,8 @@ impl Deliveries {
         for log in wire.logs {
             logs.push(ProducerLog {
                 producer: log.producer,
-                seen: set_from_bytes(&log.seen)?,
+                seen_below: log.seen_below,
+                seen_ahead: set_from_bytes(&log.seen_ahead)?,
                 repeated: set_from_bytes(&log.repeated)?,
                 extra: log.extra,
                 in_order_from: log.in_order_from,
@@ -341,7 +372,25 @@ impl Deliveries {
             reordered: wire.reordered,
             corrupt: wire.corrupt,
             foreign: wire.foreign,
+            first_redelivered: wire.first_redelivered,
+            first_reordered: wire.first_reordered,
+            first_foreign: wire.first_foreign,
         })
+    }
+
+    /// The first deliveries that the broker flagged as redelivered.
+    pub fn first_redelivered(&self) -> &[MessageId] {
+        &self.first_redelivered
+    }
+
+    /// The first deliveries out of order.
+    pub fn first_reordered(&self) -> &[MessageId] {
+        &self.first_reordered
+    }
+
+    /// The first deliveries that did not belong to this run.
+    pub fn first_foreign(&self) -> &[Foreign] {
+        &self.first_foreign
     }
 
     pub(crate) fn into_logs(self) -> Vec<ProducerLog> {
@@ -351,7 +400,42 @@ impl Deliveries {
 
 impl ProducerLog {
     fn new(producer: u32) -> Self {
-        Self { producer, seen: RoaringTreemap::new(), repeated: RoaringTreemap::new(), extra: 0, in_order_from: 0 }
+        Self {
+            producer,
+            seen_below: 0,
+            seen_ahead: RoaringTreemap::new(),
+            repeated: RoaringTreemap::new(),
+            extra: 0,
+            in_order_from: 0,
+        }
+    }
+
+    /// Takes note of a sequence; false if it is not new.
+    #[inline]
+    fn see(&mut self, sequence: u64) -> bool {
+        if sequence != self.seen_below {
+            return sequence > self.seen_below && self.seen_ahead.insert(sequence);
+        }
+        self.seen_below += 1;
+        if !self.seen_ahead.is_empty() {
+            while self.seen_ahead.remove(self.seen_below) {
+                self.seen_below += 1;
+            }
+        }
+        true
+    }
+
+    /// Every sequence that was delivered.
+    pub(crate) fn seen(&self) -> RoaringTreemap {
+        let mut seen = self.seen_ahead.clone();
+        seen.insert_range(..self.seen_below);
+        seen
+    }
+}
+
+fn add_example<T>(examples: &mut Vec<T>, example: T) {
+    if examples.len() < EXAMPLES_MAX {
+        examples.push(example);
     }
 }
 
@@ -374,12 +458,16 @@ struct DeliveriesWire {
     reordered: u64,
     corrupt: u64,
     foreign: u64,
+    first_redelivered: Vec<MessageId>,
+    first_reordered: Vec<MessageId>,
+    first_foreign: Vec<Foreign>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ProducerLogWire {
     producer: u32,
-    seen: Vec<u8>,
+    seen_below: u64,
+    seen_ahead: Vec<u8>,
     repeated: Vec<u8>,
     extra: u64,
     in_order_from: u64,
@@ -498,6 +586,20 @@ mod tests {
             assert_eq!(deliveries.reordered(), reordered, "after {sequence}");
         }
         assert_eq!(deliveries.redelivered(), 2);
+        let id = |sequence| MessageId { producer: 0, sequence };
+        assert_eq!(deliveries.first_reordered(), [id(3), id(12)]);
+        assert_eq!(deliveries.first_redelivered(), [id(4), id(11)]);
+    }
+
+    #[test]
+    fn a_consumer_of_everything_keeps_one_number() {
+        let mut deliveries = Deliveries::new();
+        for sequence in [1, 0, 2, 5, 3, 4] {
+            assert_eq!(deliveries.observe(0, sequence, false), Observation::New);
+        }
+        assert_eq!((deliveries.logs[0].seen_below, deliveries.logs[0].seen_ahead.len()), (6, 0));
+        assert_eq!(deliveries.observe(0, 3, false), Observation::Duplicate);
+        assert_eq!(deliveries.logs[0].seen().len(), 6);
     }
 
     #[test]
@@ -509,7 +611,7 @@ mod tests {
         deliveries.observe(9, 1 << 47, false);
         deliveries.observe(9, 1 << 47, true);
         deliveries.observe_corrupt();
-        deliveries.observe_foreign();
+        deliveries.observe_foreign(Foreign { consumer: 2, bytes: 5, run: None });
         let decoded = Deliveries::decode(&deliveries.encode()).expect("it was just encoded");
         assert_eq!(decoded, deliveries);
 
