@@ -21,8 +21,10 @@ use tokio::sync::watch;
 /// Long enough for a stable figure, short enough to precede every run.
 const TIME: Duration = Duration::from_millis(50);
 
-/// Bodies delivered in turn: enough of them not to be checked out of the nearest cache.
+/// Bodies delivered in turn: enough of them not to be checked out of the nearest cache, and few
+/// where they are large.
 const BODIES: u64 = 64;
+const BODIES_BYTES: u64 = 4 << 20;
 
 /// CPU time of one message in the worker loops, in nanoseconds; none without such a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -81,7 +83,9 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
 /// Cost of a message in a consumer's loop, in nanoseconds, with the checks that the plan asks for.
 pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &P, clock: Clock) -> Option<f64> {
     let mut source = payloads.source(0).ok()?;
-    let bodies = (0..BODIES).map(|sequence| source.take(sequence)).collect();
+    let bodies = (0..BODIES.min(BODIES_BYTES / plan.message.body_bytes.max(1)).max(2))
+        .map(|sequence| source.take(sequence))
+        .collect();
     let spec = ConsumerSpec {
         run: plan.run,
         index: 0,

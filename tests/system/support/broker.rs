@@ -77,6 +77,25 @@ impl Broker {
         queues.as_array().unwrap().iter().map(name).collect()
     }
 
+    /// The exchanges that the broker has, but for those that every broker has.
+    pub fn exchanges(&self) -> Vec<String> {
+        let exchanges: Value = self.agent().get(self.api("exchanges")).call().unwrap().body_mut().read_json().unwrap();
+        let names = exchanges.as_array().unwrap().iter().map(|exchange| exchange["name"].as_str().unwrap().to_owned());
+        names.filter(|name| !name.is_empty() && !name.starts_with("amq.")).collect()
+    }
+
+    /// What the broker says about a queue.
+    pub fn queue(&self, name: &str) -> Option<Value> {
+        self.agent().get(self.api(&format!("queues/%2f/{name}"))).call().ok()?.body_mut().read_json().ok()
+    }
+
+    /// The connections that the broker has, by the names that clients give them.
+    pub fn connections(&self) -> Vec<String> {
+        let all: Value = self.agent().get(self.api("connections")).call().unwrap().body_mut().read_json().unwrap();
+        let name = |connection: &Value| connection["client_properties"]["connection_name"].as_str().map(str::to_owned);
+        all.as_array().unwrap().iter().filter_map(name).collect()
+    }
+
     /// Puts a message of somebody else into a queue.
     pub fn publish(&self, queue: &str, body: &str) {
         let message = json!({
