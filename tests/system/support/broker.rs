@@ -1,6 +1,6 @@
 //! Brokers of the tests' own.
 
-use super::program;
+use super::{processes, program};
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
 use testbed::{Ephemeral, Options, Route};
@@ -39,6 +39,28 @@ impl Broker {
         let row = table.lines().find_map(|line| line.strip_prefix(&format!("node {node} ")));
         let pid = row.and_then(|row| row.split_whitespace().next()?.parse().ok());
         pid.unwrap_or_else(|| panic!("no node {node} in\n{table}"))
+    }
+
+    /// Tells its only node something with rabbitmqctl, where the HTTP API cannot.
+    pub fn control(&self, arguments: &[&str]) {
+        let home = self.dir().join("home");
+        let tree = |process: &processes::Process| {
+            process.texts().find_map(|argument| {
+                let from = argument.find('/')?;
+                let name = from + argument[from..].find("/rabbitmq_server-")? + 1;
+                let end = argument[name..].find('/').map_or(argument.len(), |length| name + length);
+                Some(Path::new(&argument[from..end]).join("sbin/rabbitmqctl"))
+            })
+        };
+        let ours = |process: &processes::Process| process.variable("HOME") == home.to_str();
+        let node = processes::all().into_iter().find(|process| ours(process) && tree(process).is_some());
+        let node = node.expect("its node runs, and names the tree that it runs from");
+        let mut command = Command::new(tree(&node).expect("found by it"));
+        for variable in ["HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME"] {
+            command.env(variable, node.variable(variable).expect("the testbed sets it"));
+        }
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {output:?}");
     }
 
     fn route(&self, architecture: &str) -> Route {
@@ -87,13 +109,6 @@ impl Broker {
     /// What the broker says about a queue.
     pub fn queue(&self, name: &str) -> Option<Value> {
         self.agent().get(self.api(&format!("queues/%2f/{name}"))).call().ok()?.body_mut().read_json().ok()
-    }
-
-    /// The connections that the broker has, by the names that clients give them.
-    pub fn connections(&self) -> Vec<String> {
-        let all: Value = self.agent().get(self.api("connections")).call().unwrap().body_mut().read_json().unwrap();
-        let name = |connection: &Value| connection["client_properties"]["connection_name"].as_str().map(str::to_owned);
-        all.as_array().unwrap().iter().filter_map(name).collect()
     }
 
     /// Puts a message of somebody else into a queue.
