@@ -116,6 +116,7 @@ pub async fn collect<S: Subscriber, P: Payloads>(
         }
     }
     collector.take_written(&mut written);
+    collector.report.ledgers.iter_mut().for_each(Deliveries::pack);
     collector.report
 }
 

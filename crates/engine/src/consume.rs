@@ -158,6 +158,7 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
         progress.fail(fault.clone());
         report.fault = Some(fault);
     }
+    report.deliveries.pack();
     report
 }
 

@@ -165,7 +165,7 @@ fn join_ledgers(flow: &Flow, ranks: &[RankReport]) -> Integrity {
         .map(|(producer, bytes)| (*producer, SentSummary::decode(bytes).expect(same_build)))
         .collect();
     let decode = |bytes: &Vec<u8>| Deliveries::decode(bytes).expect(same_build);
-    let deliveries: Vec<Deliveries> = ranks.iter().flat_map(|rank| &rank.deliveries).map(decode).collect();
+    let deliveries = ranks.iter().flat_map(|rank| &rank.deliveries).map(decode);
     let mut integrity = if flow.copies > 1 {
         measure::join_each(&sent, deliveries, flow.copies as usize)
     } else {

@@ -160,22 +160,28 @@ impl Integrity {
 }
 
 /// Holds the deliveries of all consumers, which share the work, against what was sent.
-pub fn join(sent: &[(u32, SentSummary)], deliveries: Vec<Deliveries>) -> Integrity {
+///
+/// Ledgers are taken one after the other and dropped, so that one is in memory at a time where they
+/// come so.
+pub fn join(sent: &[(u32, SentSummary)], deliveries: impl IntoIterator<Item = Deliveries>) -> Integrity {
     join_audiences(sent, [deliveries])
 }
 
 /// Holds the deliveries of each of `consumers` against all that was sent. One that did not report
 /// got nothing.
-pub fn join_each(sent: &[(u32, SentSummary)], mut deliveries: Vec<Deliveries>, consumers: usize) -> Integrity {
-    deliveries.resize_with(consumers.max(deliveries.len()), Deliveries::new);
-    join_audiences(sent, deliveries.into_iter().map(|one| vec![one]))
+pub fn join_each(
+    sent: &[(u32, SentSummary)],
+    deliveries: impl IntoIterator<Item = Deliveries>,
+    consumers: usize,
+) -> Integrity {
+    let all = deliveries.into_iter().chain(std::iter::repeat_with(Deliveries::new));
+    join_audiences(sent, all.take(consumers).map(|one| [one]))
 }
 
-/// Holds the deliveries of each audience against all that was sent. Audiences are taken one after
-/// the other, so that one is in memory at a time where they come so.
-pub(crate) fn join_audiences(
+/// Holds the deliveries of each audience against all that was sent.
+pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
     sent: &[(u32, SentSummary)],
-    audiences: impl IntoIterator<Item = Vec<Deliveries>>,
+    audiences: impl IntoIterator<Item = A>,
 ) -> Integrity {
     let mut integrity = Integrity::default();
     for (_, summary) in sent {
@@ -189,18 +195,20 @@ pub(crate) fn join_audiences(
     }
     for audience in audiences {
         integrity.copies += 1;
-        for consumer in &audience {
-            integrity.redelivered += consumer.redelivered();
-            integrity.reordered += consumer.reordered();
-            integrity.corrupt += consumer.corrupt();
-            integrity.foreign += consumer.foreign();
-            take_examples(&mut integrity.first_redelivered, consumer.first_redelivered());
-            take_examples(&mut integrity.first_reordered, consumer.first_reordered());
-            take_examples(&mut integrity.first_foreign, consumer.first_foreign());
-        }
         join_audience(sent, audience, &mut integrity);
     }
     integrity
+}
+
+/// Adds what one consumer counted.
+fn add_counts(integrity: &mut Integrity, consumer: &Deliveries) {
+    integrity.redelivered += consumer.redelivered();
+    integrity.reordered += consumer.reordered();
+    integrity.corrupt += consumer.corrupt();
+    integrity.foreign += consumer.foreign();
+    take_examples(&mut integrity.first_redelivered, consumer.first_redelivered());
+    take_examples(&mut integrity.first_reordered, consumer.first_reordered());
+    take_examples(&mut integrity.first_foreign, consumer.first_foreign());
 }
 
 /// What an audience as a whole was given of one producer.
@@ -212,21 +220,29 @@ struct Given {
 }
 
 /// Adds the outcome of one audience.
-fn join_audience(sent: &[(u32, SentSummary)], audience: Vec<Deliveries>, integrity: &mut Integrity) {
-    let mut given = union(audience);
+fn join_audience(
+    sent: &[(u32, SentSummary)],
+    audience: impl IntoIterator<Item = Deliveries>,
+    integrity: &mut Integrity,
+) {
+    let mut given: BTreeMap<u32, Given> = BTreeMap::new();
+    for consumer in audience {
+        add_counts(integrity, &consumer);
+        unite(&mut given, consumer);
+    }
     let sent: BTreeMap<u32, &SentSummary> = sent.iter().map(|(p, s)| (*p, s)).collect();
     // A producer of which nothing arrived must be asked too, and so must one that never reported.
     for &producer in sent.keys() {
         given.entry(producer).or_default();
     }
     for (producer, given) in given {
-        let published = sent.get(&producer).map_or(0, |s| s.published());
-        let expected = sent.get(&producer).map_or_else(RoaringTreemap::new, |s| s.expected());
-        integrity.expected += expected.len();
+        let sent = sent.get(&producer);
+        let published = sent.map_or(0, |s| s.published());
+        integrity.expected += sent.map_or(0, |s| s.expected());
         integrity.delivered += given.distinct.len();
         integrity.unexpected += given.distinct.range_cardinality(published..);
         integrity.duplicated += given.extra;
-        let lost = expected - &given.distinct;
+        let lost = sent.map_or_else(RoaringTreemap::new, |s| s.missing_from(&given.distinct));
         integrity.lost += lost.len();
         add_examples(&mut integrity.first_lost, producer, &lost);
         add_examples(&mut integrity.first_duplicated, producer, &given.repeated);
@@ -234,18 +250,19 @@ fn join_audience(sent: &[(u32, SentSummary)], audience: Vec<Deliveries>, integri
 }
 
 /// By producer, so that the examples come out in order.
-fn union(audience: Vec<Deliveries>) -> BTreeMap<u32, Given> {
-    let mut given: BTreeMap<u32, Given> = BTreeMap::new();
-    for log in audience.into_iter().flat_map(Deliveries::into_logs) {
+fn unite(given: &mut BTreeMap<u32, Given>, consumer: Deliveries) {
+    for mut log in consumer.into_logs() {
         let given = given.entry(log.producer).or_default();
-        let seen = log.seen();
-        let twice = &given.distinct & &seen;
-        given.extra += log.extra + twice.len();
-        given.repeated |= twice;
+        let seen = log.take_seen();
+        let twice = given.distinct.intersection_len(&seen);
+        given.extra += log.extra + twice;
+        // Nearly always there are none, and then no set is built.
+        if twice > 0 {
+            given.repeated |= &given.distinct & &seen;
+        }
         given.repeated |= log.repeated;
         given.distinct |= seen;
     }
-    given
 }
 
 fn add_examples(examples: &mut Vec<MessageId>, producer: u32, sequences: &RoaringTreemap) {
@@ -317,13 +334,13 @@ mod tests {
 
     #[test]
     fn a_producer_of_which_nothing_arrived_has_lost_everything() {
-        let integrity = join(&[(4, confirmed(1))], vec![]);
+        let integrity = join(&[(4, confirmed(1))], Vec::new());
         assert_eq!(integrity.verdict(), Err("1 of 1 messages was lost (first: producer 4 sequence 0)".to_owned()));
     }
 
     #[test]
     fn examples_stop_at_ten() {
-        let integrity = join(&[(0, confirmed(7)), (1, confirmed(1000))], vec![]);
+        let integrity = join(&[(0, confirmed(7)), (1, confirmed(1000))], Vec::new());
         assert_eq!(integrity.lost, 1007);
         let names = integrity.first_lost.iter().map(|id| (id.producer, id.sequence));
         let expected = (0..7).map(|s| (0, s)).chain((0..3).map(|s| (1, s)));
@@ -481,8 +498,10 @@ mod tests {
             assert_eq!(observation == crate::Observation::New, is_new);
         }
 
-        let ledgers =
-            ledgers.iter().map(|ledger| Deliveries::decode(&ledger.encode()).expect("it was just encoded")).collect();
+        let ledgers = ledgers
+            .iter()
+            .map(|ledger| Deliveries::decode(&ledger.encode()).expect("it was just encoded"))
+            .collect::<Vec<_>>();
         let integrity = join(&sent, ledgers);
         let delivered: BTreeSet<_> = times.keys().copied().collect();
         let lost: Vec<_> = expected.difference(&delivered).copied().collect();

@@ -129,7 +129,9 @@ impl Sent {
     }
 
     /// The end state, when nothing more will be published or confirmed.
-    pub fn finish(self) -> SentSummary {
+    pub fn finish(mut self) -> SentSummary {
+        self.summary.confirmed_ahead.optimize();
+        self.summary.abandoned.optimize();
         self.summary
     }
 }
@@ -171,15 +173,31 @@ impl SentSummary {
         self.republished
     }
 
-    /// The sequences that must arrive: what the broker accepted or, where it was not asked,
+    /// How many sequences must arrive: what the broker accepted or, where it was not asked,
     /// everything that was not given up.
-    pub(crate) fn expected(&self) -> RoaringTreemap {
-        let contiguous = if self.confirms { self.settled_below } else { self.published };
-        let mut expected = RoaringTreemap::new();
-        expected.insert_range(..contiguous);
-        expected -= &self.abandoned;
-        expected |= &self.confirmed_ahead;
-        expected
+    pub(crate) fn expected(&self) -> u64 {
+        let contiguous = self.contiguous();
+        contiguous - self.abandoned.range_cardinality(..contiguous) + self.confirmed_ahead.len()
+    }
+
+    /// Those of them that are not in `delivered`. Where nothing is missing no set is built.
+    pub(crate) fn missing_from(&self, delivered: &RoaringTreemap) -> RoaringTreemap {
+        let contiguous = self.contiguous();
+        let plain = self.abandoned.is_empty() && self.confirmed_ahead.is_empty();
+        if plain && delivered.range_cardinality(..contiguous) == contiguous {
+            return RoaringTreemap::new();
+        }
+        let mut missing = RoaringTreemap::new();
+        missing.insert_range(..contiguous);
+        missing -= &self.abandoned;
+        missing |= &self.confirmed_ahead;
+        missing -= delivered;
+        missing
+    }
+
+    /// Every sequence below this must arrive, but for those that were given up.
+    fn contiguous(&self) -> u64 {
+        if self.confirms { self.settled_below } else { self.published }
     }
 
     /// This summary as bytes, for the gather.
@@ -188,8 +206,8 @@ impl SentSummary {
             confirms: self.confirms,
             published: self.published,
             settled_below: self.settled_below,
-            confirmed_ahead: set_to_bytes(&self.confirmed_ahead),
-            abandoned: set_to_bytes(&self.abandoned),
+            confirmed_ahead: as_bytes(&self.confirmed_ahead),
+            abandoned: as_bytes(&self.abandoned),
             rejected: self.rejected,
             returned: self.returned,
             republished: self.republished,
@@ -327,21 +345,21 @@ impl Deliveries {
         self.foreign
     }
 
-    /// This ledger as bytes, for the gather.
+    /// Compresses what was delivered, when nothing more will be: while growing, sets are faster
+    /// without. In place, since a copy would take as much again.
+    pub fn pack(&mut self) {
+        for log in &mut self.logs {
+            log.seen_ahead.optimize();
+            log.repeated.optimize();
+        }
+    }
+
+    /// This ledger as bytes, for the gather: a head, and the sets one after the other, each written
+    /// once, since a copy of them takes as much again.
     pub fn encode(&self) -> Vec<u8> {
-        to_bytes(&DeliveriesWire {
-            logs: self
-                .logs
-                .iter()
-                .map(|log| ProducerLogWire {
-                    producer: log.producer,
-                    seen_below: log.seen_below,
-                    seen_ahead: set_to_bytes(&log.seen_ahead),
-                    repeated: set_to_bytes(&log.repeated),
-                    extra: log.extra,
-                    in_order_from: log.in_order_from,
-                })
-                .collect(),
+        let sets = || self.logs.iter().flat_map(|log| [&log.seen_ahead, &log.repeated]);
+        let head = to_bytes(&DeliveriesHead {
+            logs: self.logs.iter().map(LogHead::of).collect(),
             redelivered: self.redelivered,
             reordered: self.reordered,
             corrupt: self.corrupt,
@@ -349,32 +367,35 @@ impl Deliveries {
             first_redelivered: self.first_redelivered.clone(),
             first_reordered: self.first_reordered.clone(),
             first_foreign: self.first_foreign.clone(),
-        })
+        });
+        let mut bytes = Vec::with_capacity(head.len() + sets().map(RoaringTreemap::serialized_size).sum::<usize>());
+        bytes.extend(head);
+        for set in sets() {
+            set.serialize_into(&mut bytes).expect("writing to memory cannot fail");
+        }
+        bytes
     }
 
     /// The ledger of another rank.
     pub fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
-        let wire: DeliveriesWire = from_bytes(bytes)?;
-        let mut logs = Vec::with_capacity(wire.logs.len());
-        for log in wire.logs {
-            logs.push(ProducerLog {
-                producer: log.producer,
-                seen_below: log.seen_below,
-                seen_ahead: set_from_bytes(&log.seen_ahead)?,
-                repeated: set_from_bytes(&log.repeated)?,
-                extra: log.extra,
-                in_order_from: log.in_order_from,
-            });
+        let (head, at): (DeliveriesHead, usize) =
+            bincode::serde::decode_from_slice(bytes, bincode::config::standard())?;
+        let mut rest = &bytes[at..];
+        let mut next_set = || RoaringTreemap::deserialize_from(&mut rest);
+        let mut logs = Vec::new();
+        for LogHead { producer, seen_below, extra, in_order_from } in head.logs {
+            let (seen_ahead, repeated) = (next_set()?, next_set()?);
+            logs.push(ProducerLog { producer, seen_below, seen_ahead, repeated, extra, in_order_from });
         }
         Ok(Self {
             logs,
-            redelivered: wire.redelivered,
-            reordered: wire.reordered,
-            corrupt: wire.corrupt,
-            foreign: wire.foreign,
-            first_redelivered: wire.first_redelivered,
-            first_reordered: wire.first_reordered,
-            first_foreign: wire.first_foreign,
+            redelivered: head.redelivered,
+            reordered: head.reordered,
+            corrupt: head.corrupt,
+            foreign: head.foreign,
+            first_redelivered: head.first_redelivered,
+            first_reordered: head.first_reordered,
+            first_foreign: head.first_foreign,
         })
     }
 
@@ -425,10 +446,10 @@ impl ProducerLog {
         true
     }
 
-    /// Every sequence that was delivered.
-    pub(crate) fn seen(&self) -> RoaringTreemap {
-        let mut seen = self.seen_ahead.clone();
-        seen.insert_range(..self.seen_below);
+    /// Every sequence that was delivered; the log knows none any more.
+    pub(crate) fn take_seen(&mut self) -> RoaringTreemap {
+        let mut seen = std::mem::take(&mut self.seen_ahead);
+        seen.insert_range(..std::mem::take(&mut self.seen_below));
         seen
     }
 }
@@ -451,9 +472,10 @@ struct SentWire {
     republished: u64,
 }
 
+/// All of a [`Deliveries`] but its sets, which follow it: two for each log.
 #[derive(Serialize, Deserialize)]
-struct DeliveriesWire {
-    logs: Vec<ProducerLogWire>,
+struct DeliveriesHead {
+    logs: Vec<LogHead>,
     redelivered: u64,
     reordered: u64,
     corrupt: u64,
@@ -464,13 +486,18 @@ struct DeliveriesWire {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ProducerLogWire {
+struct LogHead {
     producer: u32,
     seen_below: u64,
-    seen_ahead: Vec<u8>,
-    repeated: Vec<u8>,
     extra: u64,
     in_order_from: u64,
+}
+
+impl LogHead {
+    fn of(log: &ProducerLog) -> Self {
+        let ProducerLog { producer, seen_below, extra, in_order_from, .. } = *log;
+        Self { producer, seen_below, extra, in_order_from }
+    }
 }
 
 fn to_bytes(wire: &impl Serialize) -> Vec<u8> {
@@ -482,12 +509,9 @@ fn from_bytes<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, LedgerErr
     Ok(wire)
 }
 
-/// Run-compressed on the way out: while growing, sets are faster without.
-fn set_to_bytes(set: &RoaringTreemap) -> Vec<u8> {
-    let mut packed = set.clone();
-    packed.optimize();
-    let mut bytes = Vec::with_capacity(packed.serialized_size());
-    packed.serialize_into(&mut bytes).expect("writing to memory cannot fail");
+fn as_bytes(set: &RoaringTreemap) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(set.serialized_size());
+    set.serialize_into(&mut bytes).expect("writing to memory cannot fail");
     bytes
 }
 
@@ -563,7 +587,8 @@ mod tests {
         sent.abandon(2);
         let summary = sent.finish();
         assert_eq!(summary.unconfirmed(), 0);
-        assert_eq!(summary.expected().iter().collect::<Vec<_>>(), [0, 1, 3]);
+        assert_eq!(summary.expected(), 3);
+        assert_eq!(summary.missing_from(&RoaringTreemap::new()).iter().collect::<Vec<_>>(), [0, 1, 3]);
     }
 
     #[test]
@@ -599,7 +624,7 @@ mod tests {
         }
         assert_eq!((deliveries.logs[0].seen_below, deliveries.logs[0].seen_ahead.len()), (6, 0));
         assert_eq!(deliveries.observe(0, 3, false), Observation::Duplicate);
-        assert_eq!(deliveries.logs[0].seen().len(), 6);
+        assert_eq!(deliveries.logs[0].take_seen().len(), 6);
     }
 
     #[test]
@@ -643,9 +668,11 @@ mod tests {
     #[test]
     fn a_contiguous_ledger_is_small_on_the_wire() {
         let mut deliveries = Deliveries::new();
-        for sequence in 0..1_000_000 {
+        // The first one is missing, so that one number does not say it all.
+        for sequence in 1..1_000_000 {
             deliveries.observe(0, sequence, false);
         }
+        deliveries.pack();
         let length = deliveries.encode().len();
         assert!(length < 1000, "{length} B for a million messages in a row");
     }

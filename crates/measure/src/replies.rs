@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn integrity(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>, replies: usize) -> Integrity {
-        let arrived = sent.iter().map(|(producer, summary)| got(*producer, 0..summary.published())).collect();
+        let arrived = sent.iter().map(|(producer, summary)| got(*producer, 0..summary.published())).collect::<Vec<_>>();
         Integrity { replies: Some(join_replies(sent, collected, replies)), ..join(sent, arrived) }
     }
 

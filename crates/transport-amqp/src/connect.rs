@@ -385,6 +385,18 @@ impl Link {
         }
     }
 
+    /// Replaces a channel that the service closed after a refusal.
+    pub(crate) async fn renew(&mut self) -> Result<(), Fault> {
+        let channel = self.exchange("open a channel", self.shared.connection.create_channel()).await?;
+        self.channel = Arc::new(channel);
+        Ok(())
+    }
+
+    /// How long one exchange may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Closes the channel, and the connection with its last one; what was written on the channel has
     /// been handled before.
     pub(crate) async fn close(self) {

@@ -15,10 +15,16 @@ use lapin::{
 use profile::{QueueType, Source};
 use std::{
     fmt,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
+    time::{Duration, Instant},
 };
+use tokio::time::sleep;
 
 const CONSUMER_TAG: &str = "streamharness";
+/// What RabbitMQ says where a stream's replica on the consumer's node has not started yet: it does so
+/// after the declaration is answered.
+const NO_REPLICA_YET: &str = "does not have a replica on the local node";
+const REPLICA_POLL: Duration = Duration::from_millis(50);
 
 /// A worker that reads, over one connection or over several.
 pub struct AmqpSubscriber {
@@ -38,13 +44,7 @@ struct Lane {
 impl AmqpSubscriber {
     pub(crate) async fn new(links: Vec<Link>, source: &Source) -> Result<Self, Fault> {
         for link in &links {
-            // What is not acknowledged has no limit.
-            for (limit, global) in [(source.prefetch, false), (source.prefetch_channel, true)] {
-                if limit > 0 && source.acks {
-                    let request = link.channel.basic_qos(limit, BasicQosOptions { global });
-                    link.exchange("set the prefetch", request).await?;
-                }
-            }
+            limit_deliveries(link, source).await?;
         }
         let lanes = links.into_iter().map(|link| Lane { link, consumer: None, last_tag: None }).collect();
         Ok(Self { lanes, source: source.clone(), turn: 0 })
@@ -65,6 +65,30 @@ impl AmqpSubscriber {
     }
 }
 
+/// Sets how much may be delivered ahead. What is not acknowledged has no limit.
+async fn limit_deliveries(link: &Link, source: &Source) -> Result<(), Fault> {
+    for (limit, global) in [(source.prefetch, false), (source.prefetch_channel, true)] {
+        if limit > 0 && source.acks {
+            let request = link.channel.basic_qos(limit, BasicQosOptions { global });
+            link.exchange("set the prefetch", request).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn consume(link: &Link, source: &Source) -> Result<Consumer, Fault> {
+    let Source { queue, acks, .. } = source;
+    let mut arguments = FieldTable::default();
+    if queue.kind == QueueType::Stream {
+        // Producers start later, and their first messages count.
+        arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+    }
+    let options = BasicConsumeOptions { no_ack: !acks, ..BasicConsumeOptions::default() };
+    let name = queue.name.as_str();
+    let request = link.channel.basic_consume(name.into(), CONSUMER_TAG.into(), options, arguments);
+    link.exchange(&format!("deliver from queue {name}"), request).await
+}
+
 impl fmt::Debug for AmqpSubscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AmqpSubscriber").field("queue", &self.source.queue.name).finish_non_exhaustive()
@@ -75,26 +99,29 @@ impl Subscriber for AmqpSubscriber {
     type Body = Vec<u8>;
 
     async fn subscribe(&mut self) -> Result<(), Fault> {
-        let Source { queue, acks, .. } = &self.source;
-        let mut arguments = FieldTable::default();
-        if queue.kind == QueueType::Stream {
-            // Producers start later, and their first messages count.
-            arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
-        }
         for lane in &mut self.lanes {
-            if queue.exclusive {
-                topology::declare_queue(&lane.link, queue).await?;
+            if self.source.queue.exclusive {
+                topology::declare_queue(&lane.link, &self.source.queue).await?;
             }
-            let options = BasicConsumeOptions { no_ack: !acks, ..BasicConsumeOptions::default() };
-            let (name, tag) = (ShortString::from(queue.name.as_str()), CONSUMER_TAG.into());
-            let request = lane.link.channel.basic_consume(name, tag, options, arguments.clone());
-            lane.consumer = Some(lane.link.exchange(&format!("deliver from queue {}", queue.name), request).await?);
+            let begun = Instant::now();
+            lane.consumer = loop {
+                match consume(&lane.link, &self.source).await {
+                    Err(fault)
+                        if fault.sentence.contains(NO_REPLICA_YET) && begun.elapsed() < lane.link.limit() / 2 =>
+                    {
+                        sleep(REPLICA_POLL).await;
+                        lane.link.renew().await?;
+                        limit_deliveries(&lane.link, &self.source).await?;
+                    }
+                    consumer => break Some(consumer?),
+                }
+            };
         }
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
-        let (at, next) = poll_fn(|cx| Poll::Ready(ready!(self.poll_next(cx)))).await;
+        let (at, next) = poll_fn(|cx| self.poll_next(cx)).await;
         let lanes = self.lanes.len() as u64;
         let lane = &mut self.lanes[at];
         match next {
