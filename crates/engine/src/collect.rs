@@ -26,6 +26,8 @@ pub struct CollectorSpec {
     pub gathers: bool,
     /// What the answers are.
     pub reply: Reply,
+    /// After how many of them all are acknowledged.
+    pub ack_every: u32,
     /// Which of them are checked.
     pub verify: Verify,
     /// The measured window, in common time: samples belong to it by their due time.
@@ -86,6 +88,7 @@ pub async fn collect<S: Subscriber, P: Payloads>(
         },
     };
     let mut turns = 0u32;
+    let mut waiting = 0;
     let look = stop.clone();
     let stopped = stop.wait_for(|stop| *stop).map(drop);
     tokio::pin!(stopped);
@@ -103,16 +106,25 @@ pub async fn collect<S: Subscriber, P: Payloads>(
             () = &mut stopped => break,
         };
         let now_ns = clock.now_ns();
-        match delivery {
+        let taken = match delivery {
             Ok(delivery) => {
                 collector.take_written(&mut written);
                 collector.take(&delivery, now_ns);
+                waiting += 1;
+                // Those of the last are left: their queue goes with its connection.
+                if waiting >= spec.ack_every {
+                    waiting = 0;
+                    subscriber.ack(delivery.tag, true).await
+                } else {
+                    Ok(())
+                }
             }
-            Err(fault) => {
-                progress.fail(fault.clone());
-                collector.report.fault = Some(fault);
-                break;
-            }
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = taken {
+            progress.fail(fault.clone());
+            collector.report.fault = Some(fault);
+            break;
         }
     }
     collector.take_written(&mut written);

@@ -125,7 +125,13 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
                 () = &mut stopped => break Ok(()),
             }
         }
-        if let Err(fault) = acks.take(delivery.tag, subscriber).await {
+        let taken = acks.take(delivery.tag, subscriber).await;
+        // One that works on messages which wait for it never comes to the branch above.
+        let acknowledged = match taken {
+            Ok(()) if work.is_some() && acks.is_overdue() => acks.settle(subscriber).await,
+            taken => taken,
+        };
+        if let Err(fault) = acknowledged {
             break Err(fault);
         }
         // Acknowledged first, then answered, as the paper's consumers do.
@@ -202,6 +208,11 @@ impl Acknowledger {
 
     fn is_waiting(&self) -> bool {
         self.waiting > 0
+    }
+
+    /// Whether those that wait have waited long enough.
+    fn is_overdue(&self) -> bool {
+        self.waiting > 0 && self.due.deadline() <= Instant::now()
     }
 
     /// Returns when those that wait have waited long enough.

@@ -190,6 +190,8 @@ fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
         replies: plan.flow.replies,
         gathers: plan.flow.gathers,
         reply: plan.service.reply,
+        // Often enough that the service never waits for it.
+        ack_every: (u32::from(plan.service.reply_prefetch) / 4).max(1),
         verify: plan.verify,
         window: times.window.clone(),
     }

@@ -157,7 +157,8 @@ impl Plan {
             binding: Some(Binding { exchange, key: name.clone() }),
             name,
         };
-        Some(Source { queue, acks: false, prefetch: 0, prefetch_channel: 0 })
+        // Acknowledged, unlike the paper's: else nothing would bound what waits at a producer.
+        Some(Source { queue, acks: true, prefetch: self.service.reply_prefetch, prefetch_channel: 0 })
     }
 
     /// The queues that rank 0 declares before the run and deletes after it.

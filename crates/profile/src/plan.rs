@@ -175,7 +175,8 @@ impl Plan {
         let answers = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_in_flight) };
         let answer = self.service.reply_bytes(body);
         let ring = u64::from(self.message.ring_bodies) * body;
-        (ring, u64::from(self.service.prefetch) * body + answers * answer)
+        let answered = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_prefetch) * answer };
+        (ring + answered, u64::from(self.service.prefetch) * body + answers * answer)
     }
 }
 

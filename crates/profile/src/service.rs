@@ -15,6 +15,8 @@ use std::{num::NonZeroU32, time::Duration};
 /// Publishes in flight are bounded by number and by bytes (measuring.md 8.2, rule 1).
 const IN_FLIGHT_DEFAULT: u32 = 64;
 const IN_FLIGHT_BYTES: u64 = 4 << 20;
+/// Answers that wait at a producer, in bytes: many small ones, a few large ones.
+const REPLY_BYTES: u64 = 16 << 20;
 const REPUBLISH_LIMIT_DEFAULT: u32 = 1000;
 /// Halves the CPU time of a delivery on a busy stream, and is small beside what a loaded broker takes.
 const COALESCE_DEFAULT: Duration = Duration::from_micros(200);
@@ -52,6 +54,8 @@ pub struct Service {
     pub in_flight: u32,
     /// The same for answers.
     pub reply_in_flight: u32,
+    /// Unacknowledged answers a producer may hold.
+    pub reply_prefetch: u16,
     /// How often a rejected message is published again.
     pub republish_limit: u32,
     /// Connections over which each worker spreads its messages.
@@ -120,6 +124,7 @@ pub(crate) fn service(
         reply,
         in_flight: in_flight(profile, body_bytes),
         reply_in_flight: in_flight(profile, reply_bytes),
+        reply_prefetch: (REPLY_BYTES / reply_bytes.max(1)).clamp(4, 1024) as u16,
         republish_limit: written.republish_limit.unwrap_or(REPUBLISH_LIMIT_DEFAULT),
         connections: written.connections.map_or(1, NonZeroU32::get),
         workers_per_connection: written.workers_per_connection.map_or(1, NonZeroU32::get),

@@ -36,6 +36,7 @@ struct State {
     publishes: u64,
     copies: u64,
     injected: Injected,
+    acks: u64,
     broken: bool,
 }
 
@@ -148,6 +149,11 @@ impl MemoryBroker {
     /// How often each fault came about.
     pub fn injected(&self) -> Injected {
         self.lock().injected
+    }
+
+    /// How often consumers acknowledged something.
+    pub fn acks(&self) -> u64 {
+        self.lock().acks
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -332,6 +338,7 @@ impl Subscriber for MemorySubscriber {
     }
 
     async fn ack(&mut self, _tag: u64, _multiple: bool) -> Result<(), Fault> {
+        self.broker.lock().acks += 1;
         Ok(())
     }
 

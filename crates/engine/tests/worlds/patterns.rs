@@ -85,8 +85,26 @@ fn consumers_that_work_and_producers_that_think_take_their_time() {
     for (delay, expected_s) in [("service_time = 'constant:5ms'", 0.5), ("think_time = 'uniform:4ms-6ms'", 0.5)] {
         let result = result(&format!("messages = 100\nproducers = 1\nconsumers = 1\n{delay}"), 2, Faults::default());
         let took_s = result.phases["stream"];
-        assert!((expected_s * 0.8..expected_s * 1.6).contains(&took_s), "{delay}: {took_s} s");
+        // No less than that, and on a busy machine not much more.
+        assert!((expected_s * 0.8..expected_s * 4.0).contains(&took_s), "{delay}: {took_s} s");
         assert_eq!(result.integrity.verdict(), Ok(()));
+    }
+}
+
+#[test]
+fn a_rest_of_a_multiple_is_acknowledged_in_time_whether_its_consumer_is_idle_or_works() {
+    for (service_time, acks) in [("1ms", 1..=2), ("20ms", 5..=20)] {
+        let plan = plan(
+            &format!(
+                "messages = 20\nproducers = 1\nconsumers = 1\nservice_time = 'constant:{service_time}'\n\
+                 [service]\nacks = 'multiple:64'\nack_after = '50ms'"
+            ),
+            2,
+        );
+        let broker = MemoryBroker::default();
+        let (outcome, _) = run_world(&plan, &broker, 0, None);
+        assert_eq!(outcome.unwrap().integrity.verdict(), Ok(()));
+        assert!(acks.contains(&broker.acks()), "{service_time}: {}", broker.acks());
     }
 }
 
@@ -103,7 +121,7 @@ fn a_broadcast_that_a_slow_queue_refuses_comes_again_and_is_explained() {
 #[test]
 fn a_reply_that_never_comes_ends_in_a_verdict() {
     for pattern in ["work-sharing-feedback", "broadcast-gather"] {
-        let text = format!("pattern = '{pattern}'\nmessages = 100\nproducers = 1\nconsumers = 1\ntimeout = '500ms'");
+        let text = format!("pattern = '{pattern}'\nmessages = 100\nproducers = 1\nconsumers = 1\ntimeout = '2s'");
         let faults = Faults { lose_every: Some(100), answers: true, ..Faults::default() };
         let result = result(&text, 2, faults);
         assert!(matches!(result.ending, Ending::Deadline(_)), "{:?}", result.ending);
