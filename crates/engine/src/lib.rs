@@ -10,6 +10,7 @@ pub mod control;
 mod delay;
 pub mod double;
 pub mod envelope;
+mod fetch;
 mod inspections;
 mod observer;
 pub mod ports;

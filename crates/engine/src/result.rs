@@ -89,8 +89,10 @@ pub struct RankReport {
     pub spans: Vec<ConsumerSpan>,
     /// Its producers' side of the ledger, encoded.
     pub sent: Vec<(u32, Vec<u8>)>,
-    /// Its consumers' side of the ledger, encoded.
-    pub deliveries: Vec<Vec<u8>>,
+    /// Bytes of its consumers' side of the ledger, which comes when it is called for.
+    pub ledger_bytes: u64,
+    /// When the first body arrived that was not what was sent, in common time.
+    pub exhibit_at_ns: Option<u64>,
     /// Its producers' answers, each by consumer where they are gathered, encoded.
     pub replies: Vec<Vec<Vec<u8>>>,
 }
@@ -108,7 +110,7 @@ impl RankReport {
 
 /// Joins what came together on rank 0.
 pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
-    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks, exhibit } = reduced;
+    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks, mut integrity, exhibit } = reduced;
     let mut warnings = service.notes.clone();
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
@@ -125,7 +127,6 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
             Throughput::in_window(measured_ns, &inside, &spans)
         }
     };
-    let mut integrity = join_ledgers(&plan.flow, &ranks);
     integrity.corrupt_by_kind = corrupt_by_kind(&counters);
     integrity.first_corrupt = exhibit.as_ref().map(|exhibit| FirstCorrupt {
         producer: exhibit.producer,
@@ -157,7 +158,8 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     }
 }
 
-fn join_ledgers(flow: &Flow, ranks: &[RankReport]) -> Integrity {
+/// Joins the ledgers of all ranks; `deliveries` are the consumers' side, encoded, in rank order.
+pub(crate) fn join_ledgers(flow: &Flow, ranks: &[RankReport], deliveries: impl Iterator<Item = Vec<u8>>) -> Integrity {
     let same_build = "ranks run the same binary";
     let sent: Vec<(u32, SentSummary)> = ranks
         .iter()
@@ -165,7 +167,7 @@ fn join_ledgers(flow: &Flow, ranks: &[RankReport]) -> Integrity {
         .map(|(producer, bytes)| (*producer, SentSummary::decode(bytes).expect(same_build)))
         .collect();
     let decode = |bytes: &Vec<u8>| Deliveries::decode(bytes).expect(same_build);
-    let deliveries = ranks.iter().flat_map(|rank| &rank.deliveries).map(decode);
+    let deliveries = deliveries.map(|bytes| decode(&bytes));
     let mut integrity = if flow.copies > 1 {
         measure::join_each(&sent, deliveries, flow.copies as usize)
     } else {

@@ -345,8 +345,20 @@ impl Streamed {
         self.consumers.iter().filter_map(|report| report.exhibit.as_ref()).min_by_key(|exhibit| exhibit.at_ns)
     }
 
-    /// What this rank says of itself.
-    pub fn report(&self, rank: usize, place: &Place, role: &RankRole, own_cost: OwnCost) -> RankReport {
+    /// Its consumers' side of the ledger, encoded.
+    pub fn ledgers(&self) -> Vec<Vec<u8>> {
+        self.consumers.iter().map(|report| report.deliveries.encode()).collect()
+    }
+
+    /// What this rank says of itself; `ledgers` are those of its consumers.
+    pub fn report(
+        &self,
+        rank: usize,
+        place: &Place,
+        role: &RankRole,
+        own_cost: OwnCost,
+        ledgers: &[Vec<u8>],
+    ) -> RankReport {
         let (counters, histograms) = self.sums();
         RankReport {
             rank,
@@ -366,7 +378,8 @@ impl Streamed {
             extremes: histograms.extremes(),
             spans: self.consumers.iter().map(|report| report.span).collect(),
             sent: self.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),
-            deliveries: self.consumers.iter().map(|report| report.deliveries.encode()).collect(),
+            ledger_bytes: ledgers.iter().map(|ledger| ledger.len() as u64).sum(),
+            exhibit_at_ns: self.exhibit().map(|exhibit| exhibit.at_ns),
             replies: self
                 .collectors
                 .iter()
