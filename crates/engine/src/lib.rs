@@ -23,8 +23,9 @@ mod usage;
 mod workers;
 
 pub use ceiling::OwnCost;
-pub use inspections::{Exhibit, Inspected};
+pub use inspections::{Arrival, Exhibit};
 pub use observer::{Observer, Snapshot};
 pub use result::{RankReport, RunResult};
 pub use run::{Place, RunError, run};
 pub use usage::Usage;
+pub use workers::WORKERS_THREAD;

@@ -13,7 +13,7 @@ use measure::{
     ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, Metric, SentSummary, Throughput,
     Volume,
 };
-use profile::{Flow, Placement, Plan, RunLength};
+use profile::{Flow, Plan, RunLength};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -129,9 +129,9 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     };
     integrity.corrupt_by_kind = corrupt_by_kind(&counters);
     integrity.first_corrupt = exhibit.as_ref().map(|exhibit| FirstCorrupt {
-        producer: exhibit.producer,
-        sequence: exhibit.sequence,
-        consumer: exhibit.consumer,
+        producer: exhibit.arrival.producer,
+        sequence: exhibit.arrival.sequence,
+        consumer: exhibit.arrival.consumer,
         kind: exhibit.corruption.kind.name().to_owned(),
         detail: exhibit.corruption.detail.clone(),
         file: None,
@@ -139,8 +139,10 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     let hosts: BTreeMap<&str, u32> = ranks.iter().map(|rank| (rank.host.as_str(), rank.cores)).collect();
     let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
     let own_cost = OwnCost::mean(&costs);
-    let Placement { producers, consumers, .. } = plan.placement.clone();
-    let ceiling_messages_per_second = own_cost.ceiling(producers, consumers, hosts.values().sum());
+    let ranks_with =
+        |workers: fn(&RankReport) -> &Vec<u32>| ranks.iter().filter(|rank| !workers(rank).is_empty()).count() as u32;
+    let (producing, consuming) = (ranks_with(|rank| &rank.producers), ranks_with(|rank| &rank.consumers));
+    let ceiling_messages_per_second = own_cost.ceiling(producing, consuming, hosts.values().sum());
     RunResult {
         ending,
         counters,
