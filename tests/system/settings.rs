@@ -49,6 +49,18 @@ fn messages_that_a_full_queue_rejects_are_published_again_and_none_is_lost() {
 }
 
 #[test]
+fn messages_that_are_dropped_for_their_age_are_told_as_lost() {
+    // A consumer that is slower than messages may wait: all is sent, most of it expires, the rest never comes.
+    let arguments = ["--messages", "400", "--service-time", "constant:5ms", "--prefetch", "1", "--acks", "each"];
+    let expiring = ["--set", "service.ttl=50ms", "--timeout", "6s"];
+    let outcome = single(&[&arguments[..], &expiring].concat()).through(service()).run(LIMIT);
+    assert_eq!(outcome.status.code(), Some(4), "{outcome}");
+    let record = outcome.leaves_a_failed_record(4, "messages were lost (first: producer 0 sequence");
+    let integrity = &record.integrity;
+    assert!(integrity.lost > 0 && integrity.lost + integrity.delivered == 400, "{integrity:?}");
+}
+
+#[test]
 fn a_message_of_somebody_else_is_counted_and_disturbs_nothing() {
     let turn = Turn::take();
     let before = service().queues();

@@ -10,7 +10,7 @@ use crate::{
 use futures_util::FutureExt;
 use measure::{Counters, Deliveries, Foreign, Histograms, Metric, Observation};
 use profile::{Reply, Verify};
-use std::{collections::HashMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
 
 /// What one producer's answers must be.
@@ -56,6 +56,10 @@ pub struct Written {
     pub at_ns: u64,
 }
 
+/// Messages whose answers are timed. An answer that is further behind is counted and has no time: most likely it is lost,
+/// and a run that loses many must not run out of memory.
+const AWAITED_MAX: usize = 1 << 18;
+
 /// A message that is not answered in full.
 #[derive(Debug, Default)]
 struct Awaited {
@@ -79,7 +83,7 @@ pub async fn collect<S: Subscriber, P: Payloads>(
         spec,
         payloads,
         progress,
-        awaited: HashMap::new(),
+        awaited: BTreeMap::new(),
         report: CollectorReport {
             counters: Counters::default(),
             histograms: Histograms::new(),
@@ -103,6 +107,10 @@ pub async fn collect<S: Subscriber, P: Payloads>(
         let delivery = tokio::select! {
             biased;
             delivery = subscriber.next() => delivery,
+            Some(written) = written.recv() => {
+                collector.note_written(written);
+                continue;
+            }
             () = &mut stopped => break,
         };
         let now_ns = clock.now_ns();
@@ -136,21 +144,27 @@ struct Collector<'a, P> {
     spec: &'a CollectorSpec,
     payloads: &'a P,
     progress: &'a Progress,
-    awaited: HashMap<u64, Awaited>,
+    awaited: BTreeMap<u64, Awaited>,
     report: CollectorReport,
 }
 
 impl<P: Payloads> Collector<'_, P> {
     fn take_written(&mut self, written: &mut UnboundedReceiver<Written>) {
-        while let Ok(Written { sequence, at_ns }) = written.try_recv() {
-            let awaited = self.awaited.entry(sequence).or_default();
-            awaited.written_ns = Some(at_ns);
-            for early_ns in awaited.early_ns.drain(..) {
-                self.report.histograms.record_signed(Metric::RttFromSent, early_ns as i64 - at_ns as i64);
-            }
-            if awaited.replies >= self.spec.replies {
-                self.awaited.remove(&sequence);
-            }
+        while let Ok(written) = written.try_recv() {
+            self.note_written(written);
+        }
+    }
+
+    fn note_written(&mut self, Written { sequence, at_ns }: Written) {
+        let awaited = self.awaited.entry(sequence).or_default();
+        awaited.written_ns = Some(at_ns);
+        for early_ns in awaited.early_ns.drain(..) {
+            self.report.histograms.record_signed(Metric::RttFromSent, early_ns as i64 - at_ns as i64);
+        }
+        if awaited.replies >= self.spec.replies {
+            self.awaited.remove(&sequence);
+        } else if self.awaited.len() > AWAITED_MAX {
+            self.awaited.pop_first();
         }
     }
 

@@ -11,6 +11,10 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// until they have not moved for this long.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// Where all was sent and nothing has arrived for this long, nothing more will: a message of 128 MiB takes as long at
+/// 36 Mbit/s.
+const MISSING: Duration = Duration::from_secs(30);
+
 /// A small message between two ranks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Control {
@@ -114,6 +118,8 @@ impl Status {
 pub enum Ending {
     /// All that was accepted has been delivered.
     Complete,
+    /// All was sent, nothing holds it back, and yet nothing has arrived for long: what is missing is lost.
+    Missing(Duration),
     /// The limit on streaming passed first.
     Deadline(Duration),
     /// It passed while the service kept this many connections from publishing.
@@ -130,6 +136,11 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete => f.write_str("complete"),
+            Self::Missing(still) => write!(
+                f,
+                "all was sent, and nothing more has arrived for {:.1} s: what is missing is lost",
+                still.as_secs_f64()
+            ),
             Self::Deadline(limit) => write!(
                 f,
                 "the limit of {} s on streaming passed before everything was delivered; give more time with --timeout",
@@ -238,8 +249,14 @@ impl Overseer {
         if let Some(why) = stop {
             return Some(Ending::Stopped(why));
         }
+        let still = now.saturating_sub(self.moved.1);
+        let free = total.alarms.raised == 0;
+        if sent_all && free && still >= MISSING + service_time * 4 {
+            return Some(Ending::Missing(still));
+        }
         if now >= self.limit {
             return Some(match total.alarms.raised {
+                0 if sent_all && quiet => Ending::Missing(still),
                 0 => Ending::Deadline(self.limit),
                 connections => Ending::Blocked(self.limit, connections),
             });
@@ -318,6 +335,26 @@ mod tests {
         overseer.hear(1, status(0, 0, 1), 9 * S);
         assert_eq!(overseer.decide(9 * S, Some("SIGTERM".into())), Some(Ending::Stopped("SIGTERM".into())));
         assert_eq!(overseer.decide(10 * S, None), Some(Ending::Deadline(10 * S)));
+    }
+
+    #[test]
+    fn what_never_arrives_is_missed_when_all_was_sent_and_nothing_holds_it_back() {
+        let mut overseer = Overseer::new(1, SHARED, 600 * S);
+        overseer.hear(0, status(0, 10, 9), S);
+        assert_eq!(overseer.decide(60 * S, None), Some(Ending::Silent(0)), "its producer may still send");
+        overseer.hear(0, status(1, 10, 9), 20 * S);
+        assert_eq!(overseer.decide(30 * S, None), None);
+        overseer.hear(0, status(1, 10, 9), 31 * S);
+        assert_eq!(overseer.decide(31 * S, None), Some(Ending::Missing(30 * S)));
+        let alarms = Alarms { raised: 1, ..Alarms::default() };
+        overseer.hear(0, Status { alarms, ..status(1, 10, 9) }, 40 * S);
+        assert_eq!(overseer.decide(40 * S, None), None, "the service says that it holds connections back");
+
+        let mut short = Overseer::new(1, SHARED, 5 * S);
+        short.hear(0, status(1, 10, 9), S);
+        assert_eq!(short.decide(5 * S, None), Some(Ending::Missing(4 * S)), "the limit comes first");
+        short.hear(0, status(1, 10, 8), 5 * S);
+        assert_eq!(short.decide(5 * S, None), Some(Ending::Deadline(5 * S)), "something still moves");
     }
 
     #[test]

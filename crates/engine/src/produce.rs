@@ -177,7 +177,8 @@ pub async fn produce<P: Publisher, S: Source>(
         }
         while let Some((pending, (bytes, result), written_ns)) = pop_settled(&mut writing) {
             source.give_back(pending.sequence, bytes);
-            if let Some(written) = &spec.written {
+            // What is published again was sent when it was sent first.
+            if let Some(written) = spec.written.as_ref().filter(|_| pending.republished == 0) {
                 // Nobody listens any more where the answers' connection broke.
                 let _ = written.send(Written { sequence: pending.sequence, at_ns: written_ns });
             }

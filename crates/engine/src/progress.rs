@@ -6,7 +6,10 @@ use crate::{
 };
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 /// Counts of one worker. It alone writes them; the main thread reads them ten times a second, so
@@ -62,7 +65,8 @@ impl Count {
 impl Progress {
     /// Says that this producer has settled everything it sent.
     pub fn finish(&self) {
-        self.done.store(true, Relaxed);
+        // Who sees that it is done sees its last counts.
+        self.done.store(true, Release);
     }
 
     /// Says what broke.
@@ -73,7 +77,8 @@ impl Progress {
     /// Its sums.
     pub fn status(&self) -> Status {
         Status {
-            producers_done: u32::from(self.done.load(Relaxed)),
+            // First of all: the counts read after it are then the last ones.
+            producers_done: u32::from(self.done.load(Acquire)),
             sent: self.sent.get(),
             accepted: self.accepted.get(),
             rejected: self.rejected.get(),

@@ -231,15 +231,18 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 
     fn publisher(&self, step: &str, worker: Worker, target: Target) -> Result<T::Publisher, String> {
-        let transport = self.transport.clone();
-        let limit = self.plan.limits.connect + Duration::from_secs(1);
+        let (transport, limit) = (self.transport.clone(), self.connect_limit());
         self.call(step, limit, async move { transport.connect_publisher(worker, &target).await })
     }
 
     fn subscriber(&self, step: &str, worker: Worker, source: Source) -> Result<T::Subscriber, String> {
-        let transport = self.transport.clone();
-        let limit = self.plan.limits.connect + Duration::from_secs(1);
+        let (transport, limit) = (self.transport.clone(), self.connect_limit());
         self.call(step, limit, async move { transport.connect_subscriber(worker, &source).await })
+    }
+
+    /// For all connections of a worker, one after the other; each has its own limit besides.
+    fn connect_limit(&self) -> Duration {
+        self.plan.limits.connect * self.plan.service.connections + Duration::from_secs(1)
     }
 
     fn declare(&self) -> Result<Service, String> {
@@ -255,7 +258,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     fn delete(&self) {
         if self.comm.rank() == 0 {
             let (transport, (exchanges, queues)) = (self.transport.clone(), self.shared());
-            let limit = self.plan.limits.connect + self.plan.limits.broker;
+            let limit = 2 * (self.plan.limits.connect + self.plan.limits.broker);
             let deleting = async move { transport.delete(&exchanges, &queues).await };
             let _ = self.call("deleting queues", limit, deleting);
         }

@@ -91,7 +91,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
                 let spec = collector_spec(plan, index, times);
                 let (slot, progress, stop) = slot();
                 let payloads = payloads.clone();
-                collectors.push(start(workers, move |report| async move {
+                collectors.push(start(workers, (slot, progress.clone()), move |report| async move {
                     let collected =
                         collect(&mut answers, &*payloads, &spec, returned, clock, &progress[slot], stop).await;
                     report(collected);
@@ -99,7 +99,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
                 }));
             }
             let (slot, progress, stop) = slot();
-            start(workers, move |report| async move {
+            start(workers, (slot, progress.clone()), move |report| async move {
                 let produced = produce(&mut publisher, &mut source, &spec, clock, &progress[slot], stop).await;
                 report(produced);
                 publisher.close().await;
@@ -112,7 +112,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
             let spec = consumer_spec(plan, index, times);
             let (slot, progress, stop) = slot();
             let payloads = payloads.clone();
-            start(workers, move |report| async move {
+            start(workers, (slot, progress.clone()), move |report| async move {
                 let progress = &progress[slot];
                 let answers = answerer.as_mut();
                 let consumed = consume(&mut subscriber, answers, &payloads, &spec, clock, progress, stop).await;
@@ -134,7 +134,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     let (producers, producers_closing, missing_producers) = gather(producers, deadline);
     let (collectors, collectors_closing, missing_collectors) = gather(collectors, deadline);
     let (consumers, consumers_closing, missing_consumers) = gather(consumers, deadline);
-    let usage = Usage::now().since(&usage_at_start.recv().unwrap_or_default());
+    let usage = Usage::now().since(&usage_at_start.recv_timeout(left(deadline)).unwrap_or_default());
 
     let missing = missing_producers + missing_collectors + missing_consumers;
     let stuck =
@@ -208,16 +208,40 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times) -> ConsumerSpec {
     }
 }
 
+/// Where a worker shows its progress.
+type Slot = (usize, Arc<[Progress]>);
+
+/// Says so where a worker panics: nobody would wait for what it can no longer do.
+struct Guard(Slot);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (slot, progress) = &self.0;
+            progress[*slot].fail(Fault::new(FaultKind::Lost, "a worker panicked; its output says where"));
+        }
+    }
+}
+
 /// Starts one worker. It reports before it closes its connection: a broker that is gone must not
 /// delay the record.
 fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
     workers: &Workers,
+    slot: Slot,
     work: impl FnOnce(Box<dyn FnOnce(R) + Send>) -> F,
 ) -> Worker<R> {
     let (sender, report) = mpsc::channel();
     // Nobody listens any more where the main thread has given up waiting.
-    let closed = workers.spawn(work(Box::new(move |done| drop(sender.send(done)))));
+    let work = work(Box::new(move |done| drop(sender.send(done))));
+    let closed = workers.spawn(async move {
+        let _guard = Guard(slot);
+        work.await;
+    });
     Worker { report, closed }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 /// Reports that come before the deadline, ends of connections to wait for, and how many are missing.
@@ -225,7 +249,7 @@ fn gather<R>(workers: Vec<Worker<R>>, deadline: Instant) -> (Vec<R>, Vec<Receive
     let expected = workers.len();
     let (mut reports, mut closing) = (Vec::new(), Vec::new());
     for worker in workers {
-        if let Ok(report) = worker.report.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        if let Ok(report) = worker.report.recv_timeout(left(deadline)) {
             reports.push(report);
             closing.push(worker.closed);
         }
@@ -386,7 +410,7 @@ impl Streamed {
         let deadline = Instant::now() + limit;
         for closing in &self.closing {
             // Late or gone, there is nothing more to do for it.
-            let _ = closing.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let _ = closing.recv_timeout(left(deadline));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     placement::{Placement, share},
     profile::Profile,
     service::{Service, in_flight, service},
-    values::{Pattern, Verify},
+    values::{Acks, Pattern, Verify},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -99,6 +99,12 @@ impl Plan {
         let message = Message::resolve(&profile.message, busiest as u32, |body_bytes| in_flight(profile, body_bytes))?;
         let flow = Flow::new(pattern, &placement);
         let service = service(profile, pattern, &placement, &message, run)?;
+        if profile.service_time.is_some() && (service.acks == Acks::Auto || service.prefetch == 0) {
+            return impossible(
+                "consumers that work on messages need something that holds the broker back, or their memory fills: with a \
+                 service_time use --acks multiple:64 and --prefetch 64, not acks auto or a prefetch of 0",
+            );
+        }
         let stream = profile.timeout.map_or(Duration::from_secs(120), |span| span.0)
             + match length {
                 RunLength::Messages(_) => Duration::ZERO,
@@ -279,6 +285,8 @@ mod tests {
             ("duration = '0s'", "30s"),
             ("messages = 100000\nservice_time = 'constant:10ms'", "--timeout 2000s"),
             ("layout = 'by-host'", "two hosts"),
+            ("service_time = 'constant:1ms'\n[service]\nacks = 'auto'", "--acks multiple:64"),
+            ("service_time = 'constant:1ms'\n[service]\nprefetch = 0", "--prefetch 64"),
         ] {
             let error = resolve(text, 1).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -38,10 +38,10 @@ pub fn payload(asked: Payload) -> Result<Exit, Failure> {
     Ok(Exit::Pass)
 }
 
-/// Under a temporary name, then renamed: a file that is there is whole. What is no file (a pipe, /dev/stdout) is written
-/// to as it is.
+/// Under a temporary name, then renamed: a file that is there is whole. What is no plain file (a pipe, a device, a link
+/// such as /dev/stdout) stays and is written to.
 fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let written = if fs::metadata(out).is_ok_and(|found| !found.is_file()) {
+    let written = if fs::symlink_metadata(out).is_ok_and(|found| !found.is_file()) {
         fs::write(out, bytes)
     } else {
         let mut partial = out.as_os_str().to_owned();

@@ -1,7 +1,11 @@
 //! The record of a run, from what was known before it and what it came to.
 
 use crate::{exit::Exit, lead::Facts};
-use engine::{RankReport, RunResult, Snapshot, control::Ending, ports::ConnectionFacts};
+use engine::{
+    RankReport, RunResult, Snapshot,
+    control::Ending,
+    ports::{ConnectionFacts, Fault},
+};
 use measure::{
     Counters, Integrity, Metric, Record, Replies, Throughput, Volume,
     record::{Backpressure, Broker, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals},
@@ -11,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The record of a run that came to its end.
 pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     let mut record = known_before(facts);
-    record.status = status(&result.ending, &result.integrity);
+    let fault = result.ranks.iter().find_map(|rank| rank.fault.as_ref());
+    record.status = status(&result.ending, fault, &result.integrity);
     record.route = route(facts, result);
     record.environment = Environment {
         hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
@@ -69,7 +74,7 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
         ..Integrity::default()
     };
     let mut record = known_before(facts);
-    record.status = status(ending, &integrity);
+    record.status = status(ending, None, &integrity);
     record.integrity = integrity;
     record.backpressure = Backpressure {
         rejected: total.rejected,
@@ -121,7 +126,7 @@ fn known_before(facts: &Facts) -> Record {
 
 /// The verdict: how the run ended comes before what the ledger says, since a run that was cut
 /// short has messages on their way.
-fn status(ending: &Ending, integrity: &Integrity) -> Status {
+fn status(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) -> Status {
     let Integrity { delivered, copies, .. } = integrity;
     // A run that was cut short owes what it had sent.
     let (owed, what) = (integrity.sent * copies.max(&1), if *copies > 1 { "copies" } else { "messages" });
@@ -132,7 +137,11 @@ fn status(ending: &Ending, integrity: &Integrity) -> Status {
         (Ending::Complete, Ok(())) => {
             (Exit::Pass, format!("{delivered} of {owed} {what} delivered{answered}, none lost"))
         }
-        (Ending::Complete, Err(finding)) => (Exit::Integrity, finding),
+        // What a worker that broke has not reported is not lost.
+        (Ending::Complete | Ending::Missing(_), Err(finding)) => match fault {
+            Some(fault) => (Exit::Partial, format!("{fault}; so it cannot be said whether {finding}")),
+            None => (Exit::Integrity, finding),
+        },
         (Ending::Fault(..), _) => {
             (Exit::Route, format!("{ending}; {delivered} of {owed} {what} had been delivered{answered}"))
         }
@@ -212,4 +221,28 @@ fn summary(rank: &RankReport) -> RankSummary {
 fn failure(rank: &RankReport) -> Option<Failure> {
     let fault = rank.fault.as_ref()?;
     Some(Failure { rank: rank.rank as u32, message: fault.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::ports::FaultKind;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_lost_is_told_as_lost_and_what_is_not_known_is_not() {
+        let lost = Integrity { sent: 10, expected: 10, delivered: 9, lost: 1, ..Integrity::default() };
+        let fault = Fault::new(FaultKind::Lost, "1 worker(s) did not stop within 5 s");
+        let missing = Ending::Missing(Duration::from_secs(30));
+        for (ending, fault, exit_code, reason) in [
+            (&missing, None, 4, "1 of 10 messages was lost"),
+            (&Ending::Complete, None, 4, "1 of 10 messages was lost"),
+            (&Ending::Complete, Some(&fault), 7, "1 worker(s) did not stop within 5 s; so it cannot be said whether"),
+            (&Ending::Deadline(Duration::from_secs(9)), None, 7, "give more time with --timeout"),
+        ] {
+            let status = status(ending, fault, &lost);
+            assert_eq!((status.pass, status.exit_code), (false, exit_code), "{ending:?}");
+            assert!(status.reason.contains(reason), "{}", status.reason);
+        }
+    }
 }

@@ -87,8 +87,8 @@ pub(crate) struct Connector {
     shared: Mutex<SharedConnections>,
 }
 
-/// Whether it publishes, and whose it is; the connection, and how many workers use it.
-type SharedConnections = HashMap<(bool, Role), (Weak<Shared>, u32)>;
+/// Whether it publishes, whose it is and where it goes; the connection, and how many workers use it.
+type SharedConnections = HashMap<(bool, Role, String), (Weak<Shared>, u32)>;
 
 /// Sizes of socket buffers that were asked for.
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +159,8 @@ impl Connector {
         let Some(kind) = purpose.kind().filter(|_| self.workers_per_connection > 1) else {
             return self.connect(purpose).await;
         };
+        let endpoint = self.endpoint(purpose);
+        let kind = (kind.0, kind.1, HostPort(&endpoint.host, endpoint.port).to_string());
         let known = self.shared().get(&kind).map(|(shared, users)| (shared.upgrade(), *users));
         if let Some((Some(shared), users)) = known
             && users < self.workers_per_connection

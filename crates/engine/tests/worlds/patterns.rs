@@ -124,7 +124,7 @@ fn a_reply_that_never_comes_ends_in_a_verdict() {
         let text = format!("pattern = '{pattern}'\nmessages = 100\nproducers = 1\nconsumers = 1\ntimeout = '2s'");
         let faults = Faults { lose_every: Some(100), answers: true, ..Faults::default() };
         let result = result(&text, 2, faults);
-        assert!(matches!(result.ending, Ending::Deadline(_)), "{:?}", result.ending);
+        assert!(matches!(result.ending, Ending::Missing(_)), "{:?}", result.ending);
         let error = result.integrity.verdict().unwrap_err();
         assert_eq!(error, "1 of 100 replies never came (first: producer 0 sequence 99)", "{pattern}");
     }
