@@ -12,6 +12,8 @@ mod full_run;
 mod many_ranks;
 mod payloads;
 mod placement;
+mod proxied;
+mod scistream;
 mod secrets;
 mod settings;
 mod support;

@@ -3,11 +3,11 @@
 use super::program;
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
-use testbed::{Ephemeral, Options, Route};
+use testbed::{Ephemeral, Options, ProxyRoute, Route};
 
-/// The three-node service that most tests share. Nobody closes it: its supervisor does when this process is gone.
+/// The three-node service that most tests share, with every route. Nobody closes it: its supervisor does when this process is gone.
 pub fn service() -> &'static Broker {
-    static SERVICE: LazyLock<Broker> = LazyLock::new(|| Broker::start(3));
+    static SERVICE: LazyLock<Broker> = LazyLock::new(|| Broker::with_routes(3, &ProxyRoute::ALL));
     &SERVICE
 }
 
@@ -15,9 +15,13 @@ pub fn service() -> &'static Broker {
 pub struct Broker(Ephemeral);
 
 impl Broker {
-    /// Starts one.
+    /// Starts one with the direct routes.
     pub fn start(nodes: usize) -> Self {
-        let options = Options { program: program(), ..Options::new(nodes).unwrap() };
+        Self::with_routes(nodes, &[])
+    }
+
+    fn with_routes(nodes: usize, proxies: &[ProxyRoute]) -> Self {
+        let options = Options { program: program(), proxies: proxies.to_vec(), ..Options::new(nodes).unwrap() };
         let mut said = Vec::new();
         let started = testbed::ephemeral(&options, &mut |line| said.push(line.to_owned()));
         Self(started.unwrap_or_else(|error| panic!("{error}\n{}", said.join("\n"))))
