@@ -9,6 +9,7 @@ mod bad_input;
 mod cut_short;
 mod ephemeral;
 mod full_run;
+mod managed;
 mod many_ranks;
 mod payloads;
 mod placement;

@@ -59,6 +59,7 @@ const SHIPPED: &[Shipped] = shipped![
     Architecture "prs-haproxy-4" "architectures/prs-haproxy-4.toml",
     Architecture "prs-stunnel" "architectures/prs-stunnel.toml",
     Architecture "prs-stunnel-null" "architectures/prs-stunnel-null.toml",
+    Architecture "mss" "architectures/mss.toml",
     Workload "dstream" "workloads/dstream.toml",
     Workload "dstream-greta" "workloads/dstream-greta.toml",
     Workload "dstream-decomposed" "workloads/dstream-decomposed.toml",

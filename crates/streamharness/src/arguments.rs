@@ -261,13 +261,16 @@ pub struct S2ucServer {
 pub enum Testbed {
     /// Starts it and returns when it is ready.
     Up {
-        /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel and more, or all; dts and
+        /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss and more, or all; dts and
         /// dts-plain are always there.
         #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
         arch: Vec<String>,
         /// RabbitMQ nodes.
         #[arg(long, default_value_t = 3)]
         nodes: usize,
+        /// How the ingress of mss chooses a node: source (as OpenShift does), roundrobin, leastconn [default: source].
+        #[arg(long, value_name = "HOW")]
+        balance: Option<String>,
     },
     /// Shows every process with its ports and health.
     Status,

@@ -5,7 +5,7 @@ use measure::record::{Hop, Tls};
 use profile::{Profile, RouteProfile};
 use serde::{Deserialize, Serialize};
 use std::{env, fs, path::Path};
-use testbed::{Ephemeral, Options, ProxyRoute, Testbed};
+use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
 /// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
@@ -53,8 +53,8 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
         }
         return by_address(written, &producer, &consumer, tls, None);
     }
-    // The environment names the service; a route through proxies would be left out.
-    if proxied.is_none()
+    // The environment names the service's own addresses; a route to them would be left out.
+    if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
         && let Some(urls) = urls_of_environment(tls)
     {
         return by_address(written, &urls, &urls, tls, None);
@@ -74,8 +74,8 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
         "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this run \
          (`streamharness testbed up` starts a lasting one)"
     ));
-    let options =
-        Options { proxies: proxied.into_iter().collect(), ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
+    let routes = Routes::named([name.as_str()]).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
     let ephemeral = testbed::ephemeral(&options, say).map_err(unusable)?;
     let route = by_testbed(written, ephemeral.testbed(), name, tls)?;
     Ok(Route { ephemeral: Some(ephemeral), ..route })
@@ -110,7 +110,9 @@ fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) 
         );
     };
     let route = if written.consumers_via_proxy == Some(true) { route.with_consumers_via_proxy() } else { route };
+    let connect_to = written.connect_to.iter().flatten().chain(&route.connect_to).cloned().collect();
     let written = RouteProfile {
+        connect_to: Some(connect_to),
         ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
         ..written.clone()
     };

@@ -17,11 +17,14 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
         })
     };
     match command {
-        Testbed::Up { arch, nodes } => {
+        Testbed::Up { arch, nodes, balance } => {
             let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
-            let proxies = testbed::ProxyRoute::needed_for(routes.iter().map(String::as_str))
-                .map_err(|error| Failure::new(Exit::Usage, error))?;
-            let options = testbed::Options { proxies, ..testbed::Options::new(nodes).map_err(unusable)? };
+            let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
+            let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
+            if let (Some(managed), Some(balance)) = (&mut routes.managed, balance) {
+                *managed = balance.parse().map_err(wrong)?;
+            }
+            let options = testbed::Options { routes, ..testbed::Options::new(nodes).map_err(unusable)? };
             testbed::up(&options, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
             Ok(Exit::Pass)
         }

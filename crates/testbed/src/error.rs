@@ -71,13 +71,16 @@ pub enum Error {
         /// Its directory.
         path: PathBuf,
         /// The route.
-        route: &'static str,
+        route: String,
     },
     /// No testbed has such a route.
     #[error(
-        "a testbed has no route `{0}`: say dts, dts-plain, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null or all"
+        "a testbed has no route `{0}`: say dts, dts-plain, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, mss or all"
     )]
     Route(String),
+    /// The ingress cannot choose a node that way.
+    #[error("`{0}` is no way to choose a node: say source, roundrobin or leastconn")]
+    Balance(String),
     /// A route was built and carries nothing.
     #[error(
         "the broker does not greet through {route} at {entry} ({reason}): look at the logs of its proxies, and try again"

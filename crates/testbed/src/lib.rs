@@ -7,6 +7,7 @@
 mod error;
 mod identity;
 mod lock;
+mod managed;
 mod message;
 mod options;
 mod place;
@@ -14,6 +15,7 @@ mod ports;
 mod process;
 mod proxies;
 mod rabbitmq;
+mod routes;
 mod running;
 mod sandbox;
 mod secrets;
@@ -32,6 +34,7 @@ use std::process::ExitCode;
 pub use error::Error;
 pub use options::{Options, default_dir};
 pub use proxies::ProxyRoute;
+pub use routes::{Balance, Routes};
 pub use running::{Hop, Route, Testbed, find};
 pub use start::{Ephemeral, ephemeral, up};
 pub use status::{PartStatus, Status};
@@ -63,12 +66,11 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             rest @ ..,
         ] => {
             let names = routes.split(',').filter(|name| !name.is_empty());
-            let (Ok(nodes), Ok(limit_s), Ok(proxies)) = (nodes.parse(), limit.parse(), ProxyRoute::needed_for(names))
-            else {
+            let (Ok(nodes), Ok(limit_s), Ok(routes)) = (nodes.parse(), limit.parse(), Routes::named(names)) else {
                 return None;
             };
             let limit = std::time::Duration::from_secs(limit_s);
-            supervise(&PathBuf::from(dir), nodes, proxies, limit, rest == ["--ephemeral"])
+            supervise(&PathBuf::from(dir), nodes, routes, limit, rest == ["--ephemeral"])
         }
         ["testbed", "s2cs", "--listen", listen, "--ports", ports, "--type", kind, "--dir", dir] => {
             let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::RangeInclusive;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Routes};
 
 /// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
 /// the SciStream data servers (from base + 500) of the other architectures.
@@ -64,17 +64,28 @@ impl Ports {
         ]
     }
 
-    /// The highest that may be used.
-    pub fn last(self, with_proxies: bool) -> u16 {
-        if with_proxies { *self.s2ds(S2CS_MAX - 1).end() } else { self.epmd() }
+    /// The ingress of the managed service.
+    pub fn ingress(self) -> u16 {
+        self.base + 443
+    }
+    /// The balancer before it.
+    pub fn balancer(self) -> u16 {
+        self.base + 444
     }
 
-    fn all(self, nodes: usize, with_proxies: bool) -> impl Iterator<Item = u16> {
-        let servers = 0..if with_proxies { S2CS_MAX } else { 0 };
+    /// The highest that may be used.
+    pub fn last(self, nodes: usize, routes: &Routes) -> u16 {
+        self.all(nodes, routes).max().unwrap_or(self.base)
+    }
+
+    fn all(self, nodes: usize, routes: &Routes) -> impl Iterator<Item = u16> + use<> {
+        let servers = 0..if routes.proxies.is_empty() { 0 } else { S2CS_MAX };
+        let managed = routes.managed.map(|_| [self.ingress(), self.balancer()]);
         (1..=nodes)
             .flat_map(move |node| self.of_node(node))
             .map(|(_, port)| port)
             .chain([self.epmd()])
+            .chain(managed.into_iter().flatten())
             .chain(servers.flat_map(move |server| self.s2ds(server).chain([self.s2cs(server)])))
     }
 }
@@ -87,14 +98,14 @@ pub struct Reservation {
     _claim: TcpListener,
 }
 
-/// Finds free ports for `nodes` nodes and, if wanted, for proxies; `random` says where to begin looking.
-pub fn reserve(nodes: usize, with_proxies: bool, random: u64) -> Result<Reservation> {
+/// Finds free ports for `nodes` nodes and for what the routes need; `random` says where to begin looking.
+pub fn reserve(nodes: usize, routes: &Routes, random: u64) -> Result<Reservation> {
     let bases = bases(ephemeral_range_start());
     let start = (random % bases.len() as u64) as usize;
     for index in 0..bases.len() {
         let ports = Ports { base: bases[(start + index) % bases.len()] };
         if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base))
-            && ports.all(nodes, with_proxies).all(is_free)
+            && ports.all(nodes, routes).all(is_free)
         {
             return Ok(Reservation { ports, _claim: claim });
         }
@@ -131,12 +142,12 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_two_parts_of_nine_nodes_and_all_proxies_share_a_port_and_all_stay_in_their_range() {
+    fn no_two_parts_of_nine_nodes_and_all_routes_share_a_port_and_all_stay_in_their_range() {
         let ports = Ports { base: 6000 };
-        let all: Vec<u16> = ports.all(9, true).collect();
-        assert_eq!(all.iter().max(), Some(&ports.last(true)));
+        let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
+        assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();
-        assert_eq!(all.len(), 9 * 5 + 1 + 6 * 11);
+        assert_eq!(all.len(), 9 * 5 + 1 + 2 + 6 * 11);
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
     }
@@ -154,15 +165,15 @@ mod tests {
 
     #[test]
     fn two_reservations_from_the_same_start_do_not_collide() {
-        let first = reserve(3, false, 5).unwrap();
-        let second = reserve(3, false, 5).unwrap();
+        let first = reserve(3, &Routes::default(), 5).unwrap();
+        let second = reserve(3, &Routes::default(), 5).unwrap();
         assert!(first.ports.base.abs_diff(second.ports.base) >= WIDTH);
     }
 
     #[test]
     fn a_base_with_one_taken_port_is_passed_over() {
-        let first = reserve(3, false, 11).unwrap().ports;
+        let first = reserve(3, &Routes::default(), 11).unwrap().ports;
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.amqps(3))).unwrap();
-        assert_ne!(reserve(3, false, 11).unwrap().ports.base, first.base);
+        assert_ne!(reserve(3, &Routes::default(), 11).unwrap().ports.base, first.base);
     }
 }

@@ -9,9 +9,11 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
+use crate::managed::{self, ManagedState};
 use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::config::USER;
+use crate::routes::MANAGED;
 use crate::state::{Phase, State};
 use crate::status::{self, Status};
 use crate::tunnels::{End, TunnelState, s2ds_part};
@@ -33,6 +35,8 @@ pub struct Route {
     pub producer_urls: Vec<String>,
     /// Likewise for consumers.
     pub consumer_urls: Vec<String>,
+    /// `HOST:PORT:ADDR:PORT` where the URLs' host and port are not where it is reached.
+    pub connect_to: Vec<String>,
     /// The file that holds the password, and nothing else.
     pub password_file: PathBuf,
     /// The certificate authority to trust, where the route has TLS.
@@ -125,6 +129,7 @@ impl Testbed {
         let (producer_urls, consumer_urls, hops) = match architecture {
             "dts" => direct("amqps", Ports::amqps),
             "dts-plain" => direct("amqp", Ports::amqp),
+            MANAGED => self.managed(self.state.managed.as_ref()?),
             _ => self.proxied(self.state.tunnels.iter().find(|tunnel| tunnel.route == architecture)?),
         };
         Some(Route {
@@ -132,7 +137,8 @@ impl Testbed {
             producer_urls,
             consumer_urls,
             password_file: place::password_file(&self.dir),
-            ca: (architecture == "dts").then(|| place::ca_file(&self.dir)),
+            connect_to: if architecture == MANAGED { vec![self.balancer_by_name()] } else { Vec::new() },
+            ca: matches!(architecture, "dts" | MANAGED).then(|| place::ca_file(&self.dir)),
             management_url: format!("http://{USER}@localhost:{}", self.ports().management(1)),
             hops,
         })
@@ -164,6 +170,43 @@ impl Testbed {
         (entries, direct, hops)
     }
 
+    /// Everyone by the public name, through balancer and ingress. TLS ends at the service.
+    fn managed(&self, state: &ManagedState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
+        let urls = vec![format!("amqps://{USER}@{}:{}", managed::FQDN, managed::PUBLIC_PORT)];
+        let haproxy = |part: &str, how: &str| {
+            let pid = self.state.process(part).map_or_else(String::new, |process| format!("pid {}, ", process.pid));
+            format!("haproxy ({pid}balance {how})")
+        };
+        let hop = |from: &str, to: &str, protocol: &str, addresses: Vec<String>, process| Hop {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            protocol: protocol.to_owned(),
+            addresses,
+            tls: None,
+            process,
+        };
+        let at = |port: u16| vec![format!("127.0.0.1:{port}")];
+        let nodes = (1..=self.nodes()).flat_map(|node| at(self.ports().amqps(node))).collect();
+        let (balancer, ingress) = (haproxy(managed::BALANCER, "leastconn"), haproxy(managed::INGRESS, &state.balance));
+        let hops = vec![
+            hop(PRODUCER, managed::BALANCER, "amqps", at(self.ports().balancer()), balancer.clone()),
+            hop(managed::BALANCER, managed::INGRESS, "tcp", at(self.ports().ingress()), ingress),
+            hop(managed::INGRESS, SERVICE, "tcp", nodes, self.broker()),
+            hop(CONSUMER, managed::BALANCER, "amqps", at(self.ports().balancer()), balancer),
+        ];
+        (urls.clone(), urls, hops)
+    }
+
+    fn balancer_by_name(&self) -> String {
+        format!("{}:{}:127.0.0.1:{}", managed::FQDN, managed::PUBLIC_PORT, self.ports().balancer())
+    }
+
+    /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
+    pub(crate) fn has(&self, route: &str) -> bool {
+        let managed = self.state.managed.as_ref().map(|managed| format!("{MANAGED}:{}", managed.balance));
+        managed.as_deref() == Some(route) || self.route(route).is_some()
+    }
+
     fn to_service(&self, from: &str, protocol: &str, urls: &[String]) -> Hop {
         let address = |url: &String| url.rsplit('@').next().unwrap_or_default().to_owned();
         Hop {
@@ -182,8 +225,9 @@ impl Testbed {
 
     /// Every route that it has.
     pub fn routes(&self) -> Vec<Route> {
-        let names =
-            ["dts", "dts-plain"].into_iter().chain(self.state.tunnels.iter().map(|tunnel| tunnel.route.as_str()));
+        let names = ["dts", "dts-plain", MANAGED]
+            .into_iter()
+            .chain(self.state.tunnels.iter().map(|tunnel| tunnel.route.as_str()));
         names.filter_map(|name| self.route(name)).collect()
     }
 
@@ -269,7 +313,18 @@ mod tests {
         let plain = testbed().route("dts-plain").unwrap();
         assert_eq!(plain.consumer_urls, ["amqp://bench@localhost:12001", "amqp://bench@localhost:12002"]);
         assert_eq!(plain.ca, None);
-        assert_eq!(testbed().route("mss"), None);
+        assert_eq!(testbed().route("prs-haproxy"), None);
+    }
+
+    #[test]
+    fn the_managed_service_is_known_by_its_name_and_reached_at_the_balancer() {
+        let route = testbed().route("mss").unwrap();
+        assert_eq!(route.producer_urls, ["amqps://bench@rmq-bench-testbed.mss.test:443"]);
+        assert_eq!(route.connect_to, ["rmq-bench-testbed.mss.test:443:127.0.0.1:12444"]);
+        assert!(route.ca.is_some());
+        let to: Vec<&str> = route.hops.iter().map(|hop| hop.to.as_str()).collect();
+        assert_eq!(to, ["balancer", "ingress", "service", "balancer"]);
+        assert!(testbed().has("mss:source") && !testbed().has("mss:leastconn"));
     }
 
     #[test]

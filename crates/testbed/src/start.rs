@@ -39,8 +39,8 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
     let dead = testbed.dead_parts()?;
     if testbed.nodes() != options.nodes {
         Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), asked: options.nodes })
-    } else if let Some(missing) = options.proxies.iter().find(|route| testbed.route(route.name()).is_none()) {
-        Err(Error::NoRoute { path: dir.to_owned(), route: missing.name() })
+    } else if let Some(missing) = options.routes.names().into_iter().find(|route| !testbed.has(route)) {
+        Err(Error::NoRoute { path: dir.to_owned(), route: missing })
     } else if !dead.is_empty() {
         Err(Error::Damaged { path: dir.to_owned(), parts: dead.join(", ") })
     } else {
@@ -147,7 +147,7 @@ fn launch(
         .arg(dir)
         .args(["--nodes", &options.nodes.to_string()])
         .args(["--start-limit-s", &options.start_limit.as_secs().to_string()])
-        .args(["--routes", &options.proxies.iter().map(|route| route.name()).collect::<Vec<_>>().join(",")])
+        .args(["--routes", &options.routes.names().join(",")])
         .args(ephemeral.then_some("--ephemeral"))
         .stdin(lock)
         .stdout(OwnedFd::from(theirs))

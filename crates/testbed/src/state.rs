@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
+use crate::managed::ManagedState;
 use crate::process::Process;
 use crate::tunnels::TunnelState;
 use crate::{Error, Result};
@@ -50,6 +51,8 @@ pub struct State {
     pub parts: Vec<Part>,
     /// Routes through proxies.
     pub tunnels: Vec<TunnelState>,
+    /// The managed service's route, where there is one.
+    pub managed: Option<ManagedState>,
 }
 
 impl State {
@@ -113,6 +116,7 @@ pub mod tests {
             scheduling: "+S 1:1".into(),
             started_unix_s: 1,
             ready_after_ms: Some(2),
+            managed: Some(ManagedState { balance: "source".into() }),
             tunnels: vec![TunnelState {
                 route: "prs-stunnel".into(),
                 kind: "stunnel".into(),

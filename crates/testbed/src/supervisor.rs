@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, stdin, stdout};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{FileContext, SystemContext};
 use crate::identity::Identity;
+use crate::managed::{self, Managed, ManagedState};
 use crate::message::{Message, send};
 use crate::process::{Process, boot_id};
 use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
@@ -24,7 +26,7 @@ use crate::rabbitmq::install::Install;
 use crate::sandbox::{Isolation, Sandbox};
 use crate::state::{Part, Phase, State};
 use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
-use crate::{Error, ProxyRoute, Result, place, ports, secrets};
+use crate::{Error, ProxyRoute, Result, Routes, place, ports, secrets};
 
 /// How often a starting cluster is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -105,13 +107,7 @@ impl Ears {
 /// error the log. Returns when the testbed is gone.
 ///
 /// `ephemeral`: the testbed ends with the process that holds the other end of the socket.
-pub fn supervise(
-    dir: &Path,
-    nodes: usize,
-    proxies: Vec<ProxyRoute>,
-    start_limit: Duration,
-    ephemeral: bool,
-) -> Result<()> {
+pub fn supervise(dir: &Path, nodes: usize, routes: Routes, start_limit: Duration, ephemeral: bool) -> Result<()> {
     close_inherited()?;
     // The broker reads its configuration as another user than we write it.
     umask(Mode::from_bits_truncate(0o022));
@@ -124,7 +120,7 @@ pub fn supervise(
     dup2_stdout(std::io::stderr()).when("let go of standard output")?;
     let mut ears = Ears::open(UnixStream::from(caller))?;
 
-    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, proxies, sandbox: None, _lock: lock };
+    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, routes, sandbox: None, _lock: lock };
     let started = Instant::now();
     match supervisor.start(&mut ears, started + start_limit, start_limit) {
         Ok(claim) => {
@@ -157,7 +153,7 @@ pub fn supervise(
 struct Supervisor {
     dir: PathBuf,
     nodes: usize,
-    proxies: Vec<ProxyRoute>,
+    routes: Routes,
     sandbox: Option<Sandbox>,
     /// Held as long as we live. Our children do not inherit it.
     _lock: OwnedFd,
@@ -171,11 +167,12 @@ impl Supervisor {
         identity.can_reach(&self.dir)?;
         let install = Install::find()?;
         // Known before anything is started.
-        for kind in ControlServers::kinds(&self.proxies) {
+        let managed = self.routes.managed.map(|_| Kind::Haproxy);
+        for kind in ControlServers::kinds(&self.routes.proxies).into_iter().chain(managed) {
             kind.find()?;
         }
         let isolation = Isolation::choose(&program);
-        let claim = ports::reserve(self.nodes, !self.proxies.is_empty(), secrets::random_number()?)?;
+        let claim = ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?;
         let ports = claim.ports;
         let version = install.version.to_string();
         ears.progress(&format!(
@@ -183,7 +180,7 @@ impl Supervisor {
             self.nodes,
             if self.nodes == 1 { "node" } else { "nodes" },
             ports.base,
-            ports.last(!self.proxies.is_empty()),
+            ports.last(self.nodes, &self.routes),
             identity.name,
         ));
 
@@ -203,6 +200,7 @@ impl Supervisor {
             ready_after_ms: None,
             parts: Vec::new(),
             tunnels: Vec::new(),
+            managed: None,
         };
         let sandbox = self.sandbox.insert(Sandbox::enter(isolation, &program)?);
         state.parts.push(part("supervisor", sandbox.this_process(), vec![("claim".into(), ports.base)]));
@@ -223,7 +221,7 @@ impl Supervisor {
         }
         // While the brokers start: a proxy connects to them only when a client comes.
         let servers = ControlServers::new(&self.dir, ports, &identity);
-        build_routes(&self.proxies, &servers, sandbox, &mut state, ears, (deadline, limit), &self.dir)?;
+        build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, ears, (deadline, limit), &self.dir)?;
 
         let api = cluster.api();
         let mut most_up = 0;
@@ -260,6 +258,11 @@ impl Supervisor {
         for tunnel in &state.tunnels {
             tunnels::greets(tunnel)?;
             ears.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
+        }
+        if let Some(balance) = self.routes.managed {
+            let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
+            build_managed(&managed, sandbox, &mut state, ears, (deadline, limit))?;
+            ears.progress(&format!("mss: the broker greets through balancer and ingress as {}", managed::FQDN));
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -320,7 +323,7 @@ fn launch(
 }
 
 /// Starts the control servers that the routes need, and makes the requests of each route.
-fn build_routes(
+fn build_tunnels(
     routes: &[ProxyRoute],
     servers: &ControlServers<'_>,
     sandbox: &mut Sandbox,
@@ -369,6 +372,35 @@ fn build_routes(
         state.save(dir)?;
         ears.progress(&format!("{route}: both proxies listen"));
     }
+    Ok(())
+}
+
+/// Starts ingress and balancer, in this order and once the brokers listen: each would take the next for dead.
+fn build_managed(
+    managed: &Managed<'_>,
+    sandbox: &mut Sandbox,
+    state: &mut State,
+    ears: &mut Ears,
+    (deadline, limit): (Instant, Duration),
+) -> Result<()> {
+    let ports = managed.ports;
+    for (name, port) in [(managed::INGRESS, ports.ingress()), (managed::BALANCER, ports.balancer())] {
+        let command = if name == managed::INGRESS { managed.ingress()? } else { managed.balancer()? };
+        launch(managed.dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            sandbox.reap();
+            if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
+                let how = how.to_owned();
+                return Err(Error::PartDied { part: name.to_owned(), how, log: managed.last_lines(name) });
+            }
+            if Instant::now() > deadline {
+                return Err(late(&format!("the start of the {name}"), limit, managed.last_lines(name)));
+            }
+            heed(ears, Duration::from_millis(10))?;
+        }
+    }
+    managed.greets()?;
+    state.managed = Some(ManagedState { balance: managed.balance.to_string() });
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 use super::program;
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
-use testbed::{Ephemeral, Options, ProxyRoute, Route};
+use testbed::{Ephemeral, Options, Route, Routes};
 
 /// The three-node service that most tests share, with every route. Nobody closes it: its supervisor does when this process is gone.
 pub fn service() -> &'static Broker {
-    static SERVICE: LazyLock<Broker> = LazyLock::new(|| Broker::with_routes(3, &ProxyRoute::ALL));
+    static SERVICE: LazyLock<Broker> = LazyLock::new(|| Broker::with_routes(3, Routes::all()));
     &SERVICE
 }
 
@@ -17,11 +17,11 @@ pub struct Broker(Ephemeral);
 impl Broker {
     /// Starts one with the direct routes.
     pub fn start(nodes: usize) -> Self {
-        Self::with_routes(nodes, &[])
+        Self::with_routes(nodes, Routes::default())
     }
 
-    fn with_routes(nodes: usize, proxies: &[ProxyRoute]) -> Self {
-        let options = Options { program: program(), proxies: proxies.to_vec(), ..Options::new(nodes).unwrap() };
+    fn with_routes(nodes: usize, routes: Routes) -> Self {
+        let options = Options { program: program(), routes, ..Options::new(nodes).unwrap() };
         let mut said = Vec::new();
         let started = testbed::ephemeral(&options, &mut |line| said.push(line.to_owned()));
         Self(started.unwrap_or_else(|error| panic!("{error}\n{}", said.join("\n"))))
@@ -45,7 +45,8 @@ impl Broker {
         pid.unwrap_or_else(|| panic!("no node {node} in\n{table}"))
     }
 
-    fn route(&self, architecture: &str) -> Route {
+    /// How it is reached.
+    pub fn route(&self, architecture: &str) -> Route {
         self.0.testbed().route(architecture).unwrap()
     }
 
