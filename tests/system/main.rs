@@ -5,12 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod backpressure;
 mod bad_input;
 mod cut_short;
 mod ephemeral;
 mod full_run;
+mod knobs;
 mod managed;
 mod many_ranks;
+mod patterns;
 mod payloads;
 mod placement;
 mod proxied;

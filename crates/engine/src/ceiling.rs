@@ -4,6 +4,7 @@
 //! cores do not count each other's.
 
 use crate::{
+    answer::Answerer,
     clock::Clock,
     consume::{ConsumerSpec, consume},
     double::{NullPublisher, NullSubscriber},
@@ -21,10 +22,10 @@ use tokio::sync::watch;
 /// Long enough for a stable figure, short enough to precede every run.
 const TIME: Duration = Duration::from_millis(50);
 
-/// Bodies delivered in turn: enough of them not to be checked out of the nearest cache.
+/// Bodies delivered in turn: enough of them not to be checked out of the nearest cache, and few
+/// where they are large.
 const BODIES: u64 = 64;
-/// And not more than these bytes of them.
-const BODY_BYTES: u64 = 16 << 20;
+const BODIES_BYTES: u64 = 4 << 20;
 /// How often one body is inspected to learn what that costs.
 const INSPECTIONS: u64 = 8;
 
@@ -73,6 +74,8 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
         confirms: plan.service.confirms,
         in_flight: plan.service.in_flight,
         republish_limit: plan.service.republish_limit,
+        think: None,
+        written: None,
     };
     let (_keep, stop) = watch::channel(false);
     let used = cpu_ns();
@@ -82,7 +85,7 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
 
 /// Cost of a message in a consumer's loop, in nanoseconds, with the checks that the plan asks for.
 pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clock) -> Option<f64> {
-    let bodies: Vec<Body> = (0..(BODY_BYTES / plan.message.body_bytes).clamp(1, BODIES))
+    let bodies: Vec<Body> = (0..(BODIES_BYTES / plan.message.body_bytes).clamp(2, BODIES))
         .map(|sequence| payloads.body(0, sequence))
         .collect();
     let inspection_ns = if payloads.inspects() { of_inspection(plan.verify, &**payloads, &bodies[0]) } else { 0.0 };
@@ -93,13 +96,16 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         inspections: inspections(plan),
         window: 0..u64::MAX,
         acks: plan.service.acks,
+        ack_after: plan.service.ack_after,
+        work: None,
         verify: plan.verify,
     };
     let (stopper, stop) = watch::channel(false);
     let mut subscriber = NullSubscriber::new(plan.run, bodies);
     let progress = Progress::default();
     let used = cpu_ns();
-    let consuming = consume(&mut subscriber, payloads, &spec, clock, &progress, stop);
+    let nobody = None::<&mut Answerer<NullPublisher>>;
+    let consuming = consume(&mut subscriber, nobody, payloads, &spec, clock, &progress, stop);
     let stopping = async {
         tokio::time::sleep(TIME).await;
         stopper.send_replace(true);

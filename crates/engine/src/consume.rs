@@ -1,17 +1,23 @@
-//! A consumer's loop: takes what comes, checks it, notes it, acknowledges it.
+//! A consumer's loop: takes what comes, checks it, notes it, works on it, acknowledges and answers it.
 
 use crate::{
+    answer::Answerer,
     clock::Clock,
+    delay::{Delays, pass},
     envelope::Envelope,
     inspections::{Exhibit, Inspected, Inspections},
-    ports::{CorruptionKind, Delivery, Fault, Payloads, Subscriber},
+    ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
 };
-use measure::{ConsumerSpan, Counters, Deliveries, Histograms, Metric, Observation};
+use futures_util::FutureExt;
+use measure::{ConsumerSpan, Counters, Deliveries, Foreign, Histograms, Metric, Observation};
 use profile::{Acks, Verify};
-use std::{ops::Range, sync::Arc};
-use tokio::sync::watch;
+use std::{ops::Range, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep},
+};
 
 /// What one consumer is to do.
 #[derive(Debug, Clone)]
@@ -28,6 +34,10 @@ pub struct ConsumerSpec {
     pub window: Range<u64>,
     /// How it acknowledges.
     pub acks: Acks,
+    /// How long deliveries wait for enough others to be acknowledged with.
+    pub ack_after: Duration,
+    /// How long it works on each message.
+    pub work: Option<Delays>,
     /// Which bodies it checks.
     pub verify: Verify,
 }
@@ -52,8 +62,9 @@ pub struct ConsumerReport {
 }
 
 /// Consumes until `stop` or until the stream breaks; acknowledges the remainder.
-pub async fn consume<S: Subscriber, P: Payloads>(
+pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
     subscriber: &mut S,
+    mut answerer: Option<&mut Answerer<A>>,
     payloads: &Arc<P>,
     spec: &ConsumerSpec,
     clock: Clock,
@@ -70,11 +81,11 @@ pub async fn consume<S: Subscriber, P: Payloads>(
         fault: None,
     };
     let mut inspections = Inspections::new(payloads.clone(), spec.inspections);
-    let mut unacknowledged = 0;
-    let mut last_tag = 0;
+    let mut acks = Acknowledger::new(spec);
+    let mut work = spec.work.clone();
     let mut turns = 0u32;
     let look = stop.clone();
-    let stopped = stop.wait_for(|stop| *stop);
+    let stopped = stop.wait_for(|stop| *stop).map(drop);
     tokio::pin!(stopped);
     let outcome = loop {
         turns = turns.wrapping_add(1);
@@ -85,35 +96,58 @@ pub async fn consume<S: Subscriber, P: Payloads>(
                 break Ok(());
             }
         }
+        let answering = answerer.as_ref().is_some_and(|answerer| answerer.is_busy());
         let delivery = tokio::select! {
             biased;
             delivery = subscriber.next() => delivery,
-            _ = &mut stopped => break Ok(()),
+            settled = async { answerer.as_mut().expect("the branch is on only with one").settle().await }, if answering => {
+                match settled {
+                    Ok(()) => continue,
+                    Err(fault) => break Err(fault),
+                }
+            }
+            () = acks.overdue(), if acks.is_waiting() => {
+                match acks.settle(subscriber).await {
+                    Ok(()) => continue,
+                    Err(fault) => break Err(fault),
+                }
+            }
+            () = &mut stopped => break Ok(()),
         };
         let delivery = match delivery {
             Ok(delivery) => delivery,
             Err(fault) => break Err(fault),
         };
-        last_tag = delivery.tag;
-        let wants_inspection = note(&delivery, &**payloads, spec, clock.now_ns(), &mut report, progress);
-        let acknowledged = match spec.acks {
-            Acks::Auto => Ok(()),
-            Acks::Each => subscriber.ack(last_tag, false).await,
-            Acks::Multiple(n) => {
-                unacknowledged += 1;
-                if unacknowledged == n.get() {
-                    unacknowledged = 0;
-                    subscriber.ack(last_tag, true).await
-                } else {
-                    Ok(())
-                }
+        let noted = note(&delivery, &**payloads, spec, clock.now_ns(), &mut report, progress);
+        if work.is_some() {
+            tokio::select! {
+                () = pass(work.as_mut(), clock) => {}
+                () = &mut stopped => break Ok(()),
             }
+        }
+        let taken = acks.take(delivery.tag, subscriber).await;
+        // One that works on messages which wait for it never comes to the branch above.
+        let acknowledged = match taken {
+            Ok(()) if work.is_some() && acks.is_overdue() => acks.settle(subscriber).await,
+            taken => taken,
         };
         if let Err(fault) = acknowledged {
             break Err(fault);
         }
-        if let Some(exhibit) = wants_inspection {
-            inspections.add(exhibit, delivery.body).await;
+        // Acknowledged first, then answered, as the paper's consumers do.
+        if let (Some(answerer), Some(noted), Some(to)) = (&mut answerer, &noted, delivery.reply_to) {
+            tokio::select! {
+                biased;
+                answered = answerer.answer(to, &noted.envelope, delivery.body.as_ref()) => {
+                    if let Err(fault) = answered {
+                        break Err(fault);
+                    }
+                }
+                () = &mut stopped => break Ok(()),
+            }
+        }
+        if let Some(inspected) = noted.and_then(|noted| noted.inspected) {
+            inspections.add(inspected, delivery.body).await;
             while let Some(found) = inspections.next_done() {
                 note_corrupt(found, &mut report, progress);
             }
@@ -123,17 +157,76 @@ pub async fn consume<S: Subscriber, P: Payloads>(
         note_corrupt(found, &mut report, progress);
     }
     let outcome = match outcome {
-        Ok(()) if unacknowledged > 0 => subscriber.ack(last_tag, true).await,
+        Ok(()) => acks.settle(subscriber).await,
         other => other,
     };
     if let Err(fault) = outcome {
         progress.fail(fault.clone());
         report.fault = Some(fault);
     }
+    report.deliveries.pack();
     report
 }
 
-/// Notes one delivery that arrived at `now_ns`; says what is to be inspected besides.
+/// A delivery of this run.
+struct Noted {
+    envelope: Envelope,
+    /// What is to be inspected besides.
+    inspected: Option<Inspected>,
+}
+
+/// Which deliveries are still to be acknowledged, and until when.
+struct Acknowledger {
+    acks: Acks,
+    after: Duration,
+    waiting: u32,
+    last_tag: u64,
+    due: Pin<Box<Sleep>>,
+}
+
+impl Acknowledger {
+    fn new(spec: &ConsumerSpec) -> Self {
+        let due = Box::pin(sleep(spec.ack_after));
+        Self { acks: spec.acks, after: spec.ack_after, waiting: 0, last_tag: 0, due }
+    }
+
+    /// Takes a delivery that is done with.
+    async fn take(&mut self, tag: u64, subscriber: &mut impl Subscriber) -> Result<(), Fault> {
+        self.last_tag = tag;
+        match self.acks {
+            Acks::Auto => Ok(()),
+            Acks::Each => subscriber.ack(tag, false).await,
+            Acks::Multiple(n) => {
+                if self.waiting == 0 {
+                    self.due.as_mut().reset(Instant::now() + self.after);
+                }
+                self.waiting += 1;
+                if self.waiting == n.get() { self.settle(subscriber).await } else { Ok(()) }
+            }
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Whether those that wait have waited long enough.
+    fn is_overdue(&self) -> bool {
+        self.waiting > 0 && self.due.deadline() <= Instant::now()
+    }
+
+    /// Returns when those that wait have waited long enough.
+    async fn overdue(&mut self) {
+        self.due.as_mut().await;
+    }
+
+    /// Acknowledges those that wait.
+    async fn settle(&mut self, subscriber: &mut impl Subscriber) -> Result<(), Fault> {
+        if std::mem::take(&mut self.waiting) > 0 { subscriber.ack(self.last_tag, true).await } else { Ok(()) }
+    }
+}
+
+/// Notes one delivery that arrived at `now_ns`; nothing, if it is not of this run.
 fn note<P: Payloads>(
     delivery: &Delivery<impl AsRef<[u8]>>,
     payloads: &P,
@@ -141,11 +234,14 @@ fn note<P: Payloads>(
     now_ns: u64,
     report: &mut ConsumerReport,
     progress: &Progress,
-) -> Option<Inspected> {
+) -> Option<Noted> {
     let ours = |envelope: &Envelope| envelope.run == spec.run && envelope.producer < spec.producers;
     let Some(envelope) = delivery.envelope.filter(ours) else {
+        let run = delivery.envelope.map(|envelope| envelope.run);
+        let bytes = delivery.body.as_ref().len() as u64;
         report.counters.foreign += 1;
-        report.deliveries.observe_foreign();
+        report.deliveries.observe_foreign(Foreign { consumer: spec.index, bytes, run });
+        progress.foreign.add(1);
         return None;
     };
     let body = delivery.body.as_ref();
@@ -178,18 +274,17 @@ fn note<P: Payloads>(
     if spec.window.contains(&envelope.due_ns) {
         report.histograms.record_signed(Metric::OneWay, now_ns as i64 - envelope.sent_ns as i64);
     }
+    let mut noted = Noted { envelope, inspected: None };
     if !spec.verify.covers(sequence) {
-        return None;
+        return Some(noted);
     }
     report.counters.verified += 1;
     let inspected = Inspected { consumer: spec.index, producer, sequence, at_ns: now_ns };
     match payloads.verify(producer, sequence, envelope.checksum, body) {
-        Ok(()) => payloads.inspects().then_some(inspected),
-        Err(corruption) => {
-            note_corrupt(inspected.exhibit(corruption, body), report, progress);
-            None
-        }
+        Ok(()) => noted.inspected = payloads.inspects().then_some(inspected),
+        Err(corruption) => note_corrupt(inspected.exhibit(corruption, body), report, progress),
     }
+    Some(noted)
 }
 
 fn note_corrupt(found: Exhibit, report: &mut ConsumerReport, progress: &Progress) {

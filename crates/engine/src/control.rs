@@ -1,6 +1,7 @@
 //! What ranks tell each other while they stream, and how rank 0 decides that the run is over.
 
 use crate::ports::Fault;
+use profile::{Delay, Plan};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -60,8 +61,27 @@ pub struct Status {
     pub corrupt: u64,
     /// Body bytes delivered.
     pub bytes: u64,
+    /// Answers.
+    pub replies: u64,
+    /// Answers that their producer had not got before.
+    pub answered: u64,
+    /// Deliveries of somebody else's.
+    pub foreign: u64,
+    /// How the service holds connections back.
+    pub alarms: Alarms,
     /// The first thing that broke.
     pub fault: Option<Fault>,
+}
+
+/// How the service holds the connections of a rank back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alarms {
+    /// Connections that are stopped now.
+    pub raised: u32,
+    /// Times that one was stopped.
+    pub times: u64,
+    /// For how long, over all connections.
+    pub blocked: Duration,
 }
 
 impl Status {
@@ -77,6 +97,12 @@ impl Status {
         self.redelivered += other.redelivered;
         self.corrupt += other.corrupt;
         self.bytes += other.bytes;
+        self.replies += other.replies;
+        self.answered += other.answered;
+        self.foreign += other.foreign;
+        self.alarms.raised += other.alarms.raised;
+        self.alarms.times += other.alarms.times;
+        self.alarms.blocked += other.alarms.blocked;
         if self.fault.is_none() {
             self.fault.clone_from(&other.fault);
         }
@@ -90,6 +116,8 @@ pub enum Ending {
     Complete,
     /// The limit on streaming passed first.
     Deadline(Duration),
+    /// It passed while the service kept this many connections from publishing.
+    Blocked(Duration, u32),
     /// Someone asked for it, by a signal.
     Stopped(String),
     /// A worker of this rank failed.
@@ -107,6 +135,12 @@ impl fmt::Display for Ending {
                 "the limit of {} s on streaming passed before everything was delivered; give more time with --timeout",
                 limit.as_secs()
             ),
+            Self::Blocked(limit, connections) => write!(
+                f,
+                "the limit of {} s on streaming passed while the service kept {connections} connection(s) from \
+                 publishing (connection.blocked): it is short of memory or disk; see its log",
+                limit.as_secs()
+            ),
             Self::Stopped(why) => write!(f, "stopped by {why} before everything was delivered"),
             Self::Fault(rank, fault) => write!(f, "rank {rank}: {fault}"),
             Self::Silent(rank) => write!(
@@ -122,23 +156,49 @@ impl fmt::Display for Ending {
 #[derive(Debug)]
 pub struct Overseer {
     ranks: Vec<(Status, Duration)>,
-    producers: u32,
+    expected: Expected,
     limit: Duration,
     moved: (u64, Duration),
 }
 
+/// What must come together before a run is complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    /// Producers that must be done.
+    pub producers: u32,
+    /// Copies of each accepted message that must arrive.
+    pub copies: u32,
+    /// Answers to each accepted message that must arrive.
+    pub replies: u32,
+    /// How long a consumer may work on one message: silence this long says nothing.
+    pub service_time: Duration,
+}
+
+impl Expected {
+    /// What a plan owes.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            producers: plan.placement.producers,
+            copies: plan.flow.copies,
+            replies: plan.flow.replies,
+            service_time: plan.service_time.map_or(Duration::ZERO, Delay::mean),
+        }
+    }
+}
+
 impl Overseer {
-    /// Watches `world` ranks with `producers` producers between them, until `limit`.
-    pub fn new(world: usize, producers: u32, limit: Duration) -> Self {
-        Self { ranks: vec![(Status::default(), Duration::ZERO); world], producers, limit, moved: (0, Duration::ZERO) }
+    /// Watches `world` ranks until `limit`.
+    pub fn new(world: usize, expected: Expected, limit: Duration) -> Self {
+        Self { ranks: vec![(Status::default(), Duration::ZERO); world], expected, limit, moved: (0, Duration::ZERO) }
     }
 
     /// Takes in the sums of a rank, which replace its last ones.
     pub fn hear(&mut self, rank: usize, status: Status, now: Duration) {
         self.ranks[rank] = (status, now);
-        let received = self.total().received;
-        if received != self.moved.0 {
-            self.moved = (received, now);
+        let total = self.total();
+        let arrived = total.received + total.replies;
+        if arrived != self.moved.0 {
+            self.moved = (arrived, now);
         }
     }
 
@@ -159,9 +219,16 @@ impl Overseer {
     /// Whether the run is over, and why. A run that is complete is complete, whatever else is wrong.
     pub fn decide(&self, now: Duration, stop: Option<String>) -> Option<Ending> {
         let total = self.total();
-        let sent_all = total.producers_done == self.producers;
-        let quiet = now.saturating_sub(self.moved.1) >= QUIET;
-        if sent_all && total.distinct >= total.accepted && (quiet || total.redelivered == 0) {
+        let Expected { producers, copies, replies, service_time } = self.expected;
+        let sent_all = total.producers_done == producers;
+        let arrived = total.distinct >= total.accepted * u64::from(copies)
+            && total.answered >= total.accepted * u64::from(replies);
+        // Sums may then be reached by what came twice, or by what nobody waits for.
+        let ambiguous = total.redelivered + total.rejected + total.abandoned > 0
+            || total.received > total.accepted * u64::from(copies)
+            || total.replies > total.accepted * u64::from(replies);
+        let quiet = now.saturating_sub(self.moved.1) >= QUIET + service_time * 4;
+        if sent_all && arrived && (quiet || !ambiguous) {
             return Some(Ending::Complete);
         }
         let fault = self.ranks.iter().enumerate().find_map(|(rank, (status, _))| Some((rank, status.fault.clone()?)));
@@ -172,7 +239,10 @@ impl Overseer {
             return Some(Ending::Stopped(why));
         }
         if now >= self.limit {
-            return Some(Ending::Deadline(self.limit));
+            return Some(match total.alarms.raised {
+                0 => Ending::Deadline(self.limit),
+                connections => Ending::Blocked(self.limit, connections),
+            });
         }
         let silent = |heard: Duration| now.saturating_sub(heard) >= SILENCE_MAX;
         self.ranks.iter().position(|(_, heard)| silent(*heard)).map(Ending::Silent)
@@ -185,6 +255,7 @@ mod tests {
     use crate::ports::FaultKind;
 
     const S: Duration = Duration::from_secs(1);
+    const SHARED: Expected = Expected { producers: 1, copies: 1, replies: 0, service_time: Duration::ZERO };
 
     fn status(producers_done: u32, accepted: u64, distinct: u64) -> Status {
         Status { producers_done, accepted, distinct, received: distinct, sent: accepted, ..Status::default() }
@@ -192,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_run_is_complete_when_sums_say_so_and_not_before() {
-        let mut overseer = Overseer::new(2, 1, 60 * S);
+        let mut overseer = Overseer::new(2, SHARED, 60 * S);
         overseer.hear(0, status(0, 10, 0), S);
         overseer.hear(1, status(0, 0, 10), S);
         assert_eq!(overseer.decide(S, None), None, "the producer may send more");
@@ -204,16 +275,43 @@ mod tests {
 
     #[test]
     fn a_redelivery_does_not_pass_for_the_last_message() {
-        let mut overseer = Overseer::new(1, 1, 60 * S);
+        let mut overseer = Overseer::new(1, SHARED, 60 * S);
         overseer.hear(0, Status { redelivered: 1, ..status(1, 10, 10) }, S);
         assert_eq!(overseer.decide(S, None), None, "two consumers may have had the same message");
         assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete));
     }
 
     #[test]
+    fn a_run_with_answers_waits_for_every_copy_and_every_answer() {
+        let mut overseer = Overseer::new(1, Expected { copies: 3, replies: 3, ..SHARED }, 60 * S);
+        for (distinct, answered, over) in [(29, 30, false), (30, 29, false), (30, 30, true)] {
+            overseer.hear(0, Status { answered, replies: answered, ..status(1, 10, distinct) }, S);
+            assert_eq!(overseer.decide(S, None).is_some(), over, "{distinct} {answered}");
+        }
+    }
+
+    #[test]
+    fn silence_says_nothing_while_a_consumer_works() {
+        let mut overseer = Overseer::new(1, Expected { service_time: S, ..SHARED }, 60 * S);
+        overseer.hear(0, Status { redelivered: 1, ..status(1, 10, 10) }, S);
+        assert_eq!(overseer.decide(4 * S, None), None);
+        assert_eq!(overseer.decide(6 * S, None), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn a_limit_that_passes_while_the_service_blocks_is_told_from_one_that_just_passes() {
+        let mut overseer = Overseer::new(1, SHARED, 10 * S);
+        let alarms = Alarms { raised: 2, times: 2, blocked: S };
+        overseer.hear(0, Status { alarms, ..status(0, 5, 1) }, 9 * S);
+        let ending = overseer.decide(10 * S, None).unwrap();
+        assert_eq!(ending, Ending::Blocked(10 * S, 2));
+        assert!(ending.to_string().contains("connection.blocked"), "{ending}");
+    }
+
+    #[test]
     fn every_other_ending_is_named() {
         let fault = Fault::new(FaultKind::Lost, "the broker closed the connection");
-        let mut overseer = Overseer::new(2, 1, 10 * S);
+        let mut overseer = Overseer::new(2, SHARED, 10 * S);
         overseer.hear(0, status(0, 5, 1), 9 * S);
         overseer.hear(1, Status { fault: Some(fault.clone()), ..status(0, 0, 1) }, 9 * S);
         assert_eq!(overseer.decide(9 * S, None), Some(Ending::Fault(1, fault)));
@@ -224,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_rank_that_falls_silent_is_named() {
-        let mut overseer = Overseer::new(2, 1, 600 * S);
+        let mut overseer = Overseer::new(2, SHARED, 600 * S);
         overseer.hear(0, status(0, 5, 1), 20 * S);
         overseer.hear(1, status(0, 0, 1), 4 * S);
         assert_eq!(overseer.decide(18 * S, None), None);

@@ -2,11 +2,13 @@
 //! and ranks that are threads.
 
 mod memory_broker;
+mod memory_faults;
 mod null_transport;
 mod plain_payloads;
 mod thread_comm;
 
-pub use memory_broker::{Faults, MemoryBroker};
+pub use memory_broker::MemoryBroker;
+pub use memory_faults::{Faults, Injected};
 pub use null_transport::{NullPublisher, NullSubscriber};
 pub use plain_payloads::PlainPayloads;
 pub use thread_comm::ThreadComm;

@@ -1,10 +1,13 @@
 //! One run: phases, worker loops, control and the ports they need. Knows no AMQP, no MPI, no route.
 
+mod answer;
 mod begun;
 mod ceiling;
 pub mod clock;
+pub mod collect;
 pub mod consume;
 pub mod control;
+mod delay;
 pub mod double;
 pub mod envelope;
 mod inspections;

@@ -11,6 +11,9 @@ pub trait Observer {
     /// A phase begins.
     fn phase(&mut self, _name: &'static str) {}
 
+    /// Rank 0 only, before streaming: the service does something in another way than was asked.
+    fn note(&mut self, _sentence: &str) {}
+
     /// Rank 0 only, ten times a second while streaming.
     fn progress(&mut self, _snapshot: &Snapshot) {}
 

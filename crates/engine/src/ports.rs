@@ -1,11 +1,14 @@
 //! What a run needs of the world: a way to stream, something to stream, and a way for ranks to talk.
 
+mod alarm;
 mod comm;
 mod payloads;
 mod transport;
 
+pub use alarm::Alarm;
 pub use comm::{Comm, CommError, agree};
 pub use payloads::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 pub use transport::{
-    ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Service, Subscriber, Transport,
+    Answer, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Role, Service, Subscriber,
+    Transport, Worker,
 };

@@ -3,6 +3,8 @@
 use crate::{
     begun::Begun,
     clock::Clock,
+    collect::Written,
+    delay::Delays,
     envelope::Envelope,
     ports::{Fault, Outcome, Outgoing, Publisher, Source},
     progress::Progress,
@@ -12,7 +14,7 @@ use measure::{Counters, Histograms, Metric, Sent, SentSummary};
 use profile::Confirms;
 use std::{collections::VecDeque, ops::Range, pin::Pin, time::Duration};
 use tokio::{
-    sync::watch,
+    sync::{mpsc::UnboundedSender, watch},
     time::{Sleep, sleep},
 };
 
@@ -43,6 +45,10 @@ pub struct ProducerSpec {
     pub in_flight: u32,
     /// How often it publishes a rejected message again.
     pub republish_limit: u32,
+    /// How long it pauses after each message.
+    pub think: Option<Delays>,
+    /// Who wants to know when publishes return.
+    pub written: Option<UnboundedSender<Written>>,
 }
 
 /// What one producer did.
@@ -92,6 +98,7 @@ pub async fn produce<P: Publisher, S: Source>(
     let mut again: VecDeque<Pending> = VecDeque::new();
     let mut paused: Option<Pin<Box<Sleep>>> = None;
     let mut pause = PAUSE_MIN;
+    let mut think = spec.think.clone();
     let mut allowance = 0;
     let mut turns = 0u32;
     let stopped = stop.wait_for(|stop| *stop).map(|_| ());
@@ -129,7 +136,7 @@ pub async fn produce<P: Publisher, S: Source>(
                 sent_ns,
                 checksum: body.checksum,
             };
-            let written = publisher.publish(Outgoing { body: body.bytes, envelope: envelope.encode() });
+            let written = publisher.publish(Outgoing { body: body.bytes, envelope: envelope.encode(), answer: None });
             writing.push_back((pending, Begun::begin(written, clock)));
             allowance = allowance.saturating_sub(1);
             if pending.republished == 0 {
@@ -140,6 +147,9 @@ pub async fn produce<P: Publisher, S: Source>(
             } else {
                 counters.republished += 1;
                 ledger.republish();
+            }
+            if let Some(rest) = think.as_mut().and_then(|think| think.begin(sent_ns)) {
+                paused = Some(Box::pin(sleep(rest)));
             }
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
@@ -165,8 +175,12 @@ pub async fn produce<P: Publisher, S: Source>(
             }
             () = &mut stopped => break,
         }
-        while let Some((pending, (bytes, result), _)) = pop_settled(&mut writing) {
+        while let Some((pending, (bytes, result), written_ns)) = pop_settled(&mut writing) {
             source.give_back(pending.sequence, bytes);
+            if let Some(written) = &spec.written {
+                // Nobody listens any more where the answers' connection broke.
+                let _ = written.send(Written { sequence: pending.sequence, at_ns: written_ns });
+            }
             match result {
                 Ok(confirm) if spec.confirms.wanted() => confirming.push_back((pending, Begun::begin(confirm, clock))),
                 Ok(_) => progress.accepted.add(1),

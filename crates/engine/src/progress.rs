@@ -1,6 +1,9 @@
 //! What a worker shows of itself while it runs, for the thread that reports to rank 0.
 
-use crate::{control::Status, ports::Fault};
+use crate::{
+    control::{Alarms, Status},
+    ports::Fault,
+};
 use std::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -28,6 +31,12 @@ pub struct Progress {
     pub corrupt: Count,
     /// Body bytes delivered.
     pub bytes: Count,
+    /// Answers.
+    pub replies: Count,
+    /// First answers.
+    pub answered: Count,
+    /// Deliveries of somebody else's.
+    pub foreign: Count,
     done: AtomicBool,
     fault: Mutex<Option<Fault>>,
 }
@@ -74,6 +83,10 @@ impl Progress {
             redelivered: self.redelivered.get(),
             corrupt: self.corrupt.get(),
             bytes: self.bytes.get(),
+            replies: self.replies.get(),
+            answered: self.answered.get(),
+            foreign: self.foreign.get(),
+            alarms: Alarms::default(),
             fault: self.fault.lock().expect("nobody panics with this lock").clone(),
         }
     }

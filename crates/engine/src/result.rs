@@ -13,9 +13,9 @@ use measure::{
     ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, Metric, SentSummary, Throughput,
     Volume,
 };
-use profile::{Placement, Plan, RunLength};
+use profile::{Flow, Placement, Plan, RunLength};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::BTreeMap;
 
 /// One-way latency is told only where the clocks' error is at most this part of its median.
 const CLOCK_ERROR_MAX: f64 = 0.05;
@@ -68,9 +68,9 @@ pub struct RankReport {
     /// Its role, in a word.
     pub role: String,
     /// Its producers.
-    pub producers: Range<u32>,
+    pub producers: Vec<u32>,
     /// Its consumers.
-    pub consumers: Range<u32>,
+    pub consumers: Vec<u32>,
     /// Its counts.
     pub counters: Counters,
     /// What it used while streaming.
@@ -91,6 +91,8 @@ pub struct RankReport {
     pub sent: Vec<(u32, Vec<u8>)>,
     /// Its consumers' side of the ledger, encoded.
     pub deliveries: Vec<Vec<u8>>,
+    /// Its producers' answers, each by consumer where they are gathered, encoded.
+    pub replies: Vec<Vec<Vec<u8>>>,
 }
 
 impl RankReport {
@@ -107,7 +109,7 @@ impl RankReport {
 /// Joins what came together on rank 0.
 pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
     let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks, exhibit } = reduced;
-    let mut warnings = Vec::new();
+    let mut warnings = service.notes.clone();
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
     let spans: Vec<ConsumerSpan> = ranks.iter().flat_map(|rank| rank.spans.iter().copied()).collect();
@@ -123,7 +125,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
             Throughput::in_window(measured_ns, &inside, &spans)
         }
     };
-    let mut integrity = join_ledgers(&ranks);
+    let mut integrity = join_ledgers(&plan.flow, &ranks);
     integrity.corrupt_by_kind = corrupt_by_kind(&counters);
     integrity.first_corrupt = exhibit.as_ref().map(|exhibit| FirstCorrupt {
         producer: exhibit.producer,
@@ -136,7 +138,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     let hosts: BTreeMap<&str, u32> = ranks.iter().map(|rank| (rank.host.as_str(), rank.cores)).collect();
     let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
     let own_cost = OwnCost::mean(&costs);
-    let Placement { producers, consumers, .. } = plan.placement;
+    let Placement { producers, consumers, .. } = plan.placement.clone();
     let ceiling_messages_per_second = own_cost.ceiling(producers, consumers, hosts.values().sum());
     RunResult {
         ending,
@@ -155,19 +157,26 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     }
 }
 
-fn join_ledgers(ranks: &[RankReport]) -> Integrity {
+fn join_ledgers(flow: &Flow, ranks: &[RankReport]) -> Integrity {
     let same_build = "ranks run the same binary";
     let sent: Vec<(u32, SentSummary)> = ranks
         .iter()
         .flat_map(|rank| &rank.sent)
         .map(|(producer, bytes)| (*producer, SentSummary::decode(bytes).expect(same_build)))
         .collect();
-    let deliveries = ranks
-        .iter()
-        .flat_map(|rank| &rank.deliveries)
-        .map(|bytes| Deliveries::decode(bytes).expect(same_build))
-        .collect();
-    measure::join(&sent, deliveries)
+    let decode = |bytes: &Vec<u8>| Deliveries::decode(bytes).expect(same_build);
+    let deliveries = ranks.iter().flat_map(|rank| &rank.deliveries).map(decode);
+    let mut integrity = if flow.copies > 1 {
+        measure::join_each(&sent, deliveries, flow.copies as usize)
+    } else {
+        measure::join(&sent, deliveries)
+    };
+    if flow.replies > 0 {
+        let collected = ranks.iter().flat_map(|rank| &rank.replies);
+        let collected = collected.map(|ledgers| ledgers.iter().map(decode).collect()).collect();
+        integrity.replies = Some(measure::join_replies(&sent, collected, flow.replies as usize));
+    }
+    integrity
 }
 
 /// The kinds that occurred, with how often.

@@ -4,25 +4,24 @@
 //! rank sends. Returning early would leave the others waiting in MPI until their limits.
 
 use crate::{
+    answer::Answerer,
     ceiling::{self, OwnCost},
     clock::{self, Clock, ClockError},
     control::Ending,
     inspections::Exhibit,
     observer::Observer,
-    ports::{Comm, CommError, Fault, Payloads, Service, Subscriber, Transport, agree},
+    ports::{Comm, CommError, Fault, Payloads, Role, Service, Subscriber, Transport, Worker, agree},
     result::{RankReport, RunResult, join},
     stream::{Streamed, stream},
     workers::Workers,
 };
 use measure::{Counters, Histograms, Metric};
-use profile::{Plan, RankRole, RunLength};
+use profile::{Exchange, Flow, Plan, QueuePlan, RankRole, RunLength, Source, Target};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, future::Future, ops::Range, sync::Arc, time::Duration, time::Instant};
 
 /// How far ahead of now rank 0 sets the start.
 const START_MARGIN: Duration = Duration::from_millis(200);
-/// The latencies that work sharing takes: only these are summed over ranks.
-const METRICS: &[Metric] = &[Metric::Confirm, Metric::OneWay];
 
 /// Why a run has no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -76,18 +75,23 @@ pub(crate) struct Times {
     pub window: Range<u64>,
 }
 
-/// A connected producer and its bodies, waiting for the start.
+/// A connected producer, its bodies and its way to be answered, waiting for the start.
 pub(crate) struct Producing<T: Transport, P: Payloads> {
     pub index: u32,
     pub publisher: T::Publisher,
     pub source: P::Source,
+    pub answers: Option<T::Subscriber>,
 }
 
-/// A connected consumer, waiting for the start.
+/// A connected consumer and its way to answer, waiting for the start.
 pub(crate) struct Consuming<T: Transport> {
     pub index: u32,
     pub subscriber: T::Subscriber,
+    pub answerer: Option<Answerer<T::Publisher>>,
 }
+
+/// The workers of a rank.
+pub(crate) type Connected<T, P> = (Vec<Producing<T, P>>, Vec<Consuming<T>>);
 
 /// Carries out `plan`; every rank calls it. Returns the result on rank 0, nothing on the others.
 pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
@@ -117,10 +121,11 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     phases.begin("ceiling", observer);
     let own_cost = rank.own_cost(&mut sources);
     phases.begin("connect", observer);
-    let (producing, consuming) = rank.together("connecting", rank.connect(sources))?;
+    let workers = rank.together("connecting", rank.connect(sources))?;
     phases.begin("topology", observer);
     let service = rank.together("declaring queues", rank.declare())?;
-    let result = rank.subscribe_and_stream(producing, consuming, own_cost, &mut phases, observer);
+    service.notes.iter().for_each(|note| observer.note(note));
+    let result = rank.subscribe_and_stream(workers, own_cost, &mut phases, observer);
 
     let result = result.map(|reduced| {
         reduced.map(|reduced| {
@@ -182,8 +187,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 
     fn sources(&self) -> Result<Vec<P::Source>, String> {
-        let source = |index| self.payloads.source(index).map_err(|error| error.to_string());
-        self.role.producers.clone().map(source).collect()
+        let source = |index: &u32| self.payloads.source(*index).map_err(|error| error.to_string());
+        self.role.producers.iter().map(source).collect()
     }
 
     /// What this rank's loops cost by themselves.
@@ -199,80 +204,100 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
 
     /// Connects this rank's workers one after another: at once, 64 handshakes would compete for
     /// the broker and the slowest might miss its limit.
-    #[expect(clippy::type_complexity, reason = "the two kinds of worker, nothing more")]
-    fn connect(&self, sources: Vec<P::Source>) -> Result<(Vec<Producing<T, P>>, Vec<Consuming<T>>), String> {
-        let limit = self.plan.limits.connect + Duration::from_secs(1);
+    fn connect(&self, sources: Vec<P::Source>) -> Result<Connected<T, P>, String> {
         let mut producing = Vec::new();
-        for (index, source) in self.role.producers.clone().zip(sources) {
-            let transport = self.transport.clone();
-            let queue = self.plan.queue_of(index, self.plan.placement.producers).clone();
-            let connecting = async move { transport.connect_publisher(index, &queue).await };
-            let publisher = self.call("connecting a producer", limit, connecting)?;
-            producing.push(Producing { index, publisher, source });
+        for (index, source) in self.role.producers.iter().copied().zip(sources) {
+            let worker = Worker { role: Role::Producer, index };
+            let publisher = self.publisher("connecting a producer", worker, self.plan.target_of(index))?;
+            let answers = self.plan.reply_source_of(index);
+            let answers = answers.map(|source| self.subscriber("connecting a producer's replies", worker, source));
+            producing.push(Producing { index, publisher, source, answers: answers.transpose()? });
         }
         let mut consuming = Vec::new();
-        for index in self.role.consumers.clone() {
-            let transport = self.transport.clone();
-            let queue = self.plan.queue_of(index, self.plan.placement.consumers).clone();
-            let connecting = async move { transport.connect_subscriber(index, &queue).await };
-            let subscriber = self.call("connecting a consumer", limit, connecting)?;
-            consuming.push(Consuming { index, subscriber });
+        for index in self.role.consumers.iter().copied() {
+            let worker = Worker { role: Role::Consumer, index };
+            let subscriber = self.subscriber("connecting a consumer", worker, self.plan.source_of(index))?;
+            let answers = self.plan.reply_target();
+            let answers = answers.map(|target| self.publisher("connecting a consumer's replies", worker, target));
+            let (service, clock) = (&self.plan.service, self.place.clock);
+            let answerer = answers
+                .transpose()?
+                .map(|publisher| Answerer::new(publisher, index, service.reply, service.reply_in_flight, clock));
+            consuming.push(Consuming { index, subscriber, answerer });
         }
         Ok((producing, consuming))
+    }
+
+    fn publisher(&self, step: &str, worker: Worker, target: Target) -> Result<T::Publisher, String> {
+        let transport = self.transport.clone();
+        let limit = self.plan.limits.connect + Duration::from_secs(1);
+        self.call(step, limit, async move { transport.connect_publisher(worker, &target).await })
+    }
+
+    fn subscriber(&self, step: &str, worker: Worker, source: Source) -> Result<T::Subscriber, String> {
+        let transport = self.transport.clone();
+        let limit = self.plan.limits.connect + Duration::from_secs(1);
+        self.call(step, limit, async move { transport.connect_subscriber(worker, &source).await })
     }
 
     fn declare(&self) -> Result<Service, String> {
         if self.comm.rank() != 0 {
             return Ok(Service::default());
         }
-        let (transport, queues) = (self.transport.clone(), self.plan.service.queues.clone());
+        let (transport, (exchanges, queues)) = (self.transport.clone(), self.shared());
         let limit = self.plan.limits.connect + self.plan.limits.broker;
-        self.call("declaring queues", limit, async move { transport.declare(&queues).await })
+        self.call("declaring queues", limit, async move { transport.declare(&exchanges, &queues).await })
     }
 
-    /// Deletes the queues. A failure is no news: the broker drops them by itself later.
+    /// Deletes exchanges and queues. A failure is no news: the broker drops most by itself later.
     fn delete(&self) {
         if self.comm.rank() == 0 {
-            let (transport, queues) = (self.transport.clone(), self.plan.service.queues.clone());
+            let (transport, (exchanges, queues)) = (self.transport.clone(), self.shared());
             let limit = self.plan.limits.connect + self.plan.limits.broker;
-            let _ = self.call("deleting queues", limit, async move { transport.delete(&queues).await });
+            let deleting = async move { transport.delete(&exchanges, &queues).await };
+            let _ = self.call("deleting queues", limit, deleting);
         }
     }
 
-    fn subscribe(&self, consuming: Vec<Consuming<T>>) -> Result<Vec<Consuming<T>>, String> {
-        let subscribe = |mut consuming: Consuming<T>| {
+    /// What belongs to no worker.
+    fn shared(&self) -> (Vec<Exchange>, Vec<QueuePlan>) {
+        (self.plan.service.exchanges.clone(), self.plan.shared_queues().cloned().collect())
+    }
+
+    /// Subscribes consumers, and producers to their answers.
+    fn subscribe(&self, workers: Connected<T, P>) -> Result<Connected<T, P>, String> {
+        let (producing, consuming) = workers;
+        let subscribe = |mut subscriber: T::Subscriber| {
             self.call("subscribing", self.plan.limits.broker, async move {
-                consuming.subscriber.subscribe().await?;
-                Ok(consuming)
+                subscriber.subscribe().await?;
+                Ok(subscriber)
             })
         };
-        consuming.into_iter().map(subscribe).collect()
+        let producing = producing.into_iter().map(|producing| {
+            let answers = producing.answers.map(subscribe).transpose()?;
+            Ok(Producing { answers, ..producing })
+        });
+        let consuming = consuming
+            .into_iter()
+            .map(|consuming| Ok(Consuming { subscriber: subscribe(consuming.subscriber)?, ..consuming }));
+        Ok((producing.collect::<Result<_, String>>()?, consuming.collect::<Result<_, String>>()?))
     }
 
     fn subscribe_and_stream<O: Observer>(
         &self,
-        producing: Vec<Producing<T, P>>,
-        consuming: Vec<Consuming<T>>,
+        workers: Connected<T, P>,
         own_cost: OwnCost,
         phases: &mut Phases,
         observer: &mut O,
     ) -> Result<Option<Reduced>, RunError> {
-        let consuming = self.together("subscribing", self.subscribe(consuming))?;
+        let workers = self.together("subscribing", self.subscribe(workers))?;
         phases.begin("clocks", observer);
         let (clock, clock_error) =
             clock::synchronise(self.comm, self.place.clock, &self.place.boot, self.plan.limits.collective)?;
         phases.begin("start", observer);
         let times = self.agree_on_times(clock)?;
         phases.begin("stream", observer);
-        let streamed = stream(
-            self.comm,
-            &self.workers,
-            self.plan,
-            &self.payloads,
-            (producing, consuming),
-            (clock, &times),
-            observer,
-        )?;
+        let streamed = stream(self.comm, &self.workers, self.plan, &self.payloads, workers, (clock, &times), observer)?;
         if matches!(streamed.ending, Some(Ending::Silent(_))) {
             return Err(RunError::RankLost(streamed.ending.expect("matched above")));
         }
@@ -309,8 +334,9 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     ) -> Result<Option<Reduced>, RunError> {
         let limit = self.plan.limits.collective;
         let (counters, histograms) = streamed.sums();
+        let metrics = metrics(&self.plan.flow);
         let mut vector = counters.to_vector().to_vec();
-        vector.extend(histograms.reduce_vector(METRICS));
+        vector.extend(histograms.reduce_vector(&metrics));
         self.comm.reduce_sum(&mut vector, limit)?;
         let report = streamed.report(self.comm.rank(), self.place, &self.role, own_cost);
         let bytes = bincode::serde::encode_to_vec(report, bincode::config::standard()).expect("reports encode");
@@ -324,7 +350,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             .collect();
         let (counters, counts) = vector.split_at(Counters::VECTOR_LEN);
         let counters = Counters::from_vector(counters.try_into().expect("split at its length"));
-        let histograms = Histograms::from_reduced(counts, METRICS, &RankReport::merge_extremes(&ranks));
+        let histograms = Histograms::from_reduced(counts, &metrics, &RankReport::merge_extremes(&ranks));
         let measured_ns = streamed.ended_ns.min(times.window.end).saturating_sub(times.window.start);
         Ok(Some(Reduced { ending, measured_ns, clock_error, counters, histograms, ranks, exhibit }))
     }
@@ -354,6 +380,13 @@ impl<C: Comm, T, P> Rank<'_, C, T, P> {
             bincode::serde::decode_from_slice(bytes, bincode::config::standard()).expect("ranks run the same binary").0
         }))
     }
+}
+
+/// The latencies that a run takes: only these are summed over ranks.
+fn metrics(flow: &Flow) -> Vec<Metric> {
+    let always = [Metric::Confirm, Metric::OneWay].into_iter();
+    let answered = [Metric::RttFromDue, Metric::RttFromSent, Metric::Service].into_iter().filter(|_| flow.replies > 0);
+    always.chain(answered).chain(flow.gathers.then_some(Metric::Gather)).collect()
 }
 
 /// Seconds that each phase took on this rank.

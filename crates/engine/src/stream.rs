@@ -3,15 +3,17 @@
 use crate::{
     ceiling::OwnCost,
     clock::Clock,
+    collect::{CollectorReport, CollectorSpec, collect},
     consume::{ConsumerReport, ConsumerSpec, consume},
-    control::{Control, Ending, Overseer, Status},
+    control::{Alarms, Control, Ending, Expected, Overseer, Status},
+    delay::Delays,
     inspections::Exhibit,
     observer::{Observer, Snapshot},
-    ports::{Comm, CommError, ConnectionFacts, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
+    ports::{Alarm, Comm, CommError, ConnectionFacts, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
     produce::{ProducerReport, ProducerSpec, produce, sleep_until},
     progress::Progress,
     result::RankReport,
-    run::{Consuming, Place, Producing, Times},
+    run::{Connected, Consuming, Place, Producing, Times},
     usage::Usage,
     workers::Workers,
 };
@@ -24,7 +26,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc::unbounded_channel, watch};
 
 /// How often a rank looks for control messages and signals; it sleeps in between.
 const NAP: Duration = Duration::from_millis(5);
@@ -45,7 +47,9 @@ pub(crate) struct Streamed {
     /// When it ended, in common time.
     pub ended_ns: u64,
     producers: Vec<ProducerReport>,
+    collectors: Vec<CollectorReport>,
     consumers: Vec<ConsumerReport>,
+    alarms: Alarms,
     producer_facts: Vec<ConnectionFacts>,
     consumer_facts: Vec<ConnectionFacts>,
     usage: Usage,
@@ -66,21 +70,37 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     workers: &Workers,
     plan: &Plan,
     payloads: &Arc<P>,
-    (producing, consuming): (Vec<Producing<T, P>>, Vec<Consuming<T>>),
+    (producing, consuming): Connected<T, P>,
     (clock, times): (Clock, &Times),
     observer: &mut O,
 ) -> Result<Streamed, CommError> {
     let producer_facts = producing.iter().map(|producing| producing.publisher.facts().clone()).collect();
     let consumer_facts = consuming.iter().map(|consuming| consuming.subscriber.facts().clone()).collect();
-    let progress: Arc<[Progress]> = (0..producing.len() + consuming.len()).map(|_| Progress::default()).collect();
+    let alarms = alarms(&producing, &consuming);
+    // Each producer has one place for what it sends and one for what it is answered.
+    let progress: Arc<[Progress]> = (0..2 * producing.len() + consuming.len()).map(|_| Progress::default()).collect();
     let (stopper, stop) = watch::channel(false);
     let mut slots = 0..progress.len();
     let mut slot = || (slots.next().expect("one for each worker"), progress.clone(), stop.clone());
 
+    let mut collectors = Vec::new();
     let producers: Vec<_> = producing
         .into_iter()
-        .map(|Producing { index, mut publisher, mut source }| {
-            let spec = producer_spec(plan, index, times);
+        .map(|Producing { index, mut publisher, mut source, answers }| {
+            let mut spec = producer_spec(plan, index, times);
+            if let Some(mut answers) = answers {
+                let (written, returned) = unbounded_channel();
+                spec.written = Some(written);
+                let spec = collector_spec(plan, index, times);
+                let (slot, progress, stop) = slot();
+                let payloads = payloads.clone();
+                collectors.push(start(workers, move |report| async move {
+                    let collected =
+                        collect(&mut answers, &*payloads, &spec, returned, clock, &progress[slot], stop).await;
+                    report(collected);
+                    answers.close().await;
+                }));
+            }
             let (slot, progress, stop) = slot();
             start(workers, move |report| async move {
                 let produced = produce(&mut publisher, &mut source, &spec, clock, &progress[slot], stop).await;
@@ -91,34 +111,41 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         .collect();
     let consumers: Vec<_> = consuming
         .into_iter()
-        .map(|Consuming { index, mut subscriber }| {
+        .map(|Consuming { index, mut subscriber, mut answerer }| {
             let spec = consumer_spec(plan, index, times);
             let (slot, progress, stop) = slot();
             let payloads = payloads.clone();
             start(workers, move |report| async move {
-                let consumed = consume(&mut subscriber, &payloads, &spec, clock, &progress[slot], stop).await;
+                let progress = &progress[slot];
+                let answers = answerer.as_mut();
+                let consumed = consume(&mut subscriber, answers, &payloads, &spec, clock, progress, stop).await;
                 report(consumed);
                 subscriber.close().await;
+                if let Some(answerer) = answerer {
+                    answerer.close().await;
+                }
             })
         })
         .collect();
     let usage_at_start = usage_at(workers, clock, times.start_ns);
 
     let started = Instant::now();
-    let ending = watch_over(comm, plan, &progress, observer)?;
+    let ending = watch_over(comm, plan, &progress, &alarms, observer)?;
     let ended_ns = clock.now_ns();
     stopper.send_replace(true);
     let deadline = Instant::now() + STOP_LIMIT;
-    let (producers, producers_closing, missing_producers) = collect(producers, deadline);
-    let (consumers, consumers_closing, missing_consumers) = collect(consumers, deadline);
+    let (producers, producers_closing, missing_producers) = gather(producers, deadline);
+    let (collectors, collectors_closing, missing_collectors) = gather(collectors, deadline);
+    let (consumers, consumers_closing, missing_consumers) = gather(consumers, deadline);
     let usage = Usage::now().since(&usage_at_start.recv().unwrap_or_default());
 
-    let missing = missing_producers + missing_consumers;
+    let missing = missing_producers + missing_collectors + missing_consumers;
     let stuck =
         || Fault::new(FaultKind::Lost, format!("{missing} worker(s) did not stop within {} s", STOP_LIMIT.as_secs()));
     let fault = producers
         .iter()
         .map(|report| &report.fault)
+        .chain(collectors.iter().map(|report| &report.fault))
         .chain(consumers.iter().map(|report| &report.fault))
         .flatten()
         .next()
@@ -128,13 +155,15 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         ending,
         ended_ns,
         producers,
+        collectors,
         consumers,
+        alarms: alarms_now(&alarms),
         producer_facts,
         consumer_facts,
         usage,
         elapsed: started.elapsed(),
         fault,
-        closing: producers_closing.into_iter().chain(consumers_closing).collect(),
+        closing: producers_closing.into_iter().chain(collectors_closing).chain(consumers_closing).collect(),
     })
 }
 
@@ -149,6 +178,22 @@ fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
         confirms: plan.service.confirms,
         in_flight: plan.service.in_flight,
         republish_limit: plan.service.republish_limit,
+        think: plan.think_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1)),
+        written: None,
+    }
+}
+
+fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
+    CollectorSpec {
+        run: plan.run,
+        producer,
+        replies: plan.flow.replies,
+        gathers: plan.flow.gathers,
+        reply: plan.service.reply,
+        // Often enough that the service never waits for it.
+        ack_every: (u32::from(plan.service.reply_prefetch) / 4).max(1),
+        verify: plan.verify,
+        window: times.window.clone(),
     }
 }
 
@@ -160,6 +205,8 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times) -> ConsumerSpec {
         inspections: inspections(plan),
         window: times.window.clone(),
         acks: plan.service.acks,
+        ack_after: plan.service.ack_after,
+        work: plan.service_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1 | 1)),
         verify: plan.verify,
     }
 }
@@ -182,7 +229,7 @@ fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
 }
 
 /// Reports that come before the deadline, ends of connections to wait for, and how many are missing.
-fn collect<R>(workers: Vec<Worker<R>>, deadline: Instant) -> (Vec<R>, Vec<Receiver<()>>, usize) {
+fn gather<R>(workers: Vec<Worker<R>>, deadline: Instant) -> (Vec<R>, Vec<Receiver<()>>, usize) {
     let expected = workers.len();
     let (mut reports, mut closing) = (Vec::new(), Vec::new());
     for worker in workers {
@@ -208,11 +255,12 @@ fn watch_over<O: Observer>(
     comm: &impl Comm,
     plan: &Plan,
     progress: &[Progress],
+    alarms: &[Arc<Alarm>],
     observer: &mut O,
 ) -> Result<Option<Ending>, CommError> {
     let started = Instant::now();
     let mut reported: Option<Instant> = None;
-    let mut overseer = Overseer::new(comm.size(), plan.placement.producers, plan.limits.stream);
+    let mut overseer = Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream);
     let root = comm.rank() == 0;
     loop {
         while let Some((rank, bytes)) = comm.poll()? {
@@ -224,7 +272,7 @@ fn watch_over<O: Observer>(
         }
         if reported.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
             reported = Some(Instant::now());
-            let mut mine = Status::default();
+            let mut mine = Status { alarms: alarms_now(alarms), ..Status::default() };
             progress.iter().for_each(|worker| mine.merge(&worker.status()));
             if root {
                 overseer.hear(0, mine, started.elapsed());
@@ -251,6 +299,27 @@ fn watch_over<O: Observer>(
     }
 }
 
+/// The alarms of all connections that publish, each once: workers may share one.
+fn alarms<T: Transport, P: Payloads>(producing: &[Producing<T, P>], consuming: &[Consuming<T>]) -> Vec<Arc<Alarm>> {
+    let answerers = consuming.iter().filter_map(|consuming| consuming.answerer.as_ref());
+    let all = producing.iter().flat_map(|producing| producing.publisher.alarms());
+    let mut alarms: Vec<Arc<Alarm>> = Vec::new();
+    for alarm in all.chain(answerers.flat_map(|answerer| answerer.alarms())) {
+        if !alarms.iter().any(|known| Arc::ptr_eq(known, &alarm)) {
+            alarms.push(alarm);
+        }
+    }
+    alarms
+}
+
+fn alarms_now(alarms: &[Arc<Alarm>]) -> Alarms {
+    Alarms {
+        raised: alarms.iter().filter(|alarm| alarm.is_raised()).count() as u32,
+        times: alarms.iter().map(|alarm| alarm.times()).sum(),
+        blocked: alarms.iter().map(|alarm| alarm.blocked()).sum(),
+    }
+}
+
 fn snapshot(overseer: &Overseer, elapsed: Duration) -> Snapshot {
     Snapshot { elapsed, total: overseer.total(), ranks: overseer.ranks().cloned().collect() }
 }
@@ -260,11 +329,14 @@ impl Streamed {
     pub fn sums(&self) -> (Counters, Histograms) {
         let (mut counters, mut histograms) = (Counters::default(), Histograms::new());
         let producers = self.producers.iter().map(|report| (&report.counters, &report.histograms));
+        let collectors = self.collectors.iter().map(|report| (&report.counters, &report.histograms));
         let consumers = self.consumers.iter().map(|report| (&report.counters, &report.histograms));
-        for (counts, latencies) in producers.chain(consumers) {
+        for (counts, latencies) in producers.chain(collectors).chain(consumers) {
             counters.merge(counts);
             histograms.merge(latencies);
         }
+        counters.blocked_times = self.alarms.times;
+        counters.blocked_ns = self.alarms.blocked.as_nanos() as u64;
         (counters, histograms)
     }
 
@@ -295,6 +367,11 @@ impl Streamed {
             spans: self.consumers.iter().map(|report| report.span).collect(),
             sent: self.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),
             deliveries: self.consumers.iter().map(|report| report.deliveries.encode()).collect(),
+            replies: self
+                .collectors
+                .iter()
+                .map(|report| report.ledgers.iter().map(measure::Deliveries::encode).collect())
+                .collect(),
         }
     }
 

@@ -84,6 +84,12 @@ counters! {
     in_window_bytes,
     /// Events inside `in_window_messages`.
     in_window_events,
+    /// Replies with a valid envelope of this run, duplicates included.
+    replies,
+    /// Times that the service stopped a connection (`connection.blocked`: a memory or disk alarm).
+    blocked_times,
+    /// For how long it did, over all connections.
+    blocked_ns,
     /// Messages that were overdue when they were sent, because of an earlier stall.
     catchup_messages,
     /// Time that senders waited for a confirm, a credit or the socket, not for their schedule.

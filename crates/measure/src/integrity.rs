@@ -1,8 +1,8 @@
 //! What was sent held against what was delivered: how many messages were lost, and which.
 //!
 //! The join works on an *audience*: consumers that share one copy of every message. Work sharing is
-//! one audience of all consumers; a pattern that gives each consumer its own copy is one audience
-//! per consumer, with the same join and the sum of the outcomes.
+//! one audience of all consumers ([`join`]); a pattern that gives each consumer its own copy is one
+//! audience per consumer ([`join_each`]), with the same join and the sum of the outcomes.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,8 @@ use roaring::RoaringTreemap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Deliveries, MessageId, SentSummary};
-
-/// Examples are for finding the cause; the numbers are in the counts.
-const EXAMPLES_MAX: usize = 10;
+use crate::ledger::{Deliveries, EXAMPLES_MAX, Foreign, MessageId, SentSummary};
+use crate::replies::Replies;
 
 /// The outcome of the ledger: each message accounted for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,9 +33,13 @@ pub struct Integrity {
     /// Messages given up after the bound on re-publishing.
     #[serde(default)]
     pub abandoned: u64,
-    /// Distinct messages that were delivered.
+    /// Copies of each message that had to arrive: 1 where consumers share the work, else one for each.
+    #[serde(default = "one")]
+    pub copies: u64,
+    /// Distinct messages that were delivered, each copy counted.
     pub delivered: u64,
-    /// Messages that had to be delivered: those confirmed or, without confirms, those not abandoned.
+    /// Messages that had to be delivered, each copy counted: those confirmed or, without confirms,
+    /// those not abandoned.
     pub expected: u64,
     /// Expected messages that were not delivered.
     pub lost: u64,
@@ -67,6 +69,22 @@ pub struct Integrity {
     /// The lowest messages that were delivered more than once, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
+    /// The first messages of some consumer that came out of order, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_reordered: Vec<MessageId>,
+    /// The first messages of some consumer that were redelivered, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_redelivered: Vec<MessageId>,
+    /// The first deliveries of some consumer that did not belong to the run, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_foreign: Vec<Foreign>,
+    /// What became of the answers, in patterns that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replies: Option<Replies>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// The first body that was not what was sent.
@@ -93,7 +111,9 @@ impl Integrity {
     /// promises, reordering is not an error of work sharing, and foreign messages disturb but damage
     /// nothing: these are in the numbers and not in the verdict.
     pub fn verdict(&self) -> Result<(), String> {
-        let unexplained = self.duplicated.saturating_sub(self.redelivered + self.republished);
+        // A message that one queue of several refused has come to the others twice when it comes again.
+        let explained = self.redelivered + self.republished * self.copies;
+        let unexplained = self.duplicated.saturating_sub(explained);
         let findings: Vec<String> = [
             (self.lost > 0).then(|| {
                 let (lost, expected) = (self.lost, self.expected);
@@ -133,13 +153,36 @@ impl Integrity {
         ]
         .into_iter()
         .flatten()
+        .chain(self.replies.iter().flat_map(|replies| replies.findings(explained + self.duplicated)))
         .collect();
         if findings.is_empty() { Ok(()) } else { Err(findings.join("; ")) }
     }
 }
 
 /// Holds the deliveries of all consumers, which share the work, against what was sent.
-pub fn join(sent: &[(u32, SentSummary)], deliveries: Vec<Deliveries>) -> Integrity {
+///
+/// Ledgers are taken one after the other and dropped, so that one is in memory at a time where they
+/// come so.
+pub fn join(sent: &[(u32, SentSummary)], deliveries: impl IntoIterator<Item = Deliveries>) -> Integrity {
+    join_audiences(sent, [deliveries])
+}
+
+/// Holds the deliveries of each of `consumers` against all that was sent. One that did not report
+/// got nothing.
+pub fn join_each(
+    sent: &[(u32, SentSummary)],
+    deliveries: impl IntoIterator<Item = Deliveries>,
+    consumers: usize,
+) -> Integrity {
+    let all = deliveries.into_iter().chain(std::iter::repeat_with(Deliveries::new));
+    join_audiences(sent, all.take(consumers).map(|one| [one]))
+}
+
+/// Holds the deliveries of each audience against all that was sent.
+pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
+    sent: &[(u32, SentSummary)],
+    audiences: impl IntoIterator<Item = A>,
+) -> Integrity {
     let mut integrity = Integrity::default();
     for (_, summary) in sent {
         integrity.sent += summary.published();
@@ -150,14 +193,22 @@ pub fn join(sent: &[(u32, SentSummary)], deliveries: Vec<Deliveries>) -> Integri
         integrity.republished += summary.republished();
         integrity.abandoned += summary.abandoned();
     }
-    for consumer in &deliveries {
-        integrity.redelivered += consumer.redelivered();
-        integrity.reordered += consumer.reordered();
-        integrity.corrupt += consumer.corrupt();
-        integrity.foreign += consumer.foreign();
+    for audience in audiences {
+        integrity.copies += 1;
+        join_audience(sent, audience, &mut integrity);
     }
-    join_audience(sent, deliveries, &mut integrity);
     integrity
+}
+
+/// Adds what one consumer counted.
+fn add_counts(integrity: &mut Integrity, consumer: &Deliveries) {
+    integrity.redelivered += consumer.redelivered();
+    integrity.reordered += consumer.reordered();
+    integrity.corrupt += consumer.corrupt();
+    integrity.foreign += consumer.foreign();
+    take_examples(&mut integrity.first_redelivered, consumer.first_redelivered());
+    take_examples(&mut integrity.first_reordered, consumer.first_reordered());
+    take_examples(&mut integrity.first_foreign, consumer.first_foreign());
 }
 
 /// What an audience as a whole was given of one producer.
@@ -169,21 +220,29 @@ struct Given {
 }
 
 /// Adds the outcome of one audience.
-fn join_audience(sent: &[(u32, SentSummary)], audience: Vec<Deliveries>, integrity: &mut Integrity) {
-    let mut given = union(audience);
+fn join_audience(
+    sent: &[(u32, SentSummary)],
+    audience: impl IntoIterator<Item = Deliveries>,
+    integrity: &mut Integrity,
+) {
+    let mut given: BTreeMap<u32, Given> = BTreeMap::new();
+    for consumer in audience {
+        add_counts(integrity, &consumer);
+        unite(&mut given, consumer);
+    }
     let sent: BTreeMap<u32, &SentSummary> = sent.iter().map(|(p, s)| (*p, s)).collect();
     // A producer of which nothing arrived must be asked too, and so must one that never reported.
     for &producer in sent.keys() {
         given.entry(producer).or_default();
     }
     for (producer, given) in given {
-        let published = sent.get(&producer).map_or(0, |s| s.published());
-        let expected = sent.get(&producer).map_or_else(RoaringTreemap::new, |s| s.expected());
-        integrity.expected += expected.len();
+        let sent = sent.get(&producer);
+        let published = sent.map_or(0, |s| s.published());
+        integrity.expected += sent.map_or(0, |s| s.expected());
         integrity.delivered += given.distinct.len();
         integrity.unexpected += given.distinct.range_cardinality(published..);
         integrity.duplicated += given.extra;
-        let lost = expected - &given.distinct;
+        let lost = sent.map_or_else(RoaringTreemap::new, |s| s.missing_from(&given.distinct));
         integrity.lost += lost.len();
         add_examples(&mut integrity.first_lost, producer, &lost);
         add_examples(&mut integrity.first_duplicated, producer, &given.repeated);
@@ -191,17 +250,19 @@ fn join_audience(sent: &[(u32, SentSummary)], audience: Vec<Deliveries>, integri
 }
 
 /// By producer, so that the examples come out in order.
-fn union(audience: Vec<Deliveries>) -> BTreeMap<u32, Given> {
-    let mut given: BTreeMap<u32, Given> = BTreeMap::new();
-    for log in audience.into_iter().flat_map(Deliveries::into_logs) {
+fn unite(given: &mut BTreeMap<u32, Given>, consumer: Deliveries) {
+    for mut log in consumer.into_logs() {
         let given = given.entry(log.producer).or_default();
-        let twice = &given.distinct & &log.seen;
-        given.extra += log.extra + twice.len();
-        given.repeated |= twice;
+        let seen = log.take_seen();
+        let twice = given.distinct.intersection_len(&seen);
+        given.extra += log.extra + twice;
+        // Nearly always there are none, and then no set is built.
+        if twice > 0 {
+            given.repeated |= &given.distinct & &seen;
+        }
         given.repeated |= log.repeated;
-        given.distinct |= log.seen;
+        given.distinct |= seen;
     }
-    given
 }
 
 fn add_examples(examples: &mut Vec<MessageId>, producer: u32, sequences: &RoaringTreemap) {
@@ -209,13 +270,18 @@ fn add_examples(examples: &mut Vec<MessageId>, producer: u32, sequences: &Roarin
     examples.extend(sequences.iter().take(room).map(|sequence| MessageId { producer, sequence }));
 }
 
-fn first(examples: &[MessageId]) -> String {
+fn take_examples<T: Clone>(examples: &mut Vec<T>, more: &[T]) {
+    let room = EXAMPLES_MAX - examples.len();
+    examples.extend(more.iter().take(room).cloned());
+}
+
+pub(crate) fn first(examples: &[MessageId]) -> String {
     examples
         .first()
         .map_or_else(String::new, |id| format!(" (first: producer {} sequence {})", id.producer, id.sequence))
 }
 
-fn were(count: u64) -> &'static str {
+pub(crate) fn were(count: u64) -> &'static str {
     if count == 1 { "was" } else { "were" }
 }
 
@@ -268,13 +334,13 @@ mod tests {
 
     #[test]
     fn a_producer_of_which_nothing_arrived_has_lost_everything() {
-        let integrity = join(&[(4, confirmed(1))], vec![]);
+        let integrity = join(&[(4, confirmed(1))], Vec::new());
         assert_eq!(integrity.verdict(), Err("1 of 1 messages was lost (first: producer 4 sequence 0)".to_owned()));
     }
 
     #[test]
     fn examples_stop_at_ten() {
-        let integrity = join(&[(0, confirmed(7)), (1, confirmed(1000))], vec![]);
+        let integrity = join(&[(0, confirmed(7)), (1, confirmed(1000))], Vec::new());
         assert_eq!(integrity.lost, 1007);
         let names = integrity.first_lost.iter().map(|id| (id.producer, id.sequence));
         let expected = (0..7).map(|s| (0, s)).chain((0..3).map(|s| (1, s)));
@@ -308,6 +374,32 @@ mod tests {
     }
 
     #[test]
+    fn a_broadcast_owes_every_message_to_every_consumer() {
+        let sent = [(0, confirmed(10))];
+        let all = || delivered((0..10).map(|s| (0, s)));
+        let integrity = join_each(&sent, vec![all(), all()], 2);
+        assert_eq!(integrity.verdict(), Ok(()));
+        assert_eq!((integrity.sent, integrity.expected, integrity.delivered, integrity.copies), (10, 20, 20, 2));
+        let without = delivered((0..10).map(|s| (0, s)).filter(|(_, s)| *s != 3));
+        let integrity = join_each(&sent, vec![all(), without], 2);
+        assert_eq!(integrity.verdict(), Err("1 of 20 messages was lost (first: producer 0 sequence 3)".to_owned()));
+        let integrity = join_each(&sent, vec![all()], 2);
+        assert_eq!(integrity.lost, 10, "a consumer that did not report got nothing");
+    }
+
+    #[test]
+    fn a_republished_broadcast_may_come_twice_to_every_consumer() {
+        let mut sent = Sent::new(true);
+        sent.publish();
+        sent.reject();
+        sent.republish();
+        sent.confirm(0);
+        let sent = [(0, sent.finish())];
+        let twice = || delivered([(0, 0), (0, 0)]);
+        assert_eq!(join_each(&sent, vec![twice(), twice()], 2).verdict(), Ok(()));
+    }
+
+    #[test]
     fn what_no_producer_reported_is_unexpected() {
         let arrived = [(0, 0), (0, 1), (7, 0), (7, 1)];
         let integrity = join(&[(0, confirmed(1))], vec![delivered(arrived)]);
@@ -336,11 +428,12 @@ mod tests {
     #[test]
     fn corrupt_fails_and_foreign_does_not() {
         let mut deliveries = delivered([(0, 0)]);
-        deliveries.observe_foreign();
+        deliveries.observe_foreign(Foreign { consumer: 0, bytes: 5, run: Some(9) });
         assert_eq!(join(&[(0, confirmed(1))], vec![deliveries.clone()]).verdict(), Ok(()));
         deliveries.observe_corrupt();
         let integrity = join(&[(0, confirmed(1))], vec![deliveries]);
         assert_eq!((integrity.corrupt, integrity.foreign), (1, 1));
+        assert_eq!(integrity.first_foreign, [Foreign { consumer: 0, bytes: 5, run: Some(9) }]);
         assert_eq!(integrity.verdict(), Err("1 of the delivered bodies was not what was sent".to_owned()));
     }
 
@@ -405,8 +498,10 @@ mod tests {
             assert_eq!(observation == crate::Observation::New, is_new);
         }
 
-        let ledgers =
-            ledgers.iter().map(|ledger| Deliveries::decode(&ledger.encode()).expect("it was just encoded")).collect();
+        let ledgers = ledgers
+            .iter()
+            .map(|ledger| Deliveries::decode(&ledger.encode()).expect("it was just encoded"))
+            .collect::<Vec<_>>();
         let integrity = join(&sent, ledgers);
         let delivered: BTreeSet<_> = times.keys().copied().collect();
         let lost: Vec<_> = expected.difference(&delivered).copied().collect();

@@ -19,6 +19,21 @@ pub struct MessageId {
     pub sequence: u64,
 }
 
+/// A delivery that is not of this run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Foreign {
+    /// The consumer that got it.
+    pub consumer: u32,
+    /// Size of its body.
+    pub bytes: u64,
+    /// The run that its envelope names; absent where it has none.
+    #[serde(default)]
+    pub run: Option<u32>,
+}
+
+/// Examples are for finding the cause; the numbers are in the counts.
+pub(crate) const EXAMPLES_MAX: usize = 10;
+
 /// Why a ledger from another rank could not be read.
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -114,7 +129,9 @@ impl Sent {
     }
 
     /// The end state, when nothing more will be published or confirmed.
-    pub fn finish(self) -> SentSummary {
+    pub fn finish(mut self) -> SentSummary {
+        self.summary.confirmed_ahead.optimize();
+        self.summary.abandoned.optimize();
         self.summary
     }
 }
@@ -156,15 +173,31 @@ impl SentSummary {
         self.republished
     }
 
-    /// The sequences that must arrive: what the broker accepted or, where it was not asked,
+    /// How many sequences must arrive: what the broker accepted or, where it was not asked,
     /// everything that was not given up.
-    pub(crate) fn expected(&self) -> RoaringTreemap {
-        let contiguous = if self.confirms { self.settled_below } else { self.published };
-        let mut expected = RoaringTreemap::new();
-        expected.insert_range(..contiguous);
-        expected -= &self.abandoned;
-        expected |= &self.confirmed_ahead;
-        expected
+    pub(crate) fn expected(&self) -> u64 {
+        let contiguous = self.contiguous();
+        contiguous - self.abandoned.range_cardinality(..contiguous) + self.confirmed_ahead.len()
+    }
+
+    /// Those of them that are not in `delivered`. Where nothing is missing no set is built.
+    pub(crate) fn missing_from(&self, delivered: &RoaringTreemap) -> RoaringTreemap {
+        let contiguous = self.contiguous();
+        let plain = self.abandoned.is_empty() && self.confirmed_ahead.is_empty();
+        if plain && delivered.range_cardinality(..contiguous) == contiguous {
+            return RoaringTreemap::new();
+        }
+        let mut missing = RoaringTreemap::new();
+        missing.insert_range(..contiguous);
+        missing -= &self.abandoned;
+        missing |= &self.confirmed_ahead;
+        missing -= delivered;
+        missing
+    }
+
+    /// Every sequence below this must arrive, but for those that were given up.
+    fn contiguous(&self) -> u64 {
+        if self.confirms { self.settled_below } else { self.published }
     }
 
     /// This summary as bytes, for the gather.
@@ -173,8 +206,8 @@ impl SentSummary {
             confirms: self.confirms,
             published: self.published,
             settled_below: self.settled_below,
-            confirmed_ahead: set_to_bytes(&self.confirmed_ahead),
-            abandoned: set_to_bytes(&self.abandoned),
+            confirmed_ahead: as_bytes(&self.confirmed_ahead),
+            abandoned: as_bytes(&self.abandoned),
             rejected: self.rejected,
             returned: self.returned,
             republished: self.republished,
@@ -222,14 +255,20 @@ pub struct Deliveries {
     reordered: u64,
     corrupt: u64,
     foreign: u64,
+    first_redelivered: Vec<MessageId>,
+    first_reordered: Vec<MessageId>,
+    first_foreign: Vec<Foreign>,
 }
 
 /// What one consumer was given of one producer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProducerLog {
     pub(crate) producer: u32,
-    /// Every sequence that was delivered.
-    pub(crate) seen: RoaringTreemap,
+    /// Every sequence below this one was delivered: where a consumer gets everything, nearly in
+    /// order, one number says nearly all.
+    seen_below: u64,
+    /// Sequences that were delivered, above `seen_below`.
+    seen_ahead: RoaringTreemap,
     /// The sequences that were delivered more than once.
     pub(crate) repeated: RoaringTreemap,
     /// Deliveries beyond the first of each sequence.
@@ -250,7 +289,10 @@ impl Deliveries {
     /// unless the broker redelivered it: then it had its turn and came late for another reason.
     #[inline]
     pub fn observe(&mut self, producer: u32, sequence: u64, redelivered: bool) -> Observation {
-        self.redelivered += u64::from(redelivered);
+        if redelivered {
+            self.redelivered += 1;
+            add_example(&mut self.first_redelivered, MessageId { producer, sequence });
+        }
         let log = match self.logs.binary_search_by_key(&producer, |log| log.producer) {
             Ok(at) => &mut self.logs[at],
             Err(at) => {
@@ -258,7 +300,7 @@ impl Deliveries {
                 &mut self.logs[at]
             }
         };
-        if !log.seen.insert(sequence) {
+        if !log.see(sequence) {
             log.repeated.insert(sequence);
             log.extra += 1;
             return Observation::Duplicate;
@@ -267,6 +309,7 @@ impl Deliveries {
             log.in_order_from = sequence.saturating_add(1);
         } else if !redelivered {
             self.reordered += 1;
+            add_example(&mut self.first_reordered, MessageId { producer, sequence });
         }
         Observation::New
     }
@@ -277,8 +320,9 @@ impl Deliveries {
     }
 
     /// Takes note of a delivery without a valid envelope of this run, which cannot be observed.
-    pub fn observe_foreign(&mut self) {
+    pub fn observe_foreign(&mut self, foreign: Foreign) {
         self.foreign += 1;
+        add_example(&mut self.first_foreign, foreign);
     }
 
     /// Deliveries that the broker flagged as redelivered.
@@ -301,47 +345,73 @@ impl Deliveries {
         self.foreign
     }
 
-    /// This ledger as bytes, for the gather.
+    /// Compresses what was delivered, when nothing more will be: while growing, sets are faster
+    /// without. In place, since a copy would take as much again.
+    pub fn pack(&mut self) {
+        for log in &mut self.logs {
+            log.seen_ahead.optimize();
+            log.repeated.optimize();
+        }
+    }
+
+    /// This ledger as bytes, for the gather: a head, and the sets one after the other, each written
+    /// once, since a copy of them takes as much again.
     pub fn encode(&self) -> Vec<u8> {
-        to_bytes(&DeliveriesWire {
-            logs: self
-                .logs
-                .iter()
-                .map(|log| ProducerLogWire {
-                    producer: log.producer,
-                    seen: set_to_bytes(&log.seen),
-                    repeated: set_to_bytes(&log.repeated),
-                    extra: log.extra,
-                    in_order_from: log.in_order_from,
-                })
-                .collect(),
+        let sets = || self.logs.iter().flat_map(|log| [&log.seen_ahead, &log.repeated]);
+        let head = to_bytes(&DeliveriesHead {
+            logs: self.logs.iter().map(LogHead::of).collect(),
             redelivered: self.redelivered,
             reordered: self.reordered,
             corrupt: self.corrupt,
             foreign: self.foreign,
-        })
+            first_redelivered: self.first_redelivered.clone(),
+            first_reordered: self.first_reordered.clone(),
+            first_foreign: self.first_foreign.clone(),
+        });
+        let mut bytes = Vec::with_capacity(head.len() + sets().map(RoaringTreemap::serialized_size).sum::<usize>());
+        bytes.extend(head);
+        for set in sets() {
+            set.serialize_into(&mut bytes).expect("writing to memory cannot fail");
+        }
+        bytes
     }
 
     /// The ledger of another rank.
     pub fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
-        let wire: DeliveriesWire = from_bytes(bytes)?;
-        let mut logs = Vec::with_capacity(wire.logs.len());
-        for log in wire.logs {
-            logs.push(ProducerLog {
-                producer: log.producer,
-                seen: set_from_bytes(&log.seen)?,
-                repeated: set_from_bytes(&log.repeated)?,
-                extra: log.extra,
-                in_order_from: log.in_order_from,
-            });
+        let (head, at): (DeliveriesHead, usize) =
+            bincode::serde::decode_from_slice(bytes, bincode::config::standard())?;
+        let mut rest = &bytes[at..];
+        let mut next_set = || RoaringTreemap::deserialize_from(&mut rest);
+        let mut logs = Vec::new();
+        for LogHead { producer, seen_below, extra, in_order_from } in head.logs {
+            let (seen_ahead, repeated) = (next_set()?, next_set()?);
+            logs.push(ProducerLog { producer, seen_below, seen_ahead, repeated, extra, in_order_from });
         }
         Ok(Self {
             logs,
-            redelivered: wire.redelivered,
-            reordered: wire.reordered,
-            corrupt: wire.corrupt,
-            foreign: wire.foreign,
+            redelivered: head.redelivered,
+            reordered: head.reordered,
+            corrupt: head.corrupt,
+            foreign: head.foreign,
+            first_redelivered: head.first_redelivered,
+            first_reordered: head.first_reordered,
+            first_foreign: head.first_foreign,
         })
+    }
+
+    /// The first deliveries that the broker flagged as redelivered.
+    pub fn first_redelivered(&self) -> &[MessageId] {
+        &self.first_redelivered
+    }
+
+    /// The first deliveries out of order.
+    pub fn first_reordered(&self) -> &[MessageId] {
+        &self.first_reordered
+    }
+
+    /// The first deliveries that did not belong to this run.
+    pub fn first_foreign(&self) -> &[Foreign] {
+        &self.first_foreign
     }
 
     pub(crate) fn into_logs(self) -> Vec<ProducerLog> {
@@ -351,7 +421,42 @@ impl Deliveries {
 
 impl ProducerLog {
     fn new(producer: u32) -> Self {
-        Self { producer, seen: RoaringTreemap::new(), repeated: RoaringTreemap::new(), extra: 0, in_order_from: 0 }
+        Self {
+            producer,
+            seen_below: 0,
+            seen_ahead: RoaringTreemap::new(),
+            repeated: RoaringTreemap::new(),
+            extra: 0,
+            in_order_from: 0,
+        }
+    }
+
+    /// Takes note of a sequence; false if it is not new.
+    #[inline]
+    fn see(&mut self, sequence: u64) -> bool {
+        if sequence != self.seen_below {
+            return sequence > self.seen_below && self.seen_ahead.insert(sequence);
+        }
+        self.seen_below += 1;
+        if !self.seen_ahead.is_empty() {
+            while self.seen_ahead.remove(self.seen_below) {
+                self.seen_below += 1;
+            }
+        }
+        true
+    }
+
+    /// Every sequence that was delivered; the log knows none any more.
+    pub(crate) fn take_seen(&mut self) -> RoaringTreemap {
+        let mut seen = std::mem::take(&mut self.seen_ahead);
+        seen.insert_range(..std::mem::take(&mut self.seen_below));
+        seen
+    }
+}
+
+fn add_example<T>(examples: &mut Vec<T>, example: T) {
+    if examples.len() < EXAMPLES_MAX {
+        examples.push(example);
     }
 }
 
@@ -367,22 +472,32 @@ struct SentWire {
     republished: u64,
 }
 
+/// All of a [`Deliveries`] but its sets, which follow it: two for each log.
 #[derive(Serialize, Deserialize)]
-struct DeliveriesWire {
-    logs: Vec<ProducerLogWire>,
+struct DeliveriesHead {
+    logs: Vec<LogHead>,
     redelivered: u64,
     reordered: u64,
     corrupt: u64,
     foreign: u64,
+    first_redelivered: Vec<MessageId>,
+    first_reordered: Vec<MessageId>,
+    first_foreign: Vec<Foreign>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ProducerLogWire {
+struct LogHead {
     producer: u32,
-    seen: Vec<u8>,
-    repeated: Vec<u8>,
+    seen_below: u64,
     extra: u64,
     in_order_from: u64,
+}
+
+impl LogHead {
+    fn of(log: &ProducerLog) -> Self {
+        let ProducerLog { producer, seen_below, extra, in_order_from, .. } = *log;
+        Self { producer, seen_below, extra, in_order_from }
+    }
 }
 
 fn to_bytes(wire: &impl Serialize) -> Vec<u8> {
@@ -394,12 +509,9 @@ fn from_bytes<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, LedgerErr
     Ok(wire)
 }
 
-/// Run-compressed on the way out: while growing, sets are faster without.
-fn set_to_bytes(set: &RoaringTreemap) -> Vec<u8> {
-    let mut packed = set.clone();
-    packed.optimize();
-    let mut bytes = Vec::with_capacity(packed.serialized_size());
-    packed.serialize_into(&mut bytes).expect("writing to memory cannot fail");
+fn as_bytes(set: &RoaringTreemap) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(set.serialized_size());
+    set.serialize_into(&mut bytes).expect("writing to memory cannot fail");
     bytes
 }
 
@@ -475,7 +587,8 @@ mod tests {
         sent.abandon(2);
         let summary = sent.finish();
         assert_eq!(summary.unconfirmed(), 0);
-        assert_eq!(summary.expected().iter().collect::<Vec<_>>(), [0, 1, 3]);
+        assert_eq!(summary.expected(), 3);
+        assert_eq!(summary.missing_from(&RoaringTreemap::new()).iter().collect::<Vec<_>>(), [0, 1, 3]);
     }
 
     #[test]
@@ -498,6 +611,20 @@ mod tests {
             assert_eq!(deliveries.reordered(), reordered, "after {sequence}");
         }
         assert_eq!(deliveries.redelivered(), 2);
+        let id = |sequence| MessageId { producer: 0, sequence };
+        assert_eq!(deliveries.first_reordered(), [id(3), id(12)]);
+        assert_eq!(deliveries.first_redelivered(), [id(4), id(11)]);
+    }
+
+    #[test]
+    fn a_consumer_of_everything_keeps_one_number() {
+        let mut deliveries = Deliveries::new();
+        for sequence in [1, 0, 2, 5, 3, 4] {
+            assert_eq!(deliveries.observe(0, sequence, false), Observation::New);
+        }
+        assert_eq!((deliveries.logs[0].seen_below, deliveries.logs[0].seen_ahead.len()), (6, 0));
+        assert_eq!(deliveries.observe(0, 3, false), Observation::Duplicate);
+        assert_eq!(deliveries.logs[0].take_seen().len(), 6);
     }
 
     #[test]
@@ -509,7 +636,7 @@ mod tests {
         deliveries.observe(9, 1 << 47, false);
         deliveries.observe(9, 1 << 47, true);
         deliveries.observe_corrupt();
-        deliveries.observe_foreign();
+        deliveries.observe_foreign(Foreign { consumer: 2, bytes: 5, run: None });
         let decoded = Deliveries::decode(&deliveries.encode()).expect("it was just encoded");
         assert_eq!(decoded, deliveries);
 
@@ -541,9 +668,11 @@ mod tests {
     #[test]
     fn a_contiguous_ledger_is_small_on_the_wire() {
         let mut deliveries = Deliveries::new();
-        for sequence in 0..1_000_000 {
+        // The first one is missing, so that one number does not say it all.
+        for sequence in 1..1_000_000 {
             deliveries.observe(0, sequence, false);
         }
+        deliveries.pack();
         let length = deliveries.encode().len();
         assert!(length < 1000, "{length} B for a million messages in a row");
     }

@@ -25,15 +25,24 @@ pub enum Metric {
     ScheduleLag,
     /// `r - s`: how long once offered. `rtt_from_due = schedule_lag + service`, message by message.
     Service,
+    /// `max r - t`: from the due time until the last of the replies of all consumers.
+    Gather,
 }
 
 impl Metric {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
     /// Every metric, in the order of a reduced vector.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Confirm, Self::OneWay, Self::RttFromDue, Self::RttFromSent, Self::ScheduleLag, Self::Service];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Confirm,
+        Self::OneWay,
+        Self::RttFromDue,
+        Self::RttFromSent,
+        Self::ScheduleLag,
+        Self::Service,
+        Self::Gather,
+    ];
 
     /// The key of this metric in a record, and its tag in a histogram log.
     pub const fn name(self) -> &'static str {
@@ -44,6 +53,7 @@ impl Metric {
             Self::RttFromSent => "rtt_from_sent",
             Self::ScheduleLag => "schedule_lag",
             Self::Service => "service",
+            Self::Gather => "gather",
         }
     }
 }

@@ -55,6 +55,9 @@ pub struct Record {
     pub latency: BTreeMap<String, LatencySummary>,
     /// What became of every message.
     pub integrity: Integrity,
+    /// How the service held producers back.
+    #[serde(default)]
+    pub backpressure: Backpressure,
     /// What the harness itself cost.
     pub harness: Harness,
     /// Seconds spent in each phase, by name.
@@ -179,6 +182,17 @@ pub struct Environment {
     /// How far the clock of any rank may be off rank 0's, if it was measured.
     #[serde(default)]
     pub clock_error_ns: Option<u64>,
+}
+
+/// How the service held producers back: each of these is the service's doing and no error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Backpressure {
+    /// Publishes that a full queue refused (`reject-publish`), each counted.
+    pub rejected: u64,
+    /// Times that the service stopped a connection (`connection.blocked`), over all connections.
+    pub blocked_times: u64,
+    /// Seconds for which it did, summed over connections.
+    pub blocked_s: f64,
 }
 
 /// What the harness cost, so that a number about the system is not one about the harness.

@@ -1,6 +1,8 @@
 //! One record with something in every field, for the tests of what reads records.
 
-use crate::record::{Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Status, Tls, Totals};
+use crate::record::{
+    Backpressure, Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Status, Tls, Totals,
+};
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
 pub(crate) fn record() -> Record {
@@ -75,6 +77,7 @@ pub(crate) fn record() -> Record {
         },
         latency: histograms.summaries(),
         integrity,
+        backpressure: Backpressure::default(),
         harness: Harness {
             ceiling_messages_per_second: Some(812_345.5),
             own_producer_us_per_message: Some(0.5),

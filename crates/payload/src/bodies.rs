@@ -111,11 +111,11 @@ mod tests {
     use super::*;
     use profile::{Layer, Origin, Plan, combine};
 
-    fn bodies(text: &str, ring_bodies: u32) -> Bodies {
+    fn bodies(text: &str, ring_bodies: u32, fill: Fill) -> Bodies {
         let layer = Layer::parse(Origin::CommandLine, text).unwrap();
         let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         let mut plan = Plan::resolve(&profile, 1, 1).unwrap();
-        plan.message.ring_bodies = ring_bodies;
+        (plan.message.ring_bodies, plan.message.fill) = (ring_bodies, fill);
         Workload::new(&plan).unwrap().source(3).unwrap()
     }
 
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_the_whole_body() {
         for text in SMALL {
-            let mut bodies = bodies(text, 5);
+            let mut bodies = bodies(text, 5, Fill::Ring);
             let far = (0..64).map(|bit| (1 << bit) - 1).chain([u64::MAX, 0x0123_4567_89ab_cdef]);
             for sequence in (0..100).chain(far) {
                 let body = bodies.take(sequence);
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_message_is_the_same_from_the_ring_from_a_full_loan_and_from_another_ring() {
         for text in SMALL {
-            let (mut lent, mut kept) = (bodies(text, 4), bodies(text, 4));
+            let (mut lent, mut kept) = (bodies(text, 4, Fill::Ring), bodies(text, 4, Fill::Ring));
             // Nothing is given back to `kept`, so from its second turn on it builds each body anew.
             for sequence in 0..20 {
                 let (a, b) = (lent.take(sequence), kept.take(sequence));
@@ -161,10 +161,7 @@ mod tests {
     #[test]
     fn a_fresh_body_does_not_depend_on_what_its_buffer_held() {
         for text in SMALL {
-            let section = if text.contains("[message]") { "" } else { "\n[message]" };
-            let text = &text.replacen("[message]", "[message]\nfill = 'fresh'", 1);
-            let text = &if section.is_empty() { text.clone() } else { format!("message.fill = 'fresh'\n{text}") };
-            let mut bodies = bodies(text, 2);
+            let mut bodies = bodies(text, 2, Fill::Fresh);
             for sequence in 0..12 {
                 let body = bodies.take(sequence);
                 let alone = bodies.workload.body(3, sequence);
@@ -176,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_comes_back_is_lent_again_and_an_emptied_one_is_replaced() {
-        let mut bodies = bodies("", 2);
+        let mut bodies = bodies("", 2, Fill::Ring);
         let on_loan = |bodies: &Bodies| match &bodies.kept {
             Kept::Ring(slots) => slots[0].bytes.is_none(),
             Kept::Fresh(_) => unreachable!("the default is a ring"),

@@ -42,3 +42,8 @@ impl ProfileError {
         )
     }
 }
+
+/// Parts that are understood and cannot be carried out together.
+pub(crate) fn impossible<T>(message: impl Into<String>) -> Result<T, ProfileError> {
+    Err(ProfileError::Impossible(message.into()))
+}

@@ -4,21 +4,27 @@
 //! gets the same plan, which [`Plan::digest`] lets them check.
 
 mod error;
+mod flow;
+mod knobs;
 mod layers;
 mod message;
 mod names;
 mod placement;
 mod plan;
 mod profile;
+mod service;
 mod shipped;
 mod values;
 
 pub use error::ProfileError;
+pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
+pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, Origin, combine};
 pub use message::{Content, Dtype, Events, Fill, Format, Frames, Message, Rate, Storage};
 pub use names::nearest;
 pub use placement::{Placement, RankRole, share};
-pub use plan::{Limits, Plan, QueuePlan, RunLength, Service};
+pub use plan::{Limits, Plan, RunLength};
 pub use profile::{FramesProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
+pub use service::Service;
 pub use shipped::{Kind, Shipped, find, list};
 pub use values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify};

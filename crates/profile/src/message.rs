@@ -1,7 +1,7 @@
 //! What a message is: its format, its events, its rate, and how many bytes that makes.
 
 use crate::{
-    error::ProfileError,
+    error::{ProfileError, impossible},
     profile::{FramesProfile, MessageProfile},
     values::{Size, counted, unknown, written_as_text},
 };
@@ -275,10 +275,6 @@ impl Events {
             _ => Ok(()),
         }
     }
-}
-
-fn impossible<T>(message: impl Into<String>) -> Result<T, ProfileError> {
-    Err(ProfileError::Impossible(message.into()))
 }
 
 fn frames(format: Format, written: &FramesProfile) -> Result<Option<Frames>, ProfileError> {

@@ -1,11 +1,15 @@
 //! Which rank plays which workers. Pure arithmetic, the same on every rank.
 
+use crate::{
+    error::{ProfileError, impossible},
+    knobs::Layout,
+};
 use serde::{Deserialize, Serialize};
-use std::{fmt, ops::Range};
+use std::fmt;
 
 /// How workers are laid out over ranks: one per rank where there are ranks enough (the rest idle),
-/// else in blocks. Producers come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// else several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// Ranks in the launch.
     pub world: usize,
@@ -13,32 +17,107 @@ pub struct Placement {
     pub producers: u32,
     /// Consumers over all ranks.
     pub consumers: u32,
+    /// By which rule.
+    pub layout: Layout,
+    /// Number of the host of each rank; empty where the layout does not look at hosts.
+    pub hosts: Vec<u32>,
 }
 
 /// What one rank plays: its producers and its consumers, by index. Both empty means idle.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RankRole {
     /// Indices of its producers.
-    pub producers: Range<u32>,
+    pub producers: Vec<u32>,
     /// Indices of its consumers.
-    pub consumers: Range<u32>,
+    pub consumers: Vec<u32>,
 }
 
 impl Placement {
+    pub(crate) fn new(producers: u32, consumers: u32, layout: Layout, hosts: &[u32]) -> Result<Self, ProfileError> {
+        let by_host = layout == Layout::ByHost;
+        if by_host && hosts.iter().all(|host| *host == hosts[0]) {
+            return impossible(
+                "--layout by-host keeps producers and consumers on different hosts, and all ranks are on one: start \
+                 the launch on two hosts or more, or use --layout block"
+                    .to_owned(),
+            );
+        }
+        let hosts = if by_host { hosts.to_vec() } else { vec![0; hosts.len()] };
+        let world = hosts.len();
+        Ok(Self { world, producers, consumers, layout, hosts: if by_host { hosts } else { Vec::new() } })
+    }
+
     /// The role of `rank`.
     pub fn role(&self, rank: usize) -> RankRole {
+        match self.layout {
+            Layout::Block => self.block(rank),
+            Layout::Cyclic => self.cyclic(rank),
+            Layout::ByHost => self.by_host(rank),
+        }
+    }
+
+    /// Producers first, then consumers.
+    fn block(&self, rank: usize) -> RankRole {
         let workers = u64::from(self.producers) + u64::from(self.consumers);
-        let (start, end) = if self.world as u64 >= workers {
-            ((rank as u64).min(workers), (rank as u64 + 1).min(workers))
-        } else {
-            (share_start(workers, self.world, rank), share_start(workers, self.world, rank + 1))
-        };
+        let own = part(workers, self.world, rank);
         let producers = u64::from(self.producers);
-        let within = |from: u64, to: u64, base: u64| {
-            let index = |at: u64| u32::try_from(at.clamp(from, to) - base).expect("worker indices fit their u32 count");
-            index(start)..index(end)
-        };
-        RankRole { producers: within(0, producers, 0), consumers: within(producers, workers, producers) }
+        let index = |worker: u64| u32::try_from(worker).expect("worker indices fit their u32 count");
+        let (produces, consumes): (Vec<u64>, Vec<u64>) = own.partition(|worker| *worker < producers);
+        RankRole {
+            producers: produces.into_iter().map(index).collect(),
+            consumers: consumes.into_iter().map(|worker| index(worker - producers)).collect(),
+        }
+    }
+
+    /// Dealt out in turn, producers among consumers as evenly as their numbers allow.
+    fn cyclic(&self, rank: usize) -> RankRole {
+        let (producers, consumers) = (u64::from(self.producers), u64::from(self.consumers));
+        let workers = producers + consumers;
+        let mut role = RankRole::default();
+        for worker in (rank as u64..workers).step_by(self.world) {
+            // Producers among the first `n` workers.
+            let before = |n: u64| (n * producers).div_ceil(workers);
+            let index = before(worker);
+            if before(worker + 1) > index {
+                role.producers.push(index as u32);
+            } else {
+                role.consumers.push((worker - index) as u32);
+            }
+        }
+        role
+    }
+
+    /// Producers on the ranks of the first hosts, consumers on those of the others, as many hosts
+    /// each as their numbers ask for and one at least.
+    fn by_host(&self, rank: usize) -> RankRole {
+        let mut names: Vec<u32> = Vec::new();
+        for host in &self.hosts {
+            if !names.contains(host) {
+                names.push(*host);
+            }
+        }
+        let workers = f64::from(self.producers) + f64::from(self.consumers);
+        let share = (names.len() as f64 * f64::from(self.producers) / workers).round() as usize;
+        let producing = &names[..share.clamp(1, names.len() - 1)];
+        let side = |rank: usize| producing.contains(&self.hosts[rank]);
+        let (mine, count) = (side(rank), if side(rank) { self.producers } else { self.consumers });
+        let peers: Vec<usize> = (0..self.world).filter(|other| side(*other) == mine).collect();
+        let at = peers.iter().position(|peer| *peer == rank).expect("a rank is among its peers");
+        let own = part(u64::from(count), peers.len(), at).map(|worker| worker as u32).collect();
+        if mine {
+            RankRole { producers: own, consumers: Vec::new() }
+        } else {
+            RankRole { producers: Vec::new(), consumers: own }
+        }
+    }
+}
+
+/// The part of `total` workers that falls to one of `parts`: one each where there are parts enough.
+fn part(total: u64, parts: usize, index: usize) -> std::ops::Range<u64> {
+    if parts as u64 >= total {
+        (index as u64).min(total)..(index as u64 + 1).min(total)
+    } else {
+        share_start(total, parts, index)..share_start(total, parts, index + 1)
     }
 }
 
@@ -66,41 +145,68 @@ fn share_start(total: u64, parts: usize, index: usize) -> u64 {
 mod tests {
     use super::*;
 
+    fn placement(world: usize, producers: u32, consumers: u32, layout: Layout) -> Placement {
+        Placement { world, producers, consumers, layout, hosts: (0..world as u32).map(|rank| rank / 2).collect() }
+    }
+
     #[track_caller]
-    fn check(world: usize, producers: u32, consumers: u32, expected: &[(Range<u32>, Range<u32>)]) {
-        let placement = Placement { world, producers, consumers };
-        let roles: Vec<_> = (0..world).map(|rank| placement.role(rank)).map(|r| (r.producers, r.consumers)).collect();
+    fn check(world: usize, producers: u32, consumers: u32, layout: Layout, expected: &[(&[u32], &[u32])]) {
+        let placement = placement(world, producers, consumers, layout);
+        let roles: Vec<_> = (0..world).map(|rank| placement.role(rank)).collect();
+        let roles: Vec<_> = roles.iter().map(|role| (role.producers.as_slice(), role.consumers.as_slice())).collect();
         assert_eq!(roles, expected);
     }
 
     #[test]
     fn one_worker_a_rank_where_there_are_ranks_enough() {
-        check(4, 2, 2, &[(0..1, 0..0), (1..2, 0..0), (2..2, 0..1), (2..2, 1..2)]);
+        check(4, 2, 2, Layout::Block, &[(&[0], &[]), (&[1], &[]), (&[], &[0]), (&[], &[1])]);
+        check(4, 2, 2, Layout::Cyclic, &[(&[0], &[]), (&[], &[0]), (&[1], &[]), (&[], &[1])]);
+        check(4, 1, 3, Layout::Cyclic, &[(&[0], &[]), (&[], &[0]), (&[], &[1]), (&[], &[2])]);
     }
 
     #[test]
     fn ranks_left_over_are_idle() {
-        check(4, 1, 1, &[(0..1, 0..0), (1..1, 0..1), (1..1, 1..1), (1..1, 1..1)]);
-        assert_eq!(Placement { world: 4, producers: 1, consumers: 1 }.role(3).to_string(), "idle");
+        check(4, 1, 1, Layout::Block, &[(&[0], &[]), (&[], &[0]), (&[], &[]), (&[], &[])]);
+        assert_eq!(placement(4, 1, 1, Layout::Cyclic).role(3).to_string(), "idle");
     }
 
     #[test]
     fn several_workers_share_a_rank_where_there_are_fewer_ranks() {
-        check(1, 3, 2, &[(0..3, 0..2)]);
-        check(2, 2, 3, &[(0..2, 0..0), (2..2, 0..3)]);
-        check(3, 2, 2, &[(0..1, 0..0), (1..2, 0..0), (2..2, 0..2)]);
+        check(1, 3, 2, Layout::Block, &[(&[0, 1, 2], &[0, 1])]);
+        check(2, 2, 3, Layout::Block, &[(&[0, 1], &[]), (&[], &[0, 1, 2])]);
+        check(3, 2, 2, Layout::Block, &[(&[0], &[]), (&[1], &[]), (&[], &[0, 1])]);
+        check(2, 2, 2, Layout::Cyclic, &[(&[0, 1], &[]), (&[], &[0, 1])]);
+        check(3, 3, 3, Layout::Cyclic, &[(&[0], &[1]), (&[2], &[0]), (&[1], &[2])]);
+    }
+
+    #[test]
+    fn no_host_plays_both_roles_where_that_is_asked_for() {
+        // Two ranks a host.
+        check(4, 2, 2, Layout::ByHost, &[(&[0], &[]), (&[1], &[]), (&[], &[0]), (&[], &[1])]);
+        check(
+            4,
+            1,
+            64,
+            Layout::ByHost,
+            &[(&[0], &[]), (&[], &[]), (&[], &(0..32).collect::<Vec<_>>()), (&[], &(32..64).collect::<Vec<_>>())],
+        );
+        check(6, 2, 1, Layout::ByHost, &[(&[0], &[]), (&[1], &[]), (&[], &[]), (&[], &[]), (&[], &[0]), (&[], &[])]);
     }
 
     #[test]
     fn every_worker_is_placed_exactly_once() {
-        for world in 1..20 {
-            for (producers, consumers) in [(1, 1), (1, 64), (7, 5), (64, 64)] {
-                let placement = Placement { world, producers, consumers };
-                let roles: Vec<_> = (0..world).map(|rank| placement.role(rank)).collect();
-                let placed: Vec<u32> = roles.iter().flat_map(|role| role.producers.clone()).collect();
-                assert_eq!(placed, (0..producers).collect::<Vec<_>>());
-                let placed: Vec<u32> = roles.iter().flat_map(|role| role.consumers.clone()).collect();
-                assert_eq!(placed, (0..consumers).collect::<Vec<_>>());
+        for layout in [Layout::Block, Layout::Cyclic, Layout::ByHost] {
+            for world in 3..20 {
+                for (producers, consumers) in [(1, 1), (1, 64), (7, 5), (64, 64)] {
+                    let placement = placement(world, producers, consumers, layout);
+                    let roles: Vec<_> = (0..world).map(|rank| placement.role(rank)).collect();
+                    let mut placed: Vec<u32> = roles.iter().flat_map(|role| role.producers.clone()).collect();
+                    placed.sort_unstable();
+                    assert_eq!(placed, (0..producers).collect::<Vec<_>>(), "{layout} on {world}");
+                    let mut placed: Vec<u32> = roles.iter().flat_map(|role| role.consumers.clone()).collect();
+                    placed.sort_unstable();
+                    assert_eq!(placed, (0..consumers).collect::<Vec<_>>(), "{layout} on {world}");
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What was written: every field optional, every unknown key refused.
 
 use crate::{
+    knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
 };
@@ -34,6 +35,12 @@ pub struct Profile {
     pub verify: Option<Verify>,
     /// Limit on streaming, from the start to the last delivery.
     pub timeout: Option<Span>,
+    /// How workers are laid out over ranks.
+    pub layout: Option<Layout>,
+    /// How long a consumer works on each message before it acknowledges it.
+    pub service_time: Option<Delay>,
+    /// How long a producer pauses after each message.
+    pub think_time: Option<Delay>,
     /// What a message is.
     pub message: MessageProfile,
     /// Settings of the streaming service and of its clients.
@@ -98,14 +105,44 @@ pub struct ServiceProfile {
     pub confirms: Option<Confirms>,
     /// Consumer acknowledgements.
     pub acks: Option<Acks>,
+    /// With `acks = "multiple:N"`, how long fewer than N deliveries wait to be acknowledged.
+    pub ack_after: Option<Span>,
     /// Unacknowledged deliveries a consumer may hold. 0 is no limit.
     pub prefetch: Option<u16>,
+    /// Unacknowledged deliveries that all consumers of a channel may hold together. 0 is no limit.
+    pub prefetch_channel: Option<u16>,
     /// Shared work queues.
     pub queues: Option<NonZeroU32>,
+    /// How workers map to shared queues.
+    pub queue_mapping: Option<Mapping>,
+    /// What the service keeps a queue in.
+    pub queue_type: Option<QueueType>,
+    /// Whether queues outlive a restart of the service.
+    pub durable: Option<bool>,
+    /// Whether messages are written to disk.
+    pub persistent: Option<bool>,
     /// Messages a queue holds at most.
     pub max_length: Option<NonZeroU64>,
+    /// Body bytes a queue holds at most.
+    pub max_bytes: Option<Size>,
     /// What a full queue does.
     pub overflow: Option<Overflow>,
+    /// How long a message may wait in a queue before it is dropped.
+    pub ttl: Option<Span>,
+    /// On which node of a cluster the leader of a queue is put.
+    pub leader: Option<LeaderLocator>,
+    /// What a consumer answers with, in the patterns that have answers.
+    pub reply: Option<Reply>,
+    /// Connections over which each worker spreads its messages.
+    pub connections: Option<NonZeroU32>,
+    /// Workers of a rank that share a connection, each with a channel of its own.
+    pub workers_per_connection: Option<NonZeroU32>,
+    /// Largest AMQP frame to ask for [default: one body, 16 KiB to 128 KiB].
+    pub frame_max: Option<Size>,
+    /// The socket's send buffer [default: the system's].
+    pub send_buffer: Option<Size>,
+    /// The socket's receive buffer [default: the system's].
+    pub receive_buffer: Option<Size>,
     /// Publishes handed to the client library and not yet written to the socket.
     pub in_flight: Option<NonZeroU32>,
     /// How often a rejected message is published again before it is given up.
@@ -134,6 +171,8 @@ pub struct RouteProfile {
     pub producer_urls: Option<Vec<String>>,
     /// Addresses for consumers only.
     pub consumer_urls: Option<Vec<String>>,
+    /// How workers map to several addresses of their side.
+    pub addresses: Option<Mapping>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.
     pub connect_to: Option<Vec<String>>,
     /// File with the certificates of the authorities to trust (PEM), instead of the system's.

@@ -27,6 +27,31 @@ written_as_text!(Acks, Confirms, Overflow, Pattern, Size, Span, Verify);
 pub enum Pattern {
     /// Each message goes to one consumer, over shared queues.
     WorkSharing,
+    /// Likewise, and that consumer answers its producer.
+    WorkSharingFeedback,
+    /// Each message goes to every consumer.
+    Broadcast,
+    /// Likewise, and every consumer answers its producer.
+    BroadcastGather,
+}
+
+impl Pattern {
+    const ALL: [(&'static str, Self); 4] = [
+        ("work-sharing", Self::WorkSharing),
+        ("work-sharing-feedback", Self::WorkSharingFeedback),
+        ("broadcast", Self::Broadcast),
+        ("broadcast-gather", Self::BroadcastGather),
+    ];
+
+    /// Whether every consumer gets each message.
+    pub(crate) fn is_broadcast(self) -> bool {
+        matches!(self, Self::Broadcast | Self::BroadcastGather)
+    }
+
+    /// Whether who gets a message answers it.
+    pub(crate) fn is_answered(self) -> bool {
+        matches!(self, Self::WorkSharingFeedback | Self::BroadcastGather)
+    }
 }
 
 /// How a producer learns that its messages were accepted.
@@ -109,13 +134,23 @@ pub(crate) fn unknown<T>(what: &str, text: &str, spellings: &[&str]) -> Result<T
     Err(format!("`{text}` is no way to give {what}{}: write {}", hint(word, stems), spellings.join(", ")))
 }
 
+/// Reads one of a closed set of names.
+pub(crate) fn named<T: Copy>(names: &[(&'static str, T)], what: &str, text: &str) -> Result<T, String> {
+    match names.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => Ok(*value),
+        None => unknown(what, text, &names.iter().map(|(name, _)| *name).collect::<Vec<_>>()),
+    }
+}
+
+/// The name of one of a closed set.
+pub(crate) fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
+    names.iter().find(|(_, named)| named == value).expect("every value has its name").0
+}
+
 impl FromStr for Pattern {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "work-sharing" => Ok(Self::WorkSharing),
-            _ => unknown("a pattern", text, &["work-sharing"]),
-        }
+        named(&Self::ALL, "a pattern", text)
     }
 }
 
@@ -187,9 +222,7 @@ impl FromStr for Size {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WorkSharing => f.write_str("work-sharing"),
-        }
+        f.write_str(name_of(&Self::ALL, self))
     }
 }
 
@@ -262,7 +295,7 @@ pub(crate) mod tests {
         check_round_trip::<Acks>(&["auto", "each", "multiple:64"]);
         check_round_trip::<Verify>(&["off", "every:100", "all"]);
         check_round_trip::<Overflow>(&["reject-publish", "drop-head"]);
-        check_round_trip::<Pattern>(&["work-sharing"]);
+        check_round_trip::<Pattern>(&["work-sharing", "work-sharing-feedback", "broadcast", "broadcast-gather"]);
         check_round_trip::<Span>(&["30s", "500ms", "2m"]);
         check_round_trip::<Size>(&["16000B"]);
         assert_eq!("4MiB".parse(), Ok(Size(4 << 20)));

@@ -74,13 +74,14 @@ pub struct Run {
     /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file [default: dstream].
     #[arg(long, value_name = "NAME|FILE")]
     pub workload: Option<String>,
-    /// Messaging pattern: work-sharing [default: work-sharing].
+    /// Messaging pattern: work-sharing, work-sharing-feedback, broadcast, broadcast-gather
+    /// [default: work-sharing].
     #[arg(long, value_name = "NAME")]
     pub pattern: Option<String>,
-    /// Producers over all ranks [default: half of the ranks].
+    /// Producers over all ranks [default: half of the ranks; one in a broadcast].
     #[arg(long, value_name = "N")]
     pub producers: Option<String>,
-    /// Consumers over all ranks [default: the other half].
+    /// Consumers over all ranks [default: the other ranks].
     #[arg(long, value_name = "N")]
     pub consumers: Option<String>,
     /// Messages of all producers together [default: 20000].
@@ -129,6 +130,22 @@ pub struct Run {
     /// When bodies are built: ring (before the clock starts) or fresh (each as it is sent) [default: ring].
     #[arg(long, value_name = "HOW")]
     pub fill: Option<String>,
+    /// What queues are kept in: classic, quorum, stream [default: classic].
+    #[arg(long, value_name = "TYPE")]
+    pub queue_type: Option<String>,
+    /// Connections over which each worker spreads its messages [default: 1].
+    #[arg(long, value_name = "N")]
+    pub connections: Option<String>,
+    /// Workers over ranks: block (producers first), cyclic (in turn), by-host (never both roles on a
+    /// host) [default: block].
+    #[arg(long, value_name = "HOW")]
+    pub layout: Option<String>,
+    /// How long a consumer works on each message: constant:1ms, exponential:1ms, uniform:1ms-3ms.
+    #[arg(long, value_name = "DELAY")]
+    pub service_time: Option<String>,
+    /// How long a producer pauses after each message, in the same way.
+    #[arg(long, value_name = "DELAY")]
+    pub think_time: Option<String>,
     /// Bodies that consumers check: off, every:N, all [default: all].
     #[arg(long, value_name = "WHICH")]
     pub verify: Option<String>,

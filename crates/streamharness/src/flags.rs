@@ -73,6 +73,11 @@ fn table(run: &Run) -> Table {
     set("service.acks", text(&run.acks));
     set("service.prefetch", number(&run.prefetch));
     set("service.queues", number(&run.queues));
+    set("service.queue_type", text(&run.queue_type));
+    set("service.connections", number(&run.connections));
+    set("layout", text(&run.layout));
+    set("service_time", text(&run.service_time));
+    set("think_time", text(&run.think_time));
     set("route.urls", many(&run.url));
     set("route.producer_urls", many(&run.producer_url));
     set("route.consumer_urls", many(&run.consumer_url));
@@ -113,6 +118,10 @@ mod tests {
             (vec!["--workload", "dstrem"], "did you mean `dstream`?"),
             (vec!["--arch", "dts-plian"], "did you mean `dts-plain`?"),
             (vec!["--confirms", "batc:4"], "did you mean `batch`?"),
+            (vec!["--pattern", "brodcast"], "did you mean `broadcast`?"),
+            (vec!["--queue-type", "qorum"], "did you mean `quorum`?"),
+            (vec!["--service-time", "exponental:1ms"], "did you mean `exponential`?"),
+            (vec!["--layout", "cylic"], "did you mean `cyclic`?"),
             (vec!["--set", "service.prefech=4"], "did you mean `prefetch`?"),
             (vec!["dstream"], "--workload dstream"),
         ] {

@@ -72,7 +72,8 @@ impl From<CommError> for Stop {
 
 fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, Stop> {
     let written = from_rank_0(comm, RESOLVE_LIMIT, || read(arguments))?;
-    let plan = Plan::resolve(&written.profile, comm.size(), written.run)
+    let hosts = hosts(comm)?;
+    let plan = Plan::resolve_on(&written.profile, &hosts, written.run)
         .map_err(|error| Stop::Together(spoken_by_rank_0(comm, flags::failure(error))))?;
     same_plan(comm, &plan)?;
 
@@ -122,6 +123,22 @@ fn read(arguments: &Run) -> Result<Written, Failure> {
         .try_next_u32()
         .map_err(|error| Failure::new(Exit::Usage, format!("the system gives no random numbers: {error}")))?;
     Ok(Written { profile, run })
+}
+
+/// For each rank the number of its host, in the order in which hosts are met.
+fn hosts(comm: &MpiComm) -> Result<Vec<u32>, CommError> {
+    let names = comm.gather(environment::host().as_bytes(), RESOLVE_LIMIT)?;
+    let mut known: Vec<&Vec<u8>> = Vec::new();
+    let numbers = names.iter().map(|name| {
+        let number = known.iter().position(|other| *other == name).unwrap_or(known.len());
+        if number == known.len() {
+            known.push(name);
+        }
+        number as u32
+    });
+    let numbers: Vec<u8> = numbers.flat_map(u32::to_le_bytes).collect();
+    let bytes = comm.broadcast(numbers, RESOLVE_LIMIT)?;
+    Ok(bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect())
 }
 
 /// Two builds or two files on two nodes must not be measured as one.
@@ -174,6 +191,12 @@ impl Observer for Watcher<'_> {
         self.signals.set_streaming(matches!(name, "stream" | "finish" | "reduce"));
         if let Some(lead) = &mut self.lead {
             lead.phase(name);
+        }
+    }
+
+    fn note(&mut self, sentence: &str) {
+        if let Some(lead) = &mut self.lead {
+            lead.say(sentence);
         }
     }
 

@@ -98,15 +98,16 @@ impl Lead {
                 format!("messages for {seconds} s")
             }
         };
-        let placement = plan.placement;
+        let placement = &plan.placement;
         self.say(&format!(
-            "{} over {}: {length} of {} from {} producer(s) to {} consumer(s) on {} rank(s)",
+            "{} over {}: {length} of {} from {} producer(s) to {} consumer(s) on {} rank(s), {}",
             plan.workload,
             plan.architecture,
             size(&plan.message),
             placement.producers,
             placement.consumers,
-            placement.world
+            placement.world,
+            plan.pattern
         ));
     }
 

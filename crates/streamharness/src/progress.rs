@@ -30,7 +30,7 @@ impl View {
     /// For a run of this plan.
     pub fn new(plan: &Plan) -> Self {
         let goal = match plan.length {
-            RunLength::Messages(messages) => Goal::Messages(messages),
+            RunLength::Messages(messages) => Goal::Messages(messages * u64::from(plan.flow.copies)),
             RunLength::Window { warmup_ns, window_ns } => Goal::Time(Duration::from_nanos(warmup_ns + window_ns)),
         };
         let bar = std::io::stderr().is_terminal().then(|| {
@@ -74,8 +74,12 @@ impl View {
         .clamp(0.0, 1.0);
         let left = if part > 0.0 { snapshot.elapsed.as_secs_f64() * (1.0 - part) / part } else { 0.0 };
         let errors = total.corrupt + total.abandoned + u64::from(total.fault.is_some());
+        let blocked = match total.alarms.raised {
+            0 => String::new(),
+            connections => format!("  {connections} connection(s) blocked by the service"),
+        };
         let line = format!(
-            "{:3.0} %  {} delivered  {rate:.0} msg/s  {} rejected  {errors} errors  {left:.0} s left",
+            "{:3.0} %  {} delivered  {rate:.0} msg/s  {} rejected  {errors} errors  {left:.0} s left{blocked}",
             100.0 * part,
             total.received,
             total.rejected,

@@ -3,8 +3,8 @@
 use crate::{exit::Exit, lead::Facts};
 use engine::{RankReport, RunResult, Snapshot, control::Ending, ports::ConnectionFacts};
 use measure::{
-    Counters, Integrity, Metric, Record, Throughput, Volume,
-    record::{Broker, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals},
+    Counters, Integrity, Metric, Record, Replies, Throughput, Volume,
+    record::{Backpressure, Broker, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,11 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     record.totals = totals(&result.counters);
     record.latency = result.histograms.summaries();
     record.integrity = result.integrity.clone();
+    record.backpressure = Backpressure {
+        rejected: result.counters.rejected,
+        blocked_times: result.counters.blocked_times,
+        blocked_s: result.counters.blocked_ns as f64 / 1e9,
+    };
     record.harness = harness(result);
     record.phases = result.phases.clone();
     record.ranks = result.ranks.iter().map(summary).collect();
@@ -42,21 +47,35 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
 /// complete one, if the run gets that far.
 pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
     let total = &snapshot.total;
+    let copies = u64::from(facts.plan.flow.copies);
     let integrity = Integrity {
         sent: total.sent,
         confirmed: total.accepted,
         rejected: total.rejected,
         abandoned: total.abandoned,
         delivered: total.distinct,
-        expected: total.accepted,
-        lost: total.accepted.saturating_sub(total.distinct),
+        expected: total.accepted * copies,
+        lost: (total.accepted * copies).saturating_sub(total.distinct),
         corrupt: total.corrupt,
         redelivered: total.redelivered,
+        foreign: total.foreign,
+        copies,
+        replies: (facts.plan.flow.replies > 0).then(|| Replies {
+            delivered: total.answered,
+            expected: total.accepted * u64::from(facts.plan.flow.replies),
+            lost: (total.accepted * u64::from(facts.plan.flow.replies)).saturating_sub(total.answered),
+            ..Replies::default()
+        }),
         ..Integrity::default()
     };
     let mut record = known_before(facts);
     record.status = status(ending, &integrity);
     record.integrity = integrity;
+    record.backpressure = Backpressure {
+        rejected: total.rejected,
+        blocked_times: total.alarms.times,
+        blocked_s: total.alarms.blocked.as_secs_f64(),
+    };
     record.ranks = snapshot
         .ranks
         .iter()
@@ -91,6 +110,7 @@ fn known_before(facts: &Facts) -> Record {
         totals: Totals::default(),
         latency: BTreeMap::new(),
         integrity: Integrity::default(),
+        backpressure: Backpressure::default(),
         harness: Harness::default(),
         phases: BTreeMap::new(),
         ranks: Vec::new(),
@@ -102,12 +122,21 @@ fn known_before(facts: &Facts) -> Record {
 /// The verdict: how the run ended comes before what the ledger says, since a run that was cut
 /// short has messages on their way.
 fn status(ending: &Ending, integrity: &Integrity) -> Status {
-    let Integrity { sent, delivered, .. } = integrity;
+    let Integrity { delivered, copies, .. } = integrity;
+    // A run that was cut short owes what it had sent.
+    let (owed, what) = (integrity.sent * copies.max(&1), if *copies > 1 { "copies" } else { "messages" });
+    let replies = integrity.replies.as_ref();
+    let answered =
+        replies.map_or_else(String::new, |replies| format!(", {} of {} replies", replies.delivered, replies.expected));
     let (exit, reason) = match (ending, integrity.verdict()) {
-        (Ending::Complete, Ok(())) => (Exit::Pass, format!("{delivered} of {sent} messages delivered, none lost")),
+        (Ending::Complete, Ok(())) => {
+            (Exit::Pass, format!("{delivered} of {owed} {what} delivered{answered}, none lost"))
+        }
         (Ending::Complete, Err(finding)) => (Exit::Integrity, finding),
-        (Ending::Fault(..), _) => (Exit::Route, format!("{ending}; {delivered} of {sent} messages had been delivered")),
-        _ => (Exit::Partial, format!("{ending}; {delivered} of {sent} messages had been delivered")),
+        (Ending::Fault(..), _) => {
+            (Exit::Route, format!("{ending}; {delivered} of {owed} {what} had been delivered{answered}"))
+        }
+        _ => (Exit::Partial, format!("{ending}; {delivered} of {owed} {what} had been delivered{answered}")),
     };
     Status { pass: exit == Exit::Pass, reason, exit_code: exit as u8 }
 }
@@ -170,8 +199,8 @@ fn summary(rank: &RankReport) -> RankSummary {
         host: rank.host.clone(),
         pid: rank.pid,
         role: rank.role.clone(),
-        producers: rank.producers.clone().collect(),
-        consumers: rank.consumers.clone().collect(),
+        producers: rank.producers.clone(),
+        consumers: rank.consumers.clone(),
         sent: counters.sent,
         confirmed: counters.confirmed,
         rejected: counters.rejected,

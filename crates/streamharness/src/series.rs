@@ -43,8 +43,12 @@ impl Series {
             confirmed: now.accepted - before.accepted,
             rejected: now.rejected - before.rejected,
             received,
+            replies: now.replies - before.replies,
             messages_per_second: received as f64 / (*to - *from).as_secs_f64(),
-            errors: (now.corrupt - before.corrupt) + u64::from(now.fault.is_some() && before.fault.is_none()),
+            blocked_s: (now.alarms.blocked.saturating_sub(before.alarms.blocked)).as_secs_f64(),
+            errors: (now.foreign - before.foreign)
+                + (now.corrupt - before.corrupt)
+                + u64::from(now.fault.is_some() && before.fault.is_none()),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use engine::{
     envelope::Envelope,
-    ports::{Outcome, Outgoing, Publisher, Subscriber, Transport},
+    ports::{Outcome, Outgoing, Publisher, Role, Subscriber, Transport, Worker},
 };
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -70,10 +70,11 @@ async fn once(
     let plan = plan(if shape == Shape::NoConfirms { "none" } else { "batch:64" });
     let transport = Amqp::new(route.clone(), &plan).expect("the route is usable");
     let queues = &plan.service.queues;
-    transport.delete(queues).await.expect("queues can be deleted");
-    transport.declare(queues).await.expect("queues can be declared");
+    transport.delete(&[], queues).await.expect("queues can be deleted");
+    transport.declare(&[], queues).await.expect("queues can be declared");
 
-    let mut publisher = transport.connect_publisher(0, &queues[0]).await.expect("the producer connects");
+    let mut publisher =
+        transport.connect_publisher(worker(Role::Producer), &plan.target_of(0)).await.expect("the producer connects");
     let mut ring = vec![vec![0x5a; bytes]; 2 * BATCH];
     shape.publish(&mut publisher, &mut ring, WARM_UP).await;
     let meter = Meter::start();
@@ -81,14 +82,15 @@ async fn once(
     produced.push(meter.stop(messages));
     publisher.close().await;
 
-    let mut subscriber = transport.connect_subscriber(0, &queues[0]).await.expect("the consumer connects");
+    let mut subscriber =
+        transport.connect_subscriber(worker(Role::Consumer), &plan.source_of(0)).await.expect("the consumer connects");
     subscriber.subscribe().await.expect("the consumer subscribes");
     consume(&mut subscriber, WARM_UP).await;
     let meter = Meter::start();
     consume(&mut subscriber, messages).await;
     consumed.push(meter.stop(messages));
     subscriber.close().await;
-    transport.delete(queues).await.expect("queues can be deleted");
+    transport.delete(&[], queues).await.expect("queues can be deleted");
 }
 
 fn plan(confirms: &str) -> Plan {
@@ -109,6 +111,10 @@ async fn consume(subscriber: &mut impl Subscriber, messages: usize) {
 }
 
 /// How a producer waits.
+fn worker(role: Role) -> Worker {
+    Worker { role, index: 0 }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// For each message to be written before the next.
@@ -143,7 +149,7 @@ impl Shape {
                 let sequence = (batch * BATCH + n) as u64;
                 let envelope = Envelope { run: 1, producer: 0, sequence, due_ns: 1, sent_ns: 2, checksum: 3 }.encode();
                 let body = ring.pop().expect("the ring is larger than a batch");
-                publisher.publish(Outgoing { body, envelope })
+                publisher.publish(Outgoing { body, envelope, answer: None })
             };
             let mut finished = Vec::with_capacity(BATCH);
             match self {

@@ -7,23 +7,25 @@ use crate::{
     tls,
 };
 use async_rs::Runtime;
-use engine::ports::{ConnectionFacts, Fault, FaultKind, Service};
+use engine::ports::{Alarm, ConnectionFacts, Fault, FaultKind, Role, Service, Worker};
+use futures_util::{Stream, StreamExt};
 use lapin::{
-    AsyncTcpStream, Channel, Connection, ConnectionProperties,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties, Event,
     protocol::{AMQPClass, connection::AMQPMethod, parse_class},
     tcp::RustlsConnector,
     types::AMQPValue,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo},
 };
-use profile::Plan;
+use profile::{Mapping, Plan};
 use std::{
+    collections::HashMap,
     fmt, io,
-    net::Shutdown,
-    sync::{Arc, Mutex},
+    net::{Shutdown, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 use tokio::{
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -33,21 +35,38 @@ const FRAME_BYTES_MIN: u32 = 16 << 10;
 /// What RabbitMQ proposes.
 const FRAME_BYTES_MAX: u32 = 128 << 10;
 
-/// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Producer,
-    Consumer,
-    Topology,
+/// What a connection is for. One that is held back, or busy with large bodies, must not hold back
+/// the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    /// A worker's messages or answers on their way out.
+    Publish(Worker),
+    /// A worker's messages or answers on their way in.
+    Read(Worker),
+    /// Exchanges and queues, through the n-th address.
+    Topology(u32),
 }
 
-impl fmt::Display for Role {
+impl Purpose {
+    /// What tells which workers of a rank may share a connection.
+    fn kind(self) -> Option<(bool, Role)> {
+        match self {
+            Self::Publish(worker) => Some((true, worker.role)),
+            Self::Read(worker) => Some((false, worker.role)),
+            Self::Topology(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Producer => "producer",
-            Self::Consumer => "consumer",
-            Self::Topology => "topology",
-        })
+        let (worker, word) = match self {
+            Self::Topology(_) => return f.write_str("topology"),
+            Self::Publish(worker) => (worker, if worker.role == Role::Producer { "" } else { " replies" }),
+            Self::Read(worker) => (worker, if worker.role == Role::Consumer { "" } else { " replies" }),
+        };
+        let role = if worker.role == Role::Producer { "producer" } else { "consumer" };
+        write!(f, "{role} {}{word}", worker.index)
     }
 }
 
@@ -59,6 +78,23 @@ pub(crate) struct Connector {
     broker: Duration,
     heartbeat_s: u16,
     frame_max: u32,
+    buffers: Buffers,
+    addresses: Mapping,
+    producers: u32,
+    consumers: u32,
+    workers_per_connection: u32,
+    /// Connections of this rank that workers share, by kind: the last one, and how many use it.
+    shared: Mutex<SharedConnections>,
+}
+
+/// Whether it publishes, and whose it is; the connection, and how many workers use it.
+type SharedConnections = HashMap<(bool, Role), (Weak<Shared>, u32)>;
+
+/// Sizes of socket buffers that were asked for.
+#[derive(Debug, Clone, Copy)]
+struct Buffers {
+    send_bytes: Option<u32>,
+    receive_bytes: Option<u32>,
 }
 
 impl fmt::Debug for Connector {
@@ -83,29 +119,82 @@ impl Connector {
             connect: plan.limits.connect,
             broker: plan.limits.broker,
             heartbeat_s: plan.service.heartbeat_s,
-            frame_max: frame_max(plan.message.body_bytes),
+            frame_max: plan.service.frame_max.unwrap_or_else(|| frame_max(plan.message.body_bytes)),
+            buffers: Buffers {
+                send_bytes: plan.service.send_buffer_bytes,
+                receive_bytes: plan.service.receive_buffer_bytes,
+            },
+            addresses: plan.addresses,
+            producers: plan.placement.producers,
+            consumers: plan.placement.consumers,
+            workers_per_connection: plan.service.workers_per_connection,
+            shared: Mutex::default(),
         })
     }
 
-    /// Connects worker `index` of a role. Must be called in the runtime that will drive it.
-    pub(crate) async fn open(&self, role: Role, index: u32) -> Result<Link, Fault> {
-        let endpoints = match role {
-            Role::Producer => &self.route.producer,
+    /// Addresses through which queues can be declared.
+    pub(crate) fn topology_addresses(&self) -> u32 {
+        self.route.consumer.len() as u32
+    }
+
+    /// Where a connection goes to.
+    fn endpoint(&self, purpose: Purpose) -> &Endpoint {
+        let Self { route, addresses, producers, consumers, .. } = self;
+        let of = |endpoints: &[Endpoint], index, workers| addresses.of(index, workers, endpoints.len() as u32) as usize;
+        match purpose {
+            Purpose::Publish(Worker { role: Role::Producer, index })
+            | Purpose::Read(Worker { role: Role::Producer, index }) => {
+                &route.producer[of(&route.producer, index, *producers)]
+            }
+            Purpose::Publish(Worker { index, .. }) | Purpose::Read(Worker { index, .. }) => {
+                &route.consumer[of(&route.consumer, index, *consumers)]
+            }
             // Consumers are the nearer to the service where a route treats the two differently.
-            Role::Consumer | Role::Topology => &self.route.consumer,
+            Purpose::Topology(n) => &route.consumer[n as usize % route.consumer.len()],
+        }
+    }
+
+    /// A channel on a connection of this purpose. Must be called in the runtime that will drive it.
+    pub(crate) async fn open(&self, purpose: Purpose) -> Result<Link, Fault> {
+        let Some(kind) = purpose.kind().filter(|_| self.workers_per_connection > 1) else {
+            return self.connect(purpose).await;
         };
-        let endpoint = &endpoints[index as usize % endpoints.len()];
+        let known = self.shared().get(&kind).map(|(shared, users)| (shared.upgrade(), *users));
+        if let Some((Some(shared), users)) = known
+            && users < self.workers_per_connection
+        {
+            let request = shared.connection.create_channel();
+            let channel = match timeout(self.broker, request).await {
+                Ok(channel) => channel.map_err(|error| shared.peer.refused("open a channel", &error))?,
+                Err(_) => return Err(shared.peer.unanswered("open a channel", self.broker)),
+            };
+            self.shared().insert(kind, (Arc::downgrade(&shared), users + 1));
+            return Ok(Link { shared, channel: Arc::new(channel), limit: self.broker });
+        }
+        let link = self.connect(purpose).await?;
+        self.shared().insert(kind, (Arc::downgrade(&link.shared), 1));
+        Ok(link)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, SharedConnections> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self, purpose: Purpose) -> Result<Link, Fault> {
+        let endpoint = self.endpoint(purpose);
         let deadline = Instant::now() + self.connect;
         let (host, port) = ConnectTo::apply(&self.route.connect_to, &endpoint.host, endpoint.port);
         let redirected = (host != endpoint.host || port != endpoint.port).then(|| (host.clone(), port));
         let peer = Peer { endpoint: endpoint.clone(), reached_at: redirected };
         let mut facts = ConnectionFacts { address: HostPort(&host, port).to_string(), ..ConnectionFacts::default() };
 
-        let tcp = timeout_at(deadline, reach(&peer, &host, port))
+        let tcp = timeout_at(deadline, reach(&peer, &host, port, self.buffers))
             .await
             .unwrap_or_else(|_| Err(peer.too_slow(Phase::Reach, self.connect, b"")))?;
         let handle = nodelay(&tcp).map_err(|error| peer.unreachable(&error))?;
         facts.nodelay = Some(true);
+        facts.send_buffer_bytes = handle.send_buffer_size().ok().map(|bytes| bytes as u64);
+        facts.receive_buffer_bytes = handle.recv_buffer_size().ok().map(|bytes| bytes as u64);
 
         let greeting = Greeting::default();
         let stream = match (endpoint.scheme, &self.tls) {
@@ -127,7 +216,7 @@ impl Connector {
                 session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(tls_cipher);
         }
 
-        let login = self.login(&peer, role, index, Socket::new(stream, greeting.clone()));
+        let login = self.login(&peer, purpose, Socket::new(stream, greeting.clone()));
         let result = timeout_at(deadline, login).await;
         let (connection, channel) = match result {
             Ok(Ok(opened)) => opened,
@@ -142,22 +231,15 @@ impl Connector {
             }
         };
         facts.frame_max_bytes = u64::from(connection.configuration().frame_max());
-        Ok(Link {
-            connection,
-            channel: Arc::new(channel),
-            peer: Arc::new(peer),
-            facts,
-            service: service(&greeting.bytes()),
-            handle,
-            limit: self.broker,
-        })
+        let alarm = Arc::new(Alarm::default());
+        tokio::spawn(watch(connection.events_listener(), alarm.clone()));
+        let service = service(&greeting.bytes());
+        let shared = Arc::new(Shared { connection, peer: Arc::new(peer), facts, service, alarm, handle });
+        Ok(Link { shared, channel: Arc::new(channel), limit: self.broker })
     }
 
-    async fn login(&self, peer: &Peer, role: Role, index: u32, socket: Socket) -> lapin::Result<(Connection, Channel)> {
-        let name = match role {
-            Role::Topology => "streamharness topology".to_owned(),
-            role => format!("streamharness {role} {index}"),
-        };
+    async fn login(&self, peer: &Peer, purpose: Purpose, socket: Socket) -> lapin::Result<(Connection, Channel)> {
+        let name = format!("streamharness {purpose}");
         let properties = ConnectionProperties::default()
             .with_connection_name(name.into())
             .with_client_property("product".into(), "streamharness".into())
@@ -191,16 +273,39 @@ impl Connector {
     }
 }
 
-async fn reach(peer: &Peer, host: &str, port: u16) -> Result<TcpStream, Fault> {
+/// Raises and clears an alarm as the service says. Ends with the connection.
+async fn watch(mut events: impl Stream<Item = Event> + Unpin, alarm: Arc<Alarm>) {
+    while let Some(event) = events.next().await {
+        match event {
+            Event::ConnectionBlocked(_) => alarm.raise(),
+            Event::ConnectionUnblocked => alarm.clear(),
+            _ => {}
+        }
+    }
+}
+
+async fn reach(peer: &Peer, host: &str, port: u16, buffers: Buffers) -> Result<TcpStream, Fault> {
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| peer.unresolved(&error))?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses {
-        match TcpStream::connect(address).await {
+        match dial(address, buffers).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(peer.unreachable(&last))
+}
+
+/// Buffers are sized first: the window that TCP offers follows from them.
+async fn dial(address: SocketAddr, buffers: Buffers) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(bytes) = buffers.send_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = buffers.receive_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.connect(address).await
 }
 
 /// Sets TCP_NODELAY, reads it back, and returns a second handle on the socket.
@@ -243,21 +348,31 @@ fn service(greeting: &[u8]) -> Service {
         Some(AMQPValue::LongString(text)) => text.to_string(),
         _ => String::new(),
     };
-    Service { product: property("product"), version: property("version") }
+    Service { product: property("product"), version: property("version"), notes: Vec::new() }
 }
 
-/// An open connection with its channel.
-pub(crate) struct Link {
+/// An open connection.
+pub(crate) struct Shared {
     connection: Connection,
-    pub channel: Arc<Channel>,
     pub peer: Arc<Peer>,
     pub facts: ConnectionFacts,
     pub service: Service,
+    pub alarm: Arc<Alarm>,
     handle: socket2::Socket,
+}
+
+/// A channel of an open connection.
+pub(crate) struct Link {
+    pub shared: Arc<Shared>,
+    pub channel: Arc<Channel>,
     limit: Duration,
 }
 
 impl Link {
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.shared.peer
+    }
+
     /// One exchange with the service, within its limit; `what` completes "does not ...".
     pub(crate) async fn exchange<T>(
         &self,
@@ -265,20 +380,38 @@ impl Link {
         request: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Fault> {
         match timeout(self.limit, request).await {
-            Ok(result) => result.map_err(|error| self.peer.refused(what, &error)),
-            Err(_) => Err(self.peer.unanswered(what, self.limit)),
+            Ok(result) => result.map_err(|error| self.peer().refused(what, &error)),
+            Err(_) => Err(self.peer().unanswered(what, self.limit)),
         }
     }
 
-    /// Closes channel and connection; what was written on the channel has been handled before.
+    /// Replaces a channel that the service closed after a refusal.
+    pub(crate) async fn renew(&mut self) -> Result<(), Fault> {
+        let channel = self.exchange("open a channel", self.shared.connection.create_channel()).await?;
+        self.channel = Arc::new(channel);
+        Ok(())
+    }
+
+    /// How long one exchange may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Closes the channel, and the connection with its last one; what was written on the channel has
+    /// been handled before.
     pub(crate) async fn close(self) {
+        let Self { shared, channel, limit } = self;
         let goodbye = async {
             // Each is refused if it is closed already, which is as well.
-            let _ = self.channel.close(REPLY_SUCCESS, "OK".into()).await;
-            let _ = self.connection.close(REPLY_SUCCESS, "OK".into()).await;
+            let _ = channel.close(REPLY_SUCCESS, "OK".into()).await;
         };
-        if timeout(self.limit, goodbye).await.is_err() {
-            let _ = self.handle.shutdown(Shutdown::Both);
+        let silent = timeout(limit, goodbye).await.is_err();
+        let Some(last) = Arc::into_inner(shared) else { return };
+        let goodbye = async {
+            let _ = last.connection.close(REPLY_SUCCESS, "OK".into()).await;
+        };
+        if silent || timeout(limit, goodbye).await.is_err() {
+            let _ = last.handle.shutdown(Shutdown::Both);
         }
     }
 }
@@ -329,7 +462,10 @@ mod tests {
         frame.extend((payload.len() as u32).to_be_bytes());
         frame.extend(payload);
         frame.push(0xce);
-        assert_eq!(service(&frame), Service { product: "RabbitMQ".into(), version: "3.10.8".into() });
+        assert_eq!(
+            service(&frame),
+            Service { product: "RabbitMQ".into(), version: "3.10.8".into(), notes: Vec::new() }
+        );
         assert_eq!(service(&frame[..frame.len() - 1]), Service::default());
         assert_eq!(service(b"HTTP/1.1 400"), Service::default());
     }

@@ -1,40 +1,97 @@
-//! A consumer: deliveries of one queue, their envelopes, and acknowledgements.
+//! What reads: deliveries of one queue, their envelopes, and acknowledgements.
 
-use crate::connect::Link;
+use crate::{connect::Link, topology};
 use engine::{
     envelope::Envelope,
     ports::{ConnectionFacts, Delivery, Fault, Subscriber},
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, future::poll_fn};
 use lapin::{
     Consumer,
+    message::Delivery as Arrived,
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
-    types::FieldTable,
+    types::{AMQPValue, FieldTable, ShortString},
 };
-use std::fmt;
+use profile::{QueueType, Source};
+use std::{
+    fmt,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 
 const CONSUMER_TAG: &str = "streamharness";
+/// What RabbitMQ says where a stream's replica on the consumer's node has not started yet: it does so
+/// after the declaration is answered.
+const NO_REPLICA_YET: &str = "does not have a replica on the local node";
+const REPLICA_POLL: Duration = Duration::from_millis(50);
 
-/// A connected consumer.
+/// A worker that reads, over one connection or over several.
 pub struct AmqpSubscriber {
+    lanes: Vec<Lane>,
+    source: Source,
+    turn: usize,
+}
+
+/// One of its connections.
+struct Lane {
     link: Link,
-    queue: String,
-    acks: bool,
     consumer: Option<Consumer>,
+    /// The last delivery, until it is acknowledged with all before it.
+    last_tag: Option<u64>,
 }
 
 impl AmqpSubscriber {
-    pub(crate) async fn new(link: Link, queue: &str, acks: bool, prefetch: u16) -> Result<Self, Fault> {
-        // Per consumer, since RabbitMQ 4.3 refuses the other kind.
-        let request = link.channel.basic_qos(prefetch, BasicQosOptions { global: false });
-        link.exchange("set the prefetch", request).await?;
-        Ok(Self { link, queue: queue.to_owned(), acks, consumer: None })
+    pub(crate) async fn new(links: Vec<Link>, source: &Source) -> Result<Self, Fault> {
+        for link in &links {
+            limit_deliveries(link, source).await?;
+        }
+        let lanes = links.into_iter().map(|link| Lane { link, consumer: None, last_tag: None }).collect();
+        Ok(Self { lanes, source: source.clone(), turn: 0 })
     }
+
+    /// The next delivery of any lane, which take turns.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Option<lapin::Result<Arrived>>)> {
+        let lanes = self.lanes.len();
+        for at in (0..lanes).map(|step| (self.turn + step) % lanes) {
+            let consumer = self.lanes[at].consumer.as_mut();
+            let consumer = consumer.expect("a consumer subscribes before it asks for deliveries");
+            if let Poll::Ready(next) = consumer.poll_next_unpin(cx) {
+                self.turn = at + 1;
+                return Poll::Ready((at, next));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Sets how much may be delivered ahead. What is not acknowledged has no limit.
+async fn limit_deliveries(link: &Link, source: &Source) -> Result<(), Fault> {
+    for (limit, global) in [(source.prefetch, false), (source.prefetch_channel, true)] {
+        if limit > 0 && source.acks {
+            let request = link.channel.basic_qos(limit, BasicQosOptions { global });
+            link.exchange("set the prefetch", request).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn consume(link: &Link, source: &Source) -> Result<Consumer, Fault> {
+    let Source { queue, acks, .. } = source;
+    let mut arguments = FieldTable::default();
+    if queue.kind == QueueType::Stream {
+        // Producers start later, and their first messages count.
+        arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+    }
+    let options = BasicConsumeOptions { no_ack: !acks, ..BasicConsumeOptions::default() };
+    let name = queue.name.as_str();
+    let request = link.channel.basic_consume(name.into(), CONSUMER_TAG.into(), options, arguments);
+    link.exchange(&format!("deliver from queue {name}"), request).await
 }
 
 impl fmt::Debug for AmqpSubscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AmqpSubscriber").field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("AmqpSubscriber").field("queue", &self.source.queue.name).finish_non_exhaustive()
     }
 }
 
@@ -42,53 +99,85 @@ impl Subscriber for AmqpSubscriber {
     type Body = Vec<u8>;
 
     async fn subscribe(&mut self) -> Result<(), Fault> {
-        let options = BasicConsumeOptions { no_ack: !self.acks, ..BasicConsumeOptions::default() };
-        let request = self.link.channel.basic_consume(
-            self.queue.as_str().into(),
-            CONSUMER_TAG.into(),
-            options,
-            FieldTable::default(),
-        );
-        self.consumer = Some(self.link.exchange(&format!("deliver from queue {}", self.queue), request).await?);
+        for lane in &mut self.lanes {
+            if self.source.queue.exclusive {
+                topology::declare_queue(&lane.link, &self.source.queue).await?;
+            }
+            let begun = Instant::now();
+            lane.consumer = loop {
+                match consume(&lane.link, &self.source).await {
+                    Err(fault)
+                        if fault.sentence.contains(NO_REPLICA_YET) && begun.elapsed() < lane.link.limit() / 2 =>
+                    {
+                        sleep(REPLICA_POLL).await;
+                        lane.link.renew().await?;
+                        limit_deliveries(&lane.link, &self.source).await?;
+                    }
+                    consumer => break Some(consumer?),
+                }
+            };
+        }
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
-        let consumer = self.consumer.as_mut().expect("a consumer subscribes before it asks for deliveries");
-        match consumer.next().await {
-            Some(Ok(delivery)) => Ok(Delivery {
-                envelope: delivery
-                    .properties
-                    .correlation_id()
-                    .as_ref()
-                    .and_then(|id| Envelope::decode(id.as_str().as_bytes())),
-                tag: delivery.delivery_tag,
-                redelivered: delivery.redelivered,
-                body: delivery.data,
-            }),
-            Some(Err(error)) => Err(self.link.peer.lost(&error)),
-            None => Err(self.link.peer.cancelled(&self.queue)),
+        let (at, next) = poll_fn(|cx| self.poll_next(cx)).await;
+        let lanes = self.lanes.len() as u64;
+        let lane = &mut self.lanes[at];
+        match next {
+            Some(Ok(delivery)) => {
+                lane.last_tag = Some(delivery.delivery_tag);
+                let properties = &delivery.properties;
+                let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+                Ok(Delivery {
+                    envelope: properties
+                        .correlation_id()
+                        .as_ref()
+                        .and_then(|id| Envelope::decode(id.as_str().as_bytes())),
+                    reply_to: text(properties.reply_to()),
+                    answered_by: properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok()),
+                    tag: delivery.delivery_tag * lanes + at as u64,
+                    redelivered: delivery.redelivered,
+                    body: delivery.data,
+                })
+            }
+            Some(Err(error)) => Err(lane.link.peer().lost(&error)),
+            None => Err(lane.link.peer().cancelled(&self.source.queue.name)),
         }
     }
 
     /// Hands the acknowledgement to lapin, which writes it next. Waiting until it is written would
     /// cost a change of threads each time; if it never is, the connection is lost and
-    /// [`Subscriber::next`] says so.
+    /// [`Subscriber::next`] says so. Tags are those of a lane times the number of lanes, plus its
+    /// index; `multiple` takes in all that was delivered on any lane.
     async fn ack(&mut self, tag: u64, multiple: bool) -> Result<(), Fault> {
-        let written = self.link.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
-        written.unwrap_or(Ok(())).map_err(|error| self.link.peer.lost(&error))
+        let lanes = self.lanes.len() as u64;
+        let acked = (tag % lanes) as usize;
+        for (at, lane) in self.lanes.iter_mut().enumerate() {
+            let tag = match multiple {
+                true => lane.last_tag.take(),
+                false => (at == acked).then_some(tag / lanes),
+            };
+            if let Some(tag) = tag {
+                let written = lane.link.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
+                written.unwrap_or(Ok(())).map_err(|error| lane.link.peer().lost(&error))?;
+            }
+        }
+        Ok(())
     }
 
     fn facts(&self) -> &ConnectionFacts {
-        &self.link.facts
+        &self.lanes[0].link.shared.facts
     }
 
-    async fn close(mut self) {
-        if self.consumer.take().is_some() {
-            // Answered after every acknowledgement before it.
-            let request = self.link.channel.basic_cancel(CONSUMER_TAG.into(), BasicCancelOptions::default());
-            let _ = self.link.exchange("end the subscription", request).await;
+    async fn close(self) {
+        for Lane { link, consumer, .. } in self.lanes {
+            if consumer.is_some() {
+                // Answered after every acknowledgement before it.
+                let request = link.channel.basic_cancel(CONSUMER_TAG.into(), BasicCancelOptions::default());
+                let _ = link.exchange("end the subscription", request).await;
+            }
+            link.close().await;
         }
-        self.link.close().await;
     }
 }

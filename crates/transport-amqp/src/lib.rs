@@ -7,33 +7,35 @@ mod fault;
 mod publish;
 mod route;
 mod socket;
+mod support;
 mod tls;
 mod topology;
 
 pub use consume::AmqpSubscriber;
+use publish::Body;
 pub use publish::{AmqpPublisher, Confirm, Written};
 pub use route::{AmqpRoute, ConnectTo, Endpoint, RouteError, Scheme, Secret};
 
-use connect::{Connector, Role};
-use engine::ports::{Fault, Service, Transport};
-use profile::{Acks, Plan, QueuePlan};
+use connect::{Connector, Link, Purpose};
+use engine::ports::{Fault, Service, Transport, Worker};
+use profile::{Exchange, Plan, QueuePlan, QueueType, Source, Target};
+use support::Asked;
 
 // Built in so that `release_max_level_warn` reaches lapin, which traces every frame.
 use tracing as _;
 
 /// The streaming service over AMQP 0-9-1.
 ///
-/// Each worker has a connection and a channel of its own; nothing reconnects by itself, since a
-/// lost connection is a result. Worker `i` of a role uses endpoint `i mod n` of that role. All
-/// methods need a tokio runtime with timers and I/O, which must keep running until every worker is
-/// closed; lapin adds one thread per connection.
+/// Each worker has connections of its own, or shares them with others of its kind on its rank, as
+/// the plan says; one to publish and another to read. Nothing reconnects by itself, since a lost
+/// connection is a result. All methods need a tokio runtime with timers and I/O, which must keep
+/// running until every worker is closed; lapin adds one thread per connection.
 #[derive(Debug)]
 pub struct Amqp {
     connector: Connector,
-    confirms: bool,
-    acks: bool,
-    prefetch: u16,
-    content_type: &'static str,
+    connections: u32,
+    body: Body,
+    asked: Asked,
 }
 
 impl Amqp {
@@ -41,11 +43,18 @@ impl Amqp {
     pub fn new(route: AmqpRoute, plan: &Plan) -> Result<Self, Fault> {
         Ok(Self {
             connector: Connector::new(route, plan)?,
-            confirms: plan.service.confirms.wanted(),
-            acks: plan.service.acks != Acks::Auto,
-            prefetch: plan.service.prefetch,
-            content_type: plan.message.format.content_type(),
+            connections: plan.service.connections,
+            body: Body { content_type: plan.message.format.content_type(), persistent: plan.service.persistent },
+            asked: Asked { body_bytes: plan.message.body_bytes, prefetch_channel: plan.service.prefetch_channel },
         })
+    }
+
+    async fn open(&self, purpose: Purpose, connections: u32) -> Result<Vec<Link>, Fault> {
+        let mut links = Vec::new();
+        for _ in 0..connections {
+            links.push(self.connector.open(purpose).await?);
+        }
+        Ok(links)
     }
 }
 
@@ -53,28 +62,23 @@ impl Transport for Amqp {
     type Publisher = AmqpPublisher;
     type Subscriber = AmqpSubscriber;
 
-    async fn connect_publisher(&self, index: u32, queue: &QueuePlan) -> Result<AmqpPublisher, Fault> {
-        let link = self.connector.open(Role::Producer, index).await?;
-        AmqpPublisher::new(link, &queue.name, self.confirms, self.content_type).await
+    async fn connect_publisher(&self, worker: Worker, target: &Target) -> Result<AmqpPublisher, Fault> {
+        let links = self.open(Purpose::Publish(worker), self.connections).await?;
+        AmqpPublisher::new(links, target, self.body).await
     }
 
-    async fn connect_subscriber(&self, index: u32, queue: &QueuePlan) -> Result<AmqpSubscriber, Fault> {
-        let link = self.connector.open(Role::Consumer, index).await?;
-        AmqpSubscriber::new(link, &queue.name, self.acks, self.prefetch).await
+    async fn connect_subscriber(&self, worker: Worker, source: &Source) -> Result<AmqpSubscriber, Fault> {
+        // An exclusive queue belongs to one connection, and a stream gives all of it to each.
+        let one = source.queue.exclusive || source.queue.kind == QueueType::Stream;
+        let links = self.open(Purpose::Read(worker), if one { 1 } else { self.connections }).await?;
+        AmqpSubscriber::new(links, source).await
     }
 
-    /// Declares classic queues that are neither exclusive nor deleted with their last consumer.
-    ///
-    /// They are transient, as in the paper, where the service allows it. RabbitMQ 4.3 and later
-    /// refuses transient queues that are not exclusive: there they are durable. Messages are
-    /// transient either way.
-    async fn declare(&self, queues: &[QueuePlan]) -> Result<Service, Fault> {
-        let link = self.connector.open(Role::Topology, 0).await?;
-        topology::declare(link, queues).await
+    async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {
+        topology::declare(&self.connector, exchanges, queues, &self.asked).await
     }
 
-    async fn delete(&self, queues: &[QueuePlan]) -> Result<(), Fault> {
-        let link = self.connector.open(Role::Topology, 0).await?;
-        topology::delete(link, queues).await
+    async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
+        topology::delete(&self.connector, exchanges, queues).await
     }
 }

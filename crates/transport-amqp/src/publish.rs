@@ -1,12 +1,13 @@
-//! A producer: messages to one queue by way of the default exchange, with or without confirms.
+//! What publishes: messages to an exchange or to queues in turn, with or without confirms, and answers.
 
 use crate::{connect::Link, fault::Peer};
-use engine::ports::{ConnectionFacts, Fault, Outcome, Outgoing, Publisher};
+use engine::ports::{Alarm, ConnectionFacts, Fault, Outcome, Outgoing, Publisher};
 use lapin::{
     BasicProperties, Confirmation, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     types::ShortString,
 };
+use profile::Target;
 use std::{
     fmt,
     pin::Pin,
@@ -15,43 +16,68 @@ use std::{
 };
 
 const TRANSIENT: u8 = 1;
+const PERSISTENT: u8 = 2;
 
-/// A connected producer.
+/// A worker that publishes, over one connection or over several in turn.
 pub struct AmqpPublisher {
-    link: Link,
-    queue: ShortString,
+    links: Vec<Link>,
+    exchange: ShortString,
+    keys: Vec<ShortString>,
+    published: usize,
     properties: BasicProperties,
     options: BasicPublishOptions,
+}
+
+/// What every body of a run has in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Body {
+    /// MIME type.
+    pub content_type: &'static str,
+    /// Whether the service is to keep it on disk.
+    pub persistent: bool,
 }
 
 /// Resolves when one message has been written to the network.
 pub type Written = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Confirm, Fault>)> + Send>>;
 
 impl AmqpPublisher {
-    pub(crate) async fn new(
-        link: Link,
-        queue: &str,
-        confirms: bool,
-        content_type: &'static str,
-    ) -> Result<Self, Fault> {
-        if confirms {
-            let request = link.channel.confirm_select(ConfirmSelectOptions::default());
-            link.exchange("confirm messages", request).await?;
+    pub(crate) async fn new(links: Vec<Link>, target: &Target, body: Body) -> Result<Self, Fault> {
+        if target.confirms {
+            for link in &links {
+                let request = link.channel.confirm_select(ConfirmSelectOptions::default());
+                link.exchange("confirm messages", request).await?;
+            }
         }
+        let properties = BasicProperties::default()
+            .with_content_type(body.content_type.into())
+            .with_delivery_mode(if body.persistent { PERSISTENT } else { TRANSIENT });
         Ok(Self {
-            queue: queue.into(),
-            properties: BasicProperties::default().with_content_type(content_type.into()).with_delivery_mode(TRANSIENT),
+            exchange: target.exchange.as_str().into(),
+            keys: target.keys.iter().map(|key| key.as_str().into()).collect(),
+            published: 0,
+            properties: match &target.reply_to {
+                Some(queue) => properties.with_reply_to(queue.as_str().into()),
+                None => properties,
+            },
             // Without it the service accepts and drops what is for a queue that is gone. Only with
             // confirms, since lapin hoards what is returned without.
-            options: BasicPublishOptions { mandatory: confirms, ..BasicPublishOptions::default() },
-            link,
+            options: BasicPublishOptions { mandatory: target.confirms, ..BasicPublishOptions::default() },
+            links,
         })
+    }
+
+    /// The link and the key whose turn it is; every link gets every key in turn.
+    fn turn(&mut self) -> (usize, usize) {
+        let turn = self.published;
+        self.published = turn.wrapping_add(1);
+        (turn % self.links.len(), turn / self.links.len() % self.keys.len().max(1))
     }
 }
 
 impl fmt::Debug for AmqpPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AmqpPublisher").field("queue", &self.queue).finish_non_exhaustive()
+        let Self { exchange, keys, .. } = self;
+        f.debug_struct("AmqpPublisher").field("exchange", exchange).field("keys", keys).finish_non_exhaustive()
     }
 }
 
@@ -60,13 +86,18 @@ impl Publisher for AmqpPublisher {
     type Written = Written;
 
     fn publish(&mut self, message: Outgoing) -> Written {
-        let channel = self.link.channel.clone();
-        let peer = self.link.peer.clone();
-        let queue = self.queue.clone();
+        let (link, key) = self.turn();
+        let channel = self.links[link].channel.clone();
+        let peer = self.links[link].peer().clone();
+        let exchange = self.exchange.clone();
         let options = self.options;
         let properties = self.properties.clone().with_correlation_id(message.envelope.as_str().into());
+        let (key, properties) = match message.answer {
+            None => (self.keys[key].clone(), properties),
+            Some(answer) => (answer.to.into(), properties.with_message_id(answer.by.to_string().into())),
+        };
         Box::pin(async move {
-            let result = channel.basic_publish(ShortString::default(), queue, options, &message.body, properties).await;
+            let result = channel.basic_publish(exchange, key, options, &message.body, properties).await;
             let confirm = match result {
                 Ok(inner) => Ok(Confirm { inner, peer }),
                 Err(error) => Err(peer.lost(&error)),
@@ -76,11 +107,17 @@ impl Publisher for AmqpPublisher {
     }
 
     fn facts(&self) -> &ConnectionFacts {
-        &self.link.facts
+        &self.links[0].shared.facts
+    }
+
+    fn alarms(&self) -> Vec<Arc<Alarm>> {
+        self.links.iter().map(|link| link.shared.alarm.clone()).collect()
     }
 
     async fn close(self) {
-        self.link.close().await;
+        for link in self.links {
+            link.close().await;
+        }
     }
 }
 

@@ -1,61 +1,142 @@
-//! The shared queues: declared before the run, deleted after it.
+//! Exchanges and queues: declared before the run, deleted after it.
 
-use crate::connect::Link;
+use crate::{
+    connect::{Connector, Link, Purpose},
+    support,
+};
 use engine::ports::{Fault, Service};
 use lapin::{
-    options::{QueueDeclareOptions, QueueDeleteOptions},
+    ExchangeKind as Kind,
+    options::{
+        ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
-use profile::QueuePlan;
+use profile::{Exchange, ExchangeKind, LeaderLocator, QueuePlan, QueueType};
 
-/// From this version on RabbitMQ refuses queues that are transient and not exclusive.
-const TRANSIENT_REFUSED_FROM: (u32, u32) = (4, 3);
-
-pub(crate) async fn declare(link: Link, queues: &[QueuePlan]) -> Result<Service, Fault> {
-    let options = QueueDeclareOptions { durable: !transient_allowed(&link.service), ..QueueDeclareOptions::default() };
-    let mut result = Ok(link.service.clone());
-    for queue in queues {
-        let request = link.channel.queue_declare(queue.name.as_str().into(), options, arguments(queue));
-        if let Err(fault) = link.exchange(&format!("declare queue {}", queue.name), request).await {
-            result = Err(fault);
-            break;
-        }
+/// Declares everything that belongs to no worker, if the service can have it. Leaders that are to be
+/// spread are declared through the addresses in turn, each on the node that it leads to.
+pub(crate) async fn declare(
+    connector: &Connector,
+    exchanges: &[Exchange],
+    queues: &[QueuePlan],
+    asked: &support::Asked,
+) -> Result<Service, Fault> {
+    let spread = queues.iter().any(|queue| queue.leader == LeaderLocator::Spread);
+    let addresses = if spread { connector.topology_addresses() } else { 1 };
+    let mut links = Vec::new();
+    for address in 0..addresses {
+        links.push(connector.open(Purpose::Topology(address)).await?);
     }
-    link.close().await;
-    result
+    let declared = declare_through(&links, exchanges, queues, asked).await;
+    for link in links {
+        link.close().await;
+    }
+    declared
 }
 
-pub(crate) async fn delete(link: Link, queues: &[QueuePlan]) -> Result<(), Fault> {
+async fn declare_through(
+    links: &[Link],
+    exchanges: &[Exchange],
+    queues: &[QueuePlan],
+    asked: &support::Asked,
+) -> Result<Service, Fault> {
+    let first = &links[0];
+    let mut service = first.shared.service.clone();
+    service.notes = support::check(&service, queues, asked)?;
+    for exchange in exchanges {
+        let kind = match exchange.kind {
+            ExchangeKind::Direct => Kind::Direct,
+            ExchangeKind::Fanout => Kind::Fanout,
+        };
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let name = exchange.name.as_str();
+        let request = first.channel.exchange_declare(name.into(), kind, options, FieldTable::default());
+        first.exchange(&format!("declare exchange {name}"), request).await?;
+    }
+    for (queue, link) in queues.iter().zip(links.iter().cycle()) {
+        declare_queue(link, queue).await?;
+    }
+    Ok(service)
+}
+
+/// Declares a queue and binds it. One that is exclusive belongs to the link's connection.
+///
+/// Queues are transient where that was asked for and the service allows it, messages as was asked
+/// for either way.
+pub(crate) async fn declare_queue(link: &Link, queue: &QueuePlan) -> Result<(), Fault> {
+    let options = QueueDeclareOptions {
+        durable: queue.durable || (!queue.exclusive && !support::transient_allowed(&link.shared.service)),
+        exclusive: queue.exclusive,
+        auto_delete: queue.exclusive,
+        ..QueueDeclareOptions::default()
+    };
+    let name = queue.name.as_str();
+    let request = link.channel.queue_declare(name.into(), options, arguments(queue, &link.shared.service));
+    link.exchange(&format!("declare queue {name}"), request).await?;
+    if let Some(binding) = &queue.binding {
+        let (exchange, key) = (binding.exchange.as_str(), binding.key.as_str());
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        let request = link.channel.queue_bind(name.into(), exchange.into(), key.into(), options, arguments);
+        link.exchange(&format!("bind queue {name} to exchange {exchange}"), request).await?;
+    }
+    Ok(())
+}
+
+/// Deletes what [`declare`] declared. All of it is tried, whatever fails.
+pub(crate) async fn delete(connector: &Connector, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
+    let link = connector.open(Purpose::Topology(0)).await?;
     let mut result = Ok(());
     for queue in queues {
         let request = link.channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default());
-        if let Err(fault) = link.exchange(&format!("delete queue {}", queue.name), request).await {
-            result = Err(fault);
-            break;
-        }
+        result = result.and(link.exchange(&format!("delete queue {}", queue.name), request).await.map(drop));
+    }
+    for exchange in exchanges {
+        let request = link.channel.exchange_delete(exchange.name.as_str().into(), ExchangeDeleteOptions::default());
+        result = result.and(link.exchange(&format!("delete exchange {}", exchange.name), request).await);
     }
     link.close().await;
     result
 }
 
-fn transient_allowed(service: &Service) -> bool {
-    let mut parts = service.version.split(['.', '-', '+']).map_while(|part| part.parse().ok());
-    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    service.product != "RabbitMQ" || version < TRANSIENT_REFUSED_FROM
-}
-
-fn arguments(queue: &QueuePlan) -> FieldTable {
+fn arguments(queue: &QueuePlan, service: &Service) -> FieldTable {
     let text = |text: String| AMQPValue::LongString(text.into());
     let number = |n: u64| AMQPValue::LongLongInt(i64::try_from(n).unwrap_or(i64::MAX));
+    let milliseconds = |time: std::time::Duration| {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        // RabbitMQ takes milliseconds in 32 bits and no zero.
+        number(ms.clamp(1, u64::from(u32::MAX)))
+    };
     let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), text("classic".to_owned()));
+    let mut set = |key: &str, value: AMQPValue| {
+        arguments.insert(key.into(), value);
+    };
+    set("x-queue-type", text(queue.kind.to_string()));
     if let Some(messages) = queue.max_length {
-        arguments.insert("x-max-length".into(), number(messages));
-        arguments.insert("x-overflow".into(), text(queue.overflow.to_string()));
+        set("x-max-length", number(messages));
     }
-    let expires_ms = u64::try_from(queue.expires.as_millis()).unwrap_or(u64::MAX);
-    // RabbitMQ takes milliseconds in 32 bits and no zero.
-    arguments.insert("x-expires".into(), number(expires_ms.clamp(1, u64::from(u32::MAX))));
+    if let Some(bytes) = queue.max_bytes {
+        set("x-max-length-bytes", number(bytes));
+    }
+    let limited = queue.max_length.is_some() || queue.max_bytes.is_some();
+    if limited && queue.kind != QueueType::Stream {
+        set("x-overflow", text(queue.overflow.to_string()));
+    }
+    if let Some(ttl) = queue.ttl {
+        set("x-message-ttl", milliseconds(ttl));
+    }
+    if let Some(expires) = queue.expires {
+        set("x-expires", milliseconds(expires));
+    }
+    let place = match queue.leader {
+        LeaderLocator::Server => None,
+        LeaderLocator::ClientLocal | LeaderLocator::Spread => Some("client-local"),
+        LeaderLocator::Balanced => Some("balanced"),
+    };
+    if let Some(place) = place {
+        let (key, place) = support::leader_argument(service, queue.kind, place);
+        set(key, text(place.to_owned()));
+    }
     arguments
 }
 
@@ -65,36 +146,70 @@ mod tests {
     use profile::Overflow;
     use std::time::Duration;
 
-    #[test]
-    fn queues_are_transient_where_the_service_allows_it() {
-        for (product, version, allowed) in [
-            ("RabbitMQ", "3.10.8", true),
-            ("RabbitMQ", "4.2.1", true),
-            ("RabbitMQ", "4.3.0-rc.1", false),
-            ("RabbitMQ", "4.10", false),
-            ("RabbitMQ", "5.0.0", false),
-            ("RabbitMQ", "", true),
-            ("LavinMQ", "5.1.0", true),
-        ] {
-            let service = Service { product: product.into(), version: version.into() };
-            assert_eq!(transient_allowed(&service), allowed, "{product} {version}");
+    fn queue(kind: QueueType) -> QueuePlan {
+        QueuePlan {
+            name: "q".into(),
+            kind,
+            durable: false,
+            exclusive: false,
+            max_length: None,
+            max_bytes: None,
+            overflow: Overflow::RejectPublish,
+            ttl: None,
+            leader: LeaderLocator::Server,
+            expires: None,
+            binding: None,
         }
+    }
+
+    #[track_caller]
+    fn check(queue: &QueuePlan, version: &str, expected: &[(&str, AMQPValue)]) {
+        let service = Service { product: "RabbitMQ".into(), version: version.into(), notes: Vec::new() };
+        let arguments = arguments(queue, &service);
+        let found: Vec<_> = arguments.inner().iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
     fn a_queue_is_declared_as_planned() {
-        let mut queue = QueuePlan {
-            name: "q".into(),
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let number = AMQPValue::LongLongInt;
+        check(&queue(QueueType::Classic), "3.10.8", &[("x-queue-type", text("classic"))]);
+        let full = QueuePlan {
             max_length: Some(131_072),
-            overflow: Overflow::RejectPublish,
-            expires: Duration::from_secs(600),
+            max_bytes: Some(1 << 40),
+            ttl: Some(Duration::from_millis(1500)),
+            expires: Some(Duration::from_secs(600)),
+            ..queue(QueueType::Quorum)
         };
-        let arguments_of =
-            |queue: &QueuePlan| arguments(queue).inner().keys().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(arguments_of(&queue), ["x-expires", "x-max-length", "x-overflow", "x-queue-type"]);
-        assert_eq!(arguments(&queue).inner().get("x-expires"), Some(&AMQPValue::LongLongInt(600_000)));
-        assert_eq!(arguments(&queue).inner().get("x-overflow"), Some(&AMQPValue::LongString("reject-publish".into())));
-        queue.max_length = None;
-        assert_eq!(arguments_of(&queue), ["x-expires", "x-queue-type"]);
+        check(
+            &full,
+            "3.10.8",
+            &[
+                ("x-expires", number(600_000)),
+                ("x-max-length", number(131_072)),
+                ("x-max-length-bytes", number(1 << 40)),
+                ("x-message-ttl", number(1500)),
+                ("x-overflow", text("reject-publish")),
+                ("x-queue-type", text("quorum")),
+            ],
+        );
+        let stream = QueuePlan { max_bytes: Some(7), ..queue(QueueType::Stream) };
+        check(&stream, "4.1.0", &[("x-max-length-bytes", number(7)), ("x-queue-type", text("stream"))]);
+    }
+
+    #[test]
+    fn leaders_are_placed_in_the_words_of_the_version() {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        for (kind, version, key, place) in [
+            (QueueType::Classic, "3.10.8", "x-queue-master-locator", "min-masters"),
+            (QueueType::Classic, "4.0.1", "x-queue-leader-locator", "balanced"),
+            (QueueType::Quorum, "3.10.8", "x-queue-leader-locator", "balanced"),
+        ] {
+            let queue = QueuePlan { leader: LeaderLocator::Balanced, ..queue(kind) };
+            let mut expected = vec![(key, text(place)), ("x-queue-type", text(&kind.to_string()))];
+            expected.sort_by_key(|(key, _)| *key);
+            check(&queue, version, &expected);
+        }
     }
 }

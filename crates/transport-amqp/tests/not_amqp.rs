@@ -1,7 +1,7 @@
 //! Connecting to what is no AMQP service ends within the limit, with a sentence that helps.
 #![allow(clippy::unwrap_used)]
 
-use engine::ports::{Fault, FaultKind, Transport};
+use engine::ports::{Fault, FaultKind, Role, Transport, Worker};
 use profile::{Layer, Origin, Plan, combine};
 use std::time::{Duration, Instant};
 use tokio::{
@@ -10,6 +10,7 @@ use tokio::{
 };
 use transport_amqp::{Amqp, AmqpRoute, ConnectTo, Endpoint, Secret};
 
+const WORKER: Worker = Worker { role: Role::Producer, index: 0 };
 const LIMIT: Duration = Duration::from_millis(500);
 /// What the limit may be exceeded by on a busy machine.
 const SLACK: Duration = Duration::from_millis(1500);
@@ -40,7 +41,7 @@ async fn connect(route: AmqpRoute) -> Fault {
         Ok(transport) => transport,
         Err(fault) => return fault,
     };
-    let fault = transport.connect_publisher(0, &plan.service.queues[0]).await.map(|_| ()).unwrap_err();
+    let fault = transport.connect_publisher(WORKER, &plan.target_of(0)).await.map(|_| ()).unwrap_err();
     assert!(began.elapsed() < LIMIT + SLACK, "after {:?}: {fault}", began.elapsed());
     assert!(!fault.sentence.contains("hunter"), "{fault}");
     fault

@@ -1,6 +1,6 @@
 //! Brokers of the tests' own.
 
-use super::program;
+use super::{processes, program};
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
 use testbed::{Ephemeral, Options, Route, Routes};
@@ -45,6 +45,28 @@ impl Broker {
         pid.unwrap_or_else(|| panic!("no node {node} in\n{table}"))
     }
 
+    /// Tells its only node something with rabbitmqctl, where the HTTP API cannot.
+    pub fn control(&self, arguments: &[&str]) {
+        let home = self.dir().join("home");
+        let tree = |process: &processes::Process| {
+            process.texts().find_map(|argument| {
+                let from = argument.find('/')?;
+                let name = from + argument[from..].find("/rabbitmq_server-")? + 1;
+                let end = argument[name..].find('/').map_or(argument.len(), |length| name + length);
+                Some(Path::new(&argument[from..end]).join("sbin/rabbitmqctl"))
+            })
+        };
+        let ours = |process: &processes::Process| process.variable("HOME") == home.to_str();
+        let node = processes::all().into_iter().find(|process| ours(process) && tree(process).is_some());
+        let node = node.expect("its node runs, and names the tree that it runs from");
+        let mut command = Command::new(tree(&node).expect("found by it"));
+        for variable in ["HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME"] {
+            command.env(variable, node.variable(variable).expect("the testbed sets it"));
+        }
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {output:?}");
+    }
+
     /// How it is reached.
     pub fn route(&self, architecture: &str) -> Route {
         self.0.testbed().route(architecture).unwrap()
@@ -80,6 +102,18 @@ impl Broker {
         let queues: Value = self.agent().get(self.api("queues")).call().unwrap().body_mut().read_json().unwrap();
         let name = |queue: &Value| queue["name"].as_str().unwrap().to_owned();
         queues.as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// The exchanges that the broker has, but for those that every broker has.
+    pub fn exchanges(&self) -> Vec<String> {
+        let exchanges: Value = self.agent().get(self.api("exchanges")).call().unwrap().body_mut().read_json().unwrap();
+        let names = exchanges.as_array().unwrap().iter().map(|exchange| exchange["name"].as_str().unwrap().to_owned());
+        names.filter(|name| !name.is_empty() && !name.starts_with("amq.")).collect()
+    }
+
+    /// What the broker says about a queue.
+    pub fn queue(&self, name: &str) -> Option<Value> {
+        self.agent().get(self.api(&format!("queues/%2f/{name}"))).call().ok()?.body_mut().read_json().ok()
     }
 
     /// Puts a message of somebody else into a queue.

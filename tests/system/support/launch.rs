@@ -115,7 +115,16 @@ impl Launch {
     }
 
     /// Starts it, where the test has its turn already.
-    pub fn start_in(mut self, turn: Turn) -> Running {
+    pub fn start_in(self, turn: Turn) -> Running {
+        self.start_with(Some(turn))
+    }
+
+    /// Starts it beside others of the same turn: for what is checked and not measured.
+    pub fn start_beside(self, _: &Turn) -> Running {
+        self.start_with(None)
+    }
+
+    fn start_with(mut self, turn: Option<Turn>) -> Running {
         let mark = format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let (stdout, stderr) = (self.place.path().join("stdout"), self.place.path().join("stderr"));
         self.command
@@ -149,7 +158,7 @@ pub struct Running {
     started: Instant,
     /// Taken when it has ended.
     place: Option<TempDir>,
-    _turn: Turn,
+    _turn: Option<Turn>,
 }
 
 impl Running {

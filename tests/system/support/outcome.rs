@@ -49,7 +49,15 @@ impl Outcome {
         assert!(record.status.pass && record.status.exit_code == 0, "{:?} {self}", record.status);
         let integrity = &record.integrity;
         assert!(integrity.sent > 0, "nothing was sent {self}");
-        assert_eq!(integrity.delivered, integrity.sent, "{integrity:?} {self}");
+        assert_eq!(integrity.delivered, integrity.sent * integrity.copies, "{integrity:?} {self}");
+        if let Some(replies) = &integrity.replies {
+            assert_eq!(replies.delivered, integrity.delivered, "{replies:?} {self}");
+            assert_eq!(
+                [replies.lost, replies.duplicated, replies.corrupt, replies.foreign],
+                [0; 4],
+                "{replies:?} {self}"
+            );
+        }
         let wrong = [
             integrity.lost,
             integrity.duplicated,

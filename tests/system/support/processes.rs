@@ -23,9 +23,14 @@ impl Process {
         self.environment.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
+    /// Its arguments and its environment.
+    pub fn texts(&self) -> impl Iterator<Item = &String> {
+        self.arguments.iter().chain(&self.environment)
+    }
+
     /// Whether a file or directory is named in its arguments or its environment.
     fn names(&self, path: &str) -> bool {
-        self.arguments.iter().chain(&self.environment).any(|text| text.contains(path))
+        self.texts().any(|text| text.contains(path))
     }
 
     /// The argument after `flag`.

@@ -1,37 +1,24 @@
 //! A broker in memory, with faults on demand.
 
+use super::memory_faults::{Faults, Injected, Kind};
 use crate::{
     envelope::Envelope,
     ports::{
-        ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Service, Subscriber, Transport,
+        Alarm, Answer, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Service, Subscriber,
+        Transport, Worker,
     },
 };
-use profile::{Overflow, QueuePlan};
+use profile::{Binding, Exchange, Overflow, QueuePlan, Source, Target};
 use std::{
     collections::{HashMap, VecDeque},
     future::{Ready, ready},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
-/// What goes wrong, each by the number of the message that reaches the broker, from 1.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Faults {
-    /// Loses every n-th message after accepting it.
-    pub lose_every: Option<u64>,
-    /// Delivers every n-th message twice.
-    pub duplicate_every: Option<u64>,
-    /// Delivers every n-th message after the one that follows it.
-    pub swap_every: Option<u64>,
-    /// Flips a bit in every n-th message.
-    pub corrupt_every: Option<u64>,
-    /// Refuses every n-th publish.
-    pub reject_every: Option<u64>,
-    /// Breaks every connection at the n-th message.
-    pub break_at: Option<u64>,
-    /// Refuses every login.
-    pub refuse_login: bool,
-}
+/// A message that was held back is delivered all the same when nothing follows it for this long.
+const HELD_BACK_MAX: Duration = Duration::from_millis(50);
 
 /// A broker that all ranks of one test share. Deliveries are not redelivered: a consumer that ends
 /// keeps what it was given.
@@ -44,17 +31,108 @@ pub struct MemoryBroker {
 
 #[derive(Debug, Default)]
 struct State {
+    exchanges: HashMap<String, Vec<(String, String)>>,
     queues: HashMap<String, Queue>,
-    arrivals: u64,
+    publishes: u64,
+    copies: u64,
+    injected: Injected,
+    acks: u64,
     broken: bool,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    ready: VecDeque<(Vec<u8>, Envelope)>,
-    held_back: Option<(Vec<u8>, Envelope)>,
+    ready: VecDeque<Stored>,
+    held_back: Option<Stored>,
     max_length: Option<u64>,
     overflow: Option<Overflow>,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    body: Vec<u8>,
+    envelope: Option<Envelope>,
+    reply_to: Option<String>,
+    answered_by: Option<u32>,
+    redelivered: bool,
+}
+
+impl Queue {
+    fn is_full(&self) -> bool {
+        self.max_length.is_some_and(|max| self.ready.len() as u64 >= max)
+    }
+}
+
+impl State {
+    fn declare(&mut self, plan: &QueuePlan) {
+        let QueuePlan { max_length, overflow, .. } = *plan;
+        let queue = Queue { max_length, overflow: Some(overflow), ..Queue::default() };
+        self.queues.insert(plan.name.clone(), queue);
+        if let Some(Binding { exchange, key }) = &plan.binding {
+            self.exchanges.entry(exchange.clone()).or_default().push((key.clone(), plan.name.clone()));
+        }
+    }
+
+    fn remove(&mut self, queue: &str) {
+        self.queues.remove(queue);
+        self.exchanges.values_mut().for_each(|bound| bound.retain(|(_, name)| name != queue));
+    }
+
+    /// The queues that a message goes to.
+    fn route(&self, exchange: &str, key: &str) -> Vec<String> {
+        match self.exchanges.get(exchange) {
+            _ if exchange.is_empty() => self.queues.contains_key(key).then(|| key.to_owned()).into_iter().collect(),
+            None => Vec::new(),
+            Some(bound) => bound.iter().filter(|(wanted, _)| wanted == key).map(|(_, queue)| queue.clone()).collect(),
+        }
+    }
+
+    /// Puts one copy into a queue, unless it is to be lost.
+    fn enqueue(&mut self, name: &str, mut stored: Stored, faults: Option<&Faults>) {
+        let State { queues, injected, copies, .. } = self;
+        let queue = queues.get_mut(name).expect("it was routed there");
+        let Some(faults) = faults else {
+            queue.ready.push_back(stored);
+            return;
+        };
+        *copies += 1;
+        let number = *copies;
+        let hit = |kind| faults.hit(kind, number);
+        if hit(Kind::Lose) {
+            injected.lost += 1;
+            return;
+        }
+        if hit(Kind::Corrupt) {
+            injected.corrupted += 1;
+            stored.body[0] ^= 1;
+        }
+        if hit(Kind::Swap) && queue.held_back.is_none() {
+            queue.held_back = Some(stored);
+            return;
+        }
+        if hit(Kind::Duplicate) {
+            injected.duplicated += 1;
+            queue.ready.push_back(stored.clone());
+        }
+        if hit(Kind::Redeliver) {
+            injected.redelivered += 1;
+            queue.ready.push_back(stored.clone());
+            stored.redelivered = true;
+        }
+        let producer = |stored: &Stored| stored.envelope.map(|envelope| envelope.producer);
+        let this = producer(&stored);
+        queue.ready.push_back(stored);
+        if queue.held_back.as_ref().is_some_and(|held| producer(held) == this) {
+            injected.swapped += 1;
+            queue.ready.extend(queue.held_back.take());
+        }
+        if hit(Kind::Foreign) {
+            injected.foreign += 1;
+            let body = b"not of this run".to_vec();
+            let nobody = Stored { body, envelope: None, reply_to: None, answered_by: None, redelivered: false };
+            queue.ready.push_back(nobody);
+        }
+    }
 }
 
 impl MemoryBroker {
@@ -66,6 +144,16 @@ impl MemoryBroker {
     /// Names of the queues that exist.
     pub fn queues(&self) -> Vec<String> {
         self.lock().queues.keys().cloned().collect()
+    }
+
+    /// How often each fault came about.
+    pub fn injected(&self) -> Injected {
+        self.lock().injected
+    }
+
+    /// How often consumers acknowledged something.
+    pub fn acks(&self) -> u64 {
+        self.lock().acks
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,40 +168,39 @@ impl MemoryBroker {
         }
     }
 
-    fn accept(&self, queue: &str, mut body: Vec<u8>, envelope: Envelope) -> Result<Outcome, Fault> {
+    fn accept(&self, exchange: &str, key: &str, stored: &Stored) -> Result<Outcome, Fault> {
         let mut state = self.lock();
-        state.arrivals += 1;
-        let arrival = state.arrivals;
-        let hit = |every: Option<u64>| every.is_some_and(|n| arrival.is_multiple_of(n));
-        state.broken |= self.faults.break_at.is_some_and(|n| arrival >= n);
+        // An answer is not hit where messages are to be, and the other way round.
+        let faults = (stored.answered_by.is_some() == self.faults.answers).then_some(&self.faults);
+        state.publishes += u64::from(faults.is_some());
+        let publish = state.publishes;
+        state.broken |= self.faults.break_at.is_some_and(|n| publish >= n);
         if state.broken {
             drop(state);
             self.arrived.notify_waiters();
             return Err(Fault::new(FaultKind::Lost, "the broker closed the connection"));
         }
-        let Some(queue) = state.queues.get_mut(queue) else { return Ok(Outcome::Returned) };
-        let full = queue.max_length.is_some_and(|max| queue.ready.len() as u64 >= max);
-        if hit(self.faults.reject_every) || (full && queue.overflow == Some(Overflow::RejectPublish)) {
+        let queues = state.route(exchange, key);
+        if queues.is_empty() {
+            return Ok(Outcome::Returned);
+        }
+        if faults.is_some_and(|faults| faults.hit(Kind::Reject, publish)) {
+            state.injected.rejected += 1;
             return Ok(Outcome::Rejected);
         }
-        if hit(self.faults.lose_every) {
-            return Ok(Outcome::Accepted);
-        }
-        if hit(self.faults.corrupt_every) {
-            body[0] ^= 1;
-        }
-        if hit(self.faults.swap_every) && queue.held_back.is_none() {
-            queue.held_back = Some((body, envelope));
-        } else {
-            if hit(self.faults.duplicate_every) {
-                queue.ready.push_back((body.clone(), envelope));
+        let mut outcome = Outcome::Accepted;
+        for name in queues {
+            let queue = &state.queues[&name];
+            // As RabbitMQ does: the others get it, and the publisher is told that not all did.
+            if queue.is_full() && queue.overflow == Some(Overflow::RejectPublish) {
+                outcome = Outcome::Rejected;
+            } else {
+                state.enqueue(&name, stored.clone(), faults);
             }
-            queue.ready.push_back((body, envelope));
-            queue.ready.extend(queue.held_back.take());
         }
         drop(state);
         self.arrived.notify_waiters();
-        Ok(Outcome::Accepted)
+        Ok(outcome)
     }
 }
 
@@ -121,40 +208,43 @@ impl Transport for MemoryBroker {
     type Publisher = MemoryPublisher;
     type Subscriber = MemorySubscriber;
 
-    async fn connect_publisher(&self, _index: u32, queue: &QueuePlan) -> Result<MemoryPublisher, Fault> {
+    async fn connect_publisher(&self, _worker: Worker, target: &Target) -> Result<MemoryPublisher, Fault> {
         self.login()?;
-        Ok(MemoryPublisher { broker: self.clone(), queue: queue.name.clone(), facts: ConnectionFacts::default() })
+        let facts = ConnectionFacts::default();
+        Ok(MemoryPublisher { broker: self.clone(), target: target.clone(), published: 0, facts })
     }
 
-    async fn connect_subscriber(&self, _index: u32, queue: &QueuePlan) -> Result<MemorySubscriber, Fault> {
+    async fn connect_subscriber(&self, _worker: Worker, source: &Source) -> Result<MemorySubscriber, Fault> {
         self.login()?;
-        let (broker, queue) = (self.clone(), queue.name.clone());
+        let (broker, queue) = (self.clone(), source.queue.clone());
         Ok(MemorySubscriber { broker, queue, facts: ConnectionFacts::default(), tag: 0 })
     }
 
-    async fn declare(&self, queues: &[QueuePlan]) -> Result<Service, Fault> {
+    async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {
         let mut state = self.lock();
-        for queue in queues {
-            let QueuePlan { max_length, overflow, .. } = *queue;
-            state.queues.insert(queue.name.clone(), Queue { max_length, overflow: Some(overflow), ..Queue::default() });
+        for exchange in exchanges {
+            state.exchanges.insert(exchange.name.clone(), Vec::new());
         }
-        Ok(Service { product: "memory".to_owned(), version: "1".to_owned() })
+        queues.iter().for_each(|queue| state.declare(queue));
+        Ok(Service { product: "memory".to_owned(), version: "1".to_owned(), notes: Vec::new() })
     }
 
-    async fn delete(&self, queues: &[QueuePlan]) -> Result<(), Fault> {
+    async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
         let mut state = self.lock();
-        for queue in queues {
-            state.queues.remove(&queue.name);
+        queues.iter().for_each(|queue| state.remove(&queue.name));
+        for exchange in exchanges {
+            state.exchanges.remove(&exchange.name);
         }
         Ok(())
     }
 }
 
-/// A producer's connection to a [`MemoryBroker`].
+/// A publishing connection to a [`MemoryBroker`].
 #[derive(Debug)]
 pub struct MemoryPublisher {
     broker: MemoryBroker,
-    queue: String,
+    target: Target,
+    published: usize,
     facts: ConnectionFacts,
 }
 
@@ -163,56 +253,92 @@ impl Publisher for MemoryPublisher {
     type Written = Ready<(Vec<u8>, Result<Self::Confirm, Fault>)>;
 
     fn publish(&mut self, message: Outgoing) -> Self::Written {
-        let envelope = Envelope::decode(message.envelope.as_str().as_bytes()).expect("the engine made it");
-        let outcome = self.broker.accept(&self.queue, message.body.clone(), envelope);
-        ready((message.body, outcome.map(|outcome| ready(Ok(outcome)))))
+        let Outgoing { body, envelope, answer } = message;
+        let Target { exchange, keys, reply_to, .. } = &self.target;
+        let (key, answered_by) = match answer {
+            Some(Answer { to, by }) => (to, Some(by)),
+            None => (keys[self.published % keys.len()].clone(), None),
+        };
+        self.published += 1;
+        let envelope = Envelope::decode(envelope.as_str().as_bytes());
+        let stored =
+            Stored { body: body.clone(), envelope, reply_to: reply_to.clone(), answered_by, redelivered: false };
+        let outcome = self.broker.accept(exchange, &key, &stored);
+        ready((body, outcome.map(|outcome| ready(Ok(outcome)))))
     }
 
     fn facts(&self) -> &ConnectionFacts {
         &self.facts
     }
 
+    fn alarms(&self) -> Vec<Arc<Alarm>> {
+        Vec::new()
+    }
+
     async fn close(self) {}
 }
 
-/// A consumer's connection to a [`MemoryBroker`].
+/// A reading connection to a [`MemoryBroker`].
 #[derive(Debug)]
 pub struct MemorySubscriber {
     broker: MemoryBroker,
-    queue: String,
+    queue: QueuePlan,
     facts: ConnectionFacts,
     tag: u64,
+}
+
+impl MemorySubscriber {
+    fn name(&self) -> &str {
+        &self.queue.name
+    }
 }
 
 impl Subscriber for MemorySubscriber {
     type Body = Vec<u8>;
 
     async fn subscribe(&mut self) -> Result<(), Fault> {
-        let known = self.broker.lock().queues.contains_key(&self.queue);
-        if known { Ok(()) } else { Err(Fault::new(FaultKind::Refused, format!("no queue `{}`", self.queue))) }
+        let mut state = self.broker.lock();
+        if self.queue.exclusive {
+            state.declare(&self.queue);
+        }
+        let known = state.queues.contains_key(self.name());
+        if known { Ok(()) } else { Err(Fault::new(FaultKind::Refused, format!("no queue `{}`", self.name()))) }
     }
 
     async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
         loop {
             // Made before looking, so that what arrives in between is not missed.
             let arrived = self.broker.arrived.notified();
-            let (message, broken) = {
+            let (message, held_back, broken) = {
                 let mut state = self.broker.lock();
-                let message = state.queues.get_mut(&self.queue).and_then(|queue| queue.ready.pop_front());
-                (message, state.broken)
+                let broken = state.broken;
+                let queue = state.queues.get_mut(self.name());
+                let (message, held_back) = match queue {
+                    Some(queue) => (queue.ready.pop_front(), queue.held_back.is_some()),
+                    None => (None, false),
+                };
+                (message, held_back, broken)
             };
-            if let Some((body, envelope)) = message {
+            if let Some(Stored { body, envelope, reply_to, answered_by, redelivered }) = message {
                 self.tag += 1;
-                return Ok(Delivery { body, envelope: Some(envelope), tag: self.tag, redelivered: false });
+                return Ok(Delivery { body, envelope, tag: self.tag, redelivered, reply_to, answered_by });
             }
             if broken {
                 return Err(Fault::new(FaultKind::Lost, "the broker closed the connection"));
             }
-            arrived.await;
+            if !held_back {
+                arrived.await;
+            } else if timeout(HELD_BACK_MAX, arrived).await.is_err() {
+                let mut state = self.broker.lock();
+                if let Some(queue) = state.queues.get_mut(self.name()) {
+                    queue.ready.extend(queue.held_back.take());
+                }
+            }
         }
     }
 
     async fn ack(&mut self, _tag: u64, _multiple: bool) -> Result<(), Fault> {
+        self.broker.lock().acks += 1;
         Ok(())
     }
 
@@ -221,4 +347,12 @@ impl Subscriber for MemorySubscriber {
     }
 
     async fn close(self) {}
+}
+
+impl Drop for MemorySubscriber {
+    fn drop(&mut self) {
+        if self.queue.exclusive {
+            self.broker.lock().remove(&self.queue.name);
+        }
+    }
 }

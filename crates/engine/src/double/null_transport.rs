@@ -3,7 +3,7 @@
 
 use crate::{
     envelope::Envelope,
-    ports::{Body, ConnectionFacts, Delivery, Fault, Outcome, Outgoing, Publisher, Subscriber},
+    ports::{Alarm, Body, ConnectionFacts, Delivery, Fault, Outcome, Outgoing, Publisher, Subscriber},
 };
 use std::{
     future::{Ready, ready},
@@ -27,6 +27,10 @@ impl Publisher for NullPublisher {
 
     fn facts(&self) -> &ConnectionFacts {
         &self.facts
+    }
+
+    fn alarms(&self) -> Vec<Arc<Alarm>> {
+        Vec::new()
     }
 
     async fn close(self) {}
@@ -64,7 +68,14 @@ impl Subscriber for NullSubscriber {
     async fn next(&mut self) -> Result<Delivery<Arc<[u8]>>, Fault> {
         let (body, envelope) = &self.messages[self.delivered as usize % self.messages.len()];
         self.delivered += 1;
-        Ok(Delivery { body: body.clone(), envelope: Some(*envelope), tag: self.delivered, redelivered: false })
+        Ok(Delivery {
+            body: body.clone(),
+            envelope: Some(*envelope),
+            tag: self.delivered,
+            redelivered: false,
+            reply_to: None,
+            answered_by: None,
+        })
     }
 
     async fn ack(&mut self, _tag: u64, _multiple: bool) -> Result<(), Fault> {

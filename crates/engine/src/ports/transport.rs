@@ -1,44 +1,70 @@
 //! Streaming: connect, publish, subscribe, acknowledge.
 
-use crate::envelope::{Envelope, EnvelopeText};
-use profile::QueuePlan;
+use crate::{
+    envelope::{Envelope, EnvelopeText},
+    ports::Alarm,
+};
+use profile::{Exchange, QueuePlan, Source, Target};
 use serde::{Deserialize, Serialize};
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, sync::Arc};
 
 /// A streaming service as seen by the workers of one rank.
 ///
 /// Implementations decide to which address a worker connects (its index chooses among several) and
 /// keep every wait within the plan's limits. Worker loops are generic over this trait, so that
-/// nothing stands between them and the client library.
+/// nothing stands between them and the client library. Publishing, consuming and answering each
+/// have a connection of their own: one that is held back must not hold back the others.
 pub trait Transport: Send + Sync + 'static {
-    /// A connected producer.
+    /// Publishes messages or answers.
     type Publisher: Publisher;
-    /// A connected consumer.
+    /// Reads messages or answers.
     type Subscriber: Subscriber;
 
-    /// Connects producer `index`, ready to publish to `queue`.
+    /// Connects a worker to publish to `target`.
     fn connect_publisher(
         &self,
-        index: u32,
-        queue: &QueuePlan,
+        worker: Worker,
+        target: &Target,
     ) -> impl Future<Output = Result<Self::Publisher, Fault>> + Send;
 
-    /// Connects consumer `index`; it does not consume before [`Subscriber::subscribe`], since its
-    /// queue is declared only after every worker has connected.
+    /// Connects a worker to read `source`. It does not before [`Subscriber::subscribe`], since
+    /// exchanges and queues are declared only after every worker has connected.
     fn connect_subscriber(
         &self,
-        index: u32,
-        queue: &QueuePlan,
+        worker: Worker,
+        source: &Source,
     ) -> impl Future<Output = Result<Self::Subscriber, Fault>> + Send;
 
-    /// Declares shared queues. Called on rank 0 only.
-    fn declare(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<Service, Fault>> + Send;
+    /// Declares exchanges, shared queues and their bindings. Called on rank 0 only.
+    fn declare(
+        &self,
+        exchanges: &[Exchange],
+        queues: &[QueuePlan],
+    ) -> impl Future<Output = Result<Service, Fault>> + Send;
 
-    /// Deletes shared queues, those that are gone already included. Called on rank 0 only.
-    fn delete(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Deletes what [`Self::declare`] declared, what is gone already included. Called on rank 0 only.
+    fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
-/// A connected producer.
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Worker {
+    /// What it is.
+    pub role: Role,
+    /// Which of its kind, over all ranks.
+    pub index: u32,
+}
+
+/// What a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It sends messages, and reads their answers.
+    Producer,
+    /// It reads messages, and answers them.
+    Consumer,
+}
+
+/// A connection that publishes.
 pub trait Publisher: Send + 'static {
     /// Resolves to what the service says about one message.
     type Confirm: Future<Output = Result<Outcome, Fault>> + Send + Unpin + 'static;
@@ -53,16 +79,19 @@ pub trait Publisher: Send + 'static {
     /// What was agreed when it connected.
     fn facts(&self) -> &ConnectionFacts;
 
+    /// Tell when the service holds its connections back, one for each.
+    fn alarms(&self) -> Vec<Arc<Alarm>>;
+
     /// Closes the connection, after everything written has left.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// A connected consumer.
+/// A connection that reads.
 pub trait Subscriber: Send + 'static {
     /// A body that arrived, in whatever the client library holds it.
     type Body: AsRef<[u8]> + Send + 'static;
 
-    /// Starts to consume.
+    /// Declares the queue, where it belongs to this connection, and starts to read it.
     fn subscribe(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// The next delivery; pends while there is none. An error ends the stream. Cancel safe.
@@ -85,6 +114,17 @@ pub struct Outgoing {
     pub body: Vec<u8>,
     /// The harness's own data, for the basic property `correlation_id`.
     pub envelope: EnvelopeText,
+    /// Whom it answers; none where it is no answer.
+    pub answer: Option<Answer>,
+}
+
+/// What makes a message an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The routing key of its producer's reply queue.
+    pub to: String,
+    /// The consumer that answers.
+    pub by: u32,
 }
 
 /// One message that arrived.
@@ -98,6 +138,10 @@ pub struct Delivery<B> {
     pub tag: u64,
     /// Whether the service says that it delivered this before.
     pub redelivered: bool,
+    /// Where an answer goes, if one is wanted.
+    pub reply_to: Option<String>,
+    /// The consumer whose answer this is, if it is one.
+    pub answered_by: Option<u32>,
 }
 
 /// What the service says about a published message.
@@ -124,6 +168,10 @@ pub struct ConnectionFacts {
     pub tls_cipher: Option<String>,
     /// Whether TCP_NODELAY is set, read back from the socket; none where there is no socket.
     pub nodelay: Option<bool>,
+    /// The socket's send buffer, as the system has it; none where there is no socket.
+    pub send_buffer_bytes: Option<u64>,
+    /// The socket's receive buffer, as the system has it; none where there is no socket.
+    pub receive_buffer_bytes: Option<u64>,
     /// Largest frame agreed, in bytes.
     pub frame_max_bytes: u64,
 }
@@ -135,6 +183,8 @@ pub struct Service {
     pub product: String,
     /// Its version.
     pub version: String,
+    /// What it does in another way than was asked, each in a sentence.
+    pub notes: Vec<String>,
 }
 
 /// Why streaming failed: a kind to act on and a sentence to show.

@@ -17,20 +17,29 @@ pub struct SeriesRow {
     pub rejected: u64,
     /// Deliveries in this second.
     pub received: u64,
+    /// Replies in this second.
+    pub replies: u64,
     /// Deliveries over the true length of this row, which may be off a second.
     pub messages_per_second: f64,
     /// Errors in this second: lost connections, corrupt and foreign deliveries, failed workers.
     pub errors: u64,
+    /// Seconds in this one for which the service kept connections blocked (a memory or disk alarm),
+    /// summed over connections.
+    pub blocked_s: f64,
 }
 
 /// `series.csv`: one line per second.
 pub fn series_csv(rows: &[SeriesRow]) -> String {
-    let mut csv = String::from("second,sent,confirmed,rejected,received,messages_per_second,errors\n");
+    let mut csv =
+        String::from("second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s\n");
     for row in rows {
-        let SeriesRow { second, sent, confirmed, rejected, received, messages_per_second, errors } = row;
+        let SeriesRow { second, sent, confirmed, rejected, received, replies, .. } = row;
+        let SeriesRow { messages_per_second, errors, blocked_s, .. } = row;
         line(
             &mut csv,
-            format_args!("{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors}"),
+            format_args!(
+                "{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors},{replies},{blocked_s:.3}"
+            ),
         );
     }
     csv
@@ -112,11 +121,13 @@ mod tests {
             received: 8,
             messages_per_second: 7.99951,
             errors: 0,
+            replies: 7,
+            blocked_s: 0.25,
         };
         assert_eq!(
             series_csv(&[row]),
-            "second,sent,confirmed,rejected,received,messages_per_second,errors\n\
-             3,10,9,1,8,8.000,0\n"
+            "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s\n\
+             3,10,9,1,8,8.000,0,7,0.250\n"
         );
     }
 

@@ -160,6 +160,21 @@ fn integrity(table: &mut Table, record: &Record) {
             ("reordered", i.reordered),
         ],
     );
+    if let Some(r) = &i.replies {
+        table.counts(
+            "",
+            "replies",
+            &[
+                ("messages", r.delivered),
+                ("expected", r.expected),
+                ("lost", r.lost),
+                ("duplicated", r.duplicated),
+                ("reordered", r.reordered),
+                ("corrupt", r.corrupt),
+                ("foreign", r.foreign),
+            ],
+        );
+    }
     table.counts("", "damaged", &[("corrupt", i.corrupt), ("foreign", i.foreign), ("unexpected", i.unexpected)]);
     let totals =
         |Volume { messages, bytes, events }: Volume| [("messages", messages), ("bytes", bytes), ("events", events)];
@@ -174,6 +189,13 @@ fn notes(table: &mut Table, record: &Record) {
             table
                 .comment("samples", &format!("{name}: {} above 1 h, {} negative", latency.saturated, latency.negative));
         }
+    }
+    let pressure = &record.backpressure;
+    if pressure.blocked_times > 0 {
+        table.comment(
+            "blocked",
+            &format!("{} times by the service, {:.3} s in all", pressure.blocked_times, pressure.blocked_s),
+        );
     }
     harness(table, record);
     for warning in &record.warnings {

@@ -1,0 +1,80 @@
+//! What goes wrong in the memory broker, and how often it did.
+
+use crate::delay::mixed;
+
+/// Faults on demand, each by the number of the copy of a message that reaches a queue, from 1.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// Loses every n-th copy after accepting it.
+    pub lose_every: Option<u64>,
+    /// Delivers every n-th copy twice.
+    pub duplicate_every: Option<u64>,
+    /// Delivers every n-th copy twice, and says so.
+    pub redeliver_every: Option<u64>,
+    /// Delivers every n-th copy after the next one of the same producer.
+    pub swap_every: Option<u64>,
+    /// Flips a bit in every n-th copy.
+    pub corrupt_every: Option<u64>,
+    /// Puts a message of nobody after every n-th copy.
+    pub foreign_every: Option<u64>,
+    /// Refuses every n-th publish.
+    pub reject_every: Option<u64>,
+    /// Breaks every connection at the n-th publish.
+    pub break_at: Option<u64>,
+    /// Refuses every login.
+    pub refuse_login: bool,
+    /// Hits one in n by chance, drawn from this seed, instead of every n-th.
+    pub seed: Option<u64>,
+    /// Hits answers, and leaves the messages alone.
+    pub answers: bool,
+}
+
+/// How often each fault came about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Injected {
+    /// Copies lost.
+    pub lost: u64,
+    /// Copies delivered a second time in silence.
+    pub duplicated: u64,
+    /// Copies delivered a second time as such.
+    pub redelivered: u64,
+    /// Neighbours of one producer that changed places.
+    pub swapped: u64,
+    /// Copies damaged.
+    pub corrupted: u64,
+    /// Messages of nobody.
+    pub foreign: u64,
+    /// Publishes refused.
+    pub rejected: u64,
+}
+
+/// One kind of fault, so that two do not hit the same messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Lose,
+    Duplicate,
+    Redeliver,
+    Swap,
+    Corrupt,
+    Foreign,
+    Reject,
+}
+
+impl Faults {
+    /// Whether a fault hits the `number`-th.
+    pub(super) fn hit(&self, kind: Kind, number: u64) -> bool {
+        let every = match kind {
+            Kind::Lose => self.lose_every,
+            Kind::Duplicate => self.duplicate_every,
+            Kind::Redeliver => self.redeliver_every,
+            Kind::Swap => self.swap_every,
+            Kind::Corrupt => self.corrupt_every,
+            Kind::Foreign => self.foreign_every,
+            Kind::Reject => self.reject_every,
+        };
+        every.is_some_and(|n| match self.seed {
+            None => number.is_multiple_of(n),
+            Some(seed) => mixed(mixed(seed ^ (kind as u64) << 32) ^ number).is_multiple_of(n),
+        })
+    }
+}

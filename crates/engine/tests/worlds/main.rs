@@ -1,0 +1,8 @@
+//! Whole runs in one process: ranks are threads, the broker is in memory, faults are on demand.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod faults;
+mod patterns;
+mod runs;
+mod support;

@@ -1,0 +1,84 @@
+//! A run on threads: the plan from a profile, the ranks, their observer.
+
+use engine::{
+    Observer, Place, RunError, RunResult,
+    clock::Clock,
+    control::Ending,
+    double::{Faults, MemoryBroker, PlainPayloads, ThreadComm},
+    ports::Comm,
+    run,
+};
+use profile::{Layer, Origin, Plan, combine};
+use std::time::{Duration, Instant};
+
+pub fn plan(text: &str, world: usize) -> Plan {
+    let layer = Layer::parse(Origin::CommandLine, text).unwrap();
+    let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+    let mut plan = Plan::resolve(&profile, world, 7).unwrap();
+    plan.limits.collective = Duration::from_secs(20);
+    plan
+}
+
+pub fn place(rank: usize, shift_ns: i64) -> Place {
+    let boot = if shift_ns == 0 { "one host".into() } else { format!("host of rank {rank}").into_bytes() };
+    Place { host: format!("host{rank}"), boot, cores: 2, clock: Clock::shifted(shift_ns) }
+}
+
+#[derive(Default)]
+pub struct Quiet {
+    stop_after: Option<(Instant, Duration)>,
+    pub cut_short: Option<Ending>,
+}
+
+impl Observer for Quiet {
+    fn cut_short(&mut self, _: &engine::Snapshot, ending: &Ending) {
+        self.cut_short = Some(ending.clone());
+    }
+    fn stop_requested(&self) -> Option<String> {
+        self.stop_after.is_some_and(|(since, after)| since.elapsed() > after).then(|| "a test".to_owned())
+    }
+}
+
+/// Runs the plan on as many threads as it has ranks; rank 0's outcome and observer.
+pub fn run_world(
+    plan: &Plan,
+    broker: &MemoryBroker,
+    shift_ns: i64,
+    stop_after: Option<Duration>,
+) -> (Result<RunResult, RunError>, Quiet) {
+    run_world_of(plan, broker, shift_ns, stop_after, PlainPayloads { bytes: 100, spoilt_every: None })
+}
+
+/// The same with bodies of one's own.
+pub fn run_world_of(
+    plan: &Plan,
+    broker: &MemoryBroker,
+    shift_ns: i64,
+    stop_after: Option<Duration>,
+    payloads: PlainPayloads,
+) -> (Result<RunResult, RunError>, Quiet) {
+    let mut outcomes: Vec<_> = std::thread::scope(|scope| {
+        let ranks: Vec<_> = ThreadComm::world(plan.placement.world)
+            .into_iter()
+            .map(|comm| {
+                scope.spawn(move || {
+                    let mut observer =
+                        Quiet { stop_after: stop_after.map(|after| (Instant::now(), after)), ..Quiet::default() };
+                    let place = place(comm.rank(), shift_ns * comm.rank() as i64);
+                    (run(&comm, plan, broker.clone(), payloads, &place, &mut observer), observer)
+                })
+            })
+            .collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    });
+    for (outcome, _) in &outcomes[1..] {
+        assert!(matches!(outcome, Ok(None) | Err(_)), "only rank 0 has a result");
+    }
+    assert_eq!(broker.queues(), Vec::<String>::new(), "a run deletes its queues");
+    let (outcome, observer) = outcomes.swap_remove(0);
+    (outcome.map(|result| result.expect("rank 0 has the result")), observer)
+}
+
+pub fn result(text: &str, world: usize, faults: Faults) -> RunResult {
+    run_world(&plan(text, world), &MemoryBroker::with(faults), 0, None).0.unwrap()
+}

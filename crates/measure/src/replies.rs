@@ -1,0 +1,143 @@
+//! Answers held against what was sent: how many never came, and which.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::integrity::{first, join_audiences, were};
+use crate::ledger::{Deliveries, MessageId, SentSummary};
+
+/// What became of the answers to the messages of all producers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Replies {
+    /// Distinct answers that their producer got.
+    pub delivered: u64,
+    /// Answers that had to come: one, or one of each consumer, for each message that had to arrive.
+    pub expected: u64,
+    /// Expected answers that did not come, those to lost messages included.
+    pub lost: u64,
+    /// Answers beyond the first of each.
+    pub duplicated: u64,
+    /// First answers that came after that to a later message.
+    pub reordered: u64,
+    /// Checked answers that were not what they had to be.
+    pub corrupt: u64,
+    /// Deliveries to a reply queue that answered nothing of this run.
+    pub foreign: u64,
+    /// The lowest messages without an answer, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_lost: Vec<MessageId>,
+    /// The lowest messages with an answer too many, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_duplicated: Vec<MessageId>,
+}
+
+/// Holds answers against what was sent. Each producer brings one ledger for each answer that its
+/// messages get; one that did not report got none of its `replies`.
+pub fn join_replies(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>, replies: usize) -> Replies {
+    let mut audiences: Vec<Vec<Deliveries>> = Vec::new();
+    audiences.resize_with(replies, Vec::new);
+    for of_producer in collected {
+        for (audience, one) in audiences.iter_mut().zip(of_producer) {
+            audience.push(one);
+        }
+    }
+    let joined = join_audiences(sent, audiences);
+    Replies {
+        delivered: joined.delivered,
+        expected: joined.expected,
+        lost: joined.lost,
+        duplicated: joined.duplicated,
+        reordered: joined.reordered,
+        corrupt: joined.corrupt,
+        foreign: joined.foreign,
+        first_lost: joined.first_lost,
+        first_duplicated: joined.first_duplicated,
+    }
+}
+
+impl Replies {
+    /// What speaks against the answers. A message that was delivered twice is answered twice:
+    /// `explained` is how often that may have happened.
+    pub(crate) fn findings(&self, explained: u64) -> Vec<String> {
+        let unexplained = self.duplicated.saturating_sub(explained);
+        [
+            (self.lost > 0).then(|| {
+                let (lost, expected) = (self.lost, self.expected);
+                format!("{lost} of {expected} replies never came{}", first(&self.first_lost))
+            }),
+            (self.corrupt > 0).then(|| {
+                let (corrupt, were) = (self.corrupt, were(self.corrupt));
+                format!("{corrupt} of the replies {were} not what had to be answered")
+            }),
+            (unexplained > 0).then(|| {
+                let were = were(unexplained);
+                let first = first(&self.first_duplicated);
+                format!(
+                    "{unexplained} of {} duplicate replies {were} explained by no duplicate delivery{first}",
+                    self.duplicated
+                )
+            }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Integrity, Sent, join};
+
+    fn confirmed(count: u64) -> SentSummary {
+        let mut sent = Sent::new(true);
+        for _ in 0..count {
+            let sequence = sent.publish();
+            sent.confirm(sequence);
+        }
+        sent.finish()
+    }
+
+    fn got(producer: u32, sequences: impl IntoIterator<Item = u64>) -> Deliveries {
+        let mut deliveries = Deliveries::new();
+        for sequence in sequences {
+            deliveries.observe(producer, sequence, false);
+        }
+        deliveries
+    }
+
+    fn integrity(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>, replies: usize) -> Integrity {
+        let arrived = sent.iter().map(|(producer, summary)| got(*producer, 0..summary.published())).collect::<Vec<_>>();
+        Integrity { replies: Some(join_replies(sent, collected, replies)), ..join(sent, arrived) }
+    }
+
+    #[test]
+    fn one_answer_each_to_its_own_producer_passes() {
+        let sent = [(0, confirmed(3)), (1, confirmed(2))];
+        let integrity = integrity(&sent, vec![vec![got(0, 0..3)], vec![got(1, 0..2)]], 1);
+        assert_eq!(integrity.verdict(), Ok(()));
+        assert_eq!(integrity.replies.map(|replies| (replies.expected, replies.delivered)), Some((5, 5)));
+    }
+
+    #[test]
+    fn a_gather_owes_an_answer_of_every_consumer() {
+        let sent = [(0, confirmed(3))];
+        let collected = vec![vec![got(0, 0..3), got(0, [0, 2])]];
+        assert_eq!(
+            integrity(&sent, collected, 2).verdict(),
+            Err("1 of 6 replies never came (first: producer 0 sequence 1)".to_owned())
+        );
+        assert_eq!(join_replies(&sent, vec![], 2).lost, 6, "a producer that did not report got none");
+    }
+
+    #[test]
+    fn a_second_answer_passes_only_where_the_message_came_twice() {
+        let sent = [(0, confirmed(2))];
+        let twice = vec![vec![got(0, [0, 1, 1])]];
+        let error = integrity(&sent, twice.clone(), 1).verdict().expect_err("nothing came twice");
+        assert!(error.contains("explained by no duplicate delivery (first: producer 0 sequence 1)"), "{error}");
+        let mut explained = integrity(&sent, twice, 1);
+        explained.redelivered = 1;
+        assert_eq!(explained.verdict(), Ok(()));
+    }
+}

@@ -1,0 +1,226 @@
+//! The values of the service's and the roles' knobs, each with one spelling.
+
+use crate::values::{Size, Span, name_of, named, unknown, written_as_text};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, time::Duration};
+
+written_as_text!(Delay, Layout, LeaderLocator, Mapping, QueueType, Reply);
+
+/// What the service keeps a queue in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueType {
+    /// On one node.
+    Classic,
+    /// Replicated over the nodes by consensus.
+    Quorum,
+    /// A replicated log: reading a message does not remove it.
+    Stream,
+}
+
+/// How workers map to what they share: queues, addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapping {
+    /// The first workers share the first one, and so on (the paper's).
+    Block,
+    /// Worker `i` uses number `i mod n`.
+    RoundRobin,
+}
+
+/// On which node of a cluster the leader of a queue is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaderLocator {
+    /// Where the service puts it by its own settings.
+    Server,
+    /// The node that declares it: all on one.
+    ClientLocal,
+    /// The node with the fewest.
+    Balanced,
+    /// Queue `i` on the node behind address `i`: declared through it.
+    Spread,
+}
+
+/// How workers are laid out over ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Producers first, then consumers, in blocks.
+    Block,
+    /// Producers and consumers alternate, so that neighbours play different roles.
+    Cyclic,
+    /// No host has both producers and consumers.
+    ByHost,
+}
+
+/// What a consumer answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// The body that it got.
+    Echo,
+    /// As many zero bytes.
+    Sized(Size),
+}
+
+/// A time that is drawn for each message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// Always the same.
+    Constant(Duration),
+    /// Exponentially distributed around this mean: work of all sizes, most of it small.
+    Exponential(Duration),
+    /// Anything between the two, each as likely.
+    Uniform(Duration, Duration),
+}
+
+impl QueueType {
+    const ALL: [(&'static str, Self); 3] =
+        [("classic", Self::Classic), ("quorum", Self::Quorum), ("stream", Self::Stream)];
+}
+
+impl Mapping {
+    const ALL: [(&'static str, Self); 2] = [("block", Self::Block), ("round-robin", Self::RoundRobin)];
+
+    /// The one of `shared` that worker `index` of `workers` uses.
+    pub fn of(self, index: u32, workers: u32, shared: u32) -> u32 {
+        match self {
+            Self::Block => (u64::from(index) * u64::from(shared) / u64::from(workers)) as u32,
+            Self::RoundRobin => index % shared,
+        }
+    }
+}
+
+impl LeaderLocator {
+    const ALL: [(&'static str, Self); 4] = [
+        ("server", Self::Server),
+        ("client-local", Self::ClientLocal),
+        ("balanced", Self::Balanced),
+        ("spread", Self::Spread),
+    ];
+}
+
+impl Layout {
+    const ALL: [(&'static str, Self); 3] =
+        [("block", Self::Block), ("cyclic", Self::Cyclic), ("by-host", Self::ByHost)];
+}
+
+impl Delay {
+    /// The mean.
+    pub fn mean(self) -> Duration {
+        match self {
+            Self::Constant(mean) | Self::Exponential(mean) => mean,
+            Self::Uniform(from, to) => (from + to) / 2,
+        }
+    }
+}
+
+macro_rules! read_and_shown_by_name {
+    ($($name:ident $what:literal),+ $(,)?) => {$(
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                named(&Self::ALL, $what, text)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(name_of(&Self::ALL, self))
+            }
+        }
+    )+};
+}
+read_and_shown_by_name!(
+    QueueType "a queue type",
+    Mapping "a mapping",
+    LeaderLocator "a place for leaders",
+    Layout "a layout",
+);
+
+impl FromStr for Reply {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "echo" => Ok(Self::Echo),
+            size => size
+                .parse()
+                .map(Self::Sized)
+                .map_err(|_| format!("`{text}` is no reply: write echo, or a size such as 64B or 4MiB")),
+        }
+    }
+}
+
+impl FromStr for Delay {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let spellings = ["constant:1ms", "exponential:1ms", "uniform:1ms-3ms"];
+        let time = |text: &str| text.parse::<Span>().map(|span| span.0);
+        match text.split_once(':') {
+            Some(("constant", mean)) => time(mean).map(Self::Constant),
+            Some(("exponential", mean)) => time(mean).map(Self::Exponential),
+            Some(("uniform", range)) => match range.split_once('-').map(|(from, to)| (time(from), time(to))) {
+                Some((Ok(from), Ok(to))) if from <= to => Ok(Self::Uniform(from, to)),
+                _ => Err(format!("`{text}`: write uniform:1ms-3ms, the shorter time first")),
+            },
+            _ => unknown("a delay", text, &spellings),
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Echo => f.write_str("echo"),
+            Self::Sized(size) => size.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Constant(mean) => write!(f, "constant:{}", Span(mean)),
+            Self::Exponential(mean) => write!(f, "exponential:{}", Span(mean)),
+            Self::Uniform(from, to) => write!(f, "uniform:{}-{}", Span(from), Span(to)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_round_trip<T: FromStr<Err = String> + fmt::Display>(texts: &[&str]) {
+        for text in texts {
+            assert_eq!(text.parse::<T>().map(|value| value.to_string()).as_deref(), Ok(*text));
+        }
+    }
+
+    #[test]
+    fn each_knob_is_read_as_it_is_written() {
+        check_round_trip::<QueueType>(&["classic", "quorum", "stream"]);
+        check_round_trip::<Mapping>(&["block", "round-robin"]);
+        check_round_trip::<LeaderLocator>(&["server", "client-local", "balanced", "spread"]);
+        check_round_trip::<Layout>(&["block", "cyclic", "by-host"]);
+        check_round_trip::<Reply>(&["echo", "64B"]);
+        check_round_trip::<Delay>(&["constant:1ms", "exponential:2s", "uniform:1ms-3ms"]);
+    }
+
+    #[test]
+    fn a_wrong_knob_says_what_would_be_right() {
+        for (error, expected) in [
+            ("qorum".parse::<QueueType>().unwrap_err(), "did you mean `quorum`?"),
+            ("byhost".parse::<Layout>().unwrap_err(), "did you mean `by-host`?"),
+            ("constnt:1ms".parse::<Delay>().unwrap_err(), "did you mean `constant`?"),
+            ("uniform:3ms-1ms".parse::<Delay>().unwrap_err(), "the shorter time first"),
+            ("constant:1".parse::<Delay>().unwrap_err(), "write it as 30s"),
+            ("ecko".parse::<Reply>().unwrap_err(), "write echo"),
+        ] {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn workers_share_as_the_mapping_says() {
+        let of = |mapping: Mapping| (0..4).map(|index| mapping.of(index, 4, 2)).collect::<Vec<_>>();
+        assert_eq!(of(Mapping::Block), [0, 0, 1, 1]);
+        assert_eq!(of(Mapping::RoundRobin), [0, 1, 0, 1]);
+    }
+}

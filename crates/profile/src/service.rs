@@ -1,0 +1,320 @@
+//! Settings of the service and its clients: defaults, and combinations that cannot work.
+
+use crate::{
+    error::{ProfileError, impossible},
+    flow::{Binding, Exchange, ExchangeKind, QueuePlan},
+    knobs::{LeaderLocator, Mapping, QueueType, Reply},
+    message::Message,
+    placement::Placement,
+    profile::{Profile, ServiceProfile},
+    values::{Acks, Confirms, Overflow, Pattern},
+};
+use serde::{Deserialize, Serialize};
+use std::{num::NonZeroU32, time::Duration};
+
+/// Publishes in flight are bounded by number and by bytes (measuring.md 8.2, rule 1).
+const IN_FLIGHT_DEFAULT: u32 = 64;
+const IN_FLIGHT_BYTES: u64 = 4 << 20;
+/// Answers that wait at a producer, in bytes: many small ones, a few large ones.
+const REPLY_BYTES: u64 = 16 << 20;
+const REPUBLISH_LIMIT_DEFAULT: u32 = 1000;
+/// Halves the CPU time of a delivery on a busy stream, and is small beside what a loaded broker takes.
+const COALESCE_DEFAULT: Duration = Duration::from_micros(200);
+/// From this prefetch on a consumer always has deliveries under way.
+const PREFETCH_STREAMING: u16 = 16;
+/// Long beside a batch on a busy stream, short beside a person's patience.
+const ACK_AFTER_DEFAULT: Duration = Duration::from_millis(100);
+/// AMQP's least, and what the client library's 64 buffers of this size can bear.
+const FRAME_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=16 << 20;
+
+/// Settings of the service and its clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// Publisher confirms.
+    pub confirms: Confirms,
+    /// Consumer acknowledgements.
+    pub acks: Acks,
+    /// How long deliveries wait for enough others to be acknowledged with.
+    pub ack_after: Duration,
+    /// Unacknowledged deliveries a consumer may hold; 0 is no limit.
+    pub prefetch: u16,
+    /// Unacknowledged deliveries a channel may hold; 0 is no limit.
+    pub prefetch_channel: u16,
+    /// The exchanges; none where the default one does.
+    pub exchanges: Vec<Exchange>,
+    /// The queues that consumers read.
+    pub queues: Vec<QueuePlan>,
+    /// How workers map to queues.
+    pub queue_mapping: Mapping,
+    /// Whether messages are written to disk.
+    pub persistent: bool,
+    /// What a consumer answers with.
+    pub reply: Reply,
+    /// Publishes handed to the client library and not yet written.
+    pub in_flight: u32,
+    /// The same for answers.
+    pub reply_in_flight: u32,
+    /// Unacknowledged answers a producer may hold.
+    pub reply_prefetch: u16,
+    /// How often a rejected message is published again.
+    pub republish_limit: u32,
+    /// Connections over which each worker spreads its messages.
+    pub connections: u32,
+    /// Workers of a rank that share a connection.
+    pub workers_per_connection: u32,
+    /// Largest AMQP frame to ask for; none is as the bodies need.
+    pub frame_max: Option<u32>,
+    /// Seconds between AMQP heartbeats; 0 is none.
+    pub heartbeat_s: u16,
+    /// The socket's send buffer in bytes; none is the system's.
+    pub send_buffer_bytes: Option<u32>,
+    /// The socket's receive buffer in bytes; none is the system's.
+    pub receive_buffer_bytes: Option<u32>,
+    /// A rank that only consumes looks at its sockets at most once in this time: what arrives faster
+    /// is handled in one go. Bounds what the harness adds to one-way latency on a busy stream.
+    pub coalesce: Duration,
+}
+
+impl Service {
+    /// Size of the answer to a body.
+    pub fn reply_bytes(&self, body_bytes: u64) -> u64 {
+        match self.reply {
+            Reply::Echo => body_bytes,
+            Reply::Sized(size) => size.0,
+        }
+    }
+}
+
+pub(crate) fn in_flight(profile: &Profile, body_bytes: u64) -> u32 {
+    let asked = profile.service.in_flight.map_or(IN_FLIGHT_DEFAULT, NonZeroU32::get);
+    (IN_FLIGHT_BYTES / body_bytes.max(1)).clamp(1, u64::from(asked)) as u32
+}
+
+pub(crate) fn service(
+    profile: &Profile,
+    pattern: Pattern,
+    placement: &Placement,
+    message: &Message,
+    run: u32,
+) -> Result<Service, ProfileError> {
+    let written = &profile.service;
+    let (acks, prefetch) = (written.acks.unwrap_or(Acks::Multiple(one(64))), written.prefetch.unwrap_or(64));
+    let reply = written.reply.unwrap_or(Reply::Echo);
+    possible(written, pattern, acks, prefetch)?;
+    let exchange = |kind, name: &str| Exchange { name: format!("streamharness.{run:08x}.{name}"), kind };
+    let mut exchanges = Vec::new();
+    if pattern.is_broadcast() {
+        exchanges.push(exchange(ExchangeKind::Fanout, "all"));
+    }
+    if pattern.is_answered() {
+        exchanges.push(exchange(ExchangeKind::Direct, "replies"));
+    }
+    let body_bytes = message.body_bytes;
+    let reply_bytes = if let Reply::Sized(size) = reply { size.0 } else { body_bytes };
+    Ok(Service {
+        confirms: written.confirms.unwrap_or(Confirms::Batch(one(64))),
+        acks,
+        ack_after: written.ack_after.map_or(ACK_AFTER_DEFAULT, |span| span.0),
+        prefetch,
+        prefetch_channel: written.prefetch_channel.unwrap_or(0),
+        queues: queues(written, pattern, placement, run, exchanges.first()),
+        exchanges,
+        queue_mapping: written.queue_mapping.unwrap_or(Mapping::Block),
+        persistent: written.persistent.unwrap_or(false),
+        reply,
+        in_flight: in_flight(profile, body_bytes),
+        reply_in_flight: in_flight(profile, reply_bytes),
+        reply_prefetch: (REPLY_BYTES / reply_bytes.max(1)).clamp(4, 1024) as u16,
+        republish_limit: written.republish_limit.unwrap_or(REPUBLISH_LIMIT_DEFAULT),
+        connections: written.connections.map_or(1, NonZeroU32::get),
+        workers_per_connection: written.workers_per_connection.map_or(1, NonZeroU32::get),
+        frame_max: written.frame_max.map(|size| size.0 as u32),
+        heartbeat_s: written.heartbeat_s.unwrap_or(30),
+        send_buffer_bytes: written.send_buffer.map(|size| size.0 as u32),
+        receive_buffer_bytes: written.receive_buffer.map(|size| size.0 as u32),
+        coalesce: written.coalesce.map_or_else(|| coalesce(prefetch, pattern), |span| span.0),
+    })
+}
+
+fn queues(
+    written: &ServiceProfile,
+    pattern: Pattern,
+    placement: &Placement,
+    run: u32,
+    fanout: Option<&Exchange>,
+) -> Vec<QueuePlan> {
+    let kind = written.queue_type.unwrap_or(QueueType::Classic);
+    let is_stream = kind == QueueType::Stream;
+    let consumers = placement.consumers;
+    let (word, count) = match (pattern.is_broadcast(), kind) {
+        // A stream keeps what is read, so that one serves all readers.
+        (true, QueueType::Stream) => ("all", 1),
+        (true, _) => ("consumer", consumers),
+        // For the same reason consumers cannot share the work of one.
+        (false, QueueType::Stream) => ("work", consumers),
+        // A queue without a consumer would lose its share of the messages.
+        (false, _) => ("work", written.queues.map_or(2, NonZeroU32::get).min(consumers)),
+    };
+    let exclusive = pattern.is_broadcast() && kind == QueueType::Classic && written.durable != Some(true);
+    let binding = fanout
+        .filter(|_| pattern.is_broadcast())
+        .map(|fanout| Binding { exchange: fanout.name.clone(), key: String::new() });
+    let queue = |index| QueuePlan {
+        name: format!("streamharness.{run:08x}.{word}.{index}"),
+        kind,
+        durable: written.durable.unwrap_or(kind != QueueType::Classic),
+        exclusive,
+        // A stream is cut at its old end by bytes, and knows no other limit.
+        max_length: written.max_length.map(|n| n.get()).filter(|_| !is_stream),
+        max_bytes: written.max_bytes.map(|size| size.0),
+        overflow: written.overflow.unwrap_or(Overflow::RejectPublish),
+        ttl: written.ttl.map(|span| span.0),
+        leader: written.leader.unwrap_or(LeaderLocator::Server),
+        expires: (!is_stream && !exclusive).then_some(Duration::from_secs(600)),
+        binding: binding.clone(),
+    };
+    (0..count).map(queue).collect()
+}
+
+/// Refuses what cannot work whatever the service, with the reason and a way out.
+fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u16) -> Result<(), ProfileError> {
+    let kind = written.queue_type.unwrap_or(QueueType::Classic);
+    let channel = written.prefetch_channel.unwrap_or(0);
+    for (flag, limit) in [("--prefetch ", prefetch), ("--set service.prefetch_channel=", channel)] {
+        if let Acks::Multiple(n) = acks
+            && limit != 0
+            && n.get() > u32::from(limit)
+        {
+            return impossible(format!(
+                "acks multiple:{n} never happen with a prefetch of {limit}: the broker stops sending before the {n}th \
+                 delivery; use {flag}{n} or more, or --acks multiple:{limit}"
+            ));
+        }
+    }
+    let too_large = |size: u64| size > u64::from(i32::MAX as u32);
+    let buffers = [("send_buffer", written.send_buffer), ("receive_buffer", written.receive_buffer)];
+    let buffer = buffers.into_iter().find(|(_, size)| size.is_some_and(|size| size.0 == 0 || too_large(size.0)));
+    let refused = [
+        (kind != QueueType::Classic && written.durable == Some(false)).then(|| {
+            format!("a {kind} queue is always durable: leave service.durable out, or use --queue-type classic")
+        }),
+        (kind != QueueType::Classic && channel != 0).then(|| {
+            format!(
+                "a {kind} queue knows no prefetch per channel: use --prefetch for each consumer instead of \
+                 service.prefetch_channel"
+            )
+        }),
+        (kind == QueueType::Stream && acks == Acks::Auto).then(|| {
+            "a stream delivers only as fast as it is acknowledged, so --acks auto is refused by the service: use \
+             --acks multiple:64"
+                .to_owned()
+        }),
+        (kind == QueueType::Stream && prefetch == 0)
+            .then(|| "a stream needs to know how much it may deliver ahead: use --prefetch 64 instead of 0".to_owned()),
+        (kind == QueueType::Stream && written.ttl.is_some()).then(|| {
+            "a stream drops nothing by age of single messages: leave service.ttl out, or use --queue-type quorum"
+                .to_owned()
+        }),
+        (written.ttl.is_some_and(|ttl| ttl.0 < Duration::from_millis(1)))
+            .then(|| "a message that may not wait at all is never delivered: give service.ttl 1ms or more".to_owned()),
+        (written.reply.is_some() && !pattern.is_answered()).then(|| {
+            format!(
+                "nobody answers in {pattern}, so service.reply has no meaning: leave it out, or use --pattern \
+                 work-sharing-feedback or broadcast-gather"
+            )
+        }),
+        (written.connections.is_some_and(|n| n.get() > 1)
+            && written.workers_per_connection.is_some_and(|n| n.get() > 1))
+        .then(|| {
+            "workers either share a connection or have several: leave out --connections or \
+             service.workers_per_connection"
+                .to_owned()
+        }),
+        written
+            .frame_max
+            .filter(|size| !FRAME_BYTES.contains(&size.0))
+            .map(|size| format!("a frame of {size} cannot be agreed on: make service.frame_max 4KiB to 16MiB")),
+        written
+            .connections
+            .filter(|n| n.get() > 64)
+            .map(|n| format!("{n} connections for each worker would measure this host: use --connections 64 or fewer")),
+        buffer.map(|(name, _)| format!("service.{name} must be 1B to 2GiB, such as 4MiB")),
+    ];
+    match refused.into_iter().flatten().next() {
+        Some(reason) => impossible(reason),
+        None => Ok(()),
+    }
+}
+
+/// With a small prefetch the broker waits for each acknowledgement, and would wait for a rest too;
+/// so would a producer for its answer.
+fn coalesce(prefetch: u16, pattern: Pattern) -> Duration {
+    let waited_for = (1..PREFETCH_STREAMING).contains(&prefetch) || pattern.is_answered();
+    if waited_for { Duration::ZERO } else { COALESCE_DEFAULT }
+}
+
+fn one(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).expect("defaults are not zero")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Layer, Origin, Plan, ProfileError, combine};
+
+    fn resolve(text: &str) -> Result<Plan, ProfileError> {
+        let layer = Layer::parse(Origin::CommandLine, text)?;
+        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
+        Plan::resolve(&profile, 4, 7)
+    }
+
+    #[test]
+    fn combinations_that_cannot_work_are_refused_with_the_reason_and_a_way_out() {
+        for (knobs, expected) in [
+            ("acks = 'multiple:64'\nprefetch = 10", "--prefetch 64"),
+            ("prefetch_channel = 8", "service.prefetch_channel=64"),
+            ("queue_type = 'quorum'\ndurable = false", "always durable"),
+            ("queue_type = 'quorum'\nprefetch_channel = 100", "no prefetch per channel"),
+            ("queue_type = 'stream'\nacks = 'auto'", "--acks multiple:64"),
+            ("queue_type = 'stream'\nprefetch = 0\nacks = 'each'", "--prefetch 64"),
+            ("queue_type = 'stream'\nttl = '1s'", "service.ttl"),
+            ("ttl = '0s'", "1ms"),
+            ("reply = '64B'", "--pattern work-sharing-feedback"),
+            ("connections = 2\nworkers_per_connection = 2", "--connections"),
+            ("connections = 100", "64 or fewer"),
+            ("frame_max = '1KiB'", "4KiB to 16MiB"),
+            ("send_buffer = '0B'", "service.send_buffer"),
+        ] {
+            let error = resolve(&format!("[service]\n{knobs}")).unwrap_err().to_string();
+            assert!(error.contains(expected), "{knobs}: {error}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_queue_gets_what_it_can_have() {
+        let queue = |kind: &str| {
+            let plan = resolve(&format!("[service]\nqueue_type = '{kind}'")).unwrap();
+            plan.service.queues[0].clone()
+        };
+        for (kind, durable, limited, expires) in
+            [("classic", false, true, true), ("quorum", true, true, true), ("stream", true, false, false)]
+        {
+            let queue = queue(kind);
+            let found = (queue.durable, queue.max_length.is_some(), queue.expires.is_some());
+            assert_eq!(found, (durable, limited, expires), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_consumer_that_the_broker_waits_for_does_not_rest() {
+        for (text, expected_us) in [
+            ("", 200),
+            ("[service]\nprefetch = 1\nacks = 'each'", 0),
+            ("[service]\nprefetch = 0", 200),
+            ("[service]\ncoalesce = '0s'", 0),
+            ("pattern = 'broadcast-gather'", 0),
+            ("[service]\nprefetch = 1\nacks = 'each'\ncoalesce = '50us'", 50),
+        ] {
+            assert_eq!(resolve(text).unwrap().service.coalesce.as_micros(), expected_us, "{text}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a version of the service can have: told before the run starts, not found out in it.
+
+use engine::ports::{Fault, FaultKind, Service};
+use profile::{QueuePlan, QueueType};
+
+/// A version by its first two numbers.
+type Version = (u32, u32);
+
+const QUORUM_FROM: Version = (3, 8);
+const STREAM_FROM: Version = (3, 9);
+const QUORUM_TTL_FROM: Version = (3, 10);
+/// From here on all kinds of queues take the same word for where their leader is.
+const ONE_LEADER_ARGUMENT_FROM: Version = (4, 0);
+/// From here on queues that are transient and not exclusive are refused.
+const TRANSIENT_REFUSED_FROM: Version = (4, 3);
+/// From here on a prefetch per channel is refused.
+const CHANNEL_PREFETCH_REFUSED_FROM: Version = (4, 3);
+/// From here on the largest message is 16 MiB by default, and was 128 MiB before.
+const SMALL_MESSAGES_FROM: Version = (4, 0);
+const SMALL_MESSAGE_BYTES: u64 = 16 << 20;
+
+/// What is asked of the service besides queues.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub body_bytes: u64,
+    pub prefetch_channel: u16,
+}
+
+/// Whether the service can have what was asked for; what it will do in another way, each in a
+/// sentence. Of a product that is not RabbitMQ nothing is known beforehand.
+pub(crate) fn check(service: &Service, queues: &[QueuePlan], asked: &Asked) -> Result<Vec<String>, Fault> {
+    let Some(version) = rabbitmq(service) else { return Ok(Vec::new()) };
+    let any = |kind| queues.iter().any(|queue| queue.kind == kind);
+    let needs = |what: &str, (major, minor): Version, instead: &str| {
+        format!("{what} needs RabbitMQ {major}.{minor}, and this service is {}: {instead}", service.version)
+    };
+    let refused = [
+        (any(QueueType::Quorum) && version < QUORUM_FROM)
+            .then(|| needs("a quorum queue", QUORUM_FROM, "use --queue-type classic")),
+        (any(QueueType::Stream) && version < STREAM_FROM)
+            .then(|| needs("a stream", STREAM_FROM, "use --queue-type classic")),
+        (queues.iter().any(|queue| queue.kind == QueueType::Quorum && queue.ttl.is_some())
+            && version < QUORUM_TTL_FROM)
+            .then(|| {
+                needs("service.ttl on a quorum queue", QUORUM_TTL_FROM, "leave it out, or use --queue-type classic")
+            }),
+        (asked.prefetch_channel > 0 && version >= CHANNEL_PREFETCH_REFUSED_FROM).then(|| {
+            format!(
+                "RabbitMQ {} has no prefetch per channel any more: use --prefetch for each consumer instead of \
+                 service.prefetch_channel",
+                service.version
+            )
+        }),
+    ];
+    if let Some(sentence) = refused.into_iter().flatten().next() {
+        return Err(Fault::new(FaultKind::Refused, sentence));
+    }
+    let shared_and_transient = queues.iter().any(|queue| !queue.durable && !queue.exclusive);
+    let notes = [
+        (shared_and_transient && !transient_allowed(service))
+            .then(|| format!("queues are durable: RabbitMQ {} has no transient ones that are shared", service.version)),
+        (asked.body_bytes > SMALL_MESSAGE_BYTES && version >= SMALL_MESSAGES_FROM).then(|| {
+            format!(
+                "messages of {} B are over the 16 MiB that RabbitMQ {} takes by default: if it ends the connection, \
+                 raise its max_message_size",
+                asked.body_bytes, service.version
+            )
+        }),
+    ];
+    Ok(notes.into_iter().flatten().collect())
+}
+
+/// Whether a queue may be transient without being exclusive.
+pub(crate) fn transient_allowed(service: &Service) -> bool {
+    rabbitmq(service).is_none_or(|version| version < TRANSIENT_REFUSED_FROM)
+}
+
+/// The argument that places a leader, and its value for `balanced` or `client-local`.
+pub(crate) fn leader_argument(service: &Service, kind: QueueType, place: &'static str) -> (&'static str, &'static str) {
+    let old = kind == QueueType::Classic && rabbitmq(service).is_some_and(|version| version < ONE_LEADER_ARGUMENT_FROM);
+    match (old, place) {
+        (true, "balanced") => ("x-queue-master-locator", "min-masters"),
+        (true, place) => ("x-queue-master-locator", place),
+        (false, place) => ("x-queue-leader-locator", place),
+    }
+}
+
+fn rabbitmq(service: &Service) -> Option<Version> {
+    let mut parts = service.version.split(['.', '-', '+']).map_while(|part| part.parse().ok());
+    (service.product == "RabbitMQ").then(|| (parts.next().unwrap_or(0), parts.next().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use profile::{Layer, Origin, Plan, combine};
+
+    fn service(product: &str, version: &str) -> Service {
+        Service { product: product.into(), version: version.into(), notes: Vec::new() }
+    }
+
+    fn checked(version: &str, knobs: &str, body_bytes: u64) -> Result<Vec<String>, String> {
+        let layer = Layer::parse(Origin::CommandLine, &format!("[service]\n{knobs}")).unwrap();
+        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        let plan = Plan::resolve(&profile, 4, 7).unwrap();
+        let asked = Asked { body_bytes, prefetch_channel: plan.service.prefetch_channel };
+        check(&service("RabbitMQ", version), &plan.service.queues, &asked).map_err(|fault| fault.sentence)
+    }
+
+    #[test]
+    fn queues_are_transient_where_the_service_allows_it() {
+        for (product, version, allowed) in [
+            ("RabbitMQ", "3.10.8", true),
+            ("RabbitMQ", "4.2.1", true),
+            ("RabbitMQ", "4.3.0-rc.1", false),
+            ("RabbitMQ", "4.10", false),
+            ("RabbitMQ", "5.0.0", false),
+            ("LavinMQ", "5.1.0", true),
+        ] {
+            assert_eq!(transient_allowed(&service(product, version)), allowed, "{product} {version}");
+        }
+    }
+
+    #[test]
+    fn what_a_version_has_not_is_refused_with_what_to_use_instead() {
+        for (version, knobs, expected) in [
+            ("3.7.28", "queue_type = 'quorum'", "a quorum queue needs RabbitMQ 3.8"),
+            ("3.8.9", "queue_type = 'stream'", "--queue-type classic"),
+            ("3.9.1", "queue_type = 'quorum'\nttl = '1s'", "service.ttl"),
+            ("4.3.0", "prefetch_channel = 100", "--prefetch"),
+        ] {
+            let error = checked(version, knobs, 1).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_version_does_in_another_way_is_told() {
+        assert_eq!(checked("3.10.8", "", 20 << 20), Ok(vec![]));
+        assert!(checked("4.3.1", "", 1).unwrap()[0].starts_with("queues are durable"));
+        assert_eq!(checked("4.3.1", "queue_type = 'quorum'", 1), Ok(vec![]));
+        assert!(checked("4.1.0", "", 20 << 20).unwrap()[0].contains("max_message_size"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Knobs of the service, seen from the service's side.
+
+use crate::support::{Turn, broker::queues_of, mpirun, service, single, within};
+use serde_json::Value;
+use std::{fs, time::Duration};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the broker says about the first queue of a run with these settings, while it streams.
+#[track_caller]
+fn queue_with(arguments: &[&str]) -> Value {
+    let turn = Turn::take();
+    let before = service().queues();
+    let arguments = [&["--arch", "dts-plain", "--duration", "1500ms"], arguments].concat();
+    let mut running = single(&arguments).through(service()).start_in(turn);
+    running.streams(LIMIT);
+    let name = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");
+    let queue = service().queue(&name).expect("it is there");
+    running.wait(LIMIT).passes();
+    queue
+}
+
+#[test]
+fn a_queue_is_as_it_was_asked_for() {
+    let arguments = [
+        "--set",
+        "service.queue_type=quorum",
+        "--set",
+        "service.max_length=5000",
+        "--set",
+        "service.max_bytes=100MB",
+        "--set",
+        "service.ttl=1m",
+        "--set",
+        "service.overflow=reject-publish",
+    ];
+    let queue = queue_with(&arguments);
+    assert_eq!((&queue["type"], &queue["durable"]), (&"quorum".into(), &true.into()), "{queue}");
+    for (argument, value) in [("x-max-length", 5000), ("x-max-length-bytes", 100_000_000), ("x-message-ttl", 60_000)] {
+        assert_eq!(queue["arguments"][argument], value, "{queue}");
+    }
+    assert_eq!(queue["arguments"]["x-overflow"], "reject-publish");
+}
+
+#[test]
+fn classic_queues_are_transient_unless_told_otherwise() {
+    assert_eq!(queue_with(&[])["durable"], false);
+    assert_eq!(queue_with(&["--set", "service.durable=true"])["durable"], true);
+}
+
+/// Where a queue's leader is: a quorum queue has a word of its own for it.
+fn node_of(queue: &Value) -> Value {
+    if queue["leader"].is_null() { queue["node"].clone() } else { queue["leader"].clone() }
+}
+
+#[test]
+fn leaders_go_where_they_are_asked_to() {
+    for queue_type in ["classic", "quorum"] {
+        let turn = Turn::take();
+        let before = service().queues();
+        let arguments = [
+            "--arch",
+            "dts-plain",
+            "--duration",
+            "1500ms",
+            "--producers",
+            "3",
+            "--consumers",
+            "3",
+            "--queues",
+            "3",
+            "--queue-type",
+            queue_type,
+            "--set",
+            "service.leader=spread",
+        ];
+        let mut running = single(&arguments).through(service()).start_in(turn);
+        running.streams(LIMIT);
+        let names = service().queues().into_iter().filter(|queue| !before.contains(queue));
+        let mut nodes: Vec<Value> = names.map(|name| node_of(&service().queue(&name).expect("it is there"))).collect();
+        running.wait(LIMIT).passes();
+        nodes.sort_by_key(Value::to_string);
+        assert_eq!(nodes, ["rmq1@localhost", "rmq2@localhost", "rmq3@localhost"], "{queue_type}");
+    }
+}
+
+#[test]
+fn workers_have_the_connections_that_were_asked_for() {
+    for (more, expected) in [
+        (vec![], 4),
+        (vec!["--connections", "3"], 3 * 4),
+        (vec!["--set", "service.workers_per_connection=2"], 2),
+        (vec!["--pattern", "work-sharing-feedback"], 2 * 4),
+        (vec!["--pattern", "work-sharing-feedback", "--connections", "2"], 2 + 2 * 2 + 2 * 2 + 2 * 2),
+    ] {
+        let turn = Turn::take();
+        let arguments = ["--arch", "dts-plain", "--duration", "1500ms", "--producers", "2", "--consumers", "2"];
+        let mut running = single(&[&arguments, &*more].concat()).through(service()).start_in(turn);
+        running.streams(LIMIT);
+        // The client library has a thread for each connection.
+        let threads = || threads_called("lapin-io-loop", running.pid());
+        assert!(within(LIMIT, || (threads() == expected).then_some(())).is_some(), "{more:?}: {}", threads());
+        running.wait(LIMIT).passes();
+    }
+}
+
+fn threads_called(name: &str, pid: i32) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|comm| comm.trim() == name).count()
+}
+
+#[test]
+fn what_is_left_of_a_multiple_is_acknowledged_after_a_while() {
+    // Three messages fill the queue, which takes the next only when one of them is acknowledged.
+    let arguments = [
+        "--messages",
+        "30",
+        "--producers",
+        "1",
+        "--consumers",
+        "1",
+        "--acks",
+        "multiple:10",
+        "--prefetch",
+        "10",
+        "--set",
+        "service.max_length=3",
+        "--set",
+        "service.ack_after=50ms",
+        "--confirms",
+        "each",
+    ];
+    let record = single(&arguments).through(service()).run(LIMIT).passes();
+    assert_eq!(record.integrity.delivered, 30);
+}
+
+#[test]
+fn settings_of_the_client_reach_its_connections() {
+    let arguments = [
+        "--messages",
+        "300",
+        "--set",
+        "service.frame_max=8KiB",
+        "--set",
+        "service.heartbeat_s=5",
+        "--set",
+        "service.send_buffer=256KiB",
+        "--set",
+        "service.receive_buffer=256KiB",
+        "--set",
+        "service.persistent=true",
+        "--set",
+        "service.prefetch_channel=64",
+        "--set",
+        "service.queue_mapping=round-robin",
+        "--set",
+        "route.addresses=block",
+        "--queues",
+        "2",
+        "--producers",
+        "2",
+        "--consumers",
+        "4",
+    ];
+    let record = single(&arguments).through(service()).run(LIMIT).passes();
+    assert_eq!(record.plan["service"]["frame_max"], 8192);
+    assert_eq!(record.plan["service"]["persistent"], true);
+}
+
+#[test]
+fn what_cannot_work_together_is_refused_before_anything_connects() {
+    for (arguments, parts) in [
+        (vec!["--queue-type", "stream", "--acks", "auto"], ["a stream", "--acks multiple:64"]),
+        (vec!["--queue-type", "quorum", "--set", "service.durable=false"], ["always durable", "--queue-type classic"]),
+        (vec!["--layout", "by-host"], ["on different hosts", "--layout block"]),
+        (vec!["--service-time", "constant:1s"], ["consumers work", "--timeout"]),
+        (vec!["--set", "service.reply=64B"], ["nobody answers", "--pattern"]),
+    ] {
+        single(&arguments).run(LIMIT).fails(2, &parts);
+    }
+}
+
+#[test]
+fn roles_alternate_over_ranks_where_that_is_asked_for() {
+    let record = mpirun(4, &["--messages", "400", "--layout", "cyclic"]).through(service()).run(LIMIT).passes();
+    let roles: Vec<&str> = record.ranks.iter().map(|rank| rank.role.as_str()).collect();
+    assert_eq!(roles, ["producer", "consumer", "producer", "consumer"]);
+}
+
+#[test]
+fn consumers_that_work_slow_their_producers_down_and_nothing_is_lost() {
+    let arguments = [
+        "--messages",
+        "400",
+        "--producers",
+        "1",
+        "--consumers",
+        "2",
+        "--service-time",
+        "exponential:5ms",
+        "--set",
+        "service.max_length=50",
+        "--confirms",
+        "window:100",
+        "--pattern",
+        "work-sharing-feedback",
+    ];
+    let record = single(&arguments).through(service()).run(LIMIT).passes();
+    assert!(record.backpressure.rejected > 0, "the queue was never full: {:?}", record.backpressure);
+    let took_s = record.phases["stream"];
+    assert!((0.8..4.0).contains(&took_s), "200 times 5 ms each: {took_s} s");
+    let queues = queues_of(&record);
+    assert!(service().queues().iter().all(|queue| !queues.contains(queue)));
+}
