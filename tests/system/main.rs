@@ -17,6 +17,7 @@ mod patterns;
 mod payloads;
 mod placement;
 mod proxied;
+mod routes;
 mod scistream;
 mod secrets;
 mod settings;

@@ -84,6 +84,20 @@ fn a_launch_without_a_testbed_builds_the_proxies_for_itself_and_removes_them() {
     assert!(!testbed.exists() && processes::of_directory(testbed.to_str().unwrap()).is_empty());
 }
 
+#[test]
+fn a_proxy_that_dies_in_mid_run_ends_the_run_with_a_record_and_nothing_is_left() {
+    let mut running = mpirun(2, &["--arch", "prs-haproxy", "--duration", "60s"]).start();
+    let testbed = running.testbed(LIMIT);
+    running.streams(LIMIT);
+    let parts = processes::of_directory(testbed.to_str().unwrap());
+    let proxy = parts.iter().find(|process| process.arguments[0].ends_with("haproxy")).expect("a proxy");
+    processes::send(proxy.pid, Signal::SIGKILL);
+    let outcome = running.wait(Duration::from_secs(40));
+    assert_eq!(outcome.status.code(), Some(3), "{outcome}");
+    assert!(!outcome.record().status.pass, "{outcome}");
+    vanishes(&testbed, GONE);
+}
+
 /// `streamharness testbed ...` in `dir`, whatever the outcome.
 fn testbed(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
     let mut command = Command::new(program());
