@@ -1,8 +1,9 @@
 //! Builds and tears down a real RabbitMQ cluster on this machine, and real proxies before it, unprivileged and in one
 //! private directory.
 //!
-//! A detached *supervisor* process owns every part (epmd, the broker nodes, control servers and their proxies) inside a *sandbox* that dies with it, so that
-//! nothing outlives a crash. The caller talks to it through the directory only: a lock file says "alive", `state.json` says what.
+//! A detached *supervisor* process owns every part (epmd, the broker nodes, control servers and their proxies) inside a
+//! *sandbox* that dies with it, so that nothing outlives a crash. The caller talks to it through the directory only: a lock
+//! file says "alive", `state.json` says what.
 
 mod error;
 mod identity;
@@ -45,8 +46,8 @@ pub use supervisor::supervise;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Runs one of the testbed's own processes if `arguments` (without the program's name) ask for it: `testbed supervise ...`,
-/// `testbed s2cs ...`, `testbed reaper` or `testbed sandbox-check ...`. Call it first thing in `main`, before any thread exists: a process with
-/// threads cannot enter a user namespace.
+/// `testbed s2cs ...`, `testbed reaper` or `testbed sandbox-check ...`. Call it first thing in `main`, before any thread
+/// exists: a process with threads cannot enter a user namespace.
 pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<String> =
         arguments.into_iter().map(|argument| argument.into_string().unwrap_or_default()).collect();
