@@ -46,7 +46,10 @@ fn a_tunnel_by_hand_streams_with_the_right_uid_and_is_refused_with_a_wrong_one()
     let listeners: Vec<&str> = exits.iter().map(String::as_str).collect();
     let entries = outer.gives("outbound", &right, &listeners);
     assert_eq!(entries.len(), 2);
-    assert_eq!(stream(&entries[1]).passes().integrity.delivered, 200);
+    let record = stream(&entries[1]).passes();
+    assert_eq!(record.integrity.delivered, 200);
+    let to: Vec<&str> = record.route.hops.iter().map(|hop| hop.to.as_str()).collect();
+    assert_eq!(to, ["producer proxy", "service"], "what is behind the proxy is not known here");
     let shut = outer.gives("outbound", &wrong, &listeners[..1]);
     let outcome = stream(&shut[0]);
     outcome.fails(3, &["streamharness: ", &shut[0]]);

@@ -167,7 +167,8 @@ fn by_address(
             )
         })?,
     };
-    let hops = vec![hop("producer", "service", &producer), hop("consumer", "service", &consumer)];
+    let (first, last) = first_hops(written);
+    let hops = vec![hop("producer", first, &producer), hop("consumer", last, &consumer)];
     let amqp = AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password };
     Ok(Route { connect: Connect { amqp, hops }, ephemeral: None })
 }
@@ -191,6 +192,18 @@ fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
             }
         })
         .collect()
+}
+
+/// What addresses that were given belong to, for producers and consumers. What is behind them is not ours to claim.
+fn first_hops(written: &RouteProfile) -> (&'static str, &'static str) {
+    match written.testbed.as_deref() {
+        Some("mss") => ("balancer", "balancer"),
+        Some(name) if ProxyRoute::named(name).is_some() => {
+            let via_proxy = written.consumers_via_proxy == Some(true);
+            ("producer proxy", if via_proxy { "producer proxy" } else { "service" })
+        }
+        _ => ("service", "service"),
+    }
 }
 
 fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
