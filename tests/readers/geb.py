@@ -35,12 +35,13 @@ def raw_channels(payload, ticks):
 
 
 def interaction_points(payload, ticks):
-    """The number of interaction points of a decomposed payload, whose energies add up."""
+    """The number of interaction points of a decomposed payload, whose parts of the energy add up to all of it."""
     kind, _crystal, points = struct.unpack_from("<Iii", payload)
     (energy,) = struct.unpack_from("<f", payload, 12)
     assert kind == 0xABCD5678 and len(payload) == 464 and struct.unpack_from("<q", payload, 32) == (ticks,)
-    shares = [struct.unpack_from("<f", payload, 80 + 24 * point + 12)[0] for point in range(points)]
-    assert abs(sum(shares) - energy) < 0.01, (shares, energy)
+    parts = [struct.unpack_from("<fif", payload, 80 + 24 * point + 12) for point in range(points)]
+    assert abs(sum(part for part, _, _ in parts) - 1) < 1e-5, parts
+    assert abs(sum(in_segment for _, _, in_segment in parts) - energy) < 0.01, (parts, energy)
     return points
 
 

@@ -196,6 +196,12 @@ fn a_body_that_cannot_be_written_is_told_and_leaves_nothing() {
     let outcome = single(&["payload", "dstream", "--out", "no/such/folder.geb"]).run(LIMIT);
     outcome.fails(1, &["no/such/folder.geb", "give another file with --out"]);
     assert!(outcome.files.is_empty(), "{:?}", outcome.files.keys());
+    let outcome = single(&["payload", "dstream", "--out", "tmp"]).run(LIMIT);
+    outcome.fails(1, &["`tmp`", "give another file with --out"]);
+    assert!(outcome.files.is_empty(), "{:?}", outcome.files.keys());
+    let outcome = single(&["payload", "dstream", "--out", "/dev/stdout"]).run(LIMIT);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+    assert!(outcome.stdout.len() > 10_000, "the body is on stdout");
 }
 
 #[test]
@@ -209,7 +215,11 @@ fn a_workload_that_makes_no_message_is_refused_with_what_to_change() {
         ("[message]\nformat = 'adara'", ["what a message is", "`events`"]),
         ("[message]\nformat = 'hdf5'\nsize = 5", ["mine.toml", "unknown field `size`"]),
     ] {
-        for arguments in [&["--workload", "mine.toml"][..], &["payload", "mine.toml", "--describe"]] {
+        for arguments in [
+            &["--workload", "mine.toml"][..],
+            &["payload", "mine.toml", "--describe"],
+            &["plan", "--workload", "mine.toml"],
+        ] {
             single(arguments).file("mine.toml", text).run(LIMIT).fails(2, &parts);
         }
     }

@@ -11,7 +11,6 @@ use crate::{
     ports::{Body, Payloads, Source},
     produce::{ProducerSpec, produce},
     progress::Progress,
-    stream::inspections,
 };
 use nix::time::{ClockId, clock_gettime};
 use profile::{Plan, Verify};
@@ -49,12 +48,13 @@ impl OwnCost {
     }
 
     /// Messages per second that a launch could reach if the network and the service cost nothing:
-    /// as many as its producers, its consumers and the cores under both allow.
-    pub fn ceiling(&self, producers: u32, consumers: u32, cores: u32) -> Option<f64> {
+    /// as many as the ranks of its producers, those of its consumers and the cores under both allow. The workers of a rank
+    /// share a thread.
+    pub fn ceiling(&self, producing_ranks: u32, consuming_ranks: u32, cores: u32) -> Option<f64> {
         let (producer_ns, consumer_ns) = (self.producer_ns?, self.consumer_ns?);
         let rates = [
-            f64::from(producers) / producer_ns,
-            f64::from(consumers) / consumer_ns,
+            f64::from(producing_ranks) / producer_ns,
+            f64::from(consuming_ranks) / consumer_ns,
             f64::from(cores) / (producer_ns + consumer_ns),
         ];
         Some(rates.into_iter().fold(f64::INFINITY, f64::min) * 1e9)
@@ -93,7 +93,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         run: plan.run,
         index: 0,
         producers: 1,
-        inspections: inspections(plan),
+        inspections: plan.message.inspected_bodies() as usize,
         window: 0..u64::MAX,
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,

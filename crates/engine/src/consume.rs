@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     delay::{Delays, pass},
     envelope::Envelope,
-    inspections::{Exhibit, Inspected, Inspections},
+    inspections::{Arrival, Exhibit, Inspections},
     ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
@@ -146,15 +146,15 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
                 () = &mut stopped => break Ok(()),
             }
         }
-        if let Some(inspected) = noted.and_then(|noted| noted.inspected) {
-            inspections.add(inspected, delivery.body).await;
+        if let Some(arrival) = noted.and_then(|noted| noted.to_inspect) {
+            inspections.add(arrival, delivery.body).await;
             while let Some(found) = inspections.next_done() {
-                note_corrupt(found, &mut report, progress);
+                keep_corrupt(found, &mut report, progress);
             }
         }
     };
     for found in inspections.all_done().await {
-        note_corrupt(found, &mut report, progress);
+        keep_corrupt(found, &mut report, progress);
     }
     let outcome = match outcome {
         Ok(()) => acks.settle(subscriber).await,
@@ -172,7 +172,7 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
 struct Noted {
     envelope: Envelope,
     /// What is to be inspected besides.
-    inspected: Option<Inspected>,
+    to_inspect: Option<Arrival>,
 }
 
 /// Which deliveries are still to be acknowledged, and until when.
@@ -274,23 +274,37 @@ fn note<P: Payloads>(
     if spec.window.contains(&envelope.due_ns) {
         report.histograms.record_signed(Metric::OneWay, now_ns as i64 - envelope.sent_ns as i64);
     }
-    let mut noted = Noted { envelope, inspected: None };
+    let mut noted = Noted { envelope, to_inspect: None };
     if !spec.verify.covers(sequence) {
         return Some(noted);
     }
     report.counters.verified += 1;
-    let inspected = Inspected { consumer: spec.index, producer, sequence, at_ns: now_ns };
+    let arrival = Arrival { consumer: spec.index, producer, sequence, at_ns: now_ns };
     match payloads.verify(producer, sequence, envelope.checksum, body) {
-        Ok(()) => noted.inspected = payloads.inspects().then_some(inspected),
-        Err(corruption) => note_corrupt(inspected.exhibit(corruption, body), report, progress),
+        Ok(()) => noted.to_inspect = payloads.inspects().then_some(arrival),
+        Err(corruption) => {
+            count_corrupt(corruption.kind, report, progress);
+            // Deliveries come in order of time, inspections after them: the first stays. Only it is copied.
+            if report.exhibit.as_ref().is_none_or(|first| now_ns < first.arrival.at_ns) {
+                report.exhibit = Some(Exhibit { arrival, corruption, body: body.to_vec() });
+            }
+        }
     }
     Some(noted)
 }
 
-fn note_corrupt(found: Exhibit, report: &mut ConsumerReport, progress: &Progress) {
+/// Counts what an inspection found, and keeps the first.
+fn keep_corrupt(found: Exhibit, report: &mut ConsumerReport, progress: &Progress) {
+    count_corrupt(found.corruption.kind, report, progress);
+    if report.exhibit.as_ref().is_none_or(|first| found.arrival.at_ns < first.arrival.at_ns) {
+        report.exhibit = Some(found);
+    }
+}
+
+fn count_corrupt(kind: CorruptionKind, report: &mut ConsumerReport, progress: &Progress) {
     let counters = &mut report.counters;
     counters.corrupt += 1;
-    *match found.corruption.kind {
+    *match kind {
         CorruptionKind::Length => &mut counters.corrupt_length,
         CorruptionKind::Checksum => &mut counters.corrupt_checksum,
         CorruptionKind::Structure => &mut counters.corrupt_structure,
@@ -298,7 +312,4 @@ fn note_corrupt(found: Exhibit, report: &mut ConsumerReport, progress: &Progress
     } += 1;
     report.deliveries.observe_corrupt();
     progress.corrupt.add(1);
-    if report.exhibit.as_ref().is_none_or(|first| found.at_ns < first.at_ns) {
-        report.exhibit = Some(found);
-    }
 }

@@ -1,26 +1,13 @@
 //! Bodies on their way through the format's own library, on threads that serve no network.
 
-use crate::ports::{Corruption, Payloads};
+use crate::ports::{Corruption, CorruptionKind, Payloads};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::task::JoinHandle;
 
-/// Which delivery is inspected.
+/// One delivery, by what its envelope says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inspected {
-    /// Who received it.
-    pub consumer: u32,
-    /// Who sent it.
-    pub producer: u32,
-    /// Its number.
-    pub sequence: u64,
-    /// When it arrived, in common time.
-    pub at_ns: u64,
-}
-
-/// A body that is not what was sent, kept to be looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exhibit {
+pub struct Arrival {
     /// Who received it.
     pub consumer: u32,
     /// Who is said to have sent it.
@@ -29,18 +16,17 @@ pub struct Exhibit {
     pub sequence: u64,
     /// When it arrived, in common time.
     pub at_ns: u64,
+}
+
+/// A body that is not what was sent, kept to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exhibit {
+    /// Its delivery.
+    pub arrival: Arrival,
     /// What is wrong with it.
     pub corruption: Corruption,
     /// The body.
     pub body: Vec<u8>,
-}
-
-impl Inspected {
-    /// This delivery with what was found.
-    pub fn exhibit(self, corruption: Corruption, body: &[u8]) -> Exhibit {
-        let Self { consumer, producer, sequence, at_ns } = self;
-        Exhibit { consumer, producer, sequence, at_ns, corruption, body: body.to_vec() }
-    }
 }
 
 /// The inspections of one consumer. They are few at a time, so that a consumer that is faster than
@@ -49,7 +35,7 @@ impl Inspected {
 pub(crate) struct Inspections<P> {
     payloads: Arc<P>,
     limit: usize,
-    pending: VecDeque<JoinHandle<Option<Exhibit>>>,
+    pending: VecDeque<(Arrival, JoinHandle<Option<Exhibit>>)>,
     done: VecDeque<Exhibit>,
 }
 
@@ -60,16 +46,17 @@ impl<P: Payloads> Inspections<P> {
     }
 
     /// Has a body inspected; waits while there are too many before it.
-    pub async fn add(&mut self, inspected: Inspected, body: impl AsRef<[u8]> + Send + 'static) {
-        while self.pending.len() >= self.limit || self.pending.front().is_some_and(JoinHandle::is_finished) {
+    pub async fn add(&mut self, arrival: Arrival, body: impl AsRef<[u8]> + Send + 'static) {
+        while self.pending.len() >= self.limit || self.pending.front().is_some_and(|(_, first)| first.is_finished()) {
             self.finish_first().await;
         }
         let payloads = self.payloads.clone();
-        self.pending.push_back(tokio::task::spawn_blocking(move || {
+        let inspection = tokio::task::spawn_blocking(move || {
             let body = body.as_ref();
-            let found = payloads.inspect(inspected.producer, inspected.sequence, body).err()?;
-            Some(inspected.exhibit(found, body))
-        }));
+            let corruption = payloads.inspect(arrival.producer, arrival.sequence, body).err()?;
+            Some(Exhibit { arrival, corruption, body: body.to_vec() })
+        });
+        self.pending.push_back((arrival, inspection));
     }
 
     /// The next one that was found to be wrong so far.
@@ -86,8 +73,13 @@ impl<P: Payloads> Inspections<P> {
     }
 
     async fn finish_first(&mut self) {
-        if let Some(first) = self.pending.pop_front() {
-            self.done.extend(first.await.expect("an inspection finds, it does not panic"));
-        }
+        let Some((arrival, first)) = self.pending.pop_front() else { return };
+        // A body on which the library stumbled is not what was sent; the others go on.
+        let stumbled = |error| Exhibit {
+            arrival,
+            corruption: Corruption::new(CorruptionKind::Content, format!("its inspection broke off: {error}")),
+            body: Vec::new(),
+        };
+        self.done.extend(first.await.unwrap_or_else(|error| Some(stumbled(error))));
     }
 }

@@ -10,6 +10,7 @@ pub mod control;
 mod delay;
 pub mod double;
 pub mod envelope;
+mod fetch;
 mod inspections;
 mod observer;
 pub mod ports;
@@ -22,8 +23,9 @@ mod usage;
 mod workers;
 
 pub use ceiling::OwnCost;
-pub use inspections::{Exhibit, Inspected};
+pub use inspections::{Arrival, Exhibit};
 pub use observer::{Observer, Snapshot};
 pub use result::{RankReport, RunResult};
 pub use run::{Place, RunError, run};
 pub use usage::Usage;
+pub use workers::WORKERS_THREAD;

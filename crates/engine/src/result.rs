@@ -13,7 +13,7 @@ use measure::{
     ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, Metric, SentSummary, Throughput,
     Volume,
 };
-use profile::{Flow, Placement, Plan, RunLength};
+use profile::{Flow, Plan, RunLength};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -89,8 +89,10 @@ pub struct RankReport {
     pub spans: Vec<ConsumerSpan>,
     /// Its producers' side of the ledger, encoded.
     pub sent: Vec<(u32, Vec<u8>)>,
-    /// Its consumers' side of the ledger, encoded.
-    pub deliveries: Vec<Vec<u8>>,
+    /// Bytes of its consumers' side of the ledger, which comes when it is called for.
+    pub ledger_bytes: u64,
+    /// When the first body arrived that was not what was sent, in common time.
+    pub exhibit_at_ns: Option<u64>,
     /// Its producers' answers, each by consumer where they are gathered, encoded.
     pub replies: Vec<Vec<Vec<u8>>>,
 }
@@ -108,7 +110,7 @@ impl RankReport {
 
 /// Joins what came together on rank 0.
 pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
-    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks, exhibit } = reduced;
+    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks, mut integrity, exhibit } = reduced;
     let mut warnings = service.notes.clone();
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
@@ -125,12 +127,11 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
             Throughput::in_window(measured_ns, &inside, &spans)
         }
     };
-    let mut integrity = join_ledgers(&plan.flow, &ranks);
     integrity.corrupt_by_kind = corrupt_by_kind(&counters);
     integrity.first_corrupt = exhibit.as_ref().map(|exhibit| FirstCorrupt {
-        producer: exhibit.producer,
-        sequence: exhibit.sequence,
-        consumer: exhibit.consumer,
+        producer: exhibit.arrival.producer,
+        sequence: exhibit.arrival.sequence,
+        consumer: exhibit.arrival.consumer,
         kind: exhibit.corruption.kind.name().to_owned(),
         detail: exhibit.corruption.detail.clone(),
         file: None,
@@ -138,8 +139,10 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     let hosts: BTreeMap<&str, u32> = ranks.iter().map(|rank| (rank.host.as_str(), rank.cores)).collect();
     let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
     let own_cost = OwnCost::mean(&costs);
-    let Placement { producers, consumers, .. } = plan.placement.clone();
-    let ceiling_messages_per_second = own_cost.ceiling(producers, consumers, hosts.values().sum());
+    let ranks_with =
+        |workers: fn(&RankReport) -> &Vec<u32>| ranks.iter().filter(|rank| !workers(rank).is_empty()).count() as u32;
+    let (producing, consuming) = (ranks_with(|rank| &rank.producers), ranks_with(|rank| &rank.consumers));
+    let ceiling_messages_per_second = own_cost.ceiling(producing, consuming, hosts.values().sum());
     RunResult {
         ending,
         counters,
@@ -157,7 +160,8 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     }
 }
 
-fn join_ledgers(flow: &Flow, ranks: &[RankReport]) -> Integrity {
+/// Joins the ledgers of all ranks; `deliveries` are the consumers' side, encoded, in rank order.
+pub(crate) fn join_ledgers(flow: &Flow, ranks: &[RankReport], deliveries: impl Iterator<Item = Vec<u8>>) -> Integrity {
     let same_build = "ranks run the same binary";
     let sent: Vec<(u32, SentSummary)> = ranks
         .iter()
@@ -165,7 +169,7 @@ fn join_ledgers(flow: &Flow, ranks: &[RankReport]) -> Integrity {
         .map(|(producer, bytes)| (*producer, SentSummary::decode(bytes).expect(same_build)))
         .collect();
     let decode = |bytes: &Vec<u8>| Deliveries::decode(bytes).expect(same_build);
-    let deliveries = ranks.iter().flat_map(|rank| &rank.deliveries).map(decode);
+    let deliveries = deliveries.map(|bytes| decode(&bytes));
     let mut integrity = if flow.copies > 1 {
         measure::join_each(&sent, deliveries, flow.copies as usize)
     } else {

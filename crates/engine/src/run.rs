@@ -8,14 +8,15 @@ use crate::{
     ceiling::{self, OwnCost},
     clock::{self, Clock, ClockError},
     control::Ending,
+    fetch::{Call, Rounds},
     inspections::Exhibit,
     observer::Observer,
     ports::{Comm, CommError, Fault, Payloads, Role, Service, Subscriber, Transport, Worker, agree},
-    result::{RankReport, RunResult, join},
+    result::{RankReport, RunResult, join, join_ledgers},
     stream::{Streamed, stream},
     workers::Workers,
 };
-use measure::{Counters, Histograms, Metric};
+use measure::{Counters, Histograms, Integrity, Metric};
 use profile::{Exchange, Flow, Plan, QueuePlan, RankRole, RunLength, Source, Target};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, future::Future, ops::Range, sync::Arc, time::Duration, time::Instant};
@@ -148,6 +149,7 @@ pub(crate) struct Reduced {
     pub counters: Counters,
     pub histograms: Histograms,
     pub ranks: Vec<RankReport>,
+    pub integrity: Integrity,
     pub exhibit: Option<Exhibit>,
 }
 
@@ -338,47 +340,27 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let mut vector = counters.to_vector().to_vec();
         vector.extend(histograms.reduce_vector(&metrics));
         self.comm.reduce_sum(&mut vector, limit)?;
-        let report = streamed.report(self.comm.rank(), self.place, &self.role, own_cost);
+        let ledgers = streamed.ledgers();
+        let report = streamed.report(self.comm.rank(), self.place, &self.role, own_cost, &ledgers);
         let bytes = bincode::serde::encode_to_vec(report, bincode::config::standard()).expect("reports encode");
-        let gathered = self.comm.gather(&bytes, limit)?;
-        let exhibit = self.exhibit(streamed)?;
-        let Some(ending) = streamed.ending.clone() else { return Ok(None) };
-        let ranks: Vec<RankReport> = gathered
+        let ranks: Vec<RankReport> = self
+            .comm
+            .gather(&bytes, limit)?
             .iter()
             .map(|bytes| bincode::serde::decode_from_slice(bytes, bincode::config::standard()))
             .map(|decoded| decoded.expect("ranks run the same binary").0)
             .collect();
+        let call = Call::of(&ranks).spread(self.comm, limit)?;
+        let mut rounds = Rounds::new(self.comm, &call, ledgers, limit);
+        let integrity = streamed.ending.is_some().then(|| join_ledgers(&self.plan.flow, &ranks, &mut rounds));
+        rounds.end()?;
+        let exhibit = call.exhibit(self.comm, streamed.exhibit(), limit)?;
+        let Some((ending, integrity)) = streamed.ending.clone().zip(integrity) else { return Ok(None) };
         let (counters, counts) = vector.split_at(Counters::VECTOR_LEN);
         let counters = Counters::from_vector(counters.try_into().expect("split at its length"));
         let histograms = Histograms::from_reduced(counts, &metrics, &RankReport::merge_extremes(&ranks));
         let measured_ns = streamed.ended_ns.min(times.window.end).saturating_sub(times.window.start);
-        Ok(Some(Reduced { ending, measured_ns, clock_error, counters, histograms, ranks, exhibit }))
-    }
-}
-
-impl<C: Comm, T, P> Rank<'_, C, T, P> {
-    /// The first body of all ranks that was not what was sent, on rank 0. Ranks say first when theirs arrived, so that
-    /// only one of them sends a body, which may be large.
-    fn exhibit(&self, streamed: &Streamed) -> Result<Option<Exhibit>, CommError> {
-        let limit = self.plan.limits.collective;
-        let mine = streamed.exhibit();
-        let at_ns = mine.map_or(u64::MAX, |exhibit| exhibit.at_ns);
-        let gathered = self.comm.gather(&at_ns.to_le_bytes(), limit)?;
-        let times = gathered.iter().map(|bytes| u64::from_le_bytes(bytes[..].try_into().expect("eight bytes each")));
-        let first = times.enumerate().filter(|(_, at_ns)| *at_ns != u64::MAX).min_by_key(|(_, at_ns)| *at_ns);
-        let chosen = first.map_or(u64::MAX, |(rank, _)| rank as u64);
-        let bytes = self.comm.broadcast(chosen.to_le_bytes().to_vec(), limit)?;
-        let chosen = u64::from_le_bytes(bytes.try_into().expect("rank 0 sent eight bytes"));
-        if chosen == u64::MAX {
-            return Ok(None);
-        }
-        let sent = mine.filter(|_| self.comm.rank() as u64 == chosen).map_or_else(Vec::new, |exhibit| {
-            bincode::serde::encode_to_vec(exhibit, bincode::config::standard()).expect("exhibits encode")
-        });
-        let gathered = self.comm.gather(&sent, limit)?;
-        Ok(gathered.get(chosen as usize).map(|bytes| {
-            bincode::serde::decode_from_slice(bytes, bincode::config::standard()).expect("ranks run the same binary").0
-        }))
+        Ok(Some(Reduced { ending, measured_ns, clock_error, counters, histograms, ranks, integrity, exhibit }))
     }
 }
 

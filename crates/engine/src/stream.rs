@@ -34,9 +34,6 @@ const NAP: Duration = Duration::from_millis(5);
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// How long a rank may outlast the limit on streaming before it gives rank 0 up.
 const RANK_0_GRACE: Duration = Duration::from_secs(30);
-/// Bodies that wait for their inspection, by bytes and by number.
-const INSPECTED_BYTES: u64 = 16 << 20;
-const INSPECTED_MAX: u64 = 64;
 /// How long workers may take to come back once they are told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -202,18 +199,13 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times) -> ConsumerSpec {
         run: plan.run,
         index,
         producers: plan.placement.producers,
-        inspections: inspections(plan),
+        inspections: plan.message.inspected_bodies() as usize,
         window: times.window.clone(),
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,
         work: plan.service_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1 | 1)),
         verify: plan.verify,
     }
-}
-
-/// How many bodies of a consumer may wait for their inspection.
-pub(crate) fn inspections(plan: &Plan) -> usize {
-    (INSPECTED_BYTES / plan.message.body_bytes.max(1)).clamp(1, INSPECTED_MAX) as usize
 }
 
 /// Starts one worker. It reports before it closes its connection: a broker that is gone must not
@@ -342,11 +334,23 @@ impl Streamed {
 
     /// The first body that came to this rank and was not what was sent.
     pub fn exhibit(&self) -> Option<&Exhibit> {
-        self.consumers.iter().filter_map(|report| report.exhibit.as_ref()).min_by_key(|exhibit| exhibit.at_ns)
+        self.consumers.iter().filter_map(|report| report.exhibit.as_ref()).min_by_key(|exhibit| exhibit.arrival.at_ns)
     }
 
-    /// What this rank says of itself.
-    pub fn report(&self, rank: usize, place: &Place, role: &RankRole, own_cost: OwnCost) -> RankReport {
+    /// Its consumers' side of the ledger, encoded.
+    pub fn ledgers(&self) -> Vec<Vec<u8>> {
+        self.consumers.iter().map(|report| report.deliveries.encode()).collect()
+    }
+
+    /// What this rank says of itself; `ledgers` are those of its consumers.
+    pub fn report(
+        &self,
+        rank: usize,
+        place: &Place,
+        role: &RankRole,
+        own_cost: OwnCost,
+        ledgers: &[Vec<u8>],
+    ) -> RankReport {
         let (counters, histograms) = self.sums();
         RankReport {
             rank,
@@ -366,7 +370,8 @@ impl Streamed {
             extremes: histograms.extremes(),
             spans: self.consumers.iter().map(|report| report.span).collect(),
             sent: self.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),
-            deliveries: self.consumers.iter().map(|report| report.deliveries.encode()).collect(),
+            ledger_bytes: ledgers.iter().map(|ledger| ledger.len() as u64).sum(),
+            exhibit_at_ns: self.exhibit().map(|exhibit| exhibit.arrival.at_ns),
             replies: self
                 .collectors
                 .iter()

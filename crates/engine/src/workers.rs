@@ -13,6 +13,9 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
+/// Name of the thread that serves the network: no library that takes its time may be called on it.
+pub const WORKERS_THREAD: &str = "workers";
+
 /// A current-thread runtime on a thread of its own.
 #[derive(Debug)]
 pub struct Workers {
@@ -32,7 +35,7 @@ impl Workers {
             .build()?;
         let handle = runtime.handle().clone();
         let (shutdown, ended) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name("workers".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name(WORKERS_THREAD.to_owned()).spawn(move || {
             // Naps of 100 us come out at 150 us otherwise. Where it is refused they do.
             let _ = nix::sys::prctl::set_timerslack(1_000);
             // Either the sender speaks or it is gone: both mean the end.

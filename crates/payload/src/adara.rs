@@ -32,7 +32,7 @@ const EVENT_BYTES: usize = 8;
 const PULSES_PER_SECOND: u64 = 60;
 const PULSE_NS: u64 = 16_666_667;
 const CYCLES: u64 = 600;
-/// 8 September 2021, in seconds since 1990.
+/// 9 September 2021, in seconds since 1990.
 const FIRST_PULSE_S: u64 = 1_000_000_000;
 /// A sixtieth of a second in 100 ns.
 const TOF_MAX: u32 = 166_667;

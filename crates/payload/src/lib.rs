@@ -37,8 +37,15 @@ impl Workload {
         if message.ring_bodies == 0 {
             return Err(PayloadError("a producer needs at least one body".to_owned()));
         }
+        let layout = Layout::new(plan)?;
+        let (largest, planned) = (layout.body_bytes(message.events.max()) as u64, message.body_bytes);
+        if largest > planned {
+            return Err(PayloadError(format!(
+                "a body of {largest} B is larger than the {planned} B that were planned for: use shorter paths or fewer events"
+            )));
+        }
         Ok(Self {
-            layout: Layout::new(plan)?,
+            layout,
             count: EventCount::new(plan.seed, message.events),
             fill: message.fill,
             ring_bodies: message.ring_bodies,
@@ -48,6 +55,11 @@ impl Workload {
     /// Size of the body with this many events.
     pub fn body_bytes(&self, events: u32) -> usize {
         self.layout.body_bytes(events)
+    }
+
+    /// By which nodes see that their bodies are the same: those of HDF5 files depend on its library.
+    pub fn fingerprint(&self) -> u32 {
+        self.body(0, 0).checksum
     }
 
     /// What a body is made of, a line each.

@@ -46,8 +46,17 @@ fn the_shipped_message_is_a_file_of_about_1_mib_with_a_chunk_for_each_event() {
 #[test]
 fn the_bound_of_the_plan_holds_whatever_the_events_and_the_storage() {
     for storage in ["chunked", "contiguous"] {
-        for events in [1, 2, 7, 8, 31, 64, 200, 1024] {
-            for (shape, more) in [("[8, 8]", ""), ("[1, 4, 8, 8]", "wavelength = '/a/b/c/d'\npeaks = ''")] {
+        for events in [1, 2, 7, 8, 31, 64, 200, 256] {
+            for (shape, more) in [
+                ("[8, 8]", ""),
+                ("[4096]", "content = 'diffraction'"),
+                ("[1, 4, 8, 8]", "wavelength = '/a/b/c/d'\npeaks = ''"),
+                ("[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 8, 8]", ""),
+                (
+                    "[8, 8]",
+                    "data='/a/b/c/d/e/f/g'\ntimestamp='/b/b/c/d/e/f/g'\nwavelength='/c/b/c/d/e/f/g'\npeaks='/d/b/c/d/e/f/g'",
+                ),
+            ] {
                 let plan = plan(&format!(
                     "workload = 'lstream'\n[message]\nevents = {events}\n[message.frames]\nshape = {shape}\n\
                      storage = '{storage}'\n{more}"

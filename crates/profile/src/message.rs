@@ -12,13 +12,20 @@ use std::{fmt, num::NonZeroU32, str::FromStr};
 const BODY_BYTES_MAX: u64 = 128 << 20;
 const MEMORY_DEFAULT: u64 = 64 << 20;
 const RING_DEFAULT: u64 = 16 << 20;
-/// A few KiB of variety already defeat caches of the network stack; more bodies only take longer to build.
+/// More bodies than these only take longer to build.
 const RING_BODIES_MAX: u64 = 1 << 16;
-/// A template is built for each number of events before the clock starts.
-const HDF5_EVENTS_MAX: u32 = 1024;
-/// What libhdf5 adds to a file of frames: at most this, and this for each event. A test holds files against it.
+/// A template is built and kept for each number of events: a few MiB in all.
+const HDF5_EVENTS_MAX: u32 = 256;
+/// What libhdf5 adds to a file of frames: at most this, and so much for each group on the way to a dataset, for each
+/// extent of a frame and for each event. A test holds files against it, and so does what builds them.
 const HDF5_FILE_BYTES: u64 = 24 << 10;
+const HDF5_GROUP_BYTES: u64 = 2 << 10;
+const HDF5_EXTENT_BYTES: u64 = 1 << 10;
 const HDF5_EVENT_BYTES: u64 = 256;
+const HDF5_EVENT_EXTENT_BYTES: u64 = 16;
+/// Bodies that wait for an inspection by their format's library, by bytes and by number.
+const INSPECTED_BYTES: u64 = 16 << 20;
+const INSPECTED_MAX: u64 = 64;
 
 /// The layout of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +162,7 @@ impl Message {
         events.check()?;
         let frames = frames(format, &written.frames)?;
         let event_bytes = event_bytes(format, written.event_bytes, frames.as_ref())?;
-        let body_bytes = body_bytes(format, event_bytes, events)?;
+        let body_bytes = body_bytes(format, event_bytes, events, frames.as_ref())?;
         let compressible = written.compressible.unwrap_or(0.0);
         if !(0.0..=1.0).contains(&compressible) {
             return impossible(format!("compressible = {compressible} is no share: give a number from 0 to 1"));
@@ -164,15 +171,19 @@ impl Message {
         let memory = written.memory.map_or(MEMORY_DEFAULT, |size| size.0) / u64::from(producers.max(1));
         // One body more than can be in flight, so that the next one can be filled meanwhile.
         let least = u64::from(in_flight(body_bytes)) + 1;
-        if least.saturating_mul(body_bytes) > memory {
+        let asked = written.ring_bodies.map_or(least, |bodies| u64::from(bodies.get()).max(least));
+        if asked.saturating_mul(body_bytes) > memory {
             return impossible(format!(
-                "{producers} producer(s) on a rank need {least} bodies of {body_bytes} B each, more than the memory for \
+                "{producers} producer(s) on a rank need {asked} bodies of {body_bytes} B each, more than the memory for \
                  bodies: start more ranks, lower service.in_flight, or --set message.memory={}MiB",
-                (least * body_bytes * u64::from(producers)).div_ceil(1 << 20)
+                asked.saturating_mul(body_bytes).saturating_mul(u64::from(producers)).div_ceil(1 << 20)
             ));
         }
         let ring = written.ring.map_or(RING_DEFAULT, |size| size.0).min(memory);
-        let ring_bodies = (ring / body_bytes).clamp(least, RING_BODIES_MAX.max(least)) as u32;
+        let ring_bodies = match written.ring_bodies {
+            Some(bodies) => bodies.get(),
+            None => (ring / body_bytes).clamp(least, RING_BODIES_MAX.max(least)) as u32,
+        };
         Ok(Self {
             format,
             event_bytes,
@@ -188,7 +199,16 @@ impl Message {
 
     /// Size of a body on average; of an HDF5 file a bound.
     pub fn mean_body_bytes(&self) -> f64 {
-        self.format.fixed_bytes() as f64 + self.event_bytes as f64 * self.events.mean()
+        let (fixed, each) = overhead(self.format, self.frames.as_ref());
+        fixed as f64 + (self.event_bytes + each) as f64 * self.events.mean()
+    }
+
+    /// Bodies of a consumer that may wait for their inspection; none where the format has no library to inspect them.
+    pub fn inspected_bodies(&self) -> u32 {
+        match self.format {
+            Format::Hdf5 => (INSPECTED_BYTES / self.body_bytes).clamp(1, INSPECTED_MAX) as u32,
+            Format::GebRaw | Format::GebDecomposed | Format::Variables | Format::Adara => 0,
+        }
     }
 
     /// Nominal messages per second of all producers together.
@@ -216,16 +236,6 @@ impl Format {
             Self::Hdf5 => "h5",
             Self::Variables => "bin",
             Self::Adara => "adara",
-        }
-    }
-
-    /// Bytes of a body that do not belong to an event.
-    pub fn fixed_bytes(self) -> u64 {
-        match self {
-            Self::GebRaw | Self::GebDecomposed | Self::Variables => 0,
-            Self::Hdf5 => HDF5_FILE_BYTES,
-            // Packet header 16, pulse 16, one source 16, four banks of 8.
-            Self::Adara => 80,
         }
     }
 
@@ -309,11 +319,10 @@ fn frames(format: Format, written: &FramesProfile) -> Result<Option<Frames>, Pro
     if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
         return impossible(format!("two datasets of a message have the path `{}`: give each its own", twice[0]));
     }
-    if let Some(pair) = paths.windows(2).find(|pair| pair[1].starts_with(&format!("{}/", pair[0]))) {
-        return impossible(format!(
-            "`{}` is a dataset and cannot hold `{}`: give one of them another path",
-            pair[0], pair[1]
-        ));
+    let holds = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+    let mut pairs = paths.iter().flat_map(|outer| paths.iter().map(move |inner| (outer, inner)));
+    if let Some((outer, inner)) = pairs.find(|(outer, inner)| holds(outer, inner)) {
+        return impossible(format!("`{outer}` is a dataset and cannot hold `{inner}`: give one of them another path"));
     }
     Ok(Some(Frames {
         dtype: written.dtype.unwrap_or(Dtype::U16),
@@ -350,6 +359,11 @@ fn event_bytes(format: Format, written: Option<Size>, frames: Option<&Frames>) -
 }
 
 impl Frames {
+    /// Paths of all datasets.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        [&self.data, &self.timestamp].into_iter().chain(&self.wavelength).chain(&self.peaks)
+    }
+
     /// Bytes that one event adds to the file; none where a number cannot hold them.
     fn event_bytes(&self) -> Option<u64> {
         let pixels = self.shape.iter().try_fold(1u64, |pixels, extent| pixels.checked_mul(u64::from(*extent)))?;
@@ -370,17 +384,34 @@ impl Dtype {
     }
 }
 
-fn body_bytes(format: Format, event_bytes: u64, events: Events) -> Result<u64, ProfileError> {
+/// Bytes of a body that are in no event, and those that each event adds to its own.
+fn overhead(format: Format, frames: Option<&Frames>) -> (u64, u64) {
+    match (format, frames) {
+        (Format::Hdf5, Some(frames)) => {
+            let groups: u64 = frames.paths().map(|path| path.matches('/').count() as u64 - 1).sum();
+            let extents = frames.shape.len() as u64;
+            (
+                HDF5_FILE_BYTES + groups * HDF5_GROUP_BYTES + extents * HDF5_EXTENT_BYTES,
+                HDF5_EVENT_BYTES + extents * HDF5_EVENT_EXTENT_BYTES,
+            )
+        }
+        // Packet header 16, pulse 16, one source 16, four banks of 8.
+        (Format::Adara, _) => (80, 0),
+        _ => (0, 0),
+    }
+}
+
+fn body_bytes(format: Format, event_bytes: u64, events: Events, frames: Option<&Frames>) -> Result<u64, ProfileError> {
     let most = events.max();
     if format == Format::Hdf5 && most > HDF5_EVENTS_MAX {
         return impossible(format!(
             "an HDF5 message holds at most {HDF5_EVENTS_MAX} events, not {most}: lower `events`"
         ));
     }
-    let overhead = if format == Format::Hdf5 { HDF5_EVENT_BYTES } else { 0 };
-    let body_bytes = (event_bytes.checked_add(overhead))
+    let (fixed, each) = overhead(format, frames);
+    let body_bytes = (event_bytes.checked_add(each))
         .and_then(|each| each.checked_mul(u64::from(most)))
-        .and_then(|all| all.checked_add(format.fixed_bytes()));
+        .and_then(|all| all.checked_add(fixed));
     match body_bytes {
         Some(bytes @ 1..=BODY_BYTES_MAX) if event_bytes > 0 => Ok(bytes),
         _ => impossible(format!(
@@ -456,20 +487,23 @@ impl fmt::Display for Events {
     }
 }
 
+/// From one in thirty years to more than any network.
+const RATES: std::ops::RangeInclusive<f64> = 1e-9..=1e18;
 const BITS: [(&str, f64); 4] = [("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3), ("bit/s", 1.0)];
 
 impl FromStr for Rate {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |number: &str| {
-            let parsed = number.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
-            parsed.ok_or_else(|| format!("`{text}`: `{}` is not a number above 0", number.trim()))
+        let number = |number: &str, unit: f64| {
+            let parsed = number.trim().parse::<f64>().ok().map(|number| number * unit);
+            let possible = parsed.filter(|rate| RATES.contains(rate));
+            possible.ok_or_else(|| format!("`{text}`: `{}` is not a number above 0 that makes a rate", number.trim()))
         };
         if let Some((digits, unit)) = BITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))) {
-            return Ok(Self::Bits(number(digits)? * unit));
+            return Ok(Self::Bits(number(digits, *unit)?));
         }
         match text.strip_suffix("/s") {
-            Some(digits) if !digits.ends_with("bit") => Ok(Self::Messages(number(digits)?)),
+            Some(digits) if !digits.ends_with("bit") => Ok(Self::Messages(number(digits, 1.0)?)),
             _ => Err(format!("`{text}` is no rate: write it as 20000/s (messages) or 8Gbit/s")),
         }
     }
@@ -591,6 +625,10 @@ mod tests {
             ("[message]\ncompressible = 1.5", "from 0 to 1"),
             ("[message]\nrate = '8Gb'", "8Gbit/s"),
             ("[message]\nrate = '-8/s'", "above 0"),
+            ("[message]\nrate = '1e300Gbit/s'", "makes a rate"),
+            ("[message]\nevents = 9999999999", "at most 4294967295"),
+            ("[message]\nring_bodies = 70000000", "--set message.memory="),
+            ("workload = 'lstream'\n[message.frames]\ndata='/a'\ntimestamp='/a/b'\nwavelength='/a-b'", "another path"),
             ("[message]\n[message.frames]\nshape = [4, 4]", "format = \"hdf5\""),
             ("workload = 'lstream'\n[message.frames]\nshape = []", "shape = [256, 256]"),
             ("workload = 'lstream'\n[message.frames]\nshape = [0, 4]", "shape = [256, 256]"),
@@ -600,7 +638,7 @@ mod tests {
             ("workload = 'lstream'\n[message.frames]\ndata = ''", "message.frames.data"),
             ("workload = 'lstream'\n[message.frames]\ndata = '/data/peaks'", "each its own"),
             ("workload = 'lstream'\n[message.frames]\ndata = '/a'\ntimestamp = '/a/b'", "another path"),
-            ("workload = 'lstream'\n[message]\nevents = 2000", "at most 1024"),
+            ("workload = 'lstream'\n[message]\nevents = 2000", "at most 256"),
             ("workload = 'lstream'\n[message]\nevent_bytes = '5B'", "leave event_bytes out"),
             ("workload = 'sns-adara'\n[message]\nevent_bytes = '5B'", "an event of format adara is 8 B"),
             ("[message]\nformat = 'hdf'", "did you mean `hdf5`?"),

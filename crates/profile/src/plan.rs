@@ -4,7 +4,7 @@ use crate::{
     error::{ProfileError, impossible},
     flow::Flow,
     knobs::{Delay, Layout, Mapping},
-    message::Message,
+    message::{Fill, Message},
     placement::{Placement, share},
     profile::Profile,
     service::{Service, in_flight, service},
@@ -174,9 +174,14 @@ impl Plan {
         // A consumer copies what it echoes, as often as answers can be in flight.
         let answers = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_in_flight) };
         let answer = self.service.reply_bytes(body);
-        let ring = u64::from(self.message.ring_bodies) * body;
+        let kept = match self.message.fill {
+            Fill::Ring => self.message.ring_bodies,
+            Fill::Fresh => self.service.in_flight + 1,
+        };
+        let ring = u64::from(kept) * body;
         let answered = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_prefetch) * answer };
-        (ring + answered, u64::from(self.service.prefetch) * body + answers * answer)
+        let received = u64::from(self.service.prefetch) + u64::from(self.message.inspected_bodies());
+        (ring + answered, received * body + answers * answer)
     }
 }
 

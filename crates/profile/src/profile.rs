@@ -67,6 +67,8 @@ pub struct MessageProfile {
     pub fill: Option<Fill>,
     /// Memory for bodies built before the clock starts, for each producer.
     pub ring: Option<Size>,
+    /// Bodies built before the clock starts, for each producer, where not as many as fit into `ring`.
+    pub ring_bodies: Option<NonZeroU32>,
     /// Memory for bodies of all producers of a rank together.
     pub memory: Option<Size>,
     /// Share of a body that carries no noise and so compresses: 0 is as the instrument, 1 is the most.

@@ -125,7 +125,9 @@ impl Verify {
 }
 
 pub(crate) fn counted(text: &str, number: &str) -> Result<NonZeroU32, String> {
-    number.parse().map_err(|_| format!("`{text}`: `{number}` is not a whole number of at least 1"))
+    number
+        .parse()
+        .map_err(|_| format!("`{text}`: `{number}` is not a whole number of at least 1 and at most {}", u32::MAX))
 }
 
 pub(crate) fn unknown<T>(what: &str, text: &str, spellings: &[&str]) -> Result<T, String> {

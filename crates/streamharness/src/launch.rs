@@ -76,6 +76,7 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
     let plan = Plan::resolve_on(&written.profile, &hosts, written.run)
         .map_err(|error| Stop::Together(spoken_by_rank_0(comm, flags::failure(error))))?;
     same_plan(comm, &plan)?;
+    let payloads = same_bodies(comm, &plan)?;
 
     let mut lead =
         (comm.rank() == 0).then(|| Lead::new(Facts::new(&plan, written.run, comm.size()), arguments.out.clone()));
@@ -92,7 +93,6 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
     }
     let refused = |failure: Failure| Stop::Together(spoken_by_rank_0(comm, failure));
     let transport = Amqp::new(connect.amqp, &plan).map_err(|fault| refused(Failure::new(Exit::Route, fault)))?;
-    let payloads = Workload::new(&plan).map_err(|error| refused(Failure::new(Exit::Profile, error)))?;
 
     let place =
         Place { host: environment::host(), boot: boot_id(), cores: environment::cores(), clock: Clock::default() };
@@ -150,6 +150,25 @@ fn same_plan(comm: &MpiComm, plan: &Plan) -> Result<(), Stop> {
         let sentence = format!("rank {rank} {what}: install the same streamharness on every node");
         Stop::Together(spoken_by_rank_0(comm, Failure::new(Exit::Profile, sentence)))
     })
+}
+
+/// The bodies of the plan, before anything is started for them; every rank must be able to build them, and the same.
+fn same_bodies(comm: &MpiComm, plan: &Plan) -> Result<Workload, Stop> {
+    let built = Workload::new(plan);
+    let fingerprint = built.as_ref().map_or(0, Workload::fingerprint).to_le_bytes();
+    let theirs = comm.broadcast(fingerprint.to_vec(), plan.limits.collective)?;
+    let mine = match &built {
+        Err(error) => Err(error.to_string()),
+        Ok(_) if theirs != fingerprint => {
+            Err("bodies are not the same on every node: install the same streamharness and the same libhdf5".to_owned())
+        }
+        Ok(_) => Ok(()),
+    };
+    match (agree(comm, mine, plan.limits.collective)?, built) {
+        (Ok(()), Ok(workload)) => Ok(workload),
+        (Err(failures), _) => Err(Stop::Together(spoken_by_rank_0(comm, Failure::new(Exit::Profile, &failures[0].1)))),
+        (Ok(()), Err(_)) => unreachable!("a rank's own failure is among those agreed on"),
+    }
 }
 
 /// Rank 0 does something, and every rank gets its outcome.

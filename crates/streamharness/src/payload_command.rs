@@ -7,7 +7,7 @@ use crate::{
 };
 use engine::ports::Payloads;
 use payload::Workload;
-use profile::{Events, Message, Plan};
+use profile::{Events, Fill, Message, Plan};
 use std::{fs, path::Path};
 
 /// Messages of which a description gives the mean.
@@ -26,8 +26,10 @@ pub fn payload(asked: Payload) -> Result<Exit, Failure> {
         let body = bodies.body(producer, sequence);
         write(&out, &body.bytes)?;
         eprintln!(
-            "streamharness: {}: message {sequence} of producer {producer}, {} B, {} event(s), CRC-32C {:08x}",
+            "streamharness: {}: message {sequence} of producer {producer}, seed {}, {}: {} B, {} event(s), CRC-32C {:08x}",
             out.display(),
+            plan.seed,
+            kept(&plan.message),
             body.bytes.len(),
             body.events,
             body.checksum
@@ -36,11 +38,17 @@ pub fn payload(asked: Payload) -> Result<Exit, Failure> {
     Ok(Exit::Pass)
 }
 
-/// Under a temporary name, then renamed: a file that is there is whole.
+/// Under a temporary name, then renamed: a file that is there is whole. What is no file (a pipe, /dev/stdout) is written
+/// to as it is.
 fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut partial = out.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, out));
+    let written = if fs::metadata(out).is_ok_and(|found| !found.is_file()) {
+        fs::write(out, bytes)
+    } else {
+        let mut partial = out.as_os_str().to_owned();
+        partial.push(".partial");
+        let renamed = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, out));
+        renamed.inspect_err(|_| drop(fs::remove_file(&partial)))
+    };
     written.map_err(|error| {
         let out = out.display();
         Failure::new(
@@ -71,11 +79,19 @@ fn description(plan: &Plan, bodies: &Workload) -> String {
             },
         ),
         ("rate", rate(message, mean)),
-        ("fill", format!("{}, {} bodies for each producer", message.fill, message.ring_bodies)),
+        ("fill", kept(message)),
         ("deflate", format!("to {:.0} % (compressible = {})", compressed * 100.0, message.compressible)),
     ];
     lines.extend(bodies.describe().into_iter().map(|line| ("layout", line)));
     lines.into_iter().map(|(name, text)| format!("{name:<10} {text}\n")).collect()
+}
+
+/// How bodies are kept. The number matters: message n of a ring has the contents of body n modulo it.
+fn kept(message: &Message) -> String {
+    match message.fill {
+        Fill::Ring => format!("ring of {} bodies", message.ring_bodies),
+        Fill::Fresh => "fresh".to_owned(),
+    }
 }
 
 fn rate(message: &Message, mean_bytes: f64) -> String {
@@ -85,8 +101,30 @@ fn rate(message: &Message, mean_bytes: f64) -> String {
         profile::Rate::Bits(bits) => bits / (8.0 * mean_bytes),
     };
     format!(
-        "nominal {rate}: {messages:.0} messages/s, {:.0} events/s, {:.2} Gbit/s in all",
-        messages * message.events.mean(),
-        messages * mean_bytes * 8.0 / 1e9
+        "nominal {rate}: {} messages/s, {} events/s, {} Gbit/s in all",
+        digits(messages),
+        digits(messages * message.events.mean()),
+        digits(messages * mean_bytes * 8.0 / 1e9)
     )
+}
+
+/// Four digits at least, and no more than a person reads.
+fn digits(value: f64) -> String {
+    let places = (3 - value.log10().floor() as i32).clamp(0, 9) as usize;
+    let text = format!("{value:.places$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_large_and_small_keep_their_digits() {
+        for (value, text) in
+            [(250_000.0, "250000"), (32.0, "32"), (0.2, "0.2"), (0.007_743, "0.007743"), (8.651, "8.651")]
+        {
+            assert_eq!(digits(value), text);
+        }
+    }
 }

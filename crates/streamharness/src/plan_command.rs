@@ -5,11 +5,14 @@ use crate::{
     exit::{Exit, Failure},
     flags, stdout,
 };
+use payload::Workload;
 use profile::{Plan, RunLength};
 
 /// Prints the resolved plan as TOML comments and JSON.
 pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
     let plan = Plan::resolve(&flags::profile(run)?, ranks, 0).map_err(flags::failure)?;
+    // What only the bodies themselves know to be impossible.
+    Workload::new(&plan).map_err(|error| Failure::new(Exit::Profile, error))?;
     let (ring, prefetched) = plan.body_memory();
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let mut text = String::new();

@@ -49,7 +49,8 @@ async fn declare_through(
             ExchangeKind::Direct => Kind::Direct,
             ExchangeKind::Fanout => Kind::Fanout,
         };
-        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        // Gone with its last queue: a run that died leaves none on a shared service.
+        let options = ExchangeDeclareOptions { durable: true, auto_delete: true, ..ExchangeDeclareOptions::default() };
         let name = exchange.name.as_str();
         let request = first.channel.exchange_declare(name.into(), kind, options, FieldTable::default());
         first.exchange(&format!("declare exchange {name}"), request).await?;

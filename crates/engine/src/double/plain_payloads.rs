@@ -59,7 +59,7 @@ impl Payloads for PlainPayloads {
     }
 
     fn inspect(&self, producer: u32, sequence: u64, _body: &[u8]) -> Result<(), Corruption> {
-        assert_ne!(std::thread::current().name(), Some("workers"), "that thread serves the network");
+        assert_ne!(std::thread::current().name(), Some(crate::WORKERS_THREAD), "that thread serves the network");
         match self.spoilt_every {
             Some(n) if sequence.is_multiple_of(n) => Err(Corruption::new(
                 CorruptionKind::Content,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The workload's bodies, the same for the same (seed, producer, sequence) wherever they are made.
+/// The workload's bodies, the same for the same (plan, producer, sequence) wherever they are made.
 pub trait Payloads: Send + Sync + 'static {
     /// Bodies of one producer.
     type Source: Source;

@@ -70,7 +70,7 @@ fn the_ledger_reports_exactly_what_was_injected() {
     assert_eq!((damaged.integrity.corrupt, damaged.integrity.lost), (10, 0));
     assert_eq!(damaged.integrity.corrupt_by_kind, [("checksum".to_owned(), 10)].into());
     let (exhibit, first) = (damaged.exhibit.unwrap(), damaged.integrity.first_corrupt.unwrap());
-    assert_eq!((exhibit.producer, exhibit.sequence), (first.producer, first.sequence));
+    assert_eq!((exhibit.arrival.producer, exhibit.arrival.sequence), (first.producer, first.sequence));
     assert_eq!(exhibit.body.len(), 100);
     assert_eq!((exhibit.body[0] ^ exhibit.body[1], exhibit.body[1]), (1, exhibit.body[99]), "the body as it arrived");
     assert_eq!(damaged.ending, Ending::Complete);

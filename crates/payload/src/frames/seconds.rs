@@ -11,8 +11,8 @@ const FROM: u64 = (1023 + 30) << 52 | 1 << 51;
 const STEP_S: f64 = 1.0 / (1u64 << 22) as f64;
 /// About 1 kHz, where a workload has no rate.
 const EVENT_STEPS_DEFAULT: u64 = 1 << 12;
-/// From 1 MHz (LCLS-II) to one event in an hour.
-const EVENT_STEPS: std::ops::RangeInclusive<f64> = 4.0..=(1u64 << 34) as f64;
+/// From 1 MHz (LCLS-II) to one event in four seconds: slower ones would use up the years.
+const EVENT_STEPS: std::ops::RangeInclusive<f64> = 4.0..=(1u64 << 24) as f64;
 
 /// Times of one run's events.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +29,12 @@ impl Seconds {
             let steps = (1.0 / (rate * STEP_S)).clamp(*EVENT_STEPS.start(), *EVENT_STEPS.end());
             1 << steps.log2().round() as u32
         });
-        let message_bits = (u64::from(events_max) * event_steps).next_power_of_two().trailing_zeros().min(50);
+        let message_bits = (u64::from(events_max) * event_steps).next_power_of_two().trailing_zeros();
         Self { seed, event_steps, message_bits }
     }
 
-    /// The time of one event; starts anew after 2^29 s, 17 years of beam.
+    /// The time of one event; starts anew after 2^29 s, 17 years of beam: no sooner than after 2^19 messages of 256 events
+    /// four seconds apart.
     pub fn of(self, producer: u32, sequence: u64, event: u32) -> f64 {
         let jitter = mix(self.seed ^ mix(u64::from(producer) << 32 | u64::from(event))) % self.event_steps;
         let within = u64::from(event) * self.event_steps + jitter;

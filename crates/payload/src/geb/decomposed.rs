@@ -17,7 +17,7 @@
 //! | 56, 60 | f32 | chisq, norm_chisq | |
 //! | 64, 68, 72 | f32 | baseline, prestep, poststep | |
 //! | 76 | i32 | pad | 0, no error |
-//! | 80 | 16 x 24 | points: f32 x, y, z in mm, e in keV; i32 seg; f32 seg_energy | unused ones are 0 |
+//! | 80 | 16 x 24 | points: f32 x, y, z in mm, e as a part of tot_e; i32 seg; f32 seg_energy, keV | unused ones are 0 |
 
 use super::{CRYSTALS, HEADER_BYTES, events, opening, ticks::Ticks};
 use crate::{draws::Draws, noise::Silence};
@@ -73,7 +73,9 @@ impl Decomposed {
             for (at, most) in [(48, 100.0), (52, 1.0), (56, 10.0), (60, 1.0), (64, 100.0), (68, 10.0), (72, 10.0)] {
                 put(at, (most * draws.unit()).to_bits());
             }
-            let mut left = energy;
+            let mut left = 1.0;
+            // Each point in a segment of its own.
+            let first_segment = draws.below(SEGMENTS);
             for point in 0..points {
                 let share = if point + 1 == points { left } else { left * draws.unit() };
                 left -= share;
@@ -86,8 +88,8 @@ impl Decomposed {
                 for (index, value) in place.into_iter().chain([share]).enumerate() {
                     put(at + 4 * index, value.to_bits());
                 }
-                put(at + 16, draws.below(SEGMENTS));
-                put(at + 20, share.to_bits());
+                put(at + 16, (first_segment + point) % SEGMENTS);
+                put(at + 20, (share * energy).to_bits());
             }
         }
     }
