@@ -121,9 +121,12 @@ pub struct Hop {
     /// Host and port where it is accepted, if it is known.
     #[serde(default)]
     pub address: Option<String>,
-    /// What was negotiated on this leg, if it is known and encrypted.
+    /// What was negotiated on this leg, if it has TLS and it is known.
     #[serde(default)]
     pub tls: Option<Tls>,
+    /// The program that accepts it, if it is known: `RabbitMQ 3.10.8`, `haproxy (pid 7)`.
+    #[serde(default)]
+    pub process: Option<String>,
 }
 
 /// What a TLS handshake agreed on.

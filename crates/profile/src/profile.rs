@@ -165,6 +165,8 @@ pub struct RouteProfile {
     pub testbed: Option<String>,
     /// Whether clients speak TLS (AMQPS).
     pub tls: Option<bool>,
+    /// Whether consumers go through the route's proxies too, where it has any.
+    pub consumers_via_proxy: Option<bool>,
     /// `amqp[s]://user@host:port/vhost` of each address, for producers and consumers.
     pub urls: Option<Vec<String>>,
     /// Addresses for producers only.

@@ -54,6 +54,12 @@ macro_rules! shipped {
 const SHIPPED: &[Shipped] = shipped![
     Architecture "dts" "architectures/dts.toml",
     Architecture "dts-plain" "architectures/dts-plain.toml",
+    Architecture "prs" "architectures/prs.toml",
+    Architecture "prs-haproxy" "architectures/prs-haproxy.toml",
+    Architecture "prs-haproxy-4" "architectures/prs-haproxy-4.toml",
+    Architecture "prs-stunnel" "architectures/prs-stunnel.toml",
+    Architecture "prs-stunnel-null" "architectures/prs-stunnel-null.toml",
+    Architecture "mss" "architectures/mss.toml",
     Workload "dstream" "workloads/dstream.toml",
     Workload "dstream-greta" "workloads/dstream-greta.toml",
     Workload "dstream-decomposed" "workloads/dstream-decomposed.toml",

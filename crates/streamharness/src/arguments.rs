@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use clap::{Args, Parser, Subcommand};
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 /// Streams scientific workloads through a RabbitMQ service over cross-facility architectures and
 /// measures what each costs.
@@ -41,7 +41,15 @@ pub enum Command {
         #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
         show: Vec<String>,
     },
-    /// A real local service: RabbitMQ nodes in a private directory.
+    /// A SciStream control server: starts stunnel or HAProxy for whoever asks, until it is told to end.
+    S2cs(S2cs),
+    /// A SciStream user client: asks control servers for one half of a tunnel, or ends it.
+    S2uc {
+        /// What to ask for.
+        #[command(subcommand)]
+        command: S2uc,
+    },
+    /// A real local service: RabbitMQ nodes in a private directory, and proxies before them.
     Testbed {
         /// What to do with it.
         #[command(subcommand)]
@@ -60,7 +68,7 @@ pub struct Run {
     /// A profile; flags win over what it says.
     #[arg(value_name = "PROFILE.toml")]
     pub profile: Option<PathBuf>,
-    /// Architecture: dts, dts-plain, or a file [default: dts].
+    /// Architecture: dts, dts-plain, prs, prs-stunnel and more (`streamharness profiles`), or a file [default: dts].
     #[arg(long, value_name = "NAME|FILE")]
     pub arch: Option<String>,
     /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file [default: dstream].
@@ -184,17 +192,102 @@ pub struct Payload {
     pub set: Vec<String>,
 }
 
+/// A control server.
+#[derive(Debug, Clone, Args)]
+pub struct S2cs {
+    /// Where it takes requests; its proxies listen on the same address, and on no other.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// Ports of its proxies.
+    #[arg(long, value_name = "FROM-TO")]
+    pub ports: String,
+    /// What it starts: stunnel, stunnel-null (authenticates, does not encrypt) or haproxy.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: String,
+    /// Host to tell to clients in place of the address.
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
+    /// Its certificate (PEM), which clients have to be given [default: it makes one, server.pem in --dir].
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Tokens of those who may ask, one a line [default: anyone may].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Its private directory, kept when it ends: configurations, keys, logs.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// What to ask of a control server.
+#[derive(Debug, Clone, Subcommand)]
+pub enum S2uc {
+    /// The half where the service is. Writes a new uid to --uid-file and prints the listeners, one a line.
+    Inbound {
+        /// The server.
+        #[command(flatten)]
+        server: S2ucServer,
+        /// Addresses of the service.
+        #[arg(long, value_name = "HOST:PORT", required = true)]
+        service: Vec<String>,
+        /// Ports to ask for.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        num_conn: u32,
+    },
+    /// The half where producers are, with the uid of the other. Prints what they connect to, one a line.
+    Outbound {
+        /// The server.
+        #[command(flatten)]
+        server: S2ucServer,
+        /// Listeners of the inbound half, as they are reached from this one.
+        #[arg(value_name = "HOST:PORT", required = true)]
+        listeners: Vec<String>,
+        /// Ports to ask for [default: as many as listeners].
+        #[arg(long, value_name = "N")]
+        num_conn: Option<u32>,
+    },
+    /// Ends a half.
+    Release {
+        /// The server.
+        #[command(flatten)]
+        server: S2ucServer,
+    },
+}
+
+/// How to reach a control server.
+#[derive(Debug, Clone, Args)]
+pub struct S2ucServer {
+    /// The control server.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub s2cs: String,
+    /// Its certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub server_cert: PathBuf,
+    /// File with the token that it asks for.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// File of the uid, which is the tunnel's key: mode 0600, never on a command line.
+    #[arg(long, value_name = "FILE")]
+    pub uid_file: PathBuf,
+}
+
 /// What to do with the testbed.
 #[derive(Debug, Subcommand)]
 pub enum Testbed {
     /// Starts it and returns when it is ready.
     Up {
-        /// Architecture whose route it builds: dts or dts-plain (both are there side by side).
-        #[arg(long, default_value = "dts")]
-        arch: String,
+        /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss and more, or all; dts and
+        /// dts-plain are always there.
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
+        arch: Vec<String>,
         /// RabbitMQ nodes.
         #[arg(long, default_value_t = 3)]
         nodes: usize,
+        /// How the ingress of mss chooses a node: source (as OpenShift does), roundrobin, leastconn [default: source].
+        #[arg(long, value_name = "HOW")]
+        balance: Option<String>,
     },
     /// Shows every process with its ports and health.
     Status,

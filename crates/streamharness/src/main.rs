@@ -13,6 +13,7 @@ mod profiles_command;
 mod progress;
 mod record;
 mod route;
+mod scistream_command;
 mod series;
 mod signals;
 mod stdout;
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
+        Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
+        Some(Command::S2uc { command }) => scistream_command::s2uc(command),
         Some(Command::Testbed { command }) => testbed_command::testbed(command),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Streamharness::command(), "streamharness", &mut std::io::stdout());

@@ -17,7 +17,7 @@ pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
                 text += &format!("{} (--{})\n", kind.noun(), kind.key());
                 for shipped in list(kind) {
                     let about = shipped.text.lines().next().unwrap_or_default().trim_start_matches("# ");
-                    text += &format!("  {:12} {about}\n", shipped.name);
+                    text += &format!("  {:18} {about}\n", shipped.name);
                 }
             }
             stdout::print(&text);

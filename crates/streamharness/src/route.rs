@@ -1,16 +1,18 @@
 //! Where this run connects to: addresses given, a running testbed, or one built for the run.
 
 use crate::exit::{Exit, Failure};
-use measure::record::Hop;
+use measure::record::{Hop, Tls};
 use profile::{Profile, RouteProfile};
 use serde::{Deserialize, Serialize};
 use std::{env, fs, path::Path};
-use testbed::{Ephemeral, Options, Testbed};
+use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
 /// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
 /// comparison.
 const EPHEMERAL_NODES: usize = 1;
+/// A proxied route ends connections that are silent for 50 s; either side beats twice in this time.
+const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 
 /// An opened route. What every rank needs to connect, and what rank 0 keeps.
 pub struct Route {
@@ -35,6 +37,15 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
     let tls = written.tls.unwrap_or(true);
     let given = |one: &Option<Vec<String>>| one.clone().or_else(|| written.urls.clone()).unwrap_or_default();
     let (producer, consumer) = (given(&written.producer_urls), given(&written.consumer_urls));
+    let proxied = written.testbed.as_deref().and_then(ProxyRoute::named);
+    if let (Some(proxied), Some(seconds)) = (proxied, profile.service.heartbeat_s)
+        && !(1..=PROXIED_HEARTBEAT_S_MAX).contains(&seconds)
+    {
+        let sentence = format!(
+            "proxies of {proxied} end connections that are silent for 50 s: set service.heartbeat_s to 1 to {PROXIED_HEARTBEAT_S_MAX}"
+        );
+        return fail(Exit::Usage, sentence);
+    }
     if !producer.is_empty() || !consumer.is_empty() {
         if producer.is_empty() || consumer.is_empty() {
             let missing = if producer.is_empty() { "--producer-url" } else { "--consumer-url" };
@@ -42,7 +53,10 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
         }
         return by_address(written, &producer, &consumer, tls, None);
     }
-    if let Some(urls) = urls_of_environment(tls) {
+    // The environment names the service's own addresses; a route to them would be left out.
+    if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
+        && let Some(urls) = urls_of_environment(tls)
+    {
         return by_address(written, &urls, &urls, tls, None);
     }
     let Some(name) = &written.testbed else {
@@ -60,7 +74,8 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
         "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this run \
          (`streamharness testbed up` starts a lasting one)"
     ));
-    let options = Options::new(EPHEMERAL_NODES).map_err(unusable)?;
+    let routes = Routes::named([name.as_str()]).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
     let ephemeral = testbed::ephemeral(&options, say).map_err(unusable)?;
     let route = by_testbed(written, ephemeral.testbed(), name, tls)?;
     Ok(Route { ephemeral: Some(ephemeral), ..route })
@@ -94,11 +109,27 @@ fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) 
             ),
         );
     };
+    let route = if written.consumers_via_proxy == Some(true) { route.with_consumers_via_proxy() } else { route };
+    let connect_to = written.connect_to.iter().flatten().chain(&route.connect_to).cloned().collect();
     let written = RouteProfile {
+        connect_to: Some(connect_to),
         ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
         ..written.clone()
     };
-    by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))
+    let mut opened = by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?;
+    opened.connect.hops = route.hops.into_iter().map(testbeds_hop).collect();
+    Ok(opened)
+}
+
+fn testbeds_hop(hop: testbed::Hop) -> Hop {
+    Hop {
+        from: hop.from,
+        to: hop.to,
+        protocol: hop.protocol,
+        address: Some(hop.addresses.join(",")),
+        tls: hop.tls.map(|(version, cipher)| Tls { version, cipher }),
+        process: Some(hop.process),
+    }
 }
 
 fn by_address(
@@ -136,7 +167,8 @@ fn by_address(
             )
         })?,
     };
-    let hops = vec![hop("producer", "service", &producer), hop("consumer", "service", &consumer)];
+    let (first, last) = first_hops(written);
+    let hops = vec![hop("producer", first, &producer), hop("consumer", last, &consumer)];
     let amqp = AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password };
     Ok(Route { connect: Connect { amqp, hops }, ephemeral: None })
 }
@@ -162,11 +194,30 @@ fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
         .collect()
 }
 
+/// What addresses that were given belong to, for producers and consumers. What is behind them is not ours to claim.
+fn first_hops(written: &RouteProfile) -> (&'static str, &'static str) {
+    match written.testbed.as_deref() {
+        Some("mss") => ("balancer", "balancer"),
+        Some(name) if ProxyRoute::named(name).is_some() => {
+            let via_proxy = written.consumers_via_proxy == Some(true);
+            ("producer proxy", if via_proxy { "producer proxy" } else { "service" })
+        }
+        _ => ("service", "service"),
+    }
+}
+
 fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
     let scheme = endpoints.first().map_or(String::new(), |endpoint| endpoint.scheme.to_string());
     let addresses: Vec<String> =
         endpoints.iter().map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port)).collect();
-    Hop { from: from.to_owned(), to: to.to_owned(), protocol: scheme, address: Some(addresses.join(",")), tls: None }
+    Hop {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        protocol: scheme,
+        address: Some(addresses.join(",")),
+        tls: None,
+        process: None,
+    }
 }
 
 fn pem(flag: &str, path: &str) -> Result<String, Failure> {

@@ -17,13 +17,16 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
         })
     };
     match command {
-        Testbed::Up { arch, nodes } => {
-            let route = route_name(&arch)?;
-            let options = testbed::Options { nodes, ..testbed::Options::new(nodes).map_err(unusable)? };
-            let up = testbed::up(&options, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
-            up.route(&route)
-                .map(|_| Exit::Pass)
-                .ok_or_else(|| Failure::new(Exit::Route, format!("the testbed is up but has no route `{route}`")))
+        Testbed::Up { arch, nodes, balance } => {
+            let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
+            let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
+            let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
+            if let (Some(managed), Some(balance)) = (&mut routes.managed, balance) {
+                *managed = balance.parse().map_err(wrong)?;
+            }
+            let options = testbed::Options { routes, ..testbed::Options::new(nodes).map_err(unusable)? };
+            testbed::up(&options, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
+            Ok(Exit::Pass)
         }
         Testbed::Status => {
             stdout::print(&running()?.status().map_err(unusable)?.to_string());
@@ -47,6 +50,9 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
 
 /// The testbed's route for an architecture, by its profile.
 fn route_name(arch: &str) -> Result<String, Failure> {
+    if arch == "all" {
+        return Ok(arch.to_owned());
+    }
     let mut table = toml::Table::new();
     table.insert("arch".to_owned(), toml::Value::String(arch.to_owned()));
     let layer = Layer::new(Origin::CommandLine, table).map_err(crate::flags::failure)?;

@@ -65,6 +65,37 @@ pub enum Error {
         /// How many were asked for.
         asked: usize,
     },
+    /// A testbed is up without a route that was asked for.
+    #[error("the testbed in {} is up without the route {route}: run `streamharness testbed down` first", path.display())]
+    NoRoute {
+        /// Its directory.
+        path: PathBuf,
+        /// The route.
+        route: String,
+    },
+    /// No testbed has such a route.
+    #[error(
+        "a testbed has no route `{0}`: say dts, dts-plain, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, mss or all"
+    )]
+    Route(String),
+    /// The ingress cannot choose a node that way.
+    #[error("`{0}` is no way to choose a node: say source, roundrobin or leastconn")]
+    Balance(String),
+    /// A route was built and carries nothing.
+    #[error(
+        "the broker does not greet through {route} at {entry} ({reason}): look at the logs of its proxies, and try again"
+    )]
+    RouteDead {
+        /// The route.
+        route: String,
+        /// Where producers would connect.
+        entry: String,
+        /// What happened instead.
+        reason: String,
+    },
+    /// A control server or a request to one failed.
+    #[error(transparent)]
+    SciStream(#[from] scistream::Error),
     /// A testbed is up but has lost a part.
     #[error("the testbed in {} has lost {parts}: run `streamharness testbed down`, then `up` again", path.display())]
     Damaged {

@@ -1,17 +1,22 @@
-//! Builds and tears down a real RabbitMQ cluster on this machine, unprivileged and in one private directory.
+//! Builds and tears down a real RabbitMQ cluster on this machine, and real proxies before it, unprivileged and in one
+//! private directory.
 //!
-//! A detached *supervisor* process owns every part (epmd, the broker nodes) inside a *sandbox* that dies with it, so that
-//! nothing outlives a crash. The caller talks to it through the directory only: a lock file says "alive", `state.json` says what.
+//! A detached *supervisor* process owns every part (epmd, the broker nodes, control servers and their proxies) inside a
+//! *sandbox* that dies with it, so that nothing outlives a crash. The caller talks to it through the directory only: a lock
+//! file says "alive", `state.json` says what.
 
 mod error;
 mod identity;
 mod lock;
+mod managed;
 mod message;
 mod options;
 mod place;
 mod ports;
 mod process;
+mod proxies;
 mod rabbitmq;
+mod routes;
 mod running;
 mod sandbox;
 mod secrets;
@@ -21,6 +26,7 @@ mod status;
 mod stop;
 mod supervisor;
 mod tls;
+mod tunnels;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,7 +34,9 @@ use std::process::ExitCode;
 
 pub use error::Error;
 pub use options::{Options, default_dir};
-pub use running::{Route, Testbed, find};
+pub use proxies::ProxyRoute;
+pub use routes::{Balance, Routes};
+pub use running::{Hop, Route, Testbed, find};
 pub use start::{Ephemeral, ephemeral, up};
 pub use status::{PartStatus, Status};
 pub use stop::down;
@@ -38,18 +46,40 @@ pub use supervisor::supervise;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Runs one of the testbed's own processes if `arguments` (without the program's name) ask for it: `testbed supervise ...`,
-/// `testbed reaper` or `testbed sandbox-check ...`. Call it first thing in `main`, before any thread exists: a process with
-/// threads cannot enter a user namespace.
+/// `testbed s2cs ...`, `testbed reaper` or `testbed sandbox-check ...`. Call it first thing in `main`, before any thread
+/// exists: a process with threads cannot enter a user namespace.
 pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<String> =
         arguments.into_iter().map(|argument| argument.into_string().unwrap_or_default()).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["testbed", "supervise", "--dir", dir, "--nodes", nodes, "--start-limit-s", limit, rest @ ..] => {
-            let (Ok(nodes), Ok(limit_s)) = (nodes.parse(), limit.parse()) else {
+        [
+            "testbed",
+            "supervise",
+            "--dir",
+            dir,
+            "--nodes",
+            nodes,
+            "--start-limit-s",
+            limit,
+            "--routes",
+            routes,
+            rest @ ..,
+        ] => {
+            let names = routes.split(',').filter(|name| !name.is_empty());
+            let (Ok(nodes), Ok(limit_s), Ok(routes)) = (nodes.parse(), limit.parse(), Routes::named(names)) else {
                 return None;
             };
-            supervise(&PathBuf::from(dir), nodes, std::time::Duration::from_secs(limit_s), rest == ["--ephemeral"])
+            let limit = std::time::Duration::from_secs(limit_s);
+            supervise(&PathBuf::from(dir), nodes, routes, limit, rest == ["--ephemeral"])
+        }
+        ["testbed", "s2cs", "--listen", listen, "--ports", ports, "--type", kind, "--dir", dir] => {
+            let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));
+            let (Ok(listen), Some(range), Ok(kind)) = (listen.parse(), range, kind.parse()) else {
+                return None;
+            };
+            let options = scistream::Options::new(listen, range, kind, PathBuf::from(dir));
+            scistream::serve(options, |_, _| ()).map_err(Error::from)
         }
         ["testbed", "reaper"] => sandbox::reap_until_orphaned(),
         ["testbed", "sandbox-check", isolation] => sandbox::check(isolation),

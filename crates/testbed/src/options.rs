@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Routes};
 
 /// What to start, and where.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// Broker nodes, 1 to 9.
     pub nodes: usize,
+    /// Routes besides the direct ones, which are always there.
+    pub routes: Routes,
     /// The program to start the supervisor from: its `main` calls [`crate::run_hidden`] first.
     pub program: PathBuf,
     /// How long the start may take.
@@ -23,7 +25,13 @@ impl Options {
     pub fn new(nodes: usize) -> Result<Self> {
         let program = std::env::current_exe()
             .map_err(|source| Error::System { action: "find this program's own file", source })?;
-        Ok(Self { dir: default_dir(), nodes, program, start_limit: Duration::from_secs(120) })
+        Ok(Self {
+            dir: default_dir(),
+            nodes,
+            routes: Routes::default(),
+            program,
+            start_limit: Duration::from_secs(120),
+        })
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::ops::RangeInclusive;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Routes};
 
 /// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
 /// the SciStream data servers (from base + 500) of the other architectures.
@@ -11,6 +12,10 @@ const WIDTH: u16 = 600;
 /// Above the ports of X displays (from 6000): hwloc, and with it every MPI start, looks for a display there and would
 /// wait for ever on a claim that takes connections and does not answer.
 const LOWEST_BASE: u16 = 17 * WIDTH;
+/// Control servers: two sides of three types.
+const S2CS_MAX: usize = 6;
+/// Ports of the data servers of each.
+const S2DS_PORTS: u16 = 10;
 
 /// The ports of one testbed. Nodes count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,16 @@ impl Ports {
         self.base + 169
     }
 
+    /// Where control server `server`, counted from 0, takes requests.
+    pub fn s2cs(self, server: usize) -> u16 {
+        self.base + 500 + server as u16
+    }
+    /// The ports of its data servers.
+    pub fn s2ds(self, server: usize) -> RangeInclusive<u16> {
+        let first = self.base + 510 + S2DS_PORTS * server as u16;
+        first..=first + S2DS_PORTS - 1
+    }
+
     /// What node `node` listens on.
     pub fn of_node(self, node: usize) -> Vec<(String, u16)> {
         vec![
@@ -49,8 +64,29 @@ impl Ports {
         ]
     }
 
-    fn all(self, nodes: usize) -> impl Iterator<Item = u16> {
-        (1..=nodes).flat_map(move |node| self.of_node(node)).map(|(_, port)| port).chain([self.epmd()])
+    /// The ingress of the managed service.
+    pub fn ingress(self) -> u16 {
+        self.base + 443
+    }
+    /// The balancer before it.
+    pub fn balancer(self) -> u16 {
+        self.base + 444
+    }
+
+    /// The highest that may be used.
+    pub fn last(self, nodes: usize, routes: &Routes) -> u16 {
+        self.all(nodes, routes).max().unwrap_or(self.base)
+    }
+
+    fn all(self, nodes: usize, routes: &Routes) -> impl Iterator<Item = u16> + use<> {
+        let servers = 0..if routes.proxies.is_empty() { 0 } else { S2CS_MAX };
+        let managed = routes.managed.map(|_| [self.ingress(), self.balancer()]);
+        (1..=nodes)
+            .flat_map(move |node| self.of_node(node))
+            .map(|(_, port)| port)
+            .chain([self.epmd()])
+            .chain(managed.into_iter().flatten())
+            .chain(servers.flat_map(move |server| self.s2ds(server).chain([self.s2cs(server)])))
     }
 }
 
@@ -62,14 +98,14 @@ pub struct Reservation {
     _claim: TcpListener,
 }
 
-/// Finds free ports for `nodes` nodes; `random` says where to begin looking.
-pub fn reserve(nodes: usize, random: u64) -> Result<Reservation> {
+/// Finds free ports for `nodes` nodes and for what the routes need; `random` says where to begin looking.
+pub fn reserve(nodes: usize, routes: &Routes, random: u64) -> Result<Reservation> {
     let bases = bases(ephemeral_range_start());
     let start = (random % bases.len() as u64) as usize;
     for index in 0..bases.len() {
         let ports = Ports { base: bases[(start + index) % bases.len()] };
         if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base))
-            && ports.all(nodes).all(is_free)
+            && ports.all(nodes, routes).all(is_free)
         {
             return Ok(Reservation { ports, _claim: claim });
         }
@@ -106,11 +142,12 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_two_parts_of_nine_nodes_share_a_port_and_all_stay_in_their_range() {
+    fn no_two_parts_of_nine_nodes_and_all_routes_share_a_port_and_all_stay_in_their_range() {
         let ports = Ports { base: 6000 };
-        let all: Vec<u16> = ports.all(9).collect();
+        let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
+        assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();
-        assert_eq!(all.len(), 9 * 5 + 1);
+        assert_eq!(all.len(), 9 * 5 + 1 + 2 + 6 * 11);
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
     }
@@ -128,15 +165,15 @@ mod tests {
 
     #[test]
     fn two_reservations_from_the_same_start_do_not_collide() {
-        let first = reserve(3, 5).unwrap();
-        let second = reserve(3, 5).unwrap();
+        let first = reserve(3, &Routes::default(), 5).unwrap();
+        let second = reserve(3, &Routes::default(), 5).unwrap();
         assert!(first.ports.base.abs_diff(second.ports.base) >= WIDTH);
     }
 
     #[test]
     fn a_base_with_one_taken_port_is_passed_over() {
-        let first = reserve(3, 11).unwrap().ports;
+        let first = reserve(3, &Routes::default(), 11).unwrap().ports;
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.amqps(3))).unwrap();
-        assert_ne!(reserve(3, 11).unwrap().ports.base, first.base);
+        assert_ne!(reserve(3, &Routes::default(), 11).unwrap().ports.base, first.base);
     }
 }

@@ -9,11 +9,14 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
+use crate::managed::{self, ManagedState};
 use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::config::USER;
+use crate::routes::MANAGED;
 use crate::state::{Phase, State};
 use crate::status::{self, Status};
+use crate::tunnels::{End, TunnelState, s2ds_part};
 use crate::{Error, Result, lock, place};
 
 /// A testbed that is up, as far as its state file and its lock say.
@@ -32,15 +35,62 @@ pub struct Route {
     pub producer_urls: Vec<String>,
     /// Likewise for consumers.
     pub consumer_urls: Vec<String>,
+    /// `HOST:PORT:ADDR:PORT` where the URLs' host and port are not where it is reached.
+    pub connect_to: Vec<String>,
     /// The file that holds the password, and nothing else.
     pub password_file: PathBuf,
     /// The certificate authority to trust, where the route has TLS.
     pub ca: Option<PathBuf>,
     /// `http://bench@localhost:PORT`, the first node's.
     pub management_url: String,
-    /// Each leg on the way, in words.
-    pub hops: Vec<String>,
+    /// Each leg on the way.
+    pub hops: Vec<Hop>,
 }
+
+/// One leg of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// Who opens the connection: `producer`, `consumer`, or a proxy.
+    pub from: String,
+    /// Who accepts it: `service`, or a proxy.
+    pub to: String,
+    /// `amqp`, `amqps`, `tcp` or `tls`.
+    pub protocol: String,
+    /// Where it is accepted.
+    pub addresses: Vec<String>,
+    /// Version and cipher that two proxies agreed on. What clients agree on with the service is theirs to tell.
+    pub tls: Option<(String, String)>,
+    /// The program that accepts it, and its pid.
+    pub process: String,
+}
+
+impl Route {
+    /// The same route with the consumers behind the proxies too. A direct route has none, and stays as it is.
+    pub fn with_consumers_via_proxy(mut self) -> Self {
+        self.consumer_urls.clone_from(&self.producer_urls);
+        if let Some(first) = self.hops.iter().find(|hop| hop.from == PRODUCER).cloned() {
+            self.hops.retain(|hop| hop.from != CONSUMER);
+            self.hops.push(Hop { from: CONSUMER.to_owned(), ..first });
+        }
+        self
+    }
+
+    /// The way of the producers in one line.
+    fn in_words(&self) -> String {
+        let leg = |hop: &Hop| {
+            let tls = hop.tls.as_ref().map(|(version, cipher)| format!(" {version} {cipher}")).unwrap_or_default();
+            format!("{}{tls}> {} {}", hop.protocol, hop.addresses.join(","), hop.process)
+        };
+        let legs: Vec<String> = self.hops.iter().filter(|hop| hop.from != CONSUMER).map(leg).collect();
+        format!("{}: producer -{}", self.architecture, legs.join(" -"))
+    }
+}
+
+const PRODUCER: &str = "producer";
+const CONSUMER: &str = "consumer";
+const SERVICE: &str = "service";
+const PRODUCER_PROXY: &str = "producer proxy";
+const CONSUMER_PROXY: &str = "consumer proxy";
 
 /// The testbed in `dir`. None unless it is up and ready.
 pub fn find(dir: &Path) -> Result<Option<Testbed>> {
@@ -68,23 +118,117 @@ impl Testbed {
         &self.state.rabbitmq_version
     }
 
-    /// The route of `dts` (AMQPS) or `dts-plain` (AMQP); none for architectures this testbed has not got.
+    /// The route of `dts` (AMQPS), `dts-plain` (AMQP) or one through proxies; none for architectures this testbed has not
+    /// got.
     pub fn route(&self, architecture: &str) -> Option<Route> {
-        let ports = self.ports();
-        let (urls, ca, protocol) = match architecture {
-            "dts" => (self.urls("amqps", Ports::amqps), Some(place::ca_file(&self.dir)), "AMQPS"),
-            "dts-plain" => (self.urls("amqp", Ports::amqp), None, "AMQP"),
-            _ => return None,
+        let direct = |scheme: &str, port| {
+            let urls = self.urls(scheme, port);
+            let hops = [PRODUCER, CONSUMER].map(|from| self.to_service(from, scheme, &urls)).into();
+            (urls.clone(), urls, hops)
+        };
+        let (producer_urls, consumer_urls, hops) = match architecture {
+            "dts" => direct("amqps", Ports::amqps),
+            "dts-plain" => direct("amqp", Ports::amqp),
+            MANAGED => self.managed(self.state.managed.as_ref()?),
+            _ => self.proxied(self.state.tunnels.iter().find(|tunnel| tunnel.route == architecture)?),
         };
         Some(Route {
             architecture: architecture.to_owned(),
-            producer_urls: urls.clone(),
-            consumer_urls: urls,
+            producer_urls,
+            consumer_urls,
             password_file: place::password_file(&self.dir),
-            ca,
-            management_url: format!("http://{USER}@localhost:{}", ports.management(1)),
-            hops: vec![format!("client -> RabbitMQ {} node ({protocol}, loopback)", self.state.rabbitmq_version)],
+            connect_to: if architecture == MANAGED { vec![self.balancer_by_name()] } else { Vec::new() },
+            ca: matches!(architecture, "dts" | MANAGED).then(|| place::ca_file(&self.dir)),
+            management_url: format!("http://{USER}@localhost:{}", self.ports().management(1)),
+            hops,
         })
+    }
+
+    /// Producers through both proxies, consumers straight to the service.
+    fn proxied(&self, tunnel: &TunnelState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
+        let entries = tunnel.entries.iter().map(|entry| format!("amqp://{USER}@{entry}")).collect();
+        let proxy = |end| {
+            let process = self.state.process(&s2ds_part(&tunnel.route, end));
+            process.map_or_else(|| tunnel.kind.clone(), |process| format!("{} (pid {})", tunnel.kind, process.pid))
+        };
+        let hop = |from: &str, to: &str, protocol: &str, addresses: &[String], process| Hop {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            protocol: protocol.to_owned(),
+            addresses: addresses.to_vec(),
+            tls: None,
+            process,
+        };
+        let between = hop(PRODUCER_PROXY, CONSUMER_PROXY, tunnel.wide_protocol(), &tunnel.exits, proxy(End::Consumer));
+        let direct = self.urls("amqp", Ports::amqp);
+        let hops = vec![
+            hop(PRODUCER, PRODUCER_PROXY, "amqp", &tunnel.entries, proxy(End::Producer)),
+            Hop { tls: tunnel.agreed().map(|agreed| (agreed.version, agreed.cipher)), ..between },
+            hop(CONSUMER_PROXY, SERVICE, "amqp", &tunnel.targets, self.broker()),
+            self.to_service(CONSUMER, "amqp", &direct),
+        ];
+        (entries, direct, hops)
+    }
+
+    /// Everyone by the public name, through balancer and ingress. TLS ends at the service.
+    fn managed(&self, state: &ManagedState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
+        let urls = vec![format!("amqps://{USER}@{}:{}", managed::FQDN, managed::PUBLIC_PORT)];
+        let haproxy = |part: &str, how: &str| {
+            let pid = self.state.process(part).map_or_else(String::new, |process| format!("pid {}, ", process.pid));
+            format!("haproxy ({pid}balance {how})")
+        };
+        let hop = |from: &str, to: &str, protocol: &str, addresses: Vec<String>, process| Hop {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            protocol: protocol.to_owned(),
+            addresses,
+            tls: None,
+            process,
+        };
+        let at = |port: u16| vec![format!("127.0.0.1:{port}")];
+        let nodes = (1..=self.nodes()).flat_map(|node| at(self.ports().amqps(node))).collect();
+        let (balancer, ingress) = (haproxy(managed::BALANCER, "leastconn"), haproxy(managed::INGRESS, &state.balance));
+        let hops = vec![
+            hop(PRODUCER, managed::BALANCER, "amqps", at(self.ports().balancer()), balancer.clone()),
+            hop(managed::BALANCER, managed::INGRESS, "tcp", at(self.ports().ingress()), ingress),
+            hop(managed::INGRESS, SERVICE, "tcp", nodes, self.broker()),
+            hop(CONSUMER, managed::BALANCER, "amqps", at(self.ports().balancer()), balancer),
+        ];
+        (urls.clone(), urls, hops)
+    }
+
+    fn balancer_by_name(&self) -> String {
+        format!("{}:{}:127.0.0.1:{}", managed::FQDN, managed::PUBLIC_PORT, self.ports().balancer())
+    }
+
+    /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
+    pub(crate) fn has(&self, route: &str) -> bool {
+        let managed = self.state.managed.as_ref().map(|managed| format!("{MANAGED}:{}", managed.balance));
+        managed.as_deref() == Some(route) || self.route(route).is_some()
+    }
+
+    fn to_service(&self, from: &str, protocol: &str, urls: &[String]) -> Hop {
+        let address = |url: &String| url.rsplit('@').next().unwrap_or_default().to_owned();
+        Hop {
+            from: from.to_owned(),
+            to: SERVICE.to_owned(),
+            protocol: protocol.to_owned(),
+            addresses: urls.iter().map(address).collect(),
+            tls: None,
+            process: self.broker(),
+        }
+    }
+
+    fn broker(&self) -> String {
+        format!("RabbitMQ {}", self.state.rabbitmq_version)
+    }
+
+    /// Every route that it has.
+    pub fn routes(&self) -> Vec<Route> {
+        let names = ["dts", "dts-plain", MANAGED]
+            .into_iter()
+            .chain(self.state.tunnels.iter().map(|tunnel| tunnel.route.as_str()));
+        names.filter_map(|name| self.route(name)).collect()
     }
 
     fn urls(&self, scheme: &str, port: fn(Ports, usize) -> u16) -> Vec<String> {
@@ -104,8 +248,14 @@ impl Testbed {
             ("CA", path(place::ca_file(&self.dir))),
             ("MGMT_URL", format!("http://localhost:{}", self.ports().management(1))),
         ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .chain(self.state.tunnels.iter().map(|tunnel| {
+            let urls: Vec<String> = tunnel.entries.iter().map(|entry| format!("amqp://{USER}@{entry}")).collect();
+            (format!("{}_URLS", tunnel.route.to_uppercase().replace('-', "_")), urls.join(","))
+        }))
         .map(|(name, value)| (format!("STREAMHARNESS_{name}"), value))
-        .into()
+        .collect()
     }
 
     /// [`Testbed::env`] as lines for a shell's `eval`.
@@ -131,7 +281,8 @@ impl Testbed {
     /// Looks at every part, now.
     pub fn status(&self) -> Result<Status> {
         let password = fs::read_to_string(place::password_file(&self.dir)).ok();
-        status::look(&self.dir, &self.state, self.ports(), password)
+        let routes = self.routes().iter().map(Route::in_words).collect();
+        Ok(Status { routes, ..status::look(&self.dir, &self.state, self.ports(), password)? })
     }
 
     /// The names of parts that have ended.
@@ -162,7 +313,39 @@ mod tests {
         let plain = testbed().route("dts-plain").unwrap();
         assert_eq!(plain.consumer_urls, ["amqp://bench@localhost:12001", "amqp://bench@localhost:12002"]);
         assert_eq!(plain.ca, None);
-        assert_eq!(testbed().route("mss"), None);
+        assert_eq!(testbed().route("prs-haproxy"), None);
+    }
+
+    #[test]
+    fn the_managed_service_is_known_by_its_name_and_reached_at_the_balancer() {
+        let route = testbed().route("mss").unwrap();
+        assert_eq!(route.producer_urls, ["amqps://bench@rmq-bench-testbed.mss.test:443"]);
+        assert_eq!(route.connect_to, ["rmq-bench-testbed.mss.test:443:127.0.0.1:12444"]);
+        assert!(route.ca.is_some());
+        let to: Vec<&str> = route.hops.iter().map(|hop| hop.to.as_str()).collect();
+        assert_eq!(to, ["balancer", "ingress", "service", "balancer"]);
+        assert!(testbed().has("mss:source") && !testbed().has("mss:leastconn"));
+    }
+
+    #[test]
+    fn producers_go_through_both_proxies_and_consumers_only_if_they_are_told_to() {
+        let route = testbed().route("prs-stunnel").unwrap();
+        assert_eq!(route.producer_urls, ["amqp://bench@127.0.0.1:12510"]);
+        assert_eq!(route.consumer_urls, ["amqp://bench@localhost:12001", "amqp://bench@localhost:12002"]);
+        assert_eq!(route.ca, None);
+        let legs = |route: &Route| {
+            let leg = |hop: &Hop| format!("{} -{}> {}", hop.from, hop.protocol, hop.to);
+            route.hops.iter().map(leg).collect::<Vec<_>>()
+        };
+        let way =
+            ["producer -amqp> producer proxy", "producer proxy -tls> consumer proxy", "consumer proxy -amqp> service"];
+        assert_eq!(legs(&route), [way.as_slice(), &["consumer -amqp> service"]].concat());
+        let both = route.with_consumers_via_proxy();
+        assert_eq!(both.consumer_urls, both.producer_urls);
+        assert_eq!(legs(&both), [way.as_slice(), &["consumer -amqp> producer proxy"]].concat());
+        assert!(
+            testbed().env_lines().contains("export STREAMHARNESS_PRS_STUNNEL_URLS='amqp://bench@127.0.0.1:12510'\n")
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 const EPHEMERAL_PREFIX: &str = "ephemeral-";
 
 /// Starts a testbed that stays until [`crate::down`], and returns when it is ready. One that is up already will do if it
-/// has as many nodes. `progress` gets a line at a time.
+/// has as many nodes and the routes. `progress` gets a line at a time.
 pub fn up(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Testbed> {
     options.check()?;
     let dir = place::prepare(&options.dir)?;
@@ -39,6 +39,8 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
     let dead = testbed.dead_parts()?;
     if testbed.nodes() != options.nodes {
         Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), asked: options.nodes })
+    } else if let Some(missing) = options.routes.names().into_iter().find(|route| !testbed.has(route)) {
+        Err(Error::NoRoute { path: dir.to_owned(), route: missing })
     } else if !dead.is_empty() {
         Err(Error::Damaged { path: dir.to_owned(), parts: dead.join(", ") })
     } else {
@@ -145,6 +147,7 @@ fn launch(
         .arg(dir)
         .args(["--nodes", &options.nodes.to_string()])
         .args(["--start-limit-s", &options.start_limit.as_secs().to_string()])
+        .args(["--routes", &options.routes.names().join(",")])
         .args(ephemeral.then_some("--ephemeral"))
         .stdin(lock)
         .stdout(OwnedFd::from(theirs))

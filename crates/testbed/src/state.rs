@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
+use crate::managed::ManagedState;
 use crate::process::Process;
+use crate::tunnels::TunnelState;
 use crate::{Error, Result};
 
 /// How far the testbed has come.
@@ -47,6 +49,10 @@ pub struct State {
     pub started_unix_s: u64,
     pub ready_after_ms: Option<u64>,
     pub parts: Vec<Part>,
+    /// Routes through proxies.
+    pub tunnels: Vec<TunnelState>,
+    /// The managed service's route, where there is one.
+    pub managed: Option<ManagedState>,
 }
 
 impl State {
@@ -75,7 +81,12 @@ impl State {
     }
 
     pub fn supervisor(&self) -> Option<Process> {
-        self.parts.iter().find(|part| part.name == "supervisor")?.process
+        self.process("supervisor")
+    }
+
+    /// The process of a part.
+    pub fn process(&self, name: &str) -> Option<Process> {
+        self.parts.iter().find(|part| part.name == name)?.process
     }
 
     /// Every process, in the order of their start.
@@ -105,6 +116,15 @@ pub mod tests {
             scheduling: "+S 1:1".into(),
             started_unix_s: 1,
             ready_after_ms: Some(2),
+            managed: Some(ManagedState { balance: "source".into() }),
+            tunnels: vec![TunnelState {
+                route: "prs-stunnel".into(),
+                kind: "stunnel".into(),
+                entries: vec!["127.0.0.1:12510".into()],
+                exits: vec!["127.0.0.1:12520".into()],
+                targets: vec!["127.0.0.1:12001".into()],
+                log: "/nowhere/1.log".into(),
+            }],
             parts: vec![
                 Part { name: "supervisor".into(), process: Some(Process { pid: 1, start_ticks: 2 }), ports: vec![] },
                 Part { name: "node 1".into(), process: None, ports: vec![("amqp".into(), 12001)] },

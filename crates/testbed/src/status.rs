@@ -27,6 +27,8 @@ pub struct Status {
     pub ready_after_ms: Option<u64>,
     /// In the order of their start.
     pub parts: Vec<PartStatus>,
+    /// The way of producers on each route, hop by hop.
+    pub routes: Vec<String>,
 }
 
 /// One process.
@@ -79,6 +81,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         run_as: state.run_as.clone(),
         ready_after_ms: state.ready_after_ms,
         parts: parts.collect(),
+        routes: Vec::new(),
     })
 }
 
@@ -97,7 +100,7 @@ impl fmt::Display for Status {
         for [a, b, c, d] in [&heads].into_iter().chain(&rows) {
             writeln!(f, "{a:name$}  {b:>pid$}  {c:port$}  {d}")?;
         }
-        Ok(())
+        self.routes.iter().try_for_each(|route| writeln!(f, "# route {route}"))
     }
 }
 
@@ -130,6 +133,7 @@ mod tests {
                 part("epmd", Some(7), vec![("epmd".into(), 12169)], "alive"),
                 part("node 1", Some(12345), vec![("amqp".into(), 12001), ("amqps".into(), 12011)], "dead"),
             ],
+            routes: vec!["dts: producer -amqps> localhost:12011 RabbitMQ 3.10.8".into()],
         };
         let expected = "\
 # testbed    /tmp/t
@@ -139,6 +143,7 @@ mod tests {
 part      pid  port                     health
 epmd        7  12169 epmd               alive
 node 1  12345  12001 amqp, 12011 amqps  dead
+# route dts: producer -amqps> localhost:12011 RabbitMQ 3.10.8
 ";
         assert_eq!(status.to_string(), expected);
         assert!(!status.is_healthy());

@@ -2,26 +2,31 @@
 
 use std::fs::{self, File};
 use std::io::{Read, stdin, stdout};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{close, dup2_stdin, dup2_stdout, setsid};
+use scistream::Kind;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{FileContext, SystemContext};
 use crate::identity::Identity;
+use crate::managed::{self, Managed, ManagedState};
 use crate::message::{Message, send};
 use crate::process::{Process, boot_id};
 use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
 use crate::rabbitmq::install::Install;
 use crate::sandbox::{Isolation, Sandbox};
 use crate::state::{Part, Phase, State};
-use crate::{Error, Result, place, ports, secrets};
+use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
+use crate::{Error, ProxyRoute, Result, Routes, place, ports, secrets};
 
 /// How often a starting cluster is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -102,7 +107,7 @@ impl Ears {
 /// error the log. Returns when the testbed is gone.
 ///
 /// `ephemeral`: the testbed ends with the process that holds the other end of the socket.
-pub fn supervise(dir: &Path, nodes: usize, start_limit: Duration, ephemeral: bool) -> Result<()> {
+pub fn supervise(dir: &Path, nodes: usize, routes: Routes, start_limit: Duration, ephemeral: bool) -> Result<()> {
     close_inherited()?;
     // The broker reads its configuration as another user than we write it.
     umask(Mode::from_bits_truncate(0o022));
@@ -115,7 +120,7 @@ pub fn supervise(dir: &Path, nodes: usize, start_limit: Duration, ephemeral: boo
     dup2_stdout(std::io::stderr()).when("let go of standard output")?;
     let mut ears = Ears::open(UnixStream::from(caller))?;
 
-    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, sandbox: None, _lock: lock };
+    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, routes, sandbox: None, _lock: lock };
     let started = Instant::now();
     match supervisor.start(&mut ears, started + start_limit, start_limit) {
         Ok(claim) => {
@@ -148,6 +153,7 @@ pub fn supervise(dir: &Path, nodes: usize, start_limit: Duration, ephemeral: boo
 struct Supervisor {
     dir: PathBuf,
     nodes: usize,
+    routes: Routes,
     sandbox: Option<Sandbox>,
     /// Held as long as we live. Our children do not inherit it.
     _lock: OwnedFd,
@@ -160,8 +166,13 @@ impl Supervisor {
         let identity = Identity::choose()?;
         identity.can_reach(&self.dir)?;
         let install = Install::find()?;
+        // Known before anything is started.
+        let managed = self.routes.managed.map(|_| Kind::Haproxy);
+        for kind in ControlServers::kinds(&self.routes.proxies).into_iter().chain(managed) {
+            kind.find()?;
+        }
         let isolation = Isolation::choose(&program);
-        let claim = ports::reserve(self.nodes, secrets::random_number()?)?;
+        let claim = ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?;
         let ports = claim.ports;
         let version = install.version.to_string();
         ears.progress(&format!(
@@ -169,12 +180,12 @@ impl Supervisor {
             self.nodes,
             if self.nodes == 1 { "node" } else { "nodes" },
             ports.base,
-            ports.epmd(),
+            ports.last(self.nodes, &self.routes),
             identity.name,
         ));
 
         let run_as = identity.name.clone();
-        let cluster = Cluster::lay_out(&self.dir, self.nodes, ports, install, identity)?;
+        let cluster = Cluster::lay_out(&self.dir, self.nodes, ports, install, identity.clone())?;
         let started = Instant::now();
         let mut state = State {
             boot_id: boot_id(),
@@ -188,24 +199,16 @@ impl Supervisor {
             started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             ready_after_ms: None,
             parts: Vec::new(),
+            tunnels: Vec::new(),
+            managed: None,
         };
         let sandbox = self.sandbox.insert(Sandbox::enter(isolation, &program)?);
         state.parts.push(part("supervisor", sandbox.this_process(), vec![("claim".into(), ports.base)]));
         state.parts.extend(sandbox.reaper().map(|reaper| part("reaper", Some(reaper), vec![])));
         limit_open_files()?;
 
-        let mut launch = |name: &str, listeners: Vec<(String, u16)>, command| -> Result<()> {
-            state.parts.push(part(name, None, listeners));
-            state.save(&self.dir)?;
-            let process = sandbox.start(name, command)?;
-            if let Some(part) = state.parts.last_mut() {
-                part.process = Some(process);
-            }
-            state.save(&self.dir)
-        };
-
         ears.progress("starting epmd");
-        launch("epmd", vec![("epmd".into(), ports.epmd())], cluster.epmd()?)?;
+        launch(&self.dir, sandbox, &mut state, "epmd", vec![("epmd".into(), ports.epmd())], cluster.epmd()?)?;
         ears.progress(&format!("starting {} RabbitMQ", self.nodes));
         while !cluster.epmd_answers() {
             heed(ears, Duration::from_millis(10))?;
@@ -214,8 +217,11 @@ impl Supervisor {
             }
         }
         for node in 1..=self.nodes {
-            launch(&node_part(node), ports.of_node(node), cluster.node(node)?)?;
+            launch(&self.dir, sandbox, &mut state, &node_part(node), ports.of_node(node), cluster.node(node)?)?;
         }
+        // While the brokers start: a proxy connects to them only when a client comes.
+        let servers = ControlServers::new(&self.dir, ports, &identity);
+        build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, ears, (deadline, limit), &self.dir)?;
 
         let api = cluster.api();
         let mut most_up = 0;
@@ -248,6 +254,15 @@ impl Supervisor {
         }
         if self.nodes > 1 {
             ears.progress("cluster formed");
+        }
+        for tunnel in &state.tunnels {
+            tunnels::greets(tunnel)?;
+            ears.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
+        }
+        if let Some(balance) = self.routes.managed {
+            let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
+            build_managed(&managed, sandbox, &mut state, ears, (deadline, limit))?;
+            ears.progress(&format!("mss: the broker greets through balancer and ingress as {}", managed::FQDN));
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -287,6 +302,106 @@ impl Supervisor {
         }
         if keep_logs { place::empty(&self.dir, true) } else { place::remove(&self.dir) }
     }
+}
+
+/// Starts a part. It is in the state file before and after, so that nobody can overlook it.
+fn launch(
+    dir: &Path,
+    sandbox: &mut Sandbox,
+    state: &mut State,
+    name: &str,
+    listeners: Vec<(String, u16)>,
+    command: Command,
+) -> Result<()> {
+    state.parts.push(part(name, None, listeners));
+    state.save(dir)?;
+    let process = sandbox.start(name, command)?;
+    if let Some(part) = state.parts.last_mut() {
+        part.process = Some(process);
+    }
+    state.save(dir)
+}
+
+/// Starts the control servers that the routes need, and makes the requests of each route.
+fn build_tunnels(
+    routes: &[ProxyRoute],
+    servers: &ControlServers<'_>,
+    sandbox: &mut Sandbox,
+    state: &mut State,
+    ears: &mut Ears,
+    (deadline, limit): (Instant, Duration),
+    dir: &Path,
+) -> Result<()> {
+    let places: Vec<(Kind, End)> =
+        ControlServers::kinds(routes).into_iter().flat_map(|kind| End::BOTH.map(|end| (kind, end))).collect();
+    for &(kind, end) in &places {
+        let listener = ("grpc".to_owned(), servers.port(kind, end));
+        launch(dir, sandbox, state, &s2cs_part(kind, end), vec![listener], servers.command(kind, end)?)?;
+    }
+    for &(kind, end) in &places {
+        while !servers.is_up(kind, end) {
+            sandbox.reap();
+            let part = s2cs_part(kind, end);
+            if let Some((_, how)) = sandbox.ended().find(|(name, _)| *name == part) {
+                return Err(Error::PartDied { how: how.to_owned(), log: servers.last_lines(kind, end), part });
+            }
+            if Instant::now() > deadline {
+                return Err(late(&format!("the start of {part}"), limit, servers.last_lines(kind, end)));
+            }
+            heed(ears, Duration::from_millis(10))?;
+        }
+    }
+    for &route in routes {
+        let number = 1 + state.tunnels.iter().filter(|tunnel| tunnel.kind == route.kind().name()).count();
+        let server = |state: &State, end| state.process(&s2cs_part(route.kind(), end));
+        let children = |sandbox: &Sandbox, state: &State, end| {
+            server(state, end).map(|server| sandbox.children(server)).unwrap_or_default()
+        };
+        let before = End::BOTH.map(|end| children(sandbox, state, end));
+        let tunnel =
+            servers.open(route, number, tunnels::service(ports::Ports { base: state.base_port }, state.nodes))?;
+        for (end, before) in End::BOTH.into_iter().zip(before) {
+            let process = children(sandbox, state, end).into_iter().find(|child| !before.contains(child));
+            let listeners = match end {
+                End::Producer => tunnels::ports_of(&tunnel.entries, "amqp"),
+                End::Consumer => tunnels::ports_of(&tunnel.exits, tunnel.wide_protocol()),
+            };
+            state.parts.push(part(&s2ds_part(route.name(), end), process, listeners));
+        }
+        state.tunnels.push(tunnel);
+        state.save(dir)?;
+        ears.progress(&format!("{route}: both proxies listen"));
+    }
+    Ok(())
+}
+
+/// Starts ingress and balancer, in this order and once the brokers listen: each would take the next for dead.
+fn build_managed(
+    managed: &Managed<'_>,
+    sandbox: &mut Sandbox,
+    state: &mut State,
+    ears: &mut Ears,
+    (deadline, limit): (Instant, Duration),
+) -> Result<()> {
+    let ports = managed.ports;
+    for (name, port) in [(managed::INGRESS, ports.ingress()), (managed::BALANCER, ports.balancer())] {
+        let command = if name == managed::INGRESS { managed.ingress()? } else { managed.balancer()? };
+        launch(managed.dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            sandbox.reap();
+            if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
+                let how = how.to_owned();
+                return Err(Error::PartDied { part: name.to_owned(), how, log: managed.last_lines(name) });
+            }
+            if Instant::now() > deadline {
+                return Err(late(&format!("the start of the {name}"), limit, managed.last_lines(name)));
+            }
+            heed(ears, Duration::from_millis(10))?;
+        }
+    }
+    managed.greets()?;
+    state.managed = Some(ManagedState { balance: managed.balance.to_string() });
+    Ok(())
 }
 
 fn part(name: &str, process: Option<Process>, ports: Vec<(String, u16)>) -> Part {

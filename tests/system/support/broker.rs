@@ -3,11 +3,11 @@
 use super::{processes, program};
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
-use testbed::{Ephemeral, Options, Route};
+use testbed::{Ephemeral, Options, Route, Routes};
 
-/// The three-node service that most tests share. Nobody closes it: its supervisor does when this process is gone.
+/// The three-node service that most tests share, with every route. Nobody closes it: its supervisor does when this process is gone.
 pub fn service() -> &'static Broker {
-    static SERVICE: LazyLock<Broker> = LazyLock::new(|| Broker::start(3));
+    static SERVICE: LazyLock<Broker> = LazyLock::new(|| Broker::with_routes(3, Routes::all()));
     &SERVICE
 }
 
@@ -15,9 +15,13 @@ pub fn service() -> &'static Broker {
 pub struct Broker(Ephemeral);
 
 impl Broker {
-    /// Starts one.
+    /// Starts one with the direct routes.
     pub fn start(nodes: usize) -> Self {
-        let options = Options { program: program(), ..Options::new(nodes).unwrap() };
+        Self::with_routes(nodes, Routes::default())
+    }
+
+    fn with_routes(nodes: usize, routes: Routes) -> Self {
+        let options = Options { program: program(), routes, ..Options::new(nodes).unwrap() };
         let mut said = Vec::new();
         let started = testbed::ephemeral(&options, &mut |line| said.push(line.to_owned()));
         Self(started.unwrap_or_else(|error| panic!("{error}\n{}", said.join("\n"))))
@@ -63,7 +67,8 @@ impl Broker {
         assert!(output.status.success(), "rabbitmqctl {arguments:?}: {output:?}");
     }
 
-    fn route(&self, architecture: &str) -> Route {
+    /// How it is reached.
+    pub fn route(&self, architecture: &str) -> Route {
         self.0.testbed().route(architecture).unwrap()
     }
 

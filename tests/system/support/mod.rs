@@ -5,6 +5,7 @@ pub mod launch;
 pub mod outcome;
 pub mod processes;
 pub mod relay;
+pub mod s2cs;
 pub mod slurm;
 
 pub use broker::{Broker, service};

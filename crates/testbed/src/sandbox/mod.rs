@@ -93,6 +93,11 @@ impl Sandbox {
         self.proc.process(getpid().as_raw())
     }
 
+    /// The children of a part, in the order of their start.
+    pub fn children(&self, part: Process) -> Vec<Process> {
+        self.proc.children(part.pid).into_iter().filter_map(|pid| self.proc.process(pid)).collect()
+    }
+
     /// The reaper, where there is one.
     pub fn reaper(&self) -> Option<Process> {
         self.parts.iter().find(|part| part.name == REAPER).map(|part| part.process)

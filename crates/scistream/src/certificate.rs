@@ -1,0 +1,103 @@
+//! Whom a control server is: its certificate, and how a client recognises it.
+
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::{Error, Result};
+
+/// HTTP/2, as gRPC insists.
+const ALPN: &[u8] = b"h2";
+
+/// A certificate and its key, as PEM.
+pub struct SelfSigned {
+    /// The certificate, which is also what clients trust.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl SelfSigned {
+    /// A new one for these host names and addresses.
+    pub fn generate(names: impl IntoIterator<Item = String>) -> Result<Self> {
+        let unusable = |error: rcgen::Error| Error::Certificate(error.to_string());
+        let params = CertificateParams::new(names.into_iter().collect::<Vec<_>>()).map_err(unusable)?;
+        let key = KeyPair::generate().map_err(unusable)?;
+        let certificate = params.self_signed(&key).map_err(unusable)?;
+        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+}
+
+/// What a client needs to recognise the server of this certificate.
+pub fn client_config(certificate_pem: &str) -> Result<ClientConfig> {
+    let known: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate_pem.as_bytes())
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|error| Error::Certificate(format!("{error:?}")))?;
+    if known.is_empty() {
+        return Err(Error::Certificate("the file holds none".to_owned()));
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(known.iter().cloned());
+    let roots = WebPkiServerVerifier::builder(Arc::new(roots))
+        .build()
+        .map_err(|error| Error::Certificate(error.to_string()))?;
+    let mut config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(KnownServer { known, roots }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// Accepts the very certificate that was given, else what an authority given has signed for the name.
+///
+/// The first is what SciStream's users have: a self-signed certificate, often made as an authority, often for another
+/// name than the one of the port that leads to it. Whoever shows it and holds its key is who was meant.
+#[derive(Debug)]
+struct KnownServer {
+    known: Vec<CertificateDer<'static>>,
+    roots: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for KnownServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        if self.known.iter().any(|known| known == end_entity) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.roots.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.roots.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.roots.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,160 @@
+//! The user client: one control server's calls, in the order in which they make sense.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use prost::Message;
+use tokio::time::{sleep, timeout};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic_prost::ProstCodec;
+
+use crate::connector::Connector;
+use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, UpdateTargets};
+use crate::{Error, Result, Role, Uid, certificate, config};
+
+/// What goes in place of a token where there is none.
+const NO_TOKEN: &str = "INVALID_TOKEN";
+/// Bytes per second, which no server enforces.
+const RATE: i32 = 10_000;
+/// How long after `req` the `hello` comes: SciStream's server fails on one that is earlier.
+const HELLO_DELAY: Duration = Duration::from_millis(500);
+
+/// A connection to one control server.
+#[derive(Clone)]
+pub struct Client {
+    grpc: tonic::client::Grpc<Channel>,
+    address: String,
+    token: MetadataValue<Ascii>,
+    limit: Duration,
+    hello_delay: Duration,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Connects to the server at `address` (`HOST:PORT`), which must have this certificate. Every call ends within `limit`.
+    pub async fn connect(address: &str, certificate_pem: &str, token: Option<&str>, limit: Duration) -> Result<Self> {
+        let address = config::target(address).ok_or_else(|| Error::Address(address.to_owned()))?;
+        let (host, port) = address.rsplit_once(':').expect("a target has a port");
+        let connector = Connector {
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: port.parse().expect("a target's port is a number"),
+            tls: Arc::new(certificate::client_config(certificate_pem)?),
+        };
+        let mut token: MetadataValue<Ascii> = token
+            .unwrap_or(NO_TOKEN)
+            .parse()
+            .map_err(|_| Error::Certificate("the token has characters that no header may have".to_owned()))?;
+        token.set_sensitive(true);
+        // The scheme is not looked at: TLS is the connector's.
+        let endpoint =
+            Endpoint::from_shared(format!("http://{address}")).map_err(|_| Error::Address(address.clone()))?;
+        let channel = match timeout(limit, endpoint.connect_with_connector(connector)).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(unreachable(&address, &error)),
+            Err(_) => {
+                let reason = format!("nothing within {} s", limit.as_secs());
+                return Err(Error::Unreachable { address, reason });
+            }
+        };
+        let grpc = tonic::client::Grpc::new(channel);
+        Ok(Self { grpc, address, token, limit, hello_delay: HELLO_DELAY })
+    }
+
+    /// Says `hello` at once, which our own server allows.
+    pub fn without_delay(self) -> Self {
+        Self { hello_delay: Duration::ZERO, ..self }
+    }
+
+    /// Reserves `connections` listeners and starts a data server that passes them on: to `targets`, or, without any, to
+    /// `application` itself, the addresses of the service. Returns the listeners.
+    pub async fn open(
+        &self,
+        uid: &Uid,
+        role: Role,
+        connections: u32,
+        application: &[String],
+        targets: Option<&[String]>,
+    ) -> Result<Vec<String>> {
+        let named = uid.hyphenated();
+        let request = Request {
+            uid: named.clone(),
+            role: role.word().to_owned(),
+            num_conn: connections.try_into().unwrap_or(i32::MAX),
+            rate: RATE,
+        };
+        // PROD on both sides: another role would ask for listeners, which `req` tells.
+        let hello =
+            Hello { uid: named.clone(), prod_listeners: application.to_vec(), role: Role::Inbound.word().to_owned() };
+        let hello = async {
+            sleep(self.hello_delay).await;
+            self.call::<_, AppResponse>(Call::Hello, hello, "take the addresses of the service").await
+        };
+        // If one fails the other is dropped, and the server forgets the request.
+        let (reserved, _) = tokio::try_join!(self.call::<_, Response>(Call::Req, request, "reserve listeners"), hello)?;
+        let targets = targets.map_or(reserved.prod_listeners, <[String]>::to_vec);
+        let update = UpdateTargets { uid: named, remote_listeners: targets, role: role.word().to_owned() };
+        let started = match self.call::<_, Response>(Call::Update, update, "start its data server").await {
+            Ok(started) => started,
+            Err(error) => {
+                let _ = self.release(uid).await;
+                return Err(error);
+            }
+        };
+        Ok(if started.listeners.is_empty() { reserved.listeners } else { started.listeners })
+    }
+
+    /// Ends a request: its data server is gone and its ports are free again.
+    pub async fn release(&self, uid: &Uid) -> Result<()> {
+        let release = Release { uid: uid.hyphenated() };
+        self.call::<_, Response>(Call::Release, release, "release the request").await.map(drop)
+    }
+
+    async fn call<Q, A>(&self, call: Call, message: Q, action: &'static str) -> Result<A>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut grpc = self.grpc.clone();
+        let mut request = tonic::Request::new(message);
+        request.metadata_mut().insert("authorization", self.token.clone());
+        let answered = timeout(self.limit, async {
+            grpc.ready().await.map_err(|error| unreachable(&self.address, &error))?;
+            let codec = ProstCodec::<Q, A>::default();
+            let path = PathAndQuery::from_static(call.path());
+            let refused = |status: tonic::Status| match status.code() {
+                // No server says that of itself; it is tonic's word for a connection that broke.
+                tonic::Code::Unknown | tonic::Code::Unavailable if std::error::Error::source(&status).is_some() => {
+                    unreachable(&self.address, &status)
+                }
+                _ => Error::Refused { address: self.address.clone(), action, message: status.message().to_owned() },
+            };
+            Ok(grpc.unary(request, path, codec).await.map_err(refused)?.into_inner())
+        });
+        let limit_s = self.limit.as_secs();
+        answered.await.unwrap_or_else(|_| Err(Error::Late { address: self.address.clone(), action, limit_s }))
+    }
+}
+
+/// Why a server was not reached, by the innermost reason: the outer ones say "transport error".
+fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let io = innermost.downcast_ref::<std::io::Error>();
+    let tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let tls = tls.or_else(|| innermost.downcast_ref::<rustls::Error>());
+    let address = address.to_owned();
+    match tls {
+        Some(error) => Error::Untrusted { address, reason: error.to_string() },
+        None => Error::Unreachable { address, reason: innermost.to_string() },
+    }
+}

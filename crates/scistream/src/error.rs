@@ -1,0 +1,130 @@
+//! What can go wrong, each sentence ending in what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a request or a control server failed. Holds no uid and no token.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data server's program is not installed.
+    #[error("no program `{program}` on this machine: apt-get install {package}, or run launch/setup")]
+    NoProgram {
+        /// What was looked for.
+        program: String,
+        /// The package that brings it.
+        package: &'static str,
+    },
+    /// A data server did not come up.
+    #[error("{program} did not come up ({how}); its last lines: {log}")]
+    DataServer {
+        /// Which program.
+        program: &'static str,
+        /// What happened instead.
+        how: String,
+        /// The end of what it said.
+        log: String,
+    },
+    /// The name of a data server's type is unknown.
+    #[error("`{0}` is no type of data server: say stunnel, stunnel-null or haproxy")]
+    Kind(String),
+    /// The role is unknown.
+    #[error("`{0}` is no role: say PROD or CONS")]
+    Role(String),
+    /// The uid is not one.
+    #[error("the uid is no UUID: give the one that the inbound request returned")]
+    Uid,
+    /// An address cannot be understood.
+    #[error("`{0}` is no address: write HOST:PORT, such as 127.0.0.1:5000")]
+    Address(String),
+    /// The address to listen on is taken or not ours.
+    #[error("cannot listen on {address}: {source}; choose another --listen, or end what listens there")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nothing answers.
+    #[error(
+        "no S2CS answers at {address} ({reason}): start one with `streamharness s2cs --listen {address} ...`, or correct the address"
+    )]
+    Unreachable {
+        /// Where it should be.
+        address: String,
+        /// What happened instead.
+        reason: String,
+    },
+    /// It answers, but is not whom the certificate names.
+    #[error(
+        "the S2CS at {address} is not the one of the certificate given ({reason}): give the file it was started with"
+    )]
+    Untrusted {
+        /// Where it is.
+        address: String,
+        /// What TLS said.
+        reason: String,
+    },
+    /// The server said no.
+    #[error("the S2CS at {address} refused to {action}: {message}")]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// What it was asked for.
+        action: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// It did not answer in time.
+    #[error("the S2CS at {address} did not {action} within {limit_s} s: look at its log, or allow more time")]
+    Late {
+        /// Where it is.
+        address: String,
+        /// What it was asked for.
+        action: &'static str,
+        /// The limit.
+        limit_s: u64,
+    },
+    /// A certificate or key cannot be used.
+    #[error("the certificate or key cannot be used: {0}; give PEM files that belong together")]
+    Certificate(String),
+    /// A file operation failed.
+    #[error("cannot {action} {}: {source}; choose a directory of your own with --dir", path.display())]
+    File {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A system call failed.
+    #[error("cannot {action}: {source}; this needs an ordinary Linux with /proc")]
+    System {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Says what was done to which file when an I/O error turns into ours.
+pub(crate) trait FileContext<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> FileContext<T> for io::Result<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::File { action, path: path.to_owned(), source })
+    }
+}
+
+/// Says what was being done when a system call failed.
+pub(crate) trait SystemContext<T> {
+    fn when(self, action: &'static str) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> SystemContext<T> for Result<T, E> {
+    fn when(self, action: &'static str) -> Result<T, Error> {
+        self.map_err(|source| Error::System { action, source: source.into() })
+    }
+}

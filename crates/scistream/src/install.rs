@@ -1,0 +1,76 @@
+//! The types of data server, and the programs behind them.
+
+use std::env;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// What a control server starts as its data servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// stunnel with a pre-shared key, encrypted.
+    Stunnel,
+    /// stunnel with a pre-shared key that authenticates, without encryption: what the published tunnels cost.
+    StunnelNull,
+    /// HAProxy passing TCP on, neither authenticated nor encrypted.
+    Haproxy,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Stunnel, Self::StunnelNull, Self::Haproxy];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stunnel => "stunnel",
+            Self::StunnelNull => "stunnel-null",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// The program it starts.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Stunnel | Self::StunnelNull => "stunnel",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// Finds the program: where `$STREAMHARNESS_STUNNEL` or `$STREAMHARNESS_HAPROXY` says, else in the PATH and where
+    /// Debian keeps daemons, which a plain user's PATH leaves out.
+    pub fn find(self) -> Result<PathBuf> {
+        let (variable, names, package): (_, &[&str], _) = match self {
+            Self::Stunnel | Self::StunnelNull => ("STREAMHARNESS_STUNNEL", &["stunnel", "stunnel4"], "stunnel4"),
+            Self::Haproxy => ("STREAMHARNESS_HAPROXY", &["haproxy"], "haproxy"),
+        };
+        if let Some(given) = env::var_os(variable).map(PathBuf::from) {
+            let program = given.display().to_string();
+            return if given.is_file() { Ok(given) } else { Err(Error::NoProgram { program, package }) };
+        }
+        let path = env::var_os("PATH").unwrap_or_default();
+        let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/sbin", "/bin"].map(PathBuf::from);
+        let places: Vec<PathBuf> = env::split_paths(&path).chain(usual).collect();
+        let files = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
+        files
+            .into_iter()
+            .find(|file| file.is_absolute() && file.is_file())
+            .ok_or_else(|| Error::NoProgram { program: names[0].to_owned(), package })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| Error::Kind(text.to_owned()))
+    }
+}

@@ -1,0 +1,34 @@
+//! A SciStream-compatible control plane: a user client, and a control server that drives stock stunnel and HAProxy.
+//!
+//! Wire-compatible with SciStream 1.2.1. Its words: the *user client* (S2UC) asks the *control server* (S2CS) of each
+//! facility, which starts a *data server* (S2DS) for each request. Bytes pass through data servers only.
+
+mod certificate;
+mod client;
+mod config;
+mod connector;
+mod data_server;
+mod error;
+mod install;
+mod listening;
+mod negotiated;
+mod ports;
+mod server;
+mod service;
+mod sessions;
+mod tunnel;
+mod uid;
+mod wire;
+
+pub use certificate::SelfSigned;
+pub use client::Client;
+pub use error::Error;
+pub use install::Kind;
+pub use negotiated::{Negotiated, negotiated};
+pub use server::{Options, Server, serve};
+pub use tunnel::{Side, Tunnel, TunnelRequest};
+pub use uid::Uid;
+pub use wire::Role;
+
+/// What this crate's functions return.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,158 @@
+//! The control server as a process: its options, its socket, its end.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, ServerTlsConfig};
+
+use crate::data_server::{create_private_dir, write_private};
+use crate::error::SystemContext;
+use crate::ports::Ports;
+use crate::service::ControlService;
+use crate::sessions::{Sessions, Settings};
+use crate::{Error, Kind, Result, SelfSigned};
+
+/// How long a client may take over its TLS handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a control server is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it takes requests. Its data servers listen on the same address, and on no other.
+    pub listen: SocketAddr,
+    /// The host that is told to clients in place of that address.
+    pub advertise: Option<String>,
+    /// The ports of its data servers.
+    pub ports: RangeInclusive<u16>,
+    /// What it starts.
+    pub kind: Kind,
+    /// Its private directory: configurations, keys, logs.
+    pub dir: PathBuf,
+    /// Certificate and key (PEM). Without them it makes its own and leaves the certificate in `dir/server.pem`.
+    pub identity: Option<(String, String)>,
+    /// Who may call; anyone where there are none.
+    pub tokens: Vec<String>,
+    /// How long a request waits for its `hello`.
+    pub hello_limit: Duration,
+}
+
+impl Options {
+    /// With SciStream's own limit and no tokens.
+    pub fn new(listen: SocketAddr, ports: RangeInclusive<u16>, kind: Kind, dir: PathBuf) -> Self {
+        let hello_limit = Duration::from_secs(180);
+        Self { listen, advertise: None, ports, kind, dir, identity: None, tokens: Vec::new(), hello_limit }
+    }
+}
+
+/// A control server that listens.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    identity: Identity,
+    certificate: String,
+    sessions: Sessions,
+}
+
+impl Server {
+    /// Binds its address. Must be called in the runtime that will serve, on a thread that lives as long: data servers
+    /// end with the thread that started them.
+    pub async fn bind(options: Options) -> Result<Self> {
+        options.kind.find()?;
+        let listen = |source| Error::Listen { address: options.listen.to_string(), source };
+        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        create_private_dir(&options.dir)?;
+        let bind = options.listen.ip();
+        let advertise = options.advertise.unwrap_or_else(|| shown(bind));
+        let (certificate, key) = match options.identity {
+            Some(given) => given,
+            None => {
+                let bare = advertise.trim_matches(['[', ']']).to_owned();
+                let own = SelfSigned::generate(["localhost".to_owned(), bind.to_string(), bare])?;
+                let path = options.dir.join("server.pem");
+                write_private(&path, &own.certificate)?;
+                (own.certificate, own.key)
+            }
+        };
+        let settings = Settings {
+            kind: options.kind,
+            bind,
+            advertise,
+            dir: options.dir,
+            tokens: options.tokens,
+            hello_limit: options.hello_limit,
+        };
+        let sessions = Sessions::new(settings, Ports::new(bind, options.ports));
+        Ok(Self { listener, address, identity: Identity::from_pem(&certificate, key), certificate, sessions })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its certificate (PEM), which clients have to know.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Serves until `stop` resolves, and then ends all its data servers.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let unusable = |error: tonic::transport::Error| Error::Certificate(innermost(&error));
+        let tls = ServerTlsConfig::new().identity(self.identity).timeout(HANDSHAKE_LIMIT);
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let serving = tonic::transport::Server::builder()
+            .tls_config(tls)
+            .map_err(unusable)?
+            .serve_with_incoming(ControlService(self.sessions.clone()), incoming);
+        // Not a graceful end: it would wait for requests that wait for their hello.
+        let ended = tokio::select! {
+            served = serving => served.map_err(unusable),
+            () = stop => Ok(()),
+        };
+        self.sessions.release_all().await;
+        ended
+    }
+}
+
+/// Runs a control server until SIGTERM or SIGINT, on this thread. `ready` gets its address and certificate.
+pub fn serve(options: Options, ready: impl FnOnce(SocketAddr, &str)) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .when("start the control server's runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).when("handle signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).when("handle signals")?;
+        let server = Server::bind(options).await?;
+        ready(server.address(), server.certificate());
+        server
+            .serve(async move {
+                tokio::select! {
+                    _ = terminate.recv() => (),
+                    _ = interrupt.recv() => (),
+                }
+            })
+            .await
+    })
+}
+
+fn shown(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

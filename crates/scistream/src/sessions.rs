@@ -1,0 +1,362 @@
+//! What a control server knows of each request, and what its calls do to it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::data_server::{DataServer, Setup};
+use crate::ports::Ports;
+use crate::wire::{AppResponse, Hello, Release, Request, Response, UpdateTargets};
+use crate::{Error, Kind, Role, Uid, config};
+
+/// How long a `hello` or an `update` that overtook its `req` waits for it.
+const REQUEST_WAIT: Duration = Duration::from_secs(2);
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Settings {
+    pub kind: Kind,
+    /// Where data servers listen.
+    pub bind: std::net::IpAddr,
+    /// What is told to clients instead of `bind`.
+    pub advertise: String,
+    pub dir: PathBuf,
+    /// Who may call; anyone where there are none.
+    pub tokens: Vec<String>,
+    pub hello_limit: Duration,
+}
+
+/// Every request of one control server.
+#[derive(Clone)]
+pub struct Sessions {
+    settings: Arc<Settings>,
+    state: Arc<Mutex<State>>,
+    /// Changes with every new request.
+    news: Arc<watch::Sender<u64>>,
+}
+
+struct State {
+    ports: Ports,
+    sessions: HashMap<Uid, Session>,
+    number: u64,
+}
+
+#[derive(Clone)]
+struct Session {
+    number: u64,
+    role: Role,
+    ports: Vec<u16>,
+    /// The application's addresses, once `hello` has told them.
+    application: Arc<watch::Sender<Option<Vec<String>>>>,
+    server: Arc<AsyncMutex<Option<DataServer>>>,
+}
+
+impl Sessions {
+    pub fn new(settings: Settings, ports: Ports) -> Self {
+        let state = State { ports, sessions: HashMap::new(), number: 0 };
+        Self { settings: Arc::new(settings), state: Arc::new(Mutex::new(state)), news: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// Refuses a caller without one of the tokens, where there are any.
+    pub fn admits(&self, token: Option<&str>) -> Result<(), Status> {
+        let tokens = &self.settings.tokens;
+        if tokens.is_empty() || token.is_some_and(|token| tokens.iter().any(|known| same(known, token))) {
+            return Ok(());
+        }
+        Err(Status::unauthenticated("it does not know the token: give one that is in the server's --token-file"))
+    }
+
+    /// Reserves ports and waits for `hello`.
+    pub async fn req(self, request: Request) -> Result<Response, Status> {
+        let uid = uid(&request.uid)?;
+        let role = Role::parse(&request.role).map_err(invalid)?;
+        let session = self.reserve(uid, role, request.num_conn)?;
+        let mut application = session.application.subscribe();
+        // Also where the caller goes away: then this future is dropped.
+        let mut forget = Forget { sessions: &self, uid, number: session.number, armed: true };
+        let limit = self.settings.hello_limit;
+        let application = match timeout(limit, application.wait_for(Option::is_some)).await {
+            Ok(Ok(addresses)) => addresses.clone().unwrap_or_default(),
+            Ok(Err(_)) => return Err(Status::aborted("the request was released while it waited for its hello")),
+            Err(_) => {
+                let sentence = format!("no hello came within {} s: send one after each req", limit.as_secs());
+                return Err(Status::deadline_exceeded(sentence));
+            }
+        };
+        forget.armed = false;
+        Ok(Response { listeners: self.listeners(&session), prod_listeners: application })
+    }
+
+    /// Takes the application's addresses.
+    pub async fn hello(self, hello: Hello) -> Result<AppResponse, Status> {
+        let session = self.find(&hello.uid).await?;
+        session.application.send_replace(Some(hello.prod_listeners));
+        let listeners = if hello.role == Role::Inbound.word() { Vec::new() } else { self.listeners(&session) };
+        Ok(AppResponse { message: "hello taken".to_owned(), listeners })
+    }
+
+    /// Starts the data server, or starts it anew with other targets.
+    pub async fn update(self, update: UpdateTargets) -> Result<Response, Status> {
+        let session = self.find(&update.uid).await?;
+        if session.application.borrow().is_none() {
+            return Err(Status::failed_precondition("no hello has come for this uid: send it before the update"));
+        }
+        let targets = update
+            .remote_listeners
+            .iter()
+            .take(session.ports.len())
+            .map(|text| config::target(text).ok_or_else(|| invalid(Error::Address(text.clone()))))
+            .collect::<Result<Vec<String>, Status>>()?;
+        if targets.is_empty() {
+            return Err(Status::invalid_argument("an update needs at least one target: give HOST:PORT"));
+        }
+        let setup = Setup {
+            kind: self.settings.kind,
+            role: session.role,
+            uid: uid(&update.uid)?,
+            listeners: session.ports.iter().map(|port| SocketAddr::new(self.settings.bind, *port)).collect(),
+            targets,
+            dir: self.settings.dir.clone(),
+            number: session.number,
+        };
+        // In a task of its own: a caller that goes away must not leave half a start behind.
+        let sessions = self.clone();
+        let started = tokio::spawn(async move {
+            let mut server = session.server.lock().await;
+            if let Some(old) = server.take() {
+                old.stop().await;
+            }
+            if !sessions.has(&setup.uid, session.number) {
+                return Err(Status::not_found("the request was released meanwhile: make a new one"));
+            }
+            *server = Some(DataServer::start(&setup).await.map_err(|error| Status::unavailable(error.to_string()))?);
+            Ok(Response { listeners: sessions.listeners(&session), prod_listeners: setup.targets })
+        });
+        started.await.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
+    }
+
+    /// Ends the data server; afterwards its ports are free.
+    pub async fn release(self, release: Release) -> Result<Response, Status> {
+        let uid = uid(&release.uid)?;
+        let taken = self.lock().sessions.remove(&uid);
+        let Some(session) = taken else { return Err(unknown()) };
+        let done = tokio::spawn(async move { self.end(session).await });
+        done.await.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::default())
+    }
+
+    /// Ends every request.
+    pub async fn release_all(&self) {
+        let all: Vec<Session> = self.lock().sessions.drain().map(|(_, session)| session).collect();
+        for session in all {
+            self.end(session).await;
+        }
+    }
+
+    async fn end(&self, session: Session) {
+        if let Some(server) = session.server.lock().await.take() {
+            server.stop().await;
+        }
+        self.lock().ports.give_back(&session.ports);
+    }
+
+    fn reserve(&self, uid: Uid, role: Role, connections: i32) -> Result<Session, Status> {
+        let mut state = self.lock();
+        let most = state.ports.len();
+        let count = usize::try_from(connections).ok().filter(|count| (1..=most).contains(count));
+        let Some(count) = count else {
+            return Err(Status::invalid_argument(format!("{connections} connections: this server has 1 to {most}")));
+        };
+        if state.sessions.contains_key(&uid) {
+            return Err(Status::already_exists("a request of this uid is open: release it, or take a new uid"));
+        }
+        let Some(ports) = state.ports.take(count) else {
+            return Err(Status::resource_exhausted(format!(
+                "fewer than {count} of its {most} ports are free: release a request, or start it with more --ports"
+            )));
+        };
+        state.number += 1;
+        let session = Session {
+            number: state.number,
+            role,
+            ports,
+            application: Arc::new(watch::Sender::new(None)),
+            server: Arc::new(AsyncMutex::new(None)),
+        };
+        state.sessions.insert(uid, session.clone());
+        // Whoever waits for news looks into the state, so it must not be held when they are told.
+        drop(state);
+        self.news.send_replace(session.number);
+        Ok(session)
+    }
+
+    /// The request of that uid, which may be on its way still.
+    async fn find(&self, text: &str) -> Result<Session, Status> {
+        let uid = uid(text)?;
+        let mut news = self.news.subscribe();
+        let found = timeout(REQUEST_WAIT, news.wait_for(|_| self.lock().sessions.contains_key(&uid))).await;
+        drop(found);
+        self.lock().sessions.get(&uid).cloned().ok_or_else(unknown)
+    }
+
+    fn has(&self, uid: &Uid, number: u64) -> bool {
+        self.lock().sessions.get(uid).is_some_and(|session| session.number == number)
+    }
+
+    fn listeners(&self, session: &Session) -> Vec<String> {
+        session.ports.iter().map(|port| format!("{}:{port}", self.settings.advertise)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets a request whose `req` ends without an answer.
+struct Forget<'a> {
+    sessions: &'a Sessions,
+    uid: Uid,
+    number: u64,
+    armed: bool,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        if self.armed && self.sessions.has(&self.uid, self.number) {
+            let mut state = self.sessions.lock();
+            if let Some(session) = state.sessions.remove(&self.uid) {
+                // No update can have been: it wants the hello first.
+                state.ports.give_back(&session.ports);
+            }
+        }
+    }
+}
+
+/// Compares in a time that does not tell how much is right.
+fn same(known: &str, given: &str) -> bool {
+    known.len() == given.len() && known.bytes().zip(given.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+fn uid(text: &str) -> Result<Uid, Status> {
+    Uid::parse(text).map_err(invalid)
+}
+
+fn invalid(error: Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn unknown() -> Status {
+    Status::not_found("no request of this uid is open: it was released, or never made")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::atomic::{AtomicU16, Ordering};
+    use tonic::Code;
+
+    const UID: &str = "0123abcd-4567-89ab-cdef-0123456789ab";
+
+    fn sessions(ports: u16) -> Sessions {
+        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let settings = Settings {
+            kind: Kind::Haproxy,
+            bind,
+            advertise: "service.test".into(),
+            dir: "/nowhere".into(),
+            tokens: vec!["right".into()],
+            hello_limit: Duration::from_secs(180),
+        };
+        // Each test has ports of its own: to try whether one is free takes it for a moment.
+        static NEXT: AtomicU16 = AtomicU16::new(9910);
+        let free = |first: &u16| (*first..first + ports).all(|port| std::net::TcpListener::bind((bind, port)).is_ok());
+        let first = std::iter::repeat_with(|| NEXT.fetch_add(ports, Ordering::Relaxed)).find(free).unwrap();
+        Sessions::new(settings, Ports::new(bind, first..=first + ports - 1))
+    }
+
+    fn request(uid: &str, num_conn: i32) -> Request {
+        Request { uid: uid.into(), role: "PROD".into(), num_conn, rate: 0 }
+    }
+
+    fn hello(uid: &str) -> Hello {
+        Hello { uid: uid.into(), prod_listeners: vec!["10.0.0.1:5672".into()], role: "PROD".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_a_hello_ends_after_its_limit_and_gives_its_ports_back() {
+        let sessions = sessions(2);
+        let before = tokio::time::Instant::now();
+        let refused = sessions.clone().req(request(UID, 2)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::DeadlineExceeded);
+        assert_eq!(before.elapsed().as_secs(), 180);
+        let (answer, _) = tokio::join!(sessions.clone().req(request(UID, 2)), sessions.clone().hello(hello(UID)));
+        assert_eq!(answer.unwrap().listeners.len(), 2, "the ports are free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_goes_away_gives_its_ports_back() {
+        let sessions = sessions(1);
+        assert!(timeout(Duration::from_secs(1), sessions.clone().req(request(UID, 1))).await.is_err());
+        let (answer, _) = tokio::join!(sessions.clone().req(request(UID, 1)), sessions.clone().hello(hello(UID)));
+        answer.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hello_that_overtakes_its_request_waits_for_it_and_one_without_a_request_is_refused() {
+        let sessions = sessions(1);
+        let late = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            sessions.clone().req(request(UID, 1)).await
+        };
+        let (first, second) = tokio::join!(sessions.clone().hello(hello(UID)), late);
+        first.unwrap();
+        let answer = second.unwrap();
+        assert_eq!(answer.prod_listeners, ["10.0.0.1:5672"]);
+        assert!(answer.listeners[0].starts_with("service.test:"), "{:?}", answer.listeners);
+        let stranger = hello("ffffffff-ffff-ffff-ffff-ffffffffffff");
+        assert_eq!(sessions.hello(stranger).await.unwrap_err().code(), Code::NotFound);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_wrong_call_has_its_own_code() {
+        let sessions = sessions(2);
+        let waiting = tokio::spawn(sessions.clone().req(request(UID, 1)));
+        tokio::task::yield_now().await;
+        let update = |uid: &str, target: &str| UpdateTargets {
+            uid: uid.into(),
+            remote_listeners: vec![target.into()],
+            role: "PROD".into(),
+        };
+        let other = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+        let code = |answer: Result<Response, Status>| answer.unwrap_err().code();
+        assert_eq!(code(sessions.clone().req(request(UID, 1)).await), Code::AlreadyExists);
+        assert_eq!(code(sessions.clone().req(request(other, 2)).await), Code::ResourceExhausted);
+        for wrong in [request(other, 0), request(other, -1), request(other, 3), request("../../x", 1)] {
+            assert_eq!(code(sessions.clone().req(wrong).await), Code::InvalidArgument);
+        }
+        assert_eq!(code(sessions.clone().update(update(UID, "h:1")).await), Code::FailedPrecondition);
+        assert_eq!(code(sessions.clone().update(update(other, "h:1")).await), Code::NotFound);
+        assert_eq!(code(sessions.clone().release(Release { uid: other.into() }).await), Code::NotFound);
+        sessions.clone().hello(hello(UID)).await.unwrap();
+        waiting.await.unwrap().unwrap();
+        assert_eq!(code(sessions.clone().update(update(UID, "h:1\nexec = x")).await), Code::InvalidArgument);
+        sessions.clone().release(Release { uid: UID.into() }).await.unwrap();
+        assert_eq!(code(sessions.release(Release { uid: UID.into() }).await), Code::NotFound);
+    }
+
+    #[test]
+    fn only_who_knows_a_token_is_let_in() {
+        let sessions = sessions(1);
+        assert!(sessions.admits(Some("right")).is_ok());
+        for wrong in [None, Some("wrong"), Some("righ"), Some("INVALID_TOKEN"), Some("")] {
+            assert_eq!(sessions.admits(wrong).unwrap_err().code(), Code::Unauthenticated, "{wrong:?}");
+        }
+    }
+}

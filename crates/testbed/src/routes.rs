@@ -1,0 +1,112 @@
+//! Which routes a testbed offers besides the direct ones, which are always there.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, ProxyRoute, Result};
+
+/// The name of the managed service's route.
+pub(crate) const MANAGED: &str = "mss";
+
+/// Routes that have to be built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// Those through SciStream proxies, each once.
+    pub proxies: Vec<ProxyRoute>,
+    /// The one of the managed service, and how its ingress chooses a node.
+    pub managed: Option<Balance>,
+}
+
+/// How the ingress chooses a node for a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// By the client's address, as OpenShift's router does unless told otherwise. Behind a balancer all clients have one
+    /// address, and so all land on one node.
+    #[default]
+    Source,
+    /// In turn.
+    RoundRobin,
+    /// Where the fewest connections are.
+    LeastConn,
+}
+
+impl Routes {
+    /// All that there are.
+    pub fn all() -> Self {
+        Self { proxies: ProxyRoute::ALL.to_vec(), managed: Some(Balance::default()) }
+    }
+
+    /// What has to be built for these: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `all`.
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut proxies = BTreeSet::new();
+        let mut managed = None;
+        for name in names {
+            match (name, ProxyRoute::named(name), name.strip_prefix("mss:")) {
+                (_, Some(route), _) => {
+                    proxies.insert(route);
+                }
+                (_, _, Some(balance)) => managed = Some(balance.parse()?),
+                (MANAGED, ..) => managed = managed.or(Some(Balance::default())),
+                ("all", ..) => {
+                    proxies.extend(ProxyRoute::ALL);
+                    managed = managed.or(Some(Balance::default()));
+                }
+                ("dts" | "dts-plain", ..) => {}
+                _ => return Err(Error::Route(name.to_owned())),
+            }
+        }
+        Ok(Self { proxies: proxies.into_iter().collect(), managed })
+    }
+
+    /// The names that [`Routes::named`] reads.
+    pub fn names(&self) -> Vec<String> {
+        let proxies = self.proxies.iter().map(|route| route.name().to_owned());
+        proxies.chain(self.managed.map(|balance| format!("{MANAGED}:{balance}"))).collect()
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::RoundRobin => "roundrobin",
+            Self::LeastConn => "leastconn",
+        })
+    }
+}
+
+impl FromStr for Balance {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Source, Self::RoundRobin, Self::LeastConn]
+            .into_iter()
+            .find(|balance| balance.to_string() == text)
+            .ok_or_else(|| Error::Balance(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_asked_for_by_name_and_each_is_built_once() {
+        use ProxyRoute::{Haproxy, Stunnel};
+        let named = |names: &[&str]| Routes::named(names.iter().copied()).unwrap();
+        assert_eq!(named(&["dts", "dts-plain"]), Routes::default());
+        assert_eq!(named(&["prs-stunnel", "prs-haproxy", "prs-stunnel"]).proxies, [Haproxy, Stunnel]);
+        assert_eq!(named(&["all", "dts"]), Routes::all());
+        assert_eq!(named(&["mss:leastconn", "all"]).managed, Some(Balance::LeastConn));
+        let names = Routes::all().names();
+        assert_eq!(Routes::named(names.iter().map(String::as_str)).unwrap(), Routes::all());
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_right_ones() {
+        let told = |name: &str| Routes::named([name]).unwrap_err().to_string();
+        assert!(told("kafka").contains("`kafka`") && told("kafka").contains("prs-stunnel"), "{}", told("kafka"));
+        assert!(told("mss:random").contains("source, roundrobin or leastconn"), "{}", told("mss:random"));
+    }
+}

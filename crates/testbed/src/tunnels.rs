@@ -1,0 +1,221 @@
+//! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use scistream::{Kind, Side, TunnelRequest};
+use serde::{Deserialize, Serialize};
+
+use crate::error::FileContext;
+use crate::identity::Identity;
+use crate::ports::Ports;
+use crate::{Error, ProxyRoute, Result, place};
+
+/// How long each call to a control server may take.
+const CALL_LIMIT: Duration = Duration::from_secs(15);
+/// How long the service may take to greet through a tunnel.
+const GREETING_LIMIT: Duration = Duration::from_secs(10);
+
+/// A route through proxies, as `state.json` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelState {
+    /// Its name as an architecture.
+    pub route: String,
+    /// `haproxy`, `stunnel` ...
+    pub kind: String,
+    /// Where producers connect to.
+    pub entries: Vec<String>,
+    /// Where the producers' proxy connects to.
+    pub exits: Vec<String>,
+    /// Where the consumers' proxy connects to.
+    pub targets: Vec<String>,
+    /// The log of the producers' proxy; what stunnel agreed on with the other is in it.
+    pub log: PathBuf,
+}
+
+impl TunnelState {
+    /// What is spoken between the two proxies.
+    pub fn wide_protocol(&self) -> &'static str {
+        if self.kind == Kind::Haproxy.name() { "tcp" } else { "tls" }
+    }
+
+    /// What the two proxies agreed on at the latest connection, by the log of the producers'.
+    pub fn agreed(&self) -> Option<scistream::Negotiated> {
+        scistream::negotiated(&fs::read_to_string(&self.log).ok()?)
+    }
+}
+
+/// The side of a control server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Producer,
+    Consumer,
+}
+
+impl End {
+    pub const BOTH: [Self; 2] = [Self::Producer, Self::Consumer];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// The name of a control server as a part.
+pub fn s2cs_part(kind: Kind, end: End) -> String {
+    format!("s2cs {kind} {}", end.word())
+}
+
+/// The name of a route's data server as a part.
+pub fn s2ds_part(route: &str, end: End) -> String {
+    format!("s2ds {route} {}", end.word())
+}
+
+/// The control servers of a testbed.
+#[derive(Debug)]
+pub struct ControlServers<'a> {
+    dir: &'a Path,
+    ports: Ports,
+    identity: &'a Identity,
+}
+
+impl<'a> ControlServers<'a> {
+    pub fn new(dir: &'a Path, ports: Ports, identity: &'a Identity) -> Self {
+        Self { dir, ports, identity }
+    }
+
+    /// The types that the routes need, each once.
+    pub fn kinds(routes: &[ProxyRoute]) -> Vec<Kind> {
+        Kind::ALL.into_iter().filter(|kind| routes.iter().any(|route| route.kind() == *kind)).collect()
+    }
+
+    /// Its place among all that there could be; its ports follow from it.
+    fn index(kind: Kind, end: End) -> usize {
+        let kind = Kind::ALL.iter().position(|known| *known == kind).expect("all kinds are in ALL");
+        2 * kind + usize::from(end == End::Consumer)
+    }
+
+    pub fn port(&self, kind: Kind, end: End) -> u16 {
+        self.ports.s2cs(Self::index(kind, end))
+    }
+
+    fn server_dir(&self, kind: Kind, end: End) -> PathBuf {
+        self.dir.join(format!("s2cs-{kind}-{}", end.word()))
+    }
+
+    /// Everything a control server prints.
+    fn console(&self, kind: Kind, end: End) -> PathBuf {
+        place::log_dir(self.dir).join(format!("{}.console.log", s2cs_part(kind, end).replace(' ', "-")))
+    }
+
+    /// Lays out its directory. The command that starts it is this very program again, as the user of all parts: found
+    /// by the kernel's own link, since its path may be closed to that user.
+    pub fn command(&self, kind: Kind, end: End) -> Result<Command> {
+        let dir = self.server_dir(kind, end);
+        place::create(&dir, Some(self.identity))?;
+        let console = self.console(kind, end);
+        let output = File::create(&console).on("create", &console)?;
+        let errors = output.try_clone().on("create", &console)?;
+        let range = self.ports.s2ds(Self::index(kind, end));
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .env_clear()
+            .envs(
+                ["LD_LIBRARY_PATH", "STREAMHARNESS_STUNNEL", "STREAMHARNESS_HAPROXY"]
+                    .into_iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin")
+            .args(["testbed", "s2cs", "--listen", &format!("127.0.0.1:{}", self.port(kind, end))])
+            .args(["--ports", &format!("{}-{}", range.start(), range.end()), "--type", kind.name(), "--dir"])
+            .arg(&dir)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors);
+        self.identity.apply(&mut command);
+        Ok(command)
+    }
+
+    /// Whether it has said whom it is, which it does once it listens.
+    pub fn is_up(&self, kind: Kind, end: End) -> bool {
+        self.certificate(kind, end).is_ok_and(|text| text.contains("END CERTIFICATE"))
+    }
+
+    fn certificate(&self, kind: Kind, end: End) -> Result<String> {
+        let path = self.server_dir(kind, end).join("server.pem");
+        fs::read_to_string(&path).on("read", &path)
+    }
+
+    pub fn last_lines(&self, kind: Kind, end: End) -> String {
+        fs::read_to_string(self.console(kind, end)).unwrap_or_default()
+    }
+
+    fn side(&self, kind: Kind, end: End) -> Result<Side> {
+        let address = format!("127.0.0.1:{}", self.port(kind, end));
+        Ok(Side { address, certificate: self.certificate(kind, end)?, token: None })
+    }
+
+    /// Makes the two requests of a route, the `number`-th of its kind.
+    pub fn open(&self, route: ProxyRoute, number: usize, service: Vec<String>) -> Result<TunnelState> {
+        let kind = route.kind();
+        let request = TunnelRequest {
+            outbound: self.side(kind, End::Producer)?,
+            inbound: self.side(kind, End::Consumer)?,
+            service: service.clone(),
+            connections: route.connections(),
+            limit: CALL_LIMIT,
+            quick: true,
+        };
+        let tunnel = request.open_blocking()?;
+        Ok(TunnelState {
+            route: route.name().to_owned(),
+            kind: kind.name().to_owned(),
+            targets: (0..tunnel.exits.len()).map(|port| service[port % service.len()].clone()).collect(),
+            entries: tunnel.entries,
+            exits: tunnel.exits,
+            // A control server numbers its requests from 1.
+            log: self.server_dir(kind, End::Producer).join(format!("{number}.log")),
+        })
+    }
+}
+
+/// Whether the broker greets through every entry: then each leg of the route carries bytes, in both directions.
+pub fn greets(tunnel: &TunnelState) -> Result<()> {
+    for entry in &tunnel.entries {
+        greeting(entry).map_err(|source| Error::RouteDead {
+            route: tunnel.route.clone(),
+            entry: entry.clone(),
+            reason: source.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+fn greeting(address: &str) -> std::io::Result<()> {
+    let address: SocketAddr = address.parse().map_err(std::io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&address, GREETING_LIMIT)?;
+    stream.set_read_timeout(Some(GREETING_LIMIT))?;
+    stream.write_all(b"AMQP\x00\x00\x09\x01")?;
+    let mut first = [0; 3];
+    stream.read_exact(&mut first)?;
+    // A method frame on channel 0: connection.start.
+    if first == [1, 0, 0] { Ok(()) } else { Err(std::io::Error::other("what answers is no AMQP broker")) }
+}
+
+/// The ports of addresses, for the list of what a part listens on.
+pub fn ports_of(addresses: &[String], protocol: &str) -> Vec<(String, u16)> {
+    let port = |address: &String| address.rsplit(':').next()?.parse().ok();
+    addresses.iter().filter_map(port).map(|port| (protocol.to_owned(), port)).collect()
+}
+
+/// The service's addresses without TLS.
+pub fn service(ports: Ports, nodes: usize) -> Vec<String> {
+    (1..=nodes).map(|node| format!("{}:{}", Ipv4Addr::LOCALHOST, ports.amqp(node))).collect()
+}
