@@ -71,7 +71,15 @@ fn launch(row: Row) -> Launch {
 }
 
 fn check(row: Row, turn: &Turn) {
-    let record = launch(row).start_beside(turn).wait(LIMIT).passes();
+    let mut outcome = launch(row).start_beside(turn).wait(LIMIT);
+    // Without confirms the service promises nothing, and a busy one has dropped one of 40 messages to a quorum queue whose
+    // leader had just been chosen. The run says so; the table is about runs in which it did not happen.
+    if (row.confirms, row.queue_type, outcome.status.code()) == ("none", "quorum", Some(4)) {
+        assert!(outcome.record().integrity.lost > 0, "{outcome}");
+        println!("{row:?}: the service lost a message, once more");
+        outcome = launch(row).start_beside(turn).wait(LIMIT);
+    }
+    let record = outcome.passes();
     let integrity = &record.integrity;
     let (producers, consumers) = row.shape;
     let copies = if row.pattern.starts_with("broadcast") { u64::from(consumers) } else { 1 };

@@ -23,6 +23,9 @@ pub struct Replies {
     pub corrupt: u64,
     /// Deliveries to a reply queue that answered nothing of this run.
     pub foreign: u64,
+    /// Distinct answers to messages that no producer reported as published.
+    #[serde(default)]
+    pub unexpected: u64,
     /// The lowest messages without an answer, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_lost: Vec<MessageId>,
@@ -50,6 +53,7 @@ pub fn join_replies(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>
         reordered: joined.reordered,
         corrupt: joined.corrupt,
         foreign: joined.foreign,
+        unexpected: joined.unexpected,
         first_lost: joined.first_lost,
         first_duplicated: joined.first_duplicated,
     }
@@ -68,6 +72,10 @@ impl Replies {
             (self.corrupt > 0).then(|| {
                 let (corrupt, were) = (self.corrupt, were(self.corrupt));
                 format!("{corrupt} of the replies {were} not what had to be answered")
+            }),
+            (self.unexpected > 0).then(|| {
+                let (unexpected, were) = (self.unexpected, were(self.unexpected));
+                format!("{unexpected} of the replies {were} to messages never reported as sent")
             }),
             (unexplained > 0).then(|| {
                 let were = were(unexplained);
@@ -109,6 +117,13 @@ mod tests {
     fn integrity(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>, replies: usize) -> Integrity {
         let arrived = sent.iter().map(|(producer, summary)| got(*producer, 0..summary.published())).collect::<Vec<_>>();
         Integrity { replies: Some(join_replies(sent, collected, replies)), ..join(sent, arrived) }
+    }
+
+    #[test]
+    fn an_answer_to_what_was_never_sent_fails() {
+        let sent = [(0, confirmed(3))];
+        let error = integrity(&sent, vec![vec![got(0, 0..4)]], 1).verdict().unwrap_err();
+        assert!(error.contains("1 of the replies was to messages never reported as sent"), "{error}");
     }
 
     #[test]
