@@ -24,8 +24,8 @@ const COALESCE_DEFAULT: Duration = Duration::from_micros(200);
 const PREFETCH_STREAMING: u16 = 16;
 /// Long beside a batch on a busy stream, short beside a person's patience.
 const ACK_AFTER_DEFAULT: Duration = Duration::from_millis(100);
-/// AMQP's least, and what the client library's 64 buffers of this size can bear.
-const FRAME_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=16 << 20;
+/// The least that RabbitMQ 4 agrees to, and what the client library's 64 buffers of this size can bear.
+const FRAME_BYTES: std::ops::RangeInclusive<u64> = 8 << 10..=16 << 20;
 
 /// Settings of the service and its clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,7 +233,7 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
         written
             .frame_max
             .filter(|size| !FRAME_BYTES.contains(&size.0))
-            .map(|size| format!("a frame of {size} cannot be agreed on: make service.frame_max 4KiB to 16MiB")),
+            .map(|size| format!("a frame of {size} cannot be agreed on: make service.frame_max 8KiB to 16MiB")),
         written
             .connections
             .filter(|n| n.get() > 64)
@@ -281,7 +281,7 @@ mod tests {
             ("reply = '64B'", "--pattern work-sharing-feedback"),
             ("connections = 2\nworkers_per_connection = 2", "--connections"),
             ("connections = 100", "64 or fewer"),
-            ("frame_max = '1KiB'", "4KiB to 16MiB"),
+            ("frame_max = '1KiB'", "8KiB to 16MiB"),
             ("send_buffer = '0B'", "service.send_buffer"),
         ] {
             let error = resolve(&format!("[service]\n{knobs}")).unwrap_err().to_string();

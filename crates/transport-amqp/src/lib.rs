@@ -71,6 +71,8 @@ impl Transport for Amqp {
         // An exclusive queue belongs to one connection, and a stream gives all of it to each.
         let one = source.queue.exclusive || source.queue.kind == QueueType::Stream;
         let links = self.open(Purpose::Read(worker), if one { 1 } else { self.connections }).await?;
+        // Before what the service would refuse is asked for: its own words would be harder to understand.
+        support::check(&links[0].shared.service, std::slice::from_ref(&source.queue), &self.asked)?;
         AmqpSubscriber::new(links, source).await
     }
 
