@@ -258,7 +258,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     fn delete(&self) {
         if self.comm.rank() == 0 {
             let (transport, (exchanges, queues)) = (self.transport.clone(), self.shared());
-            let limit = 2 * (self.plan.limits.connect + self.plan.limits.broker);
+            let limit = self.plan.limits.connect + self.plan.limits.broker;
             let deleting = async move { transport.delete(&exchanges, &queues).await };
             let _ = self.call("deleting queues", limit, deleting);
         }

@@ -86,17 +86,11 @@ pub(crate) async fn declare_queue(link: &Link, queue: &QueuePlan) -> Result<(), 
 
 /// Deletes what [`declare`] declared. All of it is tried, whatever fails.
 pub(crate) async fn delete(connector: &Connector, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
-    let mut link = connector.open(Purpose::Topology(0)).await?;
+    let link = connector.open(Purpose::Topology(0)).await?;
     let mut result = Ok(());
     for queue in queues {
-        let mut deleted = delete_queue(&link, queue).await;
-        if deleted.is_err() {
-            // A busy service may answer with the end of the connection (seen with replicated queues): the others, too,
-            // need a new one, and a second try mostly succeeds.
-            link = connector.open(Purpose::Topology(0)).await?;
-            deleted = delete_queue(&link, queue).await;
-        }
-        result = result.and(deleted);
+        let request = link.channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default());
+        result = result.and(link.exchange(&format!("delete queue {}", queue.name), request).await.map(drop));
     }
     for exchange in exchanges {
         let request = link.channel.exchange_delete(exchange.name.as_str().into(), ExchangeDeleteOptions::default());
@@ -104,11 +98,6 @@ pub(crate) async fn delete(connector: &Connector, exchanges: &[Exchange], queues
     }
     link.close().await;
     result
-}
-
-async fn delete_queue(link: &Link, queue: &QueuePlan) -> Result<(), Fault> {
-    let request = link.channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default());
-    link.exchange(&format!("delete queue {}", queue.name), request).await.map(drop)
 }
 
 fn arguments(queue: &QueuePlan, service: &Service) -> FieldTable {
