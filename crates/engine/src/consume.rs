@@ -6,6 +6,7 @@ use crate::{
     delay::{Delays, pass},
     envelope::Envelope,
     inspections::{Arrival, Exhibit, Inspections},
+    one_way::OneWay,
     ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
@@ -32,6 +33,8 @@ pub struct ConsumerSpec {
     pub inspections: usize,
     /// The measured window, in common time.
     pub window: Range<u64>,
+    /// Where latencies of producers on other hosts go.
+    pub one_way: OneWay,
     /// How it acknowledges.
     pub acks: Acks,
     /// How long deliveries wait for enough others to be acknowledged with.
@@ -51,6 +54,8 @@ pub struct ConsumerReport {
     pub counters: Counters,
     /// Its latencies.
     pub histograms: Histograms,
+    /// Its latencies from other hosts, as long as clocks have not been compared again.
+    pub one_way: OneWay,
     /// Its side of the ledger.
     pub deliveries: Deliveries,
     /// The first body that was not what was sent.
@@ -75,6 +80,7 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
         index: spec.index,
         counters: Counters::default(),
         histograms: Histograms::new(),
+        one_way: spec.one_way.clone(),
         deliveries: Deliveries::new(),
         exhibit: None,
         span: ConsumerSpan::default(),
@@ -272,7 +278,10 @@ fn note<P: Payloads>(
         report.counters.in_window_events += events;
     }
     if spec.window.contains(&envelope.due_ns) {
-        report.histograms.record_signed(Metric::OneWay, now_ns as i64 - envelope.sent_ns as i64);
+        let ns = now_ns as i64 - envelope.sent_ns as i64;
+        if !report.one_way.takes(producer, now_ns, ns) {
+            report.histograms.record_signed(Metric::OneWay, ns);
+        }
     }
     let mut noted = Noted { envelope, to_inspect: None };
     if !spec.verify.covers(sequence) {

@@ -26,8 +26,8 @@ pub enum Control {
     Ping,
     /// The time stamp.
     Pong(u64),
-    /// Rank 0 tells a rank the offset of its clock, in nanoseconds.
-    Offset(i64),
+    /// Rank 0 has seen enough time stamps.
+    Timed,
 }
 
 impl Control {

@@ -2,7 +2,7 @@
 
 use crate::{
     ceiling::OwnCost,
-    clock::ClockError,
+    clocks::ClockError,
     control::Ending,
     inspections::Exhibit,
     ports::{ConnectionFacts, CorruptionKind, Fault, Service},
@@ -201,11 +201,11 @@ fn withhold_one_way(histograms: &mut Histograms, clock_error: ClockError, warnin
     let Some(median_ns) = histograms.get(Metric::OneWay).and_then(|histogram| histogram.summary().p50_ns) else {
         return;
     };
-    if clock_error.bound_ns as f64 > CLOCK_ERROR_MAX * median_ns as f64 {
+    if clock_error.pair_bound_ns as f64 > CLOCK_ERROR_MAX * median_ns as f64 {
         histograms.remove(Metric::OneWay);
         warnings.push(format!(
             "one-way latency is withheld: clocks agree to {} ns only, which is over 5 % of its median of {median_ns} ns",
-            clock_error.bound_ns
+            clock_error.pair_bound_ns
         ));
     }
 }

@@ -6,7 +6,8 @@
 use crate::{
     answer::Answerer,
     ceiling::{self, OwnCost},
-    clock::{self, Clock, ClockError},
+    clock::Clock,
+    clocks::{self, ClockError},
     control::Ending,
     fetch::{Call, Rounds},
     inspections::Exhibit,
@@ -297,20 +298,23 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     ) -> Result<Option<Reduced>, RunError> {
         let workers = self.together("subscribing", self.subscribe(workers))?;
         phases.begin("clocks", observer);
-        let (clock, clock_error) =
-            clock::synchronise(self.comm, self.place.clock, &self.place.boot, self.plan.limits.collective)?;
+        let limit = self.plan.limits.collective;
+        let clocks = clocks::synchronise(self.comm, self.place.clock, &self.place.boot, limit)?;
         phases.begin("start", observer);
-        let times = self.agree_on_times(clock)?;
+        let times = self.agree_on_times(clocks.clock)?;
         phases.begin("stream", observer);
-        let streamed = stream(self.comm, &self.workers, self.plan, &self.payloads, workers, (clock, &times), observer)?;
+        let mut streamed =
+            stream(self.comm, &self.workers, self.plan, &self.payloads, workers, (&clocks, &times), observer)?;
         if matches!(streamed.ending, Some(Ending::Silent(_))) {
             return Err(RunError::RankLost(streamed.ending.expect("matched above")));
         }
         phases.begin("finish", observer);
         // Everyone is here before the blocking collectives begin, so that nobody spins in them.
-        self.comm.barrier(self.plan.limits.collective)?;
+        self.comm.barrier(limit)?;
+        let compared = clocks.again(self.comm, limit)?;
+        streamed.settle_one_way(&compared);
         phases.begin("reduce", observer);
-        let reduced = self.reduce(&streamed, &times, own_cost, clock_error)?;
+        let reduced = self.reduce(&streamed, &times, own_cost, compared.error)?;
         streamed.closed(self.plan.limits.broker);
         Ok(reduced)
     }

@@ -3,12 +3,14 @@
 use crate::{
     ceiling::OwnCost,
     clock::Clock,
+    clocks::{Clocks, Compared},
     collect::{CollectorReport, CollectorSpec, collect},
     consume::{ConsumerReport, ConsumerSpec, consume},
     control::{Alarms, Control, Ending, Expected, Overseer, Status},
     delay::Delays,
     inspections::Exhibit,
     observer::{Observer, Snapshot},
+    one_way::OneWay,
     ports::{Alarm, Comm, CommError, ConnectionFacts, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
     produce::{ProducerReport, ProducerSpec, produce, sleep_until},
     progress::Progress,
@@ -68,9 +70,12 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     plan: &Plan,
     payloads: &Arc<P>,
     (producing, consuming): Connected<T, P>,
-    (clock, times): (Clock, &Times),
+    (clocks, times): (&Clocks, &Times),
     observer: &mut O,
 ) -> Result<Streamed, CommError> {
+    let clock = clocks.clock;
+    let hosts: Arc<[u32]> = producers_hosts(plan, clocks).into();
+    let own_host = clocks.host_of[comm.rank()];
     let producer_facts = producing.iter().map(|producing| producing.publisher.facts().clone()).collect();
     let consumer_facts = consuming.iter().map(|consuming| consuming.subscriber.facts().clone()).collect();
     let alarms = alarms(&producing, &consuming);
@@ -109,7 +114,8 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     let consumers: Vec<_> = consuming
         .into_iter()
         .map(|Consuming { index, mut subscriber, mut answerer }| {
-            let spec = consumer_spec(plan, index, times);
+            let one_way = OneWay::new(hosts.clone(), own_host, times.start_ns);
+            let spec = consumer_spec(plan, index, times, one_way);
             let (slot, progress, stop) = slot();
             let payloads = payloads.clone();
             start(workers, (slot, progress.clone()), move |report| async move {
@@ -194,13 +200,23 @@ fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
     }
 }
 
-fn consumer_spec(plan: &Plan, index: u32, times: &Times) -> ConsumerSpec {
+/// The host of each producer.
+fn producers_hosts(plan: &Plan, clocks: &Clocks) -> Vec<u32> {
+    let mut hosts = vec![0; plan.placement.producers as usize];
+    for (rank, host) in clocks.host_of.iter().enumerate() {
+        plan.placement.role(rank).producers.iter().for_each(|producer| hosts[*producer as usize] = *host);
+    }
+    hosts
+}
+
+fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay) -> ConsumerSpec {
     ConsumerSpec {
         run: plan.run,
         index,
         producers: plan.placement.producers,
         inspections: plan.message.inspected_bodies() as usize,
         window: times.window.clone(),
+        one_way,
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,
         work: plan.service_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1 | 1)),
@@ -283,7 +299,7 @@ fn watch_over<O: Observer>(
             match Control::decode(&bytes) {
                 Control::Status(status) => overseer.hear(rank, status, started.elapsed()),
                 Control::Finish => return Ok(None),
-                Control::Ping | Control::Pong(_) | Control::Offset(_) => {}
+                Control::Ping | Control::Pong(_) | Control::Timed => {}
             }
         }
         if reported.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
@@ -341,6 +357,13 @@ fn snapshot(overseer: &Overseer, elapsed: Duration) -> Snapshot {
 }
 
 impl Streamed {
+    /// Makes up for what the clocks were off, before latencies are summed.
+    pub fn settle_one_way(&mut self, compared: &Compared) {
+        for report in &mut self.consumers {
+            report.one_way.settle(compared, &mut report.histograms);
+        }
+    }
+
     /// Counts and latencies of this rank's workers together.
     pub fn sums(&self) -> (Counters, Histograms) {
         let (mut counters, mut histograms) = (Counters::default(), Histograms::new());

@@ -123,6 +123,19 @@ impl Histogram {
         }
     }
 
+    /// Counts `times` samples of one value that clock error may have made negative.
+    pub fn record_signed_many(&mut self, ns: i64, times: u64) {
+        let Some(left) = times.checked_sub(1) else { return };
+        self.record_signed(ns);
+        match u64::try_from(ns) {
+            Ok(ns) => {
+                self.extremes.saturated += if ns > Self::HIGHEST_NS { left } else { 0 };
+                self.counters.saturating_record_n(ns.min(Self::HIGHEST_NS), left);
+            }
+            Err(_) => self.extremes.negative += left,
+        }
+    }
+
     /// How many samples were counted, without the negative ones.
     pub fn len(&self) -> u64 {
         self.counters.len()

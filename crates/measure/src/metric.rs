@@ -82,6 +82,11 @@ impl Histograms {
         self.of(metric).record_signed(ns);
     }
 
+    /// Counts `times` such samples of one value.
+    pub fn record_signed_many(&mut self, metric: Metric, ns: i64, times: u64) {
+        self.of(metric).record_signed_many(ns, times);
+    }
+
     /// The histogram of a metric, if it was ever recorded.
     pub fn get(&self, metric: Metric) -> Option<&Histogram> {
         self.slots[metric as usize].as_deref()

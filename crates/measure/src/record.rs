@@ -182,6 +182,22 @@ pub struct Environment {
     /// How far the clock of any rank may be off rank 0's, if it was measured.
     #[serde(default)]
     pub clock_error_ns: Option<u64>,
+    /// How clocks of different hosts were brought together; absent where all ranks shared one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Clocks>,
+}
+
+/// How the clocks of several hosts compared, before and after streaming.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Clocks {
+    /// Hosts with a clock of their own.
+    pub hosts: u32,
+    /// Bound on the difference of any two ranks' common time, in nanoseconds: that of one-way latency.
+    pub pair_error_ns: u64,
+    /// By how much the worst clock was off after streaming, in nanoseconds; one-way latency is interpolated over it.
+    pub residual_ns: u64,
+    /// The largest drift beside rank 0's clock, in nanoseconds per second.
+    pub drift_ppb: u64,
 }
 
 /// How the service held producers back: each of these is the service's doing and no error.

@@ -69,6 +69,7 @@ pub(crate) fn record() -> Record {
             git_commit: None,
             seed: u64::MAX,
             clock_error_ns: Some(900),
+            clocks: Some(crate::record::Clocks { hosts: 2, pair_error_ns: 900, residual_ns: 2_100, drift_ppb: 640 }),
         },
         throughput: Throughput::over_span(&[span], &volume),
         totals: Totals {

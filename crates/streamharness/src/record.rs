@@ -3,12 +3,15 @@
 use crate::{exit::Exit, lead::Facts};
 use engine::{
     RankReport, RunResult, Snapshot,
+    clocks::ClockError,
     control::Ending,
     ports::{ConnectionFacts, Fault},
 };
 use measure::{
     Counters, Integrity, Metric, Record, Replies, Throughput, Volume,
-    record::{Backpressure, Broker, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals},
+    record::{
+        Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +24,7 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     record.environment = Environment {
         hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
         clock_error_ns: Some(result.clock_error.bound_ns),
+        clocks: clocks(&result.clock_error),
         ..record.environment
     };
     record.throughput = result.throughput.clone();
@@ -46,6 +50,11 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
         ));
     }
     record
+}
+
+fn clocks(error: &ClockError) -> Option<Clocks> {
+    let ClockError { hosts, pair_bound_ns: pair_error_ns, residual_ns, drift_ppb, .. } = *error;
+    (hosts > 1).then_some(Clocks { hosts, pair_error_ns, residual_ns, drift_ppb })
 }
 
 /// The record of a run that was cut short, from the last sums that rank 0 heard. Replaced by the

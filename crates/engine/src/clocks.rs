@@ -1,0 +1,357 @@
+//! One time for all ranks: how each host's clock runs beside rank 0's, found by ping-pong before and after streaming.
+//!
+//! Ranks of one host (see [`crate::clock::boot_id`]) share its clock, so that one rank of each host exchanges stamps with
+//! rank 0 and the others take over what it learns. An exchange's error is at most half its round trip; the shortest ones
+//! count (measuring.md section 3, after Hunold and Carpen-Amarie, CLUSTER 2018).
+
+use crate::{
+    clock::Clock,
+    control::Control,
+    ports::{Comm, CommError},
+};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// Rounds of exchanges with each host before streaming, and the time between them: a drift shows over time only.
+const ROUNDS: usize = 10;
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
+/// Exchanges of a round; the one with the shortest round trip counts.
+const EXCHANGES: usize = 30;
+/// Rounds count whose shortest round trip is at most this many times the shortest of all.
+const ROUND_TRIP_SPREAD: u64 = 2;
+/// How long a rank waits awake for the next exchange before it goes to sleep, and how long it then sleeps at a time.
+const AWAKE: Duration = Duration::from_millis(1);
+const NAP: Duration = Duration::from_micros(200);
+const BILLION: f64 = 1e9;
+
+/// How well the clocks of all ranks agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockError {
+    /// Hosts with a clock of their own, that of rank 0 included.
+    pub hosts: u32,
+    /// Bound on the difference between any rank's common time and rank 0's, in nanoseconds, once what was seen after
+    /// streaming is made up for.
+    pub bound_ns: u64,
+    /// The same for any two ranks.
+    pub pair_bound_ns: u64,
+    /// By how much the worst clock was off after streaming, in nanoseconds.
+    pub residual_ns: u64,
+    /// The largest drift of a host's clock beside rank 0's, in nanoseconds per second.
+    pub drift_ppb: u64,
+}
+
+/// The common time of this rank, and what was learnt of the others'.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clocks {
+    /// This rank's.
+    pub clock: Clock,
+    /// The host of each rank; rank 0's is 0.
+    pub host_of: Vec<u32>,
+    /// One for each host; rank 0's is exact.
+    lines: Vec<Line>,
+}
+
+/// What has to be added to a host's clock to get rank 0's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Line {
+    offset_ns: i64,
+    drift_ppb: i64,
+    /// Where the host's clock read this when the offset was right.
+    since_ns: u64,
+    error_ns: u64,
+}
+
+/// What the second comparison showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// When, in common time.
+    pub at_ns: u64,
+    /// What has to be added to the common time of each host at that time, in nanoseconds.
+    pub residuals_ns: Vec<i64>,
+    /// How well clocks agreed.
+    pub error: ClockError,
+}
+
+/// The best exchange of a round.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    theirs_ns: u64,
+    offset_ns: i64,
+    error_ns: u64,
+}
+
+/// Agrees on the common time. `host` is this rank's own clock, `boot` tells it from other hosts'.
+pub fn synchronise(comm: &impl Comm, host: Clock, boot: &[u8], limit: Duration) -> Result<Clocks, CommError> {
+    let host_of = hosts(comm, boot, limit)?;
+    let mut lines = vec![Line::default()];
+    let leaders = leaders(&host_of);
+    if comm.rank() == 0 {
+        let rounds = if leaders.len() > 1 { ROUNDS } else { 0 };
+        let mut points = vec![Vec::new(); leaders.len()];
+        for round in 0..rounds {
+            if round > 0 {
+                std::thread::sleep(BETWEEN_ROUNDS);
+            }
+            for (points, leader) in points.iter_mut().zip(&leaders).skip(1) {
+                points.push(exchange(comm, *leader, host, limit)?);
+            }
+        }
+        dismiss(comm, &leaders)?;
+        lines.extend(points.iter().skip(1).map(|points| Line::fit(points)));
+    } else if leaders.contains(&comm.rank()) {
+        answer(comm, host, limit)?;
+    }
+    let lines: Vec<Line> = share(comm, &lines, limit)?;
+    let clock = match host_of[comm.rank()] {
+        0 => host,
+        mine => lines[mine as usize].onto(host),
+    };
+    Ok(Clocks { clock, host_of, lines })
+}
+
+impl Clocks {
+    /// Compares the clocks again after streaming.
+    pub fn again(&self, comm: &impl Comm, limit: Duration) -> Result<Compared, CommError> {
+        let leaders = leaders(&self.host_of);
+        let mut seen = vec![(0, 0)];
+        if comm.rank() == 0 {
+            for leader in &leaders[1..] {
+                let point = exchange(comm, *leader, self.clock, limit)?;
+                seen.push((point.offset_ns, point.error_ns));
+            }
+            dismiss(comm, &leaders)?;
+        } else if leaders.contains(&comm.rank()) {
+            answer(comm, self.clock, limit)?;
+        }
+        let (at_ns, seen): (u64, Vec<(i64, u64)>) = share(comm, &(self.clock.now_ns(), seen), limit)?;
+        let error = self.error(&seen);
+        Ok(Compared { at_ns, residuals_ns: seen.iter().map(|(residual_ns, _)| *residual_ns).collect(), error })
+    }
+
+    fn error(&self, seen: &[(i64, u64)]) -> ClockError {
+        // Between both comparisons a clock is taken to have run straight; a correction is right for a part of the way.
+        let left = |residual_ns: i64| residual_ns.unsigned_abs() / (2 * u64::from(crate::one_way::PARTS_MIN));
+        let bound =
+            |(line, (residual_ns, error_ns)): (&Line, &(i64, u64))| line.error_ns.max(*error_ns) + left(*residual_ns);
+        let mut bounds: Vec<u64> = self.lines.iter().zip(seen).map(bound).collect();
+        bounds.sort_unstable_by(|one, other| other.cmp(one));
+        ClockError {
+            hosts: self.lines.len() as u32,
+            bound_ns: bounds[0],
+            pair_bound_ns: bounds.iter().take(2).sum(),
+            residual_ns: seen.iter().map(|(residual_ns, _)| residual_ns.unsigned_abs()).max().unwrap_or(0),
+            drift_ppb: self.lines.iter().map(|line| line.drift_ppb.unsigned_abs()).max().unwrap_or(0),
+        }
+    }
+}
+
+impl Line {
+    /// Through the rounds with short round trips, by least squares. A drift that their errors could explain is none.
+    fn fit(points: &[Point]) -> Self {
+        let shortest_ns = points.iter().map(|point| point.error_ns).min().expect("there is at least one round");
+        let close = |point: &&Point| point.error_ns <= ROUND_TRIP_SPREAD * shortest_ns;
+        let points: Vec<Point> = points.iter().filter(close).copied().collect();
+        let first = points[0];
+        // Relative to the first: a double does not hold nanoseconds since boot.
+        let relative =
+            |point: &Point| ((point.theirs_ns - first.theirs_ns) as f64, (point.offset_ns - first.offset_ns) as f64);
+        let count = points.len() as f64;
+        let (mean_x, mean_y) =
+            points.iter().map(relative).fold((0., 0.), |(x, y), (dx, dy)| (x + dx / count, y + dy / count));
+        let (mut xx, mut xy) = (0., 0.);
+        for (x, y) in points.iter().map(relative) {
+            xx += (x - mean_x).powi(2);
+            xy += (x - mean_x) * (y - mean_y);
+        }
+        let span_ns = points.iter().map(|point| relative(point).0).fold(0., f64::max);
+        let slope = if xx > 0. { xy / xx } else { 0. };
+        let explained = slope.abs() * span_ns <= 2. * shortest_ns as f64;
+        let slope = if explained { 0. } else { slope };
+        let line = Self {
+            offset_ns: first.offset_ns + (mean_y - slope * mean_x).round() as i64,
+            drift_ppb: (slope * BILLION).round() as i64,
+            since_ns: first.theirs_ns,
+            error_ns: 0,
+        };
+        let off = |point: &Point| point.offset_ns.abs_diff(line.offset_at(point.theirs_ns)) + point.error_ns;
+        Self { error_ns: points.iter().map(off).max().expect("the shortest is among them"), ..line }
+    }
+
+    fn offset_at(&self, theirs_ns: u64) -> i64 {
+        self.offset_ns + (theirs_ns as i64 - self.since_ns as i64) * self.drift_ppb / BILLION as i64
+    }
+
+    fn onto(&self, host: Clock) -> Clock {
+        host.moved(self.offset_ns, self.drift_ppb, self.since_ns)
+    }
+}
+
+/// The host of each rank, numbered in the order of their first ranks.
+fn hosts(comm: &impl Comm, boot: &[u8], limit: Duration) -> Result<Vec<u32>, CommError> {
+    let boots = comm.gather(boot, limit)?;
+    let mut known: Vec<&[u8]> = Vec::new();
+    let mut host_of = Vec::new();
+    for boot in &boots {
+        let host = known.iter().position(|known| known == boot).unwrap_or_else(|| {
+            known.push(boot);
+            known.len() - 1
+        });
+        host_of.push(host as u32);
+    }
+    share(comm, &host_of, limit)
+}
+
+/// The first rank of each host.
+fn leaders(host_of: &[u32]) -> Vec<usize> {
+    let hosts = host_of.iter().max().map_or(0, |last| last + 1);
+    (0..hosts).map(|host| host_of.iter().position(|of| *of == host).expect("hosts are numbered by ranks")).collect()
+}
+
+/// Gives every rank what rank 0 has.
+fn share<V: Serialize + for<'de> Deserialize<'de>>(
+    comm: &impl Comm,
+    value: &V,
+    limit: Duration,
+) -> Result<V, CommError> {
+    let config = bincode::config::standard();
+    let bytes = bincode::serde::encode_to_vec(value, config).expect("numbers encode");
+    let bytes = comm.broadcast(bytes, limit)?;
+    Ok(bincode::serde::decode_from_slice(&bytes, config).expect("ranks run the same binary").0)
+}
+
+/// Rank 0's side of a round: what has to be added to the clock of `rank`.
+fn exchange(comm: &impl Comm, rank: usize, clock: Clock, limit: Duration) -> Result<Point, CommError> {
+    let mut best: Option<(u64, Point)> = None;
+    for _ in 0..EXCHANGES {
+        let sent_ns = clock.now_ns();
+        comm.post(rank, &Control::Ping.encode())?;
+        let theirs_ns = loop {
+            if let Control::Pong(theirs_ns) = next(comm, limit)? {
+                break theirs_ns;
+            }
+        };
+        let round_trip_ns = clock.now_ns() - sent_ns;
+        if best.is_none_or(|(shortest_ns, _)| round_trip_ns < shortest_ns) {
+            let offset_ns = (sent_ns + round_trip_ns / 2) as i64 - theirs_ns as i64;
+            best = Some((round_trip_ns, Point { theirs_ns, offset_ns, error_ns: round_trip_ns.div_ceil(2) }));
+        }
+    }
+    Ok(best.expect("there is at least one exchange").1)
+}
+
+/// The other side: answers until it is dismissed. It is awake for a round only: others may need its core.
+fn answer(comm: &impl Comm, clock: Clock, limit: Duration) -> Result<(), CommError> {
+    loop {
+        match next(comm, AWAKE).or_else(|_| next_asleep(comm, limit))? {
+            Control::Ping => comm.post(0, &Control::Pong(clock.now_ns()).encode())?,
+            Control::Timed => return Ok(()),
+            // What was under way when streaming ended.
+            Control::Status(_) | Control::Finish | Control::Pong(_) => {}
+        }
+    }
+}
+
+fn dismiss(comm: &impl Comm, leaders: &[usize]) -> Result<(), CommError> {
+    leaders.iter().skip(1).try_for_each(|leader| comm.post(*leader, &Control::Timed.encode()))
+}
+
+/// The next control message, waited for awake: a nap would be longer than the round trip.
+fn next(comm: &impl Comm, limit: Duration) -> Result<Control, CommError> {
+    wait(comm, limit, std::thread::yield_now)
+}
+
+/// The next control message, waited for asleep.
+fn next_asleep(comm: &impl Comm, limit: Duration) -> Result<Control, CommError> {
+    wait(comm, limit, || std::thread::sleep(NAP))
+}
+
+fn wait(comm: &impl Comm, limit: Duration, pass: impl Fn()) -> Result<Control, CommError> {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if let Some((_, bytes)) = comm.poll()? {
+            return Ok(Control::decode(&bytes));
+        }
+        pass();
+    }
+    Err(CommError::Absent { step: "clocks", limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::double::ThreadComm;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// The common time of every rank, read at the same moment by one thread, before and after; and what was found.
+    fn clocks_of(own: &[Clock], boots: &[&str]) -> (Vec<Clocks>, Vec<Compared>) {
+        let comms = ThreadComm::world(own.len());
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let ranks: Vec<_> = comms
+                .into_iter()
+                .zip(own.iter().zip(boots))
+                .map(|(comm, (own, boot))| {
+                    scope.spawn(move || {
+                        let clocks = synchronise(&comm, *own, boot.as_bytes(), LIMIT).unwrap();
+                        std::thread::sleep(Duration::from_millis(300));
+                        let compared = clocks.again(&comm, LIMIT).unwrap();
+                        (clocks, compared)
+                    })
+                })
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        });
+        found.into_iter().unzip()
+    }
+
+    #[test]
+    fn clocks_that_are_off_and_drift_are_recovered_within_the_bound_that_is_told() {
+        let own = [Clock::default(), Clock::drifting(-7_000_000_000, 400_000), Clock::shifted(90_000_000_000)];
+        let (clocks, compared) = clocks_of(&own, &["a", "b", "c"]);
+        let error = compared[0].error;
+        assert_eq!(error.hosts, 3);
+        assert!(error.bound_ns > 0, "ranks of other hosts cannot agree exactly");
+        assert!((390_000..410_000).contains(&error.drift_ppb), "a drift of 400 us a second: {error:?}");
+        for (rank, clocks) in clocks.iter().enumerate().skip(1) {
+            let before = own[0].now_ns();
+            let read = clocks.clock.now_ns();
+            let after = own[0].now_ns();
+            // The clock runs on after the second comparison, whose correction is for that time.
+            let corrected = read.saturating_add_signed(compared[0].residuals_ns[rank]);
+            let slack = error.bound_ns + 20_000;
+            assert!(
+                (before - slack..after + slack).contains(&corrected),
+                "rank {rank}: {corrected} is not within {slack} of {before}..{after}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn ranks_of_one_host_share_what_its_first_rank_learns() {
+        let shifted = Clock::shifted(5_000_000_000);
+        let (clocks, compared) =
+            clocks_of(&[Clock::default(), shifted, Clock::default(), shifted], &["a", "b", "a", "b"]);
+        assert_eq!(clocks[0].host_of, [0, 1, 0, 1]);
+        assert_eq!(clocks[2].clock, Clock::default());
+        assert_eq!(clocks[1].lines, clocks[3].lines);
+        assert_ne!(clocks[3].clock, shifted);
+        assert_eq!(compared[0].residuals_ns[0], 0);
+    }
+
+    #[test]
+    fn one_host_needs_no_exchange_and_has_no_error() {
+        let (_, compared) = clocks_of(&[Clock::default(), Clock::default()], &["a", "a"]);
+        assert_eq!(compared[0].error, ClockError { hosts: 1, ..ClockError::default() });
+    }
+
+    #[test]
+    fn a_drift_that_round_trips_could_explain_is_none() {
+        let point = |theirs_ns, offset_ns, error_ns| Point { theirs_ns, offset_ns, error_ns };
+        let noisy = [point(0, 100, 900), point(1_000_000, 800, 900), point(2_000_000, 1200, 900)];
+        assert_eq!(Line::fit(&noisy).drift_ppb, 0);
+        let clear =
+            [point(0, 100, 9), point(1_000_000, 600, 9), point(2_000_000, 1100, 9), point(2_500_000, 99_000, 90)];
+        let line = Line::fit(&clear);
+        assert_eq!((line.offset_ns, line.drift_ppb, line.error_ns), (100, 500_000, 9), "the late round does not count");
+    }
+}
