@@ -49,6 +49,12 @@ pub enum Command {
         #[command(subcommand)]
         command: S2uc,
     },
+    /// Managed services through the S3M streaming API, or a compatible local service.
+    S3m {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::s3m_command::S3m,
+    },
     /// A real local service: RabbitMQ nodes in a private directory, and proxies before them.
     Testbed {
         /// What to do with it.

@@ -13,6 +13,7 @@ mod profiles_command;
 mod progress;
 mod record;
 mod route;
+mod s3m_command;
 mod scistream_command;
 mod series;
 mod signals;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
         Some(Command::S2uc { command }) => scistream_command::s2uc(command),
+        Some(Command::S3m { command }) => s3m_command::s3m(command),
         Some(Command::Testbed { command }) => testbed_command::testbed(command),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Streamharness::command(), "streamharness", &mut std::io::stdout());

@@ -1,0 +1,90 @@
+//! What is behind the local service: users of a RabbitMQ cluster, and names at an ingress.
+
+use crate::{Error, Result};
+use serde_json::json;
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    time::Duration,
+};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Makes tenants and takes them away.
+pub trait Backing: Send + Sync {
+    /// A user with every right on vhost `/`, reached by `fqdn`.
+    fn add(&self, user: &str, password: &str, fqdn: &str) -> Result<()>;
+    /// The end of both. What is gone already is no failure.
+    fn remove(&self, user: &str, fqdn: &str) -> Result<()>;
+}
+
+/// A running RabbitMQ cluster behind a running HAProxy.
+pub struct Tenancy {
+    /// `http://127.0.0.1:PORT` of the management interface.
+    pub management: String,
+    /// Its administrator.
+    pub administrator: String,
+    /// The administrator's password.
+    pub password: String,
+    /// HAProxy's stats socket.
+    pub socket: PathBuf,
+    /// HAProxy's map from names to backends.
+    pub map: PathBuf,
+    /// The backend that stands for the cluster.
+    pub backend: String,
+}
+
+impl Tenancy {
+    fn api(&self, method: &str, path: &str, body: serde_json::Value) -> Result<()> {
+        let fail = |reason: String| Error::Serve { action: "change a user of RabbitMQ", reason };
+        let (scheme, host) = self.management.split_once("://").unwrap_or(("http", &self.management));
+        let url = format!("{scheme}://{}:{}@{host}/api/{path}", self.administrator, self.password);
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_global(Some(LIMIT))
+            .build()
+            .into();
+        let request = ureq::http::Request::builder().method(method).uri(url).header("Content-Type", "application/json");
+        let request = request.body(body.to_string()).map_err(|_| fail("its address is malformed".to_owned()))?;
+        // The error is dropped on purpose: its text could hold the address with the password.
+        let reply = agent.run(request).map_err(|_| fail("its management interface does not answer".to_owned()))?;
+        match reply.status().as_u16() {
+            200..=299 => Ok(()),
+            404 if method == "DELETE" => Ok(()),
+            status => Err(fail(format!("its management interface answered {status}"))),
+        }
+    }
+
+    fn ingress(&self, command: &str) -> Result<()> {
+        let fail = |reason: String| Error::Serve { action: "change the ingress's names", reason };
+        let talk = || -> std::io::Result<String> {
+            let mut socket = UnixStream::connect(&self.socket)?;
+            socket.set_read_timeout(Some(LIMIT))?;
+            writeln!(socket, "{command}")?;
+            let mut said = String::new();
+            socket.read_to_string(&mut said)?;
+            Ok(said)
+        };
+        let said = talk().map_err(|error| fail(error.to_string()))?;
+        let said = said.trim();
+        if said.is_empty() || said.contains("not found") { Ok(()) } else { Err(fail(said.to_owned())) }
+    }
+}
+
+impl Backing for Tenancy {
+    fn add(&self, user: &str, password: &str, fqdn: &str) -> Result<()> {
+        self.api("PUT", &format!("users/{user}"), json!({"password": password, "tags": "management"}))?;
+        let rights = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.api("PUT", &format!("permissions/%2F/{user}"), rights)?;
+        self.ingress(&format!("add map {} {fqdn} {}", self.map.display(), self.backend))
+    }
+
+    fn remove(&self, user: &str, fqdn: &str) -> Result<()> {
+        // The user first: without it the name leads nowhere. Both are tried.
+        let user = self.api("DELETE", &format!("users/{user}"), serde_json::Value::Null);
+        let name = self.ingress(&format!("del map {} {fqdn}", self.map.display()));
+        user.and(name)
+    }
+}

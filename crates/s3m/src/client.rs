@@ -1,0 +1,160 @@
+//! Calls the API: one method for each call, and waits until a cluster is healthy.
+
+use crate::{Backend, Cluster, Error, Lifetime, Provision, Provisioned, Result, wire::is_name};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::{
+    fmt, thread,
+    time::{Duration, Instant},
+};
+
+/// Where the facility has the API today.
+pub const PREFIX: &str = "/olcf/open/v1alpha/streaming";
+
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+const TRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Speaks to one service with one token.
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    prefix: String,
+    token: String,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client for `base` (`https://host`) and `prefix` ([`PREFIX`]). The token is sent as it is.
+    pub fn new(base: &str, prefix: &str, token: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(CALL_LIMIT))
+            .max_redirects(0)
+            .build()
+            .into();
+        let trim = |text: &str| text.trim_end_matches('/').to_owned();
+        Self { agent, base: trim(base), prefix: trim(prefix), token: token.trim().to_owned() }
+    }
+
+    /// What can be provisioned.
+    pub fn backends(&self) -> Result<Vec<Backend>> {
+        self.field("GET", "/list_backends", None, "backends")
+    }
+
+    /// Asks for a cluster. Never retried after an answer was lost: it may exist by then.
+    pub fn provision(&self, asked: &Provision) -> Result<Provisioned> {
+        read(self.call("POST", "/rabbitmq/provision_cluster", Some(json!(asked)))?)
+    }
+
+    /// All clusters of the project.
+    pub fn list(&self) -> Result<Vec<Cluster>> {
+        self.field("GET", "/rabbitmq/list_clusters", None, "clusters")
+    }
+
+    /// One cluster, with how to reach it.
+    pub fn get(&self, name: &str) -> Result<Cluster> {
+        self.field("GET", &format!("/rabbitmq/cluster/{}", checked(name)?), None, "cluster")
+    }
+
+    /// Starts its lifetime again.
+    pub fn extend(&self, name: &str) -> Result<Lifetime> {
+        self.field("POST", &format!("/rabbitmq/extend/{}", checked(name)?), Some(json!({})), "lifetime")
+    }
+
+    /// Deletes it for good.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        self.call("DELETE", &format!("/rabbitmq/cluster/{}", checked(name)?), None).map(drop)
+    }
+
+    /// What the token allows.
+    pub fn introspect(&self) -> Result<Value> {
+        self.send("GET", &format!("{}/olcf/v1/token/ctls/introspect", self.base), None)
+    }
+
+    /// Looks every `pause` until the cluster is healthy, at most `limit`. Gone after it was provisioned is a failure.
+    pub fn healthy(&self, name: &str, pause: Duration, limit: Duration) -> Result<Cluster> {
+        let started = Instant::now();
+        loop {
+            let cluster = self.get(name)?;
+            if cluster.health_status == "healthy" {
+                return Ok(cluster);
+            }
+            if started.elapsed() + pause > limit {
+                return Err(Error::Late { name: name.to_owned(), limit_s: limit.as_secs() });
+            }
+            thread::sleep(pause);
+        }
+    }
+
+    fn field<T: DeserializeOwned>(&self, method: &str, path: &str, body: Option<Value>, name: &str) -> Result<T> {
+        let mut reply = self.call(method, path, body)?;
+        match reply.get_mut(name) {
+            Some(value) => read(value.take()),
+            // proto3 leaves out what is empty.
+            None if name.ends_with('s') => read(json!([])),
+            None => Err(Error::Answer(format!("no `{name}`"))),
+        }
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {
+        self.send(method, &format!("{}{}{path}", self.base, self.prefix), body)
+    }
+
+    fn send(&self, method: &str, url: &str, body: Option<Value>) -> Result<Value> {
+        let mut pause = FIRST_PAUSE;
+        for tried in 1.. {
+            let (status, reply) = self.once(method, url, body.as_ref())?;
+            if (200..300).contains(&status) {
+                return Ok(reply);
+            }
+            let message = reply["message"].as_str().unwrap_or("no reason given").to_owned();
+            match status {
+                429 | 500..=599 if tried < TRIES => {
+                    thread::sleep(pause);
+                    pause *= 2;
+                }
+                401 | 403 => return Err(Error::Token(message)),
+                404 => return Err(Error::Missing(message)),
+                409 => return Err(Error::Taken(message)),
+                400..=428 => return Err(Error::Refused(message)),
+                _ => return Err(Error::Failed { status, message }),
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    fn once(&self, method: &str, url: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let unreachable = |error: ureq::Error| Error::Unreachable { url: self.base.clone(), reason: error.to_string() };
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("Authorization", &self.token)
+            .header("Content-Type", "application/json")
+            .body(body.map(Value::to_string).unwrap_or_default())
+            .map_err(|_| Error::Answer("address or token hold characters that HTTP has not".to_owned()))?;
+        let mut reply = self.agent.run(request).map_err(unreachable)?;
+        let status = reply.status().as_u16();
+        let text = reply.body_mut().read_to_string().map_err(unreachable)?;
+        match serde_json::from_str(&text) {
+            Ok(value) => Ok((status, value)),
+            Err(_) if status >= 300 => Ok((status, Value::Null)),
+            Err(_) => Err(Error::Answer(format!("status {status} without JSON"))),
+        }
+    }
+}
+
+fn checked(name: &str) -> Result<&str> {
+    let wrong = || Error::Refused(format!("`{name}` is no name of at most 40 small letters, digits and dashes"));
+    is_name(name).then_some(name).ok_or_else(wrong)
+}
+
+/// The reply's text is left out of the error: it may hold the password.
+fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
+    serde_json::from_value(value).map_err(|_| Error::Answer("a field of another type".to_owned()))
+}

@@ -1,0 +1,18 @@
+//! The S3M streaming API: a client that provisions a managed service, and a compatible local service.
+
+mod backing;
+mod client;
+mod error;
+mod server;
+mod service;
+mod wire;
+
+pub use backing::{Backing, Tenancy};
+pub use client::{Client, PREFIX};
+pub use error::{Error, Result};
+pub use server::serve;
+pub use service::{Service, Settings};
+pub use wire::{Backend, Cluster, Lifetime, Provision, Provisioned};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! What the local service answers to each call. It owns the clusters; the caller owns the connection.
+
+use crate::{Backing, Cluster, Lifetime, PREFIX, Provision, Provisioned, wire::is_name};
+use jiff::Timestamp;
+use rand::{TryRng, rngs::SysRng};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Prefixes that documents of different years name.
+const PREFIXES: [&str; 2] = [PREFIX, "/olcf/v1alpha/streaming"];
+const INTROSPECT: &str = "/olcf/v1/token/ctls/introspect";
+
+/// How the service behaves.
+#[derive(Clone)]
+pub struct Settings {
+    /// Those who may ask.
+    pub tokens: Vec<String>,
+    /// What names end in, such as `mss.test`.
+    pub domain: String,
+    /// The balancer's port as clients know it.
+    pub port: u16,
+    /// What is told as the management interface.
+    pub management: String,
+    /// Whose clusters these are: the user is `PROJECT-api`.
+    pub project: String,
+    /// How long a cluster lives.
+    pub lifetime: Duration,
+    /// How long a new cluster is not ready.
+    pub ready_after: Duration,
+    /// How many calls fail with 503 first, to see clients retry.
+    pub fail_first: u32,
+}
+
+struct Tenant {
+    asked: Provision,
+    access: Provisioned,
+    fqdn: String,
+    since: Instant,
+    provisioned: Timestamp,
+    extended: Option<(Instant, Timestamp)>,
+}
+
+/// A service with its clusters.
+pub struct Service {
+    settings: Settings,
+    backing: Box<dyn Backing>,
+    state: Mutex<(BTreeMap<String, Tenant>, u32)>,
+}
+
+type Reply = (u16, Value);
+
+impl Service {
+    /// Without a cluster yet.
+    pub fn new(settings: Settings, backing: Box<dyn Backing>) -> Self {
+        let failures = settings.fail_first;
+        Self { settings, backing, state: Mutex::new((BTreeMap::new(), failures)) }
+    }
+
+    /// Answers one call with an HTTP status and JSON.
+    pub fn answer(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Reply {
+        if !self.settings.tokens.iter().any(|known| same(known, token)) {
+            return refuse(401, "the token is not known");
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.1 > 0 {
+            state.1 -= 1;
+            return refuse(503, "not just now");
+        }
+        let clusters = &mut state.0;
+        self.expire(clusters);
+        if (method, path) == ("GET", INTROSPECT) {
+            let project = &self.settings.project;
+            return (
+                200,
+                json!({"token": {"username": project, "project": project, "permissions": ["data-streaming"]}}),
+            );
+        }
+        let Some(call) = PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix)) else {
+            return refuse(404, "there is no such call");
+        };
+        let parts: Vec<&str> = call.trim_start_matches('/').split('/').collect();
+        match (method, parts.as_slice()) {
+            ("GET", ["list_backends"]) => (200, backends()),
+            ("POST", ["rabbitmq", "provision_cluster"]) => self.provision(clusters, body),
+            ("GET", ["rabbitmq", "list_clusters"]) => {
+                let all: Vec<Cluster> =
+                    clusters.values().map(|tenant| Cluster { access: None, ..self.tell(tenant) }).collect();
+                (200, json!({"clusters": all}))
+            }
+            (_, ["rabbitmq", "cluster" | "extend", name]) if !clusters.contains_key(*name) => {
+                refuse(404, &format!("cluster {name} not found"))
+            }
+            ("GET", ["rabbitmq", "cluster", name]) => (200, json!({"cluster": self.tell(&clusters[*name])})),
+            ("POST", ["rabbitmq", "extend", name]) => {
+                let tenant = clusters.get_mut(*name).expect("looked up above");
+                tenant.extended = Some((Instant::now(), Timestamp::now()));
+                (200, json!({"lifetime": self.tell(tenant).lifetime}))
+            }
+            ("DELETE", ["rabbitmq", "cluster", name]) => {
+                let tenant = &clusters[*name];
+                match self.backing.remove(&tenant.access.username, &tenant.fqdn) {
+                    Ok(()) => {
+                        clusters.remove(*name);
+                        (200, json!({"success": true}))
+                    }
+                    Err(error) => refuse(500, &error.to_string()),
+                }
+            }
+            _ => refuse(404, "there is no such call"),
+        }
+    }
+
+    /// Takes away what has outlived its time.
+    pub fn sweep(&self) {
+        self.expire(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).0);
+    }
+
+    fn expire(&self, clusters: &mut BTreeMap<String, Tenant>) {
+        // One that cannot be removed stays, and is tried again.
+        clusters.retain(|_, tenant| {
+            self.remaining(tenant) > Duration::ZERO
+                || self.backing.remove(&tenant.access.username, &tenant.fqdn).is_err()
+        });
+    }
+
+    fn remaining(&self, tenant: &Tenant) -> Duration {
+        let from = tenant.extended.map_or(tenant.since, |(at, _)| at);
+        self.settings.lifetime.saturating_sub(from.elapsed())
+    }
+
+    fn provision(&self, clusters: &mut BTreeMap<String, Tenant>, body: &[u8]) -> Reply {
+        let Ok(asked) = serde_json::from_slice::<Provision>(body) else {
+            return refuse(400, "the body is not what provision_cluster takes");
+        };
+        if asked.kind != "general" {
+            return refuse(400, "kind must be general");
+        }
+        if !is_name(&asked.name) {
+            return refuse(400, "name must follow RFC 1123 with at most 40 characters");
+        }
+        if let Some((key, _)) = asked.resource_settings.iter().find(|(_, value)| **value <= 0) {
+            return refuse(400, &format!("{key} must be more than 0"));
+        }
+        if clusters.contains_key(&asked.name) {
+            return refuse(409, &format!("cluster {} exists", asked.name));
+        }
+        let mut random = [0; 16];
+        if SysRng.try_fill_bytes(&mut random).is_err() {
+            return refuse(500, "the system gives no random numbers");
+        }
+        let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let Settings { project, domain, port, management, .. } = &self.settings;
+        // One broker stands for all clusters, so each has a user of its own.
+        let username = format!("{project}-api-{}", asked.name);
+        let fqdn = format!("rmq-{project}-api-{}.{domain}", asked.name);
+        if let Err(error) = self.backing.add(&username, &password, &fqdn) {
+            // Half a tenant is none.
+            let _ = self.backing.remove(&username, &fqdn);
+            return refuse(500, &error.to_string());
+        }
+        let amqps_url = format!("amqps://{username}:{password}@{fqdn}:{port}");
+        let access = Provisioned { username, password, amqps_url, mgmt_url: management.clone() };
+        let reply = json!(access);
+        let (since, provisioned) = (Instant::now(), Timestamp::now());
+        clusters.insert(asked.name.clone(), Tenant { asked, access, fqdn, since, provisioned, extended: None });
+        (200, reply)
+    }
+
+    fn tell(&self, tenant: &Tenant) -> Cluster {
+        let ready = tenant.since.elapsed() >= self.settings.ready_after;
+        let word = |yes: &str, no: &str| if ready { yes } else { no }.to_owned();
+        Cluster {
+            kind: tenant.asked.kind.clone(),
+            name: tenant.asked.name.clone(),
+            sync_status: word("synced", "syncing"),
+            health_status: word("healthy", "progressing"),
+            lifetime: Lifetime {
+                provisioned_at: Some(tenant.provisioned.to_string()),
+                extended_at: tenant.extended.map(|(_, at)| at.to_string()),
+                seconds_lifetime: self.settings.lifetime.as_secs(),
+                seconds_remaining: self.remaining(tenant).as_secs(),
+            },
+            resource_settings: tenant.asked.resource_settings.clone(),
+            access: Some(tenant.access.clone()),
+        }
+    }
+}
+
+impl Drop for Service {
+    /// Clusters end with the service that would count their time.
+    fn drop(&mut self) {
+        for tenant in self.state.lock().unwrap_or_else(PoisonError::into_inner).0.values() {
+            if let Err(error) = self.backing.remove(&tenant.access.username, &tenant.fqdn) {
+                eprintln!("streamharness: {error}");
+            }
+        }
+    }
+}
+
+/// In a time that does not tell how much of it was right.
+fn same(known: &str, given: &str) -> bool {
+    known.len() == given.len() && known.bytes().zip(given.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}
+
+fn refuse(status: u16, message: &str) -> Reply {
+    let code = match status {
+        400 => 3,
+        401 => 16,
+        404 => 5,
+        409 => 6,
+        503 => 14,
+        _ => 13,
+    };
+    (status, json!({"code": code, "message": message, "details": []}))
+}
+
+fn backends() -> Value {
+    let option = |key: &str, default: u64, max: u64| json!({"key": key, "description": "", "min": 1, "max": max, "default": default});
+    json!({"backends": [{
+        "engine": "rabbitmq", "kind": "general", "description": "a tenant of the local RabbitMQ cluster",
+        "resourceOptions": [option("cpus", 12, 64), option("ram-gbs", 32, 512), option("nodes", 3, 9),
+            option("max-msg-size", 536_870_912, 536_870_912)],
+        "featureFlags": [],
+    }]})
+}

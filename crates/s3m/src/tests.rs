@@ -1,0 +1,115 @@
+//! Client and service over real HTTP, with memory in place of RabbitMQ and HAProxy.
+
+use crate::*;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+type Names = Arc<Mutex<BTreeSet<String>>>;
+
+struct Memory(Names);
+
+impl Backing for Memory {
+    fn add(&self, _: &str, _: &str, fqdn: &str) -> Result<()> {
+        self.0.lock().unwrap().insert(fqdn.to_owned());
+        Ok(())
+    }
+    fn remove(&self, _: &str, fqdn: &str) -> Result<()> {
+        self.0.lock().unwrap().remove(fqdn);
+        Ok(())
+    }
+}
+
+fn service(change: impl FnOnce(&mut Settings)) -> (String, Names) {
+    let mut settings = Settings {
+        tokens: vec!["right".to_owned()],
+        domain: "mss.test".to_owned(),
+        port: 443,
+        management: String::new(),
+        project: "bench".to_owned(),
+        lifetime: Duration::from_secs(600),
+        ready_after: Duration::from_millis(60),
+        fail_first: 0,
+    };
+    change(&mut settings);
+    let names = Names::default();
+    let service = Service::new(settings, Box::new(Memory(names.clone())));
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || serve(service, "127.0.0.1:0".parse().unwrap(), |address| sender.send(address).unwrap()));
+    (format!("http://{}", receiver.recv_timeout(Duration::from_secs(5)).unwrap()), names)
+}
+
+fn asked(name: &str) -> Provision {
+    let resource_settings = [("cpus".to_owned(), 12)].into();
+    Provision { kind: "general".to_owned(), name: name.to_owned(), resource_settings, ..Provision::default() }
+}
+
+#[test]
+fn a_cluster_is_provisioned_found_healthy_extended_and_deleted_under_both_prefixes() {
+    for prefix in [PREFIX, "/olcf/v1alpha/streaming"] {
+        let (url, names) = service(|_| ());
+        let client = Client::new(&url, prefix, "right\n");
+        assert_eq!(client.backends().unwrap()[0].kind, "general");
+        let access = client.provision(&asked("one")).unwrap();
+        assert!(access.amqps_url.ends_with("@rmq-bench-api-one.mss.test:443"));
+        assert!(!format!("{access:?}").contains(&access.password));
+        assert_ne!(client.get("one").unwrap().health_status, "healthy");
+        let cluster = client.healthy("one", Duration::from_millis(20), Duration::from_secs(5)).unwrap();
+        assert_eq!(cluster.access.unwrap(), access);
+        assert!(matches!(client.provision(&asked("one")), Err(Error::Taken(_))));
+        assert!(client.extend("one").unwrap().extended_at.is_some());
+        assert_eq!(client.list().unwrap()[0].name, "one");
+        assert_eq!(names.lock().unwrap().len(), 1);
+        client.delete("one").unwrap();
+        assert!(names.lock().unwrap().is_empty());
+        assert!(matches!(client.get("one"), Err(Error::Missing(_))));
+        assert!(client.introspect().unwrap()["token"]["project"] == "bench");
+    }
+}
+
+#[test]
+fn a_wrong_token_is_refused_and_is_in_no_sentence() {
+    let (url, _) = service(|_| ());
+    let error = Client::new(&url, PREFIX, "secret-wrong").list().unwrap_err();
+    assert!(matches!(error, Error::Token(_)) && !error.to_string().contains("secret-wrong"), "{error}");
+}
+
+#[test]
+fn what_breaks_the_rules_is_refused_and_leaves_nothing() {
+    let (url, names) = service(|_| ());
+    let client = Client::new(&url, PREFIX, "right");
+    for name in ["", "Upper", "-a", "a-", "a_b", &"a".repeat(41)] {
+        assert!(matches!(client.provision(&asked(name)), Err(Error::Refused(_))), "{name}");
+    }
+    let mut zero = asked("zero");
+    zero.resource_settings.insert("nodes".to_owned(), 0);
+    assert!(matches!(client.provision(&zero), Err(Error::Refused(_))));
+    assert!(names.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_failing_service_is_asked_again_and_an_absent_one_is_told() {
+    let (url, _) = service(|settings| settings.fail_first = 2);
+    assert!(Client::new(&url, PREFIX, "right").list().unwrap().is_empty());
+    let error = Client::new("http://127.0.0.1:1", PREFIX, "right").list().unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }));
+}
+
+#[test]
+fn one_that_never_gets_healthy_is_given_up_and_one_that_outlives_its_time_is_gone() {
+    let (url, _) = service(|settings| settings.ready_after = Duration::from_secs(600));
+    let client = Client::new(&url, PREFIX, "right");
+    client.provision(&asked("slow")).unwrap();
+    let late = client.healthy("slow", Duration::from_millis(10), Duration::from_millis(50));
+    assert!(matches!(late, Err(Error::Late { .. })));
+
+    let (url, names) = service(|settings| settings.lifetime = Duration::from_millis(30));
+    let client = Client::new(&url, PREFIX, "right");
+    client.provision(&asked("short")).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    assert!(matches!(client.get("short"), Err(Error::Missing(_))));
+    assert!(names.lock().unwrap().is_empty());
+}

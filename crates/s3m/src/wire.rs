@@ -1,0 +1,98 @@
+//! The JSON of the API, in which any field may be missing and unknown ones are passed over.
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// What can be provisioned.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Backend {
+    /// `rabbitmq`.
+    pub engine: String,
+    /// `general`.
+    pub kind: String,
+    /// For people.
+    pub description: String,
+    /// Settings with their limits, as the service tells them.
+    pub resource_options: Vec<serde_json::Value>,
+    /// Switches, as the service tells them.
+    pub feature_flags: Vec<serde_json::Value>,
+}
+
+/// What to provision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Provision {
+    /// `general`.
+    pub kind: String,
+    /// At most 40 characters of RFC 1123.
+    pub name: String,
+    /// `cpus`, `ram-gbs`, `nodes`, `max-msg-size` (bytes).
+    pub resource_settings: BTreeMap<String, i64>,
+    /// Switches.
+    pub feature_flags: BTreeMap<String, bool>,
+}
+
+/// How to reach what was provisioned. Shows neither password nor URL, which holds it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Provisioned {
+    /// The broker's user.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// `amqps://user:password@host:port`, without a path.
+    pub amqps_url: String,
+    /// The management interface.
+    pub mgmt_url: String,
+}
+
+impl fmt::Debug for Provisioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provisioned").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// How long a cluster lives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Lifetime {
+    /// RFC 3339.
+    pub provisioned_at: Option<String>,
+    /// RFC 3339; none before it was extended.
+    pub extended_at: Option<String>,
+    /// In all, in seconds.
+    pub seconds_lifetime: u64,
+    /// From now, in seconds.
+    pub seconds_remaining: u64,
+}
+
+/// A cluster as the service tells of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cluster {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Unknown strings are "not yet".
+    pub sync_status: String,
+    /// `healthy` when it serves; unknown strings are "not yet".
+    pub health_status: String,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// What it was provisioned with.
+    pub resource_settings: BTreeMap<String, i64>,
+    /// How to reach it; empty in a list.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Provisioned>,
+}
+
+/// Whether `name` follows RFC 1123 with at most 40 characters.
+pub fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=40).contains(&name.len())
+        && name.chars().all(|c| plain(c) || c == '-')
+        && name.starts_with(plain)
+        && name.ends_with(plain)
+}
