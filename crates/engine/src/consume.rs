@@ -9,11 +9,12 @@ use crate::{
     ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
+    window::Window,
 };
 use futures_util::FutureExt;
 use measure::{ConsumerSpan, Counters, Deliveries, Foreign, Histograms, Metric, Observation};
 use profile::{Acks, Verify};
-use std::{ops::Range, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep},
@@ -30,8 +31,8 @@ pub struct ConsumerSpec {
     pub producers: u32,
     /// Bodies that may wait for their inspection.
     pub inspections: usize,
-    /// The measured window, in common time.
-    pub window: Range<u64>,
+    /// The measured window.
+    pub window: Arc<Window>,
     /// How it acknowledges.
     pub acks: Acks,
     /// How long deliveries wait for enough others to be acknowledged with.
@@ -55,7 +56,7 @@ pub struct ConsumerReport {
     pub deliveries: Deliveries,
     /// The first body that was not what was sent.
     pub exhibit: Option<Exhibit>,
-    /// When it was busy.
+    /// When it was busy inside the window.
     pub span: ConsumerSpan,
     /// What ended it before its time.
     pub fault: Option<Fault>,
@@ -260,18 +261,18 @@ fn note<P: Payloads>(
     if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
         progress.distinct.add(1);
     }
-    let span = &mut report.span;
-    if span.messages == 0 {
-        span.first_ns = now_ns;
-    }
-    span.messages += 1;
-    span.last_ns = now_ns;
-    if spec.window.contains(&now_ns) {
+    if spec.window.contains(now_ns) {
+        let span = &mut report.span;
+        if span.messages == 0 {
+            span.first_ns = now_ns;
+        }
+        span.messages += 1;
+        span.last_ns = now_ns;
         report.counters.in_window_messages += 1;
         report.counters.in_window_bytes += bytes;
         report.counters.in_window_events += events;
     }
-    if spec.window.contains(&envelope.due_ns) {
+    if spec.window.contains(envelope.due_ns) {
         report.histograms.record_signed(Metric::OneWay, now_ns as i64 - envelope.sent_ns as i64);
     }
     let mut noted = Noted { envelope, to_inspect: None };

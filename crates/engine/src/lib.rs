@@ -13,13 +13,17 @@ pub mod envelope;
 mod fetch;
 mod inspections;
 mod observer;
+mod pace;
 pub mod ports;
 pub mod produce;
 pub mod progress;
 mod result;
 mod run;
+pub mod schedule;
 mod stream;
 mod usage;
+pub mod warmup;
+pub mod window;
 mod workers;
 
 pub use ceiling::OwnCost;
