@@ -12,6 +12,7 @@ use crate::{
     ports::{Body, Payloads, Source},
     produce::{ProducerSpec, produce},
     progress::Progress,
+    window::{Window, WindowTimes},
 };
 use nix::time::{ClockId, clock_gettime};
 use profile::{Plan, Verify};
@@ -70,8 +71,13 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
         index: 0,
         quota: None,
         start_ns,
-        end_ns: Some(start_ns + TIME.as_nanos() as u64),
-        window: 0..u64::MAX,
+        schedule: None,
+        spin: false,
+        window: Arc::new(Window::at(WindowTimes {
+            start_ns: 0,
+            end_ns: u64::MAX,
+            stop_ns: start_ns + TIME.as_nanos() as u64,
+        })),
         confirms: plan.service.confirms,
         in_flight: plan.service.in_flight,
         republish_limit: plan.service.republish_limit,
@@ -95,7 +101,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         index: 0,
         producers: 1,
         inspections: plan.message.inspected_bodies() as usize,
-        window: 0..u64::MAX,
+        window: Arc::new(Window::always()),
         one_way: OneWay::default(),
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,

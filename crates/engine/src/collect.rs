@@ -6,11 +6,12 @@ use crate::{
     ports::{Delivery, Fault, Payloads, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
+    window::Window,
 };
 use futures_util::FutureExt;
 use measure::{Counters, Deliveries, Foreign, Histograms, Metric, Observation};
 use profile::{Reply, Verify};
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
 
 /// What one producer's answers must be.
@@ -30,8 +31,8 @@ pub struct CollectorSpec {
     pub ack_every: u32,
     /// Which of them are checked.
     pub verify: Verify,
-    /// The measured window, in common time: samples belong to it by their due time.
-    pub window: Range<u64>,
+    /// The measured window: samples belong to it by their due time.
+    pub window: Arc<Window>,
 }
 
 /// What one producer was answered.
@@ -204,7 +205,7 @@ impl<P: Payloads> Collector<'_, P> {
 
     fn time(&mut self, envelope: &Envelope, now_ns: u64) {
         let spec = self.spec;
-        let measured = spec.window.contains(&envelope.due_ns);
+        let measured = spec.window.contains(envelope.due_ns);
         let awaited = self.awaited.entry(envelope.sequence).or_default();
         awaited.replies += 1;
         let complete = awaited.replies >= spec.replies;

@@ -10,11 +10,12 @@ use crate::{
     ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
+    window::Window,
 };
 use futures_util::FutureExt;
 use measure::{ConsumerSpan, Counters, Deliveries, Foreign, Histograms, Metric, Observation};
 use profile::{Acks, Verify};
-use std::{ops::Range, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep},
@@ -31,8 +32,8 @@ pub struct ConsumerSpec {
     pub producers: u32,
     /// Bodies that may wait for their inspection.
     pub inspections: usize,
-    /// The measured window, in common time.
-    pub window: Range<u64>,
+    /// The measured window.
+    pub window: Arc<Window>,
     /// Where latencies of producers on other hosts go.
     pub one_way: OneWay,
     /// How it acknowledges.
@@ -60,7 +61,7 @@ pub struct ConsumerReport {
     pub deliveries: Deliveries,
     /// The first body that was not what was sent.
     pub exhibit: Option<Exhibit>,
-    /// When it was busy.
+    /// When it was busy inside the window.
     pub span: ConsumerSpan,
     /// What ended it before its time.
     pub fault: Option<Fault>,
@@ -266,18 +267,18 @@ fn note<P: Payloads>(
     if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
         progress.distinct.add(1);
     }
-    let span = &mut report.span;
-    if span.messages == 0 {
-        span.first_ns = now_ns;
-    }
-    span.messages += 1;
-    span.last_ns = now_ns;
-    if spec.window.contains(&now_ns) {
+    if spec.window.contains(now_ns) {
+        let span = &mut report.span;
+        if span.messages == 0 {
+            span.first_ns = now_ns;
+        }
+        span.messages += 1;
+        span.last_ns = now_ns;
         report.counters.in_window_messages += 1;
         report.counters.in_window_bytes += bytes;
         report.counters.in_window_events += events;
     }
-    if spec.window.contains(&envelope.due_ns) {
+    if spec.window.contains(envelope.due_ns) {
         let ns = now_ns as i64 - envelope.sent_ns as i64;
         if !report.one_way.takes(producer, now_ns, ns) {
             report.histograms.record_signed(Metric::OneWay, ns);

@@ -1,6 +1,6 @@
 //! What ranks tell each other while they stream, and how rank 0 decides that the run is over.
 
-use crate::ports::Fault;
+use crate::{ports::Fault, window::WindowTimes};
 use profile::{Delay, Plan};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
@@ -20,6 +20,8 @@ const MISSING: Duration = Duration::from_secs(30);
 pub enum Control {
     /// A rank's sums, to rank 0.
     Status(Status),
+    /// Rank 0 says when the measured window is.
+    Window(WindowTimes),
     /// Rank 0 says that streaming is over.
     Finish,
     /// Rank 0 asks for a time stamp.

@@ -35,16 +35,16 @@ impl Delays {
         let ns = |time: Duration| time.as_nanos() as f64;
         match self.delay {
             Delay::Constant(time) => time.as_nanos() as u64,
-            Delay::Exponential(mean) => (-(1.0 - self.unit()).ln() * ns(mean)) as u64,
-            Delay::Uniform(from, to) => (ns(from) + self.unit() * ns(to - from)) as u64,
+            Delay::Exponential(mean) => (-(1.0 - unit(&mut self.random)).ln() * ns(mean)) as u64,
+            Delay::Uniform(from, to) => (ns(from) + unit(&mut self.random) * ns(to - from)) as u64,
         }
     }
+}
 
-    /// From 0 to 1, without 1.
-    fn unit(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        (mixed(self.random) >> 11) as f64 / (1u64 << 53) as f64
-    }
+/// SplitMix64's next number, from 0 to 1, without 1.
+pub(crate) fn unit(random: &mut u64) -> f64 {
+    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    (mixed(*random) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// SplitMix64's output function: neighbours come out far apart.

@@ -15,13 +15,17 @@ mod fetch;
 mod inspections;
 mod observer;
 pub mod one_way;
+mod pace;
 pub mod ports;
 pub mod produce;
 pub mod progress;
 mod result;
 mod run;
+pub mod schedule;
 mod stream;
 mod usage;
+pub mod warmup;
+pub mod window;
 mod workers;
 
 pub use ceiling::OwnCost;

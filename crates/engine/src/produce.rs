@@ -6,13 +6,16 @@ use crate::{
     collect::Written,
     delay::Delays,
     envelope::Envelope,
-    ports::{Fault, Outcome, Outgoing, Publisher, Source},
+    pace::Pace,
+    ports::{Fault, FaultKind, Outcome, Outgoing, Publisher, Source},
     progress::Progress,
+    schedule::Schedule,
+    window::Window,
 };
 use futures_util::{FutureExt, future::poll_fn};
 use measure::{Counters, Histograms, Metric, Sent, SentSummary};
 use profile::Confirms;
-use std::{collections::VecDeque, ops::Range, pin::Pin, time::Duration};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     time::{Sleep, sleep},
@@ -23,6 +26,8 @@ pub(crate) const TURNS_BEFORE_YIELD: u32 = 64;
 /// How long a producer waits after a rejection; doubled by each further one, up to the maximum.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// A message that is sent later than this after it was due is sent to catch up with a stall; less is a timer's doing.
+const OVERDUE_NS: u64 = 1_000_000;
 
 /// What one producer is to do.
 #[derive(Debug, Clone)]
@@ -35,10 +40,12 @@ pub struct ProducerSpec {
     pub quota: Option<u64>,
     /// When it starts, in common time.
     pub start_ns: u64,
-    /// When it stops, in common time.
-    pub end_ns: Option<u64>,
-    /// The measured window, in common time: samples belong to it by their due time.
-    pub window: Range<u64>,
+    /// When each of its messages is due; none where it sends as fast as it may.
+    pub schedule: Option<Schedule>,
+    /// Whether it spins for the last moments before a message is due.
+    pub spin: bool,
+    /// When it is measured (samples belong to the window by their due time), and when it stops.
+    pub window: Arc<Window>,
     /// How it learns that messages were accepted.
     pub confirms: Confirms,
     /// Publishes handed over and not yet written.
@@ -62,6 +69,8 @@ pub struct ProducerReport {
     pub histograms: Histograms,
     /// Its side of the ledger.
     pub sent: SentSummary,
+    /// The most messages that it sent one after the other to catch up with a stall.
+    pub catchup_run_max: u64,
     /// What ended it before its time.
     pub fault: Option<Fault>,
 }
@@ -99,30 +108,44 @@ pub async fn produce<P: Publisher, S: Source>(
     let mut paused: Option<Pin<Box<Sleep>>> = None;
     let mut pause = PAUSE_MIN;
     let mut think = spec.think.clone();
+    let mut thinking = false;
     let mut allowance = 0;
+    let mut lateness = Lateness { free_ns: spec.start_ns, ..Lateness::default() };
+    let mut calendar = Calendar { spec, clock, schedule: spec.schedule.clone() };
+    let mut pace = match calendar.schedule.as_ref().map(|_| Pace::new(spec.spin)).transpose() {
+        Ok(pace) => pace,
+        Err(error) => {
+            fault = Some(Fault::new(FaultKind::Refused, format!("no timer to pace messages with: {error}")));
+            None
+        }
+    };
     let mut turns = 0u32;
     let stopped = stop.wait_for(|stop| *stop).map(|_| ());
     tokio::pin!(stopped);
 
     sleep_until(clock, spec.start_ns).await;
-    loop {
+    while fault.is_none() {
         // Hand over what may go now.
         let unsettled = writing.len() + confirming.len();
         if unsettled == 0 {
             allowance = batch(spec.confirms);
         }
-        let may_send = paused.is_none()
+        let permit = paused.is_none()
             && writing.len() < spec.in_flight as usize
             && match spec.confirms {
                 Confirms::Window(n) => unsettled < n.get() as usize,
                 Confirms::None => true,
                 Confirms::Each | Confirms::Batch(_) => allowance > 0,
             };
-        if may_send && let Some(next) = next(spec, clock, counters.sent, &mut ledger, &mut again) {
+        // A rejected one first, else a new one.
+        let upcoming = if again.is_empty() { calendar.upcoming(counters.sent) } else { Upcoming::Now(0) };
+        if let (true, Upcoming::Now(due_ns)) = (permit, upcoming) {
+            let next = again.pop_front().unwrap_or_else(|| calendar.take(ledger.publish(), due_ns));
             let body = source.take(next.sequence);
             let sent_ns = clock.now_ns();
             let pending = Pending {
-                due_ns: if next.republished == 0 { sent_ns } else { next.due_ns },
+                // Without a schedule a message is due when it can be sent.
+                due_ns: if next.due_ns == 0 { sent_ns } else { next.due_ns },
                 sent_ns,
                 events: body.events,
                 bytes: body.bytes.len() as u64,
@@ -144,12 +167,16 @@ pub async fn produce<P: Publisher, S: Source>(
                 counters.bytes_sent += pending.bytes;
                 counters.events_sent += u64::from(pending.events);
                 progress.sent.add(1);
+                if calendar.schedule.is_some() {
+                    lateness.note(&pending, &spec.window, &mut counters, &mut histograms);
+                }
             } else {
                 counters.republished += 1;
                 ledger.republish();
             }
             if let Some(rest) = think.as_mut().and_then(|think| think.begin(sent_ns)) {
                 paused = Some(Box::pin(sleep(rest)));
+                thinking = true;
             }
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
@@ -157,10 +184,20 @@ pub async fn produce<P: Publisher, S: Source>(
             }
             continue;
         }
-        if unsettled == 0 && again.is_empty() && paused.is_none() {
+        if unsettled == 0 && paused.is_none() && upcoming == Upcoming::Over {
             progress.finish();
             break;
         }
+        // Whether it is the service that holds the next message back, and from when on.
+        let held_from_ns = match upcoming {
+            Upcoming::Now(due_ns) if !permit && !thinking => Some(due_ns.max(clock.now_ns())),
+            Upcoming::At(due_ns) if !permit && !thinking => Some(due_ns),
+            _ => None,
+        };
+        let due_ns = match upcoming {
+            Upcoming::At(due_ns) if permit => Some(due_ns),
+            _ => None,
+        };
 
         // Wait until there is something worth a turn, then settle all that is ready.
         let waits_for_writes = !writing.is_empty();
@@ -172,8 +209,20 @@ pub async fn produce<P: Publisher, S: Source>(
             () = settle(&mut confirming, windowed(spec.confirms)), if waits_for_confirms => {}
             () = async { paused.as_mut().expect("the branch is on only while paused").await }, if paused.is_some() => {
                 paused = None;
+                thinking = false;
+            }
+            waited = async {
+                let pace = pace.as_mut().expect("who has a schedule has a timer");
+                pace.until(clock, due_ns.expect("the branch is on only with one")).await
+            }, if due_ns.is_some() => {
+                if let Err(error) = waited {
+                    fault = Some(Fault::new(FaultKind::Lost, format!("the timer that paces messages failed: {error}")));
+                }
             }
             () = &mut stopped => break,
+        }
+        if let Some(from_ns) = held_from_ns {
+            counters.backpressure_ns += clock.now_ns().saturating_sub(from_ns);
         }
         while let Some((pending, (bytes, result), written_ns)) = pop_settled(&mut writing) {
             source.give_back(pending.sequence, bytes);
@@ -195,7 +244,7 @@ pub async fn produce<P: Publisher, S: Source>(
                     counters.confirmed += 1;
                     ledger.confirm(pending.sequence);
                     progress.accepted.add(1);
-                    if spec.window.contains(&pending.due_ns) {
+                    if spec.window.contains(pending.due_ns) {
                         histograms.record(Metric::Confirm, settled_ns.saturating_sub(pending.sent_ns));
                     }
                     continue;
@@ -224,32 +273,112 @@ pub async fn produce<P: Publisher, S: Source>(
                 progress.abandoned.add(1);
             }
         }
-        if fault.is_some() {
-            break;
-        }
     }
+    calendar.close(&mut counters);
     if let Some(fault) = &fault {
         progress.fail(fault.clone());
     }
-    ProducerReport { index: spec.index, counters, histograms, sent: ledger.finish(), fault }
+    ProducerReport {
+        index: spec.index,
+        counters,
+        histograms,
+        sent: ledger.finish(),
+        catchup_run_max: lateness.run_max,
+        fault,
+    }
 }
 
-/// The next message: a rejected one first, else a new one, unless the run is over.
-fn next(
-    spec: &ProducerSpec,
+/// What a producer sends next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upcoming {
+    /// Something is due, since this instant; 0 where there is no schedule.
+    Now(u64),
+    /// Nothing before this instant.
+    At(u64),
+    /// Nothing any more.
+    Over,
+}
+
+/// When a producer's messages are due, and when there are no more.
+struct Calendar<'a> {
+    spec: &'a ProducerSpec,
     clock: Clock,
-    sent: u64,
-    ledger: &mut Sent,
-    again: &mut VecDeque<Pending>,
-) -> Option<Pending> {
-    if let Some(pending) = again.pop_front() {
-        return Some(pending);
+    schedule: Option<Schedule>,
+}
+
+impl Calendar<'_> {
+    /// What is next after `sent` messages.
+    fn upcoming(&self, sent: u64) -> Upcoming {
+        let stop_ns = self.spec.window.stop_ns();
+        if self.spec.quota.is_some_and(|quota| sent >= quota) {
+            return Upcoming::Over;
+        }
+        let Some(schedule) = &self.schedule else {
+            // The clock is read only where something depends on it.
+            let over = stop_ns != u64::MAX && self.clock.now_ns() >= stop_ns;
+            return if over { Upcoming::Over } else { Upcoming::Now(0) };
+        };
+        let Some(due_ns) = schedule.due_ns().map(|due_ns| self.spec.start_ns + due_ns) else { return Upcoming::Over };
+        let now_ns = self.clock.now_ns();
+        if due_ns.max(now_ns) >= stop_ns {
+            Upcoming::Over
+        } else if due_ns <= now_ns {
+            Upcoming::Now(due_ns)
+        } else {
+            Upcoming::At(due_ns)
+        }
     }
-    if spec.end_ns.is_some_and(|end_ns| clock.now_ns() >= end_ns) || spec.quota.is_some_and(|q| sent >= q) {
-        return None;
+
+    /// The message that is next.
+    fn take(&mut self, sequence: u64, due_ns: u64) -> Pending {
+        if let Some(schedule) = &mut self.schedule {
+            schedule.advance();
+        }
+        Pending { sequence, due_ns, sent_ns: 0, events: 0, bytes: 0, republished: 0 }
     }
-    let sequence = ledger.publish();
-    Some(Pending { sequence, due_ns: 0, sent_ns: 0, events: 0, bytes: 0, republished: 0 })
+
+    /// Counts what was due and never sent: who stops with it in arrears did not offer the load that was asked for.
+    fn close(&self, counters: &mut Counters) {
+        let Some(schedule) = &self.schedule else { return };
+        let window = &self.spec.window;
+        let now_ns = self.clock.now_ns();
+        let left = |at_ns: u64| schedule.left_before(at_ns.min(now_ns).saturating_sub(self.spec.start_ns));
+        let missing = self.spec.quota.map(|quota| quota - counters.sent);
+        let bounded = |left: u64| missing.map_or(left, |missing| missing.min(left));
+        counters.unsent += bounded(left(window.stop_ns()));
+        counters.in_window_due += bounded(left(window.end_ns()) - left(window.start_ns().min(window.end_ns())));
+    }
+}
+
+/// How a sender keeps its schedule.
+#[derive(Debug, Default)]
+struct Lateness {
+    /// When the last message was sent: the next one could not be sent before.
+    free_ns: u64,
+    run: u64,
+    run_max: u64,
+}
+
+impl Lateness {
+    /// Notes one message that was sent for the first time.
+    fn note(&mut self, sent: &Pending, window: &Window, counters: &mut Counters, histograms: &mut Histograms) {
+        let Pending { due_ns, sent_ns, .. } = *sent;
+        let lag_ns = sent_ns.saturating_sub(due_ns);
+        counters.late_ns += sent_ns.saturating_sub(due_ns.max(self.free_ns));
+        self.free_ns = sent_ns;
+        if lag_ns > OVERDUE_NS {
+            counters.catchup_messages += 1;
+            self.run += 1;
+            self.run_max = self.run_max.max(self.run);
+        } else {
+            self.run = 0;
+        }
+        if window.contains(due_ns) {
+            histograms.record(Metric::ScheduleLag, lag_ns);
+            counters.in_window_due += 1;
+            counters.in_window_in_time += u64::from(sent_ns < window.end_ns());
+        }
+    }
 }
 
 /// How many messages go out before all of them must be confirmed.

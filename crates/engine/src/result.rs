@@ -10,8 +10,8 @@ use crate::{
     usage::Usage,
 };
 use measure::{
-    ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, Metric, SentSummary, Throughput,
-    Volume,
+    ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, Metric, Pacing, SentSummary,
+    Throughput, Volume,
 };
 use profile::{Flow, Plan, RunLength};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,8 @@ pub struct RunResult {
     pub ranks: Vec<RankReport>,
     /// How well clocks agree.
     pub clock_error: ClockError,
+    /// How senders kept their schedule; none where there was none.
+    pub pacing: Option<Pacing>,
     /// What the loops cost by themselves, the mean over ranks.
     pub own_cost: OwnCost,
     /// Messages per second that the harness could reach if network and service cost nothing.
@@ -83,6 +85,10 @@ pub struct RankReport {
     pub consumer_facts: Vec<ConnectionFacts>,
     /// What broke.
     pub fault: Option<Fault>,
+    /// The most messages that one of its producers sent one after the other to catch up.
+    pub catchup_run_max: u64,
+    /// Whether it was told of the measured window after it had begun.
+    pub late_window: bool,
     /// Exact extremes of its latencies, which a sum of counters cannot carry.
     pub extremes: [Extremes; Metric::COUNT],
     /// When its consumers were busy.
@@ -110,8 +116,23 @@ impl RankReport {
 
 /// Joins what came together on rank 0.
 pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
-    let Reduced { ending, measured_ns, clock_error, counters, mut histograms, ranks, mut integrity, exhibit } = reduced;
+    let Reduced { ending, measured_ns, notes, clock_error, counters, mut histograms, ranks, mut integrity, exhibit } =
+        reduced;
     let mut warnings = service.notes.clone();
+    warnings.extend(notes);
+    let late = ranks.iter().filter(|rank| rank.late_window).count();
+    if late > 0 {
+        warnings.push(format!(
+            "{late} rank(s) were told of the window after it had begun: their first samples are missing"
+        ));
+    }
+    if let RunLength::Window(_) = plan.length
+        && measured_ns == 0
+    {
+        warnings.push("streaming ended before the measured window began: nothing was measured".to_owned());
+    }
+    let pacing = plan.load.is_paced().then(|| pacing(&counters, &histograms, plan.placement.producers));
+    warnings.extend(pacing.and_then(Pacing::warning).map(str::to_owned));
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
     let spans: Vec<ConsumerSpan> = ranks.iter().flat_map(|rank| rank.spans.iter().copied()).collect();
@@ -121,7 +142,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
             let total = Volume { messages: received, bytes: bytes_received, events: events_received };
             Throughput::over_span(&spans, &total)
         }
-        RunLength::Window { .. } => {
+        RunLength::Window(_) => {
             let Counters { in_window_messages, in_window_bytes, in_window_events, .. } = counters;
             let inside = Volume { messages: in_window_messages, bytes: in_window_bytes, events: in_window_events };
             Throughput::in_window(measured_ns, &inside, &spans)
@@ -152,12 +173,25 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         throughput,
         ranks,
         clock_error,
+        pacing,
         own_cost,
         ceiling_messages_per_second,
         service,
         phases,
         warnings,
     }
+}
+
+/// The verdict on how senders kept their schedule.
+fn pacing(counters: &Counters, histograms: &Histograms, producers: u32) -> Pacing {
+    let summary = |metric| histograms.get(metric).map(|histogram| histogram.summary());
+    let response = summary(Metric::RttFromDue).or_else(|| summary(Metric::Confirm));
+    Pacing::judge(
+        summary(Metric::ScheduleLag).and_then(|lag| lag.p99_ns.or(lag.max_ns)).unwrap_or_default(),
+        response.and_then(|response| response.p50_ns).unwrap_or_default(),
+        counters,
+        producers,
+    )
 }
 
 /// Joins the ledgers of all ranks; `deliveries` are the consumers' side, encoded, in rank order.

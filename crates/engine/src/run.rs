@@ -15,15 +15,19 @@ use crate::{
     ports::{Comm, CommError, Fault, Payloads, Role, Service, Subscriber, Transport, Worker, agree},
     result::{RankReport, RunResult, join, join_ledgers},
     stream::{Streamed, stream},
+    window::{Window, WindowTimes},
     workers::Workers,
 };
 use measure::{Counters, Histograms, Integrity, Metric};
-use profile::{Exchange, Flow, Plan, QueuePlan, RankRole, RunLength, Source, Target};
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, future::Future, ops::Range, sync::Arc, time::Duration, time::Instant};
+use profile::{Exchange, MeasuredWindow, Plan, QueuePlan, RankRole, RunLength, Source, Target};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration, time::Instant};
 
 /// How far ahead of now rank 0 sets the start.
 const START_MARGIN: Duration = Duration::from_millis(200);
+
+/// Threads of a rank that are busy while it streams: its workers', its client library's and its main thread. All ranks
+/// are taken to be on one host, which errs on the side of not spinning.
+const THREADS_OF_A_RANK: usize = 3;
 
 /// Why a run has no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -70,11 +74,12 @@ pub struct Place {
 }
 
 /// When a run streams, in common time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Times {
     pub start_ns: u64,
-    pub end_ns: Option<u64>,
-    pub window: Range<u64>,
+    pub window: Arc<Window>,
+    /// Whether this rank's cores allow a sender to spin.
+    pub spin: bool,
 }
 
 /// A connected producer, its bodies and its way to be answered, waiting for the start.
@@ -146,6 +151,8 @@ pub(crate) struct Reduced {
     pub ending: Ending,
     /// How much of the measured window there was: less than planned where the run was cut short.
     pub measured_ns: u64,
+    /// What a reader should know of the window.
+    pub notes: Vec<String>,
     pub clock_error: ClockError,
     pub counters: Counters,
     pub histograms: Histograms,
@@ -325,13 +332,17 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let start_ns = clock.now_ns() + START_MARGIN.as_nanos() as u64;
         let bytes = self.comm.broadcast(start_ns.to_le_bytes().to_vec(), self.plan.limits.collective)?;
         let start_ns = u64::from_le_bytes(bytes.try_into().expect("rank 0 sent eight bytes"));
-        Ok(match self.plan.length {
-            RunLength::Messages(_) => Times { start_ns, end_ns: None, window: 0..u64::MAX },
-            RunLength::Window { warmup_ns, window_ns } => {
-                let end_ns = start_ns + warmup_ns + window_ns;
-                Times { start_ns, end_ns: Some(end_ns), window: start_ns + warmup_ns..end_ns }
+        let window = Arc::new(match self.plan.length {
+            RunLength::Messages(_) => Window::always(),
+            RunLength::Window(planned) if planned.is_timed() => {
+                Window::at(planned_window(&planned, start_ns + planned.warmup_ns))
             }
-        })
+            RunLength::Window(_) => Window::default(),
+        });
+        // Spinning takes a core from somebody, unless there are more of them than threads that work.
+        let cores = self.place.cores as usize;
+        let spin = self.plan.load.spin.unwrap_or(cores > THREADS_OF_A_RANK * self.comm.size());
+        Ok(Times { start_ns, window, spin })
     }
 
     fn reduce(
@@ -343,7 +354,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     ) -> Result<Option<Reduced>, RunError> {
         let limit = self.plan.limits.collective;
         let (counters, histograms) = streamed.sums();
-        let metrics = metrics(&self.plan.flow);
+        let metrics = metrics(self.plan);
         let mut vector = counters.to_vector().to_vec();
         vector.extend(histograms.reduce_vector(&metrics));
         self.comm.reduce_sum(&mut vector, limit)?;
@@ -366,16 +377,25 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let (counters, counts) = vector.split_at(Counters::VECTOR_LEN);
         let counters = Counters::from_vector(counters.try_into().expect("split at its length"));
         let histograms = Histograms::from_reduced(counts, &metrics, &RankReport::merge_extremes(&ranks));
-        let measured_ns = streamed.ended_ns.min(times.window.end).saturating_sub(times.window.start);
-        Ok(Some(Reduced { ending, measured_ns, clock_error, counters, histograms, ranks, integrity, exhibit }))
+        let measured_ns = times.window.passed_ns(streamed.ended_ns);
+        let notes = streamed.notes.clone();
+        Ok(Some(Reduced { ending, measured_ns, notes, clock_error, counters, histograms, ranks, integrity, exhibit }))
     }
 }
 
+/// A window that begins at `start_ns`.
+pub(crate) fn planned_window(planned: &MeasuredWindow, start_ns: u64) -> WindowTimes {
+    let end_ns = start_ns.saturating_add(planned.window_ns);
+    WindowTimes { start_ns, end_ns, stop_ns: end_ns.saturating_add(planned.cooldown_ns) }
+}
+
 /// The latencies that a run takes: only these are summed over ranks.
-fn metrics(flow: &Flow) -> Vec<Metric> {
+fn metrics(plan: &Plan) -> Vec<Metric> {
+    let flow = &plan.flow;
     let always = [Metric::Confirm, Metric::OneWay].into_iter();
     let answered = [Metric::RttFromDue, Metric::RttFromSent, Metric::Service].into_iter().filter(|_| flow.replies > 0);
-    always.chain(answered).chain(flow.gathers.then_some(Metric::Gather)).collect()
+    let paced = plan.load.is_paced().then_some(Metric::ScheduleLag);
+    always.chain(answered).chain(flow.gathers.then_some(Metric::Gather)).chain(paced).collect()
 }
 
 /// Seconds that each phase took on this rank.

@@ -15,12 +15,14 @@ use crate::{
     produce::{ProducerReport, ProducerSpec, produce, sleep_until},
     progress::Progress,
     result::RankReport,
-    run::{Connected, Consuming, Place, Producing, Times},
+    run::{Connected, Consuming, Place, Producing, Times, planned_window},
+    schedule::Schedule,
     usage::Usage,
+    warmup::WarmUp,
     workers::Workers,
 };
 use measure::{Counters, Histograms};
-use profile::{Plan, RankRole};
+use profile::{Plan, RankRole, RunLength};
 use std::{
     sync::{
         Arc,
@@ -39,12 +41,18 @@ const RANK_0_GRACE: Duration = Duration::from_secs(30);
 /// How long workers may take to come back once they are told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
+/// What a rank notes that was told of the window after it had begun.
+const LATE: &str = "late";
+
 /// What streaming left on one rank.
 pub(crate) struct Streamed {
     /// Why it ended; known to rank 0.
     pub ending: Option<Ending>,
     /// When it ended, in common time.
     pub ended_ns: u64,
+    /// What a reader should know of the window; known to rank 0.
+    pub notes: Vec<String>,
+    late_window: bool,
     producers: Vec<ProducerReport>,
     collectors: Vec<CollectorReport>,
     consumers: Vec<ConsumerReport>,
@@ -133,7 +141,8 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     let usage_at_start = usage_at(workers, clock, times.start_ns);
 
     let started = Instant::now();
-    let ending = watch_over(comm, plan, &progress, &alarms, observer)?;
+    let mut notes = Vec::new();
+    let ending = watch_over(comm, plan, &progress, &alarms, (clock, times), &mut notes, observer)?;
     let ended_ns = clock.now_ns();
     stopper.send_replace(true);
     let deadline = Instant::now() + STOP_LIMIT;
@@ -157,6 +166,8 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     Ok(Streamed {
         ending,
         ended_ns,
+        late_window: notes.iter().any(|note| note == LATE),
+        notes,
         producers,
         collectors,
         consumers,
@@ -176,7 +187,8 @@ fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
         index,
         quota: plan.messages_of(index),
         start_ns: times.start_ns,
-        end_ns: times.end_ns,
+        schedule: Schedule::new(&plan.load, plan.seed, index, plan.placement.producers),
+        spin: times.spin,
         window: times.window.clone(),
         confirms: plan.service.confirms,
         in_flight: plan.service.in_flight,
@@ -288,16 +300,29 @@ fn watch_over<O: Observer>(
     plan: &Plan,
     progress: &[Progress],
     alarms: &[Arc<Alarm>],
+    (clock, times): (Clock, &Times),
+    notes: &mut Vec<String>,
     observer: &mut O,
 ) -> Result<Option<Ending>, CommError> {
     let started = Instant::now();
     let mut reported: Option<Instant> = None;
     let mut overseer = Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream);
     let root = comm.rank() == 0;
+    let planned = match &plan.length {
+        RunLength::Window(planned) if root && !planned.is_timed() => Some(planned),
+        _ => None,
+    };
+    let mut warm_up = planned.map(|planned| (WarmUp::new(planned), planned));
     loop {
         while let Some((rank, bytes)) = comm.poll()? {
             match Control::decode(&bytes) {
                 Control::Status(status) => overseer.hear(rank, status, started.elapsed()),
+                Control::Window(window) => {
+                    if clock.now_ns() > window.start_ns {
+                        notes.push(LATE.to_owned());
+                    }
+                    times.window.tell(window);
+                }
                 Control::Finish => return Ok(None),
                 Control::Ping | Control::Pong(_) | Control::Timed => {}
             }
@@ -311,6 +336,18 @@ fn watch_over<O: Observer>(
                 observer.progress(&snapshot(&overseer, started.elapsed()));
             } else {
                 comm.post(0, &Control::Status(mine).encode())?;
+            }
+        }
+        if let Some((waiting, planned)) = &mut warm_up {
+            let since_start = Duration::from_nanos(clock.now_ns().saturating_sub(times.start_ns));
+            if let Some(warm) = waiting.hear(since_start, overseer.total().received) {
+                let window = planned_window(planned, times.start_ns + warm.start.as_nanos() as u64);
+                times.window.tell(window);
+                for rank in 1..comm.size() {
+                    comm.post(rank, &Control::Window(window).encode())?;
+                }
+                notes.extend(warm.short);
+                warm_up = None;
             }
         }
         if root && let Some(ending) = overseer.decide(started.elapsed(), observer.stop_requested()) {
@@ -414,6 +451,8 @@ impl Streamed {
             producer_facts: self.producer_facts.clone(),
             consumer_facts: self.consumer_facts.clone(),
             fault: self.fault.clone(),
+            catchup_run_max: self.producers.iter().map(|report| report.catchup_run_max).max().unwrap_or_default(),
+            late_window: self.late_window,
             extremes: histograms.extremes(),
             spans: self.consumers.iter().map(|report| report.span).collect(),
             sent: self.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),

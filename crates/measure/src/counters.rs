@@ -90,10 +90,20 @@ counters! {
     blocked_times,
     /// For how long it did, over all connections.
     blocked_ns,
-    /// Messages that were overdue when they were sent, because of an earlier stall.
+    /// Messages that were overdue by more than a millisecond when they were sent, because of an earlier stall.
     catchup_messages,
-    /// Time that senders waited for a confirm, a credit or the socket, not for their schedule.
+    /// Time in which a sender had a message to send and the service did not let it: for a confirm, a credit, the
+    /// socket, or after a rejection.
     backpressure_ns,
+    /// Time in which a sender had a message that was overdue, whatever the reason. `backpressure_ns` is part of it where
+    /// there is a schedule.
+    late_ns,
+    /// Messages that were due inside the measured window, sent or not.
+    in_window_due,
+    /// Of `in_window_due`: sent before the window ended.
+    in_window_in_time,
+    /// Messages that were due before their sender stopped, and were never sent.
+    unsent,
     /// Connections that were lost and made again.
     reconnects,
 }

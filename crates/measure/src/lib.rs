@@ -11,6 +11,7 @@ pub mod hlog;
 pub mod integrity;
 pub mod ledger;
 pub mod metric;
+mod pacing;
 pub mod record;
 pub mod replies;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use hlog::hlog;
 pub use integrity::{FirstCorrupt, Integrity, join, join_each};
 pub use ledger::{Deliveries, Foreign, LedgerError, MessageId, Observation, Sent, SentSummary};
 pub use metric::{Histograms, Metric};
+pub use pacing::Pacing;
 pub use record::{Record, RecordError};
 pub use replies::{Replies, join_replies};
 pub use throughput::{ConsumerSpan, Throughput, Volume, WindowKind};

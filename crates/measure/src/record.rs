@@ -236,9 +236,27 @@ pub struct Harness {
     /// Messages that were overdue when they were sent, because of an earlier stall.
     #[serde(default)]
     pub catchup_messages: u64,
-    /// Time that senders waited for a confirm, a credit or the socket.
+    /// The most of them that a sender sent one after the other.
+    #[serde(default)]
+    pub catchup_run_max: u64,
+    /// Time that senders waited for a confirm, a credit or the socket with a message to send, summed over senders.
     #[serde(default)]
     pub backpressure_ns: u64,
+    /// Time in which senders had a message that was overdue, whatever the reason, summed over senders.
+    #[serde(default)]
+    pub late_ns: u64,
+    /// Whether the service held senders back behind their schedule: the offered load exceeds its capacity.
+    #[serde(default)]
+    pub saturated: bool,
+    /// Messages that were due inside the measured window, sent or not; 0 where there was no schedule.
+    #[serde(default)]
+    pub due_messages: u64,
+    /// Of these, sent before the window ended.
+    #[serde(default)]
+    pub in_time_messages: u64,
+    /// Messages that were due before their sender stopped, and were never sent.
+    #[serde(default)]
+    pub unsent_messages: u64,
     /// Connections that were lost and made again.
     #[serde(default)]
     pub reconnects: u64,

@@ -2,6 +2,7 @@
 
 use crate::{
     error::ProfileError,
+    load::{Arrivals, read_trace},
     names::with_hint,
     profile::Profile,
     shipped::{self, Kind},
@@ -108,7 +109,13 @@ pub fn combine(
     for layer in written {
         overlay(&mut table, layer.table.clone());
     }
-    Profile::deserialize(table).map_err(|error| ProfileError::Impossible(error.to_string()))
+    let mut profile = Profile::deserialize(table).map_err(|error| ProfileError::Impossible(error.to_string()))?;
+    if let Some(Arrivals::Trace(Some(file))) = &profile.load.arrivals {
+        let text = read(file).map_err(|error| format!("cannot read the trace `{file}`: {error}"));
+        let times = text.and_then(|text| read_trace(&text).map_err(|error| format!("the trace `{file}`, {error}")));
+        profile.load.trace = Some(times.map_err(ProfileError::Impossible)?);
+    }
+    Ok(profile)
 }
 
 fn named(

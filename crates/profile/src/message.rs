@@ -213,10 +213,15 @@ impl Message {
 
     /// Nominal messages per second of all producers together.
     pub fn nominal_messages_per_second(&self) -> Option<f64> {
-        self.rate.map(|rate| match rate {
+        self.rate.map(|rate| self.messages_per_second(rate))
+    }
+
+    /// A rate in messages per second.
+    pub fn messages_per_second(&self, rate: Rate) -> f64 {
+        match rate {
             Rate::Messages(messages) => messages,
             Rate::Bits(bits) => bits / (8.0 * self.mean_body_bytes()),
-        })
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     error::{ProfileError, impossible},
     flow::Flow,
     knobs::{Delay, Layout, Mapping},
+    load::{COUNT_BITS, Load},
     message::{Fill, Message},
     placement::{Placement, share},
     profile::Profile,
@@ -17,6 +18,10 @@ use std::time::Duration;
 /// Each worker has a connection, a thread and buffers of its own; more than this on one rank
 /// would measure the rank.
 const WORKERS_PER_RANK_MAX: u64 = 64;
+/// How long a warm-up that waits for messages or for a steady rate may take.
+const WARMUP_LIMIT: Duration = Duration::from_secs(60);
+/// Producers go on for a tenth of the window, and no longer than this: most answers take less.
+const COOLDOWN_MAX: Duration = Duration::from_secs(1);
 
 /// One run, resolved: the same value on every rank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +40,8 @@ pub struct Plan {
     pub placement: Placement,
     /// When producers stop.
     pub length: RunLength,
+    /// How fast messages are offered.
+    pub load: Load,
     /// Seed of every random choice.
     pub seed: u64,
     /// Which bodies consumers check.
@@ -54,17 +61,42 @@ pub struct Plan {
 }
 
 /// When producers stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum RunLength {
     /// After this many messages of all producers together.
     Messages(u64),
-    /// After a time: `warmup_ns` unmeasured, then the measured window.
-    Window {
-        /// Time before the window.
-        warmup_ns: u64,
-        /// Length of the window.
-        window_ns: u64,
-    },
+    /// After a warm-up, a measured window and a cool-down.
+    Window(MeasuredWindow),
+}
+
+/// The measured window, and what comes before and after it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredWindow {
+    /// Time before the window, at least.
+    pub warmup_ns: u64,
+    /// Deliveries before the window, at least.
+    pub warmup_messages: u64,
+    /// Per cent by which the rate may still change when the window begins; none where it may by any.
+    pub steady_percent: Option<f64>,
+    /// When the window begins all the same.
+    pub warmup_limit_ns: u64,
+    /// Length of the window.
+    pub window_ns: u64,
+    /// Time after the window in which producers go on.
+    pub cooldown_ns: u64,
+}
+
+impl MeasuredWindow {
+    /// Whether it is known beforehand when the window begins.
+    pub fn is_timed(&self) -> bool {
+        self.warmup_messages == 0 && self.steady_percent.is_none()
+    }
+
+    /// How long producers go on at most.
+    pub fn total_ns(&self) -> u64 {
+        let warmup_ns = if self.is_timed() { self.warmup_ns } else { self.warmup_ns.max(self.warmup_limit_ns) };
+        warmup_ns.saturating_add(self.window_ns).saturating_add(self.cooldown_ns)
+    }
 }
 
 /// How long each wait may take.
@@ -98,6 +130,12 @@ impl Plan {
         let busiest = (0..hosts.len()).map(|rank| placement.role(rank).producers.len()).max().unwrap_or_default();
         let message = Message::resolve(&profile.message, busiest as u32, |body_bytes| in_flight(profile, body_bytes))?;
         let flow = Flow::new(pattern, &placement);
+        let load = Load::resolve(&profile.load, &message, placement.producers)?;
+        if load.is_paced() && profile.think_time.is_some() {
+            return impossible(
+                "a schedule and a think_time both say when a producer sends next: give --rate or --think-time, not both",
+            );
+        }
         let service = service(profile, pattern, &placement, &message, run)?;
         if profile.service_time.is_some() && (service.acks == Acks::Auto || service.prefetch == 0) {
             return impossible(
@@ -108,7 +146,7 @@ impl Plan {
         let stream = profile.timeout.map_or(Duration::from_secs(120), |span| span.0)
             + match length {
                 RunLength::Messages(_) => Duration::ZERO,
-                RunLength::Window { warmup_ns, window_ns } => Duration::from_nanos(warmup_ns + window_ns),
+                RunLength::Window(window) => Duration::from_nanos(window.total_ns()),
             };
         let plan = Self {
             run,
@@ -118,6 +156,7 @@ impl Plan {
             flow,
             placement,
             length,
+            load,
             seed: profile.seed.unwrap_or(1),
             verify: profile.verify.unwrap_or(Verify::All),
             message,
@@ -140,6 +179,26 @@ impl Plan {
     /// Whether the times that were asked for leave enough of the limit on streaming.
     fn fits_its_limit(&self) -> Result<(), ProfileError> {
         let RunLength::Messages(messages) = self.length else { return Ok(()) };
+        let limit_s = self.limits.stream.as_secs_f64();
+        if self.load.is_paced() {
+            let last = self.load.due_ns(u128::from(messages - 1) << COUNT_BITS);
+            match last.map(|ns| ns as f64 / 1e9) {
+                None => {
+                    return impossible(format!(
+                        "the phases end in silence before {messages} messages are due: ask for fewer --messages, or let \
+                         the last phase end above 0"
+                    ));
+                }
+                Some(last_s) if last_s > limit_s => {
+                    return impossible(format!(
+                        "the last message is due after {last_s:.0} s, over the limit of {limit_s:.0} s: ask for fewer \
+                         --messages or a higher --rate, or give more time with --timeout {:.0}s",
+                        last_s * 2.0
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
         let Placement { producers, consumers, .. } = self.placement;
         let delays = [
             ("producers pause", self.think_time, messages as f64 / f64::from(producers)),
@@ -147,7 +206,7 @@ impl Plan {
         ];
         for (what, delay, each) in delays {
             let needed = delay.map_or(0.0, |delay| delay.mean().as_secs_f64()) * each;
-            if needed > self.limits.stream.as_secs_f64() {
+            if needed > limit_s {
                 return impossible(format!(
                     "{what} for {needed:.0} s in all, over the limit of {} s: ask for fewer --messages, or give more \
                      time with --timeout {:.0}s",
@@ -170,7 +229,7 @@ impl Plan {
     pub fn messages_of(&self, producer: u32) -> Option<u64> {
         match self.length {
             RunLength::Messages(total) => Some(share(total, self.placement.producers, producer)),
-            RunLength::Window { .. } => None,
+            RunLength::Window(_) => None,
         }
     }
 
@@ -229,10 +288,18 @@ fn length(profile: &Profile) -> Result<RunLength, ProfileError> {
         (_, Some(window), _) if window.0.is_zero() => {
             impossible("--duration 0s measures nothing: give it a length such as 30s".to_owned())
         }
-        (_, Some(window), warmup) => Ok(RunLength::Window {
-            warmup_ns: warmup.map_or(0, |span| nanoseconds(span.0)),
-            window_ns: nanoseconds(window.0),
-        }),
+        (_, Some(window), warmup) => {
+            let warmup = warmup.unwrap_or_default();
+            let cooldown = profile.cooldown.map_or((window.0 / 10).min(COOLDOWN_MAX), |span| span.0);
+            Ok(RunLength::Window(MeasuredWindow {
+                warmup_ns: warmup.time.map_or(0, nanoseconds),
+                warmup_messages: warmup.messages.unwrap_or(0),
+                steady_percent: warmup.steady_percent,
+                warmup_limit_ns: nanoseconds(profile.warmup_limit.map_or(WARMUP_LIMIT, |span| span.0)),
+                window_ns: nanoseconds(window.0),
+                cooldown_ns: nanoseconds(cooldown),
+            }))
+        }
         (messages, None, _) => Ok(RunLength::Messages(messages.map_or(20_000, |n| n.get()))),
     }
 }
@@ -284,6 +351,8 @@ mod tests {
             ("[service]\nacks = 'multiple:64'\nprefetch = 10", "--prefetch 64"),
             ("duration = '0s'", "30s"),
             ("messages = 100000\nservice_time = 'constant:10ms'", "--timeout 2000s"),
+            ("messages = 100000\n[load]\nrate = '10/s'", "--timeout 20000s"),
+            ("messages = 21\n[load]\nrate = '10/s'\nphases = 'hold max for 1s, ramp max..0 over 2s'", "end in silence"),
             ("layout = 'by-host'", "two hosts"),
             ("service_time = 'constant:1ms'\n[service]\nacks = 'auto'", "--acks multiple:64"),
             ("service_time = 'constant:1ms'\n[service]\nprefetch = 0", "--prefetch 64"),

@@ -2,8 +2,10 @@
 
 use crate::{
     knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
+    load::{Arrivals, LoadRate, Phases},
     message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
+    warmup::Warmup,
 };
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -27,8 +29,12 @@ pub struct Profile {
     pub messages: Option<NonZeroU64>,
     /// Length of the measured window. Excludes `messages`.
     pub duration: Option<Span>,
-    /// Time before the measured window in which messages flow but are not measured.
-    pub warmup: Option<Span>,
+    /// What passes before the measured window, in which messages flow but are not measured.
+    pub warmup: Option<Warmup>,
+    /// When the window begins all the same, where the warm-up is not just a time.
+    pub warmup_limit: Option<Span>,
+    /// How long producers go on after the measured window, so that its last messages meet the same load.
+    pub cooldown: Option<Span>,
     /// Seed of every random choice.
     pub seed: Option<u64>,
     /// Which bodies consumers check.
@@ -41,12 +47,32 @@ pub struct Profile {
     pub service_time: Option<Delay>,
     /// How long a producer pauses after each message.
     pub think_time: Option<Delay>,
+    /// How fast messages are offered.
+    pub load: LoadProfile,
     /// What a message is.
     pub message: MessageProfile,
     /// Settings of the streaming service and of its clients.
     pub service: ServiceProfile,
     /// Where producers and consumers connect to.
     pub route: RouteProfile,
+}
+
+/// How fast messages are offered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadProfile {
+    /// `max`, `nominal`, `20000/s` or `8Gbit/s`, of all producers together.
+    pub rate: Option<LoadRate>,
+    /// Whether a rate is that of each producer. `nominal` is always the whole instrument's.
+    pub per_producer: Option<bool>,
+    /// How the times between messages are spread.
+    pub arrivals: Option<Arrivals>,
+    /// How the rate changes over the run, from the start of streaming.
+    pub phases: Option<Phases>,
+    /// Times of the messages of all producers in seconds, for `arrivals = "trace"`; read from the file of `trace:FILE`.
+    pub trace: Option<Vec<f64>>,
+    /// Whether senders spin for the last moments before a message is due.
+    pub spin: Option<bool>,
 }
 
 /// What a message is.

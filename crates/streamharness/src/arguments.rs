@@ -96,9 +96,22 @@ pub struct Run {
     /// Length of the measured window, such as 30s.
     #[arg(long, value_name = "TIME")]
     pub duration: Option<String>,
-    /// Unmeasured time before the window, such as 2s.
-    #[arg(long, value_name = "TIME")]
+    /// What passes unmeasured before the window: 2s, 500msgs, auto (until the rate is steady), or several joined by +.
+    #[arg(long, value_name = "WHAT")]
     pub warmup: Option<String>,
+    /// How fast messages are offered, by all producers together: max, nominal (the instrument's), 20000/s, 8Gbit/s
+    /// [default: max].
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<String>,
+    /// How the times between messages are spread: constant, poisson, on-off:1s-4s, trace:FILE [default: constant].
+    #[arg(long, value_name = "HOW")]
+    pub arrivals: Option<String>,
+    /// How the rate changes: `ramp 0..max over 30s, hold 50% for 10s`; the level of the last phase stays.
+    #[arg(long, value_name = "PHASES")]
+    pub phases: Option<String>,
+    /// Exit with 6 where senders could not keep their schedule for reasons of their own.
+    #[arg(long)]
+    pub strict: bool,
     /// `amqp[s]://user@host:port/vhost` of the service; the password comes from STREAMHARNESS_PASSWORD
     /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
     #[arg(long, value_name = "URL")]

@@ -16,6 +16,8 @@ pub enum Exit {
     Route = 3,
     /// Messages were lost, damaged or cannot be accounted for.
     Integrity = 4,
+    /// Senders could not keep their schedule, and --strict was given.
+    GeneratorLimited = 6,
     /// The run was cut short: deadline, signal, lost rank.
     Partial = 7,
 }
@@ -23,7 +25,7 @@ pub enum Exit {
 impl Exit {
     /// The exit code of another rank, as it was sent.
     pub fn from_code(code: u8) -> Self {
-        [Self::Pass, Self::Usage, Self::Profile, Self::Route, Self::Integrity]
+        [Self::Pass, Self::Usage, Self::Profile, Self::Route, Self::Integrity, Self::GeneratorLimited]
             .into_iter()
             .find(|exit| *exit as u8 == code)
             .unwrap_or(Self::Partial)

@@ -65,6 +65,9 @@ fn table(run: &Run) -> Table {
     set("messages", number(&run.messages));
     set("duration", text(&run.duration));
     set("warmup", text(&run.warmup));
+    set("load.rate", text(&run.rate));
+    set("load.arrivals", text(&run.arrivals));
+    set("load.phases", text(&run.phases));
     set("seed", number(&run.seed));
     set("verify", text(&run.verify));
     set("timeout", text(&run.timeout));
@@ -121,6 +124,8 @@ mod tests {
             (vec!["--pattern", "brodcast"], "did you mean `broadcast`?"),
             (vec!["--queue-type", "qorum"], "did you mean `quorum`?"),
             (vec!["--service-time", "exponental:1ms"], "did you mean `exponential`?"),
+            (vec!["--rate", "nominl"], "did you mean `nominal`?"),
+            (vec!["--warmup", "soon"], "500msgs"),
             (vec!["--layout", "cylic"], "did you mean `cyclic`?"),
             (vec!["--set", "service.prefech=4"], "did you mean `prefetch`?"),
             (vec!["dstream"], "--workload dstream"),

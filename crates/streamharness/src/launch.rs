@@ -78,8 +78,8 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
     same_plan(comm, &plan)?;
     let payloads = same_bodies(comm, &plan)?;
 
-    let mut lead =
-        (comm.rank() == 0).then(|| Lead::new(Facts::new(&plan, written.run, comm.size()), arguments.out.clone()));
+    let mut lead = (comm.rank() == 0)
+        .then(|| Lead::new(Facts::new(&plan, written.run, comm.size()), arguments.out.clone(), arguments.strict));
     let mut opened: Option<Route> = None;
     let connect = from_rank_0(comm, plan.limits.route, || {
         let lead = lead.as_mut().expect("rank 0 leads");

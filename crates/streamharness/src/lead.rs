@@ -68,18 +68,21 @@ pub struct Lead {
     view: View,
     series: Series,
     told: bool,
+    strict: bool,
     exit: Result<Exit, Failure>,
 }
 
 impl Lead {
     /// Leads a run whose results go to `out`, or to a directory named after the run.
-    pub fn new(facts: Facts, out: Option<PathBuf>) -> Self {
+    /// `strict` fails one whose senders could not keep their schedule.
+    pub fn new(facts: Facts, out: Option<PathBuf>, strict: bool) -> Self {
         Self {
             view: View::new(&facts.plan),
             output: out.map_or_else(|| Output::named_after(&facts.plan), Output::into_dir),
             facts,
             series: Series::default(),
             told: false,
+            strict,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
         }
     }
@@ -93,9 +96,9 @@ impl Lead {
     pub fn announce(&mut self, plan: &Plan) {
         let length = match plan.length {
             RunLength::Messages(messages) => format!("{messages} messages"),
-            RunLength::Window { warmup_ns, window_ns } => {
-                let seconds = Duration::from_nanos(warmup_ns + window_ns).as_secs_f64();
-                format!("messages for {seconds} s")
+            RunLength::Window(window) => {
+                let most = if window.is_timed() { "" } else { "at most " };
+                format!("messages for {most}{} s", Duration::from_nanos(window.total_ns()).as_secs_f64())
             }
         };
         let placement = &plan.placement;
@@ -150,7 +153,7 @@ impl Lead {
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
         self.view.finish();
-        let mut record = record::complete(&self.facts, result);
+        let mut record = record::complete(&self.facts, result, self.strict);
         if let (Some(exhibit), Some(first)) = (&result.exhibit, &mut record.integrity.first_corrupt) {
             match self.output.write_exhibit(&exhibit.body, self.facts.plan.message.format.extension()) {
                 Ok(file) => first.file = Some(file),

@@ -31,7 +31,7 @@ impl View {
     pub fn new(plan: &Plan) -> Self {
         let goal = match plan.length {
             RunLength::Messages(messages) => Goal::Messages(messages * u64::from(plan.flow.copies)),
-            RunLength::Window { warmup_ns, window_ns } => Goal::Time(Duration::from_nanos(warmup_ns + window_ns)),
+            RunLength::Window(window) => Goal::Time(Duration::from_nanos(window.total_ns())),
         };
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(10));

@@ -8,18 +8,22 @@ use engine::{
     ports::{ConnectionFacts, Fault},
 };
 use measure::{
-    Counters, Integrity, Metric, Record, Replies, Throughput, Volume,
+    Counters, Integrity, Metric, Pacing, Record, Replies, Throughput, Volume,
     record::{
         Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The record of a run that came to its end.
-pub fn complete(facts: &Facts, result: &RunResult) -> Record {
+/// The record of a run that came to its end. `strict` fails one whose senders could not keep their schedule.
+pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
     let mut record = known_before(facts);
     let fault = result.ranks.iter().find_map(|rank| rank.fault.as_ref());
     record.status = status(&result.ending, fault, &result.integrity);
+    if let (true, true, Some(Pacing::GeneratorLimited)) = (strict, record.status.pass, result.pacing) {
+        let reason = Pacing::GeneratorLimited.warning().unwrap_or_default().to_owned();
+        record.status = Status { pass: false, reason, exit_code: Exit::GeneratorLimited as u8 };
+    }
     record.route = route(facts, result);
     record.environment = Environment {
         hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
@@ -201,6 +205,15 @@ fn harness(result: &RunResult) -> Harness {
         own_consumer_us_per_message: result.own_cost.consumer_ns.map(|ns| ns / 1e3),
         cpu_us_per_message: per_message(cpu_s, handled),
         schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
+        generator_limited: result.pacing == Some(Pacing::GeneratorLimited),
+        saturated: result.pacing == Some(Pacing::Saturated),
+        catchup_messages: result.counters.catchup_messages,
+        catchup_run_max: result.ranks.iter().map(|rank| rank.catchup_run_max).max().unwrap_or_default(),
+        backpressure_ns: result.counters.backpressure_ns,
+        late_ns: result.counters.late_ns,
+        due_messages: result.counters.in_window_due,
+        in_time_messages: result.counters.in_window_in_time,
+        unsent_messages: result.counters.unsent,
         max_rss_bytes: result.ranks.iter().map(|rank| rank.usage.max_rss_bytes).max(),
         ..Harness::default()
     }

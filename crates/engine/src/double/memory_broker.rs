@@ -11,11 +11,15 @@ use crate::{
 use profile::{Binding, Exchange, Overflow, QueuePlan, Source, Target};
 use std::{
     collections::{HashMap, VecDeque},
-    future::{Ready, ready},
+    future::{Future, Ready, ready},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until, timeout},
+};
 
 /// A message that was held back is delivered all the same when nothing follows it for this long.
 const HELD_BACK_MAX: Duration = Duration::from_millis(50);
@@ -38,6 +42,7 @@ struct State {
     injected: Injected,
     acks: u64,
     broken: bool,
+    stalled_until: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -174,6 +179,9 @@ impl MemoryBroker {
         let faults = (stored.answered_by.is_some() == self.faults.answers).then_some(&self.faults);
         state.publishes += u64::from(faults.is_some());
         let publish = state.publishes;
+        if let Some((_, time)) = self.faults.stall.filter(|(at, _)| *at == publish && faults.is_some()) {
+            state.stalled_until = Some(Instant::now() + time);
+        }
         state.broken |= self.faults.break_at.is_some_and(|n| publish >= n);
         if state.broken {
             drop(state);
@@ -217,7 +225,7 @@ impl Transport for MemoryBroker {
     async fn connect_subscriber(&self, _worker: Worker, source: &Source) -> Result<MemorySubscriber, Fault> {
         self.login()?;
         let (broker, queue) = (self.clone(), source.queue.clone());
-        Ok(MemorySubscriber { broker, queue, facts: ConnectionFacts::default(), tag: 0 })
+        Ok(MemorySubscriber { broker, queue, facts: ConnectionFacts::default(), tag: 0, since: Instant::now() })
     }
 
     async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {
@@ -250,7 +258,7 @@ pub struct MemoryPublisher {
 
 impl Publisher for MemoryPublisher {
     type Confirm = Ready<Result<Outcome, Fault>>;
-    type Written = Ready<(Vec<u8>, Result<Self::Confirm, Fault>)>;
+    type Written = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send>>;
 
     fn publish(&mut self, message: Outgoing) -> Self::Written {
         let Outgoing { body, envelope, answer } = message;
@@ -264,7 +272,14 @@ impl Publisher for MemoryPublisher {
         let stored =
             Stored { body: body.clone(), envelope, reply_to: reply_to.clone(), answered_by, redelivered: false };
         let outcome = self.broker.accept(exchange, &key, &stored);
-        ready((body, outcome.map(|outcome| ready(Ok(outcome)))))
+        let written = (body, outcome.map(|outcome| ready(Ok(outcome))));
+        match self.broker.lock().stalled_until.filter(|until| *until > Instant::now()) {
+            Some(until) => Box::pin(async move {
+                sleep_until(until).await;
+                written
+            }),
+            None => Box::pin(ready(written)),
+        }
     }
 
     fn facts(&self) -> &ConnectionFacts {
@@ -285,6 +300,7 @@ pub struct MemorySubscriber {
     queue: QueuePlan,
     facts: ConnectionFacts,
     tag: u64,
+    since: Instant,
 }
 
 impl MemorySubscriber {
@@ -306,7 +322,17 @@ impl Subscriber for MemorySubscriber {
     }
 
     async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
+        if let Some((_, late)) = self.broker.faults.late_reader.filter(|(end, _)| self.name().ends_with(end))
+            && self.tag == 0
+        {
+            // From its subscription on, so that a call that is given up and made again waits no longer.
+            sleep_until(self.since + late).await;
+        }
         loop {
+            let stalled_until = self.broker.lock().stalled_until.filter(|until| *until > Instant::now());
+            if let Some(until) = stalled_until {
+                sleep_until(until).await;
+            }
             // Made before looking, so that what arrives in between is not missed.
             let arrived = self.broker.arrived.notified();
             let (message, held_back, broken) = {

@@ -1,6 +1,7 @@
 //! What goes wrong in the memory broker, and how often it did.
 
 use crate::delay::mixed;
+use std::time::Duration;
 
 /// Faults on demand, each by the number of the copy of a message that reaches a queue, from 1.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +22,10 @@ pub struct Faults {
     pub reject_every: Option<u64>,
     /// Breaks every connection at the n-th publish.
     pub break_at: Option<u64>,
+    /// Stands still from the n-th publish on, for this long: nothing is read, confirmed or delivered.
+    pub stall: Option<(u64, Duration)>,
+    /// The consumer that reads queues with this ending begins to read so late.
+    pub late_reader: Option<(&'static str, Duration)>,
     /// Refuses every login.
     pub refuse_login: bool,
     /// Hits one in n by chance, drawn from this seed, instead of every n-th.

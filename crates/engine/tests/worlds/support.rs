@@ -5,7 +5,7 @@ use engine::{
     clock::Clock,
     control::Ending,
     double::{Faults, MemoryBroker, PlainPayloads, ThreadComm},
-    ports::Comm,
+    ports::{Comm, Payloads},
     run,
 };
 use profile::{Layer, Origin, Plan, combine};
@@ -55,7 +55,7 @@ pub fn run_world_of(
     broker: &MemoryBroker,
     shift_ns: i64,
     stop_after: Option<Duration>,
-    payloads: PlainPayloads,
+    payloads: impl Payloads + Copy,
 ) -> (Result<RunResult, RunError>, Quiet) {
     let mut outcomes: Vec<_> = std::thread::scope(|scope| {
         let ranks: Vec<_> = ThreadComm::world(plan.placement.world)

@@ -66,6 +66,7 @@ fn head(table: &mut Table, record: &Record) {
         ),
     );
     table.comment("length", &length(&record.plan));
+    table.comment("load", &load(&record.plan));
     table.comment(
         "service",
         &format!(
@@ -215,6 +216,13 @@ fn harness(table: &mut Table, record: &Record) {
         harness.own_consumer_us_per_message.map(|us| format!("{us:.2} us to receive")),
         harness.cpu_us_per_message.map(|us| format!("{us:.2} us of CPU per message")),
         harness.generator_limited.then(|| "generator-limited: not a result about the system".to_owned()),
+        harness.saturated.then(|| "saturated: the offered load exceeds the capacity".to_owned()),
+        (harness.catchup_messages > 0).then(|| {
+            format!(
+                "{} messages caught up with a stall, at most {} on end",
+                harness.catchup_messages, harness.catchup_run_max
+            )
+        }),
     ];
     table.comment("harness", &costs.into_iter().flatten().collect::<Vec<_>>().join(", "));
 }
@@ -242,9 +250,41 @@ fn length(plan: &Value) -> String {
         format!("{} messages", plain(Some(messages)))
     } else if let Some(window) = seconds("/length/Window/window_ns") {
         let warmup = seconds("/length/Window/warmup_ns").unwrap_or_else(|| MISSING.to_owned());
-        format!("{window} after {warmup} of warm-up")
+        let messages = plan.pointer("/length/Window/warmup_messages").and_then(Value::as_u64).unwrap_or_default();
+        let messages = if messages > 0 { format!(", {messages} messages") } else { String::new() };
+        let steady = plan.pointer("/length/Window/steady_percent").and_then(Value::as_f64);
+        let steady = steady.map_or_else(String::new, |percent| format!(", steady to {percent} %"));
+        format!("{window} after {warmup}{messages}{steady} of warm-up")
     } else {
         MISSING.to_owned()
+    }
+}
+
+/// How messages were offered, and by which window the loop is closed where it is. Older plans have no load.
+fn load(plan: &Value) -> String {
+    if plan.pointer("/load").is_none() {
+        return String::new();
+    }
+    let kind = |kind: &str| match plan.pointer("/service/confirms").and_then(Value::as_str) {
+        Some("none") | None => kind.to_owned(),
+        Some("each") => format!("{kind}(window=1)"),
+        Some(confirms) => format!("{kind}(window={})", confirms.split(':').nth(1).unwrap_or(confirms)),
+    };
+    let rate = |pointer: &str| plan.pointer(pointer).and_then(Value::as_f64);
+    match rate("/load/messages_per_second") {
+        None => format!("{}, no schedule", kind("closed")),
+        Some(per_second) => {
+            let mean = rate("/load/mean_messages_per_second").filter(|mean| *mean != per_second);
+            let mean = mean.map_or_else(String::new, |mean| format!(" ({mean:.3} in the long run)"));
+            let phased =
+                plan.pointer("/load/phases").and_then(Value::as_array).is_some_and(|phases| !phases.is_empty());
+            let up_to = if phased { "up to " } else { "" };
+            format!(
+                "{}, {up_to}{per_second:.3} messages/s{mean}, {}",
+                kind("open"),
+                plain(plan.pointer("/load/arrivals"))
+            )
+        }
     }
 }
 
