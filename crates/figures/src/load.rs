@@ -1,0 +1,167 @@
+//! Finds the records of runs under directories and reads them.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use measure::Record;
+
+use crate::FiguresError;
+
+const RECORD: &str = "record.json";
+/// The exit code of a run that was sound and did not meet an `--assert`: its numbers are good.
+const ASSERTION: u8 = 5;
+/// Folders within folders; deeper is a loop of links.
+const DEPTH_MAX: usize = 16;
+
+/// One run as it was left.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What it measured.
+    pub record: Record,
+}
+
+/// What to do with runs whose verdict was not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// Leave them out and say so.
+    LeaveOut,
+    /// Use what they measured.
+    Use,
+}
+
+/// A run that is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Runs, ordered by their directory.
+    pub runs: Vec<Run>,
+    /// Runs that failed, in the same order; empty with [`Failed::Use`].
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Reads every record in and under these directories. A path to a record.json will do, too.
+pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
+    let mut paths = Vec::new();
+    for root in roots {
+        let before = paths.len();
+        find(root, DEPTH_MAX, &mut paths)?;
+        if paths.len() == before {
+            return Err(FiguresError::NoRecords(root.clone()));
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    let mut loaded = Loaded::default();
+    for path in paths {
+        let run = read(&path)?;
+        let status = &run.record.status;
+        if failed == Failed::Use || status.pass || status.exit_code == ASSERTION {
+            loaded.runs.push(run);
+        } else {
+            loaded.left_out.push(LeftOut { dir: run.dir, reason: status.reason.clone() });
+        }
+    }
+    match loaded.left_out.first() {
+        Some(first) if loaded.runs.is_empty() => Err(FiguresError::AllFailed {
+            runs: loaded.left_out.len(),
+            first: first.dir.clone(),
+            reason: first.reason.clone(),
+        }),
+        _ => Ok(loaded),
+    }
+}
+
+fn find(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), FiguresError> {
+    let unread = |source: io::Error| FiguresError::Read { path: path.to_owned(), source };
+    if fs::metadata(path).map_err(unread)?.is_file() {
+        if path.file_name().is_some_and(|name| name == RECORD) {
+            found.push(path.to_owned());
+        }
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        let directory = entry.file_type().map_err(unread)?.is_dir();
+        // A link may be a directory; whoever links runs together wants them read.
+        let linked = !directory && entry.path().is_dir();
+        if entry.file_name() == RECORD {
+            found.push(entry.path());
+        } else if (directory || linked) && depth > 0 {
+            find(&entry.path(), depth - 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Run, FiguresError> {
+    let json = fs::read_to_string(path).map_err(|source| FiguresError::Read { path: path.to_owned(), source })?;
+    let record = Record::from_json(&json).map_err(|source| FiguresError::Record { path: path.to_owned(), source })?;
+    Ok(Run { dir: path.parent().unwrap_or(Path::new(".")).to_owned(), record })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn keep(root: &Path, name: &str, json: &str) {
+        fs::create_dir_all(root.join(name)).unwrap();
+        fs::write(root.join(name).join(RECORD), json).unwrap();
+    }
+
+    #[test]
+    fn records_are_found_at_any_depth_and_failed_ones_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let good = sample::record("dts", 1, 100.0);
+        let mut lost = sample::record("dts", 1, 50.0);
+        lost.status = measure::record::Status { pass: false, reason: "3 messages were lost".into(), exit_code: 4 };
+        let mut slow = good.clone();
+        slow.status = measure::record::Status { pass: false, reason: "rtt_p99 < 5ms".into(), exit_code: ASSERTION };
+        keep(root.path(), "a/deep/one", &good.to_json());
+        keep(root.path(), "b", &lost.to_json());
+        keep(root.path(), "c", &slow.to_json());
+        let loaded = load(&[root.path().to_owned()], Failed::LeaveOut).unwrap();
+        assert_eq!(loaded.runs.len(), 2, "a run that missed an assertion measured well");
+        assert_eq!(
+            loaded.left_out,
+            [LeftOut { dir: root.path().join("b"), reason: "3 messages were lost".to_owned() }]
+        );
+        assert_eq!(load(&[root.path().to_owned()], Failed::Use).unwrap().runs.len(), 3);
+        let error = load(&[root.path().join("b")], Failed::LeaveOut).unwrap_err().to_string();
+        assert!(error.contains("3 messages were lost") && error.contains("--failed"), "{error}");
+    }
+
+    #[track_caller]
+    fn refused(json: &str, expected: &str) {
+        let root = tempfile::tempdir().unwrap();
+        keep(root.path(), "run", json);
+        let error = load(&[root.path().to_owned()], Failed::LeaveOut).unwrap_err().to_string();
+        assert!(error.contains("run/record.json") && error.contains(expected), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_named_with_the_reason() {
+        let whole = sample::record("dts", 1, 100.0).to_json();
+        refused(&whole[..whole.len() / 2], "not a run record (EOF");
+        refused("", "not a run record (EOF");
+        refused(r#"{"schema": "streamharness/record/0"}"#, r#"schema "streamharness/record/0""#);
+        let root = tempfile::tempdir().unwrap();
+        let error = load(&[root.path().to_owned()], Failed::LeaveOut).unwrap_err().to_string();
+        assert!(error.starts_with("there is no record.json in or under `"), "{error}");
+        let error = load(&[root.path().join("missing")], Failed::LeaveOut).unwrap_err().to_string();
+        assert!(error.contains("missing` cannot be read"), "{error}");
+    }
+}

@@ -1,0 +1,299 @@
+//! Runs put together into points: what was repeated, and with what.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use measure::Metric;
+use serde_json::Value;
+
+use crate::{Estimate, FiguresError, Run};
+
+/// What runs have in common that are repetitions of each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Such as `dstream`; of a file, its name without the ending.
+    pub workload: String,
+    /// Such as `work-sharing`. With answers that are no echo, their size is behind a `+`.
+    pub pattern: String,
+    /// Such as `prs-haproxy`.
+    pub architecture: String,
+    /// How many consumers.
+    pub consumers: u32,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { workload, pattern, architecture, consumers } = self;
+        write!(f, "{workload} {pattern} over {architecture} with {consumers} consumer(s)")
+    }
+}
+
+impl Key {
+    fn of(run: &Run) -> Self {
+        let plan = &run.record.plan;
+        let mut pattern = text(plan, "/pattern");
+        let answers = plan.pointer("/flow/replies").and_then(Value::as_u64).unwrap_or(0);
+        let reply = text(plan, "/service/reply");
+        if answers > 0 && !reply.is_empty() && reply != "echo" {
+            pattern = format!("{pattern}+{reply}");
+        }
+        Self {
+            workload: stem(&text(plan, "/workload")),
+            pattern,
+            architecture: stem(&run.record.route.architecture),
+            consumers: plan.pointer("/placement/consumers").and_then(Value::as_u64).unwrap_or(0) as u32,
+        }
+    }
+}
+
+fn text(plan: &Value, pointer: &str) -> String {
+    match plan.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn stem(name: &str) -> String {
+    Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// All repetitions of one thing.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// What they have in common.
+    pub key: Key,
+    /// Ordered by directory.
+    pub runs: Vec<Run>,
+}
+
+/// A number of a run that is estimated over runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quantity {
+    /// Messages delivered a second in the common window.
+    MessagesPerSecond,
+    /// Body bits of these.
+    BitsPerSecond,
+    /// Events in these.
+    EventsPerSecond,
+    /// The paper's estimator: the sum of what each consumer had a second.
+    SumOfRates,
+    /// The paper's estimator over the common window's.
+    SumOfRatesRatio,
+    /// Processor time of all ranks for a message, microseconds.
+    CpuPerMessage,
+    /// The median of a latency, seconds.
+    Median(Metric),
+    /// The 99th percentile of a latency, seconds.
+    P99(Metric),
+}
+
+impl Quantity {
+    /// Of one run; absent where it was not taken.
+    pub fn of(self, run: &Run) -> Option<f64> {
+        let record = &run.record;
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        match self {
+            Self::MessagesPerSecond => record.throughput.messages_per_second,
+            Self::BitsPerSecond => record.throughput.bits_per_second,
+            Self::EventsPerSecond => record.throughput.events_per_second,
+            Self::SumOfRates => record.throughput.sum_of_rates_messages_per_second,
+            Self::SumOfRatesRatio => record.throughput.sum_of_rates_ratio,
+            Self::CpuPerMessage => record.harness.cpu_us_per_message,
+            Self::Median(metric) => record.latency.get(metric.name())?.p50_ns.map(seconds),
+            Self::P99(metric) => record.latency.get(metric.name())?.p99_ns.map(seconds),
+        }
+    }
+
+    /// Whether more of it is better.
+    pub fn more_is_better(self) -> bool {
+        matches!(self, Self::MessagesPerSecond | Self::BitsPerSecond | Self::EventsPerSecond | Self::SumOfRates)
+    }
+
+    /// As tables name it, unit last.
+    pub fn name(self) -> String {
+        match self {
+            Self::MessagesPerSecond => "messages/s".to_owned(),
+            Self::BitsPerSecond => "bits/s".to_owned(),
+            Self::EventsPerSecond => "events/s".to_owned(),
+            Self::SumOfRates => "sum of rates, messages/s".to_owned(),
+            Self::SumOfRatesRatio => "sum of rates / rate".to_owned(),
+            Self::CpuPerMessage => "CPU, us/message".to_owned(),
+            Self::Median(metric) => format!("{} p50, s", metric.name()),
+            Self::P99(metric) => format!("{} p99, s", metric.name()),
+        }
+    }
+}
+
+impl Point {
+    /// A number of each run that has it.
+    pub fn values(&self, quantity: Quantity) -> Vec<f64> {
+        self.runs.iter().filter_map(|run| quantity.of(run)).collect()
+    }
+
+    /// A number over the runs; absent where no run has it.
+    pub fn estimate(&self, quantity: Quantity) -> Option<Estimate> {
+        Estimate::of(&self.values(quantity))
+    }
+}
+
+/// All points, ordered by their keys.
+#[derive(Clone, Debug, Default)]
+pub struct Points {
+    points: BTreeMap<Key, Point>,
+    /// What a reader should know before comparing points with each other.
+    pub warnings: Vec<String>,
+}
+
+impl Points {
+    /// Puts repetitions together. Repetitions have the same plan, but for what makes each run its own (its number,
+    /// seed and the names of its queues).
+    pub fn of(runs: Vec<Run>) -> Result<Self, FiguresError> {
+        let mut points: BTreeMap<Key, Point> = BTreeMap::new();
+        for run in runs {
+            let key = Key::of(&run);
+            let point = points.entry(key.clone()).or_insert_with(|| Point { key, runs: Vec::new() });
+            if let Some(first) = point.runs.first()
+                && let Some(field) = difference(&comparable(first), &comparable(&run), "")
+            {
+                return Err(FiguresError::MixedPlans {
+                    point: point.key.to_string(),
+                    one: first.dir.clone(),
+                    other: run.dir,
+                    field,
+                });
+            }
+            point.runs.push(run);
+        }
+        let warnings = warnings(&points);
+        Ok(Self { points, warnings })
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Point> {
+        self.points.values()
+    }
+
+    /// The point of a key.
+    pub fn get(&self, key: &Key) -> Option<&Point> {
+        self.points.get(key)
+    }
+
+    /// The distinct values of a part of the keys, ascending.
+    pub fn distinct<T: Ord>(&self, part: impl Fn(&Key) -> T) -> Vec<T> {
+        let set: std::collections::BTreeSet<T> = self.points.keys().map(part).collect();
+        set.into_iter().collect()
+    }
+
+    /// The directories of all runs.
+    pub fn dirs(&self) -> Vec<PathBuf> {
+        self.iter().flat_map(|point| point.runs.iter().map(|run| run.dir.clone())).collect()
+    }
+}
+
+/// What of a plan must be alike in repetitions.
+fn comparable(run: &Run) -> Value {
+    let mut plan = run.record.plan.clone();
+    if let Some(fields) = plan.as_object_mut() {
+        for own in ["run", "seed", "limits", "architecture"] {
+            fields.remove(own);
+        }
+    }
+    for list in ["/service/queues", "/service/exchanges"] {
+        for item in plan.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(fields) = item.as_object_mut() {
+                fields.remove("name");
+                fields.remove("binding");
+            }
+        }
+    }
+    plan
+}
+
+/// The path of the first field in which two plans differ.
+fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
+            difference(
+                &a.get(key).cloned().unwrap_or_default(),
+                &b.get(key).cloned().unwrap_or_default(),
+                &format!("{path}.{key}"),
+            )
+        }),
+        _ => (one != other).then(|| path.trim_start_matches('.').to_owned()),
+    }
+}
+
+fn warnings(points: &BTreeMap<Key, Point>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut first: BTreeMap<(&str, &str, u32), &Point> = BTreeMap::new();
+    for (key, point) in points {
+        let like = first.entry((&key.workload, &key.pattern, key.consumers)).or_insert(point);
+        if let Some(field) = difference(&comparable(&like.runs[0]), &comparable(&point.runs[0]), "") {
+            warnings.push(format!(
+                "{key} differs from {} in its plan as well (`{field}`), so their difference is not the architecture's alone",
+                like.key.architecture
+            ));
+        }
+    }
+    let machines: std::collections::BTreeSet<_> = points
+        .values()
+        .flat_map(|point| &point.runs)
+        .map(|run| (&run.record.environment.cpu_model, run.record.environment.cores))
+        .collect();
+    if machines.len() > 1 {
+        warnings.push(format!("the runs are from {} kinds of machines", machines.len()));
+    }
+    let limited = points.values().flat_map(|point| &point.runs).filter(|run| run.record.harness.generator_limited);
+    let limited = limited.count();
+    if limited > 0 {
+        warnings.push(format!("{limited} run(s) were limited by the generator: they say nothing about the route"));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn run(dir: &str, record: measure::Record) -> Run {
+        Run { dir: dir.into(), record }
+    }
+
+    #[test]
+    fn repetitions_come_together_whatever_their_seed_and_queue_names() {
+        let one = sample::record("dts", 2, 100.0);
+        let mut other = sample::record("dts", 2, 110.0);
+        other.plan["seed"] = 7.into();
+        other.plan["service"]["queues"][0]["name"] = "another".into();
+        let points =
+            Points::of(vec![run("a", one), run("b", other), run("c", sample::record("mss", 2, 50.0))]).unwrap();
+        let sizes: Vec<_> = points.iter().map(|point| (point.key.architecture.as_str(), point.runs.len())).collect();
+        assert_eq!(sizes, [("dts", 2), ("mss", 1)]);
+        assert!(points.warnings.is_empty(), "{:?}", points.warnings);
+    }
+
+    #[test]
+    fn plans_that_differ_are_refused_within_a_point_and_told_between_points() {
+        let one = sample::record("dts", 2, 100.0);
+        let mut other = sample::record("dts", 2, 110.0);
+        other.plan["service"]["prefetch"] = 1.into();
+        let error = Points::of(vec![run("a", one.clone()), run("b", other.clone())]).unwrap_err().to_string();
+        assert!(error.contains("`a` and `b`") && error.contains("`service.prefetch`"), "{error}");
+        other.route.architecture = "mss".to_owned();
+        let points = Points::of(vec![run("a", one), run("b", other)]).unwrap();
+        assert!(points.warnings[0].contains("`service.prefetch`"), "{:?}", points.warnings);
+    }
+
+    #[test]
+    fn answers_that_are_no_echo_make_another_point() {
+        let mut small = sample::record("dts", 2, 100.0);
+        small.plan["flow"] = serde_json::json!({ "replies": 1 });
+        small.plan["service"]["reply"] = "0 B".into();
+        assert_eq!(Key::of(&run("a", small)).pattern, "work-sharing+0 B");
+    }
+}
