@@ -103,7 +103,7 @@ impl Network {
         let mut links = Vec::new();
         for (leg, (_, namespace)) in self.legs.iter().zip(&self.joined) {
             namespace.enter()?;
-            let from = self.tools.tc("-s -j qdisc show dev eth0");
+            let from = self.tools.tc("-s -j qdisc show");
             self.switch.enter()?;
             links.push(counters::link(leg, &ports, &towards, &from?)?);
         }
