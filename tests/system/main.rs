@@ -9,6 +9,7 @@ mod backpressure;
 mod bad_input;
 mod cut_short;
 mod ephemeral;
+mod facility;
 mod full_run;
 mod knobs;
 mod managed;

@@ -58,6 +58,9 @@ pub struct Record {
     /// How the service held producers back.
     #[serde(default)]
     pub backpressure: Backpressure,
+    /// What each leg of the testbed's own network carried while streaming; empty on any other network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     /// What the harness itself cost.
     pub harness: Harness,
     /// Seconds spent in each phase, by name.
@@ -98,6 +101,34 @@ pub struct Route {
     /// What answered at the end of the route.
     #[serde(default)]
     pub broker: Option<Broker>,
+}
+
+/// The way between the switch of a testbed's network and one host, from a little before the stream began until a little
+/// after it ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Link {
+    /// The host: `clients`, `dsn1`, `lb` and so on.
+    pub leg: String,
+    /// Its rate in each direction; absent where it is unlimited.
+    #[serde(default)]
+    pub rate_bits_per_second: Option<u64>,
+    /// Delay that was added, one way.
+    pub delay_s: f64,
+    /// From the switch to the host.
+    pub to_host: LinkCount,
+    /// From the host to the switch.
+    pub from_host: LinkCount,
+}
+
+/// One direction of a link, frame headers included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkCount {
+    /// In bytes.
+    pub bytes: u64,
+    /// As the kernel passes them on, several segments in one.
+    pub packets: u64,
+    /// Frames that found the link's queue full.
+    pub drops: u64,
 }
 
 /// How much was sent and delivered from the start to the end of a run, exactly.

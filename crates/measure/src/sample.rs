@@ -79,6 +79,7 @@ pub(crate) fn record() -> Record {
         latency: histograms.summaries(),
         integrity,
         backpressure: Backpressure::default(),
+        links: Vec::new(),
         harness: Harness {
             ceiling_messages_per_second: Some(812_345.5),
             own_producer_us_per_message: Some(0.5),

@@ -307,12 +307,25 @@ pub enum Testbed {
         /// How the ingress of mss chooses a node: source (as OpenShift does), roundrobin, leastconn [default: source].
         #[arg(long, value_name = "HOW")]
         balance: Option<String>,
+        /// Where its parts are: loopback (ports of this host), or facility (each on a host of its own, joined by limited
+        /// links; what uses it runs under `testbed exec`).
+        #[arg(long, value_name = "HOW", default_value = "loopback", value_parser = ["loopback", "facility"])]
+        network: String,
+        /// Rate of each link but the clients' own, such as 100mbit, or unlimited [default: 1gbit].
+        #[arg(long, value_name = "RATE")]
+        link: Option<String>,
+        /// Delay one way between the clients and all others, such as 1ms [default: none].
+        #[arg(long, value_name = "TIME")]
+        delay: Option<String>,
+        /// Factor that link rates are multiplied by, for small machines, such as 0.2 [default: 1].
+        #[arg(long, value_name = "FACTOR")]
+        scale: Option<f64>,
     },
-    /// Shows every process with its ports and health.
+    /// Shows every process with its ports and health, and every link.
     Status,
     /// Prints its addresses as shell variables: eval "$(streamharness testbed env)".
     Env,
-    /// Runs a command with these variables.
+    /// Runs a command with these variables, in a facility network among its clients.
     Exec {
         /// The command and its arguments, after --.
         #[arg(required = true, last = true)]

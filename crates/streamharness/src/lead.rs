@@ -3,6 +3,7 @@
 use crate::{
     environment,
     exit::{Exit, Failure},
+    links::Links,
     output::Output,
     progress::View,
     record,
@@ -11,7 +12,7 @@ use crate::{
 };
 use engine::{RunResult, Snapshot, control::Ending};
 use measure::{
-    record::{Environment, Hop},
+    record::{Environment, Hop, Link},
     tables::osu_table,
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -33,6 +34,8 @@ pub struct Facts {
     pub environment: Environment,
     /// Legs of the route.
     pub hops: Vec<Hop>,
+    /// What the testbed's links carried, once the stream is over.
+    pub links: Vec<Link>,
 }
 
 impl Facts {
@@ -47,6 +50,7 @@ impl Facts {
             started,
             environment,
             hops: Vec::new(),
+            links: Vec::new(),
         }
     }
 }
@@ -67,6 +71,7 @@ pub struct Lead {
     output: Output,
     view: View,
     series: Series,
+    links: Links,
     told: bool,
     strict: bool,
     exit: Result<Exit, Failure>,
@@ -81,6 +86,7 @@ impl Lead {
             output: out.map_or_else(|| Output::named_after(&facts.plan), Output::into_dir),
             facts,
             series: Series::default(),
+            links: Links::default(),
             told: false,
             strict,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
@@ -127,6 +133,14 @@ impl Lead {
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         self.view.phase(name);
+        let counted = match name {
+            "clocks" => self.links.begin(),
+            "finish" => self.links.end().map(|links| self.facts.links = links),
+            _ => Ok(()),
+        };
+        if let Err(error) = counted {
+            self.view.say(&error.to_string());
+        }
     }
 
     /// Ten times a second while streaming.

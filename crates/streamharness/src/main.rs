@@ -6,6 +6,7 @@ mod exit;
 mod flags;
 mod launch;
 mod lead;
+mod links;
 mod output;
 mod payload_command;
 mod plan_command;

@@ -129,6 +129,7 @@ fn known_before(facts: &Facts) -> Record {
         latency: BTreeMap::new(),
         integrity: Integrity::default(),
         backpressure: Backpressure::default(),
+        links: facts.links.clone(),
         harness: Harness::default(),
         phases: BTreeMap::new(),
         ranks: Vec::new(),

@@ -101,6 +101,7 @@ fn urls_of_environment(tls: bool) -> Option<Vec<String>> {
 }
 
 fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) -> Result<Route, Failure> {
+    testbed.check_reachable().map_err(|error| Failure::new(Exit::Route, error))?;
     let Some(route) = testbed.route(name) else {
         return fail(
             Exit::Route,

@@ -17,14 +17,15 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
         })
     };
     match command {
-        Testbed::Up { arch, nodes, balance } => {
+        Testbed::Up { arch, nodes, balance, network, link, delay, scale } => {
             let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
             let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
             let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
             if let (Some(managed), Some(balance)) = (&mut routes.managed, balance) {
                 *managed = balance.parse().map_err(wrong)?;
             }
-            let options = testbed::Options { routes, ..testbed::Options::new(nodes).map_err(unusable)? };
+            let network = network_choice(&network, link, delay, scale)?;
+            let options = testbed::Options { routes, network, ..testbed::Options::new(nodes).map_err(unusable)? };
             testbed::up(&options, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
             Ok(Exit::Pass)
         }
@@ -46,6 +47,26 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             Ok(Exit::Pass)
         }
     }
+}
+
+/// Where the parts are to be.
+fn network_choice(
+    network: &str,
+    link: Option<String>,
+    delay: Option<String>,
+    scale: Option<f64>,
+) -> Result<testbed::NetworkChoice, Failure> {
+    if network == "facility" {
+        let (link, delay) = (link.as_deref().unwrap_or("1gbit"), delay.as_deref().unwrap_or("0ms"));
+        let facility = testbed::Facility::parse(link, delay, scale.unwrap_or(1.0));
+        return facility.map(testbed::NetworkChoice::Facility).map_err(|error| Failure::new(Exit::Usage, error));
+    }
+    if link.is_some() || delay.is_some() || scale.is_some() {
+        let sentence =
+            "links are those of a facility: say --network facility too, or leave --link, --delay, --scale out";
+        return Err(Failure::new(Exit::Usage, sentence));
+    }
+    Ok(testbed::NetworkChoice::Loopback)
 }
 
 /// The testbed's route for an architecture, by its profile.

@@ -162,6 +162,61 @@ pub enum Error {
     /// A certificate could not be made.
     #[error("cannot make the testbed's certificates: {0}; please report this")]
     Certificate(#[from] rcgen::Error),
+    /// A rate of links that cannot be read or made.
+    #[error("`{0}` is no rate of a link: say 1gbit, 100mbit (1 Mbit/s to 100 Gbit/s) or unlimited")]
+    Link(String),
+    /// A factor that makes no sense.
+    #[error("links cannot be scaled by {0}: say a factor above 0 and up to 1, such as 0.2")]
+    Scale(f64),
+    /// A delay that cannot be read or made.
+    #[error("`{0}` is no delay of a link: say 500us, 1ms or 1s, at most 10s")]
+    Delay(String),
+    /// A program that builds networks is missing.
+    #[error("no program `{0}` on this machine: apt-get install iproute2, or run launch/setup")]
+    NoNetworkProgram(&'static str),
+    /// Namespaces are not permitted.
+    #[error(
+        "a facility network needs network namespaces, which are not permitted here: run as root, allow user namespaces, or use --network loopback"
+    )]
+    NoNamespaces,
+    /// The kernel cannot delay.
+    #[error(
+        "this kernel has no netem (module sch_netem), which a delay needs: load it, or leave --delay out; rate limits work without"
+    )]
+    NoDelay,
+    /// The kernel cannot limit rates.
+    #[error("this kernel has no tbf (module sch_tbf), which a limited link needs: load it, or say --link unlimited")]
+    NoRateLimit,
+    /// `ip` or `tc` refused.
+    #[error(
+        "`{command}` failed ({said}): the facility network needs veth and bridge in the kernel; else use --network loopback"
+    )]
+    Network {
+        /// What was run.
+        command: String,
+        /// What it said.
+        said: String,
+    },
+    /// The counters of a leg cannot be read.
+    #[error("the counters of the leg {0} cannot be read: install iproute2 5 or newer")]
+    Counters(String),
+    /// The supervisor did not count in time.
+    #[error("the testbed's supervisor did not tell the counters of its links: see `streamharness testbed status`")]
+    NoCounters,
+    /// The network cannot be entered.
+    #[error("cannot enter the testbed's network: {source}; only root and the user who started the testbed can")]
+    Enter {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The harness is outside of the network.
+    #[error(
+        "the running testbed has a facility network, which this process is not in: run it as `streamharness testbed exec -- mpirun ...`"
+    )]
+    Outside,
+    /// A testbed is up with another network.
+    #[error("a testbed with another network is up in {}: run `streamharness testbed down` first", .0.display())]
+    OtherNetwork(PathBuf),
     /// A command for `exec` could not be started.
     #[error("cannot run `{command}`: {source}; give a program that is on the PATH")]
     Exec {

@@ -5,11 +5,13 @@
 //! *sandbox* that dies with it, so that nothing outlives a crash. The caller talks to it through the directory only: a lock
 //! file says "alive", `state.json` says what.
 
+mod counting;
 mod error;
 mod identity;
 mod lock;
 mod managed;
 mod message;
+mod network;
 mod options;
 mod place;
 mod ports;
@@ -33,6 +35,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use error::Error;
+pub use network::{Count, Facility, Link, NetworkChoice};
 pub use options::{Options, default_dir};
 pub use proxies::ProxyRoute;
 pub use routes::{Balance, Routes};
@@ -64,14 +67,18 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             limit,
             "--routes",
             routes,
+            "--network",
+            network,
             rest @ ..,
         ] => {
             let names = routes.split(',').filter(|name| !name.is_empty());
-            let (Ok(nodes), Ok(limit_s), Ok(routes)) = (nodes.parse(), limit.parse(), Routes::named(names)) else {
+            let (Ok(nodes), Ok(limit_s), Ok(routes), Ok(network)) =
+                (nodes.parse(), limit.parse(), Routes::named(names), network.parse())
+            else {
                 return None;
             };
             let limit = std::time::Duration::from_secs(limit_s);
-            supervise(&PathBuf::from(dir), nodes, routes, limit, rest == ["--ephemeral"])
+            supervise(&PathBuf::from(dir), nodes, routes, network, limit, rest == ["--ephemeral"])
         }
         ["testbed", "s2cs", "--listen", listen, "--ports", ports, "--type", kind, "--dir", dir] => {
             let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{FileContext, SystemContext};
 use crate::identity::Identity;
+use crate::network::Host;
 use crate::ports::Ports;
 use crate::routes::Balance;
 use crate::{Error, Result, place, secrets};
@@ -59,15 +60,24 @@ impl Managed<'_> {
         let dir = self.part_dir(INGRESS)?;
         let map = dir.join("sni.map");
         secrets::write(&map, &format!("{FQDN} be_tcp_cluster\n"), 0o600, Some(self.identity))?;
-        let nodes: Vec<u16> = (1..=self.nodes).map(|node| self.ports.amqps(node)).collect();
-        let text = ingress_config(connections_max()?, self.ports.ingress(), &map, self.balance, &nodes);
+        let nodes: Vec<SocketAddrV4> =
+            (1..=self.nodes).map(|node| self.ports.at_node(node, self.ports.amqps(node))).collect();
+        let text = ingress_config(connections_max()?, self.at(INGRESS), &map, self.balance, &nodes);
         self.haproxy(INGRESS, &dir, &text)
     }
 
     /// The balancer before it. Starts after it: it would take an ingress that does not answer yet for dead.
     pub fn balancer(&self) -> Result<Command> {
         let dir = self.part_dir(BALANCER)?;
-        self.haproxy(BALANCER, &dir, &balancer_config(connections_max()?, self.ports.balancer(), self.ports.ingress()))
+        self.haproxy(BALANCER, &dir, &balancer_config(connections_max()?, self.at(BALANCER), self.at(INGRESS)))
+    }
+
+    /// Where one of the two listens.
+    pub fn at(&self, part: &str) -> SocketAddrV4 {
+        match part {
+            INGRESS => self.ports.at(Host::Ingress, self.ports.ingress()),
+            _ => self.ports.at(Host::Balancer, self.ports.balancer()),
+        }
     }
 
     fn part_dir(&self, part: &str) -> Result<PathBuf> {
@@ -102,7 +112,7 @@ impl Managed<'_> {
 
     /// Whether the broker greets through both, in TLS, by the name.
     pub fn greets(&self) -> Result<()> {
-        let balancer = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.balancer()));
+        let balancer = SocketAddr::from(self.at(BALANCER));
         let ca = place::ca_file(self.dir);
         let ca = fs::read(&ca).on("read", &ca)?;
         greeting(balancer, &ca).map_err(|source| Error::RouteDead {
@@ -119,7 +129,7 @@ fn connections_max() -> Result<u64> {
 }
 
 /// As OpenShift's router does it for a passthrough route, with its limits on silence.
-fn ingress_config(maxconn: u64, port: u16, map: &Path, balance: Balance, nodes: &[u16]) -> String {
+fn ingress_config(maxconn: u64, at: SocketAddrV4, map: &Path, balance: Balance, nodes: &[SocketAddrV4]) -> String {
     let map = map.display();
     let mut text = format!(
         "global
@@ -135,7 +145,7 @@ defaults
     timeout server-fin 1s
     timeout tunnel 1h
 frontend public_ssl
-    bind 127.0.0.1:{port}
+    bind {at}
     tcp-request inspect-delay 5s
     tcp-request content accept if {{ req.ssl_hello_type 1 }}
     tcp-request content reject if WAIT_END
@@ -149,12 +159,12 @@ backend be_tcp_cluster
 "
     );
     for (index, node) in nodes.iter().enumerate() {
-        text += &format!("    server rmq{} 127.0.0.1:{node} check inter 5s\n", index + 1);
+        text += &format!("    server rmq{} {node} check inter 5s\n", index + 1);
     }
     text
 }
 
-fn balancer_config(maxconn: u64, port: u16, ingress: u16) -> String {
+fn balancer_config(maxconn: u64, at: SocketAddrV4, ingress: SocketAddrV4) -> String {
     format!(
         "global
     maxconn {maxconn}
@@ -165,9 +175,9 @@ defaults
     timeout client 1h
     timeout server 1h
 listen lb
-    bind 127.0.0.1:{port}
+    bind {at}
     balance leastconn
-    server router1 127.0.0.1:{ingress} check
+    server router1 {ingress} check
 "
     )
 }
@@ -194,7 +204,9 @@ mod tests {
 
     #[test]
     fn the_ingress_reads_the_name_and_passes_on_to_every_node() {
-        let text = ingress_config(8000, 12443, Path::new("/t/sni.map"), Balance::RoundRobin, &[12011, 12012]);
+        let at = |port| SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
+        let nodes = [at(12011), at(12012)];
+        let text = ingress_config(8000, at(12443), Path::new("/t/sni.map"), Balance::RoundRobin, &nodes);
         for line in [
             "    bind 127.0.0.1:12443\n",
             "    use_backend %[req.ssl_sni,lower,map(/t/sni.map,be_no_route)]\n",
@@ -203,6 +215,6 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
-        assert!(balancer_config(8000, 12444, 12443).contains("bind 127.0.0.1:12444\n    balance leastconn\n"));
+        assert!(balancer_config(8000, at(12444), at(12443)).contains("bind 127.0.0.1:12444\n    balance leastconn\n"));
     }
 }

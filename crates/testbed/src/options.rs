@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::network::NetworkChoice;
 use crate::{Error, Result, Routes};
 
 /// What to start, and where.
@@ -14,6 +15,8 @@ pub struct Options {
     pub nodes: usize,
     /// Routes besides the direct ones, which are always there.
     pub routes: Routes,
+    /// Loopback ports, or a network of its own.
+    pub network: NetworkChoice,
     /// The program to start the supervisor from: its `main` calls [`crate::run_hidden`] first.
     pub program: PathBuf,
     /// How long the start may take.
@@ -29,6 +32,7 @@ impl Options {
             dir: default_dir(),
             nodes,
             routes: Routes::default(),
+            network: NetworkChoice::default(),
             program,
             start_limit: Duration::from_secs(120),
         })

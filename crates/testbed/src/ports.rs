@@ -1,9 +1,10 @@
 //! Which ports a testbed uses: one base port, everything else at a fixed distance.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener};
 use std::ops::RangeInclusive;
 
+use crate::network::{Host, Hosts};
 use crate::{Error, Result, Routes};
 
 /// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
@@ -17,13 +18,34 @@ const S2CS_MAX: usize = 6;
 /// Ports of the data servers of each.
 const S2DS_PORTS: u16 = 10;
 
-/// The ports of one testbed. Nodes count from 1.
+/// The ports of one testbed, and the addresses that they are on. Nodes count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {
     pub base: u16,
+    pub hosts: Hosts,
 }
 
 impl Ports {
+    /// On this host's loopback.
+    pub fn loopback(base: u16) -> Self {
+        Self { base, hosts: Hosts::Loopback }
+    }
+
+    /// In a network of its own, where nothing else can have taken them.
+    pub fn facility(nodes: usize) -> Self {
+        Self { base: LOWEST_BASE, hosts: Hosts::Facility { nodes } }
+    }
+
+    /// The address of a host, with one of its ports.
+    pub fn at(self, host: Host, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.hosts.address(host), port)
+    }
+
+    /// Likewise of the host of a node.
+    pub fn at_node(self, node: usize, port: u16) -> SocketAddrV4 {
+        self.at(Host::Dsn(node), port)
+    }
+
     pub fn amqp(self, node: usize) -> u16 {
         self.base + node as u16
     }
@@ -95,7 +117,12 @@ impl Ports {
 #[derive(Debug)]
 pub struct Reservation {
     pub ports: Ports,
-    _claim: TcpListener,
+    _claim: Option<TcpListener>,
+}
+
+/// In a network of its own every port is free.
+pub fn facility(nodes: usize) -> Reservation {
+    Reservation { ports: Ports::facility(nodes), _claim: None }
 }
 
 /// Finds free ports for `nodes` nodes and for what the routes need; `random` says where to begin looking.
@@ -103,11 +130,11 @@ pub fn reserve(nodes: usize, routes: &Routes, random: u64) -> Result<Reservation
     let bases = bases(ephemeral_range_start());
     let start = (random % bases.len() as u64) as usize;
     for index in 0..bases.len() {
-        let ports = Ports { base: bases[(start + index) % bases.len()] };
+        let ports = Ports::loopback(bases[(start + index) % bases.len()]);
         if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base))
             && ports.all(nodes, routes).all(is_free)
         {
-            return Ok(Reservation { ports, _claim: claim });
+            return Ok(Reservation { ports, _claim: Some(claim) });
         }
     }
     Err(Error::NoPorts { from: bases[0], to: bases[bases.len() - 1], width: WIDTH })
@@ -143,7 +170,7 @@ mod tests {
 
     #[test]
     fn no_two_parts_of_nine_nodes_and_all_routes_share_a_port_and_all_stay_in_their_range() {
-        let ports = Ports { base: 6000 };
+        let ports = Ports::loopback(6000);
         let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
         assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();

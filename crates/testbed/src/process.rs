@@ -32,6 +32,11 @@ impl Proc {
         Ok(Self(nix::fcntl::open("/proc", flags, Mode::empty()).when("open /proc")?))
     }
 
+    /// A descriptor of a file in it.
+    pub fn open_file(&self, path: &str) -> Result<OwnedFd> {
+        openat(&self.0, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).when("open a file in /proc")
+    }
+
     fn read(&self, path: &str) -> Option<String> {
         let file = openat(&self.0, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         let mut text = String::new();

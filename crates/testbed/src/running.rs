@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
 use crate::managed::{self, ManagedState};
+use crate::network::{Access, Facility, Host, Link, NetworkChoice};
 use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::config::USER;
@@ -17,7 +18,7 @@ use crate::routes::MANAGED;
 use crate::state::{Phase, State};
 use crate::status::{self, Status};
 use crate::tunnels::{End, TunnelState, s2ds_part};
-use crate::{Error, Result, lock, place};
+use crate::{Error, Result, counting, lock, place};
 
 /// A testbed that is up, as far as its state file and its lock say.
 #[derive(Debug, Clone)]
@@ -91,6 +92,8 @@ const CONSUMER: &str = "consumer";
 const SERVICE: &str = "service";
 const PRODUCER_PROXY: &str = "producer proxy";
 const CONSUMER_PROXY: &str = "consumer proxy";
+/// Open MPI refuses to start for user 0 unless told so twice.
+const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
 
 /// The testbed in `dir`. None unless it is up and ready.
 pub fn find(dir: &Path) -> Result<Option<Testbed>> {
@@ -139,7 +142,7 @@ impl Testbed {
             password_file: place::password_file(&self.dir),
             connect_to: if architecture == MANAGED { vec![self.balancer_by_name()] } else { Vec::new() },
             ca: matches!(architecture, "dts" | MANAGED).then(|| place::ca_file(&self.dir)),
-            management_url: format!("http://{USER}@localhost:{}", self.ports().management(1)),
+            management_url: format!("http://{USER}@{}:{}", self.first_node(), self.ports().management(1)),
             hops,
         })
     }
@@ -185,20 +188,21 @@ impl Testbed {
             tls: None,
             process,
         };
-        let at = |port: u16| vec![format!("127.0.0.1:{port}")];
-        let nodes = (1..=self.nodes()).flat_map(|node| at(self.ports().amqps(node))).collect();
+        let at = |host, port| vec![self.ports().at(host, port).to_string()];
+        let nodes = (1..=self.nodes()).flat_map(|node| at(Host::Dsn(node), self.ports().amqps(node))).collect();
         let (balancer, ingress) = (haproxy(managed::BALANCER, "leastconn"), haproxy(managed::INGRESS, &state.balance));
         let hops = vec![
-            hop(PRODUCER, managed::BALANCER, "amqps", at(self.ports().balancer()), balancer.clone()),
-            hop(managed::BALANCER, managed::INGRESS, "tcp", at(self.ports().ingress()), ingress),
+            hop(PRODUCER, managed::BALANCER, "amqps", at(Host::Balancer, self.ports().balancer()), balancer.clone()),
+            hop(managed::BALANCER, managed::INGRESS, "tcp", at(Host::Ingress, self.ports().ingress()), ingress),
             hop(managed::INGRESS, SERVICE, "tcp", nodes, self.broker()),
-            hop(CONSUMER, managed::BALANCER, "amqps", at(self.ports().balancer()), balancer),
+            hop(CONSUMER, managed::BALANCER, "amqps", at(Host::Balancer, self.ports().balancer()), balancer),
         ];
         (urls.clone(), urls, hops)
     }
 
     fn balancer_by_name(&self) -> String {
-        format!("{}:{}:127.0.0.1:{}", managed::FQDN, managed::PUBLIC_PORT, self.ports().balancer())
+        let balancer = self.ports().at(Host::Balancer, self.ports().balancer());
+        format!("{}:{}:{balancer}", managed::FQDN, managed::PUBLIC_PORT)
     }
 
     /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
@@ -232,7 +236,8 @@ impl Testbed {
     }
 
     fn urls(&self, scheme: &str, port: fn(Ports, usize) -> u16) -> Vec<String> {
-        let url = |node| format!("{scheme}://{USER}@localhost:{}", port(self.ports(), node));
+        let name = |node| self.ports().hosts.name(Host::Dsn(node));
+        let url = |node| format!("{scheme}://{USER}@{}:{}", name(node), port(self.ports(), node));
         (1..=self.nodes()).map(url).collect()
     }
 
@@ -246,7 +251,7 @@ impl Testbed {
             ("PLAIN_URLS", self.urls("amqp", Ports::amqp).join(",")),
             ("PASSWORD_FILE", path(place::password_file(&self.dir))),
             ("CA", path(place::ca_file(&self.dir))),
-            ("MGMT_URL", format!("http://localhost:{}", self.ports().management(1))),
+            ("MGMT_URL", format!("http://{}:{}", self.first_node(), self.ports().management(1))),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into_iter()
@@ -264,14 +269,59 @@ impl Testbed {
         self.env().iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
     }
 
-    /// Runs `command` with these variables and waits for it. Its exit code; 128 + signal if a signal ended it.
+    fn first_node(&self) -> String {
+        self.ports().hosts.name(Host::Dsn(1))
+    }
+
+    fn access(&self) -> Option<Access<'_>> {
+        Some(Access { supervisor: self.state.supervisor()?, network: self.state.network.as_ref()? })
+    }
+
+    /// Refuses where this process cannot reach it: a network of its own is reached from within only.
+    pub fn check_reachable(&self) -> Result<()> {
+        if self.access().is_none_or(Access::is_inside) { Ok(()) } else { Err(Error::Outside) }
+    }
+
+    /// What each leg of its network has carried so far; none where it has no network of its own, or this process is not
+    /// in it.
+    pub fn links(&self) -> Result<Vec<Link>> {
+        let inside = self.access().filter(|access| access.is_inside());
+        inside.map_or_else(|| Ok(Vec::new()), |access| counting::ask(&self.dir, access.supervisor))
+    }
+
+    /// Whether its network is the one asked for.
+    pub(crate) fn has_network(&self, asked: NetworkChoice) -> bool {
+        match (&self.state.network, asked) {
+            (None, NetworkChoice::Loopback) => true,
+            (Some(network), NetworkChoice::Facility(Facility { rate_bits_per_second, delay })) => {
+                let same_rate = network.legs.iter().skip(1).all(|leg| leg.rate_bits_per_second == rate_bits_per_second);
+                same_rate && network.legs.iter().take(1).all(|leg| leg.delay_s == delay.as_secs_f64())
+            }
+            _ => false,
+        }
+    }
+
+    /// Moves this process, which must have no other threads yet, into its network, where it has one.
+    fn enter(&self) -> Result<()> {
+        self.access().filter(|access| !access.is_inside()).map_or(Ok(()), Access::enter)
+    }
+
+    /// Runs `command` with these variables, where all that it needs can be reached, and waits for it. Its exit code; 128 + signal if a signal ended it.
     pub fn exec(&self, command: &[OsString]) -> Result<u8> {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| Error::Exec { command: String::new(), source: std::io::Error::other("no command given") })?;
-        let status = Command::new(program)
-            .args(arguments)
-            .envs(self.env())
+        self.enter()?;
+        let mut command = Command::new(program);
+        command.args(arguments).envs(self.env());
+        if self.state.network.is_some() {
+            // Within a user namespace the default would be another.
+            command.env("STREAMHARNESS_TESTBED", &self.dir);
+            if nix::unistd::geteuid().is_root() {
+                command.envs(AS_ROOT.map(|name| (name, "1")));
+            }
+        }
+        let status = command
             .status()
             .map_err(|source| Error::Exec { command: program.to_string_lossy().into_owned(), source })?;
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
@@ -280,7 +330,9 @@ impl Testbed {
 
     /// Looks at every part, now.
     pub fn status(&self) -> Result<Status> {
-        let password = fs::read_to_string(place::password_file(&self.dir)).ok();
+        // One that may not enter still sees what is alive.
+        let entered = self.enter();
+        let password = entered.ok().and_then(|()| fs::read_to_string(place::password_file(&self.dir)).ok());
         let routes = self.routes().iter().map(Route::in_words).collect();
         Ok(Status { routes, ..status::look(&self.dir, &self.state, self.ports(), password)? })
     }
@@ -293,7 +345,7 @@ impl Testbed {
     }
 
     fn ports(&self) -> Ports {
-        Ports { base: self.state.base_port }
+        self.state.addresses()
     }
 }
 

@@ -39,6 +39,8 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
     let dead = testbed.dead_parts()?;
     if testbed.nodes() != options.nodes {
         Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), asked: options.nodes })
+    } else if !testbed.has_network(options.network) {
+        Err(Error::OtherNetwork(dir.to_owned()))
     } else if let Some(missing) = options.routes.names().into_iter().find(|route| !testbed.has(route)) {
         Err(Error::NoRoute { path: dir.to_owned(), route: missing })
     } else if !dead.is_empty() {
@@ -148,6 +150,7 @@ fn launch(
         .args(["--nodes", &options.nodes.to_string()])
         .args(["--start-limit-s", &options.start_limit.as_secs().to_string()])
         .args(["--routes", &options.routes.names().join(",")])
+        .args(["--network", &options.network.to_string()])
         .args(ephemeral.then_some("--ephemeral"))
         .stdin(lock)
         .stdout(OwnedFd::from(theirs))

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
 use crate::managed::ManagedState;
+use crate::network::NetworkState;
+use crate::ports::Ports;
 use crate::process::Process;
 use crate::tunnels::TunnelState;
 use crate::{Error, Result};
@@ -33,7 +35,7 @@ pub struct Part {
 }
 
 /// Everything that has to be known to use, judge or remove a testbed. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub boot_id: String,
     pub phase: Phase,
@@ -51,6 +53,8 @@ pub struct State {
     pub parts: Vec<Part>,
     /// Routes through proxies.
     pub tunnels: Vec<TunnelState>,
+    /// The network of its own, where it has one.
+    pub network: Option<NetworkState>,
     /// The managed service's route, where there is one.
     pub managed: Option<ManagedState>,
 }
@@ -77,6 +81,14 @@ impl State {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).on("read", &path),
+        }
+    }
+
+    /// Where its parts listen.
+    pub fn addresses(&self) -> Ports {
+        match self.network {
+            Some(_) => Ports::facility(self.nodes),
+            None => Ports::loopback(self.base_port),
         }
     }
 
@@ -116,6 +128,7 @@ pub mod tests {
             scheduling: "+S 1:1".into(),
             started_unix_s: 1,
             ready_after_ms: Some(2),
+            network: None,
             managed: Some(ManagedState { balance: "source".into() }),
             tunnels: vec![TunnelState {
                 route: "prs-stunnel".into(),

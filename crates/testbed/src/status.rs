@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::Result;
+use crate::network::{LegState, host_of_part};
 use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::api::Api;
@@ -27,6 +28,8 @@ pub struct Status {
     pub ready_after_ms: Option<u64>,
     /// In the order of their start.
     pub parts: Vec<PartStatus>,
+    /// Legs of its own network, ready to print; empty where it has none.
+    pub legs: Vec<String>,
     /// The way of producers on each route, hop by hop.
     pub routes: Vec<String>,
 }
@@ -38,6 +41,8 @@ pub struct PartStatus {
     pub name: String,
     /// Its pid, once it was started.
     pub pid: Option<i32>,
+    /// Where it is, in a network of the testbed's own.
+    pub address: Option<String>,
     /// What it listens on, each with the protocol spoken there.
     pub ports: Vec<(String, u16)>,
     /// `alive` or `running` where all is well.
@@ -70,6 +75,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
     };
     let parts = state.parts.iter().map(|part| PartStatus {
         name: part.name.clone(),
+        address: state.network.as_ref().map(|_| ports.hosts.address(host_of_part(ports.hosts, &part.name)).to_string()),
         pid: part.process.map(|process| process.pid),
         ports: part.ports.clone(),
         health: health(part).to_owned(),
@@ -81,6 +87,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         run_as: state.run_as.clone(),
         ready_after_ms: state.ready_after_ms,
         parts: parts.collect(),
+        legs: state.network.iter().flat_map(|network| &network.legs).map(leg).collect(),
         routes: Vec::new(),
     })
 }
@@ -93,6 +100,7 @@ impl fmt::Display for Status {
         if let Some(ms) = self.ready_after_ms {
             writeln!(f, "# ready in   {:.1} s", ms as f64 / 1000.0)?;
         }
+        self.legs.iter().try_for_each(|leg| writeln!(f, "# leg        {leg}"))?;
         let rows: Vec<[String; 4]> = self.parts.iter().map(row).collect();
         let heads = ["part", "pid", "port", "health"].map(String::from);
         let width = |column: usize| rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0);
@@ -104,13 +112,22 @@ impl fmt::Display for Status {
     }
 }
 
+fn leg(leg: &LegState) -> String {
+    let rate = leg.rate_bits_per_second.map_or("unlimited".to_owned(), |rate| format!("{} Mbit/s", rate as f64 / 1e6));
+    format!("{:8} {:11} {rate}, delay {} ms", leg.name, leg.address, leg.delay_s * 1e3)
+}
+
 fn row(part: &PartStatus) -> [String; 4] {
     let ports: Vec<String> = part.ports.iter().map(|(protocol, port)| format!("{port} {protocol}")).collect();
     let dash = || "-".to_owned();
     [
         part.name.clone(),
         part.pid.map_or_else(dash, |pid| pid.to_string()),
-        if ports.is_empty() { dash() } else { ports.join(", ") },
+        match (&part.address, ports.is_empty()) {
+            (_, true) => dash(),
+            (Some(address), false) => format!("{address}: {}", ports.join(", ")),
+            (None, false) => ports.join(", "),
+        },
         part.health.clone(),
     ]
 }
@@ -121,8 +138,13 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_says_what_is_dead() {
-        let part =
-            |name: &str, pid, ports, health: &str| PartStatus { name: name.into(), pid, ports, health: health.into() };
+        let part = |name: &str, pid, ports, health: &str| PartStatus {
+            name: name.into(),
+            pid,
+            address: None,
+            ports,
+            health: health.into(),
+        };
         let status = Status {
             dir: "/tmp/t".into(),
             rabbitmq_version: "3.10.8".into(),
@@ -133,6 +155,7 @@ mod tests {
                 part("epmd", Some(7), vec![("epmd".into(), 12169)], "alive"),
                 part("node 1", Some(12345), vec![("amqp".into(), 12001), ("amqps".into(), 12011)], "dead"),
             ],
+            legs: vec![],
             routes: vec!["dts: producer -amqps> localhost:12011 RabbitMQ 3.10.8".into()],
         };
         let expected = "\

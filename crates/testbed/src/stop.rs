@@ -97,7 +97,9 @@ fn verify_gone(dir: &Path, proc: &Proc, state: &State, and_ports: bool) -> Resul
             .filter(|(_, process)| proc.is_alive(*process))
             .map(|(name, process)| format!("{name} (pid {})", process.pid))
             .collect();
-        if and_ports {
+        if let Some(network) = &state.network {
+            left.extend(network.occupants());
+        } else if and_ports {
             left.extend(state.ports().filter(|port| !ports::is_free(*port)).map(|port| format!("port {port}")));
         }
         if left.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, stdin, stdout};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,20 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{close, dup2_stdin, dup2_stdout, setsid};
 use scistream::Kind;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::error::{FileContext, SystemContext};
 use crate::identity::Identity;
 use crate::managed::{self, Managed, ManagedState};
 use crate::message::{Message, send};
+use crate::network::{NetworkChoice, Tools};
 use crate::process::{Process, boot_id};
 use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
 use crate::rabbitmq::install::Install;
 use crate::sandbox::{Isolation, Sandbox};
 use crate::state::{Part, Phase, State};
 use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
-use crate::{Error, ProxyRoute, Result, Routes, place, ports, secrets};
+use crate::{Error, ProxyRoute, Result, Routes, counting, place, ports, secrets};
 
 /// How often a starting cluster is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -39,6 +40,8 @@ struct Ears {
     stop: UnixStream,
     /// Becomes readable when a child ends.
     child: UnixStream,
+    /// Becomes readable when the links are to be counted.
+    count: UnixStream,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +50,7 @@ enum Heard {
     Stop,
     Orphaned,
     ChildEnded,
+    Count,
 }
 
 impl Ears {
@@ -59,9 +63,12 @@ impl Ears {
             signal_hook::low_level::pipe::register(signal, sender).when("handle signals")?;
         }
         signal_hook::low_level::pipe::register(SIGCHLD, child_sender).when("handle signals")?;
+        let (count, count_sender) = UnixStream::pair().when("create a stream")?;
+        signal_hook::low_level::pipe::register(SIGUSR1, count_sender).when("handle signals")?;
+        count.set_nonblocking(true).when("create a stream")?;
         stop.set_nonblocking(true).when("create a stream")?;
         child.set_nonblocking(true).when("create a stream")?;
-        Ok(Self { caller: Some(caller), stop, child })
+        Ok(Self { caller: Some(caller), stop, child, count })
     }
 
     fn say(&self, message: &Message) {
@@ -78,26 +85,32 @@ impl Ears {
     /// Waits for something to happen, at most `limit`.
     fn listen(&mut self, limit: Option<Duration>) -> Heard {
         let timeout = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
-        let (stop, child, caller) = {
+        let (stop, child, count, caller) = {
             let mut fds = vec![
                 PollFd::new(self.stop.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.child.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.count.as_fd(), PollFlags::POLLIN),
             ];
             fds.extend(self.caller.as_ref().map(|caller| PollFd::new(caller.as_fd(), PollFlags::POLLIN)));
             // Interrupted or failed: nothing heard, the caller of this comes again.
             let _ = poll(&mut fds, timeout);
             let heard = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
-            (heard(0), heard(1), heard(2))
+            (heard(0), heard(1), heard(2), heard(3))
         };
         if child {
             // Many signals may have become many bytes; one look at the children covers them all.
             while matches!(self.child.read(&mut [0; 64]), Ok(64)) {}
         }
+        if count {
+            while matches!(self.count.read(&mut [0; 64]), Ok(64)) {}
+        }
         // The caller never says anything, so whatever is to be read there is its end.
-        match (stop, caller, child) {
-            (true, _, _) => Heard::Stop,
-            (_, true, _) => Heard::Orphaned,
-            (_, _, true) => Heard::ChildEnded,
+        match (stop, caller, child, count) {
+            (true, ..) => Heard::Stop,
+            (_, true, ..) => Heard::Orphaned,
+            // First, since the counting is not lost by it: dead parts are found at any later look.
+            (.., true) => Heard::Count,
+            (_, _, true, _) => Heard::ChildEnded,
             _ => Heard::Nothing,
         }
     }
@@ -107,7 +120,14 @@ impl Ears {
 /// error the log. Returns when the testbed is gone.
 ///
 /// `ephemeral`: the testbed ends with the process that holds the other end of the socket.
-pub fn supervise(dir: &Path, nodes: usize, routes: Routes, start_limit: Duration, ephemeral: bool) -> Result<()> {
+pub fn supervise(
+    dir: &Path,
+    nodes: usize,
+    routes: Routes,
+    network: NetworkChoice,
+    start_limit: Duration,
+    ephemeral: bool,
+) -> Result<()> {
     close_inherited()?;
     // The broker reads its configuration as another user than we write it.
     umask(Mode::from_bits_truncate(0o022));
@@ -120,7 +140,7 @@ pub fn supervise(dir: &Path, nodes: usize, routes: Routes, start_limit: Duration
     dup2_stdout(std::io::stderr()).when("let go of standard output")?;
     let mut ears = Ears::open(UnixStream::from(caller))?;
 
-    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, routes, sandbox: None, _lock: lock };
+    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, routes, network, sandbox: None, _lock: lock };
     let started = Instant::now();
     match supervisor.start(&mut ears, started + start_limit, start_limit) {
         Ok(claim) => {
@@ -154,6 +174,7 @@ struct Supervisor {
     dir: PathBuf,
     nodes: usize,
     routes: Routes,
+    network: NetworkChoice,
     sandbox: Option<Sandbox>,
     /// Held as long as we live. Our children do not inherit it.
     _lock: OwnedFd,
@@ -172,7 +193,10 @@ impl Supervisor {
             kind.find()?;
         }
         let isolation = Isolation::choose(&program);
-        let claim = ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?;
+        let (claim, facility) = match self.network {
+            NetworkChoice::Loopback => (ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?, None),
+            NetworkChoice::Facility(facility) => (ports::facility(self.nodes), Some((facility, Tools::find()?))),
+        };
         let ports = claim.ports;
         let version = install.version.to_string();
         ears.progress(&format!(
@@ -200,20 +224,29 @@ impl Supervisor {
             ready_after_ms: None,
             parts: Vec::new(),
             tunnels: Vec::new(),
+            network: None,
             managed: None,
         };
         let sandbox = self.sandbox.insert(Sandbox::enter(isolation, &program)?);
         state.parts.push(part("supervisor", sandbox.this_process(), vec![("claim".into(), ports.base)]));
         state.parts.extend(sandbox.reaper().map(|reaper| part("reaper", Some(reaper), vec![])));
         limit_open_files()?;
+        if let Some((facility, tools)) = facility {
+            state.parts[0].ports.clear();
+            state.network = Some(sandbox.build_network(ports.hosts, facility, tools)?.state()?);
+            ears.progress("the facility network is there");
+        }
 
         ears.progress("starting epmd");
-        launch(&self.dir, sandbox, &mut state, "epmd", vec![("epmd".into(), ports.epmd())], cluster.epmd()?)?;
+        for node in cluster.epmds() {
+            let (part, port) = (cluster.epmd_part(node), vec![("epmd".into(), ports.epmd())]);
+            launch(&self.dir, sandbox, &mut state, &part, port, cluster.epmd(node)?)?;
+        }
         ears.progress(&format!("starting {} RabbitMQ", self.nodes));
-        while !cluster.epmd_answers() {
+        while let Some(node) = cluster.epmds().find(|node| !cluster.epmd_answers(*node)) {
             heed(ears, Duration::from_millis(10))?;
             if Instant::now() > deadline {
-                return Err(late("the start of epmd", limit, cluster.last_lines("epmd")));
+                return Err(late("the start of epmd", limit, cluster.last_lines(&cluster.epmd_part(node))));
             }
         }
         for node in 1..=self.nodes {
@@ -277,7 +310,13 @@ impl Supervisor {
             match ears.listen(None) {
                 Heard::Stop | Heard::Orphaned => return true,
                 Heard::Nothing => {}
-                Heard::ChildEnded => {
+                seen @ (Heard::ChildEnded | Heard::Count) => {
+                    if seen == Heard::Count
+                        && let Some(network) = sandbox.network()
+                        && let Err(error) = counting::save(&self.dir, network)
+                    {
+                        eprintln!("{error}");
+                    }
                     sandbox.reap();
                     for (name, how) in sandbox.ended() {
                         eprintln!("{name} has ended: {how}");
@@ -358,8 +397,7 @@ fn build_tunnels(
             server(state, end).map(|server| sandbox.children(server)).unwrap_or_default()
         };
         let before = End::BOTH.map(|end| children(sandbox, state, end));
-        let tunnel =
-            servers.open(route, number, tunnels::service(ports::Ports { base: state.base_port }, state.nodes))?;
+        let tunnel = servers.open(route, number, tunnels::service(state.addresses(), state.nodes))?;
         for (end, before) in End::BOTH.into_iter().zip(before) {
             let process = children(sandbox, state, end).into_iter().find(|child| !before.contains(child));
             let listeners = match end {
@@ -387,7 +425,7 @@ fn build_managed(
     for (name, port) in [(managed::INGRESS, ports.ingress()), (managed::BALANCER, ports.balancer())] {
         let command = if name == managed::INGRESS { managed.ingress()? } else { managed.balancer()? };
         launch(managed.dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while TcpStream::connect(managed.at(name)).is_err() {
             sandbox.reap();
             if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
                 let how = how.to_owned();
@@ -416,7 +454,7 @@ fn late(waiting_for: &str, limit: Duration, log: String) -> Error {
 fn heed(ears: &mut Ears, limit: Duration) -> Result<()> {
     match ears.listen(Some(limit)) {
         Heard::Stop | Heard::Orphaned => Err(Error::Interrupted),
-        Heard::Nothing | Heard::ChildEnded => Ok(()),
+        Heard::Nothing | Heard::ChildEnded | Heard::Count => Ok(()),
     }
 }
 

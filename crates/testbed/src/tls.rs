@@ -8,6 +8,7 @@ use rcgen::{
 };
 
 use crate::Result;
+use crate::network::{Host, Hosts};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -19,15 +20,17 @@ pub struct Certificates {
     pub server_key: String,
 }
 
-/// Valid for `localhost`, `127.0.0.1` and `*.mss.test`, from yesterday (clocks differ) for ten years.
-pub fn generate() -> Result<Certificates> {
+/// Valid for `localhost`, `127.0.0.1`, `*.mss.test` and the addresses of a facility's nodes, from yesterday (clocks differ) for ten years.
+pub fn generate(hosts: Hosts) -> Result<Certificates> {
     let mut ca = dated(CertificateParams::new(Vec::new())?, "streamharness testbed CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_key = KeyPair::generate()?;
     let ca_certificate = ca.self_signed(&ca_key)?;
 
-    let names = ["localhost", "127.0.0.1", "*.mss.test"].map(String::from);
+    let nodes = (1..=hosts.dsns()).map(|node| hosts.address(Host::Dsn(node)).to_string());
+    let names: Vec<String> =
+        ["localhost", "127.0.0.1", "*.mss.test"].map(String::from).into_iter().chain(nodes).collect();
     let mut server = dated(CertificateParams::new(names)?, "streamharness testbed");
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn rustls_accepts_the_certificate_for_each_of_its_names_and_no_other() {
-        let certificates = generate().unwrap();
+        let certificates = generate(Hosts::Loopback).unwrap();
         for name in ["localhost", "127.0.0.1", "service-1.mss.test"] {
             handshake(&certificates, name).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
@@ -95,8 +98,8 @@ mod tests {
 
     #[test]
     fn another_testbeds_authority_is_not_trusted() {
-        let stranger = generate().unwrap();
-        let mixed = Certificates { ca: stranger.ca, ..generate().unwrap() };
+        let stranger = generate(Hosts::Loopback).unwrap();
+        let mixed = Certificates { ca: stranger.ca, ..generate(Hosts::Loopback).unwrap() };
         handshake(&mixed, "localhost").unwrap_err();
     }
 }

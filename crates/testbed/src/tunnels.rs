@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
 use crate::identity::Identity;
+use crate::network::host_of_part;
 use crate::ports::Ports;
 use crate::{Error, ProxyRoute, Result, place};
 
@@ -105,6 +106,11 @@ impl<'a> ControlServers<'a> {
         self.ports.s2cs(Self::index(kind, end))
     }
 
+    fn at(&self, kind: Kind, end: End) -> String {
+        let host = host_of_part(self.ports.hosts, &s2cs_part(kind, end));
+        self.ports.at(host, self.port(kind, end)).to_string()
+    }
+
     fn server_dir(&self, kind: Kind, end: End) -> PathBuf {
         self.dir.join(format!("s2cs-{kind}-{}", end.word()))
     }
@@ -132,7 +138,7 @@ impl<'a> ControlServers<'a> {
                     .filter_map(|name| Some((name, std::env::var_os(name)?))),
             )
             .env("PATH", "/usr/bin:/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin")
-            .args(["testbed", "s2cs", "--listen", &format!("127.0.0.1:{}", self.port(kind, end))])
+            .args(["testbed", "s2cs", "--listen", &self.at(kind, end)])
             .args(["--ports", &format!("{}-{}", range.start(), range.end()), "--type", kind.name(), "--dir"])
             .arg(&dir)
             .current_dir("/")
@@ -158,7 +164,7 @@ impl<'a> ControlServers<'a> {
     }
 
     fn side(&self, kind: Kind, end: End) -> Result<Side> {
-        let address = format!("127.0.0.1:{}", self.port(kind, end));
+        let address = self.at(kind, end);
         Ok(Side { address, certificate: self.certificate(kind, end)?, token: None })
     }
 
@@ -217,5 +223,5 @@ pub fn ports_of(addresses: &[String], protocol: &str) -> Vec<(String, u16)> {
 
 /// The service's addresses without TLS.
 pub fn service(ports: Ports, nodes: usize) -> Vec<String> {
-    (1..=nodes).map(|node| format!("{}:{}", Ipv4Addr::LOCALHOST, ports.amqp(node))).collect()
+    (1..=nodes).map(|node| ports.at_node(node, ports.amqp(node)).to_string()).collect()
 }

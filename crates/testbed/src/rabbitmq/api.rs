@@ -38,8 +38,8 @@ impl Api {
 
     /// None where nothing answers. The error is dropped on purpose: its text could hold the address with the password.
     fn get(&self, node: usize, path: &str) -> Option<ureq::http::Response<ureq::Body>> {
-        let port = self.ports.management(node);
-        self.agent.get(format!("http://{USER}:{}@127.0.0.1:{port}/api/{path}", self.password)).call().ok()
+        let at = self.ports.at_node(node, self.ports.management(node));
+        self.agent.get(format!("http://{USER}:{}@{at}/api/{path}", self.password)).call().ok()
     }
 
     fn is_ok(&self, node: usize, path: &str) -> Option<bool> {

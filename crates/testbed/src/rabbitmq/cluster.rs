@@ -1,7 +1,8 @@
 //! Lays out a cluster's files, starts its processes and knows when it is ready.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::config::{self, NodeConfig};
 use super::install::Install;
 use crate::error::FileContext;
 use crate::identity::Identity;
+use crate::network::{Host, Hosts};
 use crate::ports::Ports;
 use crate::{Result, place, secrets, tls};
 
@@ -53,7 +55,7 @@ impl Cluster {
         let owner = Some(&cluster.identity);
         secrets::write(&place::password_file(dir), &cluster.password, 0o600, None)?;
 
-        let certificates = tls::generate()?;
+        let certificates = tls::generate(ports.hosts)?;
         let tls_dir = place::tls_dir(dir);
         place::create(&tls_dir, None)?;
         secrets::write(&place::ca_file(dir), &certificates.ca, 0o644, None)?;
@@ -110,26 +112,38 @@ impl Cluster {
 
     /// Our own epmd, in the foreground. One that a node starts by itself becomes a daemon that outlives everything, and
     /// that nodes of strangers join.
-    pub fn epmd(&self) -> Result<Command> {
+    pub fn epmd(&self, node: usize) -> Result<Command> {
         let port = self.ports.epmd().to_string();
-        let mut command = self.part("epmd", &self.install.epmd)?;
-        command.args(["-address", "127.0.0.1", "-port", &port]);
+        let mut command = self.part(&self.epmd_part(node), node, &self.install.epmd)?;
+        command.args(["-address", &self.ports.hosts.address(Host::Dsn(node)).to_string(), "-port", &port]);
         Ok(command)
     }
 
-    pub fn epmd_answers(&self) -> bool {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.epmd()));
-        TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+    /// The nodes that have an epmd of their own: on one host they share that of the first.
+    pub fn epmds(&self) -> RangeInclusive<usize> {
+        1..=if self.ports.hosts == Hosts::Loopback { 1 } else { self.nodes }
+    }
+
+    /// The name of a node's epmd as a part.
+    pub fn epmd_part(&self, node: usize) -> String {
+        if self.ports.hosts == Hosts::Loopback { "epmd".to_owned() } else { format!("epmd {node}") }
+    }
+
+    pub fn epmd_answers(&self, node: usize) -> bool {
+        let address = self.ports.at_node(node, self.ports.epmd());
+        TcpStream::connect_timeout(&address.into(), Duration::from_millis(200)).is_ok()
     }
 
     /// Node `node`, counted from 1. All are started at once; they find each other.
     pub fn node(&self, node: usize) -> Result<Command> {
         let dir = self.node_dir(node);
-        let mut command = self.part(&node_part(node), &self.install.server)?;
+        let interface = self.ports.hosts.address(Host::Dsn(node)).to_string().replace('.', ",");
+        let mut command = self.part(&node_part(node), node, &self.install.server)?;
         command
             .env("ERL_EPMD_PORT", self.ports.epmd().to_string())
             .env("ERL_CRASH_DUMP_SECONDS", "0")
-            .env("RABBITMQ_NODENAME", config::node_name(node))
+            .env("RABBITMQ_NODENAME", config::node_name(self.ports, node))
+            .env("RABBITMQ_USE_LONGNAME", (self.ports.hosts != Hosts::Loopback).to_string())
             .env("RABBITMQ_DIST_PORT", self.ports.distribution(node).to_string())
             .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
             .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("none"))
@@ -141,7 +155,7 @@ impl Cluster {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.dir.join("enabled_plugins"))
             .env(
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                format!("-kernel inet_dist_use_interface {{127,0,0,1}} {}", self.scheduling),
+                format!("-kernel inet_dist_use_interface {{{interface}}} {}", self.scheduling),
             )
             // The start script then becomes the Erlang VM instead of waiting beside it: one process less, and the pid we
             // know is the broker's own.
@@ -149,7 +163,7 @@ impl Cluster {
         Ok(command)
     }
 
-    fn part(&self, name: &str, program: &Path) -> Result<Command> {
+    fn part(&self, name: &str, node: usize, program: &Path) -> Result<Command> {
         let console = self.console(name);
         let output = File::create(&console).on("create", &console)?;
         let errors = output.try_clone().on("create", &console)?;
@@ -159,7 +173,7 @@ impl Cluster {
             .env("LANG", "C.UTF-8")
             .env("PATH", &self.install.path)
             .env("HOME", self.dir.join("home"))
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_ADDRESS", self.ports.hosts.address(Host::Dsn(node)).to_string())
             // The Erlang VM looks for code in its directory and the one above, and complains if it may not list them.
             .current_dir("/")
             .stdin(Stdio::null())

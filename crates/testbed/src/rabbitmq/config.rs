@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::install::Version;
+use crate::network::Host;
 use crate::ports::Ports;
 
 /// The user that clients log in as. `guest` would do from loopback only.
@@ -23,8 +24,8 @@ pub struct NodeConfig<'a> {
     pub memory_limit_bytes: u64,
 }
 
-pub fn node_name(node: usize) -> String {
-    format!("rmq{node}@localhost")
+pub fn node_name(ports: Ports, node: usize) -> String {
+    format!("rmq{node}@{}", ports.hosts.name(Host::Dsn(node)))
 }
 
 /// The text of rabbitmq.conf.
@@ -34,7 +35,8 @@ pub fn render(config: &NodeConfig) -> String {
     let mut set = |key: &str, value: &dyn std::fmt::Display| {
         writeln!(text, "{key} = {value}").expect("writing to a string never fails");
     };
-    let here = |port: u16| format!("127.0.0.1:{port}");
+    let here = |port: u16| ports.at_node(node, port).to_string();
+    let address = ports.hosts.address(Host::Dsn(node));
 
     set("listeners.tcp.1", &here(ports.amqp(node)));
     set("listeners.ssl.1", &here(ports.amqps(node)));
@@ -43,9 +45,9 @@ pub fn render(config: &NodeConfig) -> String {
     set("ssl_options.keyfile", &format!("{tls_dir}/server.key"));
     set("ssl_options.verify", &"verify_none");
     set("ssl_options.fail_if_no_peer_cert", &false);
-    set("management.tcp.ip", &"127.0.0.1");
+    set("management.tcp.ip", &address);
     set("management.tcp.port", &ports.management(node));
-    set("prometheus.tcp.ip", &"127.0.0.1");
+    set("prometheus.tcp.ip", &address);
     set("prometheus.tcp.port", &ports.prometheus(node));
 
     if nodes > 1 {
@@ -54,7 +56,7 @@ pub fn render(config: &NodeConfig) -> String {
         set("cluster_formation.discovery_retry_limit", &2);
         set("cluster_formation.discovery_retry_interval", &100);
         for peer in 1..=nodes {
-            set(&format!("cluster_formation.classic_config.nodes.{peer}"), &node_name(peer));
+            set(&format!("cluster_formation.classic_config.nodes.{peer}"), &node_name(ports, peer));
         }
     }
 
@@ -90,7 +92,7 @@ mod tests {
             version: version.parse().unwrap(),
             node: 2,
             nodes: 3,
-            ports: Ports { base: 20400 },
+            ports: Ports::loopback(20400),
             tls_dir: "/tmp/streamharness-1000/testbed/tls",
             password: "0123456789abcdef",
             memory_limit_bytes: 1 << 30,
@@ -119,7 +121,7 @@ mod tests {
             version: "3.10.8".parse().unwrap(),
             node: 1,
             nodes: 1,
-            ports: Ports { base: 20400 },
+            ports: Ports::loopback(20400),
             tls_dir: "/tls",
             password: "x",
             memory_limit_bytes: 1,

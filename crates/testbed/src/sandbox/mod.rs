@@ -19,6 +19,7 @@ pub use isolation::{Isolation, check};
 pub use reaper::reap_until_orphaned;
 
 use crate::error::SystemContext;
+use crate::network::{Facility, Hosts, Network, Tools};
 use crate::process::{Proc, Process};
 use crate::{Error, Result};
 
@@ -33,6 +34,7 @@ pub struct Sandbox {
     isolation: Isolation,
     proc: Proc,
     parts: Vec<Running>,
+    network: Option<Network>,
     /// When this closes, the reaper ends and the namespace with it.
     _lifeline: Option<ChildStdin>,
 }
@@ -51,7 +53,7 @@ impl Sandbox {
         // The host's /proc, before the reaper mounts the sandbox's own over it.
         let proc = Proc::open()?;
         isolation.enter()?;
-        let mut sandbox = Self { isolation, proc, parts: Vec::new(), _lifeline: None };
+        let mut sandbox = Self { isolation, proc, parts: Vec::new(), network: None, _lifeline: None };
         if isolation.has_namespaces() {
             let mut reaper = Command::new(program);
             reaper.args(["testbed", "reaper"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -76,8 +78,27 @@ impl Sandbox {
     pub fn start(&mut self, name: &str, mut command: Command) -> Result<Process> {
         command.process_group(0);
         die_with_parent(&mut command, (!self.isolation.has_namespaces()).then(getpid));
-        let child = command.spawn().when("start a part of the testbed")?;
+        let mut spawn = || command.spawn().when("start a part of the testbed");
+        let child = match &self.network {
+            // It is born where it belongs: once it has another user, it could not go there itself.
+            Some(network) => network.at_place_of(name, spawn)?,
+            None => spawn()?,
+        };
         Ok(self.adopt(name, child.id()))
+    }
+
+    /// Gives the sandbox a network of its own; parts that start later start in it.
+    pub fn build_network(&mut self, hosts: Hosts, facility: Facility, tools: Tools) -> Result<&Network> {
+        if !self.isolation.has_namespaces() {
+            return Err(Error::NoNamespaces);
+        }
+        let network = Network::build(&self.proc, hosts, facility, tools)?;
+        Ok(self.network.insert(network))
+    }
+
+    /// The network, where there is one.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
     }
 
     fn adopt(&mut self, name: &str, pid: u32) -> Process {

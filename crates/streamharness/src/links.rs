@@ -1,0 +1,38 @@
+//! What the links of a testbed's network carried during the stream: counters before it, taken from those after it.
+
+use measure::record::{Link, LinkCount};
+use testbed::Testbed;
+
+/// The counters from before the stream, where this process is in a testbed's network.
+#[derive(Default)]
+pub struct Links {
+    before: Option<(Testbed, Vec<testbed::Link>)>,
+}
+
+impl Links {
+    /// Counts what links have carried before the start is announced.
+    pub fn begin(&mut self) -> Result<(), testbed::Error> {
+        if let Some(testbed) = testbed::find(&testbed::default_dir())? {
+            let links = testbed.links()?;
+            self.before = (!links.is_empty()).then_some((testbed, links));
+        }
+        Ok(())
+    }
+
+    /// What they have carried since.
+    pub fn end(&mut self) -> Result<Vec<Link>, testbed::Error> {
+        let Some((testbed, before)) = self.before.take() else { return Ok(Vec::new()) };
+        Ok(testbed.links()?.iter().zip(&before).map(|(now, then)| recorded(now.since(then))).collect())
+    }
+}
+
+fn recorded(link: testbed::Link) -> Link {
+    let count = |count: testbed::Count| LinkCount { bytes: count.bytes, packets: count.packets, drops: count.drops };
+    Link {
+        leg: link.name,
+        rate_bits_per_second: link.rate_bits_per_second,
+        delay_s: link.delay_s,
+        to_host: count(link.to_host),
+        from_host: count(link.from_host),
+    }
+}

@@ -1,0 +1,62 @@
+//! How a run gets the counters of a testbed's links: it signals the supervisor, which writes them to a file.
+//!
+//! Not a socket: a path may be longer than a socket's may be, and a signal needs nobody to listen for connections.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{FileContext, SystemContext};
+use crate::network::{Link, Network};
+use crate::process::{Proc, Process};
+use crate::{Error, Result};
+
+/// How long the supervisor may take to count.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// What is in the file.
+#[derive(Serialize, Deserialize)]
+struct Counted {
+    /// On the clock that all processes of a host share.
+    begun_ns: u128,
+    links: Vec<Link>,
+}
+
+fn file(dir: &Path) -> PathBuf {
+    dir.join("links.json")
+}
+
+fn now_ns() -> Result<u128> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).when("read the clock")?;
+    Ok(Duration::from(now).as_nanos())
+}
+
+/// The supervisor's part.
+pub fn save(dir: &Path, network: &Network) -> Result<()> {
+    let counted = Counted { begun_ns: now_ns()?, links: network.count()? };
+    let (path, new) = (file(dir), dir.join("links.json.new"));
+    let text = serde_json::to_string(&counted).expect("counters are plain data");
+    fs::write(&new, text).on("write", &new)?;
+    fs::rename(&new, &path).on("write", &path)
+}
+
+/// The caller's: asks, and waits for counters that are not older than the question.
+pub fn ask(dir: &Path, supervisor: Process) -> Result<Vec<Link>> {
+    let asked_ns = now_ns()?;
+    if !Proc::open()?.signal(supervisor, Signal::SIGUSR1) {
+        return Err(Error::NoCounters);
+    }
+    let end = Instant::now() + LIMIT;
+    while Instant::now() < end {
+        let counted: Option<Counted> = fs::read(file(dir)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(counted) = counted.filter(|counted| counted.begun_ns >= asked_ns) {
+            return Ok(counted.links);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err(Error::NoCounters)
+}

@@ -1,0 +1,123 @@
+//! What each leg has carried, read from what `ip -s -j` and `tc -s -j` print.
+
+use serde::{Deserialize, Serialize};
+
+use super::LegState;
+use crate::{Error, Result};
+
+/// One leg of the network and what it has carried since it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The host at its end: `clients`, `dsn1`, `lb` ...
+    pub name: String,
+    /// In each direction; none is unlimited.
+    pub rate_bits_per_second: Option<u64>,
+    /// One way.
+    pub delay_s: f64,
+    /// From the switch to the host.
+    pub to_host: Count,
+    /// From the host to the switch.
+    pub from_host: Count,
+}
+
+/// One direction, counted at the switch's port, frame headers included. Segments that the kernel passes on as one count as
+/// one packet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// In bytes.
+    pub bytes: u64,
+    /// As the port sees them.
+    pub packets: u64,
+    /// Frames that found the link's queue full.
+    pub drops: u64,
+}
+
+impl Link {
+    /// What it carried since an earlier count.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let less = |now: Count, then: Count| Count {
+            bytes: now.bytes.saturating_sub(then.bytes),
+            packets: now.packets.saturating_sub(then.packets),
+            drops: now.drops.saturating_sub(then.drops),
+        };
+        Self {
+            to_host: less(self.to_host, earlier.to_host),
+            from_host: less(self.from_host, earlier.from_host),
+            ..self.clone()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Port {
+    ifname: String,
+    stats64: Stats,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    rx: Direction,
+    tx: Direction,
+}
+
+#[derive(Deserialize)]
+struct Direction {
+    bytes: u64,
+    packets: u64,
+}
+
+#[derive(Deserialize)]
+struct Discipline {
+    dev: String,
+    #[serde(default)]
+    drops: u64,
+}
+
+/// `ports` and `towards` as printed at the switch, `from` at the host.
+pub fn link(leg: &LegState, ports: &str, towards: &str, from: &str) -> Result<Link> {
+    let unread = || Error::Counters(leg.name.clone());
+    let ports: Vec<Port> = serde_json::from_str(ports).map_err(|_| unread())?;
+    let port = ports.into_iter().find(|port| port.ifname == leg.name).ok_or_else(unread)?;
+    let drops = |text: &str, device: &str| -> Result<u64> {
+        let all: Vec<Discipline> = serde_json::from_str(text).map_err(|_| unread())?;
+        Ok(all.iter().filter(|discipline| discipline.dev == device).map(|discipline| discipline.drops).sum())
+    };
+    let count = |direction: &Direction, drops| Count { bytes: direction.bytes, packets: direction.packets, drops };
+    Ok(Link {
+        name: leg.name.clone(),
+        rate_bits_per_second: leg.rate_bits_per_second,
+        delay_s: leg.delay_s,
+        to_host: count(&port.stats64.tx, drops(towards, &leg.name)?),
+        from_host: count(&port.stats64.rx, drops(from, "eth0")?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg() -> LegState {
+        LegState {
+            name: "dsn1".into(),
+            address: "10.79.0.11".parse().unwrap(),
+            rate_bits_per_second: Some(8),
+            delay_s: 0.0,
+        }
+    }
+
+    #[test]
+    fn what_the_switch_sends_is_what_goes_to_the_host() {
+        let ports = r#"[{"ifname":"dsn1","stats64":{"rx":{"bytes":7,"packets":2},"tx":{"bytes":900,"packets":3}}}]"#;
+        let towards = r#"[{"dev":"dsn2","drops":50},{"dev":"dsn1","drops":4}]"#;
+        let link = link(&leg(), ports, towards, r#"[{"dev":"eth0","drops":1}]"#).unwrap();
+        assert_eq!(link.to_host, Count { bytes: 900, packets: 3, drops: 4 });
+        assert_eq!(link.from_host, Count { bytes: 7, packets: 2, drops: 1 });
+        let later = Link { to_host: Count { bytes: 1000, packets: 5, drops: 4 }, ..link.clone() };
+        assert_eq!(later.since(&link).to_host, Count { bytes: 100, packets: 2, drops: 0 });
+    }
+
+    #[test]
+    fn a_port_that_is_not_there_is_told() {
+        assert!(link(&leg(), "[]", "[]", "[]").unwrap_err().to_string().contains("dsn1"));
+    }
+}

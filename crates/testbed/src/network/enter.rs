@@ -1,0 +1,60 @@
+//! The way into a running testbed's network from outside, through the descriptors that its supervisor holds.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use nix::sched::{CloneFlags, setns};
+
+use super::NetworkState;
+use crate::process::Process;
+use crate::{Error, Result};
+
+/// Where a network can be entered.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    pub supervisor: Process,
+    pub network: &'a NetworkState,
+}
+
+impl Access<'_> {
+    /// Whether this process is with the clients already.
+    pub fn is_inside(self) -> bool {
+        namespace_of("self").is_some_and(|inode| self.network.namespaces.first() == Some(&inode))
+    }
+
+    /// Moves this process, which must have no other threads, to the clients. Made by a plain user, the network belongs to a
+    /// user namespace, in which that user is then number 0.
+    pub fn enter(self) -> Result<()> {
+        let closed = |source: std::io::Error| Error::Enter { source };
+        let proc = PathBuf::from(format!("/proc/{}", self.supervisor.pid));
+        // Both before either is entered: from within, the supervisor cannot be looked into.
+        let clients = File::open(proc.join(format!("fd/{}", self.network.clients_fd))).map_err(closed)?;
+        let user = File::open(proc.join("ns/user")).map_err(closed)?;
+        let own = fs::metadata("/proc/self/ns/user").map_err(closed)?.ino();
+        if user.metadata().map_err(closed)?.ino() != own {
+            setns(&user, CloneFlags::CLONE_NEWUSER).map_err(|errno| closed(errno.into()))?;
+        }
+        setns(&clients, CloneFlags::CLONE_NEWNET).map_err(|errno| closed(errno.into()))
+    }
+}
+
+impl NetworkState {
+    /// Processes that are still in one of the namespaces and so keep it, each with its name.
+    pub fn occupants(&self) -> Vec<String> {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        numbers
+            .filter(|pid| namespace_of(&pid.to_string()).is_some_and(|inode| self.namespaces.contains(&inode)))
+            .map(|pid| {
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                format!("{} (pid {pid}) in the testbed's network", name.trim_end())
+            })
+            .collect()
+    }
+}
+
+/// The number of a process's network namespace.
+fn namespace_of(process: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{process}/ns/net")).ok().map(|meta| meta.ino())
+}

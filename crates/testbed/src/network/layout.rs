@@ -1,0 +1,147 @@
+//! Which hosts there are, their addresses, and which part runs on which. Pure.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// One host of the facility, or the switch between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// The bridge, and with it the supervisor and control traffic.
+    Switch,
+    /// All MPI ranks.
+    Clients,
+    /// A data streaming node, counted from 1.
+    Dsn(usize),
+    /// The balancer of the managed service.
+    Balancer,
+    /// Its ingress.
+    Ingress,
+}
+
+impl Host {
+    fn address(self) -> Ipv4Addr {
+        let last = match self {
+            Self::Switch => 1,
+            Self::Clients => 10,
+            Self::Dsn(number) => 10 + number as u8,
+            Self::Balancer => 20,
+            Self::Ingress => 21,
+        };
+        Ipv4Addr::new(10, 79, 0, last)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch => f.write_str("sw"),
+            Self::Clients => f.write_str("clients"),
+            Self::Dsn(number) => write!(f, "dsn{number}"),
+            Self::Balancer => f.write_str("lb"),
+            Self::Ingress => f.write_str("ingress"),
+        }
+    }
+}
+
+/// Where parts are: all on loopback, or each on a host of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hosts {
+    Loopback,
+    Facility {
+        /// Broker nodes, each on a data streaming node.
+        nodes: usize,
+    },
+}
+
+impl Hosts {
+    /// Data streaming nodes: one for each broker, and at least two, since the two control servers of a tunnel are on two.
+    pub fn dsns(self) -> usize {
+        match self {
+            Self::Loopback => 0,
+            Self::Facility { nodes } => nodes.max(2),
+        }
+    }
+
+    /// All that are joined to the switch.
+    pub fn on_the_switch(self) -> Vec<Host> {
+        let dsns = (1..=self.dsns()).map(Host::Dsn);
+        std::iter::once(Host::Clients).chain(dsns).chain([Host::Balancer, Host::Ingress]).collect()
+    }
+
+    /// The data streaming node of the producers' proxies. With the next, the last two: with three nodes and one connection
+    /// no leg then carries the same bytes twice, since the first holds the broker that proxies connect to.
+    pub fn producer_proxy(self) -> Host {
+        Host::Dsn(self.dsns())
+    }
+
+    /// That of the consumers' proxies.
+    pub fn consumer_proxy(self) -> Host {
+        Host::Dsn(self.dsns().saturating_sub(1))
+    }
+
+    pub fn address(self, host: Host) -> Ipv4Addr {
+        match self {
+            Self::Loopback => Ipv4Addr::LOCALHOST,
+            Self::Facility { .. } => host.address(),
+        }
+    }
+
+    /// What clients call it; the server's certificate is for this.
+    pub fn name(self, host: Host) -> String {
+        match self {
+            Self::Loopback => "localhost".to_owned(),
+            Self::Facility { .. } => host.address().to_string(),
+        }
+    }
+}
+
+/// Where a part runs, by its name; what has no place of its own is with the supervisor, at the switch.
+pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
+    let numbered = |prefix: &str| part.strip_prefix(prefix)?.parse().ok().map(Host::Dsn);
+    let proxied = part.starts_with("s2cs ") || part.starts_with("s2ds ");
+    match part {
+        "balancer" => Host::Balancer,
+        "ingress" => Host::Ingress,
+        _ if proxied && part.ends_with(" producer") => hosts.producer_proxy(),
+        _ if proxied && part.ends_with(" consumer") => hosts.consumer_proxy(),
+        _ => numbered("node ").or_else(|| numbered("epmd ")).unwrap_or(Host::Switch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_hosts_share_an_address_with_as_many_nodes_as_there_may_be() {
+        let hosts = Hosts::Facility { nodes: 9 };
+        let all: HashSet<Ipv4Addr> =
+            hosts.on_the_switch().into_iter().chain([Host::Switch]).map(|host| hosts.address(host)).collect();
+        assert_eq!(all.len(), 9 + 4);
+    }
+
+    #[test]
+    fn the_two_proxies_of_a_tunnel_are_never_on_one_host() {
+        for nodes in 1..=9 {
+            let hosts = Hosts::Facility { nodes };
+            assert_ne!(hosts.producer_proxy(), hosts.consumer_proxy(), "{nodes}");
+        }
+    }
+
+    #[test]
+    fn each_part_has_its_place() {
+        let hosts = Hosts::Facility { nodes: 3 };
+        for (part, place) in [
+            ("node 2", "dsn2"),
+            ("epmd 3", "dsn3"),
+            ("balancer", "lb"),
+            ("ingress", "ingress"),
+            ("s2cs haproxy producer", "dsn3"),
+            ("s2ds prs-stunnel consumer", "dsn2"),
+            ("supervisor", "sw"),
+        ] {
+            assert_eq!(host_of_part(hosts, part).to_string(), place, "{part}");
+        }
+    }
+}

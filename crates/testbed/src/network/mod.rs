@@ -1,0 +1,18 @@
+//! The facility network: every host of the paper's testbed as a network namespace, joined by a switch with limited links.
+
+mod build;
+mod counters;
+mod enter;
+mod layout;
+mod namespace;
+mod options;
+mod state;
+mod tools;
+
+pub use build::Network;
+pub use counters::{Count, Link};
+pub use enter::Access;
+pub use layout::{Host, Hosts, host_of_part};
+pub use options::{Facility, NetworkChoice};
+pub use state::{LegState, NetworkState};
+pub use tools::Tools;

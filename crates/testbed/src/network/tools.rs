@@ -1,0 +1,52 @@
+//! The programs `ip` and `tc`, which do what would else be a netlink library of our own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::SystemContext;
+use crate::{Error, Result};
+
+#[derive(Debug, Clone)]
+pub struct Tools {
+    ip: PathBuf,
+    tc: PathBuf,
+}
+
+impl Tools {
+    pub fn find() -> Result<Self> {
+        let find = |name: &'static str| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            // Where Debian keeps them; a plain user's PATH leaves it out.
+            let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+            folders.map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or(Error::NoNetworkProgram(name))
+        };
+        Ok(Self { ip: find("ip")?, tc: find("tc")? })
+    }
+
+    /// Runs `ip` with these words in the namespace that this process is in; what it prints.
+    pub fn ip(&self, words: &str, stdin: Option<Stdio>) -> Result<String> {
+        run(&self.ip, words, stdin)
+    }
+
+    /// Likewise `tc`.
+    pub fn tc(&self, words: &str) -> Result<String> {
+        run(&self.tc, words, None)
+    }
+}
+
+fn run(program: &Path, words: &str, stdin: Option<Stdio>) -> Result<String> {
+    let output = Command::new(program)
+        .args(words.split_whitespace())
+        .env_clear()
+        .stdin(stdin.unwrap_or_else(Stdio::null))
+        .output()
+        .when("run `ip` or `tc`")?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::Network {
+        command: format!("{} {words}", program.display()),
+        said: said.lines().next().unwrap_or("nothing").to_owned(),
+    })
+}
