@@ -19,6 +19,15 @@ use std::{
 /// timestamps carries 1448.
 const PAYLOAD_BITS_PER_SECOND: f64 = 100e6 * 1448.0 / 1514.0;
 
+/// Takes a testbed down whatever happens to the test: it would outlive it.
+struct Down<'a>(&'a Path);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        testbed(self.0, &["down"]);
+    }
+}
+
 fn testbed(dir: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(program());
     command.arg("testbed").args(words).env("STREAMHARNESS_TESTBED", dir);
@@ -49,6 +58,7 @@ fn of_testbed(dir: &Path) -> (BTreeSet<u64>, i32) {
 fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
     let place = place();
     let dir = &place.path().join("testbed");
+    let _down = Down(dir);
     let up = ["up", "--network", "facility", "--nodes", "1", "--link", "1gbit", "--scale", "0.1"];
     done(&testbed(dir, &up));
     let status = done(&testbed(dir, &["status"]));
@@ -91,6 +101,7 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
 fn a_killed_supervisor_takes_the_network_along() {
     let place = place();
     let dir = &place.path().join("testbed");
+    let _down = Down(dir);
     done(&testbed(dir, &["up", "--network", "facility", "--nodes", "1", "--link", "unlimited"]));
     let (ours, supervisor) = of_testbed(dir);
     kill(Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
