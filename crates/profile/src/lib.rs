@@ -14,6 +14,7 @@ mod plan;
 mod profile;
 mod service;
 mod shipped;
+mod spread;
 mod values;
 
 pub use error::ProfileError;
@@ -27,4 +28,5 @@ pub use plan::{Limits, Plan, RunLength};
 pub use profile::{FramesProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
 pub use service::Service;
 pub use shipped::{Kind, Shipped, find, list};
+pub use spread::Spread;
 pub use values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify};

@@ -3,6 +3,7 @@
 use crate::{
     knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
 };
 use serde::{Deserialize, Serialize};
@@ -173,8 +174,8 @@ pub struct RouteProfile {
     pub producer_urls: Option<Vec<String>>,
     /// Addresses for consumers only.
     pub consumer_urls: Option<Vec<String>>,
-    /// How workers map to several addresses of their side.
-    pub addresses: Option<Mapping>,
+    /// How workers spread over several addresses of their side: `round-robin`, `block`, `random`, `single` or a number.
+    pub spread: Option<Spread>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.
     pub connect_to: Option<Vec<String>>,
     /// File with the certificates of the authorities to trust (PEM), instead of the system's.

@@ -141,6 +141,12 @@ fn by_address(
 ) -> Result<Route, Failure> {
     let producer = endpoints(producer, tls)?;
     let consumer = endpoints(consumer, tls)?;
+    if let Some(spread) = written.spread
+        && let Some(few) = [&producer, &consumer].into_iter().find(|side| !spread.fits(side.len()))
+    {
+        let sentence = format!("route.spread = {spread}, and a side has only {} addresses: say 1 to that", few.len());
+        return fail(Exit::Usage, sentence);
+    }
     let connect_to = written
         .connect_to
         .iter()
