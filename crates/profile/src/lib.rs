@@ -4,6 +4,7 @@
 //! gets the same plan, which [`Plan::digest`] lets them check.
 
 mod error;
+mod facility;
 mod flow;
 mod knobs;
 mod layers;
@@ -18,6 +19,7 @@ mod spread;
 mod values;
 
 pub use error::ProfileError;
+pub use facility::{ControlServerProfile, HopProfile, SciStreamProfile};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
 pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, Origin, combine};

@@ -93,6 +93,7 @@ impl Plan {
 
     /// Resolves a combined profile for ranks of which each is on the host with its number.
     pub fn resolve_on(profile: &Profile, hosts: &[u32], run: u32) -> Result<Self, ProfileError> {
+        profile.route.check()?;
         let pattern = profile.pattern.unwrap_or(Pattern::WorkSharing);
         let placement = place(profile, pattern, hosts)?;
         let length = length(profile)?;

@@ -1,6 +1,7 @@
 //! What was written: every field optional, every unknown key refused.
 
 use crate::{
+    facility::{HopProfile, SciStreamProfile},
     knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     spread::Spread,
@@ -174,6 +175,10 @@ pub struct RouteProfile {
     pub producer_urls: Option<Vec<String>>,
     /// Addresses for consumers only.
     pub consumer_urls: Option<Vec<String>>,
+    /// A tunnel to ask SciStream control servers for, in place of addresses for producers.
+    pub scistream: Option<SciStreamProfile>,
+    /// Legs of a route whose addresses are given, for the record.
+    pub hops: Option<Vec<HopProfile>>,
     /// How workers spread over several addresses of their side: `round-robin`, `block`, `random`, `single` or a number.
     pub spread: Option<Spread>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.

@@ -23,7 +23,7 @@ impl Spread {
         match self {
             Self::Block => (u64::from(index) * u64::from(addresses) / u64::from(workers)) as u32,
             Self::RoundRobin => index % addresses,
-            Self::Random => (u128::from(mixed(seed, index)) * u128::from(addresses) >> 64) as u32,
+            Self::Random => ((u128::from(mixed(seed, index)) * u128::from(addresses)) >> 64) as u32,
             // A side with fewer addresses has no such choice; that there is one at all was checked with the addresses.
             Self::Pinned(address) => (address.get() - 1).min(addresses - 1),
         }

@@ -3,6 +3,7 @@
 mod arguments;
 mod environment;
 mod exit;
+mod facility;
 mod flags;
 mod launch;
 mod lead;
@@ -18,6 +19,7 @@ mod series;
 mod signals;
 mod stdout;
 mod testbed_command;
+mod tunnel;
 
 use arguments::{Command, Streamharness};
 use clap::{CommandFactory, Parser};
