@@ -155,7 +155,7 @@ fn settings_of_the_client_reach_its_connections() {
         "--set",
         "service.queue_mapping=round-robin",
         "--set",
-        "route.addresses=block",
+        "route.spread=block",
         "--queues",
         "2",
         "--producers",

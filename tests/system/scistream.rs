@@ -1,6 +1,6 @@
 //! `s2cs` and `s2uc` by hand, as at a facility that is no testbed.
 
-use crate::support::{Outcome, place, s2cs::ControlServer, service, single};
+use crate::support::{Launch, Outcome, mpirun, place, processes, s2cs::ControlServer, service, single, within};
 use nix::sys::signal::Signal;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output, time::Duration};
 
@@ -116,4 +116,71 @@ fn a_control_server_that_cannot_start_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     check(&[], "haproxy", &address, 3, &["cannot listen on", "--listen"]);
+}
+
+/// A route file that has rank 0 ask these two for a tunnel; `more` is for the producers' side.
+fn route_file(producers: (&str, &Path), consumers: (&str, &Path), more: &str) -> String {
+    let side = |(address, certificate): (&str, &Path)| {
+        format!("s2cs = '{address}'\ncertificate = '{}'\n", certificate.display())
+    };
+    format!(
+        "[route]\nconsumer_urls = ['{}']\n[route.scistream]\nconnections = 2\nservice = ['{}']\nuid_file = 'u'\n\
+         [route.scistream.consumer_side]\n{}[route.scistream.producer_side]\n{}{more}",
+        service().plain_url(),
+        service_address(),
+        side(consumers),
+        side(producers),
+    )
+}
+
+fn asking(launch: Launch, file: &str) -> Launch {
+    launch.file("mine.toml", file).variable("STREAMHARNESS_PASSWORD_FILE", service().password_file())
+}
+
+#[test]
+fn a_route_file_asks_for_its_tunnel_and_releases_it_however_the_run_ends() {
+    let (inner, outer) = (ControlServer::start("haproxy", 4), ControlServer::start("haproxy", 4));
+    let (a, b) = (outer.address(), inner.address());
+    let file =
+        route_file((&a, &outer.certificate()), (&b, &inner.certificate()), "proxy = 'haproxy'\nlimits = '0.3 CPU'");
+    let released = || (inner.proxies().is_empty() && outer.proxies().is_empty()).then_some(());
+
+    let outcome = asking(mpirun(2, &["--arch", "mine.toml", "--messages", "500"]), &file).run(LIMIT);
+    let record = outcome.passes();
+    let legs: Vec<&str> = record.route.hops.iter().map(|hop| hop.to.as_str()).collect();
+    assert_eq!(legs, ["producer proxy", "consumer proxy", "service", "service"]);
+    let first = &record.route.hops[0];
+    assert_eq!(first.limits.as_deref(), Some("0.3 CPU"));
+    assert_eq!(first.process.as_deref(), Some(format!("haproxy of the S2CS at {a}").as_str()));
+    assert_eq!(first.address.as_ref().unwrap().split(',').count(), 2);
+    released().expect("released before the launch ends");
+    assert!(!outcome.files.contains_key("u"), "the key of nothing");
+
+    // A launcher would wait for a rank that was killed; without one nothing but the holder is left to release.
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let mut running = asking(single(&["--arch", "mine.toml", "--duration", "60s"]), &file).start();
+        running.streams(LIMIT);
+        assert!(!inner.proxies().is_empty() && !outer.proxies().is_empty());
+        processes::send(running.pid(), signal);
+        drop(running.wait(LIMIT));
+        assert!(within(Duration::from_secs(10), released).is_some(), "left after {signal}");
+    }
+}
+
+#[test]
+fn a_route_file_whose_tunnel_cannot_be_made_says_why_and_leaves_none() {
+    let (inner, outer) = (ControlServer::start("haproxy", 2), ControlServer::start("haproxy", 1));
+    let (a, b) = (outer.address(), inner.address());
+    let check = |producers: (&str, &Path), consumers: (&str, &Path), more: &str, parts: &[&str]| {
+        let launch = asking(single(&["--arch", "mine.toml"]), &route_file(producers, consumers, more));
+        let outcome = launch.run(LIMIT);
+        outcome.fails(3, parts);
+        assert!(!outcome.files.contains_key("u"), "the key of nothing");
+        assert!(inner.proxies().is_empty() && outer.proxies().is_empty(), "what was begun is released");
+    };
+    let (right, left) = (outer.certificate(), inner.certificate());
+    check((&a, &right), ("127.0.0.1:1", &left), "", &["no S2CS answers at 127.0.0.1:1"]);
+    check((&a, &left), (&b, &left), "", &["is not the one of the certificate given"]);
+    check((&a, &right), (&b, &left), "", &["refused to reserve listeners", "this server has 1 to 1"]);
+    check((&a, Path::new("/none.pem")), (&b, &left), "", &["route.scistream.producer_side.certificate"]);
 }

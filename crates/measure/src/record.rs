@@ -158,6 +158,9 @@ pub struct Hop {
     /// The program that accepts it, if it is known: `RabbitMQ 3.10.8`, `haproxy (pid 7)`.
     #[serde(default)]
     pub process: Option<String>,
+    /// Limits of what accepts it, if it has any and they are known: `0.3 CPU`.
+    #[serde(default)]
+    pub limits: Option<String>,
 }
 
 /// What a TLS handshake agreed on.

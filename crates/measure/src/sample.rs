@@ -52,6 +52,7 @@ pub(crate) fn record() -> Record {
                 address: Some("127.0.0.1:30671".to_owned()),
                 tls: None,
                 process: None,
+                limits: None,
             }],
             tls: Some(Tls { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_256_GCM_SHA384".to_owned() }),
             broker: Some(Broker { product: "RabbitMQ".to_owned(), version: "3.13.7".to_owned() }),

@@ -4,6 +4,7 @@
 //! gets the same plan, which [`Plan::digest`] lets them check.
 
 mod error;
+mod facility;
 mod flow;
 mod knobs;
 mod layers;
@@ -15,10 +16,12 @@ mod plan;
 mod profile;
 mod service;
 mod shipped;
+mod spread;
 mod values;
 mod warmup;
 
 pub use error::ProfileError;
+pub use facility::{ControlServerProfile, HopProfile, SciStreamProfile};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
 pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, Origin, combine};
@@ -30,5 +33,6 @@ pub use plan::{Limits, MeasuredWindow, Plan, RunLength};
 pub use profile::{FramesProfile, LoadProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
 pub use service::Service;
 pub use shipped::{Kind, Shipped, find, list};
+pub use spread::Spread;
 pub use values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify};
 pub use warmup::Warmup;

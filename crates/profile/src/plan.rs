@@ -3,12 +3,13 @@
 use crate::{
     error::{ProfileError, impossible},
     flow::Flow,
-    knobs::{Delay, Layout, Mapping},
+    knobs::{Delay, Layout},
     load::{COUNT_BITS, Load},
     message::{Fill, Message},
     placement::{Placement, share},
     profile::Profile,
     service::{Service, in_flight, service},
+    spread::Spread,
     values::{Acks, Pattern, Verify},
 };
 use serde::{Deserialize, Serialize};
@@ -54,8 +55,8 @@ pub struct Plan {
     pub service_time: Option<Delay>,
     /// How long a producer pauses after each message.
     pub think_time: Option<Delay>,
-    /// How workers map to several addresses of their side.
-    pub addresses: Mapping,
+    /// How workers spread over several addresses of their side.
+    pub spread: Spread,
     /// How long each wait may take.
     pub limits: Limits,
 }
@@ -124,6 +125,7 @@ impl Plan {
 
     /// Resolves a combined profile for ranks of which each is on the host with its number.
     pub fn resolve_on(profile: &Profile, hosts: &[u32], run: u32) -> Result<Self, ProfileError> {
+        profile.route.check()?;
         let pattern = profile.pattern.unwrap_or(Pattern::WorkSharing);
         let placement = place(profile, pattern, hosts)?;
         let length = length(profile)?;
@@ -163,7 +165,7 @@ impl Plan {
             service,
             service_time: profile.service_time,
             think_time: profile.think_time,
-            addresses: profile.route.addresses.unwrap_or(Mapping::RoundRobin),
+            spread: profile.route.spread.unwrap_or(Spread::RoundRobin),
             limits: Limits {
                 route: Duration::from_secs(120),
                 connect: Duration::from_secs(8),

@@ -1,9 +1,11 @@
 //! What was written: every field optional, every unknown key refused.
 
 use crate::{
+    facility::{HopProfile, SciStreamProfile},
     knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     load::{Arrivals, LoadRate, Phases},
     message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
     warmup::Warmup,
 };
@@ -199,8 +201,12 @@ pub struct RouteProfile {
     pub producer_urls: Option<Vec<String>>,
     /// Addresses for consumers only.
     pub consumer_urls: Option<Vec<String>>,
-    /// How workers map to several addresses of their side.
-    pub addresses: Option<Mapping>,
+    /// A tunnel to ask SciStream control servers for, in place of addresses for producers.
+    pub scistream: Option<SciStreamProfile>,
+    /// Legs of a route whose addresses are given, for the record.
+    pub hops: Option<Vec<HopProfile>>,
+    /// How workers spread over several addresses of their side: `round-robin`, `block`, `random`, `single` or a number.
+    pub spread: Option<Spread>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.
     pub connect_to: Option<Vec<String>>,
     /// File with the certificates of the authorities to trust (PEM), instead of the system's.

@@ -36,6 +36,19 @@ pub enum Error {
     /// An address cannot be understood.
     #[error("`{0}` is no address: write HOST:PORT, such as 127.0.0.1:5000")]
     Address(String),
+    /// The ports of a control server and those at which they are reached do not pair.
+    #[error("`{0}` maps no ports: write two ranges of one length, such as 5100-5110:30510-30520")]
+    PortMap(String),
+    /// A listener has a port that was not mapped.
+    #[error("the S2CS tells port {port}, and node_ports maps {from}-{to} only: map all that it may give")]
+    Unmapped {
+        /// What it told.
+        port: u16,
+        /// The first that is mapped.
+        from: u16,
+        /// The last.
+        to: u16,
+    },
     /// The address to listen on is taken or not ours.
     #[error("cannot listen on {address}: {source}; choose another --listen, or end what listens there")]
     Listen {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::SystemContext;
-use crate::{Client, Result, Role, Uid};
+use crate::{Client, Reached, Result, Role, Uid};
 
 /// One control server as its clients see it.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Side {
     pub certificate: String,
     /// What it asks its callers for.
     pub token: Option<String>,
+    /// Where its listeners are reached.
+    pub reached: Reached,
 }
 
 /// A tunnel to be built.
@@ -48,11 +50,27 @@ impl TunnelRequest {
     /// Makes both requests. What was begun is released if the other half fails.
     pub async fn open(self) -> Result<Tunnel> {
         let uid = Uid::random()?;
+        self.open_as(uid).await
+    }
+
+    /// [`TunnelRequest::open`] under a uid that the caller keeps.
+    pub async fn open_as(self, uid: Uid) -> Result<Tunnel> {
         let inbound = self.client(&self.inbound).await?;
         let outbound = self.client(&self.outbound).await?;
         let exits = inbound.open(&uid, Role::Inbound, self.connections, &self.service, None).await?;
-        match outbound.open(&uid, Role::Outbound, self.connections, &self.service, Some(&exits)).await {
-            Ok(entries) => Ok(Tunnel { request: self, uid, entries, exits }),
+        let opened = async {
+            let exits = reached(&self.inbound, &exits)?;
+            let entries = outbound.open(&uid, Role::Outbound, self.connections, &self.service, Some(&exits)).await?;
+            match reached(&self.outbound, &entries) {
+                Ok(entries) => Ok((entries, exits)),
+                Err(error) => {
+                    let _ = outbound.release(&uid).await;
+                    Err(error)
+                }
+            }
+        };
+        match opened.await {
+            Ok((entries, exits)) => Ok(Tunnel { request: self, uid, entries, exits }),
             Err(error) => {
                 let _ = inbound.release(&uid).await;
                 Err(error)
@@ -82,6 +100,10 @@ impl Tunnel {
     async fn release_one(&self, side: &Side) -> Result<()> {
         self.request.client(side).await?.release(&self.uid).await
     }
+}
+
+fn reached(side: &Side, listeners: &[String]) -> Result<Vec<String>> {
+    listeners.iter().map(|listener| side.reached.at(listener)).collect()
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -44,6 +44,7 @@ impl Running {
         options.tokens = tokens.iter().map(|token| (*token).to_owned()).collect();
         let server = Server::bind(options).await.unwrap();
         let side = Side {
+            reached: scistream::Reached::default(),
             address: server.address().to_string(),
             certificate: server.certificate().to_owned(),
             token: tokens.first().map(|token| (*token).to_owned()),
@@ -57,7 +58,7 @@ impl Running {
     }
 
     async fn client(&self) -> Client {
-        let Side { address, certificate, token } = &self.side;
+        let Side { address, certificate, token, .. } = &self.side;
         Client::connect(address, certificate, token.as_deref(), LIMIT).await.unwrap().without_delay()
     }
 

@@ -267,6 +267,9 @@ pub enum S2uc {
         #[arg(long, value_name = "N")]
         num_conn: Option<u32>,
     },
+    /// Holds the tunnel of a run.
+    #[command(hide = true)]
+    Hold,
     /// Ends a half.
     Release {
         /// The server.

@@ -21,6 +21,7 @@ use profile::{Plan, Profile};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;
+use testbed::Ephemeral;
 use transport_amqp::Amqp;
 
 /// How long ranks wait for rank 0 to read its profile.
@@ -98,10 +99,11 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         Place { host: environment::host(), boot: boot_id(), cores: environment::cores(), clock: Clock::default() };
     let mut watcher = Watcher { lead: lead.as_mut(), signals };
     let ran = engine::run(comm, &plan, transport, payloads, &place, &mut watcher);
-    if let Some(Route { ephemeral: Some(ephemeral), .. }) = opened
-        && let Err(error) = ephemeral.close()
-    {
-        eprintln!("streamharness: {error}");
+    if let Some(Route { ephemeral, tunnel, .. }) = opened {
+        drop(tunnel);
+        if let Some(Err(error)) = ephemeral.map(Ephemeral::close) {
+            eprintln!("streamharness: {error}");
+        }
     }
     match ran {
         Ok(_) => {

@@ -3,6 +3,7 @@
 mod arguments;
 mod environment;
 mod exit;
+mod facility;
 mod flags;
 mod launch;
 mod lead;
@@ -20,6 +21,7 @@ mod series;
 mod signals;
 mod stdout;
 mod testbed_command;
+mod tunnel;
 
 use arguments::{Command, Streamharness};
 use clap::{CommandFactory, Parser};

@@ -1,8 +1,12 @@
 //! Where this run connects to: addresses given, a running testbed, or one built for the run.
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    facility,
+    tunnel::Tunnel,
+};
 use measure::record::{Hop, Tls};
-use profile::{Profile, RouteProfile};
+use profile::{Profile, RouteProfile, SciStreamProfile};
 use serde::{Deserialize, Serialize};
 use std::{env, fs, path::Path};
 use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
@@ -20,6 +24,8 @@ pub struct Route {
     pub connect: Connect,
     /// The testbed that was built for this run; dropping it removes it.
     pub ephemeral: Option<Ephemeral>,
+    /// The tunnel that was asked for this run; dropping it releases it.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// What every rank needs to connect; rank 0 broadcasts it.
@@ -34,10 +40,13 @@ pub struct Connect {
 /// Opens the route on rank 0. `say` tells the user what takes time.
 pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let written = &profile.route;
-    let tls = written.tls.unwrap_or(true);
+    // A tunnel's own clients are without TLS, unless its file says otherwise.
+    let tls = written.tls.unwrap_or(written.scistream.is_none());
     let given = |one: &Option<Vec<String>>| one.clone().or_else(|| written.urls.clone()).unwrap_or_default();
     let (producer, consumer) = (given(&written.producer_urls), given(&written.consumer_urls));
     let proxied = written.testbed.as_deref().and_then(ProxyRoute::named);
+    let proxied =
+        proxied.map(|route| route.to_string()).or_else(|| written.scistream.as_ref().map(|_| "this route".into()));
     if let (Some(proxied), Some(seconds)) = (proxied, profile.service.heartbeat_s)
         && !(1..=PROXIED_HEARTBEAT_S_MAX).contains(&seconds)
     {
@@ -45,6 +54,9 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
             "proxies of {proxied} end connections that are silent for 50 s: set service.heartbeat_s to 1 to {PROXIED_HEARTBEAT_S_MAX}"
         );
         return fail(Exit::Usage, sentence);
+    }
+    if let Some(scistream) = &written.scistream {
+        return by_tunnel(written, scistream, &consumer, tls, say);
     }
     if !producer.is_empty() || !consumer.is_empty() {
         if producer.is_empty() || consumer.is_empty() {
@@ -130,7 +142,48 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
         address: Some(hop.addresses.join(",")),
         tls: hop.tls.map(|(version, cipher)| Tls { version, cipher }),
         process: Some(hop.process),
+        limits: None,
     }
+}
+
+/// Asks the control servers for a tunnel; producers enter it as the user, and on the virtual host, of the consumers.
+fn by_tunnel(
+    written: &RouteProfile,
+    scistream: &SciStreamProfile,
+    consumer: &[String],
+    tls: bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<Route, Failure> {
+    let Some(first) = endpoints(consumer, tls)?.into_iter().next() else {
+        let sentence = "route.scistream needs consumer_urls under [route]: where consumers connect, and as which user";
+        return fail(Exit::Usage, sentence.to_owned());
+    };
+    // What can be wrong with the rest is better known before anything is asked for.
+    by_address(written, consumer, consumer, tls, None)?;
+    let (producers, consumers) = (&scistream.producer_side.s2cs, &scistream.consumer_side.s2cs);
+    say(&format!("asking the S2CS at {consumers} and at {producers} for a tunnel"));
+    let tunnel = Tunnel::open(scistream, !tls)?;
+    let entries = tunnel.entries.iter().map(|entry| through(&first, entry)).collect::<Result<Vec<_>, Failure>>()?;
+    let direct = endpoints(consumer, tls)?;
+    let mut route = by_address(written, consumer, consumer, tls, None)?;
+    let last = hop("consumer", "service", &direct);
+    let ends = (tunnel.entries.as_slice(), tunnel.exits.as_slice());
+    route.connect.hops = facility::of_tunnel(written, scistream, &first.scheme.to_string(), ends, last);
+    if written.consumers_via_proxy == Some(true) {
+        route.connect.amqp.consumer.clone_from(&entries);
+    }
+    route.connect.amqp.producer = entries;
+    Ok(Route { tunnel: Some(tunnel), ..route })
+}
+
+/// The same endpoint, entered at `HOST:PORT`.
+fn through(endpoint: &Endpoint, entry: &str) -> Result<Endpoint, Failure> {
+    let parsed = entry.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = parsed.ok_or_else(|| {
+        Failure::new(Exit::Route, format!("the S2CS tells `{entry}`, which is no HOST:PORT: set host and node_ports"))
+    })?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Endpoint { host, port, ..endpoint.clone() })
 }
 
 fn by_address(
@@ -142,6 +195,12 @@ fn by_address(
 ) -> Result<Route, Failure> {
     let producer = endpoints(producer, tls)?;
     let consumer = endpoints(consumer, tls)?;
+    if let Some(spread) = written.spread
+        && let Some(few) = [&producer, &consumer].into_iter().find(|side| !spread.fits(side.len()))
+    {
+        let sentence = format!("route.spread = {spread}, and a side has only {} addresses: say 1 to that", few.len());
+        return fail(Exit::Usage, sentence);
+    }
     let connect_to = written
         .connect_to
         .iter()
@@ -169,9 +228,12 @@ fn by_address(
         })?,
     };
     let (first, last) = first_hops(written);
-    let hops = vec![hop("producer", first, &producer), hop("consumer", last, &consumer)];
+    let hops = match &written.hops {
+        Some(hops) => facility::by_hand(hops),
+        None => vec![hop("producer", first, &producer), hop("consumer", last, &consumer)],
+    };
     let amqp = AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password };
-    Ok(Route { connect: Connect { amqp, hops }, ephemeral: None })
+    Ok(Route { connect: Connect { amqp, hops }, ephemeral: None, tunnel: None })
 }
 
 fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
@@ -218,6 +280,7 @@ fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
         address: Some(addresses.join(",")),
         tls: None,
         process: None,
+        limits: None,
     }
 }
 

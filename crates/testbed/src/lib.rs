@@ -44,6 +44,7 @@ pub use start::{Ephemeral, ephemeral, up};
 pub use status::{PartStatus, Status};
 pub use stop::down;
 pub use supervisor::supervise;
+pub use tunnels::greeting;
 
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;

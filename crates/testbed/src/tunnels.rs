@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use scistream::{Kind, Side, TunnelRequest};
+use scistream::{Kind, Reached, Side, TunnelRequest};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
@@ -165,7 +165,7 @@ impl<'a> ControlServers<'a> {
 
     fn side(&self, kind: Kind, end: End) -> Result<Side> {
         let address = self.at(kind, end);
-        Ok(Side { address, certificate: self.certificate(kind, end)?, token: None })
+        Ok(Side { address, certificate: self.certificate(kind, end)?, token: None, reached: Reached::default() })
     }
 
     /// Makes the two requests of a route, the `number`-th of its kind.
@@ -204,8 +204,10 @@ pub fn greets(tunnel: &TunnelState) -> Result<()> {
     Ok(())
 }
 
-fn greeting(address: &str) -> std::io::Result<()> {
-    let address: SocketAddr = address.parse().map_err(std::io::Error::other)?;
+/// Whether an AMQP broker answers at `HOST:PORT`, or behind whatever does.
+pub fn greeting(address: &str) -> std::io::Result<()> {
+    let mut resolved = address.to_socket_addrs()?;
+    let address = resolved.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
     let mut stream = TcpStream::connect_timeout(&address, GREETING_LIMIT)?;
     stream.set_read_timeout(Some(GREETING_LIMIT))?;
     stream.write_all(b"AMQP\x00\x00\x09\x01")?;

@@ -16,7 +16,7 @@ use lapin::{
     types::AMQPValue,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo},
 };
-use profile::{Mapping, Plan};
+use profile::{Plan, Spread};
 use std::{
     collections::HashMap,
     fmt, io,
@@ -79,7 +79,8 @@ pub(crate) struct Connector {
     heartbeat_s: u16,
     frame_max: u32,
     buffers: Buffers,
-    addresses: Mapping,
+    spread: Spread,
+    seed: u64,
     producers: u32,
     consumers: u32,
     workers_per_connection: u32,
@@ -124,7 +125,8 @@ impl Connector {
                 send_bytes: plan.service.send_buffer_bytes,
                 receive_bytes: plan.service.receive_buffer_bytes,
             },
-            addresses: plan.addresses,
+            spread: plan.spread,
+            seed: plan.seed,
             producers: plan.placement.producers,
             consumers: plan.placement.consumers,
             workers_per_connection: plan.service.workers_per_connection,
@@ -139,15 +141,17 @@ impl Connector {
 
     /// Where a connection goes to.
     fn endpoint(&self, purpose: Purpose) -> &Endpoint {
-        let Self { route, addresses, producers, consumers, .. } = self;
-        let of = |endpoints: &[Endpoint], index, workers| addresses.of(index, workers, endpoints.len() as u32) as usize;
+        let Self { route, spread, seed, producers, consumers, .. } = self;
+        let of = |endpoints: &[Endpoint], index, workers, seed| {
+            spread.of(index, workers, endpoints.len() as u32, seed) as usize
+        };
         match purpose {
             Purpose::Publish(Worker { role: Role::Producer, index })
             | Purpose::Read(Worker { role: Role::Producer, index }) => {
-                &route.producer[of(&route.producer, index, *producers)]
+                &route.producer[of(&route.producer, index, *producers, *seed)]
             }
             Purpose::Publish(Worker { index, .. }) | Purpose::Read(Worker { index, .. }) => {
-                &route.consumer[of(&route.consumer, index, *consumers)]
+                &route.consumer[of(&route.consumer, index, *consumers, !*seed)]
             }
             // Consumers are the nearer to the service where a route treats the two differently.
             Purpose::Topology(n) => &route.consumer[n as usize % route.consumer.len()],

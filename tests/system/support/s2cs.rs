@@ -43,7 +43,13 @@ impl ControlServer {
         self.place.path().join("s2cs")
     }
 
-    fn certificate(&self) -> PathBuf {
+    /// Where it takes requests.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The certificate that its clients are given.
+    pub fn certificate(&self) -> PathBuf {
         self.dir().join("server.pem")
     }
 

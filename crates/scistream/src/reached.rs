@@ -1,0 +1,67 @@
+//! Where the listeners of a control server are reached, which from outside a cluster is not where it says they are.
+
+use std::ops::RangeInclusive;
+
+use crate::{Error, Result};
+
+/// How to turn what a control server tells into what can be connected to. The default leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached {
+    host: Option<String>,
+    ports: Option<(RangeInclusive<u16>, u16)>,
+}
+
+impl Reached {
+    /// At `host` instead of the one it tells, and `FROM-TO:FROM-TO` for its ports and those at which they are reached.
+    pub fn new(host: Option<String>, ports: Option<&str>) -> Result<Self> {
+        let range = |text: &str| -> Option<RangeInclusive<u16>> {
+            let (from, to) = text.split_once('-')?;
+            let range = from.trim().parse().ok()?..=to.trim().parse().ok()?;
+            (*range.start() > 0 && !range.is_empty()).then_some(range)
+        };
+        let pair = |text: &str| {
+            let (told, at) = text.split_once(':')?;
+            let (told, at) = (range(told)?, range(at)?);
+            (told.len() == at.len()).then_some((told, *at.start()))
+        };
+        let ports = ports.map(|text| pair(text).ok_or_else(|| Error::PortMap(text.to_owned()))).transpose()?;
+        Ok(Self { host, ports })
+    }
+
+    /// The address at which a listener is reached.
+    pub fn at(&self, listener: &str) -> Result<String> {
+        let unusable = || Error::Address(listener.to_owned());
+        let (host, port) = listener.rsplit_once(':').ok_or_else(unusable)?;
+        let port: u16 = port.parse().map_err(|_| unusable())?;
+        let port = match &self.ports {
+            None => port,
+            Some((told, at)) if told.contains(&port) => at + (port - told.start()),
+            Some((told, _)) => {
+                return Err(Error::Unmapped { port, from: *told.start(), to: *told.end() });
+            }
+        };
+        Ok(format!("{}:{port}", self.host.as_deref().unwrap_or(host)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_reached_at_its_node_port() {
+        let reached = Reached::new(Some("node4".to_owned()), Some("5100-5110:30510-30520")).unwrap();
+        assert_eq!(reached.at("10.1.2.3:5103").unwrap(), "node4:30513");
+        assert_eq!(Reached::default().at("10.1.2.3:5103").unwrap(), "10.1.2.3:5103");
+        let error = reached.at("10.1.2.3:5111").unwrap_err().to_string();
+        assert!(error.contains("port 5111") && error.contains("5100-5110"), "{error}");
+    }
+
+    #[test]
+    fn ports_that_do_not_pair_are_refused() {
+        for wrong in ["", "5100-5110", "5100:30510", "5100-5110:30510-30519", "0-1:3-4", "5-4:3-2"] {
+            let error = Reached::new(None, Some(wrong)).unwrap_err().to_string();
+            assert!(error.contains("5100-5110:30510-30520"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The legs of a route that a file describes: those by hand, and those of a tunnel that was asked for.
+
+use measure::record::Hop;
+use profile::{HopProfile, RouteProfile, SciStreamProfile};
+
+/// Legs by hand, as they were written.
+pub fn by_hand(hops: &[HopProfile]) -> Vec<Hop> {
+    let hop = |written: &HopProfile| Hop {
+        from: written.from.clone(),
+        to: written.to.clone(),
+        protocol: written.protocol.clone(),
+        address: written.address.clone(),
+        tls: None,
+        process: written.process.clone(),
+        limits: written.limits.clone(),
+    };
+    hops.iter().map(hop).collect()
+}
+
+/// The legs of a tunnel: addresses as the control servers told them, programs and limits as the facility says. What the
+/// two proxies agree on is theirs to know, so no TLS is claimed.
+pub fn of_tunnel(
+    written: &RouteProfile,
+    scistream: &SciStreamProfile,
+    protocol: &str,
+    (entries, exits): (&[String], &[String]),
+    consumer: Hop,
+) -> Vec<Hop> {
+    let (producers, consumers) = (&scistream.producer_side, &scistream.consumer_side);
+    let process = |side: &profile::ControlServerProfile| {
+        format!("{} of the S2CS at {}", side.proxy.as_deref().unwrap_or("data server"), side.s2cs)
+    };
+    let stunnel = producers.proxy.as_deref().is_some_and(|proxy| proxy.starts_with("stunnel"));
+    let hop = |from: &str, to: &str, protocol: &str, addresses: &[String], process, limits: &Option<String>| Hop {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        protocol: protocol.to_owned(),
+        address: Some(addresses.join(",")),
+        tls: None,
+        process,
+        limits: limits.clone(),
+    };
+    let first = hop("producer", "producer proxy", protocol, entries, Some(process(producers)), &producers.limits);
+    let between = if stunnel { "tls" } else { "tcp" };
+    let last = if written.consumers_via_proxy == Some(true) {
+        Hop { from: "consumer".to_owned(), ..first.clone() }
+    } else {
+        consumer
+    };
+    // Port i of the tunnel leads to address i of the service.
+    let targets: Vec<String> = scistream.service.iter().cycle().take(exits.len().min(entries.len())).cloned().collect();
+    vec![
+        first,
+        hop("producer proxy", "consumer proxy", between, exits, Some(process(consumers)), &consumers.limits),
+        hop("consumer proxy", "service", protocol, &targets, None, &None),
+        last,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use profile::ControlServerProfile;
+
+    #[test]
+    fn the_legs_of_a_tunnel_are_what_the_control_servers_told() {
+        let side = |s2cs: &str, proxy: Option<&str>, limits: Option<&str>| ControlServerProfile {
+            s2cs: s2cs.to_owned(),
+            proxy: proxy.map(str::to_owned),
+            limits: limits.map(str::to_owned),
+            ..ControlServerProfile::default()
+        };
+        let scistream = SciStreamProfile {
+            service: vec!["b1:5672".to_owned(), "b2:5672".to_owned()],
+            producer_side: side("n4:30500", Some("stunnel"), Some("0.3 CPU")),
+            consumer_side: side("n5:30600", None, None),
+            ..SciStreamProfile::default()
+        };
+        let direct = Hop { from: "consumer".to_owned(), to: "service".to_owned(), ..Hop::default() };
+        let (entries, exits) = (["n4:30510".to_owned()], ["n5:30610".to_owned()]);
+        let written = RouteProfile::default();
+        let hops = of_tunnel(&written, &scistream, "amqp", (&entries, &exits), direct.clone());
+        let told: Vec<_> =
+            hops.iter().map(|hop| (hop.to.as_str(), hop.protocol.as_str(), hop.address.as_deref())).collect();
+        assert_eq!(
+            told,
+            [
+                ("producer proxy", "amqp", Some("n4:30510")),
+                ("consumer proxy", "tls", Some("n5:30610")),
+                ("service", "amqp", Some("b1:5672")),
+                ("service", "", None),
+            ]
+        );
+        assert_eq!(hops[0].process.as_deref(), Some("stunnel of the S2CS at n4:30500"));
+        assert_eq!((hops[0].limits.as_deref(), hops[1].limits.as_deref()), (Some("0.3 CPU"), None));
+        assert_eq!(hops[1].process.as_deref(), Some("data server of the S2CS at n5:30600"), "no more is known");
+        let both = RouteProfile { consumers_via_proxy: Some(true), ..written };
+        let hops = of_tunnel(&both, &scistream, "amqp", (&entries, &exits), direct);
+        assert_eq!((hops[3].from.as_str(), hops[3].to.as_str()), ("consumer", "producer proxy"));
+    }
+}

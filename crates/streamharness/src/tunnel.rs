@@ -1,0 +1,258 @@
+//! A SciStream tunnel for one run, held by a process of its own that releases it when the run ends, however that ends.
+
+use crate::exit::{Exit, Failure};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use profile::{ControlServerProfile, SciStreamProfile};
+use scistream::{Reached, Side, TunnelRequest, Uid};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, OpenOptions},
+    io::{BufRead, BufReader, Read, Write},
+    net::Shutdown,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
+    },
+    path::PathBuf,
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+/// How long each call to a control server may take: six of them fit into the plan's limit on opening a route.
+const CALL_LIMIT: Duration = Duration::from_secs(15);
+/// How long the broker may take to greet through a tunnel that is there.
+const GREETING_LIMIT: Duration = Duration::from_secs(15);
+/// How long the holder may take to say what came of it; below the plan's limit on opening a route.
+const OPEN_LIMIT: Duration = Duration::from_secs(115);
+/// How long the holder may take to release.
+const RELEASE_LIMIT: Duration = Duration::from_secs(65);
+
+/// What the holder says: where the tunnel is entered and left, or why there is none, with the exit code.
+type Outcome = Result<(Vec<String>, Vec<String>), (u8, String)>;
+
+/// What the holder is asked for.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    wanted: SciStreamProfile,
+    uid_file: PathBuf,
+    /// Whether an AMQP broker has to greet through it.
+    greets: bool,
+}
+
+/// An open tunnel. Dropping it releases it; so does the end of this process, by whatever signal.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// Where producers connect to.
+    pub entries: Vec<String>,
+    /// Where the producers' proxy connects to.
+    pub exits: Vec<String>,
+    /// The holder has the other end. The kernel closes ours when we die; no child of ours inherits it.
+    socket: UnixStream,
+    holder: Child,
+}
+
+impl Tunnel {
+    /// Asks both control servers, and waits until the tunnel accepts. `greets`: what is behind it speaks AMQP without TLS.
+    pub fn open(wanted: &SciStreamProfile, greets: bool) -> Result<Self, Failure> {
+        let unusual = |error: std::io::Error| Failure::new(Exit::Route, format!("the tunnel has no holder: {error}"));
+        let file = wanted.uid_file.clone().unwrap_or_else(|| format!("tunnel-{}.uid", std::process::id()));
+        let uid_file = std::path::absolute(file).map_err(unusual)?;
+        let order = Order { wanted: wanted.clone(), uid_file, greets };
+        let (mut socket, theirs) = UnixStream::pair().map_err(unusual)?;
+        let program = std::env::current_exe().map_err(unusual)?;
+        // In a group of its own: a terminal or a launcher that ends the run must not end it before it has released.
+        let mut holder = Command::new(program);
+        holder.args(["s2uc", "hold"]).process_group(0);
+        holder.stdin(OwnedFd::from(theirs.try_clone().map_err(unusual)?)).stdout(OwnedFd::from(theirs));
+        let holder = holder.spawn().map_err(unusual)?;
+        let mut tunnel = {
+            let text = serde_json::to_string(&order).expect("an order is plain data");
+            writeln!(socket, "{text}").map_err(unusual)?;
+            socket.set_read_timeout(Some(OPEN_LIMIT)).map_err(unusual)?;
+            Self { entries: Vec::new(), exits: Vec::new(), socket, holder }
+        };
+        let mut said = String::new();
+        BufReader::new(&tunnel.socket).read_line(&mut said).map_err(unusual)?;
+        let outcome: Outcome = serde_json::from_str(&said)
+            .map_err(|_| Failure::new(Exit::Route, "the tunnel's holder ended without a word: start the run again"))?;
+        let (entries, exits) = outcome.map_err(|(code, sentence)| Failure::new(Exit::from_code(code), sentence))?;
+        (tunnel.entries, tunnel.exits) = (entries, exits);
+        Ok(tunnel)
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let end = Instant::now() + RELEASE_LIMIT;
+        // One that takes longer goes on by itself, and says what came of it.
+        while matches!(self.holder.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// The holder's body: opens the tunnel that standard input asks for, says so, and releases it when that closes.
+pub fn hold() -> Result<Exit, Failure> {
+    // They are meant for the run, whose end is what we wait for.
+    for one in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
+        ignore(one);
+    }
+    let mut asked = BufReader::new(std::io::stdin());
+    let mut line = String::new();
+    let order: Option<Order> = asked.read_line(&mut line).ok().and_then(|_| serde_json::from_str(&line).ok());
+    let Some(order) = order else {
+        return Err(Failure::new(Exit::Usage, "s2uc hold is for a run's own use: say s2uc inbound and s2uc outbound"));
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Route, format!("no runtime can be started: {error}")))?;
+    let opened = runtime.block_on(open(&order));
+    let outcome: Outcome = match &opened {
+        Ok(tunnel) => Ok((tunnel.entries.clone(), tunnel.exits.clone())),
+        Err(failure) => Err((failure.exit as u8, failure.sentence.clone())),
+    };
+    let text = serde_json::to_string(&outcome).expect("an outcome is plain data");
+    // Whoever asked may be gone; then what follows releases at once.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    let Ok(tunnel) = opened else { return Ok(Exit::Pass) };
+    let _ = asked.read_to_end(&mut Vec::new());
+    release(&runtime, tunnel, &order)
+}
+
+async fn open(order: &Order) -> Result<scistream::Tunnel, Failure> {
+    let wanted = &order.wanted;
+    let route = |error: scistream::Error| Failure::new(Exit::Route, error);
+    let request = TunnelRequest {
+        outbound: side("producer_side", &wanted.producer_side)?,
+        inbound: side("consumer_side", &wanted.consumer_side)?,
+        service: wanted.service.clone(),
+        connections: wanted.connections.map_or(1, std::num::NonZeroU32::get),
+        limit: CALL_LIMIT,
+        quick: false,
+    };
+    let uid = Uid::random().map_err(route)?;
+    keep(&order.uid_file, &uid)?;
+    let opened = match request.open_as(uid).await {
+        Ok(tunnel) if order.greets => match greets(&tunnel.entries, &wanted.service).await {
+            Ok(()) => Ok(tunnel),
+            Err(failure) => {
+                let _ = tunnel.release().await;
+                Err(failure)
+            }
+        },
+        Ok(tunnel) => Ok(tunnel),
+        Err(error) => Err(route(error)),
+    };
+    if opened.is_err() {
+        // What was begun is released, so the key is one of nothing.
+        let _ = fs::remove_file(&order.uid_file);
+    }
+    opened
+}
+
+/// Waits until the broker greets through every entry: then each leg carries bytes, in both directions.
+async fn greets(entries: &[String], service: &[String]) -> Result<(), Failure> {
+    let end = Instant::now() + GREETING_LIMIT;
+    for entry in entries {
+        while let Err(error) = testbed::greeting(entry) {
+            if Instant::now() > end {
+                let sentence = format!(
+                    "the tunnel is there, and no broker greets through it at {entry} ({error}): is it reached from here, \
+                     do both proxies reach each other, and does the consumers' side reach {}?",
+                    service.join(", ")
+                );
+                return Err(Failure::new(Exit::Route, sentence));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+fn side(name: &str, written: &ControlServerProfile) -> Result<Side, Failure> {
+    let read = |key: &str, path: &str| {
+        fs::read_to_string(path).map_err(|error| {
+            Failure::new(Exit::Route, format!("cannot read route.scistream.{name}.{key} `{path}`: {error}"))
+        })
+    };
+    let token = written.token_file.as_deref().map(|path| read("token_file", path)).transpose()?;
+    Ok(Side {
+        address: written.s2cs.clone(),
+        certificate: read("certificate", &written.certificate)?,
+        token: token.map(|token| token.trim().to_owned()),
+        reached: Reached::new(written.host.clone(), written.node_ports.as_deref())
+            .map_err(|error| Failure::new(Exit::Usage, format!("route.scistream.{name}.node_ports: {error}")))?,
+    })
+}
+
+/// A new file that only its owner can read: one that is there already may be the key of another tunnel.
+fn keep(path: &PathBuf, uid: &Uid) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{}", uid.hyphenated())).map_err(|error| {
+        let sentence = format!(
+            "cannot write the tunnel's uid to a new file `{}`: {error}; name another as route.scistream.uid_file",
+            path.display()
+        );
+        Failure::new(Exit::Usage, sentence)
+    })
+}
+
+fn release(runtime: &tokio::runtime::Runtime, tunnel: scistream::Tunnel, order: &Order) -> Result<Exit, Failure> {
+    match runtime.block_on(tunnel.release()) {
+        Ok(()) => {
+            let _ = fs::remove_file(&order.uid_file);
+            Ok(Exit::Pass)
+        }
+        Err(error) => {
+            let commands: Vec<String> = [&order.wanted.producer_side, &order.wanted.consumer_side]
+                .map(|side| by_hand(side, &order.uid_file))
+                .into();
+            let sentence = format!("the tunnel was not released ({error}): run {}", commands.join(" and "));
+            Err(Failure::new(Exit::Route, sentence))
+        }
+    }
+}
+
+/// What a person types to release one side. Names the uid's file, not the uid.
+fn by_hand(side: &ControlServerProfile, uid_file: &std::path::Path) -> String {
+    let token = side.token_file.as_ref().map(|file| format!(" --token-file {file}")).unwrap_or_default();
+    format!(
+        "`streamharness s2uc release --s2cs {} --server-cert {}{token} --uid-file {}`",
+        side.s2cs,
+        side.certificate,
+        uid_file.display()
+    )
+}
+
+#[expect(unsafe_code, reason = "ignoring a signal runs no handler; the call is unsafe for those that do")]
+fn ignore(one: Signal) {
+    // SAFETY: no handler is installed.
+    let _ = unsafe { signal(one, SigHandler::SigIgn) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_types_to_release_names_the_file_of_the_key() {
+        let side = ControlServerProfile {
+            s2cs: "node4:30500".to_owned(),
+            certificate: "p.pem".to_owned(),
+            token_file: Some("t".to_owned()),
+            ..ControlServerProfile::default()
+        };
+        let expected =
+            "`streamharness s2uc release --s2cs node4:30500 --server-cert p.pem --token-file t --uid-file /w/u`";
+        assert_eq!(by_hand(&side, std::path::Path::new("/w/u")), expected);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_there_is_named_by_its_key() {
+        let written = ControlServerProfile { certificate: "/none.pem".to_owned(), ..ControlServerProfile::default() };
+        let failure = side("consumer_side", &written).unwrap_err();
+        assert!(failure.sentence.contains("route.scistream.consumer_side.certificate `/none.pem`"), "{failure:?}");
+    }
+}
