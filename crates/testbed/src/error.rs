@@ -176,7 +176,8 @@ pub enum Error {
     NoNetworkProgram(&'static str),
     /// Namespaces are not permitted.
     #[error(
-        "a facility network needs network namespaces, which are not permitted here: run as root, allow user namespaces, or use --network loopback"
+        "a facility network needs network namespaces, which are not permitted here: run as root, allow user \
+         namespaces, or use --network loopback"
     )]
     NoNamespaces,
     /// The kernel cannot delay.

@@ -306,7 +306,8 @@ impl Testbed {
         self.access().filter(|access| !access.is_inside()).map_or(Ok(()), Access::enter)
     }
 
-    /// Runs `command` with these variables, where all that it needs can be reached, and waits for it. Its exit code; 128 + signal if a signal ended it.
+    /// Runs `command` with these variables, where all that it needs can be reached, and waits for it. Its exit code;
+    /// 128 + signal if a signal ended it.
     pub fn exec(&self, command: &[OsString]) -> Result<u8> {
         let (program, arguments) = command
             .split_first()
