@@ -65,7 +65,7 @@ fn describe(step: &str, failures: &[(usize, String)]) -> String {
 pub struct Place {
     /// Name of this host.
     pub host: String,
-    /// What tells this host's clock from others' ([`clock::boot_id`]).
+    /// What tells this host's clock from others' ([`crate::clock::boot_id`]).
     pub boot: Vec<u8>,
     /// Its cores.
     pub cores: u32,
