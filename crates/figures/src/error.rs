@@ -29,7 +29,7 @@ pub enum FiguresError {
     },
     /// Every run failed.
     #[error(
-        "all {runs} runs failed, `{}` because: {reason}; repeat them, or give --failed to use them all the same",
+        "all {runs} runs failed, `{}` because: {reason}; repeat them",
         first.display()
     )]
     AllFailed {

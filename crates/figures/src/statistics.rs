@@ -6,7 +6,8 @@
 //! the true median with probability 1 - 2^(1-R) and no more; a single run has no interval.
 //!
 //! A median over few runs is one of few values, so what the bootstrap covers depends on R: on log-normal values it was
-//! 94 % for R = 6, 93 % for 10, 94 % for 12, 16 and 30, but only 88 % for 7 and 15 and 91 % for 13. Take 6 or 10.
+//! 94 % for R = 6, 93 % for 10, 94 % for 12, 16 and 30, but only 87 to 93 % for 7, 8, 13 to 15, 21 and 25.
+//! Take 6 or 10.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -38,7 +39,8 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// With which probability such an interval holds the true value: 0.95, or less where runs are few.
+    /// With which probability such an interval is meant to hold the true value: 0.95, or less where runs are few. What a
+    /// bootstrap really reaches is told at the head of this module.
     pub coverage: f64,
 }
 
