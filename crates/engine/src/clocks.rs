@@ -246,7 +246,7 @@ fn answer(comm: &impl Comm, clock: Clock, limit: Duration) -> Result<(), CommErr
             Control::Ping => comm.post(0, &Control::Pong(clock.now_ns()).encode())?,
             Control::Timed => return Ok(()),
             // What was under way when streaming ended.
-            Control::Status(_) | Control::Window(_) | Control::Finish | Control::Pong(_) => {}
+            Control::Status(..) | Control::Window(_) | Control::Finish | Control::Pong(_) => {}
         }
     }
 }

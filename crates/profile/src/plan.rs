@@ -220,6 +220,26 @@ impl Plan {
         Ok(())
     }
 
+    /// The same plan for another run, whose queues and exchanges are its own.
+    pub fn with_run(&self, run: u32) -> Self {
+        let (old, new) = (own_prefix(self.run), own_prefix(run));
+        let rename = |name: &mut String| {
+            if let Some(rest) = name.strip_prefix(&old) {
+                *name = format!("{new}{rest}");
+            }
+        };
+        let mut plan = Self { run, ..self.clone() };
+        plan.service.exchanges.iter_mut().for_each(|exchange| rename(&mut exchange.name));
+        for queue in &mut plan.service.queues {
+            rename(&mut queue.name);
+            if let Some(binding) = &mut queue.binding {
+                rename(&mut binding.exchange);
+                rename(&mut binding.key);
+            }
+        }
+        plan
+    }
+
     /// SHA-256 of the plan, by which ranks see that they resolved the same.
     pub fn digest(&self) -> [u8; 32] {
         let bytes = bincode::serde::encode_to_vec(self, bincode::config::standard())
@@ -250,6 +270,11 @@ impl Plan {
         let received = u64::from(self.service.prefetch) + u64::from(self.message.inspected_bodies());
         (ring + answered, received * body + answers * answer)
     }
+}
+
+/// What names of queues and exchanges of a run begin with.
+pub(crate) fn own_prefix(run: u32) -> String {
+    format!("streamharness.{run:08x}.")
 }
 
 fn named(name: &Option<String>, key: &str) -> Result<String, ProfileError> {
@@ -368,6 +393,18 @@ mod tests {
     fn every_rank_resolves_the_same_plan_and_a_difference_shows_in_the_digest() {
         assert_eq!(resolve("", 4).unwrap().digest(), resolve("", 4).unwrap().digest());
         assert_ne!(resolve("", 4).unwrap().digest(), resolve("seed = 2", 4).unwrap().digest());
+    }
+
+    #[test]
+    fn another_run_of_a_plan_differs_in_the_names_of_what_is_its_own() {
+        for pattern in ["work-sharing", "work-sharing-feedback", "broadcast", "broadcast-gather"] {
+            let text = format!("pattern = '{pattern}'");
+            let layer = Layer::parse(Origin::CommandLine, &text).unwrap();
+            let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+            let (first, second) = (Plan::resolve(&profile, 4, 7).unwrap(), Plan::resolve(&profile, 4, 8).unwrap());
+            assert_eq!(first.with_run(8), second, "{pattern}");
+            assert_ne!(first.service.queues, second.service.queues, "{pattern}");
+        }
     }
 
     #[test]
