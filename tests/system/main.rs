@@ -18,6 +18,7 @@ mod patterns;
 mod payloads;
 mod placement;
 mod proxied;
+mod repeated;
 mod routes;
 mod scistream;
 mod secrets;

@@ -31,7 +31,8 @@ impl Usage {
         Self {
             cpu_s: self.cpu_s - start.cpu_s,
             max_rss_bytes: self.max_rss_bytes,
-            context_switches: self.context_switches - start.context_switches,
+            // A run that is stopped before it streams may be read at its end before it is at its start.
+            context_switches: self.context_switches.saturating_sub(start.context_switches),
         }
     }
 }

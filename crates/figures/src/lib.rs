@@ -12,5 +12,5 @@ pub mod statistics;
 
 pub use error::FiguresError;
 pub use load::{Failed, LeftOut, Loaded, Run, load};
-pub use points::{Key, Point, Points};
-pub use statistics::Estimate;
+pub use points::{Key, Point, Points, Quantity};
+pub use statistics::{Estimate, Interval};

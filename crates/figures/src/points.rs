@@ -92,6 +92,40 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// All of them, in the order in which tables show them.
+    pub fn all() -> Vec<Self> {
+        let rates = [
+            Self::MessagesPerSecond,
+            Self::BitsPerSecond,
+            Self::EventsPerSecond,
+            Self::SumOfRates,
+            Self::SumOfRatesRatio,
+        ];
+        let latencies = Metric::ALL.into_iter().flat_map(|metric| [Self::Median(metric), Self::P99(metric)]);
+        rates.into_iter().chain([Self::CpuPerMessage]).chain(latencies).collect()
+    }
+
+    /// The one that a person means by a word: what [`Self::word`] says, and `rtt_p50` and `rtt_p99` for the round trip from
+    /// the due time.
+    pub fn called(word: &str) -> Option<Self> {
+        let word = word.strip_prefix("rtt_p").map_or_else(|| word.to_owned(), |rest| format!("rtt_from_due_p{rest}"));
+        Self::all().into_iter().find(|quantity| quantity.word() == word)
+    }
+
+    /// Its name in one word, as people type it.
+    pub fn word(self) -> String {
+        match self {
+            Self::MessagesPerSecond => "throughput".to_owned(),
+            Self::BitsPerSecond => "bit_rate".to_owned(),
+            Self::EventsPerSecond => "event_rate".to_owned(),
+            Self::SumOfRates => "sum_of_rates".to_owned(),
+            Self::SumOfRatesRatio => "sum_of_rates_ratio".to_owned(),
+            Self::CpuPerMessage => "cpu_per_message".to_owned(),
+            Self::Median(metric) => format!("{}_p50", metric.name()),
+            Self::P99(metric) => format!("{}_p99", metric.name()),
+        }
+    }
+
     /// Of one run; absent where it was not taken.
     pub fn of(self, run: &Run) -> Option<f64> {
         let record = &run.record;
@@ -287,6 +321,15 @@ mod tests {
         other.route.architecture = "mss".to_owned();
         let points = Points::of(vec![run("a", one), run("b", other)]).unwrap();
         assert!(points.warnings[0].contains("`service.prefetch`"), "{:?}", points.warnings);
+    }
+
+    #[test]
+    fn a_quantity_is_called_by_its_word() {
+        for quantity in Quantity::all() {
+            assert_eq!(Quantity::called(&quantity.word()), Some(quantity));
+        }
+        assert_eq!(Quantity::called("rtt_p99"), Some(Quantity::P99(Metric::RttFromDue)));
+        assert_eq!(Quantity::called("rtt"), None);
     }
 
     #[test]

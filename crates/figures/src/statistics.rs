@@ -83,6 +83,12 @@ impl Estimate {
         self.interval.map_or(self.median, |interval| interval.high)
     }
 
+    /// Half the width of the interval as a part of the median; absent where there is no interval, or the median is 0.
+    pub fn relative_half_width(&self) -> Option<f64> {
+        let Interval { low, high, .. } = self.interval?;
+        (self.median != 0.0).then(|| (high - low) / 2.0 / self.median.abs())
+    }
+
     /// Values beyond Tukey's fences: shown, never dropped. With fewer than four there is no telling.
     pub fn outliers(&self) -> Vec<f64> {
         if self.values.len() < 4 {

@@ -38,6 +38,9 @@ pub struct Record {
     pub run_id: String,
     /// When the run began, RFC 3339.
     pub started: String,
+    /// Which repetition it is; absent where the launch had this run only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<Repetition>,
     /// The verdict.
     pub status: Status,
     /// The resolved plan, as the `profile` crate writes it.
@@ -86,6 +89,15 @@ pub struct Status {
     /// What the program exited with.
     #[serde(default)]
     pub exit_code: u8,
+}
+
+/// One of several runs of a launch that have the same plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Repetition {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The `run_id` of the first of them.
+    pub first_run_id: String,
 }
 
 /// One concrete way from producers to consumers.

@@ -177,6 +177,16 @@ pub struct Run {
     /// Any other setting of a profile, such as service.republish_limit=10. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Runs of this one launch, each with a record of its own. With --until, the most or the least and the most, such as
+    /// 6-30 [default: 1; with --until 6-30].
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<String>,
+    /// Repeat until a median is known this well, such as 'ci<5%' (of throughput) or 'rtt_p99 ci<10%'.
+    #[arg(long, value_name = "WHAT")]
+    pub until: Option<String>,
+    /// Time between repetitions in which nothing runs [default: 1s].
+    #[arg(long, value_name = "TIME")]
+    pub idle: Option<String>,
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

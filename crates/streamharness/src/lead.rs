@@ -12,7 +12,8 @@ use crate::{
 };
 use engine::{RunResult, Snapshot, control::Ending};
 use measure::{
-    record::{Environment, Hop, Link},
+    Record,
+    record::{Environment, Hop, Link, Repetition},
     tables::osu_table,
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -36,21 +37,24 @@ pub struct Facts {
     pub hops: Vec<Hop>,
     /// What the testbed's links carried, once the stream is over.
     pub links: Vec<Link>,
+    /// Which repetition it is, where there are several.
+    pub repetition: Option<Repetition>,
 }
 
 impl Facts {
     /// What is known once the plan is resolved.
-    pub fn new(plan: &Plan, run: u32, world: usize) -> Self {
+    pub fn new(plan: &Plan, world: usize) -> Self {
         let started = jiff::Timestamp::now();
         let mut environment = environment::describe(world);
         environment.seed = plan.seed;
         Self {
             plan: plan.clone(),
-            run_id: format!("{}-{run:08x}", started.strftime("%Y%m%dT%H%M%SZ")),
+            run_id: format!("{}-{:08x}", started.strftime("%Y%m%dT%H%M%SZ"), plan.run),
             started,
             environment,
             hops: Vec::new(),
             links: Vec::new(),
+            repetition: None,
         }
     }
 }
@@ -74,32 +78,33 @@ pub struct Lead {
     links: Links,
     told: bool,
     strict: bool,
+    /// Whether somebody stopped it, by a signal.
+    stopped: bool,
+    record: Option<Record>,
     exit: Result<Exit, Failure>,
 }
 
 impl Lead {
-    /// Leads a run whose results go to `out`, or to a directory named after the run.
+    /// Leads a run whose results go to `output`, which is prepared.
     /// `strict` fails one whose senders could not keep their schedule.
-    pub fn new(facts: Facts, out: Option<PathBuf>, strict: bool) -> Self {
+    pub fn new(facts: Facts, output: Output, strict: bool) -> Self {
         Self {
             view: View::new(&facts.plan),
-            output: out.map_or_else(|| Output::named_after(&facts.plan), Output::into_dir),
+            output,
             facts,
             series: Series::default(),
             links: Links::default(),
             told: false,
             strict,
+            stopped: false,
+            record: None,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
         }
     }
 
-    /// Makes room for the results; what cannot be written is better known before the run than after.
-    pub fn prepare_output(&mut self) -> Result<(), Failure> {
-        self.output.prepare()
-    }
-
     /// Says what will be done.
-    pub fn announce(&mut self, plan: &Plan) {
+    pub fn announce(&mut self) {
+        let plan = self.facts.plan.clone();
         let length = match plan.length {
             RunLength::Messages(messages) => format!("{messages} messages"),
             RunLength::Window(window) => {
@@ -161,7 +166,20 @@ impl Lead {
             // No reduce follows, and so no other table.
             stdout::print(&osu_table(&record));
         }
+        self.stopped = matches!(ending, Ending::Stopped(_));
         self.exit = Ok(Exit::from_code(record.status.exit_code));
+        self.record = Some(record);
+    }
+
+    /// The run ended before it streamed.
+    pub fn refused(&mut self, failure: Failure) {
+        self.view.finish();
+        let record = record::refused(&self.facts, &failure);
+        if let Err(unwritten) = self.output.write_partial(&record, Vec::new()) {
+            self.view.say(&unwritten.sentence);
+        }
+        self.record = Some(record);
+        self.exit = Err(failure);
     }
 
     /// Everything is known: writes the files, prints the table.
@@ -196,10 +214,21 @@ impl Lead {
             }
             Err(failure) => Err(failure),
         };
+        self.record = Some(record);
+    }
+
+    /// Where it left what, as far as it got.
+    pub fn into_record(self) -> Option<(PathBuf, Record)> {
+        Some((self.output.dir().to_owned(), self.record?))
+    }
+
+    /// Whether somebody stopped it, by a signal.
+    pub fn was_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// What the program exits with.
-    pub fn exit(&self) -> Result<u8, Failure> {
-        self.exit.clone().map(|exit| exit as u8)
+    pub fn exit(&self) -> Result<Exit, Failure> {
+        self.exit.clone()
     }
 }

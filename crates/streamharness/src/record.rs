@@ -1,6 +1,9 @@
 //! The record of a run, from what was known before it and what it came to.
 
-use crate::{exit::Exit, lead::Facts};
+use crate::{
+    exit::{self, Exit},
+    lead::Facts,
+};
 use engine::{
     RankReport, RunResult, Snapshot,
     clocks::ClockError,
@@ -115,11 +118,18 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
     record
 }
 
+/// The record of a run that ended before it streamed.
+pub fn refused(facts: &Facts, failure: &exit::Failure) -> Record {
+    let status = Status { pass: false, reason: failure.sentence.clone(), exit_code: failure.exit as u8 };
+    Record { status, ..known_before(facts) }
+}
+
 fn known_before(facts: &Facts) -> Record {
     Record {
         schema: SCHEMA.to_owned(),
         run_id: facts.run_id.clone(),
         started: facts.started.to_string(),
+        repetition: facts.repetition.clone(),
         status: Status::default(),
         plan: serde_json::to_value(&facts.plan).expect("a plan is plain data"),
         route: Route { architecture: facts.plan.architecture.clone(), hops: facts.hops.clone(), ..Route::default() },
