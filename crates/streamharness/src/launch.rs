@@ -86,11 +86,12 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         let lead = lead.as_mut().expect("rank 0 leads");
         lead.prepare_output()?;
         lead.announce(&plan);
-        let route = opened.insert(route::open(&written.profile, &mut |line| lead.say(line))?);
+        let route = opened.insert(route::open(&written.profile, &plan, &mut |line| lead.say(line))?);
         Ok(route.connect.clone())
     })?;
     if let Some(lead) = &mut lead {
-        lead.route(&connect.hops);
+        let cluster = opened.as_ref().and_then(|route| route.cluster.as_ref());
+        lead.route(&connect.hops, cluster.map(|cluster| cluster.provisioned.clone()));
     }
     let refused = |failure: Failure| Stop::Together(spoken_by_rank_0(comm, failure));
     let transport = Amqp::new(connect.amqp, &plan).map_err(|fault| refused(Failure::new(Exit::Route, fault)))?;
@@ -99,8 +100,8 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         Place { host: environment::host(), boot: boot_id(), cores: environment::cores(), clock: Clock::default() };
     let mut watcher = Watcher { lead: lead.as_mut(), signals };
     let ran = engine::run(comm, &plan, transport, payloads, &place, &mut watcher);
-    if let Some(Route { ephemeral, tunnel, .. }) = opened {
-        drop(tunnel);
+    if let Some(Route { ephemeral, tunnel, cluster, .. }) = opened {
+        drop((tunnel, cluster));
         if let Some(Err(error)) = ephemeral.map(Ephemeral::close) {
             eprintln!("streamharness: {error}");
         }

@@ -12,7 +12,7 @@ use crate::{
 };
 use engine::{RunResult, Snapshot, control::Ending};
 use measure::{
-    record::{Environment, Hop, Link},
+    record::{Environment, Hop, Link, Provisioned},
     tables::osu_table,
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -34,6 +34,8 @@ pub struct Facts {
     pub environment: Environment,
     /// Legs of the route.
     pub hops: Vec<Hop>,
+    /// The managed service that was asked for.
+    pub provisioned: Option<Provisioned>,
     /// What the testbed's links carried, once the stream is over.
     pub links: Vec<Link>,
 }
@@ -50,6 +52,7 @@ impl Facts {
             started,
             environment,
             hops: Vec::new(),
+            provisioned: None,
             links: Vec::new(),
         }
     }
@@ -125,9 +128,10 @@ impl Lead {
         self.view.say(line);
     }
 
-    /// The route is open.
-    pub fn route(&mut self, hops: &[Hop]) {
+    /// The route is open, through what was provisioned for it if anything was.
+    pub fn route(&mut self, hops: &[Hop], provisioned: Option<Provisioned>) {
         self.facts.hops = hops.to_vec();
+        self.facts.provisioned = provisioned;
     }
 
     /// A phase begins.
