@@ -113,6 +113,30 @@ pub struct Route {
     /// What answered at the end of the route.
     #[serde(default)]
     pub broker: Option<Broker>,
+    /// The managed service that the run asked for; absent where there was none to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<Provisioned>,
+}
+
+/// A cluster that a run got through a facility's S3M interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Provisioned {
+    /// Where it was asked for.
+    pub service: String,
+    /// Its name.
+    pub cluster: String,
+    /// The public name that clients connect to.
+    pub fqdn: String,
+    /// Nodes that it has, if the interface tells.
+    #[serde(default)]
+    pub nodes: Option<u32>,
+    /// From the request until AMQPS opened.
+    pub ready_s: f64,
+    /// How long it lives, unless it is extended.
+    pub lifetime_s: u64,
+    /// Whether it was there before the run and stayed.
+    #[serde(default)]
+    pub reused: bool,
 }
 
 /// The way between the switch of a testbed's network and one host, from a little before the stream began until a little

@@ -23,7 +23,7 @@ mod warmup;
 
 pub use error::ProfileError;
 pub use experiment::{Experiment, Point};
-pub use facility::{ControlServerProfile, HopProfile, SciStreamProfile};
+pub use facility::{ControlServerProfile, HopProfile, S3mProfile, SciStreamProfile};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
 pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, Origin, combine};

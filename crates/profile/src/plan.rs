@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ProfileError, impossible},
+    facility::S3mProfile,
     flow::Flow,
     knobs::{Delay, Layout},
     load::{COUNT_BITS, Load},
@@ -167,7 +168,8 @@ impl Plan {
             think_time: profile.think_time,
             spread: profile.route.spread.unwrap_or(Spread::RoundRobin),
             limits: Limits {
-                route: Duration::from_secs(120),
+                route: Duration::from_secs(120)
+                    + profile.route.s3m.as_ref().map_or(Duration::ZERO, S3mProfile::ready_within),
                 connect: Duration::from_secs(8),
                 broker: Duration::from_secs(10),
                 stream,

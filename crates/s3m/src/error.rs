@@ -13,7 +13,9 @@ pub enum Error {
     #[error("the S3M service has no such cluster ({0}): it may have expired or been deleted; provision it again")]
     Missing(String),
     /// The name belongs to another cluster.
-    #[error("the S3M service has that name already ({0}): choose another name")]
+    #[error(
+        "the S3M service has that name already ({0}): choose another name, or delete it with `streamharness s3m delete`"
+    )]
     Taken(String),
     /// The request itself is refused.
     #[error(
@@ -36,6 +38,11 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// No authority to trust.
+    #[error(
+        "the file of the S3M service's authorities holds no certificate: give it PEM (-----BEGIN CERTIFICATE-----)"
+    )]
+    Authorities,
     /// The reply is not what the API says.
     #[error("the S3M service answered what is not its API ({0}): check the address and the prefix")]
     Answer(String),
@@ -57,4 +64,11 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether a cluster that was asked for may be there in spite of this error.
+    pub fn may_exist(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Answer(_) | Self::Failed { .. })
+    }
 }

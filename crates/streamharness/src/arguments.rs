@@ -61,6 +61,9 @@ pub enum Command {
         #[command(subcommand)]
         command: Testbed,
     },
+    /// Holds what a run has asked for.
+    #[command(hide = true)]
+    Hold,
     /// Completions for a shell.
     Completions {
         /// The shell.
@@ -277,9 +280,6 @@ pub enum S2uc {
         #[arg(long, value_name = "N")]
         num_conn: Option<u32>,
     },
-    /// Holds the tunnel of a run.
-    #[command(hide = true)]
-    Hold,
     /// Ends a half.
     Release {
         /// The server.

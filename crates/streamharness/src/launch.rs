@@ -43,15 +43,15 @@ fn launched(world: &World, arguments: &Run) -> Result<Exit, Stop> {
     let mut opened: Option<Route> = None;
     let connect = world.by_rank_0(limits.route, || {
         let lead = runs.as_mut().expect("rank 0 leads").begin()?;
-        let route = opened.insert(route::open(&written.profile, &mut |line| lead.say(line))?);
+        let route = opened.insert(route::open(&written.profile, &prepared.plan, &mut |line| lead.say(line))?);
         Ok(route.connect.clone())
     })?;
     let ran = carry_out(world, prepared, &connect, runs.as_mut());
     if let Some(runs) = &mut runs {
         runs.end();
     }
-    if let Some(Route { ephemeral, tunnel, .. }) = opened {
-        drop(tunnel);
+    if let Some(Route { ephemeral, tunnel, cluster, .. }) = opened {
+        drop((tunnel, cluster));
         if let Some(Err(error)) = ephemeral.map(Ephemeral::close) {
             eprintln!("streamharness: {error}");
         }

@@ -7,13 +7,14 @@ use crate::{
     output::Output,
     progress::View,
     record,
+    route::Connect,
     series::Series,
     stdout,
 };
 use engine::{RunResult, Snapshot, control::Ending};
 use measure::{
     Record,
-    record::{Environment, Hop, Link, Repetition},
+    record::{Environment, Hop, Link, Provisioned, Repetition},
     tables::osu_table,
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -35,6 +36,8 @@ pub struct Facts {
     pub environment: Environment,
     /// Legs of the route.
     pub hops: Vec<Hop>,
+    /// The managed service that was asked for.
+    pub provisioned: Option<Provisioned>,
     /// What the testbed's links carried, once the stream is over.
     pub links: Vec<Link>,
     /// Which repetition it is, where there are several.
@@ -53,6 +56,7 @@ impl Facts {
             started,
             environment,
             hops: Vec::new(),
+            provisioned: None,
             links: Vec::new(),
             repetition: None,
         }
@@ -130,9 +134,10 @@ impl Lead {
         self.view.say(line);
     }
 
-    /// The route is open.
-    pub fn route(&mut self, hops: &[Hop]) {
-        self.facts.hops = hops.to_vec();
+    /// The route is open, through what was provisioned for it if anything was.
+    pub fn route(&mut self, connect: &Connect) {
+        self.facts.hops.clone_from(&connect.hops);
+        self.facts.provisioned.clone_from(&connect.provisioned);
     }
 
     /// A phase begins.

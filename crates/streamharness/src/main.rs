@@ -1,10 +1,12 @@
 //! The `streamharness` program: arguments to adapters to engine to exit code.
 
 mod arguments;
+mod cluster;
 mod environment;
 mod exit;
 mod facility;
 mod flags;
+mod holder;
 mod launch;
 mod lead;
 mod links;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
         Some(Command::S2uc { command }) => scistream_command::s2uc(command),
         Some(Command::S3m { command }) => s3m_command::s3m(command),
+        Some(Command::Hold) => holder::hold(),
         Some(Command::Testbed { command }) => testbed_command::testbed(command),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Streamharness::command(), "streamharness", &mut std::io::stdout());

@@ -36,7 +36,7 @@ impl Prepared {
     /// for the next run. Only where a rank is lost there is none.
     pub fn carry_out(self, world: &World, connect: &Connect, mut lead: Option<&mut Lead>) -> Result<(), Stop> {
         if let Some(lead) = &mut lead {
-            lead.route(&connect.hops);
+            lead.route(connect);
         }
         let transport = match Amqp::new(connect.amqp.clone(), &self.plan) {
             Ok(transport) => transport,

@@ -132,7 +132,12 @@ fn known_before(facts: &Facts) -> Record {
         repetition: facts.repetition.clone(),
         status: Status::default(),
         plan: serde_json::to_value(&facts.plan).expect("a plan is plain data"),
-        route: Route { architecture: facts.plan.architecture.clone(), hops: facts.hops.clone(), ..Route::default() },
+        route: Route {
+            architecture: facts.plan.architecture.clone(),
+            hops: facts.hops.clone(),
+            provisioned: facts.provisioned.clone(),
+            ..Route::default()
+        },
         environment: facts.environment.clone(),
         throughput: Throughput::default(),
         totals: Totals::default(),
@@ -200,6 +205,7 @@ fn route(facts: &Facts, result: &RunResult) -> Route {
         hops,
         tls: producers,
         broker: Some(Broker { product: result.service.product.clone(), version: result.service.version.clone() }),
+        provisioned: facts.provisioned.clone(),
     }
 }
 

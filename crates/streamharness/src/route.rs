@@ -1,20 +1,23 @@
 //! Where this run connects to: addresses given, a running testbed, or one built for the run.
 
 use crate::{
+    cluster::Cluster,
     exit::{Exit, Failure},
     facility,
     tunnel::Tunnel,
 };
-use measure::record::{Hop, Tls};
-use profile::{Profile, RouteProfile, SciStreamProfile};
+use measure::record::{Hop, Provisioned, Tls};
+use profile::{Plan, Profile, RouteProfile, S3mProfile, SciStreamProfile, Span};
 use serde::{Deserialize, Serialize};
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, time::Duration};
 use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
 /// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
 /// comparison.
 const EPHEMERAL_NODES: usize = 1;
+/// How long a testbed may take to have a cluster ready, which is to add a user and a name.
+const TESTBED_READY_WITHIN: Duration = Duration::from_secs(30);
 /// A proxied route ends connections that are silent for 50 s; either side beats twice in this time.
 const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 
@@ -26,6 +29,14 @@ pub struct Route {
     pub ephemeral: Option<Ephemeral>,
     /// The tunnel that was asked for this run; dropping it releases it.
     pub tunnel: Option<Tunnel>,
+    /// The managed service that was asked for this run; dropping it deletes it.
+    pub cluster: Option<Cluster>,
+}
+
+impl Route {
+    fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
+        Self { connect: Connect { amqp, hops, provisioned: None }, ephemeral: None, tunnel: None, cluster: None }
+    }
 }
 
 /// What every rank needs to connect; rank 0 broadcasts it.
@@ -35,10 +46,12 @@ pub struct Connect {
     pub amqp: AmqpRoute,
     /// Legs of the route, for the record.
     pub hops: Vec<Hop>,
+    /// The managed service that was asked for.
+    pub provisioned: Option<Provisioned>,
 }
 
 /// Opens the route on rank 0. `say` tells the user what takes time.
-pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
+pub fn open(profile: &Profile, plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let written = &profile.route;
     // A tunnel's own clients are without TLS, unless its file says otherwise.
     let tls = written.tls.unwrap_or(written.scistream.is_none());
@@ -57,6 +70,9 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
     }
     if let Some(scistream) = &written.scistream {
         return by_tunnel(written, scistream, &consumer, tls, say);
+    }
+    if let Some(s3m) = &written.s3m {
+        return by_cluster(written, s3m, plan, false, say);
     }
     if !producer.is_empty() || !consumer.is_empty() {
         if producer.is_empty() || consumer.is_empty() {
@@ -80,7 +96,7 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
     };
     let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
     if let Some(running) = testbed::find(&testbed::default_dir()).map_err(unusable)? {
-        return by_testbed(written, &running, name, tls);
+        return by_testbed(written, plan, &running, name, say);
     }
     say(&format!(
         "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this run \
@@ -89,7 +105,7 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
     let routes = Routes::named([name.as_str()]).map_err(|error| Failure::new(Exit::Usage, error))?;
     let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
     let ephemeral = testbed::ephemeral(&options, say).map_err(unusable)?;
-    let route = by_testbed(written, ephemeral.testbed(), name, tls)?;
+    let route = by_testbed(written, plan, ephemeral.testbed(), name, say)?;
     Ok(Route { ephemeral: Some(ephemeral), ..route })
 }
 
@@ -112,7 +128,13 @@ fn urls_of_environment(tls: bool) -> Option<Vec<String>> {
         .find(|urls| urls.iter().all(|url| url.starts_with(scheme)))
 }
 
-fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) -> Result<Route, Failure> {
+fn by_testbed(
+    written: &RouteProfile,
+    plan: &Plan,
+    testbed: &Testbed,
+    name: &str,
+    say: &mut dyn FnMut(&str),
+) -> Result<Route, Failure> {
     testbed.check_reachable().map_err(|error| Failure::new(Exit::Route, error))?;
     let Some(route) = testbed.route(name) else {
         return fail(
@@ -129,9 +151,25 @@ fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) 
         ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
         ..written.clone()
     };
-    let mut opened = by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?;
+    let mut opened = match &route.s3m {
+        Some(access) => by_cluster(&written, &testbeds_s3m(access), plan, true, say)?,
+        None => {
+            let tls = written.tls.unwrap_or(true);
+            by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?
+        }
+    };
     opened.connect.hops = route.hops.into_iter().map(testbeds_hop).collect();
     Ok(opened)
+}
+
+fn testbeds_s3m(access: &testbed::S3mAccess) -> S3mProfile {
+    S3mProfile {
+        url: access.url.clone(),
+        token_file: Some(access.token_file.display().to_string()),
+        resources: [("nodes".to_owned(), access.nodes as i64)].into(),
+        ready_within: Some(Span(TESTBED_READY_WITHIN)),
+        ..S3mProfile::default()
+    }
 }
 
 fn testbeds_hop(hop: testbed::Hop) -> Hop {
@@ -144,6 +182,32 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
         process: Some(hop.process),
         limits: None,
     }
+}
+
+/// Has a managed service provisioned; everyone connects to it by the name that it gets. `ends_with_service`: it is the
+/// testbed's, and gone with that.
+fn by_cluster(
+    written: &RouteProfile,
+    s3m: &S3mProfile,
+    plan: &Plan,
+    ends_with_service: bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<Route, Failure> {
+    fits(written, [1, 1])?;
+    let trust = trust(written, true)?;
+    say(&format!("asking the S3M service at {} for a cluster", s3m.url));
+    let cluster = Cluster::open(s3m, plan, trust.clone(), ends_with_service)?;
+    let is = &cluster.provisioned;
+    let how = if is.reused { "was there" } else { "was provisioned" };
+    say(&format!("cluster {} {how}, reachable as {} after {:.1} s", is.cluster, is.fqdn, is.ready_s));
+    let addresses = vec![cluster.endpoint.clone()];
+    let hops = match &written.hops {
+        Some(hops) => facility::by_hand(hops),
+        None => ["producer", "consumer"].map(|from| hop(from, "balancer", &addresses)).into(),
+    };
+    let amqp = AmqpRoute { producer: addresses.clone(), consumer: addresses, ..trust };
+    let connect = Connect { amqp, hops, provisioned: Some(cluster.provisioned.clone()) };
+    Ok(Route { connect, ephemeral: None, tunnel: None, cluster: Some(cluster) })
 }
 
 /// Asks the control servers for a tunnel; producers enter it as the user, and on the virtual host, of the consumers.
@@ -195,24 +259,8 @@ fn by_address(
 ) -> Result<Route, Failure> {
     let producer = endpoints(producer, tls)?;
     let consumer = endpoints(consumer, tls)?;
-    if let Some(spread) = written.spread
-        && let Some(few) = [&producer, &consumer].into_iter().find(|side| !spread.fits(side.len()))
-    {
-        let sentence = format!("route.spread = {spread}, and a side has only {} addresses: say 1 to that", few.len());
-        return fail(Exit::Usage, sentence);
-    }
-    let connect_to = written
-        .connect_to
-        .iter()
-        .flatten()
-        .map(|text| ConnectTo::parse(text).map_err(|error| Failure::new(Exit::Usage, error)))
-        .collect::<Result<_, _>>()?;
-    let ca_from_environment = env::var("STREAMHARNESS_CA").ok().filter(|_| tls);
-    let ca_pem = written.ca.clone().or(ca_from_environment).map(|path| pem("--ca", &path)).transpose()?;
-    let client_cert = match (&written.cert, &written.key) {
-        (Some(cert), Some(key)) => Some((pem("--cert", cert)?, Secret::new(pem("--key", key)?))),
-        _ => None,
-    };
+    fits(written, [producer.len(), consumer.len()])?;
+    let trust = trust(written, tls)?;
     let anonymous = producer.iter().chain(&consumer).find(|endpoint| endpoint.password.is_none());
     let password = match anonymous {
         None => Secret::default(),
@@ -232,8 +280,36 @@ fn by_address(
         Some(hops) => facility::by_hand(hops),
         None => vec![hop("producer", first, &producer), hop("consumer", last, &consumer)],
     };
-    let amqp = AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password };
-    Ok(Route { connect: Connect { amqp, hops }, ephemeral: None, tunnel: None })
+    Ok(Route::new(AmqpRoute { producer, consumer, password, ..trust }, hops))
+}
+
+/// Whether workers can be spread over so many addresses of either side.
+fn fits(written: &RouteProfile, addresses: [usize; 2]) -> Result<(), Failure> {
+    if let Some(spread) = written.spread
+        && let Some(few) = addresses.into_iter().find(|addresses| !spread.fits(*addresses))
+    {
+        let sentence = format!("route.spread = {spread}, and a side has only {few} addresses: say 1 to that");
+        return fail(Exit::Usage, sentence);
+    }
+    Ok(())
+}
+
+/// A route without addresses: where names are reached, whom to trust, and what to show.
+fn trust(written: &RouteProfile, tls: bool) -> Result<AmqpRoute, Failure> {
+    let connect_to = written
+        .connect_to
+        .iter()
+        .flatten()
+        .map(|text| ConnectTo::parse(text).map_err(|error| Failure::new(Exit::Usage, error)))
+        .collect::<Result<_, _>>()?;
+    let ca_from_environment = env::var("STREAMHARNESS_CA").ok().filter(|_| tls);
+    let ca_pem = written.ca.clone().or(ca_from_environment).map(|path| pem("--ca", &path)).transpose()?;
+    let client_cert = match (&written.cert, &written.key) {
+        (Some(cert), Some(key)) => Some((pem("--cert", cert)?, Secret::new(pem("--key", key)?))),
+        _ => None,
+    };
+    let (producer, consumer, password) = (Vec::new(), Vec::new(), Secret::default());
+    Ok(AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password })
 }
 
 fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {

@@ -15,6 +15,7 @@ use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::config::USER;
 use crate::routes::MANAGED;
+use crate::s3m::S3mAccess;
 use crate::state::{Phase, State};
 use crate::status::{self, Status};
 use crate::tunnels::{End, TunnelState, s2ds_part};
@@ -44,6 +45,8 @@ pub struct Route {
     pub ca: Option<PathBuf>,
     /// `http://bench@localhost:PORT`, the first node's.
     pub management_url: String,
+    /// Where what the URLs lead to has to be asked for first; then there are none yet.
+    pub s3m: Option<S3mAccess>,
     /// Each leg on the way.
     pub hops: Vec<Hop>,
 }
@@ -140,9 +143,10 @@ impl Testbed {
             producer_urls,
             consumer_urls,
             password_file: place::password_file(&self.dir),
-            connect_to: if architecture == MANAGED { vec![self.balancer_by_name()] } else { Vec::new() },
+            connect_to: if architecture == MANAGED { vec![self.balancer_by_any_name()] } else { Vec::new() },
             ca: matches!(architecture, "dts" | MANAGED).then(|| place::ca_file(&self.dir)),
             management_url: format!("http://{USER}@{}:{}", self.first_node(), self.ports().management(1)),
+            s3m: (architecture == MANAGED).then(|| self.s3m()),
             hops,
         })
     }
@@ -173,9 +177,13 @@ impl Testbed {
         (entries, direct, hops)
     }
 
-    /// Everyone by the public name, through balancer and ingress. TLS ends at the service.
+    /// Where clusters of the managed service are asked for.
+    fn s3m(&self) -> S3mAccess {
+        S3mAccess::new(&self.dir, self.ports(), self.nodes())
+    }
+
+    /// Everyone by a public name that is asked for first, through balancer and ingress. TLS ends at the service.
     fn managed(&self, state: &ManagedState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
-        let urls = vec![format!("amqps://{USER}@{}:{}", managed::FQDN, managed::PUBLIC_PORT)];
         let haproxy = |part: &str, how: &str| {
             let pid = self.state.process(part).map_or_else(String::new, |process| format!("pid {}, ", process.pid));
             format!("haproxy ({pid}balance {how})")
@@ -197,12 +205,12 @@ impl Testbed {
             hop(managed::INGRESS, SERVICE, "tcp", nodes, self.broker()),
             hop(CONSUMER, managed::BALANCER, "amqps", at(Host::Balancer, self.ports().balancer()), balancer),
         ];
-        (urls.clone(), urls, hops)
+        (Vec::new(), Vec::new(), hops)
     }
 
-    fn balancer_by_name(&self) -> String {
-        let balancer = self.ports().at(Host::Balancer, self.ports().balancer());
-        format!("{}:{}:{balancer}", managed::FQDN, managed::PUBLIC_PORT)
+    /// Whatever the name, the balancer is where it leads to.
+    fn balancer_by_any_name(&self) -> String {
+        format!(":{}:{}", managed::PUBLIC_PORT, managed::at(self.ports(), managed::BALANCER))
     }
 
     /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
@@ -260,6 +268,10 @@ impl Testbed {
             (format!("{}_URLS", tunnel.route.to_uppercase().replace('-', "_")), urls.join(","))
         }))
         .map(|(name, value)| (format!("STREAMHARNESS_{name}"), value))
+        .chain(self.state.managed.iter().flat_map(|_| {
+            let S3mAccess { url, token_file, .. } = self.s3m();
+            [("S3M_URL".to_owned(), url), ("S3M_TOKEN_FILE".to_owned(), path(token_file))]
+        }))
         .collect()
     }
 
@@ -370,10 +382,14 @@ mod tests {
     }
 
     #[test]
-    fn the_managed_service_is_known_by_its_name_and_reached_at_the_balancer() {
+    fn the_managed_service_is_asked_for_and_reached_at_the_balancer_by_any_name() {
         let route = testbed().route("mss").unwrap();
-        assert_eq!(route.producer_urls, ["amqps://bench@rmq-bench-testbed.mss.test:443"]);
-        assert_eq!(route.connect_to, ["rmq-bench-testbed.mss.test:443:127.0.0.1:12444"]);
+        assert!(route.producer_urls.is_empty() && route.consumer_urls.is_empty());
+        let s3m = route.s3m.unwrap();
+        assert_eq!((s3m.url.as_str(), s3m.nodes), ("http://127.0.0.1:12445", 2));
+        assert_eq!(s3m.token_file, Path::new("/tmp/t/s3m/token"));
+        assert!(testbed().env_lines().contains("export S3M_TOKEN_FILE='/tmp/t/s3m/token'\n"));
+        assert_eq!(route.connect_to, [":443:127.0.0.1:12444"]);
         assert!(route.ca.is_some());
         let to: Vec<&str> = route.hops.iter().map(|hop| hop.to.as_str()).collect();
         assert_eq!(to, ["balancer", "ingress", "service", "balancer"]);

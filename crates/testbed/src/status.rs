@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::Result;
+use crate::managed::{self, BALANCER, INGRESS};
 use crate::network::{LegState, host_of_part};
 use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::api::Api;
 use crate::rabbitmq::cluster::node_part;
+use crate::s3m::{self, S3M};
 use crate::state::State;
 
 /// A testbed and its parts.
@@ -71,6 +73,9 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
     let health = |part: &crate::state::Part| match part.process {
         None => "not started",
         Some(process) if !proc.is_alive(process) => "dead",
+        Some(_) if part.name == INGRESS && !managed::is_up(ports, INGRESS) => "it takes no connections",
+        Some(_) if part.name == S3M && !s3m::is_up(ports) => "it takes no connections",
+        Some(_) if part.name == BALANCER && managed::greets(dir, ports).is_err() => "no broker greets through it",
         Some(_) => (1..=state.nodes).find(|node| node_part(*node) == part.name).map_or("alive", node_health),
     };
     let parts = state.parts.iter().map(|part| PartStatus {

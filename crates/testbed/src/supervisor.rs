@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{Read, stdin, stdout};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -24,10 +23,11 @@ use crate::network::{NetworkChoice, Tools};
 use crate::process::{Process, boot_id};
 use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
 use crate::rabbitmq::install::Install;
+use crate::s3m::{self, S3M, S3mAccess};
 use crate::sandbox::{Isolation, Sandbox};
 use crate::state::{Part, Phase, State};
 use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
-use crate::{Error, ProxyRoute, Result, Routes, counting, place, ports, secrets};
+use crate::{Error, ProxyRoute, Result, Routes, counting, part, place, ports, secrets};
 
 /// How often a starting cluster is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -192,6 +192,7 @@ impl Supervisor {
         for kind in ControlServers::kinds(&self.routes.proxies).into_iter().chain(managed) {
             kind.find()?;
         }
+        managed.map_or(Ok(()), |_| managed::check(&self.dir))?;
         let isolation = Isolation::choose(&program);
         let (claim, facility) = match self.network {
             NetworkChoice::Loopback => (ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?, None),
@@ -294,8 +295,7 @@ impl Supervisor {
         }
         if let Some(balance) = self.routes.managed {
             let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
-            build_managed(&managed, sandbox, &mut state, ears, (deadline, limit))?;
-            ears.progress(&format!("mss: the broker greets through balancer and ingress as {}", managed::FQDN));
+            build_managed(&managed, cluster.password(), sandbox, &mut state, ears, (deadline, limit))?;
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -378,17 +378,8 @@ fn build_tunnels(
         launch(dir, sandbox, state, &s2cs_part(kind, end), vec![listener], servers.command(kind, end)?)?;
     }
     for &(kind, end) in &places {
-        while !servers.is_up(kind, end) {
-            sandbox.reap();
-            let part = s2cs_part(kind, end);
-            if let Some((_, how)) = sandbox.ended().find(|(name, _)| *name == part) {
-                return Err(Error::PartDied { how: how.to_owned(), log: servers.last_lines(kind, end), part });
-            }
-            if Instant::now() > deadline {
-                return Err(late(&format!("the start of {part}"), limit, servers.last_lines(kind, end)));
-            }
-            heed(ears, Duration::from_millis(10))?;
-        }
+        let is_up = || servers.is_up(kind, end);
+        await_part(dir, &s2cs_part(kind, end), sandbox, ears, (deadline, limit), is_up)?;
     }
     for &route in routes {
         let number = 1 + state.tunnels.iter().filter(|tunnel| tunnel.kind == route.kind().name()).count();
@@ -413,32 +404,51 @@ fn build_tunnels(
     Ok(())
 }
 
-/// Starts ingress and balancer, in this order and once the brokers listen: each would take the next for dead.
+/// Starts ingress and balancer, in this order and once the brokers listen: each would take the next for dead. Then where
+/// tenants are asked for.
 fn build_managed(
     managed: &Managed<'_>,
+    password: &str,
     sandbox: &mut Sandbox,
     state: &mut State,
     ears: &mut Ears,
-    (deadline, limit): (Instant, Duration),
+    limits: (Instant, Duration),
 ) -> Result<()> {
-    let ports = managed.ports;
+    let &Managed { dir, nodes, ports, identity, .. } = managed;
     for (name, port) in [(managed::INGRESS, ports.ingress()), (managed::BALANCER, ports.balancer())] {
         let command = if name == managed::INGRESS { managed.ingress()? } else { managed.balancer()? };
-        launch(managed.dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
-        while TcpStream::connect(managed.at(name)).is_err() {
-            sandbox.reap();
-            if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
-                let how = how.to_owned();
-                return Err(Error::PartDied { part: name.to_owned(), how, log: managed.last_lines(name) });
-            }
-            if Instant::now() > deadline {
-                return Err(late(&format!("the start of the {name}"), limit, managed.last_lines(name)));
-            }
-            heed(ears, Duration::from_millis(10))?;
-        }
+        launch(dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
+        await_part(dir, name, sandbox, ears, limits, || managed::is_up(ports, name))?;
     }
-    managed.greets()?;
+    managed::greets(dir, ports)?;
+    ears.progress("mss: the broker greets through balancer and ingress");
+    let command = s3m::command(dir, nodes, ports, password, identity)?;
+    launch(dir, sandbox, state, S3M, vec![("http".to_owned(), ports.s3m())], command)?;
+    await_part(dir, S3M, sandbox, ears, limits, || s3m::is_up(ports))?;
+    ears.progress(&format!("mss: clusters are provisioned at {}", S3mAccess::new(dir, ports, nodes).url));
     state.managed = Some(ManagedState { balance: managed.balance.to_string() });
+    Ok(())
+}
+
+/// Waits until a part that was started is up.
+fn await_part(
+    dir: &Path,
+    name: &str,
+    sandbox: &mut Sandbox,
+    ears: &mut Ears,
+    (deadline, limit): (Instant, Duration),
+    is_up: impl Fn() -> bool,
+) -> Result<()> {
+    while !is_up() {
+        sandbox.reap();
+        if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
+            return Err(Error::PartDied { part: name.to_owned(), how: how.to_owned(), log: part::said(dir, name) });
+        }
+        if Instant::now() > deadline {
+            return Err(late(&format!("the start of {name}"), limit, part::said(dir, name)));
+        }
+        heed(ears, Duration::from_millis(10))?;
+    }
     Ok(())
 }
 
