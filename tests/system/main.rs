@@ -24,3 +24,4 @@ mod scistream;
 mod secrets;
 mod settings;
 mod support;
+mod swept;

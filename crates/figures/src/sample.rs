@@ -12,6 +12,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         run_id: format!("{architecture}-{consumers}-{rate}"),
         started: "2026-11-23T18:31:18Z".to_owned(),
         repetition: None,
+        point: None,
         status: Status { pass: true, ..Status::default() },
         plan: serde_json::json!({
             "architecture": architecture, "workload": "dstream", "pattern": "work-sharing", "seed": 1,

@@ -41,6 +41,9 @@ pub struct Record {
     /// Which repetition it is; absent where the launch had this run only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition: Option<Repetition>,
+    /// The cell of an experiment that it belongs to; absent in a run of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
     /// The verdict.
     pub status: Status,
     /// The resolved plan, as the `profile` crate writes it.
@@ -91,7 +94,16 @@ pub struct Status {
     pub exit_code: u8,
 }
 
-/// One of several runs of a launch that have the same plan.
+/// A cell of an experiment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Point {
+    /// The experiment, by its name.
+    pub experiment: String,
+    /// The cell, such as `prs-haproxy_consumers-4`; its repetitions have the same name.
+    pub name: String,
+}
+
+/// One of several runs that have the same plan: of a launch, or of a cell of an experiment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Repetition {
     /// Its number, from 1.

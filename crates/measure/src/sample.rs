@@ -1,8 +1,8 @@
 //! One record with something in every field, for the tests of what reads records.
 
 use crate::record::{
-    Backpressure, Broker, Environment, Failure, Harness, Hop, RankSummary, Repetition, Route, SCHEMA, Status, Tls,
-    Totals,
+    Backpressure, Broker, Environment, Failure, Harness, Hop, Point, RankSummary, Repetition, Route, SCHEMA, Status,
+    Tls, Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
@@ -30,6 +30,7 @@ pub(crate) fn record() -> Record {
         schema: SCHEMA.to_owned(),
         run_id: "5eed0001".to_owned(),
         started: "2026-11-23T18:31:18Z".to_owned(),
+        point: Some(Point { experiment: "dstream-work-sharing".into(), name: "dts_consumers-2".into() }),
         repetition: Some(Repetition { number: 2, first_run_id: "5eed0000".to_owned() }),
         status: Status { pass: false, reason: reason.clone(), exit_code: 4 },
         plan: serde_json::json!({

@@ -24,6 +24,8 @@ pub struct Streamharness {
 pub enum Command {
     /// One run (the default).
     Run(Run),
+    /// Every point of an experiment, in one launch.
+    Sweep(Sweep),
     /// The resolved plan, bytes and memory; connects to nothing.
     Plan {
         /// Ranks to resolve it for.
@@ -222,6 +224,38 @@ pub struct Payload {
     /// Any other setting of a profile, such as message.events=poisson:8. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// The points of an experiment.
+#[derive(Debug, Clone, Args)]
+pub struct Sweep {
+    /// The experiment: a shipped name (`streamharness profiles` lists them) or a file.
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: String,
+    /// Say which points there are and what they need, and connect to nothing.
+    #[arg(long)]
+    pub plan: bool,
+    /// Ranks to say it for.
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "plan")]
+    pub ranks: usize,
+    /// Go on where a sweep with the same settings ended: points that passed are not run again.
+    #[arg(long)]
+    pub resume: bool,
+    /// Only cells with these values: arch=prs, consumers=1,2. Repeatable; all must hold.
+    #[arg(long, value_name = "AXIS=VALUE,...")]
+    pub only: Vec<String>,
+    /// Runs of each cell [default: as the experiment says].
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<std::num::NonZeroU32>,
+    /// Seed of the order of the points.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub order: u64,
+    /// Any setting that all points share, such as messages=1000. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Directory for the results, one in it for each cell [default: results/EXPERIMENT].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// A control server.

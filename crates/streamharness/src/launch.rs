@@ -6,7 +6,7 @@ use crate::{
     flags,
     one_run::Prepared,
     repeat::Repeat,
-    route::{self, Connect, Route},
+    route::{self, Connect, Own, Route},
     runs::Runs,
     world::{self, RESOLVE_LIMIT, Stop, World},
 };
@@ -14,7 +14,6 @@ use engine::ports::Comm;
 use profile::{Plan, Profile};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize};
-use testbed::Ephemeral;
 
 /// What rank 0 read, and every rank resolves.
 #[derive(Serialize, Deserialize)]
@@ -40,22 +39,19 @@ fn launched(world: &World, arguments: &Run) -> Result<Exit, Stop> {
     let prepared = Prepared::new(world, plan)?;
 
     let mut runs = world.leads().then(|| Runs::new(&prepared.plan, world.comm.size(), arguments, repeat));
+    let mut own = Own::default();
     let mut opened: Option<Route> = None;
     let connect = world.by_rank_0(limits.route, || {
         let lead = runs.as_mut().expect("rank 0 leads").begin()?;
-        let route = opened.insert(route::open(&written.profile, &prepared.plan, &mut |line| lead.say(line))?);
+        let route = opened.insert(route::open(&written.profile, &prepared.plan, &mut own, &mut |line| lead.say(line))?);
         Ok(route.connect.clone())
     })?;
     let ran = carry_out(world, prepared, &connect, runs.as_mut());
     if let Some(runs) = &mut runs {
         runs.end();
     }
-    if let Some(Route { ephemeral, tunnel, cluster, .. }) = opened {
-        drop((tunnel, cluster));
-        if let Some(Err(error)) = ephemeral.map(Ephemeral::close) {
-            eprintln!("streamharness: {error}");
-        }
-    }
+    drop(opened);
+    own.close();
     ran?;
     let exit = world.by_rank_0(limits.collective, || runs.as_ref().expect("rank 0 leads").exit())?;
     Ok(Exit::from_code(exit))

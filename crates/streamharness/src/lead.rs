@@ -14,7 +14,7 @@ use crate::{
 use engine::{RunResult, Snapshot, control::Ending};
 use measure::{
     Record,
-    record::{Environment, Hop, Link, Provisioned, Repetition},
+    record::{Environment, Hop, Link, Point, Provisioned, Repetition},
     tables::osu_table,
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -42,6 +42,8 @@ pub struct Facts {
     pub links: Vec<Link>,
     /// Which repetition it is, where there are several.
     pub repetition: Option<Repetition>,
+    /// The cell of an experiment that it belongs to.
+    pub point: Option<Point>,
 }
 
 impl Facts {
@@ -59,6 +61,7 @@ impl Facts {
             provisioned: None,
             links: Vec::new(),
             repetition: None,
+            point: None,
         }
     }
 }
@@ -82,6 +85,8 @@ pub struct Lead {
     links: Links,
     told: bool,
     strict: bool,
+    /// Whether it is one of so many that its table is in its files only.
+    brief: bool,
     /// Whether somebody stopped it, by a signal.
     stopped: bool,
     record: Option<Record>,
@@ -100,10 +105,18 @@ impl Lead {
             links: Links::default(),
             told: false,
             strict,
+            brief: false,
             stopped: false,
             record: None,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
         }
+    }
+
+    /// It is one of many, called `title` where people watch it.
+    pub fn of_many(mut self, title: String) -> Self {
+        self.view.entitle(title);
+        self.brief = true;
+        self
     }
 
     /// Says what will be done.
@@ -169,7 +182,7 @@ impl Lead {
         }
         if matches!(ending, Ending::Silent(_)) {
             // No reduce follows, and so no other table.
-            stdout::print(&osu_table(&record));
+            self.print(&record);
         }
         self.stopped = matches!(ending, Ending::Stopped(_));
         self.exit = Ok(Exit::from_code(record.status.exit_code));
@@ -205,21 +218,36 @@ impl Lead {
             SystemTime::from(self.facts.started),
             stream,
         );
-        stdout::print(&osu_table(&record));
-        for warning in &record.warnings {
-            self.view.say(warning);
+        self.print(&record);
+        if !self.brief {
+            for warning in &record.warnings {
+                self.view.say(warning);
+            }
         }
-        if !record.status.pass && !self.told {
+        if !record.status.pass && !self.told && !self.brief {
             self.view.say(&record.status.reason);
         }
         self.exit = match written {
             Ok(()) => {
-                self.view.say(&format!("results in {}", self.output.dir().display()));
+                if !self.brief {
+                    self.view.say(&format!("results in {}", self.output.dir().display()));
+                }
                 Ok(Exit::from_code(record.status.exit_code))
             }
             Err(failure) => Err(failure),
         };
         self.record = Some(record);
+    }
+
+    fn print(&self, record: &Record) {
+        if !self.brief {
+            stdout::print(&osu_table(record));
+        }
+    }
+
+    /// What it measured, as far as it got.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
     }
 
     /// Where it left what, as far as it got.

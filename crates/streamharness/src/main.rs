@@ -26,6 +26,8 @@ mod series;
 mod signals;
 mod stdout;
 mod summary;
+mod sweep;
+mod sweep_command;
 mod testbed_command;
 mod tunnel;
 mod world;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         None => launch::run(&arguments.run),
         Some(Command::Run(run)) => launch::run(&run),
+        Some(Command::Sweep(sweep)) => sweep_command::sweep(&sweep),
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),

@@ -127,6 +127,11 @@ impl Output {
         Ok(name)
     }
 
+    /// The record that is there, if one is and it can be read.
+    pub fn record(&self) -> Option<Record> {
+        Record::from_json(&fs::read_to_string(self.dir.join("record.json")).ok()?).ok()
+    }
+
     /// What is known of a run that was cut short.
     pub fn write_partial(&self, record: &Record, rows: Vec<SeriesRow>) -> Result<(), Failure> {
         self.replace("record.json", record.to_json().as_bytes())?;

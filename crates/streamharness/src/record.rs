@@ -130,6 +130,7 @@ fn known_before(facts: &Facts) -> Record {
         run_id: facts.run_id.clone(),
         started: facts.started.to_string(),
         repetition: facts.repetition.clone(),
+        point: facts.point.clone(),
         status: Status::default(),
         plan: serde_json::to_value(&facts.plan).expect("a plan is plain data"),
         route: Route {

@@ -25,17 +25,15 @@ const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 pub struct Route {
     /// What every rank needs.
     pub connect: Connect,
-    /// The testbed that was built for this run; dropping it removes it.
-    pub ephemeral: Option<Ephemeral>,
     /// The tunnel that was asked for this run; dropping it releases it.
-    pub tunnel: Option<Tunnel>,
+    _tunnel: Option<Tunnel>,
     /// The managed service that was asked for this run; dropping it deletes it.
-    pub cluster: Option<Cluster>,
+    _cluster: Option<Cluster>,
 }
 
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
-        Self { connect: Connect { amqp, hops, provisioned: None }, ephemeral: None, tunnel: None, cluster: None }
+        Self { connect: Connect { amqp, hops, provisioned: None }, _tunnel: None, _cluster: None }
     }
 }
 
@@ -51,7 +49,7 @@ pub struct Connect {
 }
 
 /// Opens the route on rank 0. `say` tells the user what takes time.
-pub fn open(profile: &Profile, plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
+pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let written = &profile.route;
     // A tunnel's own clients are without TLS, unless its file says otherwise.
     let tls = written.tls.unwrap_or(written.scistream.is_none());
@@ -98,15 +96,45 @@ pub fn open(profile: &Profile, plan: &Plan, say: &mut dyn FnMut(&str)) -> Result
     if let Some(running) = testbed::find(&testbed::default_dir()).map_err(unusable)? {
         return by_testbed(written, plan, &running, name, say);
     }
-    say(&format!(
-        "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this run \
-         (`streamharness testbed up` starts a lasting one)"
-    ));
-    let routes = Routes::named([name.as_str()]).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
-    let ephemeral = testbed::ephemeral(&options, say).map_err(unusable)?;
-    let route = by_testbed(written, plan, ephemeral.testbed(), name, say)?;
-    Ok(Route { ephemeral: Some(ephemeral), ..route })
+    by_testbed(written, plan, own.with(name, say)?, name, say)
+}
+
+/// The testbed of a launch's own, built when the first of its runs needs one. Dropping it removes it.
+#[derive(Default)]
+pub struct Own {
+    /// Routes that later runs will need, too.
+    routes: Vec<String>,
+    ephemeral: Option<Ephemeral>,
+}
+
+impl Own {
+    /// With these routes besides the one that is asked for first.
+    pub fn with_routes(routes: Vec<String>) -> Self {
+        Self { routes, ephemeral: None }
+    }
+
+    /// It, with a route of this name and the others.
+    fn with(&mut self, name: &str, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
+        if self.ephemeral.is_none() {
+            say(&format!(
+                "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this launch \
+                 (`streamharness testbed up` starts a lasting one)"
+            ));
+            let names = self.routes.iter().map(String::as_str).chain([name]);
+            let routes = Routes::named(names).map_err(|error| Failure::new(Exit::Usage, error))?;
+            let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
+            let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
+            self.ephemeral = Some(testbed::ephemeral(&options, say).map_err(unusable)?);
+        }
+        Ok(self.ephemeral.as_ref().expect("built above").testbed())
+    }
+
+    /// Removes it; what could not be removed is told.
+    pub fn close(self) {
+        if let Some(Err(error)) = self.ephemeral.map(Ephemeral::close) {
+            eprintln!("streamharness: {error}");
+        }
+    }
 }
 
 fn fail<T>(exit: Exit, sentence: String) -> Result<T, Failure> {
@@ -207,7 +235,7 @@ fn by_cluster(
     };
     let amqp = AmqpRoute { producer: addresses.clone(), consumer: addresses, ..trust };
     let connect = Connect { amqp, hops, provisioned: Some(cluster.provisioned.clone()) };
-    Ok(Route { connect, ephemeral: None, tunnel: None, cluster: Some(cluster) })
+    Ok(Route { connect, _tunnel: None, _cluster: Some(cluster) })
 }
 
 /// Asks the control servers for a tunnel; producers enter it as the user, and on the virtual host, of the consumers.
@@ -237,7 +265,7 @@ fn by_tunnel(
         route.connect.amqp.consumer.clone_from(&entries);
     }
     route.connect.amqp.producer = entries;
-    Ok(Route { tunnel: Some(tunnel), ..route })
+    Ok(Route { _tunnel: Some(tunnel), ..route })
 }
 
 /// The same endpoint, entered at `HOST:PORT`.

@@ -53,7 +53,10 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     let place =
         Place { host: environment::host(), boot: boot_id(), cores: environment::cores(), clock: Clock::default() };
     let mut world = World { comm, signals, place, hosts: Vec::new() };
-    match world.meet().and_then(|()| work(&world)) {
+    let ended = world.meet().and_then(|()| work(&world));
+    // A launcher ends the ranks that are left as soon as one has ended with a failure: they are about to.
+    world.signals.set_streaming(true);
+    match ended {
         Ok(exit) => Ok(exit),
         Err(Stop::Together(failure)) => {
             // Told before anyone ends: a launcher stops the other ranks as soon as one has failed.
