@@ -23,3 +23,4 @@ mod scistream;
 mod secrets;
 mod settings;
 mod support;
+mod truths;
