@@ -6,7 +6,11 @@ use std::{thread::sleep, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const DELAY: Duration = Duration::from_millis(5);
+/// Bytes a second.
+const RATE: f64 = 8e6;
 const WORKLOAD: &str = "[message]\nformat = 'variables'\nevent_bytes = '8KiB'\nevents = 1";
+/// Around it the frames of AMQP are nothing.
+const LARGE: &str = "[message]\nformat = 'variables'\nevent_bytes = '128KiB'\nevents = 1";
 
 /// A row of the table that `launch/calibrate` makes: what is known, and what was measured.
 fn row(what: &str, truth: &str, measured: &str, held: bool) {
@@ -61,6 +65,28 @@ fn five_milliseconds_each_way_are_five_each_way() {
         // Five times the bar: whatever else a machine does that runs tests is no fault of the program.
         assert!(off.abs() <= 0.1, "{metric} rose by {measured} ms, not {expected}");
     }
+}
+
+#[test]
+fn a_wire_of_a_known_rate_is_the_throughput() {
+    let url = service().plain_url();
+    let (_, port) = url.rsplit_once(':').expect("a URL with a port");
+    let relay = Relay::narrow(port.parse().unwrap(), RATE);
+    let relayed = format!("amqp://bench@127.0.0.1:{}", relay.port());
+    let load = ["--duration", "4s", "--warmup", "1s", "--confirms", "window:32", "--workload", "large.toml"];
+    let route = ["--arch", "dts-plain", "--producer-url", &relayed, "--consumer-url", &url];
+    let launch = single(&[load.as_slice(), &route].concat()).file("large.toml", LARGE);
+    let outcome = launch.variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT);
+    let measured = outcome.passes().throughput.bits_per_second.expect("there is a window") / 8.0;
+    let off = measured / RATE - 1.0;
+    row(
+        "wire of 8 MB/s: throughput of bodies",
+        &format!("{:.2} MB/s", RATE / 1e6),
+        &format!("{:.2} MB/s ({:+.1} %)", measured / 1e6, off * 100.0),
+        off.abs() <= 0.03,
+    );
+    // A machine that is short of CPU for both ends may be slower, never faster.
+    assert!((-0.3..=0.03).contains(&off), "{measured} of {RATE} bytes a second");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Wires between a client and a broker of this machine: one that damages, and one that is long.
+//! Wires between a client and a broker of this machine: one that damages, one that is long, and one that is narrow.
 
 use nix::sys::prctl;
 use std::{
@@ -41,6 +41,20 @@ impl Relay {
                 let (from, to) = (broker.try_clone().unwrap(), client.try_clone().unwrap());
                 thread::spawn(move || hand_on_late(from, to, delay));
                 thread::spawn(move || hand_on_late(client, broker, delay));
+            }
+        });
+        relay
+    }
+
+    /// Relays every connection, each at `rate` bytes a second from the client to the broker.
+    pub fn narrow(port: u16, rate: f64) -> Self {
+        let (relay, listener) = Self::listen();
+        thread::spawn(move || {
+            loop {
+                let (client, broker) = accept(&listener, port);
+                let (from, to) = (broker.try_clone().unwrap(), client.try_clone().unwrap());
+                thread::spawn(move || hand_on(from, to, u64::MAX));
+                thread::spawn(move || hand_on_slowly(client, broker, rate));
             }
         });
         relay
@@ -99,6 +113,21 @@ fn hand_on_late(mut from: TcpStream, mut to: TcpStream, delay: impl Fn(Instant) 
     for (due, bytes) in arriving {
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if to.write_all(&bytes).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// Reads no more than it hands on, so that the client is held back as by a link.
+fn hand_on_slowly(mut from: TcpStream, mut to: TcpStream, rate: f64) {
+    let mut buffer = vec![0; 1 << 14];
+    let mut due = Instant::now();
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        // What a busy machine delays is made up for, what the client does not use is not.
+        due = due.max(Instant::now() - Duration::from_millis(100)) + Duration::from_secs_f64(read as f64 / rate);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if to.write_all(&buffer[..read]).is_err() {
             break;
         }
     }
