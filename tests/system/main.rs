@@ -25,3 +25,4 @@ mod secrets;
 mod settings;
 mod support;
 mod swept;
+mod truths;
