@@ -107,6 +107,8 @@ fn what_breaks_the_rules_is_refused_and_leaves_nothing() {
 fn a_failing_service_is_asked_again_and_an_absent_one_is_told() {
     let (url, _) = service(|settings| settings.fail_first = 2);
     assert!(Client::new(&url, PREFIX, "right", None).unwrap().list().unwrap().is_empty());
+    let error = Client::new(&url, "/elsewhere", "right", None).unwrap().provision(&asked("one")).unwrap_err();
+    assert!(error.to_string().contains("/elsewhere is not where the S3M service has its API"), "{error}");
     let error = Client::new("http://127.0.0.1:1", PREFIX, "right", None).unwrap().list().unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }));
 }

@@ -176,7 +176,16 @@ impl Order {
             asker.waits(this)
         };
         let limit = end.saturating_duration_since(Instant::now());
-        let cluster = client.healthy(name, limit, &mut waits).map_err(failure)?;
+        let cluster = client.healthy(name, limit, &mut waits).map_err(|error| match error {
+            Error::Late { .. } => {
+                let within_s = self.ready_within.as_secs_f64();
+                let sentence = format!(
+                    "the cluster `{name}` was not healthy within {within_s} s: give it longer with route.s3m.ready_within"
+                );
+                Failure::new(Exit::Route, sentence)
+            }
+            error => failure(error),
+        })?;
         let mut lifetime = cluster.lifetime.clone();
         // None told: then none is known to end.
         let known = lifetime.seconds_lifetime > 0;
