@@ -4,7 +4,7 @@ use crate::{Backend, Cluster, Error, Lifetime, Provision, Provisioned, Result, w
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{
-    fmt, thread,
+    fmt, io, thread,
     time::{Duration, Instant},
 };
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -103,7 +103,7 @@ impl Client {
         let end = Instant::now() + limit;
         loop {
             let cluster = self.get(name)?;
-            if cluster.health_status == "healthy" {
+            if cluster.health_status.eq_ignore_ascii_case("healthy") {
                 return Ok(cluster);
             }
             if !pause() || Instant::now() > end {
@@ -165,7 +165,17 @@ impl Client {
     }
 
     fn once(&self, method: &str, url: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let unreachable = |error: ureq::Error| Error::Unreachable { url: self.base.clone(), reason: error.to_string() };
+        let unreachable = |error: ureq::Error| {
+            let url = self.base.clone();
+            match error {
+                // That of rustls, inside.
+                ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    Error::Untrusted { url, reason: error.to_string() }
+                }
+                ureq::Error::Io(error) => Error::Unreachable { url, reason: error.to_string() },
+                error => Error::Unreachable { url, reason: error.to_string() },
+            }
+        };
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(url)

@@ -38,6 +38,16 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// TLS cannot be agreed.
+    #[error(
+        "the S3M service at {url} cannot be trusted ({reason}): give its authorities with --ca FILE (route.s3m.ca)"
+    )]
+    Untrusted {
+        /// Its base.
+        url: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
     /// No authority to trust.
     #[error(
         "the file of the S3M service's authorities holds no certificate: give it PEM (-----BEGIN CERTIFICATE-----)"

@@ -132,6 +132,18 @@ fn names_come_percent_encoded_too() {
     assert!(answer.unwrap().body_mut().read_to_string().unwrap().contains("\"a-b\""));
 }
 
+#[test]
+fn numbers_may_be_texts_and_what_is_empty_may_be_null_or_left_out() {
+    let text = r#"{"name": "a", "lifetime": {"secondsLifetime": "604800", "secondsRemaining": 7, "extendedAt": null},
+        "resourceSettings": {"nodes": "3", "cpus": 12}, "amqpsUrl": "amqps://u:p@h:443", "new": []}"#;
+    let cluster: Cluster = serde_json::from_str(text).unwrap();
+    assert_eq!((cluster.lifetime.seconds_lifetime, cluster.lifetime.seconds_remaining), (604_800, 7));
+    assert_eq!(cluster.resource_settings.into_iter().collect::<Vec<_>>(), [("cpus".into(), 12), ("nodes".into(), 3)]);
+    let bare: Cluster = serde_json::from_str(r#"{"name": "a", "resourceSettings": null}"#).unwrap();
+    assert!(bare.resource_settings.is_empty());
+    assert!(serde_json::from_str::<Cluster>(r#"{"resourceSettings": {"nodes": "three"}}"#).is_err());
+}
+
 /// A backing that takes its time over one tenant.
 struct Slow(Mutex<mpsc::Receiver<()>>);
 
