@@ -4,7 +4,7 @@ use crate::{Backend, Cluster, Error, Lifetime, Provision, Provisioned, Result, w
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{
-    fmt, thread,
+    fmt, io, thread,
     time::{Duration, Instant},
 };
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -64,6 +64,7 @@ impl Client {
         match self.send("POST", &url, Some(json!(asked)), |status| failed |= status >= 500) {
             Ok(reply) => read(reply),
             // A try that was told to have failed had made it all the same.
+            Err(Error::Missing(reason)) => Err(self.no_api(reason)),
             Err(Error::Taken(_)) if failed => {
                 self.get(&asked.name)?.access.ok_or_else(|| Error::Answer("no `amqpsUrl`".to_owned()))
             }
@@ -102,7 +103,7 @@ impl Client {
         let end = Instant::now() + limit;
         loop {
             let cluster = self.get(name)?;
-            if cluster.health_status == "healthy" {
+            if cluster.health_status.eq_ignore_ascii_case("healthy") {
                 return Ok(cluster);
             }
             if !pause() || Instant::now() > end {
@@ -112,7 +113,11 @@ impl Client {
     }
 
     fn field<T: DeserializeOwned>(&self, method: &str, path: &str, body: Option<Value>, name: &str) -> Result<T> {
-        let mut reply = self.call(method, path, body)?;
+        let mut reply = self.call(method, path, body).map_err(|error| match error {
+            // A list is never missing.
+            Error::Missing(reason) if name.ends_with('s') => self.no_api(reason),
+            error => error,
+        })?;
         match reply.get_mut(name) {
             Some(value) => read(value.take()),
             // proto3 leaves out what is empty.
@@ -123,6 +128,10 @@ impl Client {
 
     fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {
         self.send(method, &self.url(path), body, |_| ())
+    }
+
+    fn no_api(&self, reason: String) -> Error {
+        Error::NoApi { url: self.url(""), reason }
     }
 
     fn url(&self, path: &str) -> String {
@@ -138,7 +147,7 @@ impl Client {
                 return Ok(reply);
             }
             refused(status);
-            let message = reply["message"].as_str().unwrap_or("no reason given").to_owned();
+            let message = reply["message"].as_str().map_or_else(|| format!("status {status}"), str::to_owned);
             match status {
                 429 | 500..=599 if tried < TRIES => {
                     thread::sleep(pause);
@@ -147,6 +156,7 @@ impl Client {
                 401 | 403 => return Err(Error::Token(message)),
                 404 => return Err(Error::Missing(message)),
                 409 => return Err(Error::Taken(message)),
+                400..=428 if reply.is_null() => return Err(self.no_api(message)),
                 400..=428 => return Err(Error::Refused(message)),
                 _ => return Err(Error::Failed { status, message }),
             }
@@ -155,7 +165,17 @@ impl Client {
     }
 
     fn once(&self, method: &str, url: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let unreachable = |error: ureq::Error| Error::Unreachable { url: self.base.clone(), reason: error.to_string() };
+        let unreachable = |error: ureq::Error| {
+            let url = self.base.clone();
+            match error {
+                // That of rustls, inside.
+                ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    Error::Untrusted { url, reason: error.to_string() }
+                }
+                ureq::Error::Io(error) => Error::Unreachable { url, reason: error.to_string() },
+                error => Error::Unreachable { url, reason: error.to_string() },
+            }
+        };
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(url)

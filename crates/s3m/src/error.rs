@@ -38,11 +38,29 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// TLS cannot be agreed.
+    #[error(
+        "the S3M service at {url} cannot be trusted ({reason}): give its authorities with --ca FILE (route.s3m.ca)"
+    )]
+    Untrusted {
+        /// Its base.
+        url: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
     /// No authority to trust.
     #[error(
         "the file of the S3M service's authorities holds no certificate: give it PEM (-----BEGIN CERTIFICATE-----)"
     )]
     Authorities,
+    /// What answers has no such call.
+    #[error("{url} is not where the S3M service has its API ({reason}): check the address and the prefix")]
+    NoApi {
+        /// Base and prefix.
+        url: String,
+        /// What it said.
+        reason: String,
+    },
     /// The reply is not what the API says.
     #[error("the S3M service answered what is not its API ({0}): check the address and the prefix")]
     Answer(String),

@@ -107,6 +107,8 @@ fn what_breaks_the_rules_is_refused_and_leaves_nothing() {
 fn a_failing_service_is_asked_again_and_an_absent_one_is_told() {
     let (url, _) = service(|settings| settings.fail_first = 2);
     assert!(Client::new(&url, PREFIX, "right", None).unwrap().list().unwrap().is_empty());
+    let error = Client::new(&url, "/elsewhere", "right", None).unwrap().provision(&asked("one")).unwrap_err();
+    assert!(error.to_string().contains("/elsewhere is not where the S3M service has its API"), "{error}");
     let error = Client::new("http://127.0.0.1:1", PREFIX, "right", None).unwrap().list().unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }));
 }
@@ -128,6 +130,18 @@ fn names_come_percent_encoded_too() {
     client.provision(&asked("a-b")).unwrap();
     let answer = ureq::get(format!("{url}{PREFIX}/rabbitmq/cluster/a%2Db")).header("Authorization", "right").call();
     assert!(answer.unwrap().body_mut().read_to_string().unwrap().contains("\"a-b\""));
+}
+
+#[test]
+fn numbers_may_be_texts_and_what_is_empty_may_be_null_or_left_out() {
+    let text = r#"{"name": "a", "lifetime": {"secondsLifetime": "604800", "secondsRemaining": 7, "extendedAt": null},
+        "resourceSettings": {"nodes": "3", "cpus": 12}, "amqpsUrl": "amqps://u:p@h:443", "new": []}"#;
+    let cluster: Cluster = serde_json::from_str(text).unwrap();
+    assert_eq!((cluster.lifetime.seconds_lifetime, cluster.lifetime.seconds_remaining), (604_800, 7));
+    assert_eq!(cluster.resource_settings.into_iter().collect::<Vec<_>>(), [("cpus".into(), 12), ("nodes".into(), 3)]);
+    let bare: Cluster = serde_json::from_str(r#"{"name": "a", "resourceSettings": null}"#).unwrap();
+    assert!(bare.resource_settings.is_empty());
+    assert!(serde_json::from_str::<Cluster>(r#"{"resourceSettings": {"nodes": "three"}}"#).is_err());
 }
 
 /// A backing that takes its time over one tenant.

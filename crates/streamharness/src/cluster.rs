@@ -7,7 +7,7 @@ use crate::{
 };
 use measure::record::Provisioned;
 use profile::{Plan, S3mProfile};
-use s3m::{Client, Error, PREFIX, Provision};
+use s3m::{Client, Error, PREFIX, Provision, Provisioned as Access};
 use serde::{Deserialize, Serialize};
 use std::{
     path::Path,
@@ -109,11 +109,9 @@ impl Order {
                 Err(Error::Missing(_)) => false,
                 Err(error) => return Err(failure(error)),
             };
-        if !reused {
-            self.provision(&client)?;
-        }
+        let told = if reused { Access::default() } else { self.provision(&client)? };
         let held = Held { client, reused };
-        let opened = self.ready(&held.client, started + self.ready_within, runtime, asker);
+        let opened = self.ready(&held.client, told, started + self.ready_within, runtime, asker);
         match opened {
             Ok((endpoint, nodes, lifetime_s)) => {
                 let provisioned = Provisioned {
@@ -136,10 +134,10 @@ impl Order {
         }
     }
 
-    fn provision(&self, client: &Client) -> Result<(), Failure> {
+    fn provision(&self, client: &Client) -> Result<Access, Failure> {
         let name = &self.asked.name;
         match client.provision(&self.asked) {
-            Ok(_) => Ok(()),
+            Ok(access) => Ok(access),
             Err(Error::Taken(_)) => Err(Failure::new(
                 Exit::Route,
                 format!(
@@ -160,10 +158,11 @@ impl Order {
         }
     }
 
-    /// Waits until the service says healthy and AMQPS opens. Where to connect, how many nodes it has, and how long it lives.
+    /// Waits until the service says healthy and AMQPS opens. `told` is how to reach it, if that is known already. Where to connect, how many nodes it has, and how long it lives.
     fn ready(
         &self,
         client: &Client,
+        told: Access,
         end: Instant,
         runtime: &Runtime,
         asker: &Asker,
@@ -176,7 +175,16 @@ impl Order {
             asker.waits(this)
         };
         let limit = end.saturating_duration_since(Instant::now());
-        let cluster = client.healthy(name, limit, &mut waits).map_err(failure)?;
+        let cluster = client.healthy(name, limit, &mut waits).map_err(|error| match error {
+            Error::Late { .. } => {
+                let within_s = self.ready_within.as_secs_f64();
+                let sentence = format!(
+                    "the cluster `{name}` was not healthy within {within_s} s: give it longer with route.s3m.ready_within"
+                );
+                Failure::new(Exit::Route, sentence)
+            }
+            error => failure(error),
+        })?;
         let mut lifetime = cluster.lifetime.clone();
         // None told: then none is known to end.
         let known = lifetime.seconds_lifetime > 0;
@@ -191,7 +199,7 @@ impl Order {
             );
             return Err(Failure::new(Exit::Route, sentence));
         }
-        let access = cluster.access.unwrap_or_default();
+        let access = cluster.access.filter(|access| !access.amqps_url.is_empty()).unwrap_or(told);
         let mut endpoint = Endpoint::parse(&access.amqps_url).map_err(|error| {
             Failure::new(Exit::Route, format!("the S3M service tells no address that can be used: {error}"))
         })?;
@@ -220,7 +228,7 @@ impl Order {
         }
         match held.client.delete(&self.asked.name) {
             Ok(()) | Err(Error::Missing(_)) => Ok(()),
-            Err(Error::Unreachable { .. }) if self.ends_with_service => Ok(()),
+            Err(_) if self.ends_with_service && matches!(held.client.list(), Err(Error::Unreachable { .. })) => Ok(()),
             Err(error) => {
                 let sentence = format!("the cluster was not deleted ({error}): run {}", self.by_hand());
                 Err(Failure::new(Exit::Route, sentence))

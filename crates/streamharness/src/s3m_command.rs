@@ -131,7 +131,10 @@ pub struct Serve {
 pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
     let reply = match asked {
         S3m::Backends(api) => json!(client(&api)?.backends().map_err(failure)?),
-        S3m::List(api) => json!(client(&api)?.list().map_err(failure)?),
+        S3m::List(api) => {
+            let clusters = client(&api)?.list().map_err(failure)?;
+            Value::Array(clusters.into_iter().map(|cluster| without_secret(json!(cluster))).collect())
+        }
         S3m::Get(Named { api, name }) => without_secret(json!(client(&api)?.get(&name).map_err(failure)?)),
         S3m::Extend(Named { api, name }) => json!(client(&api)?.extend(&name).map_err(failure)?),
         S3m::Delete(Named { api, name }) => {
