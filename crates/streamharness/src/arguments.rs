@@ -33,6 +33,8 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// Whether runs of B are better than those of A, metric by metric, and by how much; exits with 5 on a regression.
+    Compare(Compare),
     /// What a workload sends: one message as a file, or its layout, sizes and rate.
     Payload(Payload),
     /// The shipped architectures and workloads.
@@ -190,6 +192,26 @@ pub struct Run {
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Two sets of runs.
+#[derive(Debug, Clone, Args)]
+pub struct Compare {
+    /// Runs to compare with: a record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Runs that may be better or worse.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// By how much B may be worse: it is a regression where all of the 95 % interval is beyond that.
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub tolerance: String,
+    /// Only this, such as throughput or rtt_p99. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub metric: Vec<String>,
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One message of a workload.

@@ -1,6 +1,7 @@
 //! The `streamharness` program: arguments to adapters to engine to exit code.
 
 mod arguments;
+mod compare_command;
 mod environment;
 mod exit;
 mod facility;
@@ -19,6 +20,8 @@ mod repeat;
 mod route;
 mod runs;
 mod s3m_command;
+#[cfg(test)]
+mod sample;
 mod scistream_command;
 mod series;
 mod signals;
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         None => launch::run(&arguments.run),
         Some(Command::Run(run)) => launch::run(&run),
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
+        Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
