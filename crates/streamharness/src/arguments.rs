@@ -33,6 +33,8 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// Whether assertions hold of runs that are over; exits with 5 where one does not.
+    Assert(Assert),
     /// Whether runs of B are better than those of A, metric by metric, and by how much; exits with 5 on a regression.
     Compare(Compare),
     /// What a workload sends: one message as a file, or its layout, sizes and rate.
@@ -189,9 +191,23 @@ pub struct Run {
     /// Time between repetitions in which nothing runs [default: 1s].
     #[arg(long, value_name = "TIME")]
     pub idle: Option<String>,
+    /// Exit with 5 where this does not hold of the run, such as 'rtt_p99 < 5ms and lost == 0'. Repeatable.
+    #[arg(long = "assert", value_name = "EXPR")]
+    pub assertions: Vec<String>,
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Runs, and what is asserted of them.
+#[derive(Debug, Clone, Args)]
+pub struct Assert {
+    /// A record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "RECORD")]
+    pub records: PathBuf,
+    /// Expressions over the fields of a record, such as 'rtt_p99 < 5ms and lost == 0'.
+    #[arg(value_name = "EXPR", required = true)]
+    pub assertions: Vec<String>,
 }
 
 /// Two sets of runs.

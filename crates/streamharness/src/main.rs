@@ -1,7 +1,9 @@
 //! The `streamharness` program: arguments to adapters to engine to exit code.
 
 mod arguments;
+mod assert_command;
 mod compare_command;
+mod demands;
 mod environment;
 mod exit;
 mod facility;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         None => launch::run(&arguments.run),
         Some(Command::Run(run)) => launch::run(&run),
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
+        Some(Command::Assert(assert)) => assert_command::run(&assert),
         Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
