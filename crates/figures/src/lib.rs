@@ -3,6 +3,7 @@
 //! [`fn@load`] reads result directories, [`points`] puts repetitions together, [`statistics`] says what they tell.
 //! Nothing measures again, and nothing is dropped in silence.
 
+pub mod compare;
 pub mod error;
 pub mod load;
 pub mod points;

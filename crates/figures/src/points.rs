@@ -112,6 +112,12 @@ impl Quantity {
         Self::all().into_iter().find(|quantity| quantity.word() == word)
     }
 
+    /// All words that [`Self::called`] knows.
+    pub fn words() -> Vec<String> {
+        let short = ["rtt_p50", "rtt_p99"].map(str::to_owned);
+        short.into_iter().chain(Self::all().into_iter().map(Self::word)).collect()
+    }
+
     /// Its name in one word, as people type it.
     pub fn word(self) -> String {
         match self {
@@ -191,7 +197,7 @@ impl Points {
             let key = Key::of(&run);
             let point = points.entry(key.clone()).or_insert_with(|| Point { key, runs: Vec::new() });
             if let Some(first) = point.runs.first()
-                && let Some(field) = difference(&comparable(first), &comparable(&run), "")
+                && let Some(field) = difference(&comparable(first), &comparable(&run))
             {
                 return Err(FiguresError::MixedPlans {
                     point: point.key.to_string(),
@@ -229,7 +235,7 @@ impl Points {
 }
 
 /// What of a plan must be alike in repetitions.
-fn comparable(run: &Run) -> Value {
+pub(crate) fn comparable(run: &Run) -> Value {
     let mut plan = run.record.plan.clone();
     if let Some(fields) = plan.as_object_mut() {
         for own in ["run", "seed", "limits", "architecture"] {
@@ -248,16 +254,26 @@ fn comparable(run: &Run) -> Value {
 }
 
 /// The path of the first field in which two plans differ.
-fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
-    match (one, other) {
-        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
-            difference(
-                &a.get(key).cloned().unwrap_or_default(),
-                &b.get(key).cloned().unwrap_or_default(),
-                &format!("{path}.{key}"),
-            )
-        }),
-        _ => (one != other).then(|| path.trim_start_matches('.').to_owned()),
+fn difference(one: &Value, other: &Value) -> Option<String> {
+    let mut first = None;
+    differences(one, other, "", &mut |path, _, _| {
+        first.get_or_insert_with(|| path.to_owned());
+    });
+    first
+}
+
+/// Tells the path of every field in which two values differ, and what is there; what is missing is null.
+pub(crate) fn differences(one: &Value, other: &Value, path: &str, tell: &mut impl FnMut(&str, &Value, &Value)) {
+    let (Value::Object(a), Value::Object(b)) = (one, other) else {
+        if one != other {
+            tell(path, one, other);
+        }
+        return;
+    };
+    let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    for key in keys {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        differences(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), &path, tell);
     }
 }
 
@@ -266,7 +282,7 @@ fn warnings(points: &BTreeMap<Key, Point>) -> Vec<String> {
     let mut first: BTreeMap<(&str, &str, u32), &Point> = BTreeMap::new();
     for (key, point) in points {
         let like = first.entry((&key.workload, &key.pattern, key.consumers)).or_insert(point);
-        if let Some(field) = difference(&comparable(&like.runs[0]), &comparable(&point.runs[0]), "") {
+        if let Some(field) = difference(&comparable(&like.runs[0]), &comparable(&point.runs[0])) {
             warnings.push(format!(
                 "{key} differs from {} in its plan as well (`{field}`), so their difference is not the architecture's alone",
                 like.key.architecture

@@ -38,6 +38,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         harness: Harness { ceiling_messages_per_second: Some(900_000.0), ..Harness::default() },
         phases: Default::default(),
         ranks: Vec::new(),
+        assertions: Vec::new(),
         failures: Vec::new(),
         warnings: Vec::new(),
     }

@@ -5,6 +5,7 @@
 //! are merged ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable
 //! [`Record`], from which [`tables`] are drawn.
 
+pub mod assertion;
 pub mod counters;
 pub mod histogram;
 pub mod hlog;
@@ -19,6 +20,7 @@ mod sample;
 pub mod tables;
 pub mod throughput;
 
+pub use assertion::{Assertion, AssertionError};
 pub use counters::Counters;
 pub use histogram::{Extremes, Histogram, LatencySummary};
 pub use hlog::hlog;

@@ -74,6 +74,9 @@ pub struct Record {
     pub phases: BTreeMap<String, f64>,
     /// What each rank did, ascending by rank.
     pub ranks: Vec<RankSummary>,
+    /// What was asserted of it, and whether it holds; empty where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<AssertionOutcome>,
     /// What went wrong, and where.
     #[serde(default)]
     pub failures: Vec<Failure>,
@@ -387,6 +390,17 @@ pub struct RankSummary {
     /// Why it failed, if it did.
     #[serde(default)]
     pub failure: Option<String>,
+}
+
+/// Whether an assertion holds of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AssertionOutcome {
+    /// As it was typed.
+    pub expression: String,
+    /// Whether it holds. What was not measured meets no bound.
+    pub holds: bool,
+    /// The fields that it names, each with what it was.
+    pub measured: String,
 }
 
 /// What went wrong on a rank.

@@ -1,8 +1,8 @@
 //! One record with something in every field, for the tests of what reads records.
 
 use crate::record::{
-    Backpressure, Broker, Environment, Failure, Harness, Hop, Point, RankSummary, Repetition, Route, SCHEMA, Status,
-    Tls, Totals,
+    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, Point, RankSummary, Repetition, Route,
+    SCHEMA, Status, Tls, Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
@@ -120,6 +120,11 @@ pub(crate) fn record() -> Record {
                 ..RankSummary::default()
             },
         ],
+        assertions: vec![AssertionOutcome {
+            expression: "lost == 0".to_owned(),
+            holds: false,
+            measured: "lost is 1".to_owned(),
+        }],
         failures: vec![Failure { rank: 1, message: "the broker closed\nthe connection".to_owned() }],
         warnings: vec!["the run is short".to_owned()],
     }

@@ -35,6 +35,10 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// Whether assertions hold of runs that are over; exits with 5 where one does not.
+    Assert(Assert),
+    /// Whether runs of B are better than those of A, metric by metric, and by how much; exits with 5 on a regression.
+    Compare(Compare),
     /// What a workload sends: one message as a file, or its layout, sizes and rate.
     Payload(Payload),
     /// The shipped architectures and workloads.
@@ -192,9 +196,43 @@ pub struct Run {
     /// Time between repetitions in which nothing runs [default: 1s].
     #[arg(long, value_name = "TIME")]
     pub idle: Option<String>,
+    /// Exit with 5 where this does not hold of the run, such as 'rtt_p99 < 5ms and lost == 0'. Repeatable.
+    #[arg(long = "assert", value_name = "EXPR")]
+    pub assertions: Vec<String>,
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Runs, and what is asserted of them.
+#[derive(Debug, Clone, Args)]
+pub struct Assert {
+    /// A record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "RECORD")]
+    pub records: PathBuf,
+    /// Expressions over the fields of a record, such as 'rtt_p99 < 5ms and lost == 0'.
+    #[arg(value_name = "EXPR", required = true)]
+    pub assertions: Vec<String>,
+}
+
+/// Two sets of runs.
+#[derive(Debug, Clone, Args)]
+pub struct Compare {
+    /// Runs to compare with: a record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Runs that may be better or worse.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// By how much B may be worse: it is a regression where all of the 95 % interval is beyond that.
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub tolerance: String,
+    /// Only this, such as throughput or rtt_p99. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub metric: Vec<String>,
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One message of a workload.

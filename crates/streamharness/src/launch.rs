@@ -2,6 +2,7 @@
 
 use crate::{
     arguments::Run,
+    demands::Demands,
     exit::{Exit, Failure},
     flags,
     one_run::Prepared,
@@ -28,9 +29,9 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
 }
 
 fn launched(world: &World, arguments: &Run) -> Result<Exit, Stop> {
-    let mut repeat = Repeat::once();
+    let (mut repeat, mut demands) = (Repeat::once(), Demands::default());
     let written = world.by_rank_0(RESOLVE_LIMIT, || {
-        repeat = Repeat::asked(arguments)?;
+        (repeat, demands) = (Repeat::asked(arguments)?, Demands::asked(arguments)?);
         Ok(Written { profile: flags::profile(arguments)?, run: draw()? })
     })?;
     let plan = Plan::resolve_on(&written.profile, &world.hosts, written.run)
@@ -38,7 +39,7 @@ fn launched(world: &World, arguments: &Run) -> Result<Exit, Stop> {
     let limits = plan.limits;
     let prepared = Prepared::new(world, plan)?;
 
-    let mut runs = world.leads().then(|| Runs::new(&prepared.plan, world.comm.size(), arguments, repeat));
+    let mut runs = world.leads().then(|| Runs::new(&prepared.plan, world.comm.size(), arguments, repeat, demands));
     let mut own = Own::default();
     let mut opened: Option<Route> = None;
     let connect = world.by_rank_0(limits.route, || {

@@ -1,6 +1,7 @@
 //! What rank 0 does besides: tells people how the run goes, and writes its files.
 
 use crate::{
+    demands::Demands,
     environment,
     exit::{Exit, Failure},
     links::Links,
@@ -84,9 +85,9 @@ pub struct Lead {
     series: Series,
     links: Links,
     told: bool,
-    strict: bool,
     /// Whether it is one of so many that its table is in its files only.
     brief: bool,
+    demands: Demands,
     /// Whether somebody stopped it, by a signal.
     stopped: bool,
     record: Option<Record>,
@@ -95,8 +96,7 @@ pub struct Lead {
 
 impl Lead {
     /// Leads a run whose results go to `output`, which is prepared.
-    /// `strict` fails one whose senders could not keep their schedule.
-    pub fn new(facts: Facts, output: Output, strict: bool) -> Self {
+    pub fn new(facts: Facts, output: Output, demands: Demands) -> Self {
         Self {
             view: View::new(&facts.plan),
             output,
@@ -104,8 +104,8 @@ impl Lead {
             series: Series::default(),
             links: Links::default(),
             told: false,
-            strict,
             brief: false,
+            demands,
             stopped: false,
             record: None,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
@@ -203,7 +203,8 @@ impl Lead {
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
         self.view.finish();
-        let mut record = record::complete(&self.facts, result, self.strict);
+        let mut record = record::complete(&self.facts, result);
+        self.demands.judge(&mut record);
         if let (Some(exhibit), Some(first)) = (&result.exhibit, &mut record.integrity.first_corrupt) {
             match self.output.write_exhibit(&exhibit.body, self.facts.plan.message.format.extension()) {
                 Ok(file) => first.file = Some(file),

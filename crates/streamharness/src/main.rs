@@ -1,7 +1,10 @@
 //! The `streamharness` program: arguments to adapters to engine to exit code.
 
 mod arguments;
+mod assert_command;
 mod cluster;
+mod compare_command;
+mod demands;
 mod environment;
 mod exit;
 mod facility;
@@ -21,6 +24,8 @@ mod repeat;
 mod route;
 mod runs;
 mod s3m_command;
+#[cfg(test)]
+mod sample;
 mod scistream_command;
 mod series;
 mod signals;
@@ -51,6 +56,8 @@ fn main() -> ExitCode {
         Some(Command::Run(run)) => launch::run(&run),
         Some(Command::Sweep(sweep)) => sweep_command::sweep(&sweep),
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
+        Some(Command::Assert(assert)) => assert_command::run(&assert),
+        Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),

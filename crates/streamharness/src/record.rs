@@ -18,15 +18,11 @@ use measure::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The record of a run that came to its end. `strict` fails one whose senders could not keep their schedule.
-pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
+/// The record of a run that came to its end.
+pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     let mut record = known_before(facts);
     let fault = result.ranks.iter().find_map(|rank| rank.fault.as_ref());
     record.status = status(&result.ending, fault, &result.integrity);
-    if let (true, true, Some(Pacing::GeneratorLimited)) = (strict, record.status.pass, result.pacing) {
-        let reason = Pacing::GeneratorLimited.warning().unwrap_or_default().to_owned();
-        record.status = Status { pass: false, reason, exit_code: Exit::GeneratorLimited as u8 };
-    }
     record.route = route(facts, result);
     record.environment = Environment {
         hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
@@ -149,6 +145,7 @@ fn known_before(facts: &Facts) -> Record {
         harness: Harness::default(),
         phases: BTreeMap::new(),
         ranks: Vec::new(),
+        assertions: Vec::new(),
         failures: Vec::new(),
         warnings: Vec::new(),
     }

@@ -147,7 +147,7 @@ fn until(text: &str) -> Result<Until, Failure> {
     let part = percent.filter(|percent| *percent > 0.0 && *percent <= 100.0).ok_or_else(wrong)? / 100.0;
     let word = if word.is_empty() { "throughput" } else { word };
     let Some(quantity) = Quantity::called(word) else {
-        let words: Vec<String> = Quantity::all().into_iter().map(Quantity::word).collect();
+        let words = Quantity::words();
         let hint = nearest(word, words.iter().map(String::as_str));
         let hint =
             hint.map_or_else(|| format!("there are {}", words.join(", ")), |hint| format!("did you mean `{hint}`?"));

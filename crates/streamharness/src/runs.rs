@@ -2,6 +2,7 @@
 
 use crate::{
     arguments::Run,
+    demands::Demands,
     exit::{Exit, Failure},
     launch,
     lead::{Facts, Lead},
@@ -22,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Runs {
     plan: Plan,
     world: usize,
-    strict: bool,
+    demands: Demands,
     repeat: Repeat,
     output: Output,
     /// Of the run that goes on, or of the last one.
@@ -37,11 +38,11 @@ pub struct Runs {
 
 impl Runs {
     /// None has begun.
-    pub fn new(plan: &Plan, world: usize, arguments: &Run, repeat: Repeat) -> Self {
+    pub fn new(plan: &Plan, world: usize, arguments: &Run, repeat: Repeat, demands: Demands) -> Self {
         Self {
             plan: plan.clone(),
             world,
-            strict: arguments.strict,
+            demands,
             repeat,
             output: arguments.out.clone().map_or_else(|| Output::named_after(plan), Output::into_dir),
             lead: None,
@@ -82,7 +83,7 @@ impl Runs {
             output = self.output.of_run(number);
             output.prepare()?;
         }
-        Ok(self.lead.insert(Lead::new(facts, output, self.strict)))
+        Ok(self.lead.insert(Lead::new(facts, output, self.demands.clone())))
     }
 
     /// Who leads the run that goes on.

@@ -167,22 +167,12 @@ fn shown(quantity: Quantity, value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use measure::{Record, record::Status};
+    use crate::sample;
 
     /// Runs with these rates and exit codes.
     fn runs(of: &[(f64, u8)]) -> Vec<Done> {
         let run = |(number, (rate, exit_code)): (usize, &(f64, u8))| {
-            let mut record: Record = serde_json::from_value(json!({
-                "schema": measure::record::SCHEMA, "run_id": format!("r{number}"), "started": "", "plan": {}, "ranks": [],
-                "status": { "pass": true, "reason": "" }, "route": { "architecture": "dts", "hops": [] },
-                "environment": { "hosts": [], "world_size": 1, "harness_version": "0", "seed": 1 },
-                "throughput": measure::Throughput::default(), "latency": {}, "integrity": measure::Integrity::default(),
-                "harness": measure::record::Harness::default(),
-            }))
-            .unwrap();
-            record.throughput.messages_per_second = Some(*rate);
-            record.status =
-                Status { pass: *exit_code == 0, reason: format!("code {exit_code}"), exit_code: *exit_code };
+            let record = sample::record(number as u64, *rate, *exit_code);
             let number = number as u32 + 1;
             Done { number, run: figures::Run { dir: format!("out/run-{number:03}").into(), record } }
         };

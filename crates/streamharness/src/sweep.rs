@@ -2,6 +2,7 @@
 
 use crate::{
     arguments,
+    demands::Demands,
     exit::{Exit, Failure},
     flags, launch,
     lead::{Facts, Lead},
@@ -255,7 +256,8 @@ impl Sweep {
         facts.repetition = Some(Repetition { number: cell.repetition, first_run_id });
         facts.point = Some(cell.point.clone());
         let number = self.found + self.done.len() + 1;
-        let lead = Lead::new(facts, output, false).of_many(format!("[{number}/{}] {}", self.all, cell.title()));
+        let lead =
+            Lead::new(facts, output, Demands::default()).of_many(format!("[{number}/{}] {}", self.all, cell.title()));
         let written = Written { profile: cell.profile.clone(), run };
         self.lead = Some((cell, lead, Instant::now()));
         Ok(Some(written))
