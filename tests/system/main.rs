@@ -12,6 +12,7 @@ mod ephemeral;
 mod facility;
 mod full_run;
 mod knobs;
+mod kubernetes;
 mod limits;
 mod managed;
 mod many_ranks;

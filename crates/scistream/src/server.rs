@@ -11,7 +11,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::data_server::{create_private_dir, write_private};
-use crate::error::SystemContext;
+use crate::error::{FileContext, SystemContext};
 use crate::ports::Ports;
 use crate::service::ControlService;
 use crate::sessions::{Sessions, Settings};
@@ -66,7 +66,9 @@ impl Server {
         let listen = |source| Error::Listen { address: options.listen.to_string(), source };
         let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        create_private_dir(&options.dir)?;
+        // Data servers start elsewhere.
+        let dir = std::path::absolute(&options.dir).on("resolve", &options.dir)?;
+        create_private_dir(&dir)?;
         let bind = options.listen.ip();
         let advertise = options.advertise.unwrap_or_else(|| shown(bind));
         let (certificate, key) = match options.identity {
@@ -74,7 +76,7 @@ impl Server {
             None => {
                 let bare = advertise.trim_matches(['[', ']']).to_owned();
                 let own = SelfSigned::generate(["localhost".to_owned(), bind.to_string(), bare])?;
-                let path = options.dir.join("server.pem");
+                let path = dir.join("server.pem");
                 write_private(&path, &own.certificate)?;
                 (own.certificate, own.key)
             }
@@ -83,7 +85,7 @@ impl Server {
             kind: options.kind,
             bind,
             advertise,
-            dir: options.dir,
+            dir,
             tokens: options.tokens,
             hello_limit: options.hello_limit,
         };
