@@ -52,7 +52,7 @@ fn a_tunnel_by_hand_streams_with_the_right_uid_and_is_refused_with_a_wrong_one()
     assert_eq!(to, ["producer proxy", "service"], "what is behind the proxy is not known here");
     let shut = outer.gives("outbound", &wrong, &listeners[..1]);
     let outcome = stream(&shut[0]);
-    outcome.fails(3, &["streamharness: ", &shut[0]]);
+    outcome.fails(3, &["streamharness: ", &shut[0], "if it is a proxy, its log says why"]);
     let hidden = uid.trim().replace('-', "");
     let told = outer.proxies().iter().any(|process| process.arguments.join(" ").contains(&hidden));
     assert!(!told && !outcome.stderr.contains(&hidden), "the uid is a key");

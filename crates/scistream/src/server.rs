@@ -53,7 +53,7 @@ impl Options {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    identity: Identity,
+    tonic: tonic::transport::Server,
     certificate: String,
     sessions: Sessions,
 }
@@ -90,7 +90,11 @@ impl Server {
             hello_limit: options.hello_limit,
         };
         let sessions = Sessions::new(settings, Ports::new(bind, options.ports));
-        Ok(Self { listener, address, identity: Identity::from_pem(&certificate, key), certificate, sessions })
+        let identity = Identity::from_pem(&certificate, key);
+        // Before anyone is told that it listens.
+        let tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_LIMIT);
+        let tonic = tonic::transport::Server::builder().tls_config(tls).map_err(unusable)?;
+        Ok(Self { listener, address, tonic, certificate, sessions })
     }
 
     /// Where it listens.
@@ -105,13 +109,8 @@ impl Server {
 
     /// Serves until `stop` resolves, and then ends all its data servers.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let unusable = |error: tonic::transport::Error| Error::Certificate(innermost(&error));
-        let tls = ServerTlsConfig::new().identity(self.identity).timeout(HANDSHAKE_LIMIT);
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let serving = tonic::transport::Server::builder()
-            .tls_config(tls)
-            .map_err(unusable)?
-            .serve_with_incoming(ControlService(self.sessions.clone()), incoming);
+        let serving = self.tonic.serve_with_incoming(ControlService(self.sessions.clone()), incoming);
         // Not a graceful end: it would wait for requests that wait for their hello.
         let ended = tokio::select! {
             served = serving => served.map_err(unusable),
@@ -149,6 +148,10 @@ fn shown(address: IpAddr) -> String {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }
+}
+
+fn unusable(error: tonic::transport::Error) -> Error {
+    Error::Certificate(innermost(&error))
 }
 
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
