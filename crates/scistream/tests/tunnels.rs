@@ -164,7 +164,7 @@ async fn a_tunnel_passes_bytes_and_leaves_nothing(kind: Kind) {
         }
     }
 
-    tunnel.release().await.unwrap();
+    assert!(tunnel.release().await.iter().all(Result::is_ok));
     assert!(processes(&inbound.dir()).is_empty() && processes(&outbound.dir()).is_empty(), "released");
     for entry in &entries {
         StdListener::bind(entry).unwrap_or_else(|error| panic!("{entry}: {error}"));
@@ -220,7 +220,7 @@ async fn two_hundred_connections_at_once_and_a_thousand_one_by_one_pass() {
             let passed = round_trip(&entry, "one").await;
             passed.unwrap_or_else(|error| panic!("connection {number} through {kind}: {error}"));
         }
-        tunnel.release().await.unwrap();
+        assert!(tunnel.release().await.iter().all(Result::is_ok));
     }
 }
 
