@@ -12,6 +12,8 @@ mod ephemeral;
 mod facility;
 mod full_run;
 mod knobs;
+mod kubernetes;
+mod limits;
 mod managed;
 mod many_ranks;
 mod patterns;

@@ -405,6 +405,10 @@ pub enum Testbed {
         /// Factor that link rates are multiplied by, for small machines, such as 0.2 [default: 1].
         #[arg(long, value_name = "FACTOR")]
         scale: Option<f64>,
+        /// CPUs that a part may take, such as s2cs=0.3 or `node 1=2`: a part as `testbed status` names it, or its first
+        /// words for all that begin so, each with a limit of its own. Repeatable [default: no limit].
+        #[arg(long, value_name = "PART=CPUS")]
+        cpu_limit: Vec<String>,
     },
     /// Shows every process with its ports and health, and every link.
     Status,

@@ -208,7 +208,7 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
         address: Some(hop.addresses.join(",")),
         tls: hop.tls.map(|(version, cipher)| Tls { version, cipher }),
         process: Some(hop.process),
-        limits: None,
+        limits: hop.limits,
     }
 }
 

@@ -61,18 +61,12 @@ impl Order {
 
     /// Releases it, or says what a person has to type.
     pub async fn release(&self, tunnel: scistream::Tunnel) -> Result<(), Failure> {
-        match tunnel.release().await {
-            Ok(()) => {
+        match unreleased(tunnel.release().await, &self.wanted, &self.uid_file) {
+            None => {
                 let _ = fs::remove_file(&self.uid_file);
                 Ok(())
             }
-            Err(error) => {
-                let commands: Vec<String> = [&self.wanted.producer_side, &self.wanted.consumer_side]
-                    .map(|side| by_hand(side, &self.uid_file))
-                    .into();
-                let sentence = format!("the tunnel was not released ({error}): run {}", commands.join(" and "));
-                Err(Failure::new(Exit::Route, sentence))
-            }
+            Some(sentence) => Err(Failure::new(Exit::Route, sentence)),
         }
     }
 }
@@ -155,6 +149,21 @@ fn keep(path: &PathBuf, uid: &Uid) -> Result<(), Failure> {
     })
 }
 
+/// What to say of the halves that were not released, each with what a person types to do it.
+fn unreleased(
+    released: [Result<(), scistream::Error>; 2],
+    wanted: &SciStreamProfile,
+    uid_file: &std::path::Path,
+) -> Option<String> {
+    let sides = [&wanted.producer_side, &wanted.consumer_side];
+    let failed: Vec<_> = released.into_iter().zip(sides).filter_map(|(one, side)| Some((one.err()?, side))).collect();
+    let reasons: Vec<String> = failed.iter().map(|(error, _)| error.to_string()).collect();
+    let commands: Vec<String> = failed.iter().map(|(_, side)| by_hand(side, uid_file)).collect();
+    let halves = if failed.len() == 1 { "a half of the tunnel was" } else { "both halves of the tunnel were" };
+    let told = || format!("{halves} not released ({}): run {}", reasons.join("; "), commands.join(" and "));
+    (!failed.is_empty()).then(told)
+}
+
 /// What a person types to release one side. Names the uid's file, not the uid.
 fn by_hand(side: &ControlServerProfile, uid_file: &std::path::Path) -> String {
     let token = side.token_file.as_ref().map(|file| format!(" --token-file {file}")).unwrap_or_default();
@@ -181,6 +190,19 @@ mod tests {
         let expected =
             "`streamharness s2uc release --s2cs node4:30500 --server-cert p.pem --token-file t --uid-file /w/u`";
         assert_eq!(by_hand(&side, std::path::Path::new("/w/u")), expected);
+    }
+
+    #[test]
+    fn only_a_half_that_was_not_released_is_told_and_how_to_do_it() {
+        let side = |s2cs: &str| ControlServerProfile { s2cs: s2cs.to_owned(), ..ControlServerProfile::default() };
+        let wanted =
+            SciStreamProfile { producer_side: side("p:1"), consumer_side: side("c:2"), ..SciStreamProfile::default() };
+        let told = |released| unreleased(released, &wanted, std::path::Path::new("/w/u"));
+        assert_eq!(told([Ok(()), Ok(())]), None);
+        let one = told([Ok(()), Err(scistream::Error::Uid)]).unwrap();
+        assert!(one.starts_with("a half of") && one.contains("--s2cs c:2") && !one.contains("--s2cs p:1"), "{one}");
+        let both = told([Err(scistream::Error::Uid), Err(scistream::Error::Uid)]).unwrap();
+        assert!(both.contains("--s2cs p:1") && both.contains(" and `streamharness s2uc release --s2cs c:2"), "{both}");
     }
 
     #[test]

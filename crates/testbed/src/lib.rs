@@ -8,6 +8,7 @@
 mod counting;
 mod error;
 mod identity;
+mod limits;
 mod lock;
 mod managed;
 mod message;
@@ -37,6 +38,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use error::Error;
+pub use limits::{CpuLimits, Cpus};
 pub use network::{Count, Facility, Link, NetworkChoice};
 pub use options::{Options, default_dir};
 pub use proxies::ProxyRoute;
@@ -73,6 +75,8 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             routes,
             "--network",
             network,
+            "--cpu-limits",
+            limits,
             rest @ ..,
         ] => {
             let names = routes.split(',').filter(|name| !name.is_empty());
@@ -81,8 +85,10 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             else {
                 return None;
             };
+            let words = limits.split(',').filter(|word| !word.is_empty());
+            let Ok(limits) = CpuLimits::read(words, nodes, &routes, network) else { return None };
             let limit = std::time::Duration::from_secs(limit_s);
-            supervise(&PathBuf::from(dir), nodes, routes, network, limit, rest == ["--ephemeral"])
+            supervise(&PathBuf::from(dir), nodes, routes, network, limits, limit, rest == ["--ephemeral"])
         }
         ["testbed", "s2cs", "--listen", listen, "--ports", ports, "--type", kind, "--dir", dir] => {
             let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));

@@ -13,13 +13,14 @@ use crate::managed::{self, ManagedState};
 use crate::network::{Access, Facility, Host, Link, NetworkChoice};
 use crate::ports::Ports;
 use crate::process::Proc;
+use crate::rabbitmq::cluster::node_part;
 use crate::rabbitmq::config::USER;
 use crate::routes::MANAGED;
 use crate::s3m::S3mAccess;
 use crate::state::{Phase, State};
 use crate::status::{self, Status};
 use crate::tunnels::{End, TunnelState, s2ds_part};
-use crate::{Error, Result, counting, lock, place};
+use crate::{CpuLimits, Error, Result, counting, lock, place};
 
 /// A testbed that is up, as far as its state file and its lock say.
 #[derive(Debug, Clone)]
@@ -66,6 +67,8 @@ pub struct Hop {
     pub tls: Option<(String, String)>,
     /// The program that accepts it, and its pid.
     pub process: String,
+    /// How much CPU that may take: `0.3 CPU`; none where it may take all.
+    pub limits: Option<String>,
 }
 
 impl Route {
@@ -138,6 +141,7 @@ impl Testbed {
             MANAGED => self.managed(self.state.managed.as_ref()?),
             _ => self.proxied(self.state.tunnels.iter().find(|tunnel| tunnel.route == architecture)?),
         };
+        let limited = |hop: Hop| Hop { limits: self.limits_of(architecture, &hop.to), ..hop };
         Some(Route {
             architecture: architecture.to_owned(),
             producer_urls,
@@ -147,7 +151,7 @@ impl Testbed {
             ca: matches!(architecture, "dts" | MANAGED).then(|| place::ca_file(&self.dir)),
             management_url: format!("http://{USER}@{}:{}", self.first_node(), self.ports().management(1)),
             s3m: (architecture == MANAGED).then(|| self.s3m()),
-            hops,
+            hops: hops.into_iter().map(limited).collect(),
         })
     }
 
@@ -165,6 +169,7 @@ impl Testbed {
             addresses: addresses.to_vec(),
             tls: None,
             process,
+            limits: None,
         };
         let between = hop(PRODUCER_PROXY, CONSUMER_PROXY, tunnel.wide_protocol(), &tunnel.exits, proxy(End::Consumer));
         let direct = self.urls("amqp", Ports::amqp);
@@ -195,6 +200,7 @@ impl Testbed {
             addresses,
             tls: None,
             process,
+            limits: None,
         };
         let at = |host, port| vec![self.ports().at(host, port).to_string()];
         let nodes = (1..=self.nodes()).flat_map(|node| at(Host::Dsn(node), self.ports().amqps(node))).collect();
@@ -206,6 +212,25 @@ impl Testbed {
             hop(CONSUMER, managed::BALANCER, "amqps", at(Host::Balancer, self.ports().balancer()), balancer),
         ];
         (Vec::new(), Vec::new(), hops)
+    }
+
+    /// The limits of CPU that it was started with.
+    pub(crate) fn cpu_limits(&self) -> CpuLimits {
+        self.state.limits.as_ref().map(|groups| groups.limits().clone()).unwrap_or_default()
+    }
+
+    /// How much CPU may be taken by what accepts a leg.
+    fn limits_of(&self, architecture: &str, to: &str) -> Option<String> {
+        match to {
+            PRODUCER_PROXY => self.state.limit_of(&s2ds_part(architecture, End::Producer)),
+            CONSUMER_PROXY => self.state.limit_of(&s2ds_part(architecture, End::Consumer)),
+            SERVICE => {
+                let of = |node| Some(format!("{} node {node}", self.state.limit_of(&node_part(node))?));
+                let all: Vec<String> = (1..=self.nodes()).filter_map(of).collect();
+                (!all.is_empty()).then(|| all.join(", "))
+            }
+            part => self.state.limit_of(part),
+        }
     }
 
     /// Whatever the name, the balancer is where it leads to.
@@ -228,6 +253,7 @@ impl Testbed {
             addresses: urls.iter().map(address).collect(),
             tls: None,
             process: self.broker(),
+            limits: None,
         }
     }
 
@@ -365,6 +391,8 @@ impl Testbed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Routes;
+    use crate::limits::Groups;
 
     fn testbed() -> Testbed {
         Testbed { dir: "/tmp/t".into(), state: crate::state::tests::example() }
@@ -415,6 +443,26 @@ mod tests {
         assert!(
             testbed().env_lines().contains("export STREAMHARNESS_PRS_STUNNEL_URLS='amqp://bench@127.0.0.1:12510'\n")
         );
+    }
+
+    #[test]
+    fn each_leg_tells_the_limit_of_what_accepts_it() {
+        let limited = |words: &[&str]| {
+            let mut testbed = testbed();
+            let routes = Routes::all();
+            let limits = CpuLimits::read(words.iter().copied(), 2, &routes, NetworkChoice::Loopback).unwrap();
+            testbed.state.limits = Some(Groups::at(Path::new("/none"), limits));
+            testbed
+        };
+        let told = |testbed: &Testbed, route: &str| -> Vec<Option<String>> {
+            testbed.route(route).unwrap().hops.into_iter().map(|hop| hop.limits).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let testbed = limited(&["s2cs stunnel producer=0.3", "node=1.5", "ingress=0.5"]);
+        let nodes = some("1.5 CPU node 1, 1.5 CPU node 2");
+        assert_eq!(told(&testbed, "dts"), [nodes.clone(), nodes.clone()]);
+        assert_eq!(told(&testbed, "prs-stunnel"), [some("0.3 CPU with its S2CS"), None, nodes.clone(), nodes.clone()]);
+        assert_eq!(told(&testbed, "mss"), [None, some("0.5 CPU"), nodes, None]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::error::{FileContext, SystemContext};
 use crate::identity::Identity;
+use crate::limits::Groups;
 use crate::managed::{self, Managed, ManagedState};
 use crate::message::{Message, send};
 use crate::network::{NetworkChoice, Tools};
@@ -27,7 +28,7 @@ use crate::s3m::{self, S3M, S3mAccess};
 use crate::sandbox::{Isolation, Sandbox};
 use crate::state::{Part, Phase, State};
 use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
-use crate::{Error, ProxyRoute, Result, Routes, counting, part, place, ports, secrets};
+use crate::{CpuLimits, Error, ProxyRoute, Result, Routes, counting, part, place, ports, secrets};
 
 /// How often a starting cluster is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -125,6 +126,7 @@ pub fn supervise(
     nodes: usize,
     routes: Routes,
     network: NetworkChoice,
+    cpu_limits: CpuLimits,
     start_limit: Duration,
     ephemeral: bool,
 ) -> Result<()> {
@@ -140,7 +142,8 @@ pub fn supervise(
     dup2_stdout(std::io::stderr()).when("let go of standard output")?;
     let mut ears = Ears::open(UnixStream::from(caller))?;
 
-    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, routes, network, sandbox: None, _lock: lock };
+    let mut supervisor =
+        Supervisor { dir: dir.to_owned(), nodes, routes, network, cpu_limits, sandbox: None, _lock: lock };
     let started = Instant::now();
     match supervisor.start(&mut ears, started + start_limit, start_limit) {
         Ok(claim) => {
@@ -175,6 +178,7 @@ struct Supervisor {
     nodes: usize,
     routes: Routes,
     network: NetworkChoice,
+    cpu_limits: CpuLimits,
     sandbox: Option<Sandbox>,
     /// Held as long as we live. Our children do not inherit it.
     _lock: OwnedFd,
@@ -225,9 +229,16 @@ impl Supervisor {
             ready_after_ms: None,
             parts: Vec::new(),
             tunnels: Vec::new(),
+            limits: None,
             network: None,
             managed: None,
         };
+        if !self.cpu_limits.is_empty() {
+            let groups = state.limits.insert(Groups::choose(self.cpu_limits.clone())?).clone();
+            // Known before it is there, so that nobody can overlook it.
+            state.save(&self.dir)?;
+            groups.make()?;
+        }
         let sandbox = self.sandbox.insert(Sandbox::enter(isolation, &program)?);
         state.parts.push(part("supervisor", sandbox.this_process(), vec![("claim".into(), ports.base)]));
         state.parts.extend(sandbox.reaper().map(|reaper| part("reaper", Some(reaper), vec![])));
@@ -332,12 +343,17 @@ impl Supervisor {
 
     /// Ends everything and removes the directory, but for the logs if they may be needed.
     fn finish(self, keep_logs: bool) -> Result<()> {
+        let mut groups = None;
         if let Ok(Some(mut state)) = State::load(&self.dir) {
             state.phase = Phase::Stopping;
             state.save(&self.dir)?;
+            groups = state.limits;
         }
         if let Some(sandbox) = self.sandbox {
             sandbox.end()?;
+        }
+        if let Some(groups) = groups {
+            groups.remove()?;
         }
         if keep_logs { place::empty(&self.dir, true) } else { place::remove(&self.dir) }
     }
@@ -350,8 +366,11 @@ fn launch(
     state: &mut State,
     name: &str,
     listeners: Vec<(String, u16)>,
-    command: Command,
+    mut command: Command,
 ) -> Result<()> {
+    if let Some(groups) = &state.limits {
+        groups.enter_at_start(name, &mut command)?;
+    }
     state.parts.push(part(name, None, listeners));
     state.save(dir)?;
     let process = sandbox.start(name, command)?;

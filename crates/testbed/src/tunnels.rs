@@ -78,6 +78,12 @@ pub fn s2ds_part(route: &str, end: End) -> String {
     format!("s2ds {route} {}", end.word())
 }
 
+/// The control server that started a data server, by their names as parts.
+pub fn server_of(s2ds: &str) -> Option<String> {
+    let (route, end) = s2ds.strip_prefix("s2ds ")?.rsplit_once(' ')?;
+    Some(format!("s2cs {} {end}", ProxyRoute::named(route)?.kind()))
+}
+
 /// The control servers of a testbed.
 #[derive(Debug)]
 pub struct ControlServers<'a> {

@@ -227,7 +227,7 @@ impl Peer {
 
     fn other_scheme(&self) -> &'static str {
         match self.endpoint.scheme {
-            crate::Scheme::Amqp => "If it speaks TLS, the URL begins with amqps://",
+            crate::Scheme::Amqp => "If it speaks TLS, the URL begins with amqps://; if it is a proxy, its log says why",
             crate::Scheme::Amqps => "The proxy in front of it may not reach it",
         }
     }
