@@ -291,12 +291,44 @@ pub struct Harness {
     /// Messages that were due before their sender stopped, and were never sent.
     #[serde(default)]
     pub unsent_messages: u64,
+    /// Whether clients were short of CPU: a thread ran for over 80 % of the window, or the rate is near the ceiling. Then
+    /// the run is no claim about the service.
+    #[serde(default)]
+    pub client_cpu_high: bool,
+    /// Whether more ranks worked on a host than may use its cores.
+    #[serde(default)]
+    pub oversubscribed: bool,
+    /// How ranks with workers differ, by the name of their field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub over_ranks: BTreeMap<String, Spread>,
     /// Connections that were lost and made again.
     #[serde(default)]
     pub reconnects: u64,
     /// The largest resident memory of any rank.
     #[serde(default)]
     pub max_rss_bytes: Option<u64>,
+}
+
+/// How a figure differs over ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// The smallest.
+    pub min: f64,
+    /// The middle one, or the mean of the middle two.
+    pub median: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// That of some values; none where there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+        Some(Self { min, median, max })
+    }
 }
 
 /// What one rank did.
@@ -331,6 +363,39 @@ pub struct RankSummary {
     pub cpu_us_per_message: Option<f64>,
     /// Processor time, user and system.
     pub cpu_s: f64,
+    /// Of `cpu_s`: in the program itself.
+    #[serde(default)]
+    pub cpu_user_s: f64,
+    /// Of `cpu_s`: in the kernel on its behalf.
+    #[serde(default)]
+    pub cpu_system_s: f64,
+    /// Times that a thread gave its core up to wait for something.
+    #[serde(default)]
+    pub voluntary_switches: u64,
+    /// Times that a thread was made to give its core up.
+    #[serde(default)]
+    pub involuntary_switches: u64,
+    /// Cores that it may use at once, by its binding and its control group; absent where that is not known.
+    #[serde(default)]
+    pub cores: Option<u32>,
+    /// The thread that ran the most inside the window.
+    #[serde(default)]
+    pub busiest_thread: Option<String>,
+    /// For which part of the window it ran, spinning apart: of one core.
+    #[serde(default)]
+    pub busiest_thread_of_core: Option<f64>,
+    /// Time inside the window for which threads were ready to run and had no core, summed over threads.
+    #[serde(default)]
+    pub cpu_wait_s: Option<f64>,
+    /// Half of its sends were late by at most this; absent where there was no schedule.
+    #[serde(default)]
+    pub schedule_lag_p50_ns: Option<u64>,
+    /// 99 % of its sends were late by at most this.
+    #[serde(default)]
+    pub schedule_lag_p99_ns: Option<u64>,
+    /// The latest of its sends.
+    #[serde(default)]
+    pub schedule_lag_max_ns: Option<u64>,
     /// Time from the start to the end of the stream.
     pub wall_s: f64,
     /// The largest resident memory.
@@ -392,6 +457,13 @@ mod tests {
         let record = sample::record();
         let read = Record::from_json(&record.to_json()).expect("it was just written");
         assert_eq!(read, record);
+    }
+
+    #[test]
+    fn a_spread_is_told_by_its_ends_and_its_middle() {
+        assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { min: 1.0, median: 2.0, max: 3.0 }));
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 9.0]), Some(Spread { min: 1.0, median: 3.0, max: 9.0 }));
     }
 
     #[test]

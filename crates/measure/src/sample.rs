@@ -1,7 +1,7 @@
 //! One record with something in every field, for the tests of what reads records.
 
 use crate::record::{
-    Backpressure, Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Status, Tls, Totals,
+    Backpressure, Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Spread, Status, Tls, Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
@@ -86,6 +86,7 @@ pub(crate) fn record() -> Record {
             own_producer_us_per_message: Some(0.5),
             own_consumer_us_per_message: Some(1.75),
             cpu_us_per_message: Some(12.25),
+            over_ranks: [("cpu_s".to_owned(), Spread { min: 0.2, median: 0.2, max: 0.2 })].into(),
             ..Harness::default()
         },
         phases: [("connect".to_owned(), 0.125), ("stream".to_owned(), 4.0)].into(),
@@ -103,6 +104,17 @@ pub(crate) fn record() -> Record {
                 cpu_s: 0.2,
                 wall_s: 4.0,
                 max_rss_bytes: Some(50_000_000),
+                cpu_user_s: 0.15,
+                cpu_system_s: 0.05,
+                voluntary_switches: 900,
+                involuntary_switches: 30,
+                cores: Some(2),
+                busiest_thread: Some("lapin-io-loop".to_owned()),
+                busiest_thread_of_core: Some(0.85),
+                cpu_wait_s: Some(0.125),
+                schedule_lag_p50_ns: Some(900),
+                schedule_lag_p99_ns: Some(70_000),
+                schedule_lag_max_ns: Some(120_000),
                 ..RankSummary::default()
             },
             RankSummary {

@@ -1,7 +1,12 @@
 //! What this process can tell about where it runs.
 
+use engine::AllowedCores;
 use measure::record::Environment;
-use std::{env, fs};
+use nix::{
+    sched::{CpuSet, sched_getaffinity},
+    unistd::Pid,
+};
+use std::{env, fs, thread};
 
 /// Variables in which launchers tell a process its rank, before MPI is up.
 const RANK_VARIABLES: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"];
@@ -36,6 +41,17 @@ pub fn describe(world: usize) -> Environment {
 pub fn cores() -> u32 {
     let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
     online.and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1)
+}
+
+/// Those that this process may use.
+pub fn allowed_cores() -> AllowedCores {
+    let set = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
+    let bound: Vec<u32> =
+        (0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).map(|core| core as u32).collect();
+    // The standard library reads the quotas of control groups, both versions, and counts what is left.
+    let usable = thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+    let quota = usable.filter(|usable| *usable < bound.len() as u32);
+    AllowedCores { bound, quota }
 }
 
 fn cpu_model() -> Option<String> {

@@ -95,8 +95,13 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
     let refused = |failure: Failure| Stop::Together(spoken_by_rank_0(comm, failure));
     let transport = Amqp::new(connect.amqp, &plan).map_err(|fault| refused(Failure::new(Exit::Route, fault)))?;
 
-    let place =
-        Place { host: environment::host(), boot: boot_id(), cores: environment::cores(), clock: Clock::default() };
+    let place = Place {
+        host: environment::host(),
+        boot: boot_id(),
+        cores: environment::cores(),
+        allowed: environment::allowed_cores(),
+        clock: Clock::default(),
+    };
     let mut watcher = Watcher { lead: lead.as_mut(), signals };
     let ran = engine::run(comm, &plan, transport, payloads, &place, &mut watcher);
     if let Some(Route { ephemeral, tunnel, .. }) = opened {

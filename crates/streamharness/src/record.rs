@@ -10,7 +10,8 @@ use engine::{
 use measure::{
     Counters, Integrity, Metric, Pacing, Record, Replies, Throughput, Volume,
     record::{
-        Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals,
+        Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Spread, Status, Tls,
+        Totals,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,15 +45,8 @@ pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
     record.phases = result.phases.clone();
     record.ranks = result.ranks.iter().map(summary).collect();
     record.failures = result.ranks.iter().filter_map(failure).collect();
+    record.harness.over_ranks = over_ranks(&record.ranks);
     record.warnings = result.warnings.clone();
-    if let Some(cores) = record.environment.cores
-        && result.ranks.len() > cores as usize * record.environment.hosts.len()
-    {
-        record.warnings.push(format!(
-            "{} ranks share {cores} core(s) a host: rates and latencies include their waiting for each other",
-            result.ranks.len()
-        ));
-    }
     record
 }
 
@@ -198,7 +192,7 @@ fn tls(facts: &ConnectionFacts) -> Option<Tls> {
 }
 
 fn harness(result: &RunResult) -> Harness {
-    let cpu_s: f64 = result.ranks.iter().map(|rank| rank.usage.cpu_s).sum();
+    let cpu_s: f64 = result.ranks.iter().map(|rank| rank.usage.cpu_s()).sum();
     let handled = result.counters.sent + result.counters.received;
     Harness {
         ceiling_messages_per_second: result.ceiling_messages_per_second,
@@ -208,6 +202,8 @@ fn harness(result: &RunResult) -> Harness {
         schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
         generator_limited: result.pacing == Some(Pacing::GeneratorLimited),
         saturated: result.pacing == Some(Pacing::Saturated),
+        client_cpu_high: result.client_cpu_high,
+        oversubscribed: result.oversubscribed,
         catchup_messages: result.counters.catchup_messages,
         catchup_run_max: result.ranks.iter().map(|rank| rank.catchup_run_max).max().unwrap_or_default(),
         backpressure_ns: result.counters.backpressure_ns,
@@ -225,7 +221,7 @@ fn per_message(cpu_s: f64, messages: u64) -> Option<f64> {
 }
 
 fn summary(rank: &RankReport) -> RankSummary {
-    let counters = &rank.counters;
+    let (counters, busy, lag) = (&rank.counters, rank.busy.as_ref(), rank.schedule_lag.as_ref());
     RankSummary {
         rank: rank.rank as u32,
         host: rank.host.clone(),
@@ -238,12 +234,42 @@ fn summary(rank: &RankReport) -> RankSummary {
         rejected: counters.rejected,
         received: counters.received,
         bytes: counters.bytes_sent + counters.bytes_received,
-        cpu_us_per_message: per_message(rank.usage.cpu_s, counters.sent + counters.received),
-        cpu_s: rank.usage.cpu_s,
+        cpu_us_per_message: per_message(rank.usage.cpu_s(), counters.sent + counters.received),
+        cpu_s: rank.usage.cpu_s(),
         wall_s: rank.stream_s,
         max_rss_bytes: Some(rank.usage.max_rss_bytes),
+        cpu_user_s: rank.usage.user_s,
+        cpu_system_s: rank.usage.system_s,
+        voluntary_switches: rank.usage.voluntary_switches,
+        involuntary_switches: rank.usage.involuntary_switches,
+        cores: rank.allowed.count(),
+        busiest_thread: busy.map(|busy| busy.thread.clone()),
+        busiest_thread_of_core: rank.of_core(),
+        cpu_wait_s: busy.map(|busy| busy.waited_s),
+        schedule_lag_p50_ns: lag.and_then(|lag| lag.p50_ns),
+        schedule_lag_p99_ns: lag.and_then(|lag| lag.p99_ns),
+        schedule_lag_max_ns: lag.and_then(|lag| lag.max_ns),
         failure: rank.fault.as_ref().map(ToString::to_string),
     }
+}
+
+/// How ranks with workers differ in what they cost and in how late they were.
+fn over_ranks(ranks: &[RankSummary]) -> BTreeMap<String, Spread> {
+    type Figure = (&'static str, fn(&RankSummary) -> Option<f64>);
+    let figures: [Figure; 9] = [
+        ("cpu_user_s", |rank| Some(rank.cpu_user_s)),
+        ("cpu_system_s", |rank| Some(rank.cpu_system_s)),
+        ("cpu_us_per_message", |rank| rank.cpu_us_per_message),
+        ("voluntary_switches", |rank| Some(rank.voluntary_switches as f64)),
+        ("involuntary_switches", |rank| Some(rank.involuntary_switches as f64)),
+        ("max_rss_bytes", |rank| rank.max_rss_bytes.map(|bytes| bytes as f64)),
+        ("busiest_thread_of_core", |rank| rank.busiest_thread_of_core),
+        ("cpu_wait_s", |rank| rank.cpu_wait_s),
+        ("schedule_lag_p99_ns", |rank| rank.schedule_lag_p99_ns.map(|ns| ns as f64)),
+    ];
+    let at_work = || ranks.iter().filter(|rank| !rank.producers.is_empty() || !rank.consumers.is_empty());
+    let spread = |(name, figure): Figure| Some((name.to_owned(), Spread::of(at_work().filter_map(figure))?));
+    figures.into_iter().filter_map(spread).collect()
 }
 
 fn failure(rank: &RankReport) -> Option<Failure> {

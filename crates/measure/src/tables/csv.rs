@@ -49,7 +49,9 @@ pub fn series_csv(rows: &[SeriesRow]) -> String {
 pub fn ranks_csv(record: &Record) -> String {
     let mut csv = String::from(
         "rank,host,pid,role,producers,consumers,sent,confirmed,rejected,received,bytes,\
-         cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure\n",
+         cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure,cpu_user_s,cpu_system_s,voluntary_switches,\
+         involuntary_switches,cores,busiest_thread,busiest_thread_of_core,cpu_wait_s,schedule_lag_p50_ns,\
+         schedule_lag_p99_ns,schedule_lag_max_ns\n",
     );
     for rank in &record.ranks {
         let cells = [
@@ -64,11 +66,22 @@ pub fn ranks_csv(record: &Record) -> String {
             rank.rejected.to_string(),
             rank.received.to_string(),
             rank.bytes.to_string(),
-            rank.cpu_us_per_message.map_or_else(String::new, |us| format!("{us:.3}")),
+            decimals(rank.cpu_us_per_message),
             format!("{:.3}", rank.cpu_s),
             format!("{:.3}", rank.wall_s),
-            rank.max_rss_bytes.map_or_else(String::new, |bytes| bytes.to_string()),
+            whole(rank.max_rss_bytes),
             rank.failure.as_deref().map_or_else(String::new, text),
+            format!("{:.3}", rank.cpu_user_s),
+            format!("{:.3}", rank.cpu_system_s),
+            rank.voluntary_switches.to_string(),
+            rank.involuntary_switches.to_string(),
+            whole(rank.cores.map(u64::from)),
+            rank.busiest_thread.as_deref().map_or_else(String::new, text),
+            decimals(rank.busiest_thread_of_core),
+            decimals(rank.cpu_wait_s),
+            whole(rank.schedule_lag_p50_ns),
+            whole(rank.schedule_lag_p99_ns),
+            whole(rank.schedule_lag_max_ns),
         ];
         line(&mut csv, format_args!("{}", cells.join(",")));
     }
@@ -90,6 +103,14 @@ pub fn cdf_csv(sections: &[(Metric, &Histogram)]) -> String {
 
 fn line(csv: &mut String, cells: std::fmt::Arguments) {
     writeln!(csv, "{cells}").expect("writing to a string cannot fail");
+}
+
+fn whole(value: Option<u64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn decimals(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.3}"))
 }
 
 /// A cell that is free text: quoted only where it must be.
@@ -139,10 +160,13 @@ mod tests {
             lines,
             [
                 "rank,host,pid,role,producers,consumers,sent,confirmed,rejected,received,bytes,\
-                 cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure",
-                "0,node1,41,producer,0,,20000,20000,0,0,320000000,10.000,0.200,4.000,50000000,",
+                 cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure,cpu_user_s,cpu_system_s,voluntary_switches,\
+                 involuntary_switches,cores,busiest_thread,busiest_thread_of_core,cpu_wait_s,schedule_lag_p50_ns,\
+                 schedule_lag_p99_ns,schedule_lag_max_ns",
+                "0,node1,41,producer,0,,20000,20000,0,0,320000000,10.000,0.200,4.000,50000000,,\
+                 0.150,0.050,900,30,2,lapin-io-loop,0.850,0.125,900,70000,120000",
                 "1,node2,42,consumer,,0 1,0,0,0,19999,0,,0.000,0.000,,\
-                 \"the broker closed the connection: \"\"gone\"\", twice\"",
+                 \"the broker closed the connection: \"\"gone\"\", twice\",0.000,0.000,0,0,,,,,,,",
             ]
         );
     }
