@@ -66,6 +66,10 @@ pub(crate) fn record() -> Record {
             mpi_library: Some("Open MPI v4.1.4".to_owned()),
             launcher: Some("mpirun".to_owned()),
             slurm_job_id: None,
+            service: Some(crate::record::ServiceSettings {
+                product: Some("RabbitMQ".to_owned()),
+                ..Default::default()
+            }),
             harness_version: "0.1.0".to_owned(),
             git_commit: None,
             seed: u64::MAX,
@@ -80,6 +84,13 @@ pub(crate) fn record() -> Record {
         latency: histograms.summaries(),
         integrity,
         backpressure: Backpressure::default(),
+        service: Some(crate::record::ServiceView {
+            management: "http://127.0.0.1:15672".to_owned(),
+            samples: 4,
+            interval_s: 1.0,
+            ready_max: Some(70),
+            ..Default::default()
+        }),
         links: Vec::new(),
         harness: Harness {
             ceiling_messages_per_second: Some(812_345.5),

@@ -8,7 +8,7 @@ use crate::{
     message::{Fill, Message},
     placement::{Placement, share},
     profile::Profile,
-    service::{Service, in_flight, service},
+    service::{Service, in_flight, prefix, service},
     spread::Spread,
     values::{Acks, Pattern, Verify},
 };
@@ -225,6 +225,11 @@ impl Plan {
         let bytes = bincode::serde::encode_to_vec(self, bincode::config::standard())
             .expect("a plan holds only types that bincode encodes");
         Sha256::digest(bytes).into()
+    }
+
+    /// What the names of all its exchanges and queues begin with.
+    pub fn name_prefix(&self) -> String {
+        prefix(self.run)
     }
 
     /// Messages that a producer sends, where the run has a number of them.

@@ -16,6 +16,7 @@ use engine::{
     control::Ending,
     ports::{Comm, CommError, agree},
 };
+use management::Access;
 use payload::Workload;
 use profile::{Plan, Profile};
 use rand::{TryRng, rngs::SysRng};
@@ -90,7 +91,8 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         Ok(route.connect.clone())
     })?;
     if let Some(lead) = &mut lead {
-        lead.route(&connect.hops);
+        let management = opened.as_mut().and_then(|route| route.management.take());
+        lead.route(&connect.hops, management.map(|access| Access { queues: plan.name_prefix(), ..access }));
     }
     let refused = |failure: Failure| Stop::Together(spoken_by_rank_0(comm, failure));
     let transport = Amqp::new(connect.amqp, &plan).map_err(|fault| refused(Failure::new(Exit::Route, fault)))?;

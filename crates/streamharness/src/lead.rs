@@ -11,9 +11,11 @@ use crate::{
     stdout,
 };
 use engine::{RunResult, Snapshot, control::Ending};
+use management::{Access, Watcher};
 use measure::{
-    record::{Environment, Hop, Link},
-    tables::osu_table,
+    into_series,
+    record::{Environment, Hop, Link, ServiceView},
+    tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
 use std::{
@@ -36,6 +38,8 @@ pub struct Facts {
     pub hops: Vec<Hop>,
     /// What the testbed's links carried, once the stream is over.
     pub links: Vec<Link>,
+    /// What the service told of itself, once the stream is over.
+    pub service: Option<ServiceView>,
 }
 
 impl Facts {
@@ -51,6 +55,7 @@ impl Facts {
             environment,
             hops: Vec::new(),
             links: Vec::new(),
+            service: None,
         }
     }
 }
@@ -72,6 +77,7 @@ pub struct Lead {
     view: View,
     series: Series,
     links: Links,
+    service: Option<Watcher>,
     told: bool,
     strict: bool,
     exit: Result<Exit, Failure>,
@@ -87,6 +93,7 @@ impl Lead {
             facts,
             series: Series::default(),
             links: Links::default(),
+            service: None,
             told: false,
             strict,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
@@ -125,14 +132,18 @@ impl Lead {
         self.view.say(line);
     }
 
-    /// The route is open.
-    pub fn route(&mut self, hops: &[Hop]) {
+    /// The route is open. The service is watched where there is access to its management API.
+    pub fn route(&mut self, hops: &[Hop], management: Option<Access>) {
         self.facts.hops = hops.to_vec();
+        self.service = management.map(Watcher::start);
     }
 
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         self.view.phase(name);
+        if let (Some(service), "stream") = (&self.service, name) {
+            service.begin();
+        }
         let counted = match name {
             "clocks" => self.links.begin(),
             "finish" => self.links.end().map(|links| self.facts.links = links),
@@ -149,12 +160,26 @@ impl Lead {
         self.view.progress(snapshot);
     }
 
+    /// Takes what the service has told by now into the facts; the series with it.
+    fn see_service(&mut self) -> Vec<SeriesRow> {
+        let mut rows = self.series.rows();
+        if let Some(seen) = self.service.as_ref().map(Watcher::seen) {
+            into_series(&seen.samples, &mut rows);
+            let view = ServiceView::of(&seen.samples);
+            self.facts.service =
+                Some(ServiceView { management: seen.url, interval_s: seen.interval_s, notes: seen.notes, ..view });
+            self.facts.environment.service = seen.settings;
+        }
+        rows
+    }
+
     /// Saves what is known: what follows may not be reached.
     pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.view.say(&ending.to_string());
         self.told = true;
+        let rows = self.see_service();
         let record = record::partial(&self.facts, snapshot, ending);
-        if let Err(failure) = self.output.write_partial(&record, self.series.rows()) {
+        if let Err(failure) = self.output.write_partial(&record, rows) {
             self.view.say(&failure.sentence);
         }
         if matches!(ending, Ending::Silent(_)) {
@@ -167,6 +192,7 @@ impl Lead {
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
         self.view.finish();
+        let rows = self.see_service();
         let mut record = record::complete(&self.facts, result, self.strict);
         if let (Some(exhibit), Some(first)) = (&result.exhibit, &mut record.integrity.first_corrupt) {
             match self.output.write_exhibit(&exhibit.body, self.facts.plan.message.format.extension()) {
@@ -175,13 +201,8 @@ impl Lead {
             }
         }
         let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
-        let written = self.output.write(
-            &record,
-            &result.histograms,
-            self.series.rows(),
-            SystemTime::from(self.facts.started),
-            stream,
-        );
+        let written =
+            self.output.write(&record, &result.histograms, rows, SystemTime::from(self.facts.started), stream);
         stdout::print(&osu_table(&record));
         for warning in &record.warnings {
             self.view.say(warning);

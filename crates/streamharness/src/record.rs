@@ -10,8 +10,8 @@ use engine::{
 use measure::{
     Counters, Integrity, Metric, Pacing, Record, Replies, Throughput, Volume,
     record::{
-        Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Spread, Status, Tls,
-        Totals,
+        Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, ServiceView, Spread,
+        Status, Tls, Totals,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,7 @@ pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
     record.failures = result.ranks.iter().filter_map(failure).collect();
     record.harness.over_ranks = over_ranks(&record.ranks);
     record.warnings = result.warnings.clone();
+    record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
     record
 }
 
@@ -105,6 +106,7 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
             ..RankSummary::default()
         })
         .collect();
+    record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
     record.warnings.push("cut short: these are the last sums that rank 0 heard, without latencies".to_owned());
     record
 }
@@ -123,6 +125,7 @@ fn known_before(facts: &Facts) -> Record {
         latency: BTreeMap::new(),
         integrity: Integrity::default(),
         backpressure: Backpressure::default(),
+        service: facts.service.clone(),
         links: facts.links.clone(),
         harness: Harness::default(),
         phases: BTreeMap::new(),

@@ -5,6 +5,7 @@ use crate::{
     facility,
     tunnel::Tunnel,
 };
+use management::Access;
 use measure::record::{Hop, Tls};
 use profile::{Profile, RouteProfile, SciStreamProfile};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct Route {
     pub ephemeral: Option<Ephemeral>,
     /// The tunnel that was asked for this run; dropping it releases it.
     pub tunnel: Option<Tunnel>,
+    /// How the service's management API is asked, where it is known; the names of queues are the plan's.
+    pub management: Option<Access>,
 }
 
 /// What every rank needs to connect; rank 0 broadcasts it.
@@ -69,7 +72,8 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
     if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
         && let Some(urls) = urls_of_environment(tls)
     {
-        return by_address(written, &urls, &urls, tls, None);
+        let management = written.management.clone().or_else(|| env::var("STREAMHARNESS_MGMT_URL").ok());
+        return by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None);
     }
     let Some(name) = &written.testbed else {
         let arch = profile.arch.as_deref().unwrap_or_default();
@@ -126,6 +130,7 @@ fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) 
     let connect_to = written.connect_to.iter().flatten().chain(&route.connect_to).cloned().collect();
     let written = RouteProfile {
         connect_to: Some(connect_to),
+        management: written.management.clone().or_else(|| Some(route.management_url.clone())),
         ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
         ..written.clone()
     };
@@ -233,7 +238,29 @@ fn by_address(
         None => vec![hop("producer", first, &producer), hop("consumer", last, &consumer)],
     };
     let amqp = AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password };
-    Ok(Route { connect: Connect { amqp, hops }, ephemeral: None, tunnel: None })
+    let management =
+        written.management.as_ref().map(|url| management(url, &amqp, password_file.is_some())).transpose()?;
+    Ok(Route { connect: Connect { amqp, hops }, ephemeral: None, tunnel: None, management })
+}
+
+/// The management API at `url`, asked as the consumers' user unless the URL or the environment say otherwise.
+fn management(url: &str, amqp: &AmqpRoute, testbeds: bool) -> Result<Access, Failure> {
+    let first = &amqp.consumer[0];
+    let (scheme, rest) = url.trim_end_matches('/').split_once("://").unwrap_or(("http", url));
+    let (user, at) = rest.rsplit_once('@').unwrap_or((&first.user, rest));
+    let its_own = match password_of("STREAMHARNESS_MANAGEMENT_PASSWORD") {
+        Some(password) if !testbeds => Some(password?),
+        _ => None,
+    };
+    let password = its_own.unwrap_or_else(|| first.password.clone().unwrap_or_else(|| amqp.password.clone()));
+    Ok(Access {
+        url: format!("{scheme}://{at}"),
+        user: user.to_owned(),
+        password: password.expose().to_owned(),
+        ca_pem: amqp.ca_pem.clone(),
+        vhost: first.vhost.clone(),
+        queues: String::new(),
+    })
 }
 
 fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
@@ -289,15 +316,21 @@ fn pem(flag: &str, path: &str) -> Result<String, Failure> {
 }
 
 fn password(testbeds: Option<&Path>) -> Result<Option<Secret>, Failure> {
-    if testbeds.is_none()
-        && let Ok(password) = env::var("STREAMHARNESS_PASSWORD")
-    {
-        return Ok(Some(Secret::new(password)));
+    match testbeds {
+        Some(path) => read_password(path).map(Some),
+        None => password_of("STREAMHARNESS_PASSWORD").transpose(),
     }
-    let path = testbeds.map(Path::to_owned).or_else(|| env::var_os("STREAMHARNESS_PASSWORD_FILE").map(Into::into));
-    let Some(path) = path else { return Ok(None) };
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
+}
+
+/// The password that a variable gives, or the file that the variable with `_FILE` names.
+fn password_of(variable: &str) -> Option<Result<Secret, Failure>> {
+    let given = env::var(variable).ok().map(|password| Ok(Secret::new(password)));
+    given.or_else(|| Some(read_password(Path::new(&env::var_os(format!("{variable}_FILE"))?))))
+}
+
+fn read_password(path: &Path) -> Result<Secret, Failure> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
         Err(error) => fail(Exit::Route, format!("cannot read the password file `{}`: {error}", path.display())),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::{Histogram, Metric, Record};
+use crate::{Histogram, Metric, Record, ServiceSample};
 
 /// What happened in one second of a run, over all ranks.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeriesRow {
     /// Seconds from the start of the stream to the beginning of this one.
     pub second: u64,
@@ -26,23 +26,45 @@ pub struct SeriesRow {
     /// Seconds in this one for which the service kept connections blocked (a memory or disk alarm),
     /// summed over connections.
     pub blocked_s: f64,
+    /// What the service told in this second.
+    pub service: Option<ServiceSample>,
 }
 
-/// `series.csv`: one line per second.
+/// `series.csv`: one line per second. What the service did not tell is empty.
 pub fn series_csv(rows: &[SeriesRow]) -> String {
-    let mut csv =
-        String::from("second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s\n");
+    let mut csv = String::from(
+        "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
+         queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
+         service_connections,service_alarms\n",
+    );
     for row in rows {
         let SeriesRow { second, sent, confirmed, rejected, received, replies, .. } = row;
         let SeriesRow { messages_per_second, errors, blocked_s, .. } = row;
+        let service = service_cells(row.service.as_ref());
         line(
             &mut csv,
             format_args!(
-                "{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors},{replies},{blocked_s:.3}"
+                "{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors},{replies},\
+                 {blocked_s:.3},{service}"
             ),
         );
     }
     csv
+}
+
+fn service_cells(sample: Option<&ServiceSample>) -> String {
+    let of = |part: fn(&ServiceSample) -> Option<u64>| whole(sample.and_then(part));
+    let rate = |part: fn(&ServiceSample) -> Option<f64>| decimals(sample.and_then(part));
+    [
+        of(|sample| sample.ready),
+        of(|sample| sample.unacknowledged),
+        rate(|sample| sample.publish_per_second),
+        rate(|sample| sample.deliver_per_second),
+        of(|sample| sample.memory_bytes),
+        of(|sample| sample.connections),
+        of(|sample| Some(sample.alarms.len() as u64)),
+    ]
+    .join(",")
 }
 
 /// `ranks.csv`: one line per rank. Workers are separated by blanks; what was not measured is empty.
@@ -144,11 +166,15 @@ mod tests {
             errors: 0,
             replies: 7,
             blocked_s: 0.25,
+            service: Some(ServiceSample { ready: Some(12), publish_per_second: Some(9.5), ..ServiceSample::default() }),
         };
         assert_eq!(
-            series_csv(&[row]),
-            "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s\n\
-             3,10,9,1,8,8.000,0,7,0.250\n"
+            series_csv(&[row.clone(), SeriesRow { service: None, ..row }]),
+            "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
+             queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
+             service_connections,service_alarms\n\
+             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,,,0\n\
+             3,10,9,1,8,8.000,0,7,0.250,,,,,,,\n"
         );
     }
 
