@@ -14,7 +14,7 @@ use crate::{
 };
 use measure::{
     ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, LatencySummary, Metric, Pacing,
-    SentSummary, Throughput, Volume,
+    SentSummary, Throughput, Volume, record::Machine,
 };
 use profile::{Flow, Plan, RunLength};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,8 @@ pub struct RankReport {
     pub cores: u32,
     /// Those that it may use.
     pub allowed: AllowedCores,
+    /// Its host, for the record.
+    pub machine: Machine,
     /// What its loops cost by themselves.
     pub own_cost: OwnCost,
     /// Its process.

@@ -18,7 +18,7 @@ use crate::{
     window::{Window, WindowTimes},
     workers::Workers,
 };
-use measure::{Counters, Histograms, Integrity, Metric};
+use measure::{Counters, Histograms, Integrity, Metric, record::Machine};
 use profile::{Exchange, MeasuredWindow, Plan, QueuePlan, RankRole, RunLength, Source, Target};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration, time::Instant};
@@ -72,6 +72,8 @@ pub struct Place {
     pub cores: u32,
     /// Those that this rank may use.
     pub allowed: AllowedCores,
+    /// This host, for the record.
+    pub machine: Machine,
     /// This host's clock.
     pub clock: Clock,
 }

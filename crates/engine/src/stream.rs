@@ -446,6 +446,7 @@ impl Streamed {
             host: place.host.clone(),
             cores: place.cores,
             allowed: place.allowed.clone(),
+            machine: place.machine.clone(),
             own_cost,
             pid: std::process::id(),
             role: role.to_string(),

@@ -104,6 +104,27 @@ pub struct Route {
     /// What answered at the end of the route.
     #[serde(default)]
     pub broker: Option<Broker>,
+    /// The first producer's connection; absent where there was none.
+    #[serde(default)]
+    pub producer_connection: Option<Connection>,
+    /// The first consumer's connection; absent where there was none.
+    #[serde(default)]
+    pub consumer_connection: Option<Connection>,
+}
+
+/// What a client's connection agreed on, read back from its socket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Connection {
+    /// Whether small segments are sent at once.
+    pub nodelay: Option<bool>,
+    /// The socket's send buffer, as the system has it.
+    pub send_buffer_bytes: Option<u64>,
+    /// The socket's receive buffer, as the system has it.
+    pub receive_buffer_bytes: Option<u64>,
+    /// TCP's congestion control.
+    pub congestion_control: Option<String>,
+    /// Largest AMQP frame agreed.
+    pub frame_max_bytes: u64,
 }
 
 /// The service as its management API showed it while a run streamed. `series.csv` has it second by second.
@@ -282,6 +303,15 @@ pub struct Environment {
     /// Job of the batch system, if there was one.
     #[serde(default)]
     pub slurm_job_id: Option<String>,
+    /// The nodes that the job got, as Slurm writes them.
+    #[serde(default)]
+    pub slurm_nodes: Option<String>,
+    /// The partition that it ran in.
+    #[serde(default)]
+    pub slurm_partition: Option<String>,
+    /// The hosts of the ranks, with the interfaces that connections used.
+    #[serde(default)]
+    pub machines: Vec<Machine>,
     /// Version of streamharness.
     pub harness_version: String,
     /// How the service is set, where its management API told.
@@ -290,6 +320,12 @@ pub struct Environment {
     /// Commit that streamharness was built from, if it is known.
     #[serde(default)]
     pub git_commit: Option<String>,
+    /// Versions of crates that figures depend on, by name: the AMQP client, MPI, HDF5, TLS.
+    #[serde(default)]
+    pub crates: BTreeMap<String, String>,
+    /// Version of libhdf5.
+    #[serde(default)]
+    pub hdf5_library: Option<String>,
     /// Every payload and every random choice follows from it.
     pub seed: u64,
     /// How far the clock of any rank may be off rank 0's, if it was measured.
@@ -298,6 +334,42 @@ pub struct Environment {
     /// How clocks of different hosts were brought together; absent where all ranks shared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<Clocks>,
+}
+
+/// One host of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Machine {
+    /// Its name.
+    pub host: String,
+    /// Its processor.
+    pub cpu_model: Option<String>,
+    /// Processors that are online.
+    pub cores: u32,
+    /// Its memory.
+    pub memory_bytes: Option<u64>,
+    /// How the kernel chooses the processor's frequency; absent where it does not.
+    pub governor: Option<String>,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// TCP's congestion control where a socket asks for no other.
+    pub congestion_control: Option<String>,
+    /// Network interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+/// A network interface under one of its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interface {
+    /// Such as `eth0`.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Its speed, where it has one.
+    pub speed_bits_per_second: Option<u64>,
+    /// Largest packet.
+    pub mtu_bytes: Option<u64>,
+    /// The kernel's driver; absent for virtual ones.
+    pub driver: Option<String>,
 }
 
 /// How the clocks of several hosts compared, before and after streaming.

@@ -1,7 +1,8 @@
 //! One record with something in every field, for the tests of what reads records.
 
 use crate::record::{
-    Backpressure, Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Spread, Status, Tls, Totals,
+    Backpressure, Broker, Environment, Failure, Harness, Hop, Machine, RankSummary, Route, SCHEMA, Spread, Status, Tls,
+    Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
@@ -56,6 +57,8 @@ pub(crate) fn record() -> Record {
             }],
             tls: Some(Tls { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_256_GCM_SHA384".to_owned() }),
             broker: Some(Broker { product: "RabbitMQ".to_owned(), version: "3.13.7".to_owned() }),
+            producer_connection: None,
+            consumer_connection: None,
         },
         environment: Environment {
             hosts: vec!["node1".to_owned(), "node2".to_owned()],
@@ -66,6 +69,11 @@ pub(crate) fn record() -> Record {
             mpi_library: Some("Open MPI v4.1.4".to_owned()),
             launcher: Some("mpirun".to_owned()),
             slurm_job_id: None,
+            slurm_nodes: None,
+            slurm_partition: None,
+            machines: vec![Machine { host: "node1".to_owned(), cores: 32, ..Machine::default() }],
+            crates: [("lapin".to_owned(), "4.12.3".to_owned())].into(),
+            hdf5_library: Some("1.14.5".to_owned()),
             service: Some(crate::record::ServiceSettings {
                 product: Some("RabbitMQ".to_owned()),
                 ..Default::default()

@@ -6,6 +6,7 @@ use crate::{
     exit::{Exit, Failure},
     flags,
     lead::{Facts, Lead},
+    machine,
     route::{self, Route},
     signals::Signals,
 };
@@ -102,6 +103,7 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         boot: boot_id(),
         cores: environment::cores(),
         allowed: environment::allowed_cores(),
+        machine: machine::describe(),
         clock: Clock::default(),
     };
     let mut watcher = Watcher { lead: lead.as_mut(), signals };

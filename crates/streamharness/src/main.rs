@@ -8,6 +8,7 @@ mod flags;
 mod launch;
 mod lead;
 mod links;
+mod machine;
 mod output;
 mod payload_command;
 mod plan_command;

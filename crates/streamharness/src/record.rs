@@ -10,8 +10,8 @@ use engine::{
 use measure::{
     Counters, Integrity, Metric, Pacing, Record, Replies, Throughput, Volume,
     record::{
-        Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, ServiceView, Spread,
-        Status, Tls, Totals,
+        Backpressure, Broker, Clocks, Connection, Environment, Failure, Harness, Machine, RankSummary, Route, SCHEMA,
+        ServiceView, Spread, Status, Tls, Totals,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,7 @@ pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
         hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
         clock_error_ns: Some(result.clock_error.bound_ns),
         clocks: clocks(&result.clock_error),
+        machines: machines(&result.ranks),
         ..record.environment
     };
     record.throughput = result.throughput.clone();
@@ -170,9 +171,9 @@ fn totals(counters: &Counters) -> Totals {
 }
 
 fn route(facts: &Facts, result: &RunResult) -> Route {
-    let first =
-        |side: fn(&RankReport) -> &Vec<ConnectionFacts>| result.ranks.iter().flat_map(side).next().and_then(tls);
-    let (producers, consumers) = (first(|rank| &rank.producer_facts), first(|rank| &rank.consumer_facts));
+    let first = |side: fn(&RankReport) -> &Vec<ConnectionFacts>| result.ranks.iter().flat_map(side).next();
+    let (producer, consumer) = (first(|rank| &rank.producer_facts), first(|rank| &rank.consumer_facts));
+    let (producers, consumers) = (producer.and_then(tls), consumer.and_then(tls));
     let mut hops = facts.hops.clone();
     for hop in &mut hops {
         // What proxies agreed on among themselves is known already, by their own logs.
@@ -187,7 +188,31 @@ fn route(facts: &Facts, result: &RunResult) -> Route {
         hops,
         tls: producers,
         broker: Some(Broker { product: result.service.product.clone(), version: result.service.version.clone() }),
+        producer_connection: producer.map(connection),
+        consumer_connection: consumer.map(connection),
     }
+}
+
+fn connection(facts: &ConnectionFacts) -> Connection {
+    let ConnectionFacts {
+        nodelay, send_buffer_bytes, receive_buffer_bytes, congestion_control, frame_max_bytes, ..
+    } = facts.clone();
+    Connection { nodelay, send_buffer_bytes, receive_buffer_bytes, congestion_control, frame_max_bytes }
+}
+
+/// Each host once, with the interfaces that connections of its ranks used.
+fn machines(ranks: &[RankReport]) -> Vec<Machine> {
+    let mut machines: BTreeMap<&str, (Machine, BTreeSet<String>)> = BTreeMap::new();
+    for rank in ranks {
+        let (_, used) = machines.entry(&rank.host).or_insert_with(|| (rank.machine.clone(), BTreeSet::new()));
+        let facts = rank.producer_facts.iter().chain(&rank.consumer_facts);
+        used.extend(facts.filter_map(|facts| facts.local_address).map(|address| address.to_string()));
+    }
+    let used = |(mut machine, used): (Machine, BTreeSet<String>)| {
+        machine.interfaces.retain(|interface| used.contains(&interface.address));
+        machine
+    };
+    machines.into_values().map(used).collect()
 }
 
 fn tls(facts: &ConnectionFacts) -> Option<Tls> {

@@ -8,6 +8,7 @@ use engine::{
     ports::{Comm, Payloads},
     run,
 };
+use measure::record::Machine;
 use profile::{Layer, Origin, Plan, combine};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ pub fn place(rank: usize, shift_ns: i64) -> Place {
         boot,
         cores: 2,
         allowed: AllowedCores::default(),
+        machine: Machine::default(),
         clock: Clock::shifted(shift_ns),
     }
 }
