@@ -17,6 +17,7 @@ pub mod record;
 pub mod replies;
 #[cfg(test)]
 mod sample;
+mod service;
 pub mod tables;
 pub mod throughput;
 
@@ -30,4 +31,5 @@ pub use metric::{Histograms, Metric};
 pub use pacing::Pacing;
 pub use record::{Record, RecordError};
 pub use replies::{Replies, join_replies};
+pub use service::{ServiceSample, into_series};
 pub use throughput::{ConsumerSpan, Throughput, Volume, WindowKind};

@@ -144,6 +144,22 @@ impl RouteProfile {
         if let Some(s3m) = &self.s3m {
             s3m.check(self)?;
         }
+        if let Some(url) = &self.management {
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            let (user, at) =
+                rest.map_or((None, ""), |rest| rest.rsplit_once('@').map_or((None, rest), |(u, at)| (Some(u), at)));
+            if at.trim_end_matches('/').is_empty() || at.trim_end_matches('/').contains('/') {
+                return impossible(
+                    "route.management is no address of a management API: write http://HOST:15672 or https://...",
+                );
+            }
+            if user.is_some_and(|user| user.contains(':')) {
+                return impossible(
+                    "route.management holds a password: leave it out, and set STREAMHARNESS_MANAGEMENT_PASSWORD where it is \
+                     not that of AMQP",
+                );
+            }
+        }
         let Some(scistream) = &self.scistream else { return Ok(()) };
         if self.hops.is_some() {
             return impossible("route.hops and route.scistream exclude each other: the control servers tell the legs");
@@ -200,10 +216,14 @@ mod tests {
             (format!("[route.s3m]\n{s3m}\nresources = {{ nodes = 0 }}"), "route.s3m.resources.nodes is 0"),
             (format!("[route]\nurls = ['amqps://a']\n[route.s3m]\n{s3m}"), "route.urls and route.s3m exclude"),
             (format!("[route]\ntls = false\n[route.s3m]\n{s3m}"), "AMQPS only"),
+            ("[route]\nmanagement = 'broker:15672'".to_owned(), "http://HOST:15672"),
+            ("[route]\nmanagement = 'http://'".to_owned(), "http://HOST:15672"),
+            ("[route]\nmanagement = 'http://a:secret@b:15672'".to_owned(), "STREAMHARNESS_MANAGEMENT_PASSWORD"),
         ] {
             let error = resolve(&text).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+        resolve("[route]\nmanagement = 'https://admin@broker:15671/'").unwrap();
         resolve(&format!("[route.scistream]\nservice = ['a:1']\n{both}")).unwrap();
         let plan = resolve(&format!("[route.s3m]\n{s3m}\nready_within = '20min'")).unwrap();
         assert!(plan.limits.route > Duration::from_secs(1200), "ranks wait for as long as the cluster may take");

@@ -249,6 +249,11 @@ impl Plan {
         Sha256::digest(bytes).into()
     }
 
+    /// What the names of all its exchanges and queues begin with.
+    pub fn name_prefix(&self) -> String {
+        own_prefix(self.run)
+    }
+
     /// Messages that a producer sends, where the run has a number of them.
     pub fn messages_of(&self, producer: u32) -> Option<u64> {
         match self.length {

@@ -207,6 +207,8 @@ pub struct RouteProfile {
     pub s3m: Option<S3mProfile>,
     /// Legs of a route whose addresses are given, for the record.
     pub hops: Option<Vec<HopProfile>>,
+    /// `http[s]://[USER@]HOST:PORT` of the service's management API, to watch its queues while they stream.
+    pub management: Option<String>,
     /// How workers spread over several addresses of their side: `round-robin`, `block`, `random`, `single` or a number.
     pub spread: Option<Spread>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.

@@ -47,6 +47,9 @@ fn launched(world: &World, arguments: &Run) -> Result<Exit, Stop> {
         let route = opened.insert(route::open(&written.profile, &prepared.plan, &mut own, &mut |line| lead.say(line))?);
         Ok(route.connect.clone())
     })?;
+    if let (Some(runs), Some(route)) = (&mut runs, &mut opened) {
+        runs.manage(route.management.take());
+    }
     let ran = carry_out(world, prepared, &connect, runs.as_mut());
     if let Some(runs) = &mut runs {
         runs.end();

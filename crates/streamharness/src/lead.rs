@@ -13,10 +13,11 @@ use crate::{
     stdout,
 };
 use engine::{RunResult, Snapshot, control::Ending};
+use management::{Access, Watcher};
 use measure::{
-    Record,
-    record::{Environment, Hop, Link, Point, Provisioned, Repetition},
-    tables::osu_table,
+    Record, into_series,
+    record::{Environment, Hop, Link, Point, Provisioned, Repetition, ServiceView},
+    tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
 use std::{
@@ -45,6 +46,8 @@ pub struct Facts {
     pub repetition: Option<Repetition>,
     /// The cell of an experiment that it belongs to.
     pub point: Option<Point>,
+    /// What the service told of itself, once the stream is over.
+    pub service: Option<ServiceView>,
 }
 
 impl Facts {
@@ -63,6 +66,7 @@ impl Facts {
             links: Vec::new(),
             repetition: None,
             point: None,
+            service: None,
         }
     }
 }
@@ -84,6 +88,7 @@ pub struct Lead {
     view: View,
     series: Series,
     links: Links,
+    service: Option<Watcher>,
     told: bool,
     /// Whether it is one of so many that its table is in its files only.
     brief: bool,
@@ -103,6 +108,7 @@ impl Lead {
             facts,
             series: Series::default(),
             links: Links::default(),
+            service: None,
             told: false,
             brief: false,
             demands,
@@ -147,6 +153,12 @@ impl Lead {
         self.view.say(line);
     }
 
+    /// The service can be watched.
+    pub fn manage(&mut self, access: Option<Access>) {
+        let queues = self.facts.plan.name_prefix();
+        self.service = access.map(|access| Watcher::start(Access { queues, ..access }));
+    }
+
     /// The route is open, through what was provisioned for it if anything was.
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
@@ -156,6 +168,9 @@ impl Lead {
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         self.view.phase(name);
+        if let (Some(service), "stream") = (&self.service, name) {
+            service.begin();
+        }
         let counted = match name {
             "clocks" => self.links.begin(),
             "finish" => self.links.end().map(|links| self.facts.links = links),
@@ -172,12 +187,26 @@ impl Lead {
         self.view.progress(snapshot);
     }
 
+    /// Takes what the service has told by now into the facts; the series with it.
+    fn see_service(&mut self) -> Vec<SeriesRow> {
+        let mut rows = self.series.rows();
+        if let Some(seen) = self.service.as_ref().map(Watcher::seen) {
+            into_series(&seen.samples, &mut rows);
+            let view = ServiceView::of(&seen.samples);
+            self.facts.service =
+                Some(ServiceView { management: seen.url, interval_s: seen.interval_s, notes: seen.notes, ..view });
+            self.facts.environment.service = seen.settings;
+        }
+        rows
+    }
+
     /// Saves what is known: what follows may not be reached.
     pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.view.say(&ending.to_string());
         self.told = true;
+        let rows = self.see_service();
         let record = record::partial(&self.facts, snapshot, ending);
-        if let Err(failure) = self.output.write_partial(&record, self.series.rows()) {
+        if let Err(failure) = self.output.write_partial(&record, rows) {
             self.view.say(&failure.sentence);
         }
         if matches!(ending, Ending::Silent(_)) {
@@ -203,6 +232,7 @@ impl Lead {
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
         self.view.finish();
+        let rows = self.see_service();
         let mut record = record::complete(&self.facts, result);
         self.demands.judge(&mut record);
         if let (Some(exhibit), Some(first)) = (&result.exhibit, &mut record.integrity.first_corrupt) {
@@ -212,13 +242,8 @@ impl Lead {
             }
         }
         let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
-        let written = self.output.write(
-            &record,
-            &result.histograms,
-            self.series.rows(),
-            SystemTime::from(self.facts.started),
-            stream,
-        );
+        let written =
+            self.output.write(&record, &result.histograms, rows, SystemTime::from(self.facts.started), stream);
         self.print(&record);
         if !self.brief {
             for warning in &record.warnings {

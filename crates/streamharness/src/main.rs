@@ -13,6 +13,7 @@ mod holder;
 mod launch;
 mod lead;
 mod links;
+mod machine;
 mod one_run;
 mod output;
 mod payload_command;

@@ -6,6 +6,7 @@ use crate::{
     facility,
     tunnel::Tunnel,
 };
+use management::Access;
 use measure::record::{Hop, Provisioned, Tls};
 use profile::{Plan, Profile, RouteProfile, S3mProfile, SciStreamProfile, Span};
 use serde::{Deserialize, Serialize};
@@ -29,11 +30,13 @@ pub struct Route {
     _tunnel: Option<Tunnel>,
     /// The managed service that was asked for this run; dropping it deletes it.
     _cluster: Option<Cluster>,
+    /// How the service's management API is asked, where it is known; the names of queues are the plan's.
+    pub management: Option<Access>,
 }
 
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
-        Self { connect: Connect { amqp, hops, provisioned: None }, _tunnel: None, _cluster: None }
+        Self { connect: Connect { amqp, hops, provisioned: None }, _tunnel: None, _cluster: None, management: None }
     }
 }
 
@@ -83,7 +86,8 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&
     if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
         && let Some(urls) = urls_of_environment(tls)
     {
-        return by_address(written, &urls, &urls, tls, None);
+        let management = written.management.clone().or_else(|| env::var("STREAMHARNESS_MGMT_URL").ok());
+        return by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None);
     }
     let Some(name) = &written.testbed else {
         let arch = profile.arch.as_deref().unwrap_or_default();
@@ -176,6 +180,7 @@ fn by_testbed(
     let connect_to = written.connect_to.iter().flatten().chain(&route.connect_to).cloned().collect();
     let written = RouteProfile {
         connect_to: Some(connect_to),
+        management: written.management.clone().or_else(|| Some(route.management_url.clone())),
         ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
         ..written.clone()
     };
@@ -234,8 +239,9 @@ fn by_cluster(
         None => ["producer", "consumer"].map(|from| hop(from, "balancer", &addresses)).into(),
     };
     let amqp = AmqpRoute { producer: addresses.clone(), consumer: addresses, ..trust };
+    let management = management(written, &amqp, ends_with_service)?;
     let connect = Connect { amqp, hops, provisioned: Some(cluster.provisioned.clone()) };
-    Ok(Route { connect, _tunnel: None, _cluster: Some(cluster) })
+    Ok(Route { connect, _tunnel: None, _cluster: Some(cluster), management })
 }
 
 /// Asks the control servers for a tunnel; producers enter it as the user, and on the virtual host, of the consumers.
@@ -308,7 +314,9 @@ fn by_address(
         Some(hops) => facility::by_hand(hops),
         None => vec![hop("producer", first, &producer), hop("consumer", last, &consumer)],
     };
-    Ok(Route::new(AmqpRoute { producer, consumer, password, ..trust }, hops))
+    let amqp = AmqpRoute { producer, consumer, password, ..trust };
+    let management = management(written, &amqp, password_file.is_some())?;
+    Ok(Route { management, ..Route::new(amqp, hops) })
 }
 
 /// Whether workers can be spread over so many addresses of either side.
@@ -338,6 +346,27 @@ fn trust(written: &RouteProfile, tls: bool) -> Result<AmqpRoute, Failure> {
     };
     let (producer, consumer, password) = (Vec::new(), Vec::new(), Secret::default());
     Ok(AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password })
+}
+
+/// The management API that is known for a route, asked as the consumers' user unless the URL or the environment say otherwise.
+fn management(written: &RouteProfile, amqp: &AmqpRoute, testbeds: bool) -> Result<Option<Access>, Failure> {
+    let Some(url) = &written.management else { return Ok(None) };
+    let first = &amqp.consumer[0];
+    let (scheme, rest) = url.trim_end_matches('/').split_once("://").unwrap_or(("http", url));
+    let (user, at) = rest.rsplit_once('@').unwrap_or((&first.user, rest));
+    let its_own = match password_of("STREAMHARNESS_MANAGEMENT_PASSWORD") {
+        Some(password) if !testbeds => Some(password?),
+        _ => None,
+    };
+    let password = its_own.unwrap_or_else(|| first.password.clone().unwrap_or_else(|| amqp.password.clone()));
+    Ok(Some(Access {
+        url: format!("{scheme}://{at}"),
+        user: user.to_owned(),
+        password: password.expose().to_owned(),
+        ca_pem: amqp.ca_pem.clone(),
+        vhost: first.vhost.clone(),
+        queues: String::new(),
+    }))
 }
 
 fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
@@ -393,15 +422,21 @@ fn pem(flag: &str, path: &str) -> Result<String, Failure> {
 }
 
 fn password(testbeds: Option<&Path>) -> Result<Option<Secret>, Failure> {
-    if testbeds.is_none()
-        && let Ok(password) = env::var("STREAMHARNESS_PASSWORD")
-    {
-        return Ok(Some(Secret::new(password)));
+    match testbeds {
+        Some(path) => read_password(path).map(Some),
+        None => password_of("STREAMHARNESS_PASSWORD").transpose(),
     }
-    let path = testbeds.map(Path::to_owned).or_else(|| env::var_os("STREAMHARNESS_PASSWORD_FILE").map(Into::into));
-    let Some(path) = path else { return Ok(None) };
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
+}
+
+/// The password that a variable gives, or the file that the variable with `_FILE` names.
+fn password_of(variable: &str) -> Option<Result<Secret, Failure>> {
+    let given = env::var(variable).ok().map(|password| Ok(Secret::new(password)));
+    given.or_else(|| Some(read_password(Path::new(&env::var_os(format!("{variable}_FILE"))?))))
+}
+
+fn read_password(path: &Path) -> Result<Secret, Failure> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
         Err(error) => fail(Exit::Route, format!("cannot read the password file `{}`: {error}", path.display())),
     }
 }

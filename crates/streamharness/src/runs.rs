@@ -12,6 +12,7 @@ use crate::{
     stdout,
     summary::{Done, Summary},
 };
+use management::Access;
 use measure::record::Repetition;
 use profile::Plan;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ pub struct Runs {
     output: Output,
     /// Of the run that goes on, or of the last one.
     lead: Option<Lead>,
+    management: Option<Access>,
     done: Vec<Done>,
     first_run_id: String,
     ended: String,
@@ -46,6 +48,7 @@ impl Runs {
             repeat,
             output: arguments.out.clone().map_or_else(|| Output::named_after(plan), Output::into_dir),
             lead: None,
+            management: None,
             done: Vec::new(),
             first_run_id: String::new(),
             ended: "before their time".to_owned(),
@@ -86,6 +89,14 @@ impl Runs {
         Ok(self.lead.insert(Lead::new(facts, output, self.demands.clone())))
     }
 
+    /// The service can be watched in every run from now on.
+    pub fn manage(&mut self, access: Option<Access>) {
+        if let Some(lead) = &mut self.lead {
+            lead.manage(access.clone());
+        }
+        self.management = access;
+    }
+
     /// Who leads the run that goes on.
     pub fn lead(&mut self) -> Option<&mut Lead> {
         self.lead.as_mut()
@@ -118,7 +129,8 @@ impl Runs {
             return Ok(None);
         }
         let run = launch::draw()?;
-        self.lead_run(run)?;
+        let management = self.management.clone();
+        self.lead_run(run)?.manage(management);
         Ok(Some(run))
     }
 

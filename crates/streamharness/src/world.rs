@@ -3,6 +3,7 @@
 use crate::{
     environment,
     exit::{Exit, Failure},
+    machine,
     signals::Signals,
 };
 use comm_mpi::MpiComm;
@@ -50,8 +51,14 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     let signals = Signals::catch(environment::speaks_for_the_launch())
         .map_err(|error| Failure::new(Exit::Usage, format!("signals cannot be caught: {error}")))?;
     let comm = MpiComm::init().map_err(|error| Failure::new(Exit::Usage, error))?;
-    let place =
-        Place { host: environment::host(), boot: boot_id(), cores: environment::cores(), clock: Clock::default() };
+    let place = Place {
+        host: environment::host(),
+        boot: boot_id(),
+        cores: environment::cores(),
+        allowed: environment::allowed_cores(),
+        machine: machine::describe(),
+        clock: Clock::default(),
+    };
     let mut world = World { comm, signals, place, hosts: Vec::new() };
     let ended = world.meet().and_then(|()| work(&world));
     // A launcher ends the ranks that are left as soon as one has ended with a failure: they are about to.

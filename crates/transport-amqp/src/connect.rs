@@ -217,6 +217,9 @@ impl Connector {
         facts.nodelay = Some(true);
         facts.send_buffer_bytes = handle.send_buffer_size().ok().map(|bytes| bytes as u64);
         facts.receive_buffer_bytes = handle.recv_buffer_size().ok().map(|bytes| bytes as u64);
+        facts.congestion_control = handle.tcp_congestion().ok().map(|name| text_of(&name));
+        facts.local_address =
+            handle.local_addr().ok().and_then(|address| address.as_socket()).map(|socket| socket.ip());
 
         let greeting = Greeting::default();
         let stream = match (endpoint.scheme, &self.tls) {
@@ -331,6 +334,11 @@ async fn dial(address: SocketAddr, buffers: Buffers) -> io::Result<TcpStream> {
 }
 
 /// Sets TCP_NODELAY, reads it back, and returns a second handle on the socket.
+/// A name that the kernel ends with zeros.
+fn text_of(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
+}
+
 fn nodelay(tcp: &TcpStream) -> io::Result<socket2::Socket> {
     tcp.set_nodelay(true)?;
     if !tcp.nodelay()? {

@@ -1,13 +1,14 @@
 //! A run on threads: the plan from a profile, the ranks, their observer.
 
 use engine::{
-    Observer, Place, RunError, RunResult,
+    AllowedCores, Observer, Place, RunError, RunResult,
     clock::Clock,
     control::Ending,
     double::{Faults, MemoryBroker, PlainPayloads, ThreadComm},
     ports::{Comm, Payloads},
     run,
 };
+use measure::record::Machine;
 use profile::{Layer, Origin, Plan, combine};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,14 @@ pub fn plan(text: &str, world: usize) -> Plan {
 
 pub fn place(rank: usize, shift_ns: i64) -> Place {
     let boot = if shift_ns == 0 { "one host".into() } else { format!("host of rank {rank}").into_bytes() };
-    Place { host: format!("host{rank}"), boot, cores: 2, clock: Clock::shifted(shift_ns) }
+    Place {
+        host: format!("host{rank}"),
+        boot,
+        cores: 2,
+        allowed: AllowedCores::default(),
+        machine: Machine::default(),
+        clock: Clock::shifted(shift_ns),
+    }
 }
 
 #[derive(Default)]
