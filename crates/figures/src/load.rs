@@ -24,6 +24,14 @@ pub struct Run {
     pub record: Record,
 }
 
+impl Run {
+    /// Whether its numbers are not to be used without saying so. A run that was sound and did not meet an `--assert`
+    /// measured well.
+    pub fn failed(&self) -> bool {
+        !self.record.status.pass && self.record.status.exit_code != ASSERTION
+    }
+}
+
 /// What to do with runs whose verdict was not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
@@ -67,7 +75,7 @@ pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
     for path in paths {
         let run = read(&path)?;
         let status = &run.record.status;
-        if failed == Failed::Use || status.pass || status.exit_code == ASSERTION {
+        if failed == Failed::Use || !run.failed() {
             loaded.runs.push(run);
         } else {
             loaded.left_out.push(LeftOut { dir: run.dir, reason: status.reason.clone() });

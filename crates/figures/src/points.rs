@@ -32,7 +32,7 @@ impl fmt::Display for Key {
 }
 
 impl Key {
-    fn of(run: &Run) -> Self {
+    pub(crate) fn of(run: &Run) -> Self {
         let plan = &run.record.plan;
         let mut pattern = text(plan, "/pattern");
         let answers = plan.pointer("/flow/replies").and_then(Value::as_u64).unwrap_or(0);
@@ -195,7 +195,7 @@ impl Points {
 }
 
 /// What of a plan must be alike in repetitions.
-fn comparable(run: &Run) -> Value {
+pub(crate) fn comparable(run: &Run) -> Value {
     let mut plan = run.record.plan.clone();
     if let Some(fields) = plan.as_object_mut() {
         for own in ["run", "seed", "limits", "architecture"] {
@@ -214,7 +214,7 @@ fn comparable(run: &Run) -> Value {
 }
 
 /// The path of the first field in which two plans differ.
-fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
+pub(crate) fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
     match (one, other) {
         (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
             difference(
