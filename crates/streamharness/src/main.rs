@@ -14,6 +14,7 @@ mod plan_command;
 mod profiles_command;
 mod progress;
 mod record;
+mod report_command;
 mod route;
 mod s3m_command;
 mod scistream_command;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
+        Some(Command::Report(asked)) => report_command::report(&asked),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
         Some(Command::S2uc { command }) => scistream_command::s2uc(command),
         Some(Command::S3m { command }) => s3m_command::s3m(command),
