@@ -3,15 +3,38 @@
 //! [`fn@load`] reads result directories, [`points`] puts repetitions together, [`statistics`] says what they tell.
 //! Nothing measures again, and nothing is dropped in silence.
 
+mod axis;
+mod build;
+mod canvas;
+pub mod chart;
 pub mod compare;
+pub mod dimension;
+pub mod distribution;
+mod draw;
 pub mod error;
+mod html;
 pub mod load;
+pub mod measured;
 pub mod points;
+pub mod published;
+pub mod quantity;
+pub mod report;
 #[cfg(test)]
 mod sample;
+pub mod shipped;
+pub mod specification;
 pub mod statistics;
+pub mod tables;
+mod terminal;
 
+pub use build::build;
+pub use dimension::{Dimension, Level};
+pub use distribution::Distribution;
+pub use draw::{panel_svg, png, svg, swatch_svg};
 pub use error::FiguresError;
+pub use html::page;
 pub use load::{Failed, LeftOut, Loaded, Run, load};
+pub use measured::Measured;
 pub use points::{Key, Point, Points, Quantity};
+pub use report::Report;
 pub use statistics::{Estimate, Interval};

@@ -32,7 +32,7 @@ impl fmt::Display for Key {
 }
 
 impl Key {
-    fn of(run: &Run) -> Self {
+    pub(crate) fn of(run: &Run) -> Self {
         let plan = &run.record.plan;
         let mut pattern = text(plan, "/pattern");
         let answers = plan.pointer("/flow/replies").and_then(Value::as_u64).unwrap_or(0);
@@ -254,7 +254,7 @@ pub(crate) fn comparable(run: &Run) -> Value {
 }
 
 /// The path of the first field in which two plans differ.
-fn difference(one: &Value, other: &Value) -> Option<String> {
+pub fn difference(one: &Value, other: &Value) -> Option<String> {
     let mut first = None;
     differences(one, other, "", &mut |path, _, _| {
         first.get_or_insert_with(|| path.to_owned());

@@ -47,6 +47,8 @@ pub enum Command {
         #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
         show: Vec<String>,
     },
+    /// Tables, figures and an HTML page from the records of runs.
+    Report(crate::report_command::Asked),
     /// A SciStream control server: starts stunnel or HAProxy for whoever asks, until it is told to end.
     S2cs(S2cs),
     /// A SciStream user client: asks control servers for one half of a tunnel, or ends it.

@@ -14,7 +14,7 @@ use measure::{
 };
 use profile::{Experiment, Layer, Plan, Profile, RunLength, combine};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
@@ -199,7 +199,7 @@ impl Sweep {
                 Some(record) => {
                     let run = record.plan["run"].as_u64().and_then(|run| run.try_into().ok()).unwrap_or_default();
                     let mine = serde_json::to_value(cell.plan.with_run(run)).expect("a plan is plain data");
-                    if let Some(key) = difference(&mine, &record.plan, "") {
+                    if let Some(key) = figures::points::difference(&mine, &record.plan) {
                         let sentence = format!(
                             "{} holds a run of {} with another `{key}`: resume it with the same settings and as many ranks, \
                              or give another --out",
@@ -360,21 +360,6 @@ fn in_short(record: &Record) -> String {
     rate + &latency
 }
 
-/// The first key in which two plans differ.
-fn difference(mine: &Value, theirs: &Value, at: &str) -> Option<String> {
-    match (mine, theirs) {
-        (Value::Object(mine), Value::Object(theirs)) => {
-            let keys: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
-            let missing = Value::Null;
-            keys.into_iter().find_map(|key| {
-                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-                difference(mine.get(key).unwrap_or(&missing), theirs.get(key).unwrap_or(&missing), &path)
-            })
-        }
-        _ => (mine != theirs).then(|| at.to_owned()),
-    }
-}
-
 /// A time for people: `40 s`, `12 min`, `3.5 h`.
 fn rounded(time: Duration) -> String {
     let seconds = time.as_secs_f64();
@@ -382,17 +367,5 @@ fn rounded(time: Duration) -> String {
         ..90.0 => format!("{seconds:.0} s"),
         ..5400.0 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{:.1} h", seconds / 3600.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plans_differ_in_what_was_set() {
-        let plan = |queues: u32| json!({"run": 1, "service": {"queues": queues}});
-        assert_eq!(difference(&plan(2), &plan(2), ""), None);
-        assert_eq!(difference(&plan(2), &plan(3), ""), Some("service.queues".to_owned()));
     }
 }
