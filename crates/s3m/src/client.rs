@@ -12,7 +12,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 /// Where the facility has the API today.
 pub const PREFIX: &str = "/olcf/open/v1alpha/streaming";
 
-const CALL_LIMIT: Duration = Duration::from_secs(30);
+const CALL_LIMIT: Duration = Duration::from_secs(60);
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -142,7 +142,16 @@ impl Client {
     fn send(&self, method: &str, url: &str, body: Option<Value>, mut refused: impl FnMut(u16)) -> Result<Value> {
         let mut pause = FIRST_PAUSE;
         for tried in 1.. {
-            let (status, reply) = self.once(method, url, body.as_ref())?;
+            let (status, reply) = match self.once(method, url, body.as_ref()) {
+                Ok(answered) => answered,
+                // Whatever came of it, the same again comes to the same.
+                Err(Error::Unreachable { .. }) if method != "POST" && tried < TRIES => {
+                    thread::sleep(pause);
+                    pause *= 2;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if (200..300).contains(&status) {
                 return Ok(reply);
             }
@@ -182,7 +191,7 @@ impl Client {
             .header("Authorization", &self.token)
             .header("Content-Type", "application/json")
             .body(body.map(Value::to_string).unwrap_or_default())
-            .map_err(|_| Error::Answer("address or token hold characters that HTTP has not".to_owned()))?;
+            .map_err(|_| Error::Malformed)?;
         let mut reply = self.agent.run(request).map_err(unreachable)?;
         let status = reply.status().as_u16();
         let text = reply.body_mut().read_to_string().map_err(unreachable)?;

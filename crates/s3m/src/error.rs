@@ -38,6 +38,11 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// What cannot be sent.
+    #[error(
+        "the address of the S3M service, its prefix or the token holds what HTTP cannot carry: check them for blanks and line ends"
+    )]
+    Malformed,
     /// TLS cannot be agreed.
     #[error(
         "the S3M service at {url} cannot be trusted ({reason}): give its authorities with --ca FILE (route.s3m.ca)"

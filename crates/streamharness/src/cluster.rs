@@ -158,7 +158,8 @@ impl Order {
         }
     }
 
-    /// Waits until the service says healthy and AMQPS opens. `told` is how to reach it, if that is known already. Where to connect, how many nodes it has, and how long it lives.
+    /// Waits until the service says healthy and AMQPS opens. `told` is how to reach it, if that is known already. Where to
+    /// connect, how many nodes it has, and how long it lives.
     fn ready(
         &self,
         client: &Client,
@@ -240,5 +241,37 @@ impl Order {
     fn by_hand(&self) -> String {
         let prefix = if self.prefix == PREFIX { String::new() } else { format!(" --prefix {}", self.prefix) };
         format!("`streamharness s3m delete --url {}{prefix} {}`", self.url, self.asked.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_types_to_delete_names_the_cluster_and_no_token() {
+        let mut order = Order {
+            url: "https://s3m.test".to_owned(),
+            prefix: PREFIX.to_owned(),
+            token: "hunter2".to_owned(),
+            ca_pem: None,
+            asked: Provision { name: "run-1".to_owned(), ..Provision::default() },
+            own_name: true,
+            reuse: false,
+            ready_within: Duration::ZERO,
+            needed: Duration::ZERO,
+            trust: AmqpRoute {
+                producer: Vec::new(),
+                consumer: Vec::new(),
+                connect_to: Vec::new(),
+                ca_pem: None,
+                client_cert: None,
+                password: Secret::default(),
+            },
+            ends_with_service: false,
+        };
+        assert_eq!(order.by_hand(), "`streamharness s3m delete --url https://s3m.test run-1`");
+        order.prefix = "/old".to_owned();
+        assert_eq!(order.by_hand(), "`streamharness s3m delete --url https://s3m.test --prefix /old run-1`");
     }
 }

@@ -228,7 +228,8 @@ fn by_cluster(
 ) -> Result<Route, Failure> {
     fits(written, [1, 1])?;
     let trust = trust(written, true)?;
-    say(&format!("asking the S3M service at {} for a cluster", s3m.url));
+    let within_s = s3m.ready_within().as_secs();
+    say(&format!("asking the S3M service at {} for a cluster, which may take {within_s} s", s3m.url));
     let cluster = Cluster::open(s3m, plan, trust.clone(), ends_with_service)?;
     let is = &cluster.provisioned;
     let how = if is.reused { "was there" } else { "was provisioned" };

@@ -202,15 +202,17 @@ fn client(api: &Api) -> Result<Client, Failure> {
 /// The token: from a file that was named, else as the environment has it.
 pub fn token(file: Option<&Path>) -> Result<String, Failure> {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-    match (file, variable("S3M_TOKEN"), variable("S3M_TOKEN_FILE")) {
-        (Some(file), ..) => read(file),
-        (None, Some(token), _) => Ok(token.to_string_lossy().into_owned()),
-        (None, None, Some(file)) => read(Path::new(&file)),
-        (None, None, None) => {
-            let sentence = "no token for the S3M service: set S3M_TOKEN, or S3M_TOKEN_FILE to a file that holds it";
-            Err(Failure::new(Exit::Route, sentence))
-        }
+    let token = match (file, variable("S3M_TOKEN"), variable("S3M_TOKEN_FILE")) {
+        (Some(file), ..) => read(file)?,
+        (None, Some(token), _) => token.to_string_lossy().into_owned(),
+        (None, None, Some(file)) => read(Path::new(&file))?,
+        (None, None, None) => String::new(),
+    };
+    if token.trim().is_empty() {
+        let sentence = "no token for the S3M service: set S3M_TOKEN, or S3M_TOKEN_FILE to a file that holds it";
+        return Err(Failure::new(Exit::Route, sentence));
     }
+    Ok(token)
 }
 
 /// What the service did not do, with its exit code.

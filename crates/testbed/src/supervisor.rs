@@ -255,11 +255,9 @@ impl Supervisor {
             launch(&self.dir, sandbox, &mut state, &part, port, cluster.epmd(node)?)?;
         }
         ears.progress(&format!("starting {} RabbitMQ", self.nodes));
-        while let Some(node) = cluster.epmds().find(|node| !cluster.epmd_answers(*node)) {
-            heed(ears, Duration::from_millis(10))?;
-            if Instant::now() > deadline {
-                return Err(late("the start of epmd", limit, cluster.last_lines(&cluster.epmd_part(node))));
-            }
+        for node in cluster.epmds() {
+            let is_up = || cluster.epmd_answers(node);
+            await_part(&self.dir, &cluster.epmd_part(node), sandbox, ears, (deadline, limit), is_up)?;
         }
         for node in 1..=self.nodes {
             launch(&self.dir, sandbox, &mut state, &node_part(node), ports.of_node(node), cluster.node(node)?)?;
