@@ -38,16 +38,14 @@ impl Groups {
             return Err(Error::NoCpuLimits("none is mounted here".to_owned()));
         };
         let name = format!("streamharness-{}", secrets::random_hex(6)?);
-        let mut refused = String::new();
+        let mut refused = Vec::new();
         for place in places {
             match usable(&place.join(&name), version) {
                 Ok(()) => return Ok(Self { top: place.join(&name), version, limits }),
-                // The first is where one would expect them.
-                Err(error) if refused.is_empty() => refused = format!("{}: {error}", place.display()),
-                Err(_) => {}
+                Err(error) => refused.push(format!("{}: {error}", place.display())),
             }
         }
-        Err(Error::NoCpuLimits(refused))
+        Err(Error::NoCpuLimits(refused.join(", ")))
     }
 
     /// As if they were below a directory, for tests of what is told about them.
@@ -134,20 +132,29 @@ impl Groups {
     }
 }
 
-/// Whether a group of this path would have what a limit needs. Leaves nothing.
+/// Whether a group of this path would have what a limit needs. Leaves nothing but a controller that is handed down.
 fn usable(group: &Path, version: Version) -> io::Result<()> {
-    let parent = group.parent().unwrap_or(group);
     if version == Version::V2 {
-        let handed_down = fs::read_to_string(parent.join("cgroup.subtree_control"))?;
-        if !handed_down.split_whitespace().any(|controller| controller == "cpu") {
-            fs::write(parent.join("cgroup.subtree_control"), "+cpu")?;
-        }
+        hand_down(group.parent().unwrap_or(group))?;
     }
     fs::create_dir(group)?;
     let file = group.join(if version == Version::V1 { "cpu.cfs_quota_us" } else { "cpu.max" });
     let opened: io::Result<File> = OpenOptions::new().write(true).open(file);
     fs::remove_dir(group)?;
     opened.map(drop)
+}
+
+/// Has groups below this one get the controller.
+fn hand_down(parent: &Path) -> io::Result<()> {
+    // The kernel would take it from a group that holds processes, and then let no process into those below. Only the
+    // topmost, which has no type, may do both.
+    let occupied = !fs::read_to_string(parent.join("cgroup.procs"))?.is_empty();
+    if occupied && parent.join("cgroup.type").exists() {
+        return Err(io::Error::other("it holds processes"));
+    }
+    let file = parent.join("cgroup.subtree_control");
+    let has_it = fs::read_to_string(&file)?.split_whitespace().any(|controller| controller == "cpu");
+    if has_it { Ok(()) } else { fs::write(file, "+cpu") }
 }
 
 /// `throttled_time 7` (ns) as the first version tells it, `throttled_usec 7` as the second.
