@@ -19,6 +19,7 @@ mod profiles_command;
 mod progress;
 mod record;
 mod repeat;
+mod rerun_command;
 mod route;
 mod runs;
 mod s3m_command;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
+        Some(Command::Rerun(rerun)) => rerun_command::rerun(&rerun),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
         Some(Command::S2uc { command }) => scistream_command::s2uc(command),
         Some(Command::S3m { command }) => s3m_command::s3m(command),
