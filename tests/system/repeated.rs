@@ -1,6 +1,6 @@
-//! Several runs of one launch.
+//! Several runs of one plan: of one launch, and again from a record.
 
-use crate::support::{Turn, broker::queues_of, mpirun, service};
+use crate::support::{Turn, broker::queues_of, mpirun, service, single};
 use measure::Record;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -48,4 +48,24 @@ fn a_run_that_fails_is_recorded_and_the_others_go_on() {
     );
     let last = outcome.stdout.lines().last().unwrap_or_default();
     assert!(last.starts_with("# STATUS: FAIL 2 of 3 runs passed"), "{outcome}");
+}
+
+#[test]
+fn a_run_is_repeated_from_its_record_and_differs_in_what_it_measures_only() {
+    let arguments = ["--arch", "dts-plain", "--messages", "300", "--seed", "7", "--confirms", "window:20", "--pattern"];
+    let arguments = [&arguments[..], &["work-sharing-feedback", "--assert", "lost == 0 and throughput < 1"]].concat();
+    let first = mpirun(2, &arguments).through(service()).run(LIMIT);
+    first.fails(5, &["throughput < 1", "throughput is "]);
+    let json = first.text("record.json");
+    let before = first.leaves_a_failed_record(5, "lost is 0");
+
+    // A launch of another size, and none at all: both say what to type.
+    single(&["rerun", "before.json", "--out", "x"]).file("before.json", &json).run(LIMIT).prints("mpirun -n 2 ");
+    let other = mpirun(3, &["rerun", "before.json"]).file("before.json", &json).through(service()).run(LIMIT);
+    other.fails(1, &["is for 2 rank(s), and this launch has 3: mpirun -n 2 "]);
+
+    let again = mpirun(2, &["rerun", "before.json"]).file("before.json", &json).through(service()).run(LIMIT).passes();
+    assert_eq!(before.done_differently(&again), Vec::<String>::new());
+    assert_ne!(queues_of(&before), queues_of(&again));
+    assert_eq!(before.totals.sent, again.totals.sent, "the same bodies");
 }

@@ -1,11 +1,11 @@
 //! Whether the runs of one point are better than those of another, quantity by quantity.
 
-use measure::Metric;
+use measure::{Metric, record::differences};
 use serde_json::Value;
 
 use crate::{
     Estimate, Point, Quantity,
-    points::{comparable, differences},
+    points::comparable,
     statistics::{Shift, shift},
 };
 

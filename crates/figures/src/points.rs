@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use measure::Metric;
+use measure::{Metric, record::differences};
 use serde_json::Value;
 
 use crate::{Estimate, FiguresError, Run};
@@ -260,21 +260,6 @@ pub fn difference(one: &Value, other: &Value) -> Option<String> {
         first.get_or_insert_with(|| path.to_owned());
     });
     first
-}
-
-/// Tells the path of every field in which two values differ, and what is there; what is missing is null.
-pub(crate) fn differences(one: &Value, other: &Value, path: &str, tell: &mut impl FnMut(&str, &Value, &Value)) {
-    let (Value::Object(a), Value::Object(b)) = (one, other) else {
-        if one != other {
-            tell(path, one, other);
-        }
-        return;
-    };
-    let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    for key in keys {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        differences(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), &path, tell);
-    }
 }
 
 fn warnings(points: &BTreeMap<Key, Point>) -> Vec<String> {

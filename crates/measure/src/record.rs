@@ -28,6 +28,34 @@ pub enum RecordError {
     },
 }
 
+/// What a run measures, or is given for itself: paths of a record without their numbers. All else says what was done and
+/// where, and is the same in a rerun of its plan in the same place.
+pub const MEASURED: [&str; 23] = [
+    "run_id",
+    "started",
+    "repetition",
+    "status",
+    "plan.run",
+    "route.hops.address",
+    "route.hops.process",
+    "environment.clock_error_ns",
+    "environment.clocks",
+    "environment.slurm_job_id",
+    "throughput",
+    "totals",
+    "latency",
+    "integrity",
+    "backpressure",
+    "links",
+    "harness",
+    "phases",
+    "ranks",
+    "assertions",
+    "failures",
+    "warnings",
+    "environment.hosts",
+];
+
 /// Everything about one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "streamharness run record")]
@@ -651,12 +679,66 @@ impl Record {
         Ok(serde_json::from_str(json)?)
     }
 
+    /// Paths of what two runs did differently: fields that are not [`MEASURED`]. Names of queues and exchanges, which have
+    /// the number of the run in them, are alike where they are apart from it.
+    pub fn done_differently(&self, other: &Self) -> Vec<String> {
+        let mut paths = Vec::new();
+        let measured = |path: &str| {
+            let path: Vec<&str> = path.split('.').filter(|key| key.parse::<usize>().is_err()).collect();
+            let path = path.join(".");
+            MEASURED.iter().any(|measured| {
+                path.strip_prefix(measured).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        differences(&self.without_run(), &other.without_run(), "", &mut |path, _, _| {
+            if !measured(path) {
+                paths.push(path.to_owned());
+            }
+        });
+        paths
+    }
+
+    /// As JSON, with names of its own as if its number were 0.
+    fn without_run(&self) -> serde_json::Value {
+        let run = self.plan.get("run").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let own = format!("streamharness.{run:08x}.");
+        let json = serde_json::to_string(self).expect("a record has text keys only");
+        serde_json::from_str(&json.replace(&own, "streamharness.00000000.")).expect("it was just written")
+    }
+
     /// The JSON schema of a record, as docs/record.schema.json keeps it.
     pub fn json_schema() -> String {
         let mut json =
             serde_json::to_string_pretty(&schemars::schema_for!(Self)).expect("a schema is JSON by construction");
         json.push('\n');
         json
+    }
+}
+
+/// Tells the path of every leaf in which two values differ, and what is there; what is missing is null.
+pub fn differences(
+    one: &serde_json::Value,
+    other: &serde_json::Value,
+    path: &str,
+    tell: &mut impl FnMut(&str, &serde_json::Value, &serde_json::Value),
+) {
+    use serde_json::Value;
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let of = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
+                differences(&of(a), &of(b), &below(key), tell);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (one, other)) in a.iter().zip(b).enumerate() {
+                differences(one, other, &below(&index.to_string()), tell);
+            }
+        }
+        _ if one != other => tell(path, one, other),
+        _ => {}
     }
 }
 
@@ -732,6 +814,38 @@ mod tests {
             assert!(json.pointer(pointer).is_some(), "{pointer} is missing");
         }
         assert!(json.pointer("/integrity/first_duplicated").is_none());
+    }
+
+    #[test]
+    fn what_a_run_measures_is_no_difference_and_what_it_does_is() {
+        let one = sample::record();
+        let mut other = one.clone();
+        (other.run_id, other.status.pass) = ("5eed0002".to_owned(), true);
+        other.plan["run"] = 9.into();
+        other.plan["service"]["queues"][0]["name"] = "streamharness.00000009.work.0".into();
+        other.latency.clear();
+        other.ranks[0].cpu_s = 9.0;
+        other.route.hops[0].address = None;
+        let mut named = one.clone();
+        named.plan["run"] = 7.into();
+        named.plan["service"]["queues"][0]["name"] = "streamharness.00000007.work.0".into();
+        assert_eq!(named.done_differently(&other), Vec::<String>::new());
+        other.plan["service"]["queues"][0]["name"] = "streamharness.00000009.work.1".into();
+        other.plan["service"]["prefetch"] = 1.into();
+        other.environment.seed = 2;
+        other.route.hops[0].protocol = "amqp".to_owned();
+        let different =
+            ["environment.seed", "plan.service.prefetch", "plan.service.queues.0.name", "route.hops.0.protocol"];
+        assert_eq!(named.done_differently(&other), different);
+    }
+
+    #[test]
+    fn every_measured_path_is_one_of_the_record() {
+        let schema: serde_json::Value = serde_json::from_str(&Record::json_schema()).unwrap();
+        for path in MEASURED {
+            let first = path.split('.').next().unwrap();
+            assert!(schema["properties"].get(first).is_some(), "{path}");
+        }
     }
 
     #[test]

@@ -415,6 +415,26 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_is_read_back_from_its_json_as_it_was() {
+        let workloads = crate::list(crate::Kind::Workload).map(|workload| format!("workload = '{}'", workload.name));
+        let settings = [
+            "pattern = 'broadcast-gather'\nduration = '3s'\nwarmup = 'auto:2%'\n[load]\nrate = 'nominal'",
+            "messages = 50\n[load]\nrate = '1000/s'\narrivals = 'poisson'",
+            "service_time = 'uniform:1ms-3ms'\npattern = 'work-sharing-feedback'\n[service]\nconfirms = 'window:9'\nreply = '64B'",
+            "seed = 9223372036854775807\nverify = 'every:3'\n[message]\nevents = 'poisson:8'\n[route]\nspread = 2",
+            "messages = 50\n[load]\nrate = '1000/s'\nphases = 'ramp 0..max over 3s, hold 50% for 1s'",
+            "messages = 50\n[load]\nrate = '1000/s'\narrivals = 'on-off:1s-4s'",
+        ];
+        let settings = settings.map(str::to_owned);
+        for text in workloads.chain(settings) {
+            let plan = resolve(&text, 4).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let json = serde_json::to_string(&plan).unwrap();
+            let read: Plan = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read, plan, "{text}");
+        }
+    }
+
+    #[test]
     fn large_messages_are_published_one_at_a_time() {
         assert_eq!(resolve("", 1).unwrap().service.in_flight, 64);
         let plan = resolve("[message]\nevents = 4000", 1).unwrap();

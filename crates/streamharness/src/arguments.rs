@@ -49,6 +49,8 @@ pub enum Command {
     },
     /// Tables, figures and an HTML page from the records of runs.
     Report(crate::report_command::Asked),
+    /// The plan of a run carried out once more, from its record; without a launcher, the command to type.
+    Rerun(Rerun),
     /// A SciStream control server: starts stunnel or HAProxy for whoever asks, until it is told to end.
     S2cs(S2cs),
     /// A SciStream user client: asks control servers for one half of a tunnel, or ends it.
@@ -120,31 +122,9 @@ pub struct Run {
     /// How the rate changes: `ramp 0..max over 30s, hold 50% for 10s`; the level of the last phase stays.
     #[arg(long, value_name = "PHASES")]
     pub phases: Option<String>,
-    /// Exit with 6 where senders could not keep their schedule for reasons of their own.
-    #[arg(long)]
-    pub strict: bool,
-    /// `amqp[s]://user@host:port/vhost` of the service; the password comes from STREAMHARNESS_PASSWORD
-    /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
-    #[arg(long, value_name = "URL")]
-    pub url: Vec<String>,
-    /// Address for producers only. Repeatable.
-    #[arg(long, value_name = "URL")]
-    pub producer_url: Vec<String>,
-    /// Address for consumers only. Repeatable.
-    #[arg(long, value_name = "URL")]
-    pub consumer_url: Vec<String>,
-    /// Connect to ADDR:PORT for HOST:PORT, and still verify the certificate against HOST. Repeatable.
-    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
-    pub connect_to: Vec<String>,
-    /// Certificates of the authorities to trust (PEM) [default: the system's].
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<String>,
-    /// Certificate of this client (PEM).
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Option<String>,
-    /// Key of this client (PEM).
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Option<String>,
+    /// Where to connect to.
+    #[command(flatten)]
+    pub route: RouteFlags,
     /// Publisher confirms: none, each, batch:N, window:N.
     #[arg(long, value_name = "HOW")]
     pub confirms: Option<String>,
@@ -188,6 +168,44 @@ pub struct Run {
     /// Any other setting of a profile, such as service.republish_limit=10. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// What is around the plan.
+    #[command(flatten)]
+    pub around: Around,
+}
+
+/// Where producers and consumers connect to.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RouteFlags {
+    /// `amqp[s]://user@host:port/vhost` of the service; the password comes from STREAMHARNESS_PASSWORD
+    /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Address for producers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub producer_url: Vec<String>,
+    /// Address for consumers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub consumer_url: Vec<String>,
+    /// Connect to ADDR:PORT for HOST:PORT, and still verify the certificate against HOST. Repeatable.
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
+    pub connect_to: Vec<String>,
+    /// Certificates of the authorities to trust (PEM) [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Certificate of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<String>,
+    /// Key of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<String>,
+}
+
+/// What is around the plan: how often it is carried out, what is demanded of it, where results go.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Around {
+    /// Exit with 6 where senders could not keep their schedule for reasons of their own.
+    #[arg(long)]
+    pub strict: bool,
     /// Runs of this one launch, each with a record of its own. With --until, the most or the least and the most, such as
     /// 6-30 [default: 1; with --until 6-30].
     #[arg(long, value_name = "N")]
@@ -204,6 +222,20 @@ pub struct Run {
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// A run to repeat.
+#[derive(Debug, Clone, Args)]
+pub struct Rerun {
+    /// The record.json of a run, or its directory.
+    #[arg(value_name = "RECORD")]
+    pub record: PathBuf,
+    /// Where to connect to, where the architecture does not say it: addresses are no part of the plan.
+    #[command(flatten)]
+    pub route: RouteFlags,
+    /// What is around the plan.
+    #[command(flatten)]
+    pub around: Around,
 }
 
 /// Runs, and what is asserted of them.

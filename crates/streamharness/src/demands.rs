@@ -1,7 +1,7 @@
 //! What is demanded of a run besides that its numbers are good: `--strict` and `--assert`.
 
 use crate::{
-    arguments::Run,
+    arguments::Around,
     exit::{Exit, Failure},
 };
 use measure::{
@@ -18,7 +18,7 @@ pub struct Demands {
 
 impl Demands {
     /// What was asked for. A mistake in it is better known before the run than after.
-    pub fn asked(arguments: &Run) -> Result<Self, Failure> {
+    pub fn asked(arguments: &Around) -> Result<Self, Failure> {
         Ok(Self { strict: arguments.strict, assertions: parse(&arguments.assertions)? })
     }
 
@@ -63,7 +63,7 @@ mod tests {
         let assertions = assertions.iter().map(|&text| text.to_owned()).collect();
         let mut record = sample::record(1, 100.0, 0);
         change(&mut record);
-        Demands::asked(&Run { strict, assertions, ..Run::default() }).unwrap().judge(&mut record);
+        Demands::asked(&Around { strict, assertions, ..Around::default() }).unwrap().judge(&mut record);
         record
     }
 

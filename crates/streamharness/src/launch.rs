@@ -1,12 +1,13 @@
 //! One launch, the same on every rank: resolve, open the route, carry out its runs, close.
 
 use crate::{
-    arguments::Run,
+    arguments::{Around, Rerun, Run},
     demands::Demands,
     exit::{Exit, Failure},
     flags,
     one_run::Prepared,
     repeat::Repeat,
+    rerun_command::Before,
     route::{self, Connect, Own, Route},
     runs::Runs,
     world::{self, RESOLVE_LIMIT, Stop, World},
@@ -18,33 +19,61 @@ use serde::{Deserialize, Serialize};
 
 /// What rank 0 read, and every rank resolves.
 #[derive(Serialize, Deserialize)]
-struct Written {
+enum Written {
+    /// A profile and the number of the run.
+    Profile(Box<Profile>, u32),
+    /// The plan of a record, as JSON, and the number of the run.
+    Plan(String, u32),
+}
+
+/// What rank 0 knows besides.
+struct Asked {
     profile: Profile,
-    run: u32,
+    /// The run that is repeated.
+    before: Option<Before>,
+    written: Written,
 }
 
 /// Takes part in a launch as one of its ranks.
 pub fn run(arguments: &Run) -> Result<Exit, Failure> {
-    world::enter(|world| launched(world, arguments))
+    world::enter(|world| launched(world, &arguments.around, || read(arguments)))
 }
 
-fn launched(world: &World, arguments: &Run) -> Result<Exit, Stop> {
+/// The same, with the plan of a record.
+pub fn rerun(arguments: &Rerun) -> Result<Exit, Failure> {
+    world::enter(|world| launched(world, &arguments.around, || read_again(world, arguments)))
+}
+
+fn launched(world: &World, around: &Around, ask: impl FnOnce() -> Result<Asked, Failure>) -> Result<Exit, Stop> {
+    let mut asked = None;
     let (mut repeat, mut demands) = (Repeat::once(), Demands::default());
     let written = world.by_rank_0(RESOLVE_LIMIT, || {
-        (repeat, demands) = (Repeat::asked(arguments)?, Demands::asked(arguments)?);
-        Ok(Written { profile: flags::profile(arguments)?, run: draw()? })
+        (repeat, demands) = (Repeat::asked(around)?, Demands::asked(around)?);
+        let Asked { profile, before, written } = ask()?;
+        asked = Some((profile, before));
+        Ok(written)
     })?;
-    let plan = Plan::resolve_on(&written.profile, &world.hosts, written.run)
-        .map_err(|error| world.stop(flags::failure(error)))?;
+    let plan = match written {
+        Written::Profile(profile, run) => Plan::resolve_on(&profile, &world.hosts, run),
+        Written::Plan(json, run) => {
+            let plan: Plan = serde_json::from_str(&json).expect("rank 0 has read it, and ranks run the same binary");
+            Ok(plan.with_run(run))
+        }
+    };
+    let plan = plan.map_err(|error| world.stop(flags::failure(error)))?;
     let limits = plan.limits;
     let prepared = Prepared::new(world, plan)?;
 
-    let mut runs = world.leads().then(|| Runs::new(&prepared.plan, world.comm.size(), arguments, repeat, demands));
+    let mut runs = world.leads().then(|| Runs::new(&prepared.plan, world.comm.size(), around, repeat, demands));
     let mut own = Own::default();
     let mut opened: Option<Route> = None;
     let connect = world.by_rank_0(limits.route, || {
         let lead = runs.as_mut().expect("rank 0 leads").begin()?;
-        let route = opened.insert(route::open(&written.profile, &prepared.plan, &mut own, &mut |line| lead.say(line))?);
+        let (profile, before) = asked.as_ref().expect("rank 0 has asked");
+        let route = opened.insert(route::open(profile, &prepared.plan, &mut own, &mut |line| lead.say(line))?);
+        for difference in before.iter().flat_map(|before| before.differs(&route.connect.hops)) {
+            lead.say(&difference);
+        }
         Ok(route.connect.clone())
     })?;
     if let (Some(runs), Some(route)) = (&mut runs, &mut opened) {
@@ -75,6 +104,22 @@ fn carry_out(world: &World, first: Prepared, connect: &Connect, mut runs: Option
         let Some(run) = next else { return Ok(()) };
         prepared = Prepared::new(world, plan.with_run(run))?;
     }
+}
+
+/// Reads what was typed.
+fn read(arguments: &Run) -> Result<Asked, Failure> {
+    let profile = flags::profile(arguments)?;
+    let written = Written::Profile(Box::new(profile.clone()), draw()?);
+    Ok(Asked { profile, before: None, written })
+}
+
+/// Reads a record.
+fn read_again(world: &World, arguments: &Rerun) -> Result<Asked, Failure> {
+    let before = Before::read(&arguments.record)?;
+    before.fits(world.comm.size(), &world.hosts)?;
+    let profile = before.profile(arguments)?;
+    let json = serde_json::to_string(&before.plan).expect("a plan is plain data");
+    Ok(Asked { profile, before: Some(before), written: Written::Plan(json, draw()?) })
 }
 
 /// Draws a run's number.

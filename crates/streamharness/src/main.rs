@@ -23,6 +23,7 @@ mod progress;
 mod record;
 mod repeat;
 mod report_command;
+mod rerun_command;
 mod route;
 mod runs;
 mod s3m_command;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
         Some(Command::Report(asked)) => report_command::report(&asked),
+        Some(Command::Rerun(rerun)) => rerun_command::rerun(&rerun),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
         Some(Command::S2uc { command }) => scistream_command::s2uc(command),
         Some(Command::S3m { command }) => s3m_command::s3m(command),

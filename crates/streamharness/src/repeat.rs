@@ -1,7 +1,7 @@
 //! How often a run is repeated: `--repeat`, `--until`, `--idle`. Pure.
 
 use crate::{
-    arguments::Run,
+    arguments::Around,
     exit::{Exit, Failure},
 };
 use figures::{Estimate, Quantity, statistics::INTERVAL_RUNS};
@@ -58,7 +58,7 @@ impl Repeat {
     }
 
     /// What was asked for.
-    pub fn asked(arguments: &Run) -> Result<Self, Failure> {
+    pub fn asked(arguments: &Around) -> Result<Self, Failure> {
         let until = arguments.until.as_deref().map(until).transpose()?;
         let least = if until.is_some() { INTERVAL_RUNS as u32 } else { 1 };
         let runs = match arguments.repeat.as_deref() {
@@ -162,7 +162,7 @@ mod tests {
 
     fn asked(repeat: Option<&str>, until: Option<&str>, idle: Option<&str>) -> Result<Repeat, String> {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let arguments = Run { repeat: text(repeat), until: text(until), idle: text(idle), ..Run::default() };
+        let arguments = Around { repeat: text(repeat), until: text(until), idle: text(idle), ..Around::default() };
         Repeat::asked(&arguments).map_err(|failure| failure.sentence)
     }
 

@@ -1,7 +1,7 @@
 //! The runs of one launch as rank 0 sees them: a lead and a directory for each, and what they came to together.
 
 use crate::{
-    arguments::Run,
+    arguments::Around,
     demands::Demands,
     exit::{Exit, Failure},
     launch,
@@ -40,7 +40,7 @@ pub struct Runs {
 
 impl Runs {
     /// None has begun.
-    pub fn new(plan: &Plan, world: usize, arguments: &Run, repeat: Repeat, demands: Demands) -> Self {
+    pub fn new(plan: &Plan, world: usize, arguments: &Around, repeat: Repeat, demands: Demands) -> Self {
         Self {
             plan: plan.clone(),
             world,
