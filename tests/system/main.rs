@@ -14,6 +14,7 @@ mod full_run;
 mod knobs;
 mod managed;
 mod many_ranks;
+mod pacing;
 mod patterns;
 mod payloads;
 mod placement;

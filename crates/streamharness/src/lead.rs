@@ -207,7 +207,7 @@ impl Lead {
         for warning in &record.warnings {
             self.view.say(warning);
         }
-        if !record.status.pass && !self.told {
+        if !record.status.pass && !self.told && !record.warnings.contains(&record.status.reason) {
             self.view.say(&record.status.reason);
         }
         self.exit = match written {
