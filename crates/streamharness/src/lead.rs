@@ -250,7 +250,7 @@ impl Lead {
                 self.view.say(warning);
             }
         }
-        if !record.status.pass && !self.told && !self.brief {
+        if !record.status.pass && !self.told && !self.brief && !record.warnings.contains(&record.status.reason) {
             self.view.say(&record.status.reason);
         }
         self.exit = match written {
