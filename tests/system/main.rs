@@ -18,6 +18,7 @@ mod patterns;
 mod payloads;
 mod placement;
 mod proxied;
+mod report;
 mod routes;
 mod scistream;
 mod secrets;
