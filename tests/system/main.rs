@@ -22,6 +22,7 @@ mod payloads;
 mod placement;
 mod proxied;
 mod repeated;
+mod report;
 mod routes;
 mod scistream;
 mod secrets;

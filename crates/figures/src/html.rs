@@ -5,10 +5,11 @@ use std::path::{Component, Path, PathBuf};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
+    Verdict,
     chart::Figure,
     draw::{panel_svg, swatch_svg},
     report::Report,
-    tables,
+    tables::{self, Row},
 };
 
 const STYLE: &str = include_str!("report.css");
@@ -30,6 +31,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                 h1 { (title) }
                 p { (report.summary()) "." }
                 nav {
+                    a href="#claims" { "Claims" }
                     a href="#figures" { "Figures" }
                     a href="#points" { "Points" }
                     a href="#environment" { "Environment" }
@@ -37,6 +39,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                 }
                 (told("Left out", report.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason))))
                 (told("Before comparing", report.warnings.iter().cloned()))
+                (claims(report))
                 section id="figures" {
                     h2 { "Figures" }
                     @for figure in &report.figures { (drawn(figure)) }
@@ -61,6 +64,47 @@ fn told(title: &str, lines: impl Iterator<Item = String>) -> Markup {
     html! {
         @if !lines.is_empty() {
             div class="tell" { strong { (title) } ul { @for line in lines { li { (line) } } } }
+        }
+    }
+}
+
+fn claims(report: &Report) -> Markup {
+    let class = |verdict: Verdict| match verdict {
+        Verdict::Reproduced => "reproduced",
+        Verdict::NotReproduced => "not-reproduced",
+        Verdict::NotTestable => "not-testable",
+    };
+    html! {
+        section id="claims" {
+            h2 { "The paper's claims" }
+            div class="counts" {
+                @for verdict in [Verdict::Reproduced, Verdict::NotReproduced, Verdict::NotTestable] {
+                    div class=(class(verdict)) { b { (report.count(verdict)) } (verdict.name()) }
+                }
+            }
+            table class="claims" {
+                thead { tr { th { "claim" } th { "as the talk says it" } th { "verdict" } th { "measured here" } } }
+                tbody {
+                    @for judged in &report.claims {
+                        @let claim = &judged.claim;
+                        tr {
+                            td { (claim.id) span class="interval" { "slide " (claim.slide) } }
+                            td {
+                                (claim.text)
+                                @if !claim.note.is_empty() { span class="interval" { (claim.note) } }
+                            }
+                            td class={ "verdict " (class(judged.verdict)) } {
+                                (judged.verdict.name())
+                                @if let Some(caveat) = judged.caveat() { span class="interval" { (caveat) } }
+                            }
+                            td {
+                                @for (label, value) in &judged.numbers { p { (label) " " strong { (value) } } }
+                                @for why in &judged.why { p class="note" { (why) } }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -99,28 +143,38 @@ fn points(report: &Report) -> Markup {
                 table {
                     thead {
                         tr {
-                            th { "workload" } th { "pattern" } th { "architecture" }
-                            th class="number" { "consumers" } th class="number" { "runs" }
+                            th { "architecture" } th class="number" { "consumers" } th class="number" { "runs" }
                             @for (name, ..) in tables::COLUMNS { th class="number" { (name) } }
                         }
                     }
-                    tbody {
-                        @for row in &report.rows {
-                            tr {
-                                td { (row.key.workload) } td { (row.key.pattern) }
-                                td {
-                                    (row.key.architecture)
-                                    @if let Some(variant) = &row.variant { span class="interval" { (variant) } }
-                                }
-                                td class="number" { (row.key.consumers) } td class="number" { (row.runs) }
-                                @for cell in &row.cells {
-                                    td class="number" {
-                                        @if let Some(cell) = cell { (cell.median) span class="interval" { (cell.interval) } }
-                                    }
-                                }
-                            }
+                    @for group in report.rows.chunk_by(|a, b| of(a) == of(b)) {
+                        tbody {
+                            tr { th class="group" colspan=(3 + tables::COLUMNS.len()) { (of(&group[0])) } }
+                            @for row in group { (point(row)) }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// What the rows of a group have in common.
+fn of(row: &Row) -> String {
+    format!("{}, {}", row.key.workload, row.key.pattern)
+}
+
+fn point(row: &Row) -> Markup {
+    html! {
+        tr {
+            td {
+                (row.key.architecture)
+                @if let Some(variant) = &row.variant { span class="interval" { (variant) } }
+            }
+            td class="number" { (row.key.consumers) } td class="number" { (row.runs) }
+            @for cell in &row.cells {
+                td class="number" {
+                    @if let Some(cell) = cell { (cell.median) span class="interval" { (cell.interval) } }
                 }
             }
         }

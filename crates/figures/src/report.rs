@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    FiguresError, LeftOut, Loaded, Measured, Points, Run, build,
+    Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, build,
     chart::Figure,
     published::Published,
     shipped,
@@ -22,6 +22,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// Why others could not, a sentence each.
     pub not_drawn: Vec<String>,
+    /// Each claim of the paper with its verdict.
+    pub claims: Vec<Judged>,
     /// What a reader should know before comparing.
     pub warnings: Vec<String>,
     /// Every point with its estimates.
@@ -75,9 +77,11 @@ impl Report {
                 Err(error) => return Err(error),
             }
         }
+        let claims = Claims::read(shipped::CLAIMS)?.judge(&measured)?;
         Ok(Self {
             figures: drawn,
             not_drawn,
+            claims,
             warnings,
             rows: tables::rows(&measured.runs),
             runs: measured.runs,
@@ -94,6 +98,30 @@ impl Report {
         format!("{} runs of {} points; {failed}", self.runs.len(), self.rows.len())
     }
 
+    /// How many claims came to a verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.claims.iter().filter(|judged| judged.verdict == verdict).count()
+    }
+
+    /// The verdict on each claim, with what was measured.
+    pub fn claims_text(&self) -> String {
+        let counts = [Verdict::Reproduced, Verdict::NotReproduced, Verdict::NotTestable]
+            .map(|verdict| format!("{} {}", self.count(verdict), verdict.name()));
+        let mut text = format!("Claims of the paper: {}\n", counts.join(", "));
+        for judged in &self.claims {
+            let Judged { claim, verdict, why, .. } = judged;
+            text += &format!("{:<4} {:<18} {} (slide {})\n", claim.id, verdict.name(), claim.text, claim.slide);
+            let mut more: Vec<String> = why.clone();
+            if !judged.numbers.is_empty() {
+                let numbers = judged.numbers.iter().map(|(label, value)| format!("{label} {value}"));
+                more.push(format!("measured: {}", numbers.collect::<Vec<_>>().join("; ")));
+            }
+            more.extend(judged.caveat());
+            more.iter().filter(|line| !line.is_empty()).for_each(|line| text += &format!("{:24}{line}\n", ""));
+        }
+        text
+    }
+
     /// All of it for a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.summary());
@@ -102,6 +130,8 @@ impl Report {
             text.push('\n');
         }
         text += &self.points_text();
+        text.push('\n');
+        text += &self.claims_text();
         for (title, lines) in [
             ("Not drawn", self.not_drawn.clone()),
             ("Before comparing", self.warnings.clone()),
@@ -158,7 +188,13 @@ mod tests {
         assert!(report.not_drawn.iter().any(|line| line.contains("`round-trip`")), "{:?}", report.not_drawn);
         assert_eq!(report.summary(), "4 runs of 4 points; 1 more failed and are left out");
         let text = report.text();
-        for part in ["Work sharing: throughput", "● DTS", "lost: 3 messages were lost", "dstream work-sharing mss"] {
+        for part in [
+            "Work sharing: throughput",
+            "● DTS",
+            "lost: 3 messages were lost",
+            "dstream work-sharing mss",
+            "C44  not testable here",
+        ] {
             assert!(text.contains(part), "{part} is missing from {text}");
         }
     }

@@ -24,6 +24,9 @@ figures![
 /// What the paper states in numbers.
 pub const PUBLISHED: &str = include_str!("../../../analysis/published.toml");
 
+/// What the paper claims.
+pub const CLAIMS: &str = include_str!("../../../analysis/claims.toml");
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ pub struct Asked {
     /// Folder for the report [default: report, in the first DIR].
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
-    /// Draw in the terminal, and write no files unless --out is given.
+    /// Draw in the terminal, too, and write no files unless --out is given.
     #[arg(long)]
     text: bool,
     /// Only these figures, by name or as a TOML file; fails where one cannot be drawn.
@@ -44,6 +44,8 @@ pub fn report(asked: &Asked) -> Result<Exit, Failure> {
     let report = Report::of(loaded, &figures, !asked.figures.is_empty()).map_err(wrong)?;
     if asked.text {
         stdout::print(&report.text());
+    } else {
+        stdout::print(&report.claims_text());
     }
     if !asked.text || asked.out.is_some() {
         let out = asked.out.clone().unwrap_or_else(|| asked.dirs[0].join("report"));
