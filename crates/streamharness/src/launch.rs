@@ -102,7 +102,7 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
     if let Some(Route { ephemeral, tunnel, .. }) = opened {
         drop(tunnel);
         if let Some(Err(error)) = ephemeral.map(Ephemeral::close) {
-            eprintln!("streamharness: {error}");
+            crate::stderr::say(error);
         }
     }
     match ran {

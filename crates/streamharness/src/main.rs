@@ -19,6 +19,7 @@ mod s3m_command;
 mod scistream_command;
 mod series;
 mod signals;
+mod stderr;
 mod stdout;
 mod testbed_command;
 mod tunnel;

@@ -44,8 +44,8 @@ impl View {
     /// One line that stays.
     pub fn say(&mut self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("streamharness: {line}")),
-            None => eprintln!("streamharness: {line}"),
+            Some(bar) => bar.suspend(|| crate::stderr::say(line)),
+            None => crate::stderr::say(line),
         }
     }
 
