@@ -36,7 +36,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
     let regressions = regressions.filter(|row| row.verdict == Verdict::Regression).count();
     let exit = if regressions > 0 { Exit::Assertion } else { Exit::Pass };
     for warning in &warnings {
-        eprintln!("streamharness: {warning}");
+        crate::stderr::say(warning);
     }
     if arguments.json {
         let json = json!({
