@@ -92,7 +92,7 @@ fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, 
         Ok(route.connect.clone())
     })?;
     if let Some(lead) = &mut lead {
-        let management = opened.as_mut().and_then(|route| route.management.take());
+        let management = opened.as_ref().and_then(|route| route.management.clone());
         lead.route(&connect.hops, management.map(|access| Access { queues: plan.name_prefix(), ..access }));
     }
     let refused = |failure: Failure| Stop::Together(spoken_by_rank_0(comm, failure));
