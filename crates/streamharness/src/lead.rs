@@ -168,8 +168,10 @@ impl Lead {
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         self.view.phase(name);
-        if let (Some(service), "stream") = (&self.service, name) {
-            service.begin();
+        match (&mut self.service, name) {
+            (Some(service), "stream") => service.begin(),
+            (Some(service), "finish") => service.end(),
+            _ => {}
         }
         let counted = match name {
             "clocks" => self.links.begin(),
