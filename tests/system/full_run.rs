@@ -117,6 +117,22 @@ fn every_confirm_and_every_way_is_timed() {
 }
 
 #[test]
+fn the_record_says_where_and_with_what_it_was_taken() {
+    let record = RUN.record();
+    let environment = &record.environment;
+    let [machine] = environment.machines.as_slice() else { panic!("{:?}", environment.machines) };
+    assert_eq!((&machine.host, machine.cores > 0), (&record.ranks[0].host, true));
+    assert!(machine.interfaces.iter().any(|interface| interface.name == "lo"), "all connect to localhost: {machine:?}");
+    assert!(environment.crates.contains_key("lapin") && environment.hdf5_library.is_some(), "{environment:?}");
+    let connection = record.route.consumer_connection.expect("there are consumers");
+    assert!(connection.nodelay == Some(true) && connection.congestion_control.is_some(), "{connection:?}");
+    assert!(record.ranks.iter().all(|rank| rank.busiest_thread.is_some() && rank.voluntary_switches > 0));
+    assert_eq!(record.harness.over_ranks["cpu_us_per_message"].max, {
+        record.ranks.iter().filter_map(|rank| rank.cpu_us_per_message).fold(0.0, f64::max)
+    });
+}
+
+#[test]
 fn the_record_survives_its_json() {
     let record = RUN.record();
     assert_eq!(record.to_json(), RUN.text("record.json"));

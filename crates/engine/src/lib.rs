@@ -2,6 +2,7 @@
 
 mod answer;
 mod begun;
+mod busy;
 mod ceiling;
 pub mod clock;
 pub mod clocks;
@@ -22,16 +23,18 @@ pub mod progress;
 mod result;
 mod run;
 pub mod schedule;
+mod strain;
 mod stream;
 mod usage;
 pub mod warmup;
 pub mod window;
 mod workers;
 
+pub use busy::Busy;
 pub use ceiling::OwnCost;
 pub use inspections::{Arrival, Exhibit};
 pub use observer::{Observer, Snapshot};
 pub use result::{RankReport, RunResult};
-pub use run::{Place, RunError, run};
+pub use run::{AllowedCores, Place, RunError, run};
 pub use usage::Usage;
 pub use workers::WORKERS_THREAD;

@@ -25,6 +25,8 @@ const LEG_NS: u64 = 10_000_000_000;
 pub struct Pace {
     timer: AsyncFd<Timer>,
     spin: bool,
+    /// For how long it has spun so far.
+    pub spun_ns: u64,
 }
 
 /// What the runtime needs to wait for a timer.
@@ -51,7 +53,7 @@ impl Pace {
         // Its successor is unsafe, for descriptors that may be closed or changed meanwhile: this one is the timer's own.
         #[expect(deprecated)]
         let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
-        Ok(Self { timer, spin })
+        Ok(Self { timer, spin, spun_ns: 0 })
     }
 
     /// Waits until `at_ns` in common time; never returns before it. Cancel safe.
@@ -63,6 +65,7 @@ impl Pace {
                 while clock.now_ns() < at_ns {
                     std::hint::spin_loop();
                 }
+                self.spun_ns += left_ns;
                 return Ok(());
             }
             let wait = TimeSpec::from_duration(Duration::from_nanos((left_ns - early_ns).min(LEG_NS)));

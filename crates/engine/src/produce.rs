@@ -275,6 +275,7 @@ pub async fn produce<P: Publisher, S: Source>(
         }
     }
     calendar.close(&mut counters);
+    counters.spun_ns = pace.map_or(0, |pace| pace.spun_ns);
     if let Some(fault) = &fault {
         progress.fail(fault.clone());
     }

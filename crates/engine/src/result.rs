@@ -1,17 +1,20 @@
 //! What a run came to: rank reports and reduced sums joined on rank 0.
 
 use crate::{
+    busy::Busy,
     ceiling::OwnCost,
     clocks::ClockError,
     control::Ending,
     inspections::Exhibit,
     ports::{ConnectionFacts, CorruptionKind, Fault, Service},
-    run::Reduced,
+    run::{AllowedCores, Reduced},
+    strain,
     usage::Usage,
+    workers::WORKERS_THREAD,
 };
 use measure::{
-    ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, Metric, Pacing, SentSummary,
-    Throughput, Volume,
+    ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, LatencySummary, Metric, Pacing,
+    SentSummary, Throughput, Volume, record::Machine,
 };
 use profile::{Flow, Plan, RunLength};
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,10 @@ pub struct RunResult {
     pub clock_error: ClockError,
     /// How senders kept their schedule; none where there was none.
     pub pacing: Option<Pacing>,
+    /// Whether clients were short of CPU: then this is no claim about the broker.
+    pub client_cpu_high: bool,
+    /// Whether more ranks worked on a host than may use its cores.
+    pub oversubscribed: bool,
     /// What the loops cost by themselves, the mean over ranks.
     pub own_cost: OwnCost,
     /// Messages per second that the harness could reach if network and service cost nothing.
@@ -55,7 +62,7 @@ pub struct RunResult {
 }
 
 /// What one rank says of itself at the end.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RankReport {
     /// This rank.
     pub rank: usize,
@@ -63,6 +70,10 @@ pub struct RankReport {
     pub host: String,
     /// Cores of its host.
     pub cores: u32,
+    /// Those that it may use.
+    pub allowed: AllowedCores,
+    /// Its host, for the record.
+    pub machine: Machine,
     /// What its loops cost by themselves.
     pub own_cost: OwnCost,
     /// Its process.
@@ -77,6 +88,10 @@ pub struct RankReport {
     pub counters: Counters,
     /// What it used while streaming.
     pub usage: Usage,
+    /// How busy its threads were inside the window, where the kernel tells.
+    pub busy: Option<Busy>,
+    /// How late its senders were, where they had a schedule.
+    pub schedule_lag: Option<LatencySummary>,
     /// How long it streamed, in seconds.
     pub stream_s: f64,
     /// What its producers' connections agreed on.
@@ -104,6 +119,14 @@ pub struct RankReport {
 }
 
 impl RankReport {
+    /// The part of the window for which its busiest thread ran for something: a spin until a message is due is for nothing.
+    pub fn of_core(&self) -> Option<f64> {
+        let busy = self.busy.as_ref()?;
+        let spins = busy.thread == WORKERS_THREAD && self.stream_s > 0.0;
+        let spun = if spins { self.counters.spun_ns as f64 / (self.stream_s * 1e9) } else { 0.0 };
+        Some((busy.of_core - spun).max(0.0))
+    }
+
     /// The extremes of all ranks.
     pub(crate) fn merge_extremes(ranks: &[Self]) -> [Extremes; Metric::COUNT] {
         let mut merged = [Extremes::default(); Metric::COUNT];
@@ -164,6 +187,9 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         |workers: fn(&RankReport) -> &Vec<u32>| ranks.iter().filter(|rank| !workers(rank).is_empty()).count() as u32;
     let (producing, consuming) = (ranks_with(|rank| &rank.producers), ranks_with(|rank| &rank.consumers));
     let ceiling_messages_per_second = own_cost.ceiling(producing, consuming, hosts.values().sum());
+    let client_cpu_high = strain::client_cpu_high(&ranks, throughput.messages_per_second, ceiling_messages_per_second);
+    let oversubscribed = strain::oversubscribed(&ranks);
+    warnings.extend(client_cpu_high.iter().chain(&oversubscribed).cloned());
     RunResult {
         ending,
         counters,
@@ -174,6 +200,8 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         ranks,
         clock_error,
         pacing,
+        client_cpu_high: client_cpu_high.is_some(),
+        oversubscribed: oversubscribed.is_some(),
         own_cost,
         ceiling_messages_per_second,
         service,

@@ -18,8 +18,9 @@ use crate::{
     window::{Window, WindowTimes},
     workers::Workers,
 };
-use measure::{Counters, Histograms, Integrity, Metric};
+use measure::{Counters, Histograms, Integrity, Metric, record::Machine};
 use profile::{Exchange, MeasuredWindow, Plan, QueuePlan, RankRole, RunLength, Source, Target};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration, time::Instant};
 
 /// How far ahead of now rank 0 sets the start.
@@ -69,8 +70,29 @@ pub struct Place {
     pub boot: Vec<u8>,
     /// Its cores.
     pub cores: u32,
+    /// Those that this rank may use.
+    pub allowed: AllowedCores,
+    /// This host, for the record.
+    pub machine: Machine,
     /// This host's clock.
     pub clock: Clock,
+}
+
+/// What this rank may use of its host's cores.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedCores {
+    /// Numbers of the cores that the launcher or the batch system left it; empty where that cannot be told.
+    pub bound: Vec<u32>,
+    /// Cores' worth of time that a control group leaves it and all else in the group, where it leaves less.
+    pub quota: Option<u32>,
+}
+
+impl AllowedCores {
+    /// How many it may keep busy at once; none where that cannot be told.
+    pub fn count(&self) -> Option<u32> {
+        let bound = (!self.bound.is_empty()).then_some(self.bound.len() as u32);
+        [bound, self.quota].into_iter().flatten().min()
+    }
 }
 
 /// When a run streams, in common time.
@@ -341,7 +363,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         });
         // Spinning takes a core from somebody, unless there are more of them than threads that work.
         let cores = self.place.cores as usize;
-        let spin = self.plan.load.spin.unwrap_or(cores > THREADS_OF_A_RANK * self.comm.size());
+        let own = self.place.allowed.count().is_none_or(|own| own as usize >= THREADS_OF_A_RANK);
+        let spin = self.plan.load.spin.unwrap_or(own && cores > THREADS_OF_A_RANK * self.comm.size());
         Ok(Times { start_ns, window, spin })
     }
 

@@ -1,6 +1,7 @@
 //! The streaming phase of one rank: workers run on their thread, the main thread reports and decides.
 
 use crate::{
+    busy::{Busy, Watch},
     ceiling::OwnCost,
     clock::Clock,
     clocks::{Clocks, Compared},
@@ -21,7 +22,7 @@ use crate::{
     warmup::WarmUp,
     workers::Workers,
 };
-use measure::{Counters, Histograms};
+use measure::{Counters, Histogram, Histograms, Metric};
 use profile::{Plan, RankRole, RunLength};
 use std::{
     sync::{
@@ -60,6 +61,7 @@ pub(crate) struct Streamed {
     producer_facts: Vec<ConnectionFacts>,
     consumer_facts: Vec<ConnectionFacts>,
     usage: Usage,
+    busy: Option<Busy>,
     elapsed: Duration,
     fault: Option<Fault>,
     closing: Vec<Receiver<()>>,
@@ -141,9 +143,10 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     let usage_at_start = usage_at(workers, clock, times.start_ns);
 
     let started = Instant::now();
-    let mut notes = Vec::new();
-    let ending = watch_over(comm, plan, &progress, &alarms, (clock, times), &mut notes, observer)?;
+    let (mut notes, mut busy) = (Vec::new(), Watch::default());
+    let ending = watch_over(comm, plan, &progress, &alarms, (clock, times), (&mut notes, &mut busy), observer)?;
     let ended_ns = clock.now_ns();
+    let busy = busy.end(ended_ns);
     stopper.send_replace(true);
     let deadline = Instant::now() + STOP_LIMIT;
     let (producers, producers_closing, missing_producers) = gather(producers, deadline);
@@ -175,6 +178,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         producer_facts,
         consumer_facts,
         usage,
+        busy,
         elapsed: started.elapsed(),
         fault,
         closing: producers_closing.into_iter().chain(collectors_closing).chain(consumers_closing).collect(),
@@ -301,7 +305,7 @@ fn watch_over<O: Observer>(
     progress: &[Progress],
     alarms: &[Arc<Alarm>],
     (clock, times): (Clock, &Times),
-    notes: &mut Vec<String>,
+    (notes, busy): (&mut Vec<String>, &mut Watch),
     observer: &mut O,
 ) -> Result<Option<Ending>, CommError> {
     let started = Instant::now();
@@ -314,9 +318,10 @@ fn watch_over<O: Observer>(
     };
     let mut warm_up = planned.map(|planned| (WarmUp::new(planned), planned));
     loop {
+        busy.look(clock.now_ns(), times.start_ns, &times.window);
         while let Some((rank, bytes)) = comm.poll()? {
             match Control::decode(&bytes) {
-                Control::Status(status) => overseer.hear(rank, status, started.elapsed()),
+                Control::Status(run, status) if run == plan.run => overseer.hear(rank, status, started.elapsed()),
                 Control::Window(window) => {
                     if clock.now_ns() > window.start_ns {
                         notes.push(LATE.to_owned());
@@ -324,7 +329,7 @@ fn watch_over<O: Observer>(
                     times.window.tell(window);
                 }
                 Control::Finish => return Ok(None),
-                Control::Ping | Control::Pong(_) | Control::Timed => {}
+                Control::Status(..) | Control::Ping | Control::Pong(_) | Control::Timed => {}
             }
         }
         if reported.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
@@ -335,7 +340,7 @@ fn watch_over<O: Observer>(
                 overseer.hear(0, mine, started.elapsed());
                 observer.progress(&snapshot(&overseer, started.elapsed()));
             } else {
-                comm.post(0, &Control::Status(mine).encode())?;
+                comm.post(0, &Control::Status(plan.run, mine).encode())?;
             }
         }
         if let Some((waiting, planned)) = &mut warm_up {
@@ -440,6 +445,8 @@ impl Streamed {
             rank,
             host: place.host.clone(),
             cores: place.cores,
+            allowed: place.allowed.clone(),
+            machine: place.machine.clone(),
             own_cost,
             pid: std::process::id(),
             role: role.to_string(),
@@ -447,6 +454,8 @@ impl Streamed {
             consumers: role.consumers.clone(),
             counters,
             usage: self.usage,
+            busy: self.busy.clone(),
+            schedule_lag: histograms.get(Metric::ScheduleLag).map(Histogram::summary),
             stream_s: self.elapsed.as_secs_f64(),
             producer_facts: self.producer_facts.clone(),
             consumer_facts: self.consumer_facts.clone(),

@@ -6,12 +6,16 @@ use serde::{Deserialize, Serialize};
 /// A reading, or the difference of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// CPU time of all threads, in seconds.
-    pub cpu_s: f64,
+    /// CPU time of all threads in the program, in seconds.
+    pub user_s: f64,
+    /// CPU time of all threads in the kernel on the program's behalf, in seconds.
+    pub system_s: f64,
     /// Largest resident set so far, in bytes.
     pub max_rss_bytes: u64,
-    /// Context switches, voluntary and not.
-    pub context_switches: u64,
+    /// Times that a thread gave its core up, to wait for something.
+    pub voluntary_switches: u64,
+    /// Times that a thread was made to give its core up.
+    pub involuntary_switches: u64,
 }
 
 impl Usage {
@@ -20,18 +24,28 @@ impl Usage {
         let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage of the process itself cannot fail");
         let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
         Self {
-            cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),
+            user_s: seconds(usage.user_time()),
+            system_s: seconds(usage.system_time()),
             max_rss_bytes: usage.max_rss() as u64 * 1024,
-            context_switches: (usage.voluntary_context_switches() + usage.involuntary_context_switches()) as u64,
+            voluntary_switches: usage.voluntary_context_switches() as u64,
+            involuntary_switches: usage.involuntary_context_switches() as u64,
         }
+    }
+
+    /// CPU time in all, in seconds.
+    pub fn cpu_s(&self) -> f64 {
+        self.user_s + self.system_s
     }
 
     /// What was used since `start`; memory is a maximum and stays what it is.
     pub fn since(&self, start: &Self) -> Self {
         Self {
-            cpu_s: self.cpu_s - start.cpu_s,
+            user_s: self.user_s - start.user_s,
+            system_s: self.system_s - start.system_s,
             max_rss_bytes: self.max_rss_bytes,
-            context_switches: self.context_switches - start.context_switches,
+            // A run that is stopped before it streams may be read at its end before it is at its start.
+            voluntary_switches: self.voluntary_switches.saturating_sub(start.voluntary_switches),
+            involuntary_switches: self.involuntary_switches.saturating_sub(start.involuntary_switches),
         }
     }
 }

@@ -25,10 +25,9 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether its numbers are not to be used without saying so. A run that was sound and did not meet an `--assert`
-    /// measured well.
-    pub fn failed(&self) -> bool {
-        !self.record.status.pass && self.record.status.exit_code != ASSERTION
+    /// Whether what it measured can be used.
+    pub fn is_sound(&self) -> bool {
+        self.record.status.pass || self.record.status.exit_code == ASSERTION
     }
 }
 
@@ -74,11 +73,10 @@ pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
     let mut loaded = Loaded::default();
     for path in paths {
         let run = read(&path)?;
-        let status = &run.record.status;
-        if failed == Failed::Use || !run.failed() {
+        if failed == Failed::Use || run.is_sound() {
             loaded.runs.push(run);
         } else {
-            loaded.left_out.push(LeftOut { dir: run.dir, reason: status.reason.clone() });
+            loaded.left_out.push(LeftOut { dir: run.dir, reason: run.record.status.reason });
         }
     }
     match loaded.left_out.first() {

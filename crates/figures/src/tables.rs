@@ -50,14 +50,14 @@ pub fn rows(runs: &[Run]) -> Vec<Row> {
     for run in runs {
         let plans = groups.entry(Key::of(run)).or_default();
         let plan = comparable(run);
-        match plans.iter_mut().find(|like| difference(&comparable(like[0]), &plan, "").is_none()) {
+        match plans.iter_mut().find(|like| difference(&comparable(like[0]), &plan).is_none()) {
             Some(like) => like.push(run),
             None => plans.push(vec![run]),
         }
     }
     let rows = groups.iter().flat_map(|(key, plans)| {
         plans.iter().map(move |runs| {
-            let variant = difference(&comparable(plans[0][0]), &comparable(runs[0]), "").map(|field| {
+            let variant = difference(&comparable(plans[0][0]), &comparable(runs[0])).map(|field| {
                 let value = runs[0].record.plan.pointer(&format!("/{}", field.replace('.', "/")));
                 format!("{field} = {}", value.map_or("none".to_owned(), ToString::to_string))
             });

@@ -104,6 +104,8 @@ counters! {
     in_window_in_time,
     /// Messages that were due before their sender stopped, and were never sent.
     unsent,
+    /// Time for which senders spun until a message was due: CPU time that nothing needed.
+    spun_ns,
     /// Connections that were lost and made again.
     reconnects,
 }

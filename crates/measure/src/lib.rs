@@ -5,6 +5,7 @@
 //! are merged ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable
 //! [`Record`], from which [`tables`] are drawn.
 
+pub mod assertion;
 pub mod counters;
 pub mod histogram;
 pub mod hlog;
@@ -16,9 +17,11 @@ pub mod record;
 pub mod replies;
 #[cfg(test)]
 mod sample;
+mod service;
 pub mod tables;
 pub mod throughput;
 
+pub use assertion::{Assertion, AssertionError};
 pub use counters::Counters;
 pub use histogram::{Extremes, Histogram, LatencySummary};
 pub use hlog::{Buckets, hlog, read_hlog};
@@ -28,4 +31,5 @@ pub use metric::{Histograms, Metric};
 pub use pacing::Pacing;
 pub use record::{Record, RecordError};
 pub use replies::{Replies, join_replies};
+pub use service::{ServiceSample, into_series};
 pub use throughput::{ConsumerSpan, Throughput, Volume, WindowKind};

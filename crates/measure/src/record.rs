@@ -28,6 +28,34 @@ pub enum RecordError {
     },
 }
 
+/// What a run measures, or is given for itself: paths of a record without their numbers. All else says what was done and
+/// where, and is the same in a rerun of its plan in the same place.
+pub const MEASURED: [&str; 23] = [
+    "run_id",
+    "started",
+    "repetition",
+    "status",
+    "plan.run",
+    "route.hops.address",
+    "route.hops.process",
+    "environment.clock_error_ns",
+    "environment.clocks",
+    "environment.slurm_job_id",
+    "throughput",
+    "totals",
+    "latency",
+    "integrity",
+    "backpressure",
+    "links",
+    "harness",
+    "phases",
+    "ranks",
+    "assertions",
+    "failures",
+    "warnings",
+    "environment.hosts",
+];
+
 /// Everything about one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "streamharness run record")]
@@ -38,6 +66,12 @@ pub struct Record {
     pub run_id: String,
     /// When the run began, RFC 3339.
     pub started: String,
+    /// Which repetition it is; absent where the launch had this run only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<Repetition>,
+    /// The cell of an experiment that it belongs to; absent in a run of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
     /// The verdict.
     pub status: Status,
     /// The resolved plan, as the `profile` crate writes it.
@@ -58,6 +92,9 @@ pub struct Record {
     /// How the service held producers back.
     #[serde(default)]
     pub backpressure: Backpressure,
+    /// What the service told of itself while streaming; absent where its management API was not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceView>,
     /// What each leg of the testbed's own network carried while streaming; empty on any other network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
@@ -68,6 +105,9 @@ pub struct Record {
     pub phases: BTreeMap<String, f64>,
     /// What each rank did, ascending by rank.
     pub ranks: Vec<RankSummary>,
+    /// What was asserted of it, and whether it holds; empty where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<AssertionOutcome>,
     /// What went wrong, and where.
     #[serde(default)]
     pub failures: Vec<Failure>,
@@ -88,6 +128,24 @@ pub struct Status {
     pub exit_code: u8,
 }
 
+/// A cell of an experiment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Point {
+    /// The experiment, by its name.
+    pub experiment: String,
+    /// The cell, such as `prs-haproxy_consumers-4`; its repetitions have the same name.
+    pub name: String,
+}
+
+/// One of several runs that have the same plan: of a launch, or of a cell of an experiment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Repetition {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The `run_id` of the first of them.
+    pub first_run_id: String,
+}
+
 /// One concrete way from producers to consumers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
@@ -101,6 +159,124 @@ pub struct Route {
     /// What answered at the end of the route.
     #[serde(default)]
     pub broker: Option<Broker>,
+    /// The managed service that the run asked for; absent where there was none to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<Provisioned>,
+    /// The first producer's connection; absent where there was none.
+    #[serde(default)]
+    pub producer_connection: Option<Connection>,
+    /// The first consumer's connection; absent where there was none.
+    #[serde(default)]
+    pub consumer_connection: Option<Connection>,
+}
+
+/// A cluster that a run got through a facility's S3M interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Provisioned {
+    /// Where it was asked for.
+    pub service: String,
+    /// Its name.
+    pub cluster: String,
+    /// The public name that clients connect to.
+    pub fqdn: String,
+    /// Nodes that it has, if the interface tells.
+    #[serde(default)]
+    pub nodes: Option<u32>,
+    /// From the request until AMQPS opened.
+    pub ready_s: f64,
+    /// How long it lives, unless it is extended.
+    pub lifetime_s: u64,
+    /// Whether it was there before the run and stayed.
+    #[serde(default)]
+    pub reused: bool,
+}
+
+/// What a client's connection agreed on, read back from its socket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Connection {
+    /// Whether small segments are sent at once.
+    pub nodelay: Option<bool>,
+    /// The socket's send buffer, as the system has it.
+    pub send_buffer_bytes: Option<u64>,
+    /// The socket's receive buffer, as the system has it.
+    pub receive_buffer_bytes: Option<u64>,
+    /// TCP's congestion control.
+    pub congestion_control: Option<String>,
+    /// Largest AMQP frame agreed.
+    pub frame_max_bytes: u64,
+}
+
+/// The service as its management API showed it while a run streamed. `series.csv` has it second by second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceView {
+    /// Where it was asked.
+    pub management: String,
+    /// How often it was looked at.
+    pub samples: u64,
+    /// Time between two looks.
+    pub interval_s: f64,
+    /// The most messages that waited in the run's queues.
+    #[serde(default)]
+    pub ready_max: Option<u64>,
+    /// The most messages that were delivered and not yet acknowledged.
+    #[serde(default)]
+    pub unacknowledged_max: Option<u64>,
+    /// The most memory of all nodes.
+    #[serde(default)]
+    pub memory_max_bytes: Option<u64>,
+    /// The largest part of a node's memory limit that was used.
+    #[serde(default)]
+    pub memory_of_limit_max: Option<f64>,
+    /// The most connections, those of others among them.
+    #[serde(default)]
+    pub connections_max: Option<u64>,
+    /// Alarms that were raised, each with the number of samples in which it was.
+    #[serde(default)]
+    pub alarms: BTreeMap<String, u64>,
+    /// What could not be seen, and why.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// How the service is set, as far as its management API told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceSettings {
+    /// Such as `RabbitMQ`.
+    #[serde(default)]
+    pub product: Option<String>,
+    /// Its version.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The version of Erlang that it runs on.
+    #[serde(default)]
+    pub erlang: Option<String>,
+    /// How much it counts by itself: `none`, `basic`, `detailed`.
+    #[serde(default)]
+    pub rates_mode: Option<String>,
+    /// The nodes of the cluster; empty where their state may not be read.
+    #[serde(default)]
+    pub nodes: Vec<ServiceNode>,
+}
+
+/// One node of the service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceNode {
+    /// Its name.
+    pub name: String,
+    /// Whether it ran when the run began.
+    pub running: bool,
+    /// Processors that it sees.
+    #[serde(default)]
+    pub processors: Option<u32>,
+    /// Above this it blocks publishers.
+    #[serde(default)]
+    pub memory_limit_bytes: Option<u64>,
+    /// With less free space on its disk it blocks publishers.
+    #[serde(default)]
+    pub disk_free_limit_bytes: Option<u64>,
+    /// Plugins that were enabled by name.
+    #[serde(default)]
+    pub plugins: Vec<String>,
 }
 
 /// The way between the switch of a testbed's network and one host, from a little before the stream began until a little
@@ -206,11 +382,29 @@ pub struct Environment {
     /// Job of the batch system, if there was one.
     #[serde(default)]
     pub slurm_job_id: Option<String>,
+    /// The nodes that the job got, as Slurm writes them.
+    #[serde(default)]
+    pub slurm_nodes: Option<String>,
+    /// The partition that it ran in.
+    #[serde(default)]
+    pub slurm_partition: Option<String>,
+    /// The hosts of the ranks, with the interfaces that connections used.
+    #[serde(default)]
+    pub machines: Vec<Machine>,
     /// Version of streamharness.
     pub harness_version: String,
+    /// How the service is set, where its management API told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSettings>,
     /// Commit that streamharness was built from, if it is known.
     #[serde(default)]
     pub git_commit: Option<String>,
+    /// Versions of crates that figures depend on, by name: the AMQP client, MPI, HDF5, TLS.
+    #[serde(default)]
+    pub crates: BTreeMap<String, String>,
+    /// Version of libhdf5.
+    #[serde(default)]
+    pub hdf5_library: Option<String>,
     /// Every payload and every random choice follows from it.
     pub seed: u64,
     /// How far the clock of any rank may be off rank 0's, if it was measured.
@@ -219,6 +413,42 @@ pub struct Environment {
     /// How clocks of different hosts were brought together; absent where all ranks shared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clocks: Option<Clocks>,
+}
+
+/// One host of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Machine {
+    /// Its name.
+    pub host: String,
+    /// Its processor.
+    pub cpu_model: Option<String>,
+    /// Processors that are online.
+    pub cores: u32,
+    /// Its memory.
+    pub memory_bytes: Option<u64>,
+    /// How the kernel chooses the processor's frequency; absent where it does not.
+    pub governor: Option<String>,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// TCP's congestion control where a socket asks for no other.
+    pub congestion_control: Option<String>,
+    /// Network interfaces.
+    pub interfaces: Vec<Interface>,
+}
+
+/// A network interface under one of its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interface {
+    /// Such as `eth0`.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Its speed, where it has one.
+    pub speed_bits_per_second: Option<u64>,
+    /// Largest packet.
+    pub mtu_bytes: Option<u64>,
+    /// The kernel's driver; absent for virtual ones.
+    pub driver: Option<String>,
 }
 
 /// How the clocks of several hosts compared, before and after streaming.
@@ -291,12 +521,44 @@ pub struct Harness {
     /// Messages that were due before their sender stopped, and were never sent.
     #[serde(default)]
     pub unsent_messages: u64,
+    /// Whether clients were short of CPU: a thread ran for over 80 % of the window, or the rate is near the ceiling. Then
+    /// the run is no claim about the service.
+    #[serde(default)]
+    pub client_cpu_high: bool,
+    /// Whether more ranks worked on a host than may use its cores.
+    #[serde(default)]
+    pub oversubscribed: bool,
+    /// How ranks with workers differ, by the name of their field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub over_ranks: BTreeMap<String, Spread>,
     /// Connections that were lost and made again.
     #[serde(default)]
     pub reconnects: u64,
     /// The largest resident memory of any rank.
     #[serde(default)]
     pub max_rss_bytes: Option<u64>,
+}
+
+/// How a figure differs over ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// The smallest.
+    pub min: f64,
+    /// The middle one, or the mean of the middle two.
+    pub median: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// That of some values; none where there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+        Some(Self { min, median, max })
+    }
 }
 
 /// What one rank did.
@@ -331,6 +593,39 @@ pub struct RankSummary {
     pub cpu_us_per_message: Option<f64>,
     /// Processor time, user and system.
     pub cpu_s: f64,
+    /// Of `cpu_s`: in the program itself.
+    #[serde(default)]
+    pub cpu_user_s: f64,
+    /// Of `cpu_s`: in the kernel on its behalf.
+    #[serde(default)]
+    pub cpu_system_s: f64,
+    /// Times that a thread gave its core up to wait for something.
+    #[serde(default)]
+    pub voluntary_switches: u64,
+    /// Times that a thread was made to give its core up.
+    #[serde(default)]
+    pub involuntary_switches: u64,
+    /// Cores that it may use at once, by its binding and its control group; absent where that is not known.
+    #[serde(default)]
+    pub cores: Option<u32>,
+    /// The thread that ran the most inside the window.
+    #[serde(default)]
+    pub busiest_thread: Option<String>,
+    /// For which part of the window it ran, spinning apart: of one core.
+    #[serde(default)]
+    pub busiest_thread_of_core: Option<f64>,
+    /// Time inside the window for which threads were ready to run and had no core, summed over threads.
+    #[serde(default)]
+    pub cpu_wait_s: Option<f64>,
+    /// Half of its sends were late by at most this; absent where there was no schedule.
+    #[serde(default)]
+    pub schedule_lag_p50_ns: Option<u64>,
+    /// 99 % of its sends were late by at most this.
+    #[serde(default)]
+    pub schedule_lag_p99_ns: Option<u64>,
+    /// The latest of its sends.
+    #[serde(default)]
+    pub schedule_lag_max_ns: Option<u64>,
     /// Time from the start to the end of the stream.
     pub wall_s: f64,
     /// The largest resident memory.
@@ -339,6 +634,17 @@ pub struct RankSummary {
     /// Why it failed, if it did.
     #[serde(default)]
     pub failure: Option<String>,
+}
+
+/// Whether an assertion holds of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AssertionOutcome {
+    /// As it was typed.
+    pub expression: String,
+    /// Whether it holds. What was not measured meets no bound.
+    pub holds: bool,
+    /// The fields that it names, each with what it was.
+    pub measured: String,
 }
 
 /// What went wrong on a rank.
@@ -373,12 +679,66 @@ impl Record {
         Ok(serde_json::from_str(json)?)
     }
 
+    /// Paths of what two runs did differently: fields that are not [`MEASURED`]. Names of queues and exchanges, which have
+    /// the number of the run in them, are alike where they are apart from it.
+    pub fn done_differently(&self, other: &Self) -> Vec<String> {
+        let mut paths = Vec::new();
+        let measured = |path: &str| {
+            let path: Vec<&str> = path.split('.').filter(|key| key.parse::<usize>().is_err()).collect();
+            let path = path.join(".");
+            MEASURED.iter().any(|measured| {
+                path.strip_prefix(measured).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        differences(&self.without_run(), &other.without_run(), "", &mut |path, _, _| {
+            if !measured(path) {
+                paths.push(path.to_owned());
+            }
+        });
+        paths
+    }
+
+    /// As JSON, with names of its own as if its number were 0.
+    fn without_run(&self) -> serde_json::Value {
+        let run = self.plan.get("run").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let own = format!("streamharness.{run:08x}.");
+        let json = serde_json::to_string(self).expect("a record has text keys only");
+        serde_json::from_str(&json.replace(&own, "streamharness.00000000.")).expect("it was just written")
+    }
+
     /// The JSON schema of a record, as docs/record.schema.json keeps it.
     pub fn json_schema() -> String {
         let mut json =
             serde_json::to_string_pretty(&schemars::schema_for!(Self)).expect("a schema is JSON by construction");
         json.push('\n');
         json
+    }
+}
+
+/// Tells the path of every leaf in which two values differ, and what is there; what is missing is null.
+pub fn differences(
+    one: &serde_json::Value,
+    other: &serde_json::Value,
+    path: &str,
+    tell: &mut impl FnMut(&str, &serde_json::Value, &serde_json::Value),
+) {
+    use serde_json::Value;
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let of = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
+                differences(&of(a), &of(b), &below(key), tell);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (one, other)) in a.iter().zip(b).enumerate() {
+                differences(one, other, &below(&index.to_string()), tell);
+            }
+        }
+        _ if one != other => tell(path, one, other),
+        _ => {}
     }
 }
 
@@ -392,6 +752,13 @@ mod tests {
         let record = sample::record();
         let read = Record::from_json(&record.to_json()).expect("it was just written");
         assert_eq!(read, record);
+    }
+
+    #[test]
+    fn a_spread_is_told_by_its_ends_and_its_middle() {
+        assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { min: 1.0, median: 2.0, max: 3.0 }));
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 9.0]), Some(Spread { min: 1.0, median: 3.0, max: 9.0 }));
     }
 
     #[test]
@@ -447,6 +814,38 @@ mod tests {
             assert!(json.pointer(pointer).is_some(), "{pointer} is missing");
         }
         assert!(json.pointer("/integrity/first_duplicated").is_none());
+    }
+
+    #[test]
+    fn what_a_run_measures_is_no_difference_and_what_it_does_is() {
+        let one = sample::record();
+        let mut other = one.clone();
+        (other.run_id, other.status.pass) = ("5eed0002".to_owned(), true);
+        other.plan["run"] = 9.into();
+        other.plan["service"]["queues"][0]["name"] = "streamharness.00000009.work.0".into();
+        other.latency.clear();
+        other.ranks[0].cpu_s = 9.0;
+        other.route.hops[0].address = None;
+        let mut named = one.clone();
+        named.plan["run"] = 7.into();
+        named.plan["service"]["queues"][0]["name"] = "streamharness.00000007.work.0".into();
+        assert_eq!(named.done_differently(&other), Vec::<String>::new());
+        other.plan["service"]["queues"][0]["name"] = "streamharness.00000009.work.1".into();
+        other.plan["service"]["prefetch"] = 1.into();
+        other.environment.seed = 2;
+        other.route.hops[0].protocol = "amqp".to_owned();
+        let different =
+            ["environment.seed", "plan.service.prefetch", "plan.service.queues.0.name", "route.hops.0.protocol"];
+        assert_eq!(named.done_differently(&other), different);
+    }
+
+    #[test]
+    fn every_measured_path_is_one_of_the_record() {
+        let schema: serde_json::Value = serde_json::from_str(&Record::json_schema()).unwrap();
+        for path in MEASURED {
+            let first = path.split('.').next().unwrap();
+            assert!(schema["properties"].get(first).is_some(), "{path}");
+        }
     }
 
     #[test]

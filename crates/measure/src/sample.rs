@@ -1,7 +1,8 @@
 //! One record with something in every field, for the tests of what reads records.
 
 use crate::record::{
-    Backpressure, Broker, Environment, Failure, Harness, Hop, RankSummary, Route, SCHEMA, Status, Tls, Totals,
+    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, Machine, Point, RankSummary,
+    Repetition, Route, SCHEMA, Spread, Status, Tls, Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
@@ -29,6 +30,8 @@ pub(crate) fn record() -> Record {
         schema: SCHEMA.to_owned(),
         run_id: "5eed0001".to_owned(),
         started: "2026-11-23T18:31:18Z".to_owned(),
+        point: Some(Point { experiment: "dstream-work-sharing".into(), name: "dts_consumers-2".into() }),
+        repetition: Some(Repetition { number: 2, first_run_id: "5eed0000".to_owned() }),
         status: Status { pass: false, reason: reason.clone(), exit_code: 4 },
         plan: serde_json::json!({
             "architecture": "dts",
@@ -56,6 +59,9 @@ pub(crate) fn record() -> Record {
             }],
             tls: Some(Tls { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_256_GCM_SHA384".to_owned() }),
             broker: Some(Broker { product: "RabbitMQ".to_owned(), version: "3.13.7".to_owned() }),
+            provisioned: None,
+            producer_connection: None,
+            consumer_connection: None,
         },
         environment: Environment {
             hosts: vec!["node1".to_owned(), "node2".to_owned()],
@@ -66,6 +72,15 @@ pub(crate) fn record() -> Record {
             mpi_library: Some("Open MPI v4.1.4".to_owned()),
             launcher: Some("mpirun".to_owned()),
             slurm_job_id: None,
+            slurm_nodes: None,
+            slurm_partition: None,
+            machines: vec![Machine { host: "node1".to_owned(), cores: 32, ..Machine::default() }],
+            crates: [("lapin".to_owned(), "4.12.3".to_owned())].into(),
+            hdf5_library: Some("1.14.5".to_owned()),
+            service: Some(crate::record::ServiceSettings {
+                product: Some("RabbitMQ".to_owned()),
+                ..Default::default()
+            }),
             harness_version: "0.1.0".to_owned(),
             git_commit: None,
             seed: u64::MAX,
@@ -80,12 +95,20 @@ pub(crate) fn record() -> Record {
         latency: histograms.summaries(),
         integrity,
         backpressure: Backpressure::default(),
+        service: Some(crate::record::ServiceView {
+            management: "http://127.0.0.1:15672".to_owned(),
+            samples: 4,
+            interval_s: 1.0,
+            ready_max: Some(70),
+            ..Default::default()
+        }),
         links: Vec::new(),
         harness: Harness {
             ceiling_messages_per_second: Some(812_345.5),
             own_producer_us_per_message: Some(0.5),
             own_consumer_us_per_message: Some(1.75),
             cpu_us_per_message: Some(12.25),
+            over_ranks: [("cpu_s".to_owned(), Spread { min: 0.2, median: 0.2, max: 0.2 })].into(),
             ..Harness::default()
         },
         phases: [("connect".to_owned(), 0.125), ("stream".to_owned(), 4.0)].into(),
@@ -103,6 +126,17 @@ pub(crate) fn record() -> Record {
                 cpu_s: 0.2,
                 wall_s: 4.0,
                 max_rss_bytes: Some(50_000_000),
+                cpu_user_s: 0.15,
+                cpu_system_s: 0.05,
+                voluntary_switches: 900,
+                involuntary_switches: 30,
+                cores: Some(2),
+                busiest_thread: Some("lapin-io-loop".to_owned()),
+                busiest_thread_of_core: Some(0.85),
+                cpu_wait_s: Some(0.125),
+                schedule_lag_p50_ns: Some(900),
+                schedule_lag_p99_ns: Some(70_000),
+                schedule_lag_max_ns: Some(120_000),
                 ..RankSummary::default()
             },
             RankSummary {
@@ -116,6 +150,11 @@ pub(crate) fn record() -> Record {
                 ..RankSummary::default()
             },
         ],
+        assertions: vec![AssertionOutcome {
+            expression: "lost == 0".to_owned(),
+            holds: false,
+            measured: "lost is 1".to_owned(),
+        }],
         failures: vec![Failure { rank: 1, message: "the broker closed\nthe connection".to_owned() }],
         warnings: vec!["the run is short".to_owned()],
     }

@@ -21,6 +21,12 @@ use event_count::EventCount;
 use layout::Layout;
 use profile::{Fill, Plan};
 
+/// Version of the libhdf5 that is linked, such as `1.14.5`.
+pub fn hdf5_version() -> String {
+    let (major, minor, patch) = hdf5::library_version();
+    format!("{major}.{minor}.{patch}")
+}
+
 /// The bodies of one run, for producers to send and consumers to check.
 #[derive(Debug, Clone)]
 pub struct Workload {

@@ -1,7 +1,13 @@
 //! What this process can tell about where it runs.
 
+use crate::machine;
+use engine::AllowedCores;
 use measure::record::Environment;
-use std::{env, fs};
+use nix::{
+    sched::{CpuSet, sched_getaffinity},
+    unistd::Pid,
+};
+use std::{collections::BTreeMap, env, thread};
 
 /// Variables in which launchers tell a process its rank, before MPI is up.
 const RANK_VARIABLES: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"];
@@ -9,6 +15,11 @@ const RANK_VARIABLES: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RAN
 /// Whether this process should speak where all ranks would say the same.
 pub fn speaks_for_the_launch() -> bool {
     RANK_VARIABLES.iter().find_map(|name| env::var(name).ok()).is_none_or(|rank| rank == "0")
+}
+
+/// Whether a launcher started this process.
+pub fn is_launched() -> bool {
+    RANK_VARIABLES.iter().any(|name| env::var_os(name).is_some())
 }
 
 /// Name of this host.
@@ -20,12 +31,18 @@ pub fn host() -> String {
 pub fn describe(world: usize) -> Environment {
     Environment {
         world_size: world as u32,
-        cpu_model: cpu_model(),
+        cpu_model: machine::cpu_model(),
         cores: Some(cores()),
         kernel: nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
         mpi_library: Some(comm_mpi::MpiComm::library()),
         launcher: launcher(),
         slurm_job_id: env::var("SLURM_JOB_ID").ok(),
+        slurm_nodes: env::var("SLURM_JOB_NODELIST").ok(),
+        slurm_partition: env::var("SLURM_JOB_PARTITION").ok(),
+        // By build.rs.
+        git_commit: option_env!("STREAMHARNESS_COMMIT").map(str::to_owned),
+        crates: crates(option_env!("STREAMHARNESS_CRATES").unwrap_or_default()),
+        hdf5_library: Some(payload::hdf5_version()),
         harness_version: env!("CARGO_PKG_VERSION").to_owned(),
         ..Environment::default()
     }
@@ -38,10 +55,21 @@ pub fn cores() -> u32 {
     online.and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1)
 }
 
-fn cpu_model() -> Option<String> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    line.split_once(':').map(|(_, model)| model.trim().to_owned())
+/// Those that this process may use.
+pub fn allowed_cores() -> AllowedCores {
+    let set = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
+    let bound: Vec<u32> =
+        (0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).map(|core| core as u32).collect();
+    // The standard library reads the quotas of control groups, both versions, and counts what is left.
+    let usable = thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+    let quota = usable.filter(|usable| *usable < bound.len() as u32);
+    AllowedCores { bound, quota }
+}
+
+/// `lapin 4.12.3,mpi 0.8.2` by name.
+fn crates(written: &str) -> BTreeMap<String, String> {
+    let pairs = written.split(',').filter_map(|pair| pair.split_once(' '));
+    pairs.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
 
 fn launcher() -> Option<String> {

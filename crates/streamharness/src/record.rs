@@ -1,6 +1,9 @@
 //! The record of a run, from what was known before it and what it came to.
 
-use crate::{exit::Exit, lead::Facts};
+use crate::{
+    exit::{self, Exit},
+    lead::Facts,
+};
 use engine::{
     RankReport, RunResult, Snapshot,
     clocks::ClockError,
@@ -10,25 +13,23 @@ use engine::{
 use measure::{
     Counters, Integrity, Metric, Pacing, Record, Replies, Throughput, Volume,
     record::{
-        Backpressure, Broker, Clocks, Environment, Failure, Harness, RankSummary, Route, SCHEMA, Status, Tls, Totals,
+        Backpressure, Broker, Clocks, Connection, Environment, Failure, Harness, Machine, RankSummary, Route, SCHEMA,
+        ServiceView, Spread, Status, Tls, Totals,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The record of a run that came to its end. `strict` fails one whose senders could not keep their schedule.
-pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
+/// The record of a run that came to its end.
+pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     let mut record = known_before(facts);
     let fault = result.ranks.iter().find_map(|rank| rank.fault.as_ref());
     record.status = status(&result.ending, fault, &result.integrity);
-    if let (true, true, Some(Pacing::GeneratorLimited)) = (strict, record.status.pass, result.pacing) {
-        let reason = Pacing::GeneratorLimited.warning().unwrap_or_default().to_owned();
-        record.status = Status { pass: false, reason, exit_code: Exit::GeneratorLimited as u8 };
-    }
     record.route = route(facts, result);
     record.environment = Environment {
         hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
         clock_error_ns: Some(result.clock_error.bound_ns),
         clocks: clocks(&result.clock_error),
+        machines: machines(&result.ranks),
         ..record.environment
     };
     record.throughput = result.throughput.clone();
@@ -44,15 +45,9 @@ pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
     record.phases = result.phases.clone();
     record.ranks = result.ranks.iter().map(summary).collect();
     record.failures = result.ranks.iter().filter_map(failure).collect();
+    record.harness.over_ranks = over_ranks(&record.ranks);
     record.warnings = result.warnings.clone();
-    if let Some(cores) = record.environment.cores
-        && result.ranks.len() > cores as usize * record.environment.hosts.len()
-    {
-        record.warnings.push(format!(
-            "{} ranks share {cores} core(s) a host: rates and latencies include their waiting for each other",
-            result.ranks.len()
-        ));
-    }
+    record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
     record
 }
 
@@ -111,8 +106,15 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
             ..RankSummary::default()
         })
         .collect();
+    record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
     record.warnings.push("cut short: these are the last sums that rank 0 heard, without latencies".to_owned());
     record
+}
+
+/// The record of a run that ended before it streamed.
+pub fn refused(facts: &Facts, failure: &exit::Failure) -> Record {
+    let status = Status { pass: false, reason: failure.sentence.clone(), exit_code: failure.exit as u8 };
+    Record { status, ..known_before(facts) }
 }
 
 fn known_before(facts: &Facts) -> Record {
@@ -120,19 +122,28 @@ fn known_before(facts: &Facts) -> Record {
         schema: SCHEMA.to_owned(),
         run_id: facts.run_id.clone(),
         started: facts.started.to_string(),
+        repetition: facts.repetition.clone(),
+        point: facts.point.clone(),
         status: Status::default(),
         plan: serde_json::to_value(&facts.plan).expect("a plan is plain data"),
-        route: Route { architecture: facts.plan.architecture.clone(), hops: facts.hops.clone(), ..Route::default() },
+        route: Route {
+            architecture: facts.plan.architecture.clone(),
+            hops: facts.hops.clone(),
+            provisioned: facts.provisioned.clone(),
+            ..Route::default()
+        },
         environment: facts.environment.clone(),
         throughput: Throughput::default(),
         totals: Totals::default(),
         latency: BTreeMap::new(),
         integrity: Integrity::default(),
         backpressure: Backpressure::default(),
+        service: facts.service.clone(),
         links: facts.links.clone(),
         harness: Harness::default(),
         phases: BTreeMap::new(),
         ranks: Vec::new(),
+        assertions: Vec::new(),
         failures: Vec::new(),
         warnings: Vec::new(),
     }
@@ -173,9 +184,9 @@ fn totals(counters: &Counters) -> Totals {
 }
 
 fn route(facts: &Facts, result: &RunResult) -> Route {
-    let first =
-        |side: fn(&RankReport) -> &Vec<ConnectionFacts>| result.ranks.iter().flat_map(side).next().and_then(tls);
-    let (producers, consumers) = (first(|rank| &rank.producer_facts), first(|rank| &rank.consumer_facts));
+    let first = |side: fn(&RankReport) -> &Vec<ConnectionFacts>| result.ranks.iter().flat_map(side).next();
+    let (producer, consumer) = (first(|rank| &rank.producer_facts), first(|rank| &rank.consumer_facts));
+    let (producers, consumers) = (producer.and_then(tls), consumer.and_then(tls));
     let mut hops = facts.hops.clone();
     for hop in &mut hops {
         // What proxies agreed on among themselves is known already, by their own logs.
@@ -190,7 +201,32 @@ fn route(facts: &Facts, result: &RunResult) -> Route {
         hops,
         tls: producers,
         broker: Some(Broker { product: result.service.product.clone(), version: result.service.version.clone() }),
+        provisioned: facts.provisioned.clone(),
+        producer_connection: producer.map(connection),
+        consumer_connection: consumer.map(connection),
     }
+}
+
+fn connection(facts: &ConnectionFacts) -> Connection {
+    let ConnectionFacts {
+        nodelay, send_buffer_bytes, receive_buffer_bytes, congestion_control, frame_max_bytes, ..
+    } = facts.clone();
+    Connection { nodelay, send_buffer_bytes, receive_buffer_bytes, congestion_control, frame_max_bytes }
+}
+
+/// Each host once, with the interfaces that connections of its ranks used.
+fn machines(ranks: &[RankReport]) -> Vec<Machine> {
+    let mut machines: BTreeMap<&str, (Machine, BTreeSet<String>)> = BTreeMap::new();
+    for rank in ranks {
+        let (_, used) = machines.entry(&rank.host).or_insert_with(|| (rank.machine.clone(), BTreeSet::new()));
+        let facts = rank.producer_facts.iter().chain(&rank.consumer_facts);
+        used.extend(facts.filter_map(|facts| facts.local_address).map(|address| address.to_string()));
+    }
+    let used = |(mut machine, used): (Machine, BTreeSet<String>)| {
+        machine.interfaces.retain(|interface| used.contains(&interface.address));
+        machine
+    };
+    machines.into_values().map(used).collect()
 }
 
 fn tls(facts: &ConnectionFacts) -> Option<Tls> {
@@ -198,7 +234,7 @@ fn tls(facts: &ConnectionFacts) -> Option<Tls> {
 }
 
 fn harness(result: &RunResult) -> Harness {
-    let cpu_s: f64 = result.ranks.iter().map(|rank| rank.usage.cpu_s).sum();
+    let cpu_s: f64 = result.ranks.iter().map(|rank| rank.usage.cpu_s()).sum();
     let handled = result.counters.sent + result.counters.received;
     Harness {
         ceiling_messages_per_second: result.ceiling_messages_per_second,
@@ -208,6 +244,8 @@ fn harness(result: &RunResult) -> Harness {
         schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
         generator_limited: result.pacing == Some(Pacing::GeneratorLimited),
         saturated: result.pacing == Some(Pacing::Saturated),
+        client_cpu_high: result.client_cpu_high,
+        oversubscribed: result.oversubscribed,
         catchup_messages: result.counters.catchup_messages,
         catchup_run_max: result.ranks.iter().map(|rank| rank.catchup_run_max).max().unwrap_or_default(),
         backpressure_ns: result.counters.backpressure_ns,
@@ -225,7 +263,7 @@ fn per_message(cpu_s: f64, messages: u64) -> Option<f64> {
 }
 
 fn summary(rank: &RankReport) -> RankSummary {
-    let counters = &rank.counters;
+    let (counters, busy, lag) = (&rank.counters, rank.busy.as_ref(), rank.schedule_lag.as_ref());
     RankSummary {
         rank: rank.rank as u32,
         host: rank.host.clone(),
@@ -238,12 +276,42 @@ fn summary(rank: &RankReport) -> RankSummary {
         rejected: counters.rejected,
         received: counters.received,
         bytes: counters.bytes_sent + counters.bytes_received,
-        cpu_us_per_message: per_message(rank.usage.cpu_s, counters.sent + counters.received),
-        cpu_s: rank.usage.cpu_s,
+        cpu_us_per_message: per_message(rank.usage.cpu_s(), counters.sent + counters.received),
+        cpu_s: rank.usage.cpu_s(),
         wall_s: rank.stream_s,
         max_rss_bytes: Some(rank.usage.max_rss_bytes),
+        cpu_user_s: rank.usage.user_s,
+        cpu_system_s: rank.usage.system_s,
+        voluntary_switches: rank.usage.voluntary_switches,
+        involuntary_switches: rank.usage.involuntary_switches,
+        cores: rank.allowed.count(),
+        busiest_thread: busy.map(|busy| busy.thread.clone()),
+        busiest_thread_of_core: rank.of_core(),
+        cpu_wait_s: busy.map(|busy| busy.waited_s),
+        schedule_lag_p50_ns: lag.and_then(|lag| lag.p50_ns),
+        schedule_lag_p99_ns: lag.and_then(|lag| lag.p99_ns),
+        schedule_lag_max_ns: lag.and_then(|lag| lag.max_ns),
         failure: rank.fault.as_ref().map(ToString::to_string),
     }
+}
+
+/// How ranks with workers differ in what they cost and in how late they were.
+fn over_ranks(ranks: &[RankSummary]) -> BTreeMap<String, Spread> {
+    type Figure = (&'static str, fn(&RankSummary) -> Option<f64>);
+    let figures: [Figure; 9] = [
+        ("cpu_user_s", |rank| Some(rank.cpu_user_s)),
+        ("cpu_system_s", |rank| Some(rank.cpu_system_s)),
+        ("cpu_us_per_message", |rank| rank.cpu_us_per_message),
+        ("voluntary_switches", |rank| Some(rank.voluntary_switches as f64)),
+        ("involuntary_switches", |rank| Some(rank.involuntary_switches as f64)),
+        ("max_rss_bytes", |rank| rank.max_rss_bytes.map(|bytes| bytes as f64)),
+        ("busiest_thread_of_core", |rank| rank.busiest_thread_of_core),
+        ("cpu_wait_s", |rank| rank.cpu_wait_s),
+        ("schedule_lag_p99_ns", |rank| rank.schedule_lag_p99_ns.map(|ns| ns as f64)),
+    ];
+    let at_work = || ranks.iter().filter(|rank| !rank.producers.is_empty() || !rank.consumers.is_empty());
+    let spread = |(name, figure): Figure| Some((name.to_owned(), Spread::of(at_work().filter_map(figure))?));
+    figures.into_iter().filter_map(spread).collect()
 }
 
 fn failure(rank: &RankReport) -> Option<Failure> {

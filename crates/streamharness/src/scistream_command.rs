@@ -3,7 +3,7 @@
 use crate::{
     arguments::{S2cs, S2uc, S2ucServer},
     exit::{Exit, Failure},
-    stdout, tunnel,
+    stdout,
 };
 use scistream::{Client, Error, Options, Role, Uid};
 use std::{
@@ -80,7 +80,6 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
             })?;
             stdout::print(&in_lines(&entries));
         }
-        S2uc::Hold => return tunnel::hold(),
         S2uc::Release { server } => {
             let uid = uid(&server)?;
             connection(&server)?.and_then(async |client: Client| client.release(&uid).await)?;

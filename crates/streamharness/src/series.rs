@@ -49,6 +49,7 @@ impl Series {
             errors: (now.foreign - before.foreign)
                 + (now.corrupt - before.corrupt)
                 + u64::from(now.fault.is_some() && before.fault.is_none()),
+            service: None,
         }
     }
 }

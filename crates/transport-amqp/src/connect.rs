@@ -105,7 +105,8 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(route: AmqpRoute, plan: &Plan) -> Result<Self, Fault> {
+    /// Without a plan: to see whether it can be connected to within `limit`.
+    pub(crate) fn once(route: AmqpRoute, limit: Duration) -> Result<Self, Fault> {
         if route.producer.is_empty() || route.consumer.is_empty() {
             return Err(Fault::new(
                 FaultKind::Unreachable,
@@ -117,7 +118,22 @@ impl Connector {
         Ok(Self {
             route,
             tls,
-            connect: plan.limits.connect,
+            connect: limit,
+            broker: limit,
+            heartbeat_s: 0,
+            frame_max: frame_max(0),
+            buffers: Buffers { send_bytes: None, receive_bytes: None },
+            spread: Spread::RoundRobin,
+            seed: 0,
+            producers: 1,
+            consumers: 1,
+            workers_per_connection: 1,
+            shared: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn new(route: AmqpRoute, plan: &Plan) -> Result<Self, Fault> {
+        Ok(Self {
             broker: plan.limits.broker,
             heartbeat_s: plan.service.heartbeat_s,
             frame_max: plan.service.frame_max.unwrap_or_else(|| frame_max(plan.message.body_bytes)),
@@ -130,7 +146,7 @@ impl Connector {
             producers: plan.placement.producers,
             consumers: plan.placement.consumers,
             workers_per_connection: plan.service.workers_per_connection,
-            shared: Mutex::default(),
+            ..Self::once(route, plan.limits.connect)?
         })
     }
 
@@ -201,6 +217,9 @@ impl Connector {
         facts.nodelay = Some(true);
         facts.send_buffer_bytes = handle.send_buffer_size().ok().map(|bytes| bytes as u64);
         facts.receive_buffer_bytes = handle.recv_buffer_size().ok().map(|bytes| bytes as u64);
+        facts.congestion_control = handle.tcp_congestion().ok().map(|name| text_of(&name));
+        facts.local_address =
+            handle.local_addr().ok().and_then(|address| address.as_socket()).map(|socket| socket.ip());
 
         let greeting = Greeting::default();
         let stream = match (endpoint.scheme, &self.tls) {
@@ -315,6 +334,11 @@ async fn dial(address: SocketAddr, buffers: Buffers) -> io::Result<TcpStream> {
 }
 
 /// Sets TCP_NODELAY, reads it back, and returns a second handle on the socket.
+/// A name that the kernel ends with zeros.
+fn text_of(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
+}
+
 fn nodelay(tcp: &TcpStream) -> io::Result<socket2::Socket> {
     tcp.set_nodelay(true)?;
     if !tcp.nodelay()? {

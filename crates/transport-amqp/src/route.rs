@@ -31,7 +31,8 @@ impl Secret {
         Self(text.into())
     }
 
-    pub(crate) fn expose(&self) -> &str {
+    /// The text, for whoever sends it to the service.
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use profile::{Exchange, QueuePlan, Source, Target};
 use serde::{Deserialize, Serialize};
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, net::IpAddr, sync::Arc};
 
 /// A streaming service as seen by the workers of one rank.
 ///
@@ -172,6 +172,10 @@ pub struct ConnectionFacts {
     pub send_buffer_bytes: Option<u64>,
     /// The socket's receive buffer, as the system has it; none where there is no socket.
     pub receive_buffer_bytes: Option<u64>,
+    /// How the kernel keeps the socket from congesting the network (`TCP_CONGESTION`); none where it does not tell.
+    pub congestion_control: Option<String>,
+    /// Address of this side; none where there is no socket.
+    pub local_address: Option<IpAddr>,
     /// Largest frame agreed, in bytes.
     pub frame_max_bytes: u64,
 }

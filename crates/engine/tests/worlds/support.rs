@@ -1,13 +1,14 @@
 //! A run on threads: the plan from a profile, the ranks, their observer.
 
 use engine::{
-    Observer, Place, RunError, RunResult,
+    AllowedCores, Observer, Place, RunError, RunResult,
     clock::Clock,
     control::Ending,
     double::{Faults, MemoryBroker, PlainPayloads, ThreadComm},
     ports::{Comm, Payloads},
     run,
 };
+use measure::record::Machine;
 use profile::{Layer, Origin, Plan, combine};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,14 @@ pub fn plan(text: &str, world: usize) -> Plan {
 
 pub fn place(rank: usize, shift_ns: i64) -> Place {
     let boot = if shift_ns == 0 { "one host".into() } else { format!("host of rank {rank}").into_bytes() };
-    Place { host: format!("host{rank}"), boot, cores: 2, clock: Clock::shifted(shift_ns) }
+    Place {
+        host: format!("host{rank}"),
+        boot,
+        cores: 2,
+        allowed: AllowedCores::default(),
+        machine: Machine::default(),
+        clock: Clock::shifted(shift_ns),
+    }
 }
 
 #[derive(Default)]
@@ -47,6 +55,27 @@ pub fn run_world(
     stop_after: Option<Duration>,
 ) -> (Result<RunResult, RunError>, Quiet) {
     run_world_of(plan, broker, shift_ns, stop_after, PlainPayloads { bytes: 100, spoilt_every: None })
+}
+
+/// Carries out plans one after the other in one world; rank 0's results.
+pub fn run_after_each_other(world: Vec<ThreadComm>, plans: &[Plan], broker: &MemoryBroker) -> Vec<RunResult> {
+    let mut results: Vec<Vec<RunResult>> = std::thread::scope(|scope| {
+        let ranks: Vec<_> = world
+            .into_iter()
+            .map(|comm| {
+                scope.spawn(move || {
+                    let one = |plan| {
+                        let payloads = PlainPayloads { bytes: 100, spoilt_every: None };
+                        run(&comm, plan, broker.clone(), payloads, &place(comm.rank(), 0), &mut Quiet::default())
+                            .unwrap()
+                    };
+                    plans.iter().filter_map(one).collect()
+                })
+            })
+            .collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    });
+    results.swap_remove(0)
 }
 
 /// The same with bodies of one's own.

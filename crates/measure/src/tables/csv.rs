@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::{Histogram, Metric, Record};
+use crate::{Histogram, Metric, Record, ServiceSample};
 
 /// What happened in one second of a run, over all ranks.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeriesRow {
     /// Seconds from the start of the stream to the beginning of this one.
     pub second: u64,
@@ -26,30 +26,54 @@ pub struct SeriesRow {
     /// Seconds in this one for which the service kept connections blocked (a memory or disk alarm),
     /// summed over connections.
     pub blocked_s: f64,
+    /// What the service told in this second.
+    pub service: Option<ServiceSample>,
 }
 
-/// `series.csv`: one line per second.
+/// `series.csv`: one line per second. What the service did not tell is empty.
 pub fn series_csv(rows: &[SeriesRow]) -> String {
-    let mut csv =
-        String::from("second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s\n");
+    let mut csv = String::from(
+        "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
+         queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
+         service_connections,service_alarms\n",
+    );
     for row in rows {
         let SeriesRow { second, sent, confirmed, rejected, received, replies, .. } = row;
         let SeriesRow { messages_per_second, errors, blocked_s, .. } = row;
+        let service = service_cells(row.service.as_ref());
         line(
             &mut csv,
             format_args!(
-                "{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors},{replies},{blocked_s:.3}"
+                "{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors},{replies},\
+                 {blocked_s:.3},{service}"
             ),
         );
     }
     csv
 }
 
+fn service_cells(sample: Option<&ServiceSample>) -> String {
+    let of = |part: fn(&ServiceSample) -> Option<u64>| whole(sample.and_then(part));
+    let rate = |part: fn(&ServiceSample) -> Option<f64>| decimals(sample.and_then(part));
+    [
+        of(|sample| sample.ready),
+        of(|sample| sample.unacknowledged),
+        rate(|sample| sample.publish_per_second),
+        rate(|sample| sample.deliver_per_second),
+        of(|sample| sample.memory_bytes),
+        of(|sample| sample.connections),
+        of(|sample| Some(sample.alarms.len() as u64)),
+    ]
+    .join(",")
+}
+
 /// `ranks.csv`: one line per rank. Workers are separated by blanks; what was not measured is empty.
 pub fn ranks_csv(record: &Record) -> String {
     let mut csv = String::from(
         "rank,host,pid,role,producers,consumers,sent,confirmed,rejected,received,bytes,\
-         cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure\n",
+         cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure,cpu_user_s,cpu_system_s,voluntary_switches,\
+         involuntary_switches,cores,busiest_thread,busiest_thread_of_core,cpu_wait_s,schedule_lag_p50_ns,\
+         schedule_lag_p99_ns,schedule_lag_max_ns\n",
     );
     for rank in &record.ranks {
         let cells = [
@@ -64,11 +88,22 @@ pub fn ranks_csv(record: &Record) -> String {
             rank.rejected.to_string(),
             rank.received.to_string(),
             rank.bytes.to_string(),
-            rank.cpu_us_per_message.map_or_else(String::new, |us| format!("{us:.3}")),
+            decimals(rank.cpu_us_per_message),
             format!("{:.3}", rank.cpu_s),
             format!("{:.3}", rank.wall_s),
-            rank.max_rss_bytes.map_or_else(String::new, |bytes| bytes.to_string()),
+            whole(rank.max_rss_bytes),
             rank.failure.as_deref().map_or_else(String::new, text),
+            format!("{:.3}", rank.cpu_user_s),
+            format!("{:.3}", rank.cpu_system_s),
+            rank.voluntary_switches.to_string(),
+            rank.involuntary_switches.to_string(),
+            whole(rank.cores.map(u64::from)),
+            rank.busiest_thread.as_deref().map_or_else(String::new, text),
+            decimals(rank.busiest_thread_of_core),
+            decimals(rank.cpu_wait_s),
+            whole(rank.schedule_lag_p50_ns),
+            whole(rank.schedule_lag_p99_ns),
+            whole(rank.schedule_lag_max_ns),
         ];
         line(&mut csv, format_args!("{}", cells.join(",")));
     }
@@ -90,6 +125,14 @@ pub fn cdf_csv(sections: &[(Metric, &Histogram)]) -> String {
 
 fn line(csv: &mut String, cells: std::fmt::Arguments) {
     writeln!(csv, "{cells}").expect("writing to a string cannot fail");
+}
+
+fn whole(value: Option<u64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn decimals(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.3}"))
 }
 
 /// A cell that is free text: quoted only where it must be.
@@ -123,11 +166,15 @@ mod tests {
             errors: 0,
             replies: 7,
             blocked_s: 0.25,
+            service: Some(ServiceSample { ready: Some(12), publish_per_second: Some(9.5), ..ServiceSample::default() }),
         };
         assert_eq!(
-            series_csv(&[row]),
-            "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s\n\
-             3,10,9,1,8,8.000,0,7,0.250\n"
+            series_csv(&[row.clone(), SeriesRow { service: None, ..row }]),
+            "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
+             queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
+             service_connections,service_alarms\n\
+             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,,,0\n\
+             3,10,9,1,8,8.000,0,7,0.250,,,,,,,\n"
         );
     }
 
@@ -139,10 +186,13 @@ mod tests {
             lines,
             [
                 "rank,host,pid,role,producers,consumers,sent,confirmed,rejected,received,bytes,\
-                 cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure",
-                "0,node1,41,producer,0,,20000,20000,0,0,320000000,10.000,0.200,4.000,50000000,",
+                 cpu_us_per_message,cpu_s,wall_s,max_rss_bytes,failure,cpu_user_s,cpu_system_s,voluntary_switches,\
+                 involuntary_switches,cores,busiest_thread,busiest_thread_of_core,cpu_wait_s,schedule_lag_p50_ns,\
+                 schedule_lag_p99_ns,schedule_lag_max_ns",
+                "0,node1,41,producer,0,,20000,20000,0,0,320000000,10.000,0.200,4.000,50000000,,\
+                 0.150,0.050,900,30,2,lapin-io-loop,0.850,0.125,900,70000,120000",
                 "1,node2,42,consumer,,0 1,0,0,0,19999,0,,0.000,0.000,,\
-                 \"the broker closed the connection: \"\"gone\"\", twice\"",
+                 \"the broker closed the connection: \"\"gone\"\", twice\",0.000,0.000,0,0,,,,,,,",
             ]
         );
     }

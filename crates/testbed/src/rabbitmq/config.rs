@@ -70,6 +70,11 @@ pub fn render(config: &NodeConfig) -> String {
         set("deprecated_features.permit.transient_nonexcl_queues", &true);
     }
 
+    // A run looks at its queues each second. The defaults gather and keep figures every five: most looks would see nothing new.
+    set("collect_statistics_interval", &1000);
+    for policy in ["global.minute", "basic.minute", "detailed.10"] {
+        set(&format!("management.sample_retention_policies.{policy}"), &1);
+    }
     set("max_message_size", &536_870_912);
     set("default_user", &USER);
     set("default_pass", &password);

@@ -1,0 +1,244 @@
+//! Asks the management API, with a limit on every call and without a word about passwords.
+
+use crate::answers::{self, Node, Overview, QueuePage};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use measure::record::ServiceSettings;
+use serde::de::DeserializeOwned;
+use std::{fmt, sync::Arc, time::Duration};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// On each call: what takes longer is of the past.
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+/// Queues of a run that are looked at: a page of the API is at most this long.
+pub const QUEUES_MAX: usize = 500;
+
+/// Where the API is, and as whom to ask.
+#[derive(Clone)]
+pub struct Access {
+    /// `http[s]://HOST:PORT`, without a user.
+    pub url: String,
+    /// User name.
+    pub user: String,
+    /// Password; never shown.
+    pub password: String,
+    /// Authorities to trust, as PEM; without them those of the system.
+    pub ca_pem: Option<String>,
+    /// Virtual host of the run's queues.
+    pub vhost: String,
+    /// What the names of the run's queues begin with.
+    pub queues: String,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer. Its text holds no password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nothing answered, or not in time.
+    #[error("the management API at {url} does not answer: {reason}")]
+    Silent {
+        /// Where.
+        url: String,
+        /// What was seen.
+        reason: String,
+    },
+    /// It refused.
+    #[error("the management API at {url} refuses {path} (HTTP {status}): {remedy}")]
+    Refused {
+        /// Where.
+        url: String,
+        /// What was asked for.
+        path: String,
+        /// How it was refused.
+        status: u16,
+        /// What helps.
+        remedy: &'static str,
+    },
+    /// It said something else.
+    #[error("what the management API at {url} answers to {path} is not understood")]
+    Odd {
+        /// Where.
+        url: String,
+        /// What was asked for.
+        path: String,
+    },
+    /// The authorities to trust cannot be read.
+    #[error("the certificates to trust for the management API at {url} cannot be used")]
+    Trust {
+        /// Where.
+        url: String,
+    },
+}
+
+/// Asks one API.
+pub struct Client {
+    agent: ureq::Agent,
+    access: Access,
+    authorization: String,
+}
+
+impl Client {
+    /// A client; asks nothing yet.
+    pub fn new(access: Access) -> Result<Self, Error> {
+        let mut config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(CALL_LIMIT))
+            .proxy(None)
+            .max_redirects(0);
+        if access.url.starts_with("https://") {
+            let roots = roots(&access).ok_or_else(|| Error::Trust { url: access.url.clone() })?;
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(roots);
+            config = config.tls_config(tls.build());
+        }
+        let login = BASE64_STANDARD.encode(format!("{}:{}", access.user, access.password));
+        Ok(Self { agent: config.build().into(), authorization: format!("Basic {login}"), access })
+    }
+
+    /// Where it asks.
+    pub fn url(&self) -> &str {
+        &self.access.url
+    }
+
+    /// What the service is and how it is set. Nodes are left out where their state may not be read.
+    pub fn settings(&self) -> Result<ServiceSettings, Error> {
+        let overview: Overview = self.get("overview")?;
+        let nodes: Vec<Node> = self.get("nodes").unwrap_or_default();
+        Ok(answers::settings(overview, nodes))
+    }
+
+    /// Connections to the service, those of others among them.
+    pub(crate) fn connections(&self) -> Result<u64, Error> {
+        Ok(self.get::<Overview>("overview?columns=object_totals")?.object_totals.connections)
+    }
+
+    pub(crate) fn nodes(&self) -> Result<Vec<Node>, Error> {
+        self.get("nodes?columns=name,running,mem_used,mem_limit,mem_alarm,disk_free_alarm")
+    }
+
+    /// The run's queues, those of others apart.
+    pub(crate) fn queues(&self) -> Result<QueuePage, Error> {
+        let (vhost, name) = (encoded(&self.access.vhost), encoded(&self.access.queues));
+        self.get(&format!(
+            "queues/{vhost}?page=1&page_size={QUEUES_MAX}&name={name}&use_regex=false&columns=name,messages_ready,\
+             messages_unacknowledged,message_stats.publish_details.rate,message_stats.deliver_get_details.rate"
+        ))
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let url = || self.access.url.clone();
+        let call =
+            self.agent.get(format!("{}/api/{path}", self.access.url)).header("Authorization", &self.authorization);
+        let path = || path.split('?').next().unwrap_or_default().to_owned();
+        let mut answer = call.call().map_err(|error| Error::Silent { url: url(), reason: reason(&error) })?;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            let remedy = match status {
+                401 => "check user and password (STREAMHARNESS_MANAGEMENT_PASSWORD where it is not that of AMQP)",
+                403 => "give the user the tag `monitoring`",
+                _ => "check the address, route.management",
+            };
+            return Err(Error::Refused { url: url(), path: path(), status, remedy });
+        }
+        answer.body_mut().read_json().map_err(|_| Error::Odd { url: url(), path: path() })
+    }
+}
+
+/// In words of our own: another text could repeat what was sent.
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => format!("no answer within {} s", CALL_LIMIT.as_secs()),
+        ureq::Error::Io(error) => error.kind().to_string(),
+        ureq::Error::HostNotFound => "its name is not known".to_owned(),
+        ureq::Error::ConnectionFailed => "no connection".to_owned(),
+        ureq::Error::Rustls(error) => error.to_string(),
+        _ => "no HTTP".to_owned(),
+    }
+}
+
+fn roots(access: &Access) -> Option<RootCerts> {
+    let given = access.ca_pem.as_ref().map(|pem| {
+        let certificates = parse_pem(pem.as_bytes()).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        });
+        certificates.collect::<Vec<_>>()
+    });
+    let certificates = given.unwrap_or_else(|| {
+        let system = rustls_native_certs::load_native_certs().certs;
+        system.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect()
+    });
+    (!certificates.is_empty()).then(|| RootCerts::new_with_certs(&certificates))
+}
+
+/// A part of a path or of a query: all but letters, digits and few more as `%XX`.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    fn access(url: String) -> Access {
+        let text = |text: &str| text.to_owned();
+        Access { url, user: text("bench"), password: text("hush"), ca_pem: None, vhost: text("/"), queues: text("q.") }
+    }
+
+    /// Answers one request with `answer`; returns where, and what was asked.
+    fn serve(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4096];
+            let read = stream.read(&mut buffer).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8_lossy(&buffer[..read]).into_owned()
+        });
+        (url, asked)
+    }
+
+    #[test]
+    fn queues_are_asked_for_by_name_and_the_password_is_in_the_header_alone() {
+        let (url, asked) = serve(
+            "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n{\"filtered_count\":1,\"items\":[{\"name\":\"q.1\",\
+             \"messages_ready\":5,\"messages_unacknowledged\":7}]}           ",
+        );
+        let page = Client::new(access(url)).unwrap().queues().unwrap();
+        assert_eq!((page.items[0].messages_ready, page.items[0].messages_unacknowledged), (5, 7));
+        let asked = asked.join().unwrap();
+        let line = asked.lines().next().unwrap();
+        assert!(
+            line.starts_with("GET /api/queues/%2F?page=1&page_size=500&name=q.&use_regex=false&columns="),
+            "{line}"
+        );
+        assert!(!line.contains("hush"), "{line}");
+        let header = asked.lines().any(|line| line.eq_ignore_ascii_case("authorization: Basic YmVuY2g6aHVzaA=="));
+        assert!(header, "{asked}");
+    }
+
+    #[test]
+    fn what_goes_wrong_is_told_with_its_remedy_and_without_the_password() {
+        let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+        let html = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwoof";
+        for (answer, expected) in [(refused, "`monitoring`"), (html, "is not understood")] {
+            let (url, _) = serve(answer);
+            let error = Client::new(access(url)).unwrap().settings().unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("hush"), "{error}");
+        }
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = Client::new(access(format!("http://{free}"))).unwrap().settings().unwrap_err().to_string();
+        assert!(error.contains("does not answer: connection refused"), "{error}");
+        assert!(!format!("{:?}", access(String::new())).contains("hush"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Looks at the service once a second while a run streams, on a thread of its own that nobody waits for.
+
+use crate::client::{Access, Client, Error, QUEUES_MAX};
+use measure::{
+    ServiceSample,
+    record::{ServiceNode, ServiceSettings},
+};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often it looks. More often than the service gathers its own figures would tell nothing new.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Samples that are kept: of a run over an hour every second one, then every fourth, and so on.
+const SAMPLES_MAX: usize = 3_600;
+
+/// What was seen so far.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Where it was asked.
+    pub url: String,
+    /// How the service is set, once it has told.
+    pub settings: Option<ServiceSettings>,
+    /// Ascending in time.
+    pub samples: Vec<ServiceSample>,
+    /// Time between two samples, in seconds.
+    pub interval_s: f64,
+    /// What could not be seen, each once.
+    pub notes: Vec<String>,
+}
+
+/// Watches until it is dropped.
+pub struct Watcher {
+    seen: Arc<Mutex<Seen>>,
+    begin: Sender<Instant>,
+}
+
+impl Watcher {
+    /// Asks for the settings at once, and for samples from [`Watcher::begin`] on.
+    pub fn start(access: Access) -> Self {
+        let url = access.url.clone();
+        let seen = Arc::new(Mutex::new(Seen { url, interval_s: INTERVAL.as_secs_f64(), ..Seen::default() }));
+        let (begin, told) = mpsc::channel();
+        let shared = seen.clone();
+        let started = thread::Builder::new().name("management".to_owned()).spawn(move || {
+            let watched = Client::new(access).and_then(|client| {
+                let settings = client.settings()?;
+                lock(&shared).settings = Some(settings);
+                watch(&client, &shared, &told);
+                Ok(())
+            });
+            note(&shared, watched);
+        });
+        if let Err(error) = started {
+            lock(&seen).notes.push(format!("the service is not watched, for want of a thread: {error}"));
+        }
+        Self { seen, begin }
+    }
+
+    /// Streaming begins now.
+    pub fn begin(&self) {
+        // Nobody listens where the API did not answer.
+        let _ = self.begin.send(Instant::now());
+    }
+
+    /// What was seen so far. Waits for nothing.
+    pub fn seen(&self) -> Seen {
+        lock(&self.seen).clone()
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn note<T>(seen: &Mutex<Seen>, looked: Result<T, Error>) -> Option<T> {
+    looked.map_err(|error| add_note(seen, error.to_string())).ok()
+}
+
+fn add_note(seen: &Mutex<Seen>, sentence: String) {
+    let notes = &mut lock(seen).notes;
+    if !notes.contains(&sentence) {
+        notes.push(sentence);
+    }
+}
+
+/// Takes samples until the other end of `told` is gone, in the middle of each second of streaming.
+fn watch(client: &Client, seen: &Mutex<Seen>, told: &Receiver<Instant>) {
+    let Ok(began) = told.recv() else { return };
+    let mut interval = INTERVAL;
+    let mut due = INTERVAL / 2;
+    while told.recv_timeout(due.saturating_sub(began.elapsed())) == Err(RecvTimeoutError::Timeout) {
+        // A node that has just started does not know all of itself yet.
+        let settings = if is_complete(seen) { None } else { note(seen, client.settings()) };
+        let at = began.elapsed();
+        let sample = sample(client, seen, at);
+        let mut shared = lock(seen);
+        shared.settings = settings.or(shared.settings.take());
+        shared.samples.extend(sample);
+        if thin(&mut shared.samples, SAMPLES_MAX) {
+            interval *= 2;
+            shared.interval_s = interval.as_secs_f64();
+        }
+        drop(shared);
+        // Where answers take long, the seconds that they took have no sample.
+        while due <= began.elapsed() {
+            due += interval;
+        }
+    }
+}
+
+/// Whether every node that runs has told how it is set.
+fn is_complete(seen: &Mutex<Seen>) -> bool {
+    let settings = &lock(seen).settings;
+    let told = |node: &ServiceNode| !node.running || node.memory_limit_bytes.is_some();
+    settings.as_ref().is_some_and(|settings| settings.nodes.iter().all(told))
+}
+
+/// Drops every second sample where there are too many; says whether it did.
+fn thin(samples: &mut Vec<ServiceSample>, most: usize) -> bool {
+    let full = samples.len() >= most;
+    if full {
+        let mut at = 0;
+        samples.retain(|_| {
+            at += 1;
+            at % 2 == 1
+        });
+    }
+    full
+}
+
+/// One look, as far as there are answers; none where there is not any.
+fn sample(client: &Client, seen: &Mutex<Seen>, at: Duration) -> Option<ServiceSample> {
+    let (queues, nodes) = (note(seen, client.queues()), note(seen, client.nodes()));
+    let connections = note(seen, client.connections());
+    if queues.is_none() && nodes.is_none() && connections.is_none() {
+        return None;
+    }
+    if let Some(page) = queues.as_ref().filter(|page| page.filtered_count > QUEUES_MAX) {
+        add_note(seen, format!("of {} queues the first {QUEUES_MAX} are watched", page.filtered_count));
+    }
+    let queues = queues.as_ref().map(|page| &page.items);
+    let nodes = nodes.as_ref().map(|nodes| nodes.iter().filter(|node| node.running));
+    Some(ServiceSample {
+        at_s: at.as_secs_f64(),
+        ready: queues.map(|queues| queues.iter().map(|queue| queue.messages_ready).sum()),
+        unacknowledged: queues.map(|queues| queues.iter().map(|queue| queue.messages_unacknowledged).sum()),
+        publish_per_second: queues.map(|q| q.iter().map(|queue| queue.message_stats.publish_details.rate).sum()),
+        deliver_per_second: queues.map(|q| q.iter().map(|queue| queue.message_stats.deliver_get_details.rate).sum()),
+        memory_bytes: nodes.clone().map(|nodes| nodes.map(|node| node.mem_used).sum()),
+        memory_of_limit: nodes.clone().and_then(|nodes| {
+            nodes
+                .filter(|node| node.mem_limit > 0)
+                .map(|node| node.mem_used as f64 / node.mem_limit as f64)
+                .reduce(f64::max)
+        }),
+        connections,
+        alarms: nodes
+            .into_iter()
+            .flatten()
+            .flat_map(|node| {
+                let raised = [("memory", node.mem_alarm), ("disk", node.disk_free_alarm)];
+                raised
+                    .into_iter()
+                    .filter(|(_, raised)| *raised)
+                    .map(|(what, _)| format!("{what} alarm on {}", node.name))
+            })
+            .collect::<BTreeSet<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_keeps_a_bounded_number_of_samples_over_all_of_it() {
+        let mut samples = Vec::new();
+        let mut halved = 0;
+        for at in 0..100 {
+            samples.push(ServiceSample { at_s: f64::from(at), ..ServiceSample::default() });
+            halved += u32::from(thin(&mut samples, 16));
+        }
+        assert!(samples.len() < 16 && halved > 1, "{} samples", samples.len());
+        assert_eq!(samples[0].at_s, 0.0);
+        assert!(samples.windows(2).all(|pair| pair[0].at_s < pair[1].at_s));
+    }
+
+    #[test]
+    fn a_service_that_does_not_answer_is_a_note_and_holds_nobody_up() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = |text: &str| text.to_owned();
+        let watcher = Watcher::start(Access {
+            url: format!("http://{free}"),
+            user: text("bench"),
+            password: text("hush"),
+            ca_pem: None,
+            vhost: text("/"),
+            queues: text("q."),
+        });
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while watcher.seen().notes.is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        watcher.begin();
+        let seen = watcher.seen();
+        assert!(seen.notes[0].contains("does not answer") && seen.samples.is_empty(), "{seen:?}");
+    }
+}
