@@ -10,6 +10,7 @@ use measure::Metric;
 use crate::{
     Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
     chart::{Axis, Entry, Figure, Mark, Panel, Rule, RuleKind, Scale, Shape, Style, Trace, Unit},
+    experiment::{self, preferred},
     points::{Quantity, comparable, difference},
     published::Published,
     quantity,
@@ -35,7 +36,8 @@ pub fn build(
     let mut used: Vec<&Run> = Vec::new();
     for named in &specification.panels {
         let filter = specification.filter.and(&named.filter);
-        let runs: Vec<&Run> = measured.runs.iter().filter(|run| passes(&filter, run)).collect();
+        let runs = measured.runs.iter().filter(|run| passes(&filter, run)).collect();
+        let runs = preferred(runs, &specification.prefer);
         if runs.is_empty() && specification.panels.len() > 1 {
             let what = if named.title.is_empty() { filter.wanted() } else { named.title.clone() };
             builder.notes.push(format!("not measured: {what}"));
@@ -94,6 +96,11 @@ fn passes(filter: &Filter, run: &Run) -> bool {
 /// What a reader must know of the runs themselves.
 fn caveats(runs: &[&Run]) -> Vec<String> {
     let mut caveats = Vec::new();
+    let experiments: BTreeSet<&str> =
+        runs.iter().map(|run| experiment::name(run)).filter(|name| !name.is_empty()).collect();
+    if !experiments.is_empty() {
+        caveats.push(format!("Experiments: {}.", experiments.into_iter().collect::<Vec<_>>().join(", ")));
+    }
     let failed: Vec<_> = runs.iter().filter(|run| !run.is_sound()).collect();
     if let Some(first) = failed.first() {
         caveats.push(format!(

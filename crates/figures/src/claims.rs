@@ -69,6 +69,7 @@ pub struct Claims {
     vocabulary: Vocabulary,
     latency: Metric,
     link_bits_per_second: u64,
+    prefer: Vec<String>,
 }
 
 /// Whether a claim holds here.
@@ -140,6 +141,7 @@ impl Judged {
 struct File {
     latency: String,
     link_bits_per_second: u64,
+    prefer: Vec<String>,
     constants: BTreeMap<String, Constant>,
     definitions: BTreeMap<String, String>,
     claim: Vec<Written>,
@@ -236,12 +238,12 @@ impl Claims {
         }
         let latency = Metric::ALL.into_iter().find(|metric| metric.name() == file.latency);
         let latency = latency.ok_or_else(|| wrong(format!("`{}` is no latency", file.latency)))?;
-        Ok(Self { claims, vocabulary, latency, link_bits_per_second: file.link_bits_per_second })
+        Ok(Self { claims, vocabulary, latency, link_bits_per_second: file.link_bits_per_second, prefer: file.prefer })
     }
 
     /// Judges all of them.
     pub fn judge(&self, measured: &Measured) -> Result<Vec<Judged>, FiguresError> {
-        let estimates = Estimates::of(measured);
+        let estimates = Estimates::of(measured, &self.prefer);
         self.claims.iter().map(|claim| self.judge_one(claim, &estimates)).collect()
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::{Key, Run};
+use crate::{Key, Run, experiment};
 
 /// A property of runs by which they are chosen, put into panels and series, or laid along an axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Dimension {
     Consumers,
     /// How many producers.
     Producers,
-    /// The sweep that a run belongs to, where its plan says so.
+    /// The experiment that a run belongs to.
     Experiment,
     /// Any other field of the plan, by its path: `service.prefetch`.
     Plan(String),
@@ -50,7 +50,7 @@ impl Dimension {
             Self::Pattern => Level::Text(key.pattern),
             Self::Consumers => Level::Number(u64::from(key.consumers)),
             Self::Producers => plan("/placement/producers"),
-            Self::Experiment => plan("/experiment"),
+            Self::Experiment => Level::Text(experiment::name(run).to_owned()),
             Self::Plan(path) => plan(&format!("/{}", path.replace('.', "/"))),
         }
     }
@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn runs_are_told_apart_by_route_placement_and_any_field_of_the_plan() {
         let mut record = sample::record("prs-haproxy", 4, 10.0);
-        record.plan["experiment"] = "dstream-work-sharing".into();
+        let point = measure::record::Point { experiment: "dstream-work-sharing".to_owned(), name: String::new() };
+        record.point = Some(point);
         let run = Run { dir: "a".into(), record };
         for (name, level) in [
             ("architecture", Level::Text("prs-haproxy".to_owned())),

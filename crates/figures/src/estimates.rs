@@ -6,6 +6,7 @@ use measure::Metric;
 
 use crate::{
     Distribution, Estimate, FiguresError, Key, Measured, Run,
+    experiment::preferred,
     points::{Quantity, comparable, difference},
     truth::Number,
 };
@@ -39,11 +40,11 @@ pub struct Estimates<'a> {
 }
 
 impl<'a> Estimates<'a> {
-    /// Of all runs.
-    pub fn of(measured: &'a Measured) -> Self {
+    /// Of all runs; where there are some of preferred experiments, of these.
+    pub fn of(measured: &'a Measured, prefer: &[String]) -> Self {
         let mut points: BTreeMap<Key, Vec<&Run>> = BTreeMap::new();
         let mut mixed = BTreeMap::new();
-        for run in &measured.runs {
+        for run in preferred(measured.runs.iter().collect(), prefer) {
             let key = Key::of(run);
             let point = points.entry(key.clone()).or_default();
             if let Some(first) = point.first()
@@ -169,7 +170,7 @@ mod tests {
     fn a_point_has_its_median_and_interval_or_is_told_to_be_missing() {
         let run = |dir: &str, rate| Run { dir: dir.into(), record: sample::record("dts", 1, rate) };
         let measured = Measured::of(vec![run("a", 10.0), run("b", 12.0), run("c", 11.0)]);
-        let estimates = Estimates::of(&measured);
+        let estimates = Estimates::of(&measured, &[]);
         let value = estimates.value(&key("dts", 1), Quantity::MessagesPerSecond).unwrap();
         assert_eq!(value, Number { middle: 11.0, low: 10.0, high: 12.0 });
         let ask = |consumers| estimates.value(&key("mss", consumers), Quantity::MessagesPerSecond);
@@ -185,7 +186,7 @@ mod tests {
             Run { dir: "a".into(), record: sample::record("dts", 1, 10.0) },
             Run { dir: "b".into(), record: other },
         ]);
-        let error = Estimates::of(&measured).value(&key("dts", 1), Quantity::MessagesPerSecond).unwrap_err();
+        let error = Estimates::of(&measured, &[]).value(&key("dts", 1), Quantity::MessagesPerSecond).unwrap_err();
         let Stop::Wrong(sentence) = error else { panic!("{error:?}") };
         assert!(sentence.contains("`a` and `b`") && sentence.contains("service.prefetch"), "{sentence}");
     }

@@ -15,6 +15,7 @@ mod draw;
 pub mod error;
 mod estimates;
 mod evaluate;
+mod experiment;
 mod expression;
 mod html;
 pub mod load;

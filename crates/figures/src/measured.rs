@@ -2,12 +2,13 @@
 
 use std::{cell::RefCell, collections::HashMap, fs, path::PathBuf, rc::Rc};
 
-use measure::{Metric, read_hlog};
+use measure::{Buckets, Metric, read_hlog};
 
 use crate::{Distribution, FiguresError, Run};
 
 const HISTOGRAMS: &str = "histograms.hlog";
 const SERIES: &str = "series.csv";
+const SECOND: &str = "second";
 
 type Kept = HashMap<PathBuf, Rc<Vec<(Metric, Distribution)>>>;
 
@@ -35,20 +36,25 @@ impl Measured {
         if let Some(kept) = self.distributions.borrow().get(&run.dir) {
             return Ok(Rc::clone(kept));
         }
-        let path = run.dir.join(HISTOGRAMS);
-        let sections = match fs::read(&path) {
-            Ok(log) => read_hlog(&log).ok_or(FiguresError::Damaged { path })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(FiguresError::Read { path, source }),
-        };
+        let sections = self.histograms(run)?;
         let distributions = sections.iter().map(|(metric, buckets)| (*metric, Distribution::of(buckets)));
         let kept = Rc::new(distributions.collect());
         self.distributions.borrow_mut().insert(run.dir.clone(), Rc::clone(&kept));
         Ok(kept)
     }
 
-    /// A column of a run's series over the seconds; empty where there is none.
-    pub fn series(&self, run: &Run, column: &str) -> Result<Vec<(f64, f64)>, FiguresError> {
+    /// The counters of all latencies of a run, as they are in its file; empty where there is none.
+    pub fn histograms(&self, run: &Run) -> Result<Vec<(Metric, Buckets)>, FiguresError> {
+        let path = run.dir.join(HISTOGRAMS);
+        match fs::read(&path) {
+            Ok(log) => read_hlog(&log).ok_or(FiguresError::Damaged { path }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(FiguresError::Read { path, source }),
+        }
+    }
+
+    /// All columns of a run's series, one value for each second; empty where there are none.
+    pub fn columns(&self, run: &Run) -> Result<Vec<(String, Vec<f64>)>, FiguresError> {
         let path = run.dir.join(SERIES);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -56,16 +62,29 @@ impl Measured {
             Err(source) => return Err(FiguresError::Read { path, source }),
         };
         let mut lines = text.lines();
-        let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-        let place = |name: &str| header.iter().position(|cell| *cell == name);
-        let (Some(second), Some(value)) = (place("second"), place(column)) else {
-            return Err(FiguresError::Damaged { path });
+        let header = lines.next().unwrap_or_default();
+        let mut columns: Vec<(String, Vec<f64>)> =
+            header.split(',').map(|name| (name.to_owned(), Vec::new())).collect();
+        for line in lines {
+            let cells: Option<Vec<f64>> = line.split(',').map(|cell| cell.parse().ok()).collect();
+            let cells = cells.filter(|cells| cells.len() == columns.len());
+            let cells = cells.ok_or_else(|| FiguresError::Damaged { path: path.clone() })?;
+            columns.iter_mut().zip(cells).for_each(|((_, values), cell)| values.push(cell));
+        }
+        if columns.iter().any(|(name, _)| name == SECOND) { Ok(columns) } else { Err(FiguresError::Damaged { path }) }
+    }
+
+    /// A column of a run's series over the seconds; empty where there is none.
+    pub fn series(&self, run: &Run, column: &str) -> Result<Vec<(f64, f64)>, FiguresError> {
+        let columns = self.columns(run)?;
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of = |wanted: &str| columns.iter().find(|(name, _)| name == wanted).map(|(_, values)| values);
+        let (Some(seconds), Some(values)) = (of(SECOND), of(column)) else {
+            return Err(FiguresError::Damaged { path: run.dir.join(SERIES) });
         };
-        let row = |line: &str| {
-            let cells: Vec<&str> = line.split(',').collect();
-            Some((cells.get(second)?.parse().ok()?, cells.get(value)?.parse().ok()?))
-        };
-        lines.map(row).collect::<Option<_>>().ok_or(FiguresError::Damaged { path })
+        Ok(seconds.iter().copied().zip(values.iter().copied()).collect())
     }
 
     /// Puts a distribution where a file would be.

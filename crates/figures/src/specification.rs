@@ -49,6 +49,8 @@ pub struct Specification {
     pub kind: Kind,
     /// What runs have in common.
     pub filter: Filter,
+    /// Experiments whose runs are taken before others.
+    pub prefer: Vec<String>,
     /// Along the bottom.
     pub x: Dimension,
     /// What tells series apart.
@@ -133,6 +135,8 @@ struct Written {
     bounds: Vec<Bound>,
     #[serde(default)]
     published: bool,
+    #[serde(default)]
+    prefer: Vec<String>,
     #[serde(default, rename = "where")]
     filter: BTreeMap<String, Choice>,
     #[serde(default)]
@@ -253,6 +257,7 @@ impl Specification {
             relative_to: written.relative_to,
             bounds: written.bounds,
             published: written.published,
+            prefer: written.prefer,
             rungs: written.rung.into_iter().map(|rung| (rung.architecture, rung.adds)).collect(),
         })
     }
