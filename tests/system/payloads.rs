@@ -159,7 +159,7 @@ fn a_bit_that_flips_on_the_wire_is_counted_by_kind_and_its_message_is_kept() {
     let url = service().plain_url();
     let (_, port) = url.rsplit_once(':').expect("a URL with a port");
     // Far inside of a body of 1 MiB, whatever frames it is cut into.
-    let relay = Relay::start(port.parse().unwrap(), 3_300_000);
+    let relay = Relay::flipping(port.parse().unwrap(), 3_300_000);
     let relayed = format!("amqp://bench@127.0.0.1:{}", relay.port());
     let arguments = [
         "--workload",

@@ -52,7 +52,7 @@ fn a_tunnel_by_hand_streams_with_the_right_uid_and_is_refused_with_a_wrong_one()
     assert_eq!(to, ["producer proxy", "service"], "what is behind the proxy is not known here");
     let shut = outer.gives("outbound", &wrong, &listeners[..1]);
     let outcome = stream(&shut[0]);
-    outcome.fails(3, &["streamharness: ", &shut[0]]);
+    outcome.fails(3, &["streamharness: ", &shut[0], "if it is a proxy, its log says why"]);
     let hidden = uid.trim().replace('-', "");
     let told = outer.proxies().iter().any(|process| process.arguments.join(" ").contains(&hidden));
     assert!(!told && !outcome.stderr.contains(&hidden), "the uid is a key");
@@ -139,32 +139,50 @@ fn asking(launch: Launch, file: &str) -> Launch {
 
 #[test]
 fn a_route_file_asks_for_its_tunnel_and_releases_it_however_the_run_ends() {
-    let (inner, outer) = (ControlServer::start("haproxy", 4), ControlServer::start("haproxy", 4));
+    let (inner, outer) = (ControlServer::start("stunnel", 4), ControlServer::start("stunnel", 4));
     let (a, b) = (outer.address(), inner.address());
     let file =
-        route_file((&a, &outer.certificate()), (&b, &inner.certificate()), "proxy = 'haproxy'\nlimits = '0.3 CPU'");
+        route_file((&a, &outer.certificate()), (&b, &inner.certificate()), "proxy = 'stunnel'\nlimits = '0.3 CPU'");
     let released = || (inner.proxies().is_empty() && outer.proxies().is_empty()).then_some(());
 
     let outcome = asking(mpirun(2, &["--arch", "mine.toml", "--messages", "500"]), &file).run(LIMIT);
     let record = outcome.passes();
     let legs: Vec<&str> = record.route.hops.iter().map(|hop| hop.to.as_str()).collect();
     assert_eq!(legs, ["producer proxy", "consumer proxy", "service", "service"]);
-    let first = &record.route.hops[0];
+    let (first, between) = (&record.route.hops[0], &record.route.hops[1]);
+    assert_eq!(between.protocol, "tls");
     assert_eq!(first.limits.as_deref(), Some("0.3 CPU"));
-    assert_eq!(first.process.as_deref(), Some(format!("haproxy of the S2CS at {a}").as_str()));
+    assert_eq!(first.process.as_deref(), Some(format!("stunnel of the S2CS at {a}").as_str()));
     assert_eq!(first.address.as_ref().unwrap().split(',').count(), 2);
     released().expect("released before the launch ends");
     assert!(!outcome.files.contains_key("u"), "the key of nothing");
 
-    // A launcher would wait for a rank that was killed; without one nothing but the holder is left to release.
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        let mut running = asking(single(&["--arch", "mine.toml", "--duration", "60s"]), &file).start();
+    let run = ["--arch", "mine.toml", "--duration", "60s"];
+    for (launch, signal) in [(single(&run), Signal::SIGTERM), (mpirun(3, &run), Signal::SIGKILL)] {
+        let mut running = asking(launch, &file).start();
         running.streams(LIMIT);
         assert!(!inner.proxies().is_empty() && !outer.proxies().is_empty());
-        processes::send(running.pid(), signal);
+        let rank_0 = if signal == Signal::SIGKILL { running.rank(0) } else { running.pid() };
+        processes::send(rank_0, signal);
         drop(running.wait(LIMIT));
         assert!(within(Duration::from_secs(10), released).is_some(), "left after {signal}");
     }
+}
+
+#[test]
+fn a_tunnel_that_cannot_be_released_is_told_with_what_to_type_and_the_record_is_kept() {
+    let (inner, outer) = (ControlServer::start("haproxy", 2), ControlServer::start("haproxy", 2));
+    let (a, b) = (outer.address(), inner.address());
+    let file = route_file((&a, &outer.certificate()), (&b, &inner.certificate()), "");
+    let mut running = asking(single(&["--arch", "mine.toml", "--duration", "60s"]), &file).start();
+    running.streams(LIMIT);
+    inner.end(Signal::SIGKILL);
+    let outcome = running.wait(LIMIT);
+    let typed = format!("run `streamharness s2uc release --s2cs {b}");
+    outcome.fails(3, &["streamharness: a half of the tunnel was not released", &typed]);
+    outcome.leaves_a_failed_record(3, "was lost");
+    assert!(outcome.files.contains_key("u") && !outcome.stderr.contains(&format!("release --s2cs {a}")), "{outcome}");
+    assert!(outer.proxies().is_empty(), "the other half is released");
 }
 
 #[test]

@@ -18,8 +18,9 @@ const MISSING: Duration = Duration::from_secs(30);
 /// A small message between two ranks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Control {
-    /// A rank's sums, to rank 0.
-    Status(Status),
+    /// A rank's sums, to rank 0, and the number of the run that they are of: where a launch has several runs, the last
+    /// sums of one may arrive in the next.
+    Status(u32, Status),
     /// Rank 0 says when the measured window is.
     Window(WindowTimes),
     /// Rank 0 says that streaming is over.

@@ -329,7 +329,7 @@ fn watch_over<O: Observer>(
         busy.look(clock.now_ns(), times.start_ns, &times.window);
         while let Some((rank, bytes)) = comm.poll()? {
             match Control::decode(&bytes) {
-                Control::Status(status) => overseer.hear(rank, status, started.elapsed()),
+                Control::Status(run, status) if run == plan.run => overseer.hear(rank, status, started.elapsed()),
                 Control::Window(window) => {
                     if clock.now_ns() > window.start_ns {
                         notes.push(LATE.to_owned());
@@ -337,7 +337,7 @@ fn watch_over<O: Observer>(
                     times.window.tell(window);
                 }
                 Control::Finish => return Ok(None),
-                Control::Ping | Control::Pong(_) | Control::Timed => {}
+                Control::Status(..) | Control::Ping | Control::Pong(_) | Control::Timed => {}
             }
         }
         if reported.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
@@ -348,7 +348,7 @@ fn watch_over<O: Observer>(
                 overseer.hear(0, mine, started.elapsed());
                 observer.progress(&snapshot(&overseer, started.elapsed()));
             } else {
-                comm.post(0, &Control::Status(mine).encode())?;
+                comm.post(0, &Control::Status(plan.run, mine).encode())?;
             }
         }
         if let Some((waiting, planned)) = &mut warm_up {

@@ -43,8 +43,9 @@ impl Usage {
             user_s: self.user_s - start.user_s,
             system_s: self.system_s - start.system_s,
             max_rss_bytes: self.max_rss_bytes,
-            voluntary_switches: self.voluntary_switches - start.voluntary_switches,
-            involuntary_switches: self.involuntary_switches - start.involuntary_switches,
+            // A run that is stopped before it streams may be read at its end before it is at its start.
+            voluntary_switches: self.voluntary_switches.saturating_sub(start.voluntary_switches),
+            involuntary_switches: self.involuntary_switches.saturating_sub(start.involuntary_switches),
         }
     }
 }

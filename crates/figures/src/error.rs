@@ -56,4 +56,34 @@ pub enum FiguresError {
         /// The first field in which it does.
         field: String,
     },
+    /// A file beside a record is not what a run writes there.
+    #[error("`{}` is damaged; repeat the run, or move its directory away", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that says what to draw or to check is not understood.
+    #[error("`{file}`: {reason}")]
+    Specification {
+        /// The file.
+        file: String,
+        /// Why, and what to write instead.
+        reason: String,
+    },
+    /// No figure of that name.
+    #[error("no figure is called `{name}`; there are: {known}")]
+    UnknownFigure {
+        /// What was asked for.
+        name: String,
+        /// All there are.
+        known: String,
+    },
+    /// No run that a figure could show.
+    #[error("figure `{figure}` has nothing to show: no run here with {wanted}")]
+    NothingToDraw {
+        /// The figure.
+        figure: String,
+        /// What it asks of runs.
+        wanted: String,
+    },
 }

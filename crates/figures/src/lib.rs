@@ -3,14 +3,45 @@
 //! [`fn@load`] reads result directories, [`points`] puts repetitions together, [`statistics`] says what they tell.
 //! Nothing measures again, and nothing is dropped in silence.
 
+mod axis;
+mod build;
+mod canvas;
+pub mod chart;
+pub mod claims;
+pub mod compare;
+pub mod dimension;
+pub mod distribution;
+mod draw;
 pub mod error;
+mod estimates;
+mod evaluate;
+mod experiment;
+mod expression;
+mod html;
 pub mod load;
+pub mod measured;
 pub mod points;
+pub mod published;
+pub mod quantity;
+pub mod report;
 #[cfg(test)]
 mod sample;
+pub mod shipped;
+pub mod specification;
 pub mod statistics;
+pub mod tables;
+mod terminal;
+mod truth;
 
+pub use build::build;
+pub use claims::{Claims, Judged, Verdict};
+pub use dimension::{Dimension, Level};
+pub use distribution::Distribution;
+pub use draw::{panel_svg, png, svg, swatch_svg};
 pub use error::FiguresError;
+pub use html::page;
 pub use load::{Failed, LeftOut, Loaded, Run, load};
-pub use points::{Key, Point, Points};
-pub use statistics::Estimate;
+pub use measured::Measured;
+pub use points::{Key, Point, Points, Quantity};
+pub use report::Report;
+pub use statistics::{Estimate, Interval};

@@ -24,6 +24,13 @@ pub struct Run {
     pub record: Record,
 }
 
+impl Run {
+    /// Whether what it measured can be used.
+    pub fn is_sound(&self) -> bool {
+        self.record.status.pass || self.record.status.exit_code == ASSERTION
+    }
+}
+
 /// What to do with runs whose verdict was not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
@@ -66,11 +73,10 @@ pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
     let mut loaded = Loaded::default();
     for path in paths {
         let run = read(&path)?;
-        let status = &run.record.status;
-        if failed == Failed::Use || status.pass || status.exit_code == ASSERTION {
+        if failed == Failed::Use || run.is_sound() {
             loaded.runs.push(run);
         } else {
-            loaded.left_out.push(LeftOut { dir: run.dir, reason: status.reason.clone() });
+            loaded.left_out.push(LeftOut { dir: run.dir, reason: run.record.status.reason });
         }
     }
     match loaded.left_out.first() {

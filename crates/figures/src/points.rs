@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use measure::Metric;
+use measure::{Metric, record::differences};
 use serde_json::Value;
 
 use crate::{Estimate, FiguresError, Run};
@@ -32,7 +32,7 @@ impl fmt::Display for Key {
 }
 
 impl Key {
-    fn of(run: &Run) -> Self {
+    pub(crate) fn of(run: &Run) -> Self {
         let plan = &run.record.plan;
         let mut pattern = text(plan, "/pattern");
         let answers = plan.pointer("/flow/replies").and_then(Value::as_u64).unwrap_or(0);
@@ -92,6 +92,46 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// All of them, in the order in which tables show them.
+    pub fn all() -> Vec<Self> {
+        let rates = [
+            Self::MessagesPerSecond,
+            Self::BitsPerSecond,
+            Self::EventsPerSecond,
+            Self::SumOfRates,
+            Self::SumOfRatesRatio,
+        ];
+        let latencies = Metric::ALL.into_iter().flat_map(|metric| [Self::Median(metric), Self::P99(metric)]);
+        rates.into_iter().chain([Self::CpuPerMessage]).chain(latencies).collect()
+    }
+
+    /// The one that a person means by a word: what [`Self::word`] says, and `rtt_p50` and `rtt_p99` for the round trip from
+    /// the due time.
+    pub fn called(word: &str) -> Option<Self> {
+        let word = word.strip_prefix("rtt_p").map_or_else(|| word.to_owned(), |rest| format!("rtt_from_due_p{rest}"));
+        Self::all().into_iter().find(|quantity| quantity.word() == word)
+    }
+
+    /// All words that [`Self::called`] knows.
+    pub fn words() -> Vec<String> {
+        let short = ["rtt_p50", "rtt_p99"].map(str::to_owned);
+        short.into_iter().chain(Self::all().into_iter().map(Self::word)).collect()
+    }
+
+    /// Its name in one word, as people type it.
+    pub fn word(self) -> String {
+        match self {
+            Self::MessagesPerSecond => "throughput".to_owned(),
+            Self::BitsPerSecond => "bit_rate".to_owned(),
+            Self::EventsPerSecond => "event_rate".to_owned(),
+            Self::SumOfRates => "sum_of_rates".to_owned(),
+            Self::SumOfRatesRatio => "sum_of_rates_ratio".to_owned(),
+            Self::CpuPerMessage => "cpu_per_message".to_owned(),
+            Self::Median(metric) => format!("{}_p50", metric.name()),
+            Self::P99(metric) => format!("{}_p99", metric.name()),
+        }
+    }
+
     /// Of one run; absent where it was not taken.
     pub fn of(self, run: &Run) -> Option<f64> {
         let record = &run.record;
@@ -157,7 +197,7 @@ impl Points {
             let key = Key::of(&run);
             let point = points.entry(key.clone()).or_insert_with(|| Point { key, runs: Vec::new() });
             if let Some(first) = point.runs.first()
-                && let Some(field) = difference(&comparable(first), &comparable(&run), "")
+                && let Some(field) = difference(&comparable(first), &comparable(&run))
             {
                 return Err(FiguresError::MixedPlans {
                     point: point.key.to_string(),
@@ -195,7 +235,7 @@ impl Points {
 }
 
 /// What of a plan must be alike in repetitions.
-fn comparable(run: &Run) -> Value {
+pub(crate) fn comparable(run: &Run) -> Value {
     let mut plan = run.record.plan.clone();
     if let Some(fields) = plan.as_object_mut() {
         for own in ["run", "seed", "limits", "architecture"] {
@@ -214,17 +254,12 @@ fn comparable(run: &Run) -> Value {
 }
 
 /// The path of the first field in which two plans differ.
-fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
-    match (one, other) {
-        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).find_map(|key| {
-            difference(
-                &a.get(key).cloned().unwrap_or_default(),
-                &b.get(key).cloned().unwrap_or_default(),
-                &format!("{path}.{key}"),
-            )
-        }),
-        _ => (one != other).then(|| path.trim_start_matches('.').to_owned()),
-    }
+pub fn difference(one: &Value, other: &Value) -> Option<String> {
+    let mut first = None;
+    differences(one, other, "", &mut |path, _, _| {
+        first.get_or_insert_with(|| path.to_owned());
+    });
+    first
 }
 
 fn warnings(points: &BTreeMap<Key, Point>) -> Vec<String> {
@@ -232,7 +267,7 @@ fn warnings(points: &BTreeMap<Key, Point>) -> Vec<String> {
     let mut first: BTreeMap<(&str, &str, u32), &Point> = BTreeMap::new();
     for (key, point) in points {
         let like = first.entry((&key.workload, &key.pattern, key.consumers)).or_insert(point);
-        if let Some(field) = difference(&comparable(&like.runs[0]), &comparable(&point.runs[0]), "") {
+        if let Some(field) = difference(&comparable(&like.runs[0]), &comparable(&point.runs[0])) {
             warnings.push(format!(
                 "{key} differs from {} in its plan as well (`{field}`), so their difference is not the architecture's alone",
                 like.key.architecture
@@ -287,6 +322,15 @@ mod tests {
         other.route.architecture = "mss".to_owned();
         let points = Points::of(vec![run("a", one), run("b", other)]).unwrap();
         assert!(points.warnings[0].contains("`service.prefetch`"), "{:?}", points.warnings);
+    }
+
+    #[test]
+    fn a_quantity_is_called_by_its_word() {
+        for quantity in Quantity::all() {
+            assert_eq!(Quantity::called(&quantity.word()), Some(quantity));
+        }
+        assert_eq!(Quantity::called("rtt_p99"), Some(Quantity::P99(Metric::RttFromDue)));
+        assert_eq!(Quantity::called("rtt"), None);
     }
 
     #[test]

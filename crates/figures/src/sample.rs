@@ -11,6 +11,8 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         schema: SCHEMA.to_owned(),
         run_id: format!("{architecture}-{consumers}-{rate}"),
         started: "2026-11-23T18:31:18Z".to_owned(),
+        repetition: None,
+        point: None,
         status: Status { pass: true, ..Status::default() },
         plan: serde_json::json!({
             "architecture": architecture, "workload": "dstream", "pattern": "work-sharing", "seed": 1,
@@ -31,11 +33,14 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         totals: Default::default(),
         latency: Default::default(),
         integrity: Default::default(),
+        service: None,
+        completion: Default::default(),
         links: Vec::new(),
         backpressure: Default::default(),
         harness: Harness { ceiling_messages_per_second: Some(900_000.0), ..Harness::default() },
         phases: Default::default(),
         ranks: Vec::new(),
+        assertions: Vec::new(),
         failures: Vec::new(),
         warnings: Vec::new(),
     }

@@ -1,25 +1,28 @@
 //! What repetitions tell: medians with intervals, ratios of medians, and whether two samples differ.
 //!
-//! The run is the unit of repetition: messages of one run depend on each other. From [`BOOTSTRAP_RUNS`] runs on an
-//! interval is the 95 % percentile bootstrap of the median (seeded: the same records give the same interval). With
-//! fewer the bootstrap promises more than it keeps, so the interval is from the smallest to the largest, which covers
-//! the true median with probability 1 - 2^(1-R) and no more; a single run has no interval.
+//! The run is the unit of repetition: messages of one run depend on each other. Nothing is assumed of how runs are
+//! distributed, and nothing is drawn at random: the same records give the same interval.
 //!
-//! A median over few runs is one of few values, so what the bootstrap covers depends on R: on log-normal values it was
-//! 94 % for R = 6, 93 % for 10, 94 % for 12, 16 and 30, but only 87 to 93 % for 7, 8, 13 to 15, 21 and 25.
-//! Take 6 or 10.
+//! From [`INTERVAL_RUNS`] runs on the interval of a median is that of Hettmansperger and Sheather (Confidence intervals
+//! based on interpolated order statistics, Statistics & Probability Letters 4, 1986): between the pair of order
+//! statistics that covers the true median with more than 95 % and the next pair inside, which covers it with less. It is
+//! no bootstrap: a median over few runs is one of few values, and the percentile bootstrap of it covered 87 to 94 %,
+//! depending on the number of runs. This one covered 94.2 to 95.4 % in 10,000 experiments each with 6 to 30 log-normal,
+//! exponential and Cauchy-distributed runs; a test holds it to 93 to 97 %.
+//!
+//! With fewer runs there is no 95 % interval without assumptions. What is given then is from the smallest to the
+//! largest, which covers the true median with probability 1 - 2^(1-R) and no more; a single run has no interval.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-/// Runs from which on the bootstrap is used.
-pub const BOOTSTRAP_RUNS: usize = 6;
-/// What a bootstrap interval is meant to cover.
+/// Runs from which on there is a 95 % interval of the median.
+pub const INTERVAL_RUNS: usize = 6;
+/// With which probability such an interval holds the true value.
 pub const CONFIDENCE: f64 = 0.95;
-const RESAMPLES: usize = 2_000;
-const SEED: u64 = 0x5eed;
 /// Tukey's fences.
 const FENCE: f64 = 1.5;
+/// Pairs of runs up to which the distribution of Mann and Whitney's U is counted out.
+const COUNTED_PAIRS_MAX: usize = 2_500;
+/// The normal distribution's 97.5 % quantile.
+const Z: f64 = 1.959_964;
 
 /// A median over runs, and how well it is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,8 +42,7 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// With which probability such an interval is meant to hold the true value: 0.95, or less where runs are few. What a
-    /// bootstrap really reaches is told at the head of this module.
+    /// With which probability such an interval holds the true value: 0.95, or less where runs are few.
     pub coverage: f64,
 }
 
@@ -59,13 +61,10 @@ impl Estimate {
         let median = (!values.is_empty()).then(|| median_of_sorted(&values))?;
         let interval = match values.len() {
             1 => None,
-            runs if runs < BOOTSTRAP_RUNS => {
+            runs if runs < INTERVAL_RUNS => {
                 Some(Interval { low: values[0], high: values[runs - 1], coverage: order_coverage(runs) })
             }
-            _ => {
-                let mut medians = resampled_medians(&values, &mut ChaCha8Rng::seed_from_u64(SEED));
-                Some(percentiles(&mut medians, CONFIDENCE))
-            }
+            _ => Some(interpolated(&values)),
         };
         Some(Self { median, interval, values })
     }
@@ -85,6 +84,12 @@ impl Estimate {
         self.interval.map_or(self.median, |interval| interval.high)
     }
 
+    /// Half the width of the interval as a part of the median; absent where there is no interval, or the median is 0.
+    pub fn relative_half_width(&self) -> Option<f64> {
+        let Interval { low, high, .. } = self.interval?;
+        (self.median != 0.0).then(|| (high - low) / 2.0 / self.median.abs())
+    }
+
     /// Values beyond Tukey's fences: shown, never dropped. With fewer than four there is no telling.
     pub fn outliers(&self) -> Vec<f64> {
         if self.values.len() < 4 {
@@ -98,26 +103,81 @@ impl Estimate {
 
 /// The ratio of two medians, `of / to`, with an interval from both samples. Absent where a sample is empty or the
 /// denominator 0.
+///
+/// The interval comes from those of the two medians by the method of variance estimates recovery (Donner and Zou,
+/// Closed-form confidence intervals for functions of the normal mean and standard deviation, Statistical Methods in
+/// Medical Research 21, 2012), on logarithms. Where a sample has fewer than [`INTERVAL_RUNS`] runs, both sides are
+/// taken at their worst.
 pub fn ratio(of: &[f64], to: &[f64]) -> Option<(f64, Option<Interval>)> {
     let (of, to) = (Estimate::of(of)?, Estimate::of(to)?);
     if to.median == 0.0 {
         return None;
     }
-    let interval = if of.runs().min(to.runs()) >= BOOTSTRAP_RUNS {
-        let mut random = ChaCha8Rng::seed_from_u64(SEED);
-        let above = resampled_medians(&of.values, &mut random);
-        let below = resampled_medians(&to.values, &mut random);
-        let mut ratios: Vec<f64> = above.iter().zip(below).map(|(above, below)| above / below).collect();
-        Some(percentiles(&mut ratios, CONFIDENCE))
-    } else {
-        // Both sides' intervals at their worst; both hold with at least this probability.
-        of.interval.zip(to.interval).map(|(of, to)| Interval {
-            low: of.low / to.high,
-            high: of.high / to.low,
-            coverage: of.coverage * to.coverage,
-        })
-    };
-    Some((of.median / to.median, interval.filter(|interval| interval.low.is_finite() && interval.high.is_finite())))
+    let ratio = of.median / to.median;
+    let interval = of.interval.zip(to.interval).map(|(above, below)| {
+        if of.runs().min(to.runs()) < INTERVAL_RUNS {
+            // Both hold with at least this probability.
+            let coverage = above.coverage * below.coverage;
+            return Interval { low: above.low / below.high, high: above.high / below.low, coverage };
+        }
+        // A not positive end has no logarithm, and comes out as an interval that is not finite.
+        let down = (of.median / above.low).ln().hypot((below.high / to.median).ln());
+        let up = (above.high / of.median).ln().hypot((to.median / below.low).ln());
+        Interval { low: ratio * (-down).exp(), high: ratio * up.exp(), coverage: CONFIDENCE }
+    });
+    Some((ratio, interval.filter(|interval| interval.low.is_finite() && interval.high.is_finite())))
+}
+
+/// By which factor one sample lies above another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shift {
+    /// The median of all quotients of a value of the one and a value of the other (Hodges and Lehmann's estimate).
+    pub factor: f64,
+    /// The factors that the Mann-Whitney test does not exclude at 5 %; absent where runs are so few that it excludes none.
+    pub interval: Option<Interval>,
+    /// The two-sided p of that test: how probable a difference like this one is where there is none.
+    pub p: f64,
+}
+
+/// By which factor `of` lies above `to`. Absent where a sample is empty or a value is not positive.
+///
+/// Unlike [`ratio`] it assumes that the two differ by a factor alone, and so makes more of few runs: four of each are
+/// enough for a 95 % interval.
+pub fn shift(of: &[f64], to: &[f64]) -> Option<Shift> {
+    let p = mann_whitney(of, to)?;
+    if of.iter().chain(to).any(|value| !value.is_finite() || *value <= 0.0) {
+        return None;
+    }
+    let mut quotients: Vec<f64> = of.iter().flat_map(|above| to.iter().map(move |below| above / below)).collect();
+    quotients.sort_by(f64::total_cmp);
+    let outside = excluded(of.len(), to.len());
+    let interval = outside.map(|(outside, coverage)| Interval {
+        low: quotients[outside],
+        high: quotients[quotients.len() - 1 - outside],
+        coverage,
+    });
+    Some(Shift { factor: median_of_sorted(&quotients), interval, p })
+}
+
+/// How many of all sorted pairs are outside of a 95 % interval on each side, and what it covers.
+fn excluded(n: usize, m: usize) -> Option<(usize, f64)> {
+    let pairs = n * m;
+    if pairs > COUNTED_PAIRS_MAX {
+        let deviation = (pairs as f64 * (n + m + 1) as f64 / 12.0).sqrt();
+        return Some(((pairs as f64 / 2.0 - Z * deviation) as usize, CONFIDENCE));
+    }
+    let counts = u_counts(n, m);
+    let total: f64 = counts.iter().sum();
+    let mut tail = 0.0;
+    let mut found = None;
+    for (outside, count) in counts.iter().enumerate() {
+        tail += count / total;
+        if 2.0 * tail > 1.0 - CONFIDENCE {
+            break;
+        }
+        found = Some((outside, 1.0 - 2.0 * tail));
+    }
+    found
 }
 
 /// With which probability the smallest and the largest of so many runs have the true median between them.
@@ -143,28 +203,28 @@ fn quantile_of_sorted(values: &[f64], p: f64) -> f64 {
     values[below] + part * (values[above] - values[below])
 }
 
-fn resampled_medians(values: &[f64], random: &mut ChaCha8Rng) -> Vec<f64> {
-    let mut sample = vec![0.0; values.len()];
-    (0..RESAMPLES)
-        .map(|_| {
-            sample.iter_mut().for_each(|slot| *slot = values[random.random_range(0..values.len())]);
-            let middle = sample.len() / 2;
-            let (lower, upper, _) = sample.select_nth_unstable_by(middle, f64::total_cmp);
-            let upper = *upper;
-            if values.len() % 2 == 1 {
-                upper
-            } else {
-                f64::midpoint(lower.iter().copied().fold(f64::MIN, f64::max), upper)
-            }
-        })
-        .collect()
-}
-
-fn percentiles(values: &mut [f64], confidence: f64) -> Interval {
-    values.sort_by(f64::total_cmp);
-    let tail = (1.0 - confidence) / 2.0;
-    let rank = |p: f64| ((p * values.len() as f64) as usize).min(values.len() - 1);
-    Interval { low: values[rank(tail)], high: values[rank(1.0 - tail)], coverage: confidence }
+/// Hettmansperger and Sheather's interval of the median of at least [`INTERVAL_RUNS`] values.
+fn interpolated(values: &[f64]) -> Interval {
+    let n = values.len();
+    // What the k-th smallest and the k-th largest cover; `wide` does so with more than was asked for, `narrow` with less.
+    let (mut k, mut wide) = (1, order_coverage(n));
+    let mut ln_probability = -(n as f64) * std::f64::consts::LN_2;
+    let narrow = loop {
+        ln_probability += ((n + 1 - k) as f64 / k as f64).ln();
+        let narrow = wide - 2.0 * ln_probability.exp();
+        if narrow < CONFIDENCE {
+            break narrow;
+        }
+        (k, wide) = (k + 1, narrow);
+    };
+    let inward = (wide - CONFIDENCE) / (wide - narrow);
+    let part = (n - k) as f64 * inward / (k as f64 + (n - 2 * k) as f64 * inward);
+    let between = |outer: f64, inner: f64| outer + part * (inner - outer);
+    Interval {
+        low: between(values[k - 1], values[k]),
+        high: between(values[n - k], values[n - k - 1]),
+        coverage: CONFIDENCE,
+    }
 }
 
 /// The two-sided Mann-Whitney test: how probable a difference like this one is where there is none. Exact by
@@ -189,7 +249,7 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<f64> {
     let mut all: Vec<f64> = a.iter().chain(b).copied().collect();
     all.sort_by(f64::total_cmp);
     let ties: f64 = all.chunk_by(|x, y| x == y).map(|group| group.len() as f64).map(|t| t * t * t - t).sum();
-    if ties == 0.0 && n * m <= 400 {
+    if ties == 0.0 && n * m <= COUNTED_PAIRS_MAX {
         let counts = u_counts(n, m);
         let total: f64 = counts.iter().sum();
         let extreme = (u.min((n * m) as f64 - u)) as usize;
@@ -238,29 +298,98 @@ fn normal_cdf(z: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
-    /// Log-normal, like rates and latencies are; its median is 1.
-    fn experiment(random: &mut ChaCha8Rng, runs: usize) -> Vec<f64> {
-        (0..runs)
-            .map(|_| {
-                let (u, v): (f64, f64) = (random.random::<f64>().max(1e-300), random.random());
-                (0.3 * (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()).exp()
-            })
-            .collect()
+    /// Values whose median is 1.
+    type Draw = fn(&mut ChaCha8Rng) -> f64;
+
+    /// Like rates and latencies are.
+    fn log_normal(random: &mut ChaCha8Rng) -> f64 {
+        let (u, v): (f64, f64) = (random.random::<f64>().max(1e-300), random.random());
+        (0.3 * (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()).exp()
     }
 
-    fn covered(runs: usize) -> f64 {
-        let mut random = ChaCha8Rng::seed_from_u64(runs as u64);
-        let hits = (0..2_000)
-            .filter(|_| Estimate::of(&experiment(&mut random, runs)).unwrap().interval.unwrap().holds(1.0))
-            .count();
-        hits as f64 / 2_000.0
+    /// Skewed.
+    fn exponential(random: &mut ChaCha8Rng) -> f64 {
+        -random.random::<f64>().max(1e-300).log2()
+    }
+
+    /// With outliers that have no mean.
+    fn cauchy(random: &mut ChaCha8Rng) -> f64 {
+        1.0 + (std::f64::consts::PI * (random.random::<f64>() - 0.5)).tan()
+    }
+
+    /// In which share of 2,000 experiments an interval holds 1.
+    fn covered(seed: usize, mut interval: impl FnMut(&mut ChaCha8Rng) -> Interval) -> f64 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed as u64);
+        (0..2_000).filter(|_| interval(&mut random).holds(1.0)).count() as f64 / 2_000.0
+    }
+
+    fn sample(runs: usize, draw: Draw, random: &mut ChaCha8Rng) -> Vec<f64> {
+        (0..runs).map(|_| draw(random)).collect()
     }
 
     #[test]
-    fn ten_runs_cover_the_true_median_as_often_as_they_say() {
-        let covered = covered(10);
-        assert!((0.93..=0.97).contains(&covered), "{covered}");
+    fn the_interval_covers_the_true_median_as_often_as_it_says_however_many_runs_there_are() {
+        for runs in [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 25, 30] {
+            for (name, draw) in [("log-normal", log_normal as Draw), ("exponential", exponential), ("Cauchy", cauchy)] {
+                let covered =
+                    covered(runs, |random| Estimate::of(&sample(runs, draw, random)).unwrap().interval.unwrap());
+                assert!((0.93..=0.97).contains(&covered), "{runs} {name} runs: {covered}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_interval_of_a_ratio_covers_the_true_one() {
+        for (of, to) in [(6, 6), (7, 10), (10, 10), (13, 8), (25, 25)] {
+            // On skewed values it is wider than need be.
+            for (name, draw, most) in [("log-normal", log_normal as Draw, 0.985), ("exponential", exponential, 0.99)] {
+                let covered = covered(of, |random| {
+                    ratio(&sample(of, draw, random), &sample(to, draw, random)).unwrap().1.unwrap()
+                });
+                assert!((0.93..=most).contains(&covered), "{of} over {to} {name} runs: {covered}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_interval_of_a_factor_covers_the_true_one() {
+        for (of, to) in [(4, 4), (5, 9), (10, 10), (60, 50)] {
+            let mut random = ChaCha8Rng::seed_from_u64(7);
+            let experiments = 200;
+            let mut hits = 0;
+            for _ in 0..experiments {
+                let shift =
+                    shift(&sample(of, exponential, &mut random), &sample(to, exponential, &mut random)).unwrap();
+                let interval = shift.interval.unwrap();
+                hits += usize::from(interval.holds(1.0));
+                assert_eq!(interval.holds(1.0), shift.p > 0.05, "the interval and the test agree: {shift:?}");
+            }
+            let covered = f64::from(hits as u32) / f64::from(experiments);
+            assert!((0.92..=0.995).contains(&covered), "{of} over {to} runs: {covered}");
+        }
+    }
+
+    #[test]
+    fn three_runs_of_each_exclude_nothing() {
+        let shift = shift(&[10.0, 11.0, 12.0], &[1.0, 1.1, 1.2]).unwrap();
+        assert_eq!((shift.factor, shift.interval), (10.0, None));
+        assert!((shift.p - 0.1).abs() < 1e-12, "{shift:?}");
+        assert_eq!(super::shift(&[1.0], &[0.0]), None);
+    }
+
+    #[test]
+    fn the_interval_is_between_two_pairs_of_order_statistics() {
+        let ten: Vec<f64> = (1..=10).map(f64::from).collect();
+        let Interval { low, high, .. } = Estimate::of(&ten).unwrap().interval.unwrap();
+        // [2, 9] covers 97.9 %, [3, 8] 89.1 %.
+        assert!((low - 2.6577).abs() < 1e-3 && (high - (11.0 - low)).abs() < 1e-9, "{low} to {high}");
+        let many: Vec<f64> = (1..=3_000).map(f64::from).collect();
+        let Interval { low, high, .. } = Estimate::of(&many).unwrap().interval.unwrap();
+        // n / 2 -+ 1.96 sqrt(n) / 2
+        assert!((low - 1_447.0).abs() < 1.0 && (high - 1_554.0).abs() < 1.0, "{low} to {high}");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag};
+use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
 use crate::{Histogram, Metric};
 
@@ -26,12 +27,31 @@ pub fn hlog(sections: &[(Metric, &Histogram)], start: SystemTime, duration: Dura
     log
 }
 
+/// Samples of one latency as they are kept: the upper end of each counter that holds any, in nanoseconds, and how many.
+/// Ascending.
+pub type Buckets = Vec<(u64, u64)>;
+
+/// Reads what [`fn@hlog`] wrote; lines of metrics that this version does not know are passed over. `None` where it is
+/// something else, or cut off.
+pub fn read_hlog(log: &[u8]) -> Option<Vec<(Metric, Buckets)>> {
+    let mut sections = Vec::new();
+    let mut deserializer = Deserializer::new();
+    for entry in IntervalLogIterator::new(log) {
+        let LogEntry::Interval(interval) = entry.ok()? else { continue };
+        let tag = interval.tag()?;
+        let Some(metric) = Metric::ALL.into_iter().find(|metric| metric.name() == tag.as_str()) else { continue };
+        let bytes = BASE64_STANDARD.decode(interval.encoded_histogram()).ok()?;
+        let counters: hdrhistogram::Histogram<u64> = deserializer.deserialize(&mut bytes.as_slice()).ok()?;
+        let buckets = counters.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+        sections.push((metric, buckets));
+    }
+    Some(sections)
+}
+
 const WRITES_TO_MEMORY: &str = "writing to memory cannot fail";
 
 #[cfg(test)]
 mod tests {
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-
     use super::*;
 
     #[test]
@@ -54,5 +74,19 @@ mod tests {
         assert_eq!(first.duration(), Duration::from_millis(2_500));
         assert!((first.max() / 7e9 - 1.0).abs() < 1e-3, "in nanoseconds");
         assert_eq!(second.tag(), Tag::new("one_way"));
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_and_half_of_it_is_refused() {
+        let mut histogram = Histogram::new();
+        [1_500, 1_500, 7_000_000].into_iter().for_each(|ns| histogram.record(ns));
+        let log = hlog(&[(Metric::Service, &histogram)], SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+        let sections = read_hlog(&log).expect("it was just written");
+        let [(Metric::Service, buckets)] = &sections[..] else { panic!("{sections:?}") };
+        let counts: Vec<_> = buckets.iter().map(|(_, count)| *count).collect();
+        assert_eq!(counts, [2, 1]);
+        assert!(buckets[1].0.abs_diff(7_000_000) < 7_000, "{buckets:?}");
+        assert!(read_hlog(&log[..log.len() - 20]).is_none());
+        assert!(read_hlog(b"second,sent\n0,5\n").is_none());
     }
 }

@@ -5,6 +5,7 @@
 //! are merged ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable
 //! [`Record`], from which [`tables`] are drawn.
 
+pub mod assertion;
 pub mod counters;
 pub mod histogram;
 pub mod hlog;
@@ -20,9 +21,10 @@ mod service;
 pub mod tables;
 pub mod throughput;
 
+pub use assertion::{Assertion, AssertionError};
 pub use counters::Counters;
 pub use histogram::{Extremes, Histogram, LatencySummary};
-pub use hlog::hlog;
+pub use hlog::{Buckets, hlog, read_hlog};
 pub use integrity::{FirstCorrupt, Integrity, join, join_each};
 pub use ledger::{Deliveries, Foreign, LedgerError, MessageId, Observation, Sent, SentSummary};
 pub use metric::{Histograms, Metric};

@@ -28,6 +28,34 @@ pub enum RecordError {
     },
 }
 
+/// What a run measures, or is given for itself: paths of a record without their numbers. All else says what was done and
+/// where, and is the same in a rerun of its plan in the same place.
+pub const MEASURED: [&str; 23] = [
+    "run_id",
+    "started",
+    "repetition",
+    "status",
+    "plan.run",
+    "route.hops.address",
+    "route.hops.process",
+    "environment.clock_error_ns",
+    "environment.clocks",
+    "environment.slurm_job_id",
+    "throughput",
+    "totals",
+    "latency",
+    "integrity",
+    "backpressure",
+    "links",
+    "harness",
+    "phases",
+    "ranks",
+    "assertions",
+    "failures",
+    "warnings",
+    "environment.hosts",
+];
+
 /// Everything about one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "streamharness run record")]
@@ -38,6 +66,12 @@ pub struct Record {
     pub run_id: String,
     /// When the run began, RFC 3339.
     pub started: String,
+    /// Which repetition it is; absent where the launch had this run only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<Repetition>,
+    /// The cell of an experiment that it belongs to; absent in a run of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
     /// The verdict.
     pub status: Status,
     /// The resolved plan, as the `profile` crate writes it.
@@ -74,6 +108,9 @@ pub struct Record {
     pub phases: BTreeMap<String, f64>,
     /// What each rank did, ascending by rank.
     pub ranks: Vec<RankSummary>,
+    /// What was asserted of it, and whether it holds; empty where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assertions: Vec<AssertionOutcome>,
     /// What went wrong, and where.
     #[serde(default)]
     pub failures: Vec<Failure>,
@@ -94,6 +131,24 @@ pub struct Status {
     pub exit_code: u8,
 }
 
+/// A cell of an experiment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Point {
+    /// The experiment, by its name.
+    pub experiment: String,
+    /// The cell, such as `prs-haproxy_consumers-4`; its repetitions have the same name.
+    pub name: String,
+}
+
+/// One of several runs that have the same plan: of a launch, or of a cell of an experiment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Repetition {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The `run_id` of the first of them.
+    pub first_run_id: String,
+}
+
 /// One concrete way from producers to consumers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
@@ -107,12 +162,36 @@ pub struct Route {
     /// What answered at the end of the route.
     #[serde(default)]
     pub broker: Option<Broker>,
+    /// The managed service that the run asked for; absent where there was none to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<Provisioned>,
     /// The first producer's connection; absent where there was none.
     #[serde(default)]
     pub producer_connection: Option<Connection>,
     /// The first consumer's connection; absent where there was none.
     #[serde(default)]
     pub consumer_connection: Option<Connection>,
+}
+
+/// A cluster that a run got through a facility's S3M interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Provisioned {
+    /// Where it was asked for.
+    pub service: String,
+    /// Its name.
+    pub cluster: String,
+    /// The public name that clients connect to.
+    pub fqdn: String,
+    /// Nodes that it has, if the interface tells.
+    #[serde(default)]
+    pub nodes: Option<u32>,
+    /// From the request until AMQPS opened.
+    pub ready_s: f64,
+    /// How long it lives, unless it is extended.
+    pub lifetime_s: u64,
+    /// Whether it was there before the run and stayed.
+    #[serde(default)]
+    pub reused: bool,
 }
 
 /// What a client's connection agreed on, read back from its socket.
@@ -570,6 +649,17 @@ pub struct RankSummary {
     pub failure: Option<String>,
 }
 
+/// Whether an assertion holds of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AssertionOutcome {
+    /// As it was typed.
+    pub expression: String,
+    /// Whether it holds. What was not measured meets no bound.
+    pub holds: bool,
+    /// The fields that it names, each with what it was.
+    pub measured: String,
+}
+
 /// What went wrong on a rank.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
@@ -602,12 +692,66 @@ impl Record {
         Ok(serde_json::from_str(json)?)
     }
 
+    /// Paths of what two runs did differently: fields that are not [`MEASURED`]. Names of queues and exchanges, which have
+    /// the number of the run in them, are alike where they are apart from it.
+    pub fn done_differently(&self, other: &Self) -> Vec<String> {
+        let mut paths = Vec::new();
+        let measured = |path: &str| {
+            let path: Vec<&str> = path.split('.').filter(|key| key.parse::<usize>().is_err()).collect();
+            let path = path.join(".");
+            MEASURED.iter().any(|measured| {
+                path.strip_prefix(measured).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        differences(&self.without_run(), &other.without_run(), "", &mut |path, _, _| {
+            if !measured(path) {
+                paths.push(path.to_owned());
+            }
+        });
+        paths
+    }
+
+    /// As JSON, with names of its own as if its number were 0.
+    fn without_run(&self) -> serde_json::Value {
+        let run = self.plan.get("run").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let own = format!("streamharness.{run:08x}.");
+        let json = serde_json::to_string(self).expect("a record has text keys only");
+        serde_json::from_str(&json.replace(&own, "streamharness.00000000.")).expect("it was just written")
+    }
+
     /// The JSON schema of a record, as docs/record.schema.json keeps it.
     pub fn json_schema() -> String {
         let mut json =
             serde_json::to_string_pretty(&schemars::schema_for!(Self)).expect("a schema is JSON by construction");
         json.push('\n');
         json
+    }
+}
+
+/// Tells the path of every leaf in which two values differ, and what is there; what is missing is null.
+pub fn differences(
+    one: &serde_json::Value,
+    other: &serde_json::Value,
+    path: &str,
+    tell: &mut impl FnMut(&str, &serde_json::Value, &serde_json::Value),
+) {
+    use serde_json::Value;
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let of = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
+                differences(&of(a), &of(b), &below(key), tell);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (one, other)) in a.iter().zip(b).enumerate() {
+                differences(one, other, &below(&index.to_string()), tell);
+            }
+        }
+        _ if one != other => tell(path, one, other),
+        _ => {}
     }
 }
 
@@ -683,6 +827,38 @@ mod tests {
             assert!(json.pointer(pointer).is_some(), "{pointer} is missing");
         }
         assert!(json.pointer("/integrity/first_duplicated").is_none());
+    }
+
+    #[test]
+    fn what_a_run_measures_is_no_difference_and_what_it_does_is() {
+        let one = sample::record();
+        let mut other = one.clone();
+        (other.run_id, other.status.pass) = ("5eed0002".to_owned(), true);
+        other.plan["run"] = 9.into();
+        other.plan["service"]["queues"][0]["name"] = "streamharness.00000009.work.0".into();
+        other.latency.clear();
+        other.ranks[0].cpu_s = 9.0;
+        other.route.hops[0].address = None;
+        let mut named = one.clone();
+        named.plan["run"] = 7.into();
+        named.plan["service"]["queues"][0]["name"] = "streamharness.00000007.work.0".into();
+        assert_eq!(named.done_differently(&other), Vec::<String>::new());
+        other.plan["service"]["queues"][0]["name"] = "streamharness.00000009.work.1".into();
+        other.plan["service"]["prefetch"] = 1.into();
+        other.environment.seed = 2;
+        other.route.hops[0].protocol = "amqp".to_owned();
+        let different =
+            ["environment.seed", "plan.service.prefetch", "plan.service.queues.0.name", "route.hops.0.protocol"];
+        assert_eq!(named.done_differently(&other), different);
+    }
+
+    #[test]
+    fn every_measured_path_is_one_of_the_record() {
+        let schema: serde_json::Value = serde_json::from_str(&Record::json_schema()).unwrap();
+        for path in MEASURED {
+            let first = path.split('.').next().unwrap();
+            assert!(schema["properties"].get(first).is_some(), "{path}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! One record with something in every field, for the tests of what reads records.
 
 use crate::record::{
-    Backpressure, Broker, Environment, Failure, Harness, Hop, Machine, RankSummary, Route, SCHEMA, Spread, Status, Tls,
-    Totals,
+    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, Machine, Point, RankSummary,
+    Repetition, Route, SCHEMA, Spread, Status, Tls, Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
@@ -30,6 +30,8 @@ pub(crate) fn record() -> Record {
         schema: SCHEMA.to_owned(),
         run_id: "5eed0001".to_owned(),
         started: "2026-11-23T18:31:18Z".to_owned(),
+        point: Some(Point { experiment: "dstream-work-sharing".into(), name: "dts_consumers-2".into() }),
+        repetition: Some(Repetition { number: 2, first_run_id: "5eed0000".to_owned() }),
         status: Status { pass: false, reason: reason.clone(), exit_code: 4 },
         plan: serde_json::json!({
             "architecture": "dts",
@@ -57,6 +59,7 @@ pub(crate) fn record() -> Record {
             }],
             tls: Some(Tls { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_256_GCM_SHA384".to_owned() }),
             broker: Some(Broker { product: "RabbitMQ".to_owned(), version: "3.13.7".to_owned() }),
+            provisioned: None,
             producer_connection: None,
             consumer_connection: None,
         },
@@ -148,6 +151,11 @@ pub(crate) fn record() -> Record {
                 ..RankSummary::default()
             },
         ],
+        assertions: vec![AssertionOutcome {
+            expression: "lost == 0".to_owned(),
+            holds: false,
+            measured: "lost is 1".to_owned(),
+        }],
         failures: vec![Failure { rank: 1, message: "the broker closed\nthe connection".to_owned() }],
         warnings: vec!["the run is short".to_owned()],
     }

@@ -3,9 +3,13 @@
 use crate::{
     error::{ProfileError, impossible},
     profile::RouteProfile,
+    values::Span,
 };
 use serde::{Deserialize, Serialize};
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+
+/// How long a facility may take to provision.
+const READY_WITHIN: Duration = Duration::from_secs(600);
 
 /// A tunnel that rank 0 asks two SciStream control servers for, and releases at the end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +47,69 @@ pub struct ControlServerProfile {
     pub limits: Option<String>,
 }
 
+/// A managed service that rank 0 asks an S3M interface for, and deletes at the end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3mProfile {
+    /// Where the interface is: `https://s3m.example.org`.
+    pub url: String,
+    /// Path before each call [default: that of the facility's open enclave].
+    pub prefix: Option<String>,
+    /// File with the token [default: what S3M_TOKEN holds, or the file that S3M_TOKEN_FILE names].
+    pub token_file: Option<String>,
+    /// File with the authorities to trust for the interface (PEM) [default: those that browsers do].
+    pub ca: Option<String>,
+    /// What to provision: `general`.
+    pub kind: Option<String>,
+    /// Name of the cluster, at most 40 small letters, digits and dashes [default: one drawn for each run].
+    pub name: Option<String>,
+    /// Whether a cluster of that name that is there already is used, and left as it is.
+    pub reuse: Option<bool>,
+    /// Resources to ask for, such as `nodes = 3`; each is above 0.
+    pub resources: BTreeMap<String, i64>,
+    /// Switches to set.
+    pub feature_flags: Option<BTreeMap<String, bool>>,
+    /// How long the cluster may take until clients can connect [default: 10min].
+    pub ready_within: Option<Span>,
+}
+
+impl S3mProfile {
+    /// How long the cluster may take until clients can connect.
+    pub fn ready_within(&self) -> Duration {
+        self.ready_within.map_or(READY_WITHIN, |span| span.0)
+    }
+
+    fn check(&self, route: &RouteProfile) -> Result<(), ProfileError> {
+        if !["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme)) {
+            return impossible("route.s3m has no `url` of the form https://HOST: say where the S3M interface is");
+        }
+        for (key, given) in [
+            ("urls", route.urls.is_some()),
+            ("producer_urls", route.producer_urls.is_some()),
+            ("consumer_urls", route.consumer_urls.is_some()),
+            ("scistream", route.scistream.is_some()),
+        ] {
+            if given {
+                return impossible(format!(
+                    "route.{key} and route.s3m exclude each other: clients connect to the cluster that is provisioned"
+                ));
+            }
+        }
+        if route.tls == Some(false) {
+            return impossible(
+                "route.tls = false and route.s3m exclude each other: a managed service speaks AMQPS only",
+            );
+        }
+        if self.reuse == Some(true) && self.name.is_none() {
+            return impossible("route.s3m.reuse needs route.s3m.name: say which cluster");
+        }
+        match self.resources.iter().find(|(_, amount)| **amount <= 0) {
+            Some((key, amount)) => impossible(format!("route.s3m.resources.{key} is {amount}: say a number above 0")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One leg of a route whose addresses were given, for the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,6 +140,9 @@ impl RouteProfile {
                     return impossible(format!("route.hops has no leg from `{from}`: add one, or leave the list out"));
                 }
             }
+        }
+        if let Some(s3m) = &self.s3m {
+            s3m.check(self)?;
         }
         if let Some(url) = &self.management {
             let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
@@ -118,7 +188,7 @@ impl RouteProfile {
 #[cfg(test)]
 mod tests {
     use crate::{Layer, Origin, Plan, combine};
-    use std::path::Path;
+    use std::{path::Path, time::Duration};
 
     fn resolve(route: &str) -> Result<Plan, String> {
         let layer = Layer::parse(Origin::File("mine.toml".into()), route).map_err(|error| error.to_string())?;
@@ -130,6 +200,7 @@ mod tests {
     fn a_route_that_contradicts_itself_or_lacks_a_part_says_which() {
         let side = "s2cs = 'a:1'\ncertificate = 'a.pem'";
         let both = format!("[route.scistream.producer_side]\n{side}\n[route.scistream.consumer_side]\n{side}\n");
+        let s3m = "url = 'https://a'";
         for (text, expected) in [
             (both.clone(), "has no `service`"),
             ("[route.scistream]\nservice = ['a:1']".to_owned(), "producer_side has no `s2cs`"),
@@ -139,6 +210,12 @@ mod tests {
                 "no leg from `consumer`",
             ),
             ("[route.scistream]\nservise = []".to_owned(), "did you mean `service`?"),
+            ("[route.s3m]\nname = 'a'".to_owned(), "no `url`"),
+            (format!("[route.s3m]\n{s3m}\nresorces = {{}}"), "did you mean `resources`?"),
+            (format!("[route.s3m]\n{s3m}\nreuse = true"), "needs route.s3m.name"),
+            (format!("[route.s3m]\n{s3m}\nresources = {{ nodes = 0 }}"), "route.s3m.resources.nodes is 0"),
+            (format!("[route]\nurls = ['amqps://a']\n[route.s3m]\n{s3m}"), "route.urls and route.s3m exclude"),
+            (format!("[route]\ntls = false\n[route.s3m]\n{s3m}"), "AMQPS only"),
             ("[route]\nmanagement = 'broker:15672'".to_owned(), "http://HOST:15672"),
             ("[route]\nmanagement = 'http://'".to_owned(), "http://HOST:15672"),
             ("[route]\nmanagement = 'http://a:secret@b:15672'".to_owned(), "STREAMHARNESS_MANAGEMENT_PASSWORD"),
@@ -148,6 +225,8 @@ mod tests {
         }
         resolve("[route]\nmanagement = 'https://admin@broker:15671/'").unwrap();
         resolve(&format!("[route.scistream]\nservice = ['a:1']\n{both}")).unwrap();
+        let plan = resolve(&format!("[route.s3m]\n{s3m}\nready_within = '20min'")).unwrap();
+        assert!(plan.limits.route > Duration::from_secs(1200), "ranks wait for as long as the cluster may take");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::{
     knobs::{LeaderLocator, Mapping, QueueType},
     placement::Placement,
-    plan::Plan,
+    plan::{Plan, own_prefix},
     values::{Overflow, Pattern},
 };
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl Plan {
     }
 
     fn reply_queue(&self, producer: u32) -> String {
-        format!("streamharness.{:08x}.reply.{producer}", self.run)
+        format!("{}reply.{producer}", own_prefix(self.run))
     }
 
     /// The work queues of a producer: its share by the mapping or, where there are more queues

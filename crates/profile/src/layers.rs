@@ -74,7 +74,7 @@ impl Layer {
 }
 
 /// What serde says, with the key it is about and in words for people.
-fn sentence(error: &toml::de::Error) -> String {
+pub(crate) fn sentence(error: &toml::de::Error) -> String {
     let message = with_hint(error.message().trim())
         .replace("a nonzero u64", "a whole number of at least 1")
         .replace("a nonzero u32", "a whole number of at least 1");
@@ -141,7 +141,7 @@ fn named(
 }
 
 /// Tables merge, everything else is replaced; the two ways to give a run's length replace each other.
-fn overlay(below: &mut Table, above: Table) {
+pub(crate) fn overlay(below: &mut Table, above: Table) {
     for (key, other) in [("messages", "duration"), ("duration", "messages")] {
         if above.contains_key(key) {
             below.remove(other);

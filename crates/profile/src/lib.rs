@@ -4,6 +4,7 @@
 //! gets the same plan, which [`Plan::digest`] lets them check.
 
 mod error;
+mod experiment;
 mod facility;
 mod flow;
 mod knobs;
@@ -21,7 +22,8 @@ mod values;
 mod warmup;
 
 pub use error::ProfileError;
-pub use facility::{ControlServerProfile, HopProfile, SciStreamProfile};
+pub use experiment::{Experiment, Point};
+pub use facility::{ControlServerProfile, HopProfile, S3mProfile, SciStreamProfile};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
 pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, Origin, combine};

@@ -2,13 +2,14 @@
 
 use crate::{
     error::{ProfileError, impossible},
+    facility::S3mProfile,
     flow::Flow,
     knobs::{Delay, Layout},
     load::{COUNT_BITS, Load},
     message::{Fill, Message},
     placement::{Placement, share},
     profile::Profile,
-    service::{Service, in_flight, prefix, service},
+    service::{Service, in_flight, service},
     spread::Spread,
     values::{Acks, Pattern, Verify},
 };
@@ -167,7 +168,8 @@ impl Plan {
             think_time: profile.think_time,
             spread: profile.route.spread.unwrap_or(Spread::RoundRobin),
             limits: Limits {
-                route: Duration::from_secs(120),
+                route: Duration::from_secs(120)
+                    + profile.route.s3m.as_ref().map_or(Duration::ZERO, S3mProfile::ready_within),
                 connect: Duration::from_secs(8),
                 broker: Duration::from_secs(10),
                 stream,
@@ -220,6 +222,26 @@ impl Plan {
         Ok(())
     }
 
+    /// The same plan for another run, whose queues and exchanges are its own.
+    pub fn with_run(&self, run: u32) -> Self {
+        let (old, new) = (own_prefix(self.run), own_prefix(run));
+        let rename = |name: &mut String| {
+            if let Some(rest) = name.strip_prefix(&old) {
+                *name = format!("{new}{rest}");
+            }
+        };
+        let mut plan = Self { run, ..self.clone() };
+        plan.service.exchanges.iter_mut().for_each(|exchange| rename(&mut exchange.name));
+        for queue in &mut plan.service.queues {
+            rename(&mut queue.name);
+            if let Some(binding) = &mut queue.binding {
+                rename(&mut binding.exchange);
+                rename(&mut binding.key);
+            }
+        }
+        plan
+    }
+
     /// SHA-256 of the plan, by which ranks see that they resolved the same.
     pub fn digest(&self) -> [u8; 32] {
         let bytes = bincode::serde::encode_to_vec(self, bincode::config::standard())
@@ -229,7 +251,7 @@ impl Plan {
 
     /// What the names of all its exchanges and queues begin with.
     pub fn name_prefix(&self) -> String {
-        prefix(self.run)
+        own_prefix(self.run)
     }
 
     /// Messages that a producer sends, where the run has a number of them.
@@ -255,6 +277,11 @@ impl Plan {
         let received = u64::from(self.service.prefetch) + u64::from(self.message.inspected_bodies());
         (ring + answered, received * body + answers * answer)
     }
+}
+
+/// What names of queues and exchanges of a run begin with.
+pub(crate) fn own_prefix(run: u32) -> String {
+    format!("streamharness.{run:08x}.")
 }
 
 fn named(name: &Option<String>, key: &str) -> Result<String, ProfileError> {
@@ -373,6 +400,38 @@ mod tests {
     fn every_rank_resolves_the_same_plan_and_a_difference_shows_in_the_digest() {
         assert_eq!(resolve("", 4).unwrap().digest(), resolve("", 4).unwrap().digest());
         assert_ne!(resolve("", 4).unwrap().digest(), resolve("seed = 2", 4).unwrap().digest());
+    }
+
+    #[test]
+    fn another_run_of_a_plan_differs_in_the_names_of_what_is_its_own() {
+        for pattern in ["work-sharing", "work-sharing-feedback", "broadcast", "broadcast-gather"] {
+            let text = format!("pattern = '{pattern}'");
+            let layer = Layer::parse(Origin::CommandLine, &text).unwrap();
+            let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+            let (first, second) = (Plan::resolve(&profile, 4, 7).unwrap(), Plan::resolve(&profile, 4, 8).unwrap());
+            assert_eq!(first.with_run(8), second, "{pattern}");
+            assert_ne!(first.service.queues, second.service.queues, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_read_back_from_its_json_as_it_was() {
+        let workloads = crate::list(crate::Kind::Workload).map(|workload| format!("workload = '{}'", workload.name));
+        let settings = [
+            "pattern = 'broadcast-gather'\nduration = '3s'\nwarmup = 'auto:2%'\n[load]\nrate = 'nominal'",
+            "messages = 50\n[load]\nrate = '1000/s'\narrivals = 'poisson'",
+            "service_time = 'uniform:1ms-3ms'\npattern = 'work-sharing-feedback'\n[service]\nconfirms = 'window:9'\nreply = '64B'",
+            "seed = 9223372036854775807\nverify = 'every:3'\n[message]\nevents = 'poisson:8'\n[route]\nspread = 2",
+            "messages = 50\n[load]\nrate = '1000/s'\nphases = 'ramp 0..max over 3s, hold 50% for 1s'",
+            "messages = 50\n[load]\nrate = '1000/s'\narrivals = 'on-off:1s-4s'",
+        ];
+        let settings = settings.map(str::to_owned);
+        for text in workloads.chain(settings) {
+            let plan = resolve(&text, 4).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let json = serde_json::to_string(&plan).unwrap();
+            let read: Plan = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read, plan, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What was written: every field optional, every unknown key refused.
 
 use crate::{
-    facility::{HopProfile, SciStreamProfile},
+    facility::{HopProfile, S3mProfile, SciStreamProfile},
     knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     load::{Arrivals, LoadRate, Phases},
     message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
@@ -205,6 +205,8 @@ pub struct RouteProfile {
     pub consumer_urls: Option<Vec<String>>,
     /// A tunnel to ask SciStream control servers for, in place of addresses for producers.
     pub scistream: Option<SciStreamProfile>,
+    /// A managed service to ask an S3M interface for, in place of addresses.
+    pub s3m: Option<S3mProfile>,
     /// Legs of a route whose addresses are given, for the record.
     pub hops: Option<Vec<HopProfile>>,
     /// `http[s]://[USER@]HOST:PORT` of the service's management API, to watch its queues while they stream.

@@ -6,6 +6,7 @@ use crate::{
     knobs::{LeaderLocator, Mapping, QueueType, Reply},
     message::Message,
     placement::Placement,
+    plan::own_prefix,
     profile::{Profile, ServiceProfile},
     values::{Acks, Confirms, Overflow, Pattern},
 };
@@ -101,7 +102,7 @@ pub(crate) fn service(
     let (acks, prefetch) = (written.acks.unwrap_or(Acks::Multiple(one(64))), written.prefetch.unwrap_or(64));
     let reply = written.reply.unwrap_or(Reply::Echo);
     possible(written, pattern, acks, prefetch)?;
-    let exchange = |kind, name: &str| Exchange { name: format!("{}{name}", prefix(run)), kind };
+    let exchange = |kind, name: &str| Exchange { name: format!("{}{name}", own_prefix(run)), kind };
     let mut exchanges = Vec::new();
     if pattern.is_broadcast() {
         exchanges.push(exchange(ExchangeKind::Fanout, "all"));
@@ -160,7 +161,7 @@ fn queues(
         .filter(|_| pattern.is_broadcast())
         .map(|fanout| Binding { exchange: fanout.name.clone(), key: String::new() });
     let queue = |index| QueuePlan {
-        name: format!("{}{word}.{index}", prefix(run)),
+        name: format!("{}{word}.{index}", own_prefix(run)),
         kind,
         durable: written.durable.unwrap_or(kind != QueueType::Classic),
         exclusive,
@@ -174,11 +175,6 @@ fn queues(
         binding: binding.clone(),
     };
     (0..count).map(queue).collect()
-}
-
-/// What the names of all exchanges and queues of a run begin with.
-pub(crate) fn prefix(run: u32) -> String {
-    format!("streamharness.{run:08x}.")
 }
 
 /// Refuses what cannot work whatever the service, with the reason and a way out.

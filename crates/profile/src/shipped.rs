@@ -20,6 +20,8 @@ pub enum Kind {
     Architecture,
     /// What a message is.
     Workload,
+    /// Many runs that differ along axes.
+    Experiment,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
         match self {
             Self::Architecture => "arch",
             Self::Workload => "workload",
+            Self::Experiment => "experiment",
         }
     }
 
@@ -36,6 +39,7 @@ impl Kind {
         match self {
             Self::Architecture => "architecture",
             Self::Workload => "workload",
+            Self::Experiment => "experiment",
         }
     }
 }
@@ -67,6 +71,22 @@ const SHIPPED: &[Shipped] = shipped![
     Workload "generic" "workloads/generic.toml",
     Workload "sns-adara" "workloads/sns-adara.toml",
     Workload "aps-ptychography" "workloads/aps-ptychography.toml",
+    Experiment "dstream-work-sharing" "experiments/dstream-work-sharing.toml",
+    Experiment "dstream-work-sharing-quick" "experiments/dstream-work-sharing-quick.toml",
+    Experiment "dstream-feedback" "experiments/dstream-feedback.toml",
+    Experiment "dstream-feedback-quick" "experiments/dstream-feedback-quick.toml",
+    Experiment "lstream-work-sharing" "experiments/lstream-work-sharing.toml",
+    Experiment "lstream-work-sharing-quick" "experiments/lstream-work-sharing-quick.toml",
+    Experiment "lstream-feedback" "experiments/lstream-feedback.toml",
+    Experiment "lstream-feedback-quick" "experiments/lstream-feedback-quick.toml",
+    Experiment "generic-broadcast" "experiments/generic-broadcast.toml",
+    Experiment "generic-broadcast-quick" "experiments/generic-broadcast-quick.toml",
+    Experiment "generic-broadcast-gather" "experiments/generic-broadcast-gather.toml",
+    Experiment "generic-broadcast-gather-quick" "experiments/generic-broadcast-gather-quick.toml",
+    Experiment "confirms" "experiments/confirms.toml",
+    Experiment "acks" "experiments/acks.toml",
+    Experiment "prefetch" "experiments/prefetch.toml",
+    Experiment "queues" "experiments/queues.toml",
 ];
 
 /// The shipped profiles of a kind.
@@ -82,13 +102,13 @@ pub fn find(kind: Kind, name: &str) -> Option<&'static Shipped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Layer, Plan, combine, layers::Origin};
+    use crate::{Experiment, Layer, Plan, combine, layers::Origin};
     use std::path::Path;
 
     #[test]
     fn every_file_in_profiles_is_shipped_under_its_own_name() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for folder in ["profiles/architectures", "profiles/workloads"] {
+        for folder in ["profiles/architectures", "profiles/workloads", "profiles/experiments"] {
             for entry in std::fs::read_dir(root.join(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let stem = path.file_stem().unwrap().to_str().unwrap();
@@ -103,11 +123,25 @@ mod tests {
 
     #[test]
     fn every_shipped_profile_resolves() {
-        for shipped in SHIPPED {
+        for shipped in list(Kind::Architecture).chain(list(Kind::Workload)) {
             let chosen = format!("{} = '{}'", shipped.kind.key(), shipped.name);
             let layer = Layer::parse(Origin::CommandLine, &chosen).unwrap();
             let profile = combine(&[layer], |_| unreachable!("shipped profiles need no files")).unwrap();
             Plan::resolve(&profile, 4, 1).unwrap_or_else(|error| panic!("{}: {error}", shipped.path));
+        }
+    }
+    #[test]
+    fn every_shipped_experiment_resolves_at_every_point() {
+        for shipped in list(Kind::Experiment) {
+            let experiment = Experiment::read(shipped.name, |_| unreachable!("it needs no files")).unwrap();
+            assert!(!experiment.about.is_empty(), "{}: say what it shows", shipped.path);
+            // The quick ones are for a laptop.
+            let world = if shipped.name.ends_with("-quick") { 4 } else { 128 };
+            for point in experiment.points(1) {
+                let profile = combine(&[point.base, point.cell], |_| unreachable!("it needs no files")).unwrap();
+                Plan::resolve(&profile, world, 1)
+                    .unwrap_or_else(|error| panic!("{} {}: {error}", shipped.path, point.name));
+            }
         }
     }
 }

@@ -4,14 +4,15 @@ use crate::{Backend, Cluster, Error, Lifetime, Provision, Provisioned, Result, w
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{
-    fmt, thread,
+    fmt, io, thread,
     time::{Duration, Instant},
 };
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Where the facility has the API today.
 pub const PREFIX: &str = "/olcf/open/v1alpha/streaming";
 
-const CALL_LIMIT: Duration = Duration::from_secs(30);
+const CALL_LIMIT: Duration = Duration::from_secs(60);
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -30,16 +31,25 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client for `base` (`https://host`) and `prefix` ([`PREFIX`]). The token is sent as it is.
-    pub fn new(base: &str, prefix: &str, token: &str) -> Self {
-        let agent = ureq::Agent::config_builder()
+    /// A client for `base` (`https://host`) and `prefix` ([`PREFIX`]). The token is sent as it is. Trusts the authorities of
+    /// `ca_pem`, or else those that browsers do.
+    pub fn new(base: &str, prefix: &str, token: &str, ca_pem: Option<&str>) -> Result<Self> {
+        let roots = ca_pem.map_or(Ok(RootCerts::WebPki), authorities)?;
+        let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(CALL_LIMIT))
-            .max_redirects(0)
-            .build()
-            .into();
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            // A token is for the service alone.
+            .max_redirects(0);
+        // Without TLS a proxy would see it.
+        let config = if base.starts_with("https://") { config } else { config.proxy(None) };
         let trim = |text: &str| text.trim_end_matches('/').to_owned();
-        Self { agent, base: trim(base), prefix: trim(prefix), token: token.trim().to_owned() }
+        Ok(Self {
+            agent: config.build().into(),
+            base: trim(base),
+            prefix: trim(prefix),
+            token: token.trim().to_owned(),
+        })
     }
 
     /// What can be provisioned.
@@ -47,9 +57,19 @@ impl Client {
         self.field("GET", "/list_backends", None, "backends")
     }
 
-    /// Asks for a cluster. Never retried after an answer was lost: it may exist by then.
+    /// Asks for a cluster. Never retried after an answer was lost: it may exist by then, see [`Error::may_exist`].
     pub fn provision(&self, asked: &Provision) -> Result<Provisioned> {
-        read(self.call("POST", "/rabbitmq/provision_cluster", Some(json!(asked)))?)
+        let url = self.url("/rabbitmq/provision_cluster");
+        let mut failed = false;
+        match self.send("POST", &url, Some(json!(asked)), |status| failed |= status >= 500) {
+            Ok(reply) => read(reply),
+            // A try that was told to have failed had made it all the same.
+            Err(Error::Missing(reason)) => Err(self.no_api(reason)),
+            Err(Error::Taken(_)) if failed => {
+                self.get(&asked.name)?.access.ok_or_else(|| Error::Answer("no `amqpsUrl`".to_owned()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// All clusters of the project.
@@ -74,26 +94,30 @@ impl Client {
 
     /// What the token allows.
     pub fn introspect(&self) -> Result<Value> {
-        self.send("GET", &format!("{}/olcf/v1/token/ctls/introspect", self.base), None)
+        self.send("GET", &format!("{}/olcf/v1/token/ctls/introspect", self.base), None, |_| ())
     }
 
-    /// Looks every `pause` until the cluster is healthy, at most `limit`. Gone after it was provisioned is a failure.
-    pub fn healthy(&self, name: &str, pause: Duration, limit: Duration) -> Result<Cluster> {
-        let started = Instant::now();
+    /// Looks until the cluster is healthy, at most `limit`. Between looks it waits by `pause`, which says false to give up.
+    /// Gone after it was provisioned is a failure.
+    pub fn healthy(&self, name: &str, limit: Duration, mut pause: impl FnMut() -> bool) -> Result<Cluster> {
+        let end = Instant::now() + limit;
         loop {
             let cluster = self.get(name)?;
-            if cluster.health_status == "healthy" {
+            if cluster.health_status.eq_ignore_ascii_case("healthy") {
                 return Ok(cluster);
             }
-            if started.elapsed() + pause > limit {
+            if !pause() || Instant::now() > end {
                 return Err(Error::Late { name: name.to_owned(), limit_s: limit.as_secs() });
             }
-            thread::sleep(pause);
         }
     }
 
     fn field<T: DeserializeOwned>(&self, method: &str, path: &str, body: Option<Value>, name: &str) -> Result<T> {
-        let mut reply = self.call(method, path, body)?;
+        let mut reply = self.call(method, path, body).map_err(|error| match error {
+            // A list is never missing.
+            Error::Missing(reason) if name.ends_with('s') => self.no_api(reason),
+            error => error,
+        })?;
         match reply.get_mut(name) {
             Some(value) => read(value.take()),
             // proto3 leaves out what is empty.
@@ -103,17 +127,36 @@ impl Client {
     }
 
     fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value> {
-        self.send(method, &format!("{}{}{path}", self.base, self.prefix), body)
+        self.send(method, &self.url(path), body, |_| ())
     }
 
-    fn send(&self, method: &str, url: &str, body: Option<Value>) -> Result<Value> {
+    fn no_api(&self, reason: String) -> Error {
+        Error::NoApi { url: self.url(""), reason }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{}{path}", self.base, self.prefix)
+    }
+
+    /// `refused` is told the status of every try that comes to nothing.
+    fn send(&self, method: &str, url: &str, body: Option<Value>, mut refused: impl FnMut(u16)) -> Result<Value> {
         let mut pause = FIRST_PAUSE;
         for tried in 1.. {
-            let (status, reply) = self.once(method, url, body.as_ref())?;
+            let (status, reply) = match self.once(method, url, body.as_ref()) {
+                Ok(answered) => answered,
+                // Whatever came of it, the same again comes to the same.
+                Err(Error::Unreachable { .. }) if method != "POST" && tried < TRIES => {
+                    thread::sleep(pause);
+                    pause *= 2;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if (200..300).contains(&status) {
                 return Ok(reply);
             }
-            let message = reply["message"].as_str().unwrap_or("no reason given").to_owned();
+            refused(status);
+            let message = reply["message"].as_str().map_or_else(|| format!("status {status}"), str::to_owned);
             match status {
                 429 | 500..=599 if tried < TRIES => {
                     thread::sleep(pause);
@@ -122,6 +165,7 @@ impl Client {
                 401 | 403 => return Err(Error::Token(message)),
                 404 => return Err(Error::Missing(message)),
                 409 => return Err(Error::Taken(message)),
+                400..=428 if reply.is_null() => return Err(self.no_api(message)),
                 400..=428 => return Err(Error::Refused(message)),
                 _ => return Err(Error::Failed { status, message }),
             }
@@ -130,14 +174,24 @@ impl Client {
     }
 
     fn once(&self, method: &str, url: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let unreachable = |error: ureq::Error| Error::Unreachable { url: self.base.clone(), reason: error.to_string() };
+        let unreachable = |error: ureq::Error| {
+            let url = self.base.clone();
+            match error {
+                // That of rustls, inside.
+                ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    Error::Untrusted { url, reason: error.to_string() }
+                }
+                ureq::Error::Io(error) => Error::Unreachable { url, reason: error.to_string() },
+                error => Error::Unreachable { url, reason: error.to_string() },
+            }
+        };
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(url)
             .header("Authorization", &self.token)
             .header("Content-Type", "application/json")
             .body(body.map(Value::to_string).unwrap_or_default())
-            .map_err(|_| Error::Answer("address or token hold characters that HTTP has not".to_owned()))?;
+            .map_err(|_| Error::Malformed)?;
         let mut reply = self.agent.run(request).map_err(unreachable)?;
         let status = reply.status().as_u16();
         let text = reply.body_mut().read_to_string().map_err(unreachable)?;
@@ -157,4 +211,11 @@ fn checked(name: &str) -> Result<&str> {
 /// The reply's text is left out of the error: it may hold the password.
 fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
     serde_json::from_value(value).map_err(|_| Error::Answer("a field of another type".to_owned()))
+}
+
+fn authorities(pem: &str) -> Result<RootCerts> {
+    let certificates: Vec<Certificate<'static>> = parse_pem(pem.as_bytes())
+        .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
+        .collect();
+    if certificates.is_empty() { Err(Error::Authorities) } else { Ok(RootCerts::from(certificates)) }
 }

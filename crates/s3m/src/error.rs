@@ -13,7 +13,9 @@ pub enum Error {
     #[error("the S3M service has no such cluster ({0}): it may have expired or been deleted; provision it again")]
     Missing(String),
     /// The name belongs to another cluster.
-    #[error("the S3M service has that name already ({0}): choose another name")]
+    #[error(
+        "the S3M service has that name already ({0}): choose another name, or delete it with `streamharness s3m delete`"
+    )]
     Taken(String),
     /// The request itself is refused.
     #[error(
@@ -34,6 +36,34 @@ pub enum Error {
         /// Its base.
         url: String,
         /// What the system said.
+        reason: String,
+    },
+    /// What cannot be sent.
+    #[error(
+        "the address of the S3M service, its prefix or the token holds what HTTP cannot carry: check them for blanks and line ends"
+    )]
+    Malformed,
+    /// TLS cannot be agreed.
+    #[error(
+        "the S3M service at {url} cannot be trusted ({reason}): give its authorities with --ca FILE (route.s3m.ca)"
+    )]
+    Untrusted {
+        /// Its base.
+        url: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
+    /// No authority to trust.
+    #[error(
+        "the file of the S3M service's authorities holds no certificate: give it PEM (-----BEGIN CERTIFICATE-----)"
+    )]
+    Authorities,
+    /// What answers has no such call.
+    #[error("{url} is not where the S3M service has its API ({reason}): check the address and the prefix")]
+    NoApi {
+        /// Base and prefix.
+        url: String,
+        /// What it said.
         reason: String,
     },
     /// The reply is not what the API says.
@@ -57,4 +87,11 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether a cluster that was asked for may be there in spite of this error.
+    pub fn may_exist(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Answer(_) | Self::Failed { .. })
+    }
 }

@@ -2,11 +2,13 @@
 
 use crate::{Backing, Cluster, Lifetime, PREFIX, Provision, Provisioned, wire::is_name};
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use rand::{TryRng, rngs::SysRng};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,6 +25,8 @@ pub struct Settings {
     pub domain: String,
     /// The balancer's port as clients know it.
     pub port: u16,
+    /// How many nodes the cluster behind it has.
+    pub nodes: u32,
     /// What is told as the management interface.
     pub management: String,
     /// Whose clusters these are: the user is `PROJECT-api`.
@@ -33,6 +37,8 @@ pub struct Settings {
     pub ready_after: Duration,
     /// How many calls fail with 503 first, to see clients retry.
     pub fail_first: u32,
+    /// How many clusters are provisioned first with their answer lost: 503, and there all the same.
+    pub lose_first: u32,
 }
 
 struct Tenant {
@@ -48,7 +54,17 @@ struct Tenant {
 pub struct Service {
     settings: Settings,
     backing: Box<dyn Backing>,
-    state: Mutex<(BTreeMap<String, Tenant>, u32)>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    clusters: BTreeMap<String, Tenant>,
+    /// Names whose tenant is just being made or taken away. The backing is never called with the lock held: it waits for
+    /// RabbitMQ and HAProxy, and other calls must not wait with it.
+    changing: BTreeSet<String>,
+    failures_left: u32,
+    losses_left: u32,
 }
 
 type Reply = (u16, Value);
@@ -56,8 +72,12 @@ type Reply = (u16, Value);
 impl Service {
     /// Without a cluster yet.
     pub fn new(settings: Settings, backing: Box<dyn Backing>) -> Self {
-        let failures = settings.fail_first;
-        Self { settings, backing, state: Mutex::new((BTreeMap::new(), failures)) }
+        let state = State { failures_left: settings.fail_first, losses_left: settings.lose_first, ..State::default() };
+        Self { settings, backing, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers one call with an HTTP status and JSON.
@@ -65,13 +85,14 @@ impl Service {
         if !self.settings.tokens.iter().any(|known| same(known, token)) {
             return refuse(401, "the token is not known");
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.1 > 0 {
-            state.1 -= 1;
-            return refuse(503, "not just now");
+        {
+            let mut state = self.state();
+            if state.failures_left > 0 {
+                state.failures_left -= 1;
+                return refuse(503, "not just now");
+            }
         }
-        let clusters = &mut state.0;
-        self.expire(clusters);
+        self.sweep();
         if (method, path) == ("GET", INTROSPECT) {
             let project = &self.settings.project;
             return (
@@ -82,49 +103,73 @@ impl Service {
         let Some(call) = PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix)) else {
             return refuse(404, "there is no such call");
         };
-        let parts: Vec<&str> = call.trim_start_matches('/').split('/').collect();
+        let parts: Vec<Cow<'_, str>> =
+            call.trim_start_matches('/').split('/').map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
+        let parts: Vec<&str> = parts.iter().map(Cow::as_ref).collect();
         match (method, parts.as_slice()) {
-            ("GET", ["list_backends"]) => (200, backends()),
-            ("POST", ["rabbitmq", "provision_cluster"]) => self.provision(clusters, body),
+            ("GET", ["list_backends"]) => (200, self.backends()),
+            ("POST", ["rabbitmq", "provision_cluster"]) => self.provision(body),
             ("GET", ["rabbitmq", "list_clusters"]) => {
-                let all: Vec<Cluster> =
-                    clusters.values().map(|tenant| Cluster { access: None, ..self.tell(tenant) }).collect();
+                let state = self.state();
+                let clusters = state.clusters.values();
+                let all: Vec<Cluster> = clusters.map(|tenant| Cluster { access: None, ..self.tell(tenant) }).collect();
                 (200, json!({"clusters": all}))
             }
-            (_, ["rabbitmq", "cluster" | "extend", name]) if !clusters.contains_key(*name) => {
-                refuse(404, &format!("cluster {name} not found"))
+            ("GET", ["rabbitmq", "cluster", name]) => {
+                self.with(name, |tenant| (200, json!({"cluster": self.tell(tenant)})))
             }
-            ("GET", ["rabbitmq", "cluster", name]) => (200, json!({"cluster": self.tell(&clusters[*name])})),
-            ("POST", ["rabbitmq", "extend", name]) => {
-                let tenant = clusters.get_mut(*name).expect("looked up above");
+            ("POST", ["rabbitmq", "extend", name]) => self.with(name, |tenant| {
                 tenant.extended = Some((Instant::now(), Timestamp::now()));
                 (200, json!({"lifetime": self.tell(tenant).lifetime}))
-            }
-            ("DELETE", ["rabbitmq", "cluster", name]) => {
-                let tenant = &clusters[*name];
-                match self.backing.remove(&tenant.access.username, &tenant.fqdn) {
-                    Ok(()) => {
-                        clusters.remove(*name);
-                        (200, json!({"success": true}))
-                    }
+            }),
+            ("DELETE", ["rabbitmq", "cluster", name]) => match self.take(name) {
+                Err(refusal) => refusal,
+                Ok(tenant) => match self.remove(tenant) {
+                    Ok(()) => (200, json!({"success": true})),
                     Err(error) => refuse(500, &error.to_string()),
-                }
-            }
+                },
+            },
             _ => refuse(404, "there is no such call"),
         }
     }
 
-    /// Takes away what has outlived its time.
+    /// Takes away what has outlived its time. One that cannot be removed stays, and is tried again.
     pub fn sweep(&self) {
-        self.expire(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).0);
+        let over: Vec<String> = {
+            let state = self.state();
+            let over = state.clusters.iter().filter(|(_, tenant)| self.remaining(tenant).is_zero());
+            over.map(|(name, _)| name.clone()).collect()
+        };
+        for tenant in over.iter().filter_map(|name| self.take(name).ok()) {
+            let _ = self.remove(tenant);
+        }
     }
 
-    fn expire(&self, clusters: &mut BTreeMap<String, Tenant>) {
-        // One that cannot be removed stays, and is tried again.
-        clusters.retain(|_, tenant| {
-            self.remaining(tenant) > Duration::ZERO
-                || self.backing.remove(&tenant.access.username, &tenant.fqdn).is_err()
-        });
+    /// Does something with a cluster that is there.
+    fn with(&self, name: &str, act: impl FnOnce(&mut Tenant) -> Reply) -> Reply {
+        let mut state = self.state();
+        match state.clusters.get_mut(name) {
+            Some(tenant) => act(tenant),
+            None => absent(&state, name),
+        }
+    }
+
+    /// Takes a cluster out, to be removed; until that is done its name is neither there nor free.
+    fn take(&self, name: &str) -> Result<Tenant, Reply> {
+        let mut state = self.state();
+        let tenant = state.clusters.remove(name).ok_or_else(|| absent(&state, name))?;
+        state.changing.insert(name.to_owned());
+        Ok(tenant)
+    }
+
+    fn remove(&self, tenant: Tenant) -> crate::Result<()> {
+        let removed = self.backing.remove(&tenant.access.username, &tenant.fqdn);
+        let mut state = self.state();
+        state.changing.remove(&tenant.asked.name);
+        if removed.is_err() {
+            state.clusters.insert(tenant.asked.name.clone(), tenant);
+        }
+        removed
     }
 
     fn remaining(&self, tenant: &Tenant) -> Duration {
@@ -132,7 +177,7 @@ impl Service {
         self.settings.lifetime.saturating_sub(from.elapsed())
     }
 
-    fn provision(&self, clusters: &mut BTreeMap<String, Tenant>, body: &[u8]) -> Reply {
+    fn provision(&self, body: &[u8]) -> Reply {
         let Ok(asked) = serde_json::from_slice::<Provision>(body) else {
             return refuse(400, "the body is not what provision_cluster takes");
         };
@@ -145,8 +190,9 @@ impl Service {
         if let Some((key, _)) = asked.resource_settings.iter().find(|(_, value)| **value <= 0) {
             return refuse(400, &format!("{key} must be more than 0"));
         }
-        if clusters.contains_key(&asked.name) {
-            return refuse(409, &format!("cluster {} exists", asked.name));
+        let nodes = i64::from(self.settings.nodes);
+        if asked.resource_settings.get("nodes").is_some_and(|asked| *asked > nodes) {
+            return refuse(400, &format!("nodes must be at most {nodes}"));
         }
         let mut random = [0; 16];
         if SysRng.try_fill_bytes(&mut random).is_err() {
@@ -157,17 +203,43 @@ impl Service {
         // One broker stands for all clusters, so each has a user of its own.
         let username = format!("{project}-api-{}", asked.name);
         let fqdn = format!("rmq-{project}-api-{}.{domain}", asked.name);
-        if let Err(error) = self.backing.add(&username, &password, &fqdn) {
+        {
+            let mut state = self.state();
+            if state.clusters.contains_key(&asked.name) || !state.changing.insert(asked.name.clone()) {
+                return refuse(409, &format!("cluster {} exists", asked.name));
+            }
+        }
+        let added = self.backing.add(&username, &password, &fqdn);
+        if added.is_err() {
             // Half a tenant is none.
             let _ = self.backing.remove(&username, &fqdn);
+        }
+        let mut state = self.state();
+        state.changing.remove(&asked.name);
+        if let Err(error) = added {
             return refuse(500, &error.to_string());
         }
         let amqps_url = format!("amqps://{username}:{password}@{fqdn}:{port}");
         let access = Provisioned { username, password, amqps_url, mgmt_url: management.clone() };
         let reply = json!(access);
         let (since, provisioned) = (Instant::now(), Timestamp::now());
-        clusters.insert(asked.name.clone(), Tenant { asked, access, fqdn, since, provisioned, extended: None });
+        state.clusters.insert(asked.name.clone(), Tenant { asked, access, fqdn, since, provisioned, extended: None });
+        if state.losses_left > 0 {
+            state.losses_left -= 1;
+            return refuse(503, "the answer is lost");
+        }
         (200, reply)
+    }
+
+    fn backends(&self) -> Value {
+        let option = |key: &str, default: u64, max: u64| json!({"key": key, "description": "", "min": 1, "max": max, "default": default});
+        let nodes = u64::from(self.settings.nodes);
+        json!({"backends": [{
+            "engine": "rabbitmq", "kind": "general", "description": "a tenant of the local cluster; cpus and memory are not set apart",
+            "resourceOptions": [option("cpus", 12, 64), option("ram-gbs", 32, 512), option("nodes", nodes, nodes),
+                option("max-msg-size", 536_870_912, 536_870_912)],
+            "featureFlags": [],
+        }]})
     }
 
     fn tell(&self, tenant: &Tenant) -> Cluster {
@@ -193,7 +265,7 @@ impl Service {
 impl Drop for Service {
     /// Clusters end with the service that would count their time.
     fn drop(&mut self) {
-        for tenant in self.state.lock().unwrap_or_else(PoisonError::into_inner).0.values() {
+        for tenant in self.state().clusters.values() {
             if let Err(error) = self.backing.remove(&tenant.access.username, &tenant.fqdn) {
                 eprintln!("streamharness: {error}");
             }
@@ -206,6 +278,15 @@ fn same(known: &str, given: &str) -> bool {
     known.len() == given.len() && known.bytes().zip(given.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
+/// A name that is being made or taken away is told as that: asked again, it is there or gone.
+fn absent(state: &State, name: &str) -> Reply {
+    if state.changing.contains(name) {
+        refuse(503, &format!("cluster {name} is just being changed"))
+    } else {
+        refuse(404, &format!("cluster {name} not found"))
+    }
+}
+
 fn refuse(status: u16, message: &str) -> Reply {
     let code = match status {
         400 => 3,
@@ -216,14 +297,4 @@ fn refuse(status: u16, message: &str) -> Reply {
         _ => 13,
     };
     (status, json!({"code": code, "message": message, "details": []}))
-}
-
-fn backends() -> Value {
-    let option = |key: &str, default: u64, max: u64| json!({"key": key, "description": "", "min": 1, "max": max, "default": default});
-    json!({"backends": [{
-        "engine": "rabbitmq", "kind": "general", "description": "a tenant of the local RabbitMQ cluster",
-        "resourceOptions": [option("cpus", 12, 64), option("ram-gbs", 32, 512), option("nodes", 3, 9),
-            option("max-msg-size", 536_870_912, 536_870_912)],
-        "featureFlags": [],
-    }]})
 }

@@ -23,17 +23,23 @@ impl Backing for Memory {
     }
 }
 
-fn service(change: impl FnOnce(&mut Settings)) -> (String, Names) {
-    let mut settings = Settings {
+fn settings() -> Settings {
+    Settings {
         tokens: vec!["right".to_owned()],
         domain: "mss.test".to_owned(),
         port: 443,
+        nodes: 3,
         management: String::new(),
         project: "bench".to_owned(),
         lifetime: Duration::from_secs(600),
         ready_after: Duration::from_millis(60),
         fail_first: 0,
-    };
+        lose_first: 0,
+    }
+}
+
+fn service(change: impl FnOnce(&mut Settings)) -> (String, Names) {
+    let mut settings = settings();
     change(&mut settings);
     let names = Names::default();
     let service = Service::new(settings, Box::new(Memory(names.clone())));
@@ -47,17 +53,22 @@ fn asked(name: &str) -> Provision {
     Provision { kind: "general".to_owned(), name: name.to_owned(), resource_settings, ..Provision::default() }
 }
 
+fn nap() -> bool {
+    thread::sleep(Duration::from_millis(10));
+    true
+}
+
 #[test]
 fn a_cluster_is_provisioned_found_healthy_extended_and_deleted_under_both_prefixes() {
     for prefix in [PREFIX, "/olcf/v1alpha/streaming"] {
         let (url, names) = service(|_| ());
-        let client = Client::new(&url, prefix, "right\n");
+        let client = Client::new(&url, prefix, "right\n", None).unwrap();
         assert_eq!(client.backends().unwrap()[0].kind, "general");
         let access = client.provision(&asked("one")).unwrap();
         assert!(access.amqps_url.ends_with("@rmq-bench-api-one.mss.test:443"));
         assert!(!format!("{access:?}").contains(&access.password));
         assert_ne!(client.get("one").unwrap().health_status, "healthy");
-        let cluster = client.healthy("one", Duration::from_millis(20), Duration::from_secs(5)).unwrap();
+        let cluster = client.healthy("one", Duration::from_secs(5), nap).unwrap();
         assert_eq!(cluster.access.unwrap(), access);
         assert!(matches!(client.provision(&asked("one")), Err(Error::Taken(_))));
         assert!(client.extend("one").unwrap().extended_at.is_some());
@@ -73,41 +84,117 @@ fn a_cluster_is_provisioned_found_healthy_extended_and_deleted_under_both_prefix
 #[test]
 fn a_wrong_token_is_refused_and_is_in_no_sentence() {
     let (url, _) = service(|_| ());
-    let error = Client::new(&url, PREFIX, "secret-wrong").list().unwrap_err();
+    let error = Client::new(&url, PREFIX, "secret-wrong", None).unwrap().list().unwrap_err();
     assert!(matches!(error, Error::Token(_)) && !error.to_string().contains("secret-wrong"), "{error}");
 }
 
 #[test]
 fn what_breaks_the_rules_is_refused_and_leaves_nothing() {
     let (url, names) = service(|_| ());
-    let client = Client::new(&url, PREFIX, "right");
+    let client = Client::new(&url, PREFIX, "right", None).unwrap();
     for name in ["", "Upper", "-a", "a-", "a_b", &"a".repeat(41)] {
         assert!(matches!(client.provision(&asked(name)), Err(Error::Refused(_))), "{name}");
     }
     let mut zero = asked("zero");
-    zero.resource_settings.insert("nodes".to_owned(), 0);
-    assert!(matches!(client.provision(&zero), Err(Error::Refused(_))));
+    for nodes in [0, 4] {
+        zero.resource_settings.insert("nodes".to_owned(), nodes);
+        assert!(matches!(client.provision(&zero), Err(Error::Refused(_))), "{nodes}");
+    }
     assert!(names.lock().unwrap().is_empty());
 }
 
 #[test]
 fn a_failing_service_is_asked_again_and_an_absent_one_is_told() {
     let (url, _) = service(|settings| settings.fail_first = 2);
-    assert!(Client::new(&url, PREFIX, "right").list().unwrap().is_empty());
-    let error = Client::new("http://127.0.0.1:1", PREFIX, "right").list().unwrap_err();
-    assert!(matches!(error, Error::Unreachable { .. }));
+    assert!(Client::new(&url, PREFIX, "right", None).unwrap().list().unwrap().is_empty());
+    let error = Client::new(&url, "/elsewhere", "right", None).unwrap().provision(&asked("one")).unwrap_err();
+    assert!(error.to_string().contains("/elsewhere is not where the S3M service has its API"), "{error}");
+    let absent = Client::new("http://127.0.0.1:1", PREFIX, "right", None).unwrap();
+    let error = absent.provision(&asked("one")).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }) && error.may_exist(), "a lost answer cannot be told from this");
+    let error = Client::new(&url, PREFIX, "two\nlines", None).unwrap().list().unwrap_err();
+    assert!(matches!(error, Error::Malformed), "{error}");
+}
+
+#[test]
+fn a_cluster_whose_answer_was_lost_is_known_as_the_callers_own_and_a_strangers_is_not() {
+    let (url, names) = service(|settings| settings.lose_first = 1);
+    let client = Client::new(&url, PREFIX, "right", None).unwrap();
+    let access = client.provision(&asked("own")).unwrap();
+    assert_eq!(client.get("own").unwrap().access.unwrap(), access);
+    assert!(matches!(client.provision(&asked("own")), Err(Error::Taken(_))));
+    assert_eq!(names.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn names_come_percent_encoded_too() {
+    let (url, _) = service(|_| ());
+    let client = Client::new(&url, PREFIX, "right", None).unwrap();
+    client.provision(&asked("a-b")).unwrap();
+    let answer = ureq::get(format!("{url}{PREFIX}/rabbitmq/cluster/a%2Db")).header("Authorization", "right").call();
+    assert!(answer.unwrap().body_mut().read_to_string().unwrap().contains("\"a-b\""));
+}
+
+#[test]
+fn numbers_may_be_texts_and_what_is_empty_may_be_null_or_left_out() {
+    let text = r#"{"name": "a", "lifetime": {"secondsLifetime": "604800", "secondsRemaining": 7, "extendedAt": null},
+        "resourceSettings": {"nodes": "3", "cpus": 12}, "amqpsUrl": "amqps://u:p@h:443", "new": []}"#;
+    let cluster: Cluster = serde_json::from_str(text).unwrap();
+    assert_eq!((cluster.lifetime.seconds_lifetime, cluster.lifetime.seconds_remaining), (604_800, 7));
+    assert_eq!(cluster.resource_settings.into_iter().collect::<Vec<_>>(), [("cpus".into(), 12), ("nodes".into(), 3)]);
+    let bare: Cluster = serde_json::from_str(r#"{"name": "a", "resourceSettings": null}"#).unwrap();
+    assert!(bare.resource_settings.is_empty());
+    assert!(serde_json::from_str::<Cluster>(r#"{"resourceSettings": {"nodes": "three"}}"#).is_err());
+}
+
+/// A backing that takes its time over one tenant.
+struct Slow(Mutex<mpsc::Receiver<()>>);
+
+impl Backing for Slow {
+    fn add(&self, user: &str, _: &str, _: &str) -> Result<()> {
+        if user.ends_with("slow") {
+            let _ = self.0.lock().unwrap().recv_timeout(Duration::from_secs(5));
+        }
+        Ok(())
+    }
+    fn remove(&self, _: &str, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_the_broker_holds_up_no_other() {
+    let (done, waits) = mpsc::channel();
+    let service = Arc::new(Service::new(settings(), Box::new(Slow(Mutex::new(waits)))));
+    let call = |service: &Service, method: &str, path: &str, name: &str| {
+        let body = serde_json::to_vec(&asked(name)).unwrap();
+        service.answer(method, &format!("{PREFIX}/rabbitmq/{path}"), "right", &body).0
+    };
+    let other = service.clone();
+    let making = thread::spawn(move || call(&other, "POST", "provision_cluster", "slow"));
+    let seen = (0..500).any(|_| {
+        nap();
+        call(&service, "GET", "cluster/slow", "") == 503
+    });
+    assert!(seen, "it is being made");
+    assert_eq!(call(&service, "POST", "provision_cluster", "quick"), 200);
+    assert_eq!(call(&service, "POST", "provision_cluster", "slow"), 409, "one name, one cluster");
+    assert!(!making.is_finished());
+    done.send(()).unwrap();
+    assert_eq!(making.join().unwrap(), 200);
+    assert_eq!(call(&service, "GET", "cluster/slow", ""), 200);
 }
 
 #[test]
 fn one_that_never_gets_healthy_is_given_up_and_one_that_outlives_its_time_is_gone() {
     let (url, _) = service(|settings| settings.ready_after = Duration::from_secs(600));
-    let client = Client::new(&url, PREFIX, "right");
+    let client = Client::new(&url, PREFIX, "right", None).unwrap();
     client.provision(&asked("slow")).unwrap();
-    let late = client.healthy("slow", Duration::from_millis(10), Duration::from_millis(50));
+    let late = client.healthy("slow", Duration::from_millis(50), nap);
     assert!(matches!(late, Err(Error::Late { .. })));
 
     let (url, names) = service(|settings| settings.lifetime = Duration::from_millis(30));
-    let client = Client::new(&url, PREFIX, "right");
+    let client = Client::new(&url, PREFIX, "right", None).unwrap();
     client.provision(&asked("short")).unwrap();
     thread::sleep(Duration::from_millis(50));
     assert!(matches!(client.get("short"), Err(Error::Missing(_))));

@@ -1,7 +1,8 @@
 //! The JSON of the API, in which any field may be missing and unknown ones are passed over.
 
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error};
+use serde_json::Value;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// What can be provisioned.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -14,9 +15,9 @@ pub struct Backend {
     /// For people.
     pub description: String,
     /// Settings with their limits, as the service tells them.
-    pub resource_options: Vec<serde_json::Value>,
+    pub resource_options: Vec<Value>,
     /// Switches, as the service tells them.
-    pub feature_flags: Vec<serde_json::Value>,
+    pub feature_flags: Vec<Value>,
 }
 
 /// What to provision.
@@ -62,8 +63,10 @@ pub struct Lifetime {
     /// RFC 3339; none before it was extended.
     pub extended_at: Option<String>,
     /// In all, in seconds.
+    #[serde(deserialize_with = "number")]
     pub seconds_lifetime: u64,
     /// From now, in seconds.
+    #[serde(deserialize_with = "number")]
     pub seconds_remaining: u64,
 }
 
@@ -82,10 +85,34 @@ pub struct Cluster {
     /// How long it lives.
     pub lifetime: Lifetime,
     /// What it was provisioned with.
+    #[serde(deserialize_with = "numbers")]
     pub resource_settings: BTreeMap<String, i64>,
     /// How to reach it; empty in a list.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub access: Option<Provisioned>,
+}
+
+/// A number, which proto3 writes as a text where it has 64 bits.
+fn number<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: DeserializeOwned + Default + FromStr,
+    D: Deserializer<'de>,
+{
+    as_number(Value::deserialize(from)?).ok_or_else(|| D::Error::custom("no number"))
+}
+
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, i64>, D::Error> {
+    let all: Option<BTreeMap<String, Value>> = Deserialize::deserialize(from)?;
+    let numbers = all.unwrap_or_default().into_iter().map(|(key, value)| Some((key, as_number(value)?)));
+    numbers.collect::<Option<_>>().ok_or_else(|| D::Error::custom("no number"))
+}
+
+fn as_number<T: DeserializeOwned + Default + FromStr>(value: Value) -> Option<T> {
+    match value {
+        Value::Null => Some(T::default()),
+        Value::String(text) => text.parse().ok(),
+        other => serde_json::from_value(other).ok(),
+    }
 }
 
 /// Whether `name` follows RFC 1123 with at most 40 characters.

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use prost::Message;
+use rustls::CertificateError;
 use tokio::time::{sleep, timeout};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use crate::connector::Connector;
+use crate::connector::{Connector, NoHandshake};
 use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, UpdateTargets};
 use crate::{Error, Result, Role, Uid, certificate, config};
 
@@ -47,6 +48,8 @@ impl Client {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: port.parse().expect("a target's port is a number"),
             tls: Arc::new(certificate::client_config(certificate_pem)?),
+            // Before the limit on the whole, which does not know what it waited for.
+            handshake_limit: limit / 2,
         };
         let mut token: MetadataValue<Ascii> = token
             .unwrap_or(NO_TOKEN)
@@ -153,7 +156,13 @@ fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> Erro
     let tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let tls = tls.or_else(|| innermost.downcast_ref::<rustls::Error>());
     let address = address.to_owned();
+    if let Some(NoHandshake(limit)) = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref()) {
+        return Error::Silent { address, limit_s: limit.as_secs() };
+    }
     match tls {
+        Some(rustls::Error::InvalidCertificate(
+            error @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
+        )) => Error::OtherName { address, reason: error.to_string() },
         Some(error) => Error::Untrusted { address, reason: error.to_string() },
         None => Error::Unreachable { address, reason: innermost.to_string() },
     }

@@ -67,6 +67,27 @@ pub enum Error {
         /// What happened instead.
         reason: String,
     },
+    /// Something answers, but not as an S2CS does.
+    #[error(
+        "{address} accepts the connection but does not agree on TLS within {limit_s} s: is an S2CS there? Correct the address"
+    )]
+    Silent {
+        /// Where it should be.
+        address: String,
+        /// How long was waited.
+        limit_s: u64,
+    },
+    /// The authority is right, the name is not.
+    #[error(
+        "the S2CS at {address} has a certificate for another name ({reason}): reach it by that name, or trust the \
+         certificate itself instead of its authority"
+    )]
+    OtherName {
+        /// Where it is.
+        address: String,
+        /// What TLS said.
+        reason: String,
+    },
     /// It answers, but is not whom the certificate names.
     #[error(
         "the S2CS at {address} is not the one of the certificate given ({reason}): give the file it was started with"

@@ -11,7 +11,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::data_server::{create_private_dir, write_private};
-use crate::error::SystemContext;
+use crate::error::{FileContext, SystemContext};
 use crate::ports::Ports;
 use crate::service::ControlService;
 use crate::sessions::{Sessions, Settings};
@@ -53,7 +53,7 @@ impl Options {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    identity: Identity,
+    tonic: tonic::transport::Server,
     certificate: String,
     sessions: Sessions,
 }
@@ -66,7 +66,9 @@ impl Server {
         let listen = |source| Error::Listen { address: options.listen.to_string(), source };
         let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        create_private_dir(&options.dir)?;
+        // Data servers start elsewhere.
+        let dir = std::path::absolute(&options.dir).on("resolve", &options.dir)?;
+        create_private_dir(&dir)?;
         let bind = options.listen.ip();
         let advertise = options.advertise.unwrap_or_else(|| shown(bind));
         let (certificate, key) = match options.identity {
@@ -74,7 +76,7 @@ impl Server {
             None => {
                 let bare = advertise.trim_matches(['[', ']']).to_owned();
                 let own = SelfSigned::generate(["localhost".to_owned(), bind.to_string(), bare])?;
-                let path = options.dir.join("server.pem");
+                let path = dir.join("server.pem");
                 write_private(&path, &own.certificate)?;
                 (own.certificate, own.key)
             }
@@ -83,12 +85,16 @@ impl Server {
             kind: options.kind,
             bind,
             advertise,
-            dir: options.dir,
+            dir,
             tokens: options.tokens,
             hello_limit: options.hello_limit,
         };
         let sessions = Sessions::new(settings, Ports::new(bind, options.ports));
-        Ok(Self { listener, address, identity: Identity::from_pem(&certificate, key), certificate, sessions })
+        let identity = Identity::from_pem(&certificate, key);
+        // Before anyone is told that it listens.
+        let tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_LIMIT);
+        let tonic = tonic::transport::Server::builder().tls_config(tls).map_err(unusable)?;
+        Ok(Self { listener, address, tonic, certificate, sessions })
     }
 
     /// Where it listens.
@@ -103,13 +109,8 @@ impl Server {
 
     /// Serves until `stop` resolves, and then ends all its data servers.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let unusable = |error: tonic::transport::Error| Error::Certificate(innermost(&error));
-        let tls = ServerTlsConfig::new().identity(self.identity).timeout(HANDSHAKE_LIMIT);
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let serving = tonic::transport::Server::builder()
-            .tls_config(tls)
-            .map_err(unusable)?
-            .serve_with_incoming(ControlService(self.sessions.clone()), incoming);
+        let serving = self.tonic.serve_with_incoming(ControlService(self.sessions.clone()), incoming);
         // Not a graceful end: it would wait for requests that wait for their hello.
         let ended = tokio::select! {
             served = serving => served.map_err(unusable),
@@ -147,6 +148,10 @@ fn shown(address: IpAddr) -> String {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }
+}
+
+fn unusable(error: tonic::transport::Error) -> Error {
+    Error::Certificate(innermost(&error))
 }
 
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {

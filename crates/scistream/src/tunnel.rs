@@ -90,11 +90,9 @@ impl TunnelRequest {
 }
 
 impl Tunnel {
-    /// Ends both halves, the first even if the second fails.
-    pub async fn release(self) -> Result<()> {
-        let outbound = self.release_one(&self.request.outbound).await;
-        let inbound = self.release_one(&self.request.inbound).await;
-        outbound.and(inbound)
+    /// Ends both halves, each even if the other fails: the outbound one, then the inbound one.
+    pub async fn release(self) -> [Result<()>; 2] {
+        [self.release_one(&self.request.outbound).await, self.release_one(&self.request.inbound).await]
     }
 
     async fn release_one(&self, side: &Side) -> Result<()> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use scistream::{Client, Error, Kind, Options, Role, Server, Side, Tunnel, TunnelRequest, Uid, negotiated};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -163,7 +164,7 @@ async fn a_tunnel_passes_bytes_and_leaves_nothing(kind: Kind) {
         }
     }
 
-    tunnel.release().await.unwrap();
+    assert!(tunnel.release().await.iter().all(Result::is_ok));
     assert!(processes(&inbound.dir()).is_empty() && processes(&outbound.dir()).is_empty(), "released");
     for entry in &entries {
         StdListener::bind(entry).unwrap_or_else(|error| panic!("{entry}: {error}"));
@@ -219,7 +220,7 @@ async fn two_hundred_connections_at_once_and_a_thousand_one_by_one_pass() {
             let passed = round_trip(&entry, "one").await;
             passed.unwrap_or_else(|error| panic!("connection {number} through {kind}: {error}"));
         }
-        tunnel.release().await.unwrap();
+        assert!(tunnel.release().await.iter().all(Result::is_ok));
     }
 }
 
@@ -336,8 +337,8 @@ async fn what_goes_wrong_is_told_in_one_sentence_that_says_what_to_do() {
     // One that takes the connection and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
-    let error = Client::connect(&silent_address, &certificate, None, Duration::from_secs(1)).await.unwrap_err();
-    assert!(error.to_string().contains("nothing within 1 s"), "{error}");
+    let error = Client::connect(&silent_address, &certificate, None, Duration::from_secs(2)).await.unwrap_err();
+    assert!(error.to_string().contains("does not agree on TLS within 1 s: is an S2CS there?"), "{error}");
 
     // A data server that does not come up is reaped and its port can be had again.
     let client = server.client().await;
@@ -345,6 +346,31 @@ async fn what_goes_wrong_is_told_in_one_sentence_that_says_what_to_do() {
     assert!(error.to_string().contains("haproxy did not come up (exit status: 1)"), "{error}");
     assert!(processes(&server.dir()).is_empty());
     client.open(&uid, Role::Inbound, 1, &service, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_and_one_without_its_key_are_told_as_that() {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["elsewhere.example.org".to_owned()]).unwrap();
+    let certificate = certificate.signed_by(&key, &authority).unwrap().pem();
+    let dir = tempfile::tempdir().unwrap();
+    let bind = |key: &KeyPair| {
+        let options = Options::new("127.0.0.1:0".parse().unwrap(), range(1), Kind::Haproxy, dir.path().join("s2cs"));
+        Server::bind(Options { identity: Some((certificate.clone(), key.serialize_pem())), ..options })
+    };
+    let error = bind(&KeyPair::generate().unwrap()).await.err().expect("the key is another's").to_string();
+    assert!(error.contains("give PEM files that belong together"), "{error}");
+
+    let server = bind(&key).await.unwrap();
+    let address = server.address().to_string();
+    tokio::spawn(server.serve(std::future::pending()));
+    let error = Client::connect(&address, &authority.pem(), None, LIMIT).await.unwrap_err();
+    let parts = ["has a certificate for another name", "elsewhere.example.org", "trust the certificate itself"];
+    assert!(parts.iter().all(|part| error.to_string().contains(part)), "{error}");
+    Client::connect(&address, &certificate, None, LIMIT).await.unwrap();
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub struct Streamharness {
 pub enum Command {
     /// One run (the default).
     Run(Run),
+    /// Every point of an experiment, in one launch.
+    Sweep(Sweep),
     /// The resolved plan, bytes and memory; connects to nothing.
     Plan {
         /// Ranks to resolve it for.
@@ -33,6 +35,10 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// Whether assertions hold of runs that are over; exits with 5 where one does not.
+    Assert(Assert),
+    /// Whether runs of B are better than those of A, metric by metric, and by how much; exits with 5 on a regression.
+    Compare(Compare),
     /// What a workload sends: one message as a file, or its layout, sizes and rate.
     Payload(Payload),
     /// The shipped architectures and workloads.
@@ -41,6 +47,10 @@ pub enum Command {
         #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
         show: Vec<String>,
     },
+    /// Tables, figures and an HTML page from the records of runs.
+    Report(crate::report_command::Asked),
+    /// The plan of a run carried out once more, from its record; without a launcher, the command to type.
+    Rerun(Rerun),
     /// A SciStream control server: starts stunnel or HAProxy for whoever asks, until it is told to end.
     S2cs(S2cs),
     /// A SciStream user client: asks control servers for one half of a tunnel, or ends it.
@@ -61,6 +71,9 @@ pub enum Command {
         #[command(subcommand)]
         command: Testbed,
     },
+    /// Holds what a run has asked for.
+    #[command(hide = true)]
+    Hold,
     /// Completions for a shell.
     Completions {
         /// The shell.
@@ -109,31 +122,9 @@ pub struct Run {
     /// How the rate changes: `ramp 0..max over 30s, hold 50% for 10s`; the level of the last phase stays.
     #[arg(long, value_name = "PHASES")]
     pub phases: Option<String>,
-    /// Exit with 6 where senders could not keep their schedule for reasons of their own.
-    #[arg(long)]
-    pub strict: bool,
-    /// `amqp[s]://user@host:port/vhost` of the service; the password comes from STREAMHARNESS_PASSWORD
-    /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
-    #[arg(long, value_name = "URL")]
-    pub url: Vec<String>,
-    /// Address for producers only. Repeatable.
-    #[arg(long, value_name = "URL")]
-    pub producer_url: Vec<String>,
-    /// Address for consumers only. Repeatable.
-    #[arg(long, value_name = "URL")]
-    pub consumer_url: Vec<String>,
-    /// Connect to ADDR:PORT for HOST:PORT, and still verify the certificate against HOST. Repeatable.
-    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
-    pub connect_to: Vec<String>,
-    /// Certificates of the authorities to trust (PEM) [default: the system's].
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<String>,
-    /// Certificate of this client (PEM).
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Option<String>,
-    /// Key of this client (PEM).
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Option<String>,
+    /// Where to connect to.
+    #[command(flatten)]
+    pub route: RouteFlags,
     /// Publisher confirms: none, each, batch:N, window:N.
     #[arg(long, value_name = "HOW")]
     pub confirms: Option<String>,
@@ -177,9 +168,105 @@ pub struct Run {
     /// Any other setting of a profile, such as service.republish_limit=10. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// What is around the plan.
+    #[command(flatten)]
+    pub around: Around,
+}
+
+/// Where producers and consumers connect to.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RouteFlags {
+    /// `amqp[s]://user@host:port/vhost` of the service; the password comes from STREAMHARNESS_PASSWORD
+    /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Address for producers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub producer_url: Vec<String>,
+    /// Address for consumers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub consumer_url: Vec<String>,
+    /// Connect to ADDR:PORT for HOST:PORT, and still verify the certificate against HOST. Repeatable.
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
+    pub connect_to: Vec<String>,
+    /// Certificates of the authorities to trust (PEM) [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Certificate of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<String>,
+    /// Key of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<String>,
+}
+
+/// What is around the plan: how often it is carried out, what is demanded of it, where results go.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Around {
+    /// Exit with 6 where senders could not keep their schedule for reasons of their own.
+    #[arg(long)]
+    pub strict: bool,
+    /// Runs of this one launch, each with a record of its own. With --until, the most or the least and the most, such as
+    /// 6-30 [default: 1; with --until 6-30].
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<String>,
+    /// Repeat until a median is known this well, such as 'ci<5%' (of throughput) or 'rtt_p99 ci<10%'.
+    #[arg(long, value_name = "WHAT")]
+    pub until: Option<String>,
+    /// Time between repetitions in which nothing runs [default: 1s].
+    #[arg(long, value_name = "TIME")]
+    pub idle: Option<String>,
+    /// Exit with 5 where this does not hold of the run, such as 'rtt_p99 < 5ms and lost == 0'. Repeatable.
+    #[arg(long = "assert", value_name = "EXPR")]
+    pub assertions: Vec<String>,
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// A run to repeat.
+#[derive(Debug, Clone, Args)]
+pub struct Rerun {
+    /// The record.json of a run, or its directory.
+    #[arg(value_name = "RECORD")]
+    pub record: PathBuf,
+    /// Where to connect to, where the architecture does not say it: addresses are no part of the plan.
+    #[command(flatten)]
+    pub route: RouteFlags,
+    /// What is around the plan.
+    #[command(flatten)]
+    pub around: Around,
+}
+
+/// Runs, and what is asserted of them.
+#[derive(Debug, Clone, Args)]
+pub struct Assert {
+    /// A record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "RECORD")]
+    pub records: PathBuf,
+    /// Expressions over the fields of a record, such as 'rtt_p99 < 5ms and lost == 0'.
+    #[arg(value_name = "EXPR", required = true)]
+    pub assertions: Vec<String>,
+}
+
+/// Two sets of runs.
+#[derive(Debug, Clone, Args)]
+pub struct Compare {
+    /// Runs to compare with: a record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Runs that may be better or worse.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// By how much B may be worse: it is a regression where all of the 95 % interval is beyond that.
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub tolerance: String,
+    /// Only this, such as throughput or rtt_p99. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub metric: Vec<String>,
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One message of a workload.
@@ -209,6 +296,38 @@ pub struct Payload {
     /// Any other setting of a profile, such as message.events=poisson:8. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// The points of an experiment.
+#[derive(Debug, Clone, Args)]
+pub struct Sweep {
+    /// The experiment: a shipped name (`streamharness profiles` lists them) or a file.
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: String,
+    /// Say which points there are and what they need, and connect to nothing.
+    #[arg(long)]
+    pub plan: bool,
+    /// Ranks to say it for.
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "plan")]
+    pub ranks: usize,
+    /// Go on where a sweep with the same settings ended: points that passed are not run again.
+    #[arg(long)]
+    pub resume: bool,
+    /// Only cells with these values: arch=prs, consumers=1,2. Repeatable; all must hold.
+    #[arg(long, value_name = "AXIS=VALUE,...")]
+    pub only: Vec<String>,
+    /// Runs of each cell [default: as the experiment says].
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<std::num::NonZeroU32>,
+    /// Seed of the order of the points.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub order: u64,
+    /// Any setting that all points share, such as messages=1000. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Directory for the results, one in it for each cell [default: results/EXPERIMENT].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// A control server.
@@ -267,9 +386,6 @@ pub enum S2uc {
         #[arg(long, value_name = "N")]
         num_conn: Option<u32>,
     },
-    /// Holds the tunnel of a run.
-    #[command(hide = true)]
-    Hold,
     /// Ends a half.
     Release {
         /// The server.
@@ -323,6 +439,10 @@ pub enum Testbed {
         /// Factor that link rates are multiplied by, for small machines, such as 0.2 [default: 1].
         #[arg(long, value_name = "FACTOR")]
         scale: Option<f64>,
+        /// CPUs that a part may take, such as s2cs=0.3 or `node 1=2`: a part as `testbed status` names it, or its first
+        /// words for all that begin so, each with a limit of its own. Repeatable [default: no limit].
+        #[arg(long, value_name = "PART=CPUS")]
+        cpu_limit: Vec<String>,
     },
     /// Shows every process with its ports and health, and every link.
     Status,

@@ -17,6 +17,11 @@ pub fn speaks_for_the_launch() -> bool {
     RANK_VARIABLES.iter().find_map(|name| env::var(name).ok()).is_none_or(|rank| rank == "0")
 }
 
+/// Whether a launcher started this process.
+pub fn is_launched() -> bool {
+    RANK_VARIABLES.iter().any(|name| env::var_os(name).is_some())
+}
+
 /// Name of this host.
 pub fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())

@@ -16,6 +16,8 @@ pub enum Exit {
     Route = 3,
     /// Messages were lost, damaged or cannot be accounted for.
     Integrity = 4,
+    /// The run was sound, and did not meet what was asserted of it.
+    Assertion = 5,
     /// Senders could not keep their schedule, and --strict was given.
     GeneratorLimited = 6,
     /// The run was cut short: deadline, signal, lost rank.
@@ -25,7 +27,8 @@ pub enum Exit {
 impl Exit {
     /// The exit code of another rank, as it was sent.
     pub fn from_code(code: u8) -> Self {
-        [Self::Pass, Self::Usage, Self::Profile, Self::Route, Self::Integrity, Self::GeneratorLimited]
+        use Exit::*;
+        [Pass, Usage, Profile, Route, Integrity, Assertion, GeneratorLimited]
             .into_iter()
             .find(|exit| *exit as u8 == code)
             .unwrap_or(Self::Partial)
@@ -57,7 +60,7 @@ impl Failure {
     /// Says it on stderr.
     pub fn tell(&self) -> ExitCode {
         if !self.sentence.is_empty() {
-            eprintln!("streamharness: {}", self.sentence);
+            crate::stderr::say(&self.sentence);
         }
         self.exit.into()
     }

@@ -81,13 +81,13 @@ fn table(run: &Run) -> Table {
     set("layout", text(&run.layout));
     set("service_time", text(&run.service_time));
     set("think_time", text(&run.think_time));
-    set("route.urls", many(&run.url));
-    set("route.producer_urls", many(&run.producer_url));
-    set("route.consumer_urls", many(&run.consumer_url));
-    set("route.connect_to", many(&run.connect_to));
-    set("route.ca", text(&run.ca));
-    set("route.cert", text(&run.cert));
-    set("route.key", text(&run.key));
+    set("route.urls", many(&run.route.url));
+    set("route.producer_urls", many(&run.route.producer_url));
+    set("route.consumer_urls", many(&run.route.consumer_url));
+    set("route.connect_to", many(&run.route.connect_to));
+    set("route.ca", text(&run.route.ca));
+    set("route.cert", text(&run.route.cert));
+    set("route.key", text(&run.route.key));
     table
 }
 

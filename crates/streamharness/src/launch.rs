@@ -1,254 +1,139 @@
-//! One launch, the same on every rank: resolve, open the route, run, record.
+//! One launch, the same on every rank: resolve, open the route, carry out its runs, close.
 
 use crate::{
-    arguments::Run,
-    environment,
+    arguments::{Around, Rerun, Run},
+    demands::Demands,
     exit::{Exit, Failure},
     flags,
-    lead::{Facts, Lead},
-    machine,
-    route::{self, Route},
-    signals::Signals,
+    one_run::Prepared,
+    repeat::Repeat,
+    rerun_command::Before,
+    route::{self, Connect, Own, Route},
+    runs::Runs,
+    world::{self, RESOLVE_LIMIT, Stop, World},
 };
-use comm_mpi::MpiComm;
-use engine::{
-    Observer, Place, RunError, RunResult, Snapshot,
-    clock::{Clock, boot_id},
-    control::Ending,
-    ports::{Comm, CommError, agree},
-};
-use management::Access;
-use payload::Workload;
+use engine::ports::Comm;
 use profile::{Plan, Profile};
 use rand::{TryRng, rngs::SysRng};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use testbed::Ephemeral;
-use transport_amqp::Amqp;
-
-/// How long ranks wait for rank 0 to read its profile.
-const RESOLVE_LIMIT: Duration = Duration::from_secs(60);
-/// How long ranks wait for each other before they fail together.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(10);
 
 /// What rank 0 read, and every rank resolves.
 #[derive(Serialize, Deserialize)]
-struct Written {
+enum Written {
+    /// A profile and the number of the run.
+    Profile(Box<Profile>, u32),
+    /// The plan of a record, as JSON, and the number of the run.
+    Plan(String, u32),
+}
+
+/// What rank 0 knows besides.
+struct Asked {
     profile: Profile,
-    run: u32,
+    /// The run that is repeated.
+    before: Option<Before>,
+    written: Written,
 }
 
 /// Takes part in a launch as one of its ranks.
 pub fn run(arguments: &Run) -> Result<Exit, Failure> {
-    let signals = Signals::catch(environment::speaks_for_the_launch())
-        .map_err(|error| Failure::new(Exit::Usage, format!("signals cannot be caught: {error}")))?;
-    let comm = MpiComm::init().map_err(|error| Failure::new(Exit::Usage, error))?;
-    match launched(&comm, arguments, &signals) {
-        Ok(exit) => Ok(exit),
-        Err(Stop::Together(failure)) => {
-            // Told before anyone ends: a launcher stops the other ranks as soon as one has failed.
-            failure.tell();
-            let _ = comm.barrier(FAREWELL_LIMIT);
-            Err(silent(failure.exit))
+    world::enter(|world| launched(world, &arguments.around, || read(arguments)))
+}
+
+/// The same, with the plan of a record.
+pub fn rerun(arguments: &Rerun) -> Result<Exit, Failure> {
+    world::enter(|world| launched(world, &arguments.around, || read_again(world, arguments)))
+}
+
+fn launched(world: &World, around: &Around, ask: impl FnOnce() -> Result<Asked, Failure>) -> Result<Exit, Stop> {
+    let mut asked = None;
+    let (mut repeat, mut demands) = (Repeat::once(), Demands::default());
+    let written = world.by_rank_0(RESOLVE_LIMIT, || {
+        (repeat, demands) = (Repeat::asked(around)?, Demands::asked(around)?);
+        let Asked { profile, before, written } = ask()?;
+        asked = Some((profile, before));
+        Ok(written)
+    })?;
+    let plan = match written {
+        Written::Profile(profile, run) => Plan::resolve_on(&profile, &world.hosts, run),
+        Written::Plan(json, run) => {
+            let plan: Plan = serde_json::from_str(&json).expect("rank 0 has read it, and ranks run the same binary");
+            Ok(plan.with_run(run))
         }
-        Err(Stop::Alone(failure)) => {
-            // The others wait for a rank that will not come: only an abort ends them.
-            failure.tell();
-            comm.abort(failure.exit as u8)
-        }
-    }
-}
+    };
+    let plan = plan.map_err(|error| world.stop(flags::failure(error)))?;
+    let limits = plan.limits;
+    let prepared = Prepared::new(world, plan)?;
 
-/// How a launch ends early.
-enum Stop {
-    /// Every rank ends with this.
-    Together(Failure),
-    /// This rank knows that others cannot be reached.
-    Alone(Failure),
-}
-
-impl From<CommError> for Stop {
-    fn from(error: CommError) -> Self {
-        Self::Alone(Failure::new(Exit::Partial, error))
-    }
-}
-
-fn launched(comm: &MpiComm, arguments: &Run, signals: &Signals) -> Result<Exit, Stop> {
-    let written = from_rank_0(comm, RESOLVE_LIMIT, || read(arguments))?;
-    let hosts = hosts(comm)?;
-    let plan = Plan::resolve_on(&written.profile, &hosts, written.run)
-        .map_err(|error| Stop::Together(spoken_by_rank_0(comm, flags::failure(error))))?;
-    same_plan(comm, &plan)?;
-    let payloads = same_bodies(comm, &plan)?;
-
-    let mut lead = (comm.rank() == 0)
-        .then(|| Lead::new(Facts::new(&plan, written.run, comm.size()), arguments.out.clone(), arguments.strict));
+    let mut runs = world.leads().then(|| Runs::new(&prepared.plan, world.comm.size(), around, repeat, demands));
+    let mut own = Own::default();
     let mut opened: Option<Route> = None;
-    let connect = from_rank_0(comm, plan.limits.route, || {
-        let lead = lead.as_mut().expect("rank 0 leads");
-        lead.prepare_output()?;
-        lead.announce(&plan);
-        let route = opened.insert(route::open(&written.profile, &mut |line| lead.say(line))?);
+    let connect = world.by_rank_0(limits.route, || {
+        let lead = runs.as_mut().expect("rank 0 leads").begin()?;
+        let (profile, before) = asked.as_ref().expect("rank 0 has asked");
+        let route = opened.insert(route::open(profile, &prepared.plan, &mut own, &mut |line| lead.say(line))?);
+        for difference in before.iter().flat_map(|before| before.differs(&route.connect.hops)) {
+            lead.say(&difference);
+        }
         Ok(route.connect.clone())
     })?;
-    if let Some(lead) = &mut lead {
-        let management = opened.as_ref().and_then(|route| route.management.clone());
-        lead.route(&connect.hops, management.map(|access| Access { queues: plan.name_prefix(), ..access }));
+    if let (Some(runs), Some(route)) = (&mut runs, &mut opened) {
+        runs.manage(route.management.take());
     }
-    let refused = |failure: Failure| Stop::Together(spoken_by_rank_0(comm, failure));
-    let transport = Amqp::new(connect.amqp, &plan).map_err(|fault| refused(Failure::new(Exit::Route, fault)))?;
+    // What is wrong with it has been told: ranks were started with the same words.
+    let idle = Repeat::asked(around).map_or(Duration::ZERO, |repeat| repeat.idle);
+    let ran = carry_out(world, prepared, &connect, idle, runs.as_mut());
+    if let Some(runs) = &mut runs {
+        runs.end();
+    }
+    drop(opened);
+    own.close();
+    ran?;
+    let exit = world.by_rank_0(limits.collective, || runs.as_ref().expect("rank 0 leads").exit())?;
+    Ok(Exit::from_code(exit))
+}
 
-    let place = Place {
-        host: environment::host(),
-        boot: boot_id(),
-        cores: environment::cores(),
-        allowed: environment::allowed_cores(),
-        machine: machine::describe(),
-        clock: Clock::default(),
-    };
-    let mut watcher = Watcher { lead: lead.as_mut(), signals };
-    let ran = engine::run(comm, &plan, transport, payloads, &place, &mut watcher);
-    if let Some(Route { ephemeral, tunnel, .. }) = opened {
-        drop(tunnel);
-        if let Some(Err(error)) = ephemeral.map(Ephemeral::close) {
-            eprintln!("streamharness: {error}");
-        }
-    }
-    match ran {
-        Ok(_) => {
-            let exit = from_rank_0(comm, plan.limits.collective, || lead.as_ref().expect("rank 0 leads").exit())?;
-            Ok(Exit::from_code(exit))
-        }
-        Err(RunError::Failed { .. }) if comm.rank() != 0 => Err(Stop::Together(silent(Exit::Route))),
-        Err(error @ RunError::Failed { .. }) => Err(Stop::Together(Failure::new(Exit::Route, error))),
-        // The lead has told why.
-        Err(RunError::RankLost(_)) => Err(Stop::Alone(silent(Exit::Partial))),
-        Err(error) => Err(Stop::Alone(Failure::new(Exit::Partial, error))),
+/// Carries out a plan as often as rank 0 wants it, with `idle` between.
+fn carry_out(
+    world: &World,
+    first: Prepared,
+    connect: &Connect,
+    idle: Duration,
+    mut runs: Option<&mut Runs>,
+) -> Result<(), Stop> {
+    let mut prepared = first;
+    loop {
+        let plan = prepared.plan.clone();
+        prepared.carry_out(world, connect, runs.as_mut().and_then(|runs| runs.lead()))?;
+        // What people ask for between two runs is done in order, too.
+        world.signals.set_streaming(true);
+        let limit = plan.limits.collective + idle;
+        let next: Option<u32> = world.by_rank_0(limit, || runs.as_mut().expect("rank 0 leads").next(&world.signals))?;
+        world.signals.set_streaming(false);
+        let Some(run) = next else { return Ok(()) };
+        prepared = Prepared::new(world, plan.with_run(run))?;
     }
 }
 
-/// Reads what was asked for; draws the run's number.
-fn read(arguments: &Run) -> Result<Written, Failure> {
+/// Reads what was typed.
+fn read(arguments: &Run) -> Result<Asked, Failure> {
     let profile = flags::profile(arguments)?;
-    let run = SysRng
+    let written = Written::Profile(Box::new(profile.clone()), draw()?);
+    Ok(Asked { profile, before: None, written })
+}
+
+/// Reads a record.
+fn read_again(world: &World, arguments: &Rerun) -> Result<Asked, Failure> {
+    let before = Before::read(&arguments.record)?;
+    before.fits(world.comm.size(), &world.hosts)?;
+    let profile = before.profile(arguments)?;
+    let json = serde_json::to_string(&before.plan).expect("a plan is plain data");
+    Ok(Asked { profile, before: Some(before), written: Written::Plan(json, draw()?) })
+}
+
+/// Draws a run's number.
+pub fn draw() -> Result<u32, Failure> {
+    SysRng
         .try_next_u32()
-        .map_err(|error| Failure::new(Exit::Usage, format!("the system gives no random numbers: {error}")))?;
-    Ok(Written { profile, run })
-}
-
-/// For each rank the number of its host, in the order in which hosts are met.
-fn hosts(comm: &MpiComm) -> Result<Vec<u32>, CommError> {
-    let names = comm.gather(environment::host().as_bytes(), RESOLVE_LIMIT)?;
-    let mut known: Vec<&Vec<u8>> = Vec::new();
-    let numbers = names.iter().map(|name| {
-        let number = known.iter().position(|other| *other == name).unwrap_or(known.len());
-        if number == known.len() {
-            known.push(name);
-        }
-        number as u32
-    });
-    let numbers: Vec<u8> = numbers.flat_map(u32::to_le_bytes).collect();
-    let bytes = comm.broadcast(numbers, RESOLVE_LIMIT)?;
-    Ok(bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect())
-}
-
-/// Two builds or two files on two nodes must not be measured as one.
-fn same_plan(comm: &MpiComm, plan: &Plan) -> Result<(), Stop> {
-    let theirs = comm.broadcast(plan.digest().to_vec(), plan.limits.collective)?;
-    let mine = if theirs == plan.digest() { Ok(()) } else { Err("resolved another plan than rank 0".to_owned()) };
-    agree(comm, mine, plan.limits.collective)?.map_err(|failures| {
-        let (rank, what) = &failures[0];
-        let sentence = format!("rank {rank} {what}: install the same streamharness on every node");
-        Stop::Together(spoken_by_rank_0(comm, Failure::new(Exit::Profile, sentence)))
-    })
-}
-
-/// The bodies of the plan, before anything is started for them; every rank must be able to build them, and the same.
-fn same_bodies(comm: &MpiComm, plan: &Plan) -> Result<Workload, Stop> {
-    let built = Workload::new(plan);
-    let fingerprint = built.as_ref().map_or(0, Workload::fingerprint).to_le_bytes();
-    let theirs = comm.broadcast(fingerprint.to_vec(), plan.limits.collective)?;
-    let mine = match &built {
-        Err(error) => Err(error.to_string()),
-        Ok(_) if theirs != fingerprint => {
-            Err("bodies are not the same on every node: install the same streamharness and the same libhdf5".to_owned())
-        }
-        Ok(_) => Ok(()),
-    };
-    match (agree(comm, mine, plan.limits.collective)?, built) {
-        (Ok(()), Ok(workload)) => Ok(workload),
-        (Err(failures), _) => Err(Stop::Together(spoken_by_rank_0(comm, Failure::new(Exit::Profile, &failures[0].1)))),
-        (Ok(()), Err(_)) => unreachable!("a rank's own failure is among those agreed on"),
-    }
-}
-
-/// Rank 0 does something, and every rank gets its outcome.
-fn from_rank_0<T: Serialize + DeserializeOwned>(
-    comm: &MpiComm,
-    limit: Duration,
-    work: impl FnOnce() -> Result<T, Failure>,
-) -> Result<T, Stop> {
-    let config = bincode::config::standard();
-    let outcome = if comm.rank() == 0 { Some(work()) } else { None };
-    let wire = outcome.map(|outcome| outcome.map_err(|failure| (failure.exit as u8, failure.sentence)));
-    let bytes =
-        wire.map(|wire| bincode::serde::encode_to_vec(wire, config).expect("outcomes encode")).unwrap_or_default();
-    let bytes = comm.broadcast(bytes, limit)?;
-    let (outcome, _): (Result<T, (u8, String)>, _) =
-        bincode::serde::decode_from_slice(&bytes, config).expect("ranks run the same binary");
-    outcome.map_err(|(code, sentence)| {
-        Stop::Together(spoken_by_rank_0(comm, Failure::new(Exit::from_code(code), sentence)))
-    })
-}
-
-/// A failure that every rank has; only rank 0 says it.
-fn spoken_by_rank_0(comm: &MpiComm, failure: Failure) -> Failure {
-    if comm.rank() == 0 { failure } else { silent(failure.exit) }
-}
-
-fn silent(exit: Exit) -> Failure {
-    Failure { exit, sentence: String::new() }
-}
-
-/// Passes on what happens to the lead, if this rank has it, and signals to the run.
-struct Watcher<'a> {
-    lead: Option<&'a mut Lead>,
-    signals: &'a Signals,
-}
-
-impl Observer for Watcher<'_> {
-    fn phase(&mut self, name: &'static str) {
-        self.signals.set_streaming(matches!(name, "stream" | "finish" | "reduce"));
-        if let Some(lead) = &mut self.lead {
-            lead.phase(name);
-        }
-    }
-
-    fn note(&mut self, sentence: &str) {
-        if let Some(lead) = &mut self.lead {
-            lead.say(sentence);
-        }
-    }
-
-    fn progress(&mut self, snapshot: &Snapshot) {
-        if let Some(lead) = &mut self.lead {
-            lead.progress(snapshot);
-        }
-    }
-
-    fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
-        if let Some(lead) = &mut self.lead {
-            lead.cut_short(snapshot, ending);
-        }
-    }
-
-    fn result(&mut self, result: &RunResult) {
-        if let Some(lead) = &mut self.lead {
-            lead.result(result);
-        }
-    }
-
-    fn stop_requested(&self) -> Option<String> {
-        self.signals.requested().map(str::to_owned)
-    }
+        .map_err(|error| Failure::new(Exit::Usage, format!("the system gives no random numbers: {error}")))
 }

@@ -1,20 +1,22 @@
 //! What rank 0 does besides: tells people how the run goes, and writes its files.
 
 use crate::{
+    demands::Demands,
     environment,
     exit::{Exit, Failure},
     links::Links,
     output::Output,
     progress::View,
     record,
+    route::Connect,
     series::Series,
     stdout,
 };
 use engine::{RunResult, Snapshot, control::Ending};
 use management::{Access, Watcher};
 use measure::{
-    into_series,
-    record::{Environment, Hop, Link, ServiceView},
+    Record, into_series,
+    record::{Environment, Hop, Link, Point, Provisioned, Repetition, ServiceView},
     tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -36,25 +38,34 @@ pub struct Facts {
     pub environment: Environment,
     /// Legs of the route.
     pub hops: Vec<Hop>,
+    /// The managed service that was asked for.
+    pub provisioned: Option<Provisioned>,
     /// What the testbed's links carried, once the stream is over.
     pub links: Vec<Link>,
+    /// Which repetition it is, where there are several.
+    pub repetition: Option<Repetition>,
+    /// The cell of an experiment that it belongs to.
+    pub point: Option<Point>,
     /// What the service told of itself, once the stream is over.
     pub service: Option<ServiceView>,
 }
 
 impl Facts {
     /// What is known once the plan is resolved.
-    pub fn new(plan: &Plan, run: u32, world: usize) -> Self {
+    pub fn new(plan: &Plan, world: usize) -> Self {
         let started = jiff::Timestamp::now();
         let mut environment = environment::describe(world);
         environment.seed = plan.seed;
         Self {
             plan: plan.clone(),
-            run_id: format!("{}-{run:08x}", started.strftime("%Y%m%dT%H%M%SZ")),
+            run_id: format!("{}-{:08x}", started.strftime("%Y%m%dT%H%M%SZ"), plan.run),
             started,
             environment,
             hops: Vec::new(),
+            provisioned: None,
             links: Vec::new(),
+            repetition: None,
+            point: None,
             service: None,
         }
     }
@@ -79,34 +90,44 @@ pub struct Lead {
     links: Links,
     service: Option<Watcher>,
     told: bool,
-    strict: bool,
+    /// Whether it is one of so many that its table is in its files only.
+    brief: bool,
+    demands: Demands,
+    /// Whether somebody stopped it, by a signal.
+    stopped: bool,
+    record: Option<Record>,
     exit: Result<Exit, Failure>,
 }
 
 impl Lead {
-    /// Leads a run whose results go to `out`, or to a directory named after the run.
-    /// `strict` fails one whose senders could not keep their schedule.
-    pub fn new(facts: Facts, out: Option<PathBuf>, strict: bool) -> Self {
+    /// Leads a run whose results go to `output`, which is prepared.
+    pub fn new(facts: Facts, output: Output, demands: Demands) -> Self {
         Self {
             view: View::new(&facts.plan),
-            output: out.map_or_else(|| Output::named_after(&facts.plan), Output::into_dir),
+            output,
             facts,
             series: Series::default(),
             links: Links::default(),
             service: None,
             told: false,
-            strict,
+            brief: false,
+            demands,
+            stopped: false,
+            record: None,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
         }
     }
 
-    /// Makes room for the results; what cannot be written is better known before the run than after.
-    pub fn prepare_output(&mut self) -> Result<(), Failure> {
-        self.output.prepare()
+    /// It is one of many, called `title` where people watch it.
+    pub fn of_many(mut self, title: String) -> Self {
+        self.view.entitle(title);
+        self.brief = true;
+        self
     }
 
     /// Says what will be done.
-    pub fn announce(&mut self, plan: &Plan) {
+    pub fn announce(&mut self) {
+        let plan = self.facts.plan.clone();
         let length = match plan.length {
             RunLength::Messages(messages) => format!("{messages} messages"),
             RunLength::Window(window) => {
@@ -132,10 +153,16 @@ impl Lead {
         self.view.say(line);
     }
 
-    /// The route is open. The service is watched where there is access to its management API.
-    pub fn route(&mut self, hops: &[Hop], management: Option<Access>) {
-        self.facts.hops = hops.to_vec();
-        self.service = management.map(Watcher::start);
+    /// The service can be watched.
+    pub fn manage(&mut self, access: Option<Access>) {
+        let queues = self.facts.plan.name_prefix();
+        self.service = access.map(|access| Watcher::start(Access { queues, ..access }));
+    }
+
+    /// The route is open, through what was provisioned for it if anything was.
+    pub fn route(&mut self, connect: &Connect) {
+        self.facts.hops.clone_from(&connect.hops);
+        self.facts.provisioned.clone_from(&connect.provisioned);
     }
 
     /// A phase begins.
@@ -186,16 +213,30 @@ impl Lead {
         }
         if matches!(ending, Ending::Silent(_)) {
             // No reduce follows, and so no other table.
-            stdout::print(&osu_table(&record));
+            self.print(&record);
         }
+        self.stopped = matches!(ending, Ending::Stopped(_));
         self.exit = Ok(Exit::from_code(record.status.exit_code));
+        self.record = Some(record);
+    }
+
+    /// The run ended before it streamed.
+    pub fn refused(&mut self, failure: Failure) {
+        self.view.finish();
+        let record = record::refused(&self.facts, &failure);
+        if let Err(unwritten) = self.output.write_partial(&record, Vec::new()) {
+            self.view.say(&unwritten.sentence);
+        }
+        self.record = Some(record);
+        self.exit = Err(failure);
     }
 
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
         self.view.finish();
         let rows = self.see_service();
-        let mut record = record::complete(&self.facts, result, self.strict);
+        let mut record = record::complete(&self.facts, result);
+        self.demands.judge(&mut record);
         if let (Some(exhibit), Some(first)) = (&result.exhibit, &mut record.integrity.first_corrupt) {
             match self.output.write_exhibit(&exhibit.body, self.facts.plan.message.format.extension()) {
                 Ok(file) => first.file = Some(file),
@@ -205,24 +246,50 @@ impl Lead {
         let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
         let written =
             self.output.write(&record, &result.histograms, rows, SystemTime::from(self.facts.started), stream);
-        stdout::print(&osu_table(&record));
-        for warning in &record.warnings {
-            self.view.say(warning);
+        self.print(&record);
+        if !self.brief {
+            for warning in &record.warnings {
+                self.view.say(warning);
+            }
         }
-        if !record.status.pass && !self.told && !record.warnings.contains(&record.status.reason) {
+        if !record.status.pass && !self.told && !self.brief && !record.warnings.contains(&record.status.reason) {
             self.view.say(&record.status.reason);
         }
         self.exit = match written {
             Ok(()) => {
-                self.view.say(&format!("results in {}", self.output.dir().display()));
+                if !self.brief {
+                    self.view.say(&format!("results in {}", self.output.dir().display()));
+                }
                 Ok(Exit::from_code(record.status.exit_code))
             }
             Err(failure) => Err(failure),
         };
+        self.record = Some(record);
+    }
+
+    fn print(&self, record: &Record) {
+        if !self.brief {
+            stdout::print(&osu_table(record));
+        }
+    }
+
+    /// What it measured, as far as it got.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    /// Where it left what, as far as it got.
+    pub fn into_record(self) -> Option<(PathBuf, Record)> {
+        Some((self.output.dir().to_owned(), self.record?))
+    }
+
+    /// Whether somebody stopped it, by a signal.
+    pub fn was_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// What the program exits with.
-    pub fn exit(&self) -> Result<u8, Failure> {
-        self.exit.clone().map(|exit| exit as u8)
+    pub fn exit(&self) -> Result<Exit, Failure> {
+        self.exit.clone()
     }
 }

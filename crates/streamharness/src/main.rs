@@ -1,28 +1,45 @@
 //! The `streamharness` program: arguments to adapters to engine to exit code.
 
 mod arguments;
+mod assert_command;
+mod cluster;
+mod compare_command;
+mod demands;
 mod environment;
 mod exit;
 mod facility;
 mod flags;
+mod holder;
 mod launch;
 mod lead;
 mod links;
 mod machine;
+mod one_run;
 mod output;
 mod payload_command;
 mod plan_command;
 mod profiles_command;
 mod progress;
 mod record;
+mod repeat;
+mod report_command;
+mod rerun_command;
 mod route;
+mod runs;
 mod s3m_command;
+#[cfg(test)]
+mod sample;
 mod scistream_command;
 mod series;
 mod signals;
+mod stderr;
 mod stdout;
+mod summary;
+mod sweep;
+mod sweep_command;
 mod testbed_command;
 mod tunnel;
+mod world;
 
 use arguments::{Command, Streamharness};
 use clap::{CommandFactory, Parser};
@@ -41,12 +58,18 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         None => launch::run(&arguments.run),
         Some(Command::Run(run)) => launch::run(&run),
+        Some(Command::Sweep(sweep)) => sweep_command::sweep(&sweep),
         Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
+        Some(Command::Assert(assert)) => assert_command::run(&assert),
+        Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
+        Some(Command::Report(asked)) => report_command::report(&asked),
+        Some(Command::Rerun(rerun)) => rerun_command::rerun(&rerun),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
         Some(Command::S2uc { command }) => scistream_command::s2uc(command),
         Some(Command::S3m { command }) => s3m_command::s3m(command),
+        Some(Command::Hold) => holder::hold(),
         Some(Command::Testbed { command }) => testbed_command::testbed(command),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Streamharness::command(), "streamharness", &mut std::io::stdout());

@@ -15,11 +15,15 @@ use std::{
 const FILES: [&str; 5] = ["record.json", "series.csv", "ranks.csv", "cdf.csv", "histograms.hlog"];
 /// Name of the file with the first body that was not what was sent, before its ending.
 const EXHIBIT: &str = "first-corrupt";
+/// What the directories of the runs of one launch begin with, before their numbers.
+const RUN: &str = "run-";
+/// What all of them came to.
+const SUMMARY: &str = "summary.json";
 /// Runs of the same kind that may begin in the same second.
 const NAMESAKES_MAX: u32 = 100;
 
 /// Where results go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Output {
     dir: PathBuf,
     /// Whether the directory must be new: its name is ours, not the user's.
@@ -38,6 +42,11 @@ impl Output {
         let stem = |name: &str| Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (arch, workload) = (stem(&plan.architecture), stem(&plan.workload));
         Self { dir: PathBuf::from(format!("results/{time}-{arch}-{workload}-{}", plan.pattern)), new: true }
+    }
+
+    /// Results of one of several runs go to a directory of its own in this one.
+    pub fn of_run(&self, number: u32) -> Self {
+        Self { dir: self.dir.join(format!("{RUN}{number:03}")), new: false }
     }
 
     /// The directory.
@@ -59,7 +68,16 @@ impl Output {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if FILES.contains(&&*name) || name.strip_prefix(EXHIBIT).is_some_and(|ending| ending.starts_with('.')) {
+            let run = name.strip_prefix(RUN).is_some_and(|number| number.parse::<u32>().is_ok());
+            if run && entry.file_type()?.is_dir() {
+                let run = Self { dir: entry.path(), new: false };
+                run.clear()?;
+                // Whatever else somebody put there stays.
+                let _ = fs::remove_dir(run.dir);
+            } else if name == SUMMARY
+                || FILES.contains(&&*name)
+                || name.strip_prefix(EXHIBIT).is_some_and(|ending| ending.starts_with('.'))
+            {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -109,11 +127,21 @@ impl Output {
         Ok(name)
     }
 
+    /// The record that is there, if one is and it can be read.
+    pub fn record(&self) -> Option<Record> {
+        Record::from_json(&fs::read_to_string(self.dir.join("record.json")).ok()?).ok()
+    }
+
     /// What is known of a run that was cut short.
     pub fn write_partial(&self, record: &Record, rows: Vec<SeriesRow>) -> Result<(), Failure> {
         self.replace("record.json", record.to_json().as_bytes())?;
         self.replace("series.csv", series_csv(&rows).as_bytes())?;
         self.replace("ranks.csv", ranks_csv(record).as_bytes())
+    }
+
+    /// What all runs of a launch came to.
+    pub fn write_summary(&self, json: &str) -> Result<(), Failure> {
+        self.replace(SUMMARY, json.as_bytes())
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -150,7 +178,11 @@ mod tests {
         fs::write(root.join("cdf.csv"), "old").unwrap();
         output.write_exhibit(b"old", "h5").unwrap();
         fs::write(root.join("notes.txt"), "mine").unwrap();
+        output.of_run(2).prepare().unwrap();
+        fs::write(root.join("run-002/record.json"), "old").unwrap();
+        output.write_summary("old").unwrap();
         output.prepare().unwrap();
+        assert!(!root.join("run-002").exists() && !root.join("summary.json").exists());
         assert!(!root.join("cdf.csv").exists() && !root.join("first-corrupt.h5").exists());
         assert!(root.join("notes.txt").exists());
         fs::remove_dir_all(root).unwrap();

@@ -6,7 +6,7 @@ use crate::{
 };
 use profile::{Kind, find, list, nearest};
 
-const KINDS: [Kind; 2] = [Kind::Architecture, Kind::Workload];
+const KINDS: [Kind; 3] = [Kind::Architecture, Kind::Workload, Kind::Experiment];
 
 /// Lists the shipped profiles, or shows the one asked for (`show NAME`).
 pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
@@ -14,10 +14,14 @@ pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
         [] => {
             let mut text = String::new();
             for kind in KINDS {
-                text += &format!("{} (--{})\n", kind.noun(), kind.key());
+                let how = match kind {
+                    Kind::Experiment => "streamharness sweep NAME".to_owned(),
+                    _ => format!("--{}", kind.key()),
+                };
+                text += &format!("{} ({how})\n", kind.noun());
                 for shipped in list(kind) {
                     let about = shipped.text.lines().next().unwrap_or_default().trim_start_matches("# ");
-                    text += &format!("  {:18} {about}\n", shipped.name);
+                    text += &format!("  {:31} {about}\n", shipped.name);
                 }
             }
             stdout::print(&text);

@@ -14,6 +14,8 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 /// What people see.
 pub struct View {
     goal: Goal,
+    /// What goes before all that is said of it, where there are many.
+    title: String,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
     last: (Duration, u64),
@@ -38,21 +40,26 @@ impl View {
             let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {msg}").expect("a constant template");
             bar.with_style(style.progress_chars("=> "))
         });
-        Self { goal, bar, last_line: None, last: (Duration::ZERO, 0) }
+        Self { goal, title: String::new(), bar, last_line: None, last: (Duration::ZERO, 0) }
+    }
+
+    /// Which of many it is.
+    pub fn entitle(&mut self, title: String) {
+        self.title = title + " ";
     }
 
     /// One line that stays.
     pub fn say(&mut self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("streamharness: {line}")),
-            None => eprintln!("streamharness: {line}"),
+            Some(bar) => bar.suspend(|| crate::stderr::say(format_args!("{}{line}", self.title))),
+            None => crate::stderr::say(format_args!("{}{line}", self.title)),
         }
     }
 
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_prefix(name.to_owned());
+            bar.set_prefix(format!("{}{name}", self.title));
             bar.tick();
         }
     }

@@ -1,6 +1,9 @@
 //! The record of a run, from what was known before it and what it came to.
 
-use crate::{exit::Exit, lead::Facts};
+use crate::{
+    exit::{self, Exit},
+    lead::Facts,
+};
 use engine::{
     RankReport, RunResult, Snapshot,
     clocks::ClockError,
@@ -16,15 +19,11 @@ use measure::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The record of a run that came to its end. `strict` fails one whose senders could not keep their schedule.
-pub fn complete(facts: &Facts, result: &RunResult, strict: bool) -> Record {
+/// The record of a run that came to its end.
+pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     let mut record = known_before(facts);
     let fault = result.ranks.iter().find_map(|rank| rank.fault.as_ref());
     record.status = status(&result.ending, fault, &result.integrity);
-    if let (true, true, Some(Pacing::GeneratorLimited)) = (strict, record.status.pass, result.pacing) {
-        let reason = Pacing::GeneratorLimited.warning().unwrap_or_default().to_owned();
-        record.status = Status { pass: false, reason, exit_code: Exit::GeneratorLimited as u8 };
-    }
     record.route = route(facts, result);
     record.environment = Environment {
         hosts: result.ranks.iter().map(|rank| rank.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
@@ -113,14 +112,27 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
     record
 }
 
+/// The record of a run that ended before it streamed.
+pub fn refused(facts: &Facts, failure: &exit::Failure) -> Record {
+    let status = Status { pass: false, reason: failure.sentence.clone(), exit_code: failure.exit as u8 };
+    Record { status, ..known_before(facts) }
+}
+
 fn known_before(facts: &Facts) -> Record {
     Record {
         schema: SCHEMA.to_owned(),
         run_id: facts.run_id.clone(),
         started: facts.started.to_string(),
+        repetition: facts.repetition.clone(),
+        point: facts.point.clone(),
         status: Status::default(),
         plan: serde_json::to_value(&facts.plan).expect("a plan is plain data"),
-        route: Route { architecture: facts.plan.architecture.clone(), hops: facts.hops.clone(), ..Route::default() },
+        route: Route {
+            architecture: facts.plan.architecture.clone(),
+            hops: facts.hops.clone(),
+            provisioned: facts.provisioned.clone(),
+            ..Route::default()
+        },
         environment: facts.environment.clone(),
         throughput: Throughput::default(),
         completion: Completion::default(),
@@ -133,6 +145,7 @@ fn known_before(facts: &Facts) -> Record {
         harness: Harness::default(),
         phases: BTreeMap::new(),
         ranks: Vec::new(),
+        assertions: Vec::new(),
         failures: Vec::new(),
         warnings: Vec::new(),
     }
@@ -190,6 +203,7 @@ fn route(facts: &Facts, result: &RunResult) -> Route {
         hops,
         tls: producers,
         broker: Some(Broker { product: result.service.product.clone(), version: result.service.version.clone() }),
+        provisioned: facts.provisioned.clone(),
         producer_connection: producer.map(connection),
         consumer_connection: consumer.map(connection),
     }

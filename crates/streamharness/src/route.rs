@@ -1,21 +1,24 @@
 //! Where this run connects to: addresses given, a running testbed, or one built for the run.
 
 use crate::{
+    cluster::Cluster,
     exit::{Exit, Failure},
     facility,
     tunnel::Tunnel,
 };
 use management::Access;
-use measure::record::{Hop, Tls};
-use profile::{Profile, RouteProfile, SciStreamProfile};
+use measure::record::{Hop, Provisioned, Tls};
+use profile::{Plan, Profile, RouteProfile, S3mProfile, SciStreamProfile, Span};
 use serde::{Deserialize, Serialize};
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, time::Duration};
 use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
 /// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
 /// comparison.
 const EPHEMERAL_NODES: usize = 1;
+/// How long a testbed may take to have a cluster ready, which is to add a user and a name.
+const TESTBED_READY_WITHIN: Duration = Duration::from_secs(30);
 /// A proxied route ends connections that are silent for 50 s; either side beats twice in this time.
 const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 
@@ -23,12 +26,18 @@ const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 pub struct Route {
     /// What every rank needs.
     pub connect: Connect,
-    /// The testbed that was built for this run; dropping it removes it.
-    pub ephemeral: Option<Ephemeral>,
     /// The tunnel that was asked for this run; dropping it releases it.
-    pub tunnel: Option<Tunnel>,
+    _tunnel: Option<Tunnel>,
+    /// The managed service that was asked for this run; dropping it deletes it.
+    _cluster: Option<Cluster>,
     /// How the service's management API is asked, where it is known; the names of queues are the plan's.
     pub management: Option<Access>,
+}
+
+impl Route {
+    fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
+        Self { connect: Connect { amqp, hops, provisioned: None }, _tunnel: None, _cluster: None, management: None }
+    }
 }
 
 /// What every rank needs to connect; rank 0 broadcasts it.
@@ -38,10 +47,12 @@ pub struct Connect {
     pub amqp: AmqpRoute,
     /// Legs of the route, for the record.
     pub hops: Vec<Hop>,
+    /// The managed service that was asked for.
+    pub provisioned: Option<Provisioned>,
 }
 
 /// Opens the route on rank 0. `say` tells the user what takes time.
-pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
+pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let written = &profile.route;
     // A tunnel's own clients are without TLS, unless its file says otherwise.
     let tls = written.tls.unwrap_or(written.scistream.is_none());
@@ -60,6 +71,9 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
     }
     if let Some(scistream) = &written.scistream {
         return by_tunnel(written, scistream, &consumer, tls, say);
+    }
+    if let Some(s3m) = &written.s3m {
+        return by_cluster(written, s3m, plan, false, say);
     }
     if !producer.is_empty() || !consumer.is_empty() {
         if producer.is_empty() || consumer.is_empty() {
@@ -84,17 +98,47 @@ pub fn open(profile: &Profile, say: &mut dyn FnMut(&str)) -> Result<Route, Failu
     };
     let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
     if let Some(running) = testbed::find(&testbed::default_dir()).map_err(unusable)? {
-        return by_testbed(written, &running, name, tls);
+        return by_testbed(written, plan, &running, name, say);
     }
-    say(&format!(
-        "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this run \
-         (`streamharness testbed up` starts a lasting one)"
-    ));
-    let routes = Routes::named([name.as_str()]).map_err(|error| Failure::new(Exit::Usage, error))?;
-    let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
-    let ephemeral = testbed::ephemeral(&options, say).map_err(unusable)?;
-    let route = by_testbed(written, ephemeral.testbed(), name, tls)?;
-    Ok(Route { ephemeral: Some(ephemeral), ..route })
+    by_testbed(written, plan, own.with(name, say)?, name, say)
+}
+
+/// The testbed of a launch's own, built when the first of its runs needs one. Dropping it removes it.
+#[derive(Default)]
+pub struct Own {
+    /// Routes that later runs will need, too.
+    routes: Vec<String>,
+    ephemeral: Option<Ephemeral>,
+}
+
+impl Own {
+    /// With these routes besides the one that is asked for first.
+    pub fn with_routes(routes: Vec<String>) -> Self {
+        Self { routes, ephemeral: None }
+    }
+
+    /// It, with a route of this name and the others.
+    fn with(&mut self, name: &str, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
+        if self.ephemeral.is_none() {
+            say(&format!(
+                "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this launch \
+                 (`streamharness testbed up` starts a lasting one)"
+            ));
+            let names = self.routes.iter().map(String::as_str).chain([name]);
+            let routes = Routes::named(names).map_err(|error| Failure::new(Exit::Usage, error))?;
+            let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
+            let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
+            self.ephemeral = Some(testbed::ephemeral(&options, say).map_err(unusable)?);
+        }
+        Ok(self.ephemeral.as_ref().expect("built above").testbed())
+    }
+
+    /// Removes it; what could not be removed is told.
+    pub fn close(self) {
+        if let Some(Err(error)) = self.ephemeral.map(Ephemeral::close) {
+            crate::stderr::say(error);
+        }
+    }
 }
 
 fn fail<T>(exit: Exit, sentence: String) -> Result<T, Failure> {
@@ -116,7 +160,13 @@ fn urls_of_environment(tls: bool) -> Option<Vec<String>> {
         .find(|urls| urls.iter().all(|url| url.starts_with(scheme)))
 }
 
-fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) -> Result<Route, Failure> {
+fn by_testbed(
+    written: &RouteProfile,
+    plan: &Plan,
+    testbed: &Testbed,
+    name: &str,
+    say: &mut dyn FnMut(&str),
+) -> Result<Route, Failure> {
     testbed.check_reachable().map_err(|error| Failure::new(Exit::Route, error))?;
     let Some(route) = testbed.route(name) else {
         return fail(
@@ -134,9 +184,25 @@ fn by_testbed(written: &RouteProfile, testbed: &Testbed, name: &str, tls: bool) 
         ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
         ..written.clone()
     };
-    let mut opened = by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?;
+    let mut opened = match &route.s3m {
+        Some(access) => by_cluster(&written, &testbeds_s3m(access), plan, true, say)?,
+        None => {
+            let tls = written.tls.unwrap_or(true);
+            by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?
+        }
+    };
     opened.connect.hops = route.hops.into_iter().map(testbeds_hop).collect();
     Ok(opened)
+}
+
+fn testbeds_s3m(access: &testbed::S3mAccess) -> S3mProfile {
+    S3mProfile {
+        url: access.url.clone(),
+        token_file: Some(access.token_file.display().to_string()),
+        resources: [("nodes".to_owned(), access.nodes as i64)].into(),
+        ready_within: Some(Span(TESTBED_READY_WITHIN)),
+        ..S3mProfile::default()
+    }
 }
 
 fn testbeds_hop(hop: testbed::Hop) -> Hop {
@@ -147,8 +213,36 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
         address: Some(hop.addresses.join(",")),
         tls: hop.tls.map(|(version, cipher)| Tls { version, cipher }),
         process: Some(hop.process),
-        limits: None,
+        limits: hop.limits,
     }
+}
+
+/// Has a managed service provisioned; everyone connects to it by the name that it gets. `ends_with_service`: it is the
+/// testbed's, and gone with that.
+fn by_cluster(
+    written: &RouteProfile,
+    s3m: &S3mProfile,
+    plan: &Plan,
+    ends_with_service: bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<Route, Failure> {
+    fits(written, [1, 1])?;
+    let trust = trust(written, true)?;
+    let within_s = s3m.ready_within().as_secs();
+    say(&format!("asking the S3M service at {} for a cluster, which may take {within_s} s", s3m.url));
+    let cluster = Cluster::open(s3m, plan, trust.clone(), ends_with_service)?;
+    let is = &cluster.provisioned;
+    let how = if is.reused { "was there" } else { "was provisioned" };
+    say(&format!("cluster {} {how}, reachable as {} after {:.1} s", is.cluster, is.fqdn, is.ready_s));
+    let addresses = vec![cluster.endpoint.clone()];
+    let hops = match &written.hops {
+        Some(hops) => facility::by_hand(hops),
+        None => ["producer", "consumer"].map(|from| hop(from, "balancer", &addresses)).into(),
+    };
+    let amqp = AmqpRoute { producer: addresses.clone(), consumer: addresses, ..trust };
+    let management = management(written, &amqp, ends_with_service)?;
+    let connect = Connect { amqp, hops, provisioned: Some(cluster.provisioned.clone()) };
+    Ok(Route { connect, _tunnel: None, _cluster: Some(cluster), management })
 }
 
 /// Asks the control servers for a tunnel; producers enter it as the user, and on the virtual host, of the consumers.
@@ -178,7 +272,7 @@ fn by_tunnel(
         route.connect.amqp.consumer.clone_from(&entries);
     }
     route.connect.amqp.producer = entries;
-    Ok(Route { tunnel: Some(tunnel), ..route })
+    Ok(Route { _tunnel: Some(tunnel), ..route })
 }
 
 /// The same endpoint, entered at `HOST:PORT`.
@@ -200,24 +294,8 @@ fn by_address(
 ) -> Result<Route, Failure> {
     let producer = endpoints(producer, tls)?;
     let consumer = endpoints(consumer, tls)?;
-    if let Some(spread) = written.spread
-        && let Some(few) = [&producer, &consumer].into_iter().find(|side| !spread.fits(side.len()))
-    {
-        let sentence = format!("route.spread = {spread}, and a side has only {} addresses: say 1 to that", few.len());
-        return fail(Exit::Usage, sentence);
-    }
-    let connect_to = written
-        .connect_to
-        .iter()
-        .flatten()
-        .map(|text| ConnectTo::parse(text).map_err(|error| Failure::new(Exit::Usage, error)))
-        .collect::<Result<_, _>>()?;
-    let ca_from_environment = env::var("STREAMHARNESS_CA").ok().filter(|_| tls);
-    let ca_pem = written.ca.clone().or(ca_from_environment).map(|path| pem("--ca", &path)).transpose()?;
-    let client_cert = match (&written.cert, &written.key) {
-        (Some(cert), Some(key)) => Some((pem("--cert", cert)?, Secret::new(pem("--key", key)?))),
-        _ => None,
-    };
+    fits(written, [producer.len(), consumer.len()])?;
+    let trust = trust(written, tls)?;
     let anonymous = producer.iter().chain(&consumer).find(|endpoint| endpoint.password.is_none());
     let password = match anonymous {
         None => Secret::default(),
@@ -237,14 +315,43 @@ fn by_address(
         Some(hops) => facility::by_hand(hops),
         None => vec![hop("producer", first, &producer), hop("consumer", last, &consumer)],
     };
-    let amqp = AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password };
-    let management =
-        written.management.as_ref().map(|url| management(url, &amqp, password_file.is_some())).transpose()?;
-    Ok(Route { connect: Connect { amqp, hops }, ephemeral: None, tunnel: None, management })
+    let amqp = AmqpRoute { producer, consumer, password, ..trust };
+    let management = management(written, &amqp, password_file.is_some())?;
+    Ok(Route { management, ..Route::new(amqp, hops) })
 }
 
-/// The management API at `url`, asked as the consumers' user unless the URL or the environment say otherwise.
-fn management(url: &str, amqp: &AmqpRoute, testbeds: bool) -> Result<Access, Failure> {
+/// Whether workers can be spread over so many addresses of either side.
+fn fits(written: &RouteProfile, addresses: [usize; 2]) -> Result<(), Failure> {
+    if let Some(spread) = written.spread
+        && let Some(few) = addresses.into_iter().find(|addresses| !spread.fits(*addresses))
+    {
+        let sentence = format!("route.spread = {spread}, and a side has only {few} addresses: say 1 to that");
+        return fail(Exit::Usage, sentence);
+    }
+    Ok(())
+}
+
+/// A route without addresses: where names are reached, whom to trust, and what to show.
+fn trust(written: &RouteProfile, tls: bool) -> Result<AmqpRoute, Failure> {
+    let connect_to = written
+        .connect_to
+        .iter()
+        .flatten()
+        .map(|text| ConnectTo::parse(text).map_err(|error| Failure::new(Exit::Usage, error)))
+        .collect::<Result<_, _>>()?;
+    let ca_from_environment = env::var("STREAMHARNESS_CA").ok().filter(|_| tls);
+    let ca_pem = written.ca.clone().or(ca_from_environment).map(|path| pem("--ca", &path)).transpose()?;
+    let client_cert = match (&written.cert, &written.key) {
+        (Some(cert), Some(key)) => Some((pem("--cert", cert)?, Secret::new(pem("--key", key)?))),
+        _ => None,
+    };
+    let (producer, consumer, password) = (Vec::new(), Vec::new(), Secret::default());
+    Ok(AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password })
+}
+
+/// The management API that is known for a route, asked as the consumers' user unless the URL or the environment say otherwise.
+fn management(written: &RouteProfile, amqp: &AmqpRoute, testbeds: bool) -> Result<Option<Access>, Failure> {
+    let Some(url) = &written.management else { return Ok(None) };
     let first = &amqp.consumer[0];
     let (scheme, rest) = url.trim_end_matches('/').split_once("://").unwrap_or(("http", url));
     let (user, at) = rest.rsplit_once('@').unwrap_or((&first.user, rest));
@@ -253,14 +360,14 @@ fn management(url: &str, amqp: &AmqpRoute, testbeds: bool) -> Result<Access, Fai
         _ => None,
     };
     let password = its_own.unwrap_or_else(|| first.password.clone().unwrap_or_else(|| amqp.password.clone()));
-    Ok(Access {
+    Ok(Some(Access {
         url: format!("{scheme}://{at}"),
         user: user.to_owned(),
         password: password.expose().to_owned(),
         ca_pem: amqp.ca_pem.clone(),
         vhost: first.vhost.clone(),
         queues: String::new(),
-    })
+    }))
 }
 
 fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {

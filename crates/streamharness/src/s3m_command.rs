@@ -51,7 +51,7 @@ pub enum S3m {
     Serve(Serve),
 }
 
-/// Where the service is. The token comes from S3M_TOKEN, or from the file S3M_TOKEN_FILE.
+/// Where the service is.
 #[derive(Debug, Clone, Args)]
 pub struct Api {
     /// The service.
@@ -60,9 +60,12 @@ pub struct Api {
     /// Path before each call.
     #[arg(long, default_value = PREFIX)]
     prefix: String,
-    /// File with the token.
-    #[arg(long, value_name = "FILE", env = "S3M_TOKEN_FILE")]
+    /// File with the token [default: what S3M_TOKEN holds, or the file that S3M_TOKEN_FILE names].
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Certificates of the authorities to trust (PEM) [default: those that browsers do].
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// One cluster.
@@ -101,6 +104,9 @@ pub struct Serve {
     /// HAProxy's backend that stands for the cluster.
     #[arg(long, value_name = "NAME")]
     backend: String,
+    /// Nodes of the cluster.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    nodes: u32,
     /// What names end in.
     #[arg(long, default_value = "mss.test")]
     domain: String,
@@ -116,13 +122,19 @@ pub struct Serve {
     /// Calls that fail with 503 first.
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_first: u32,
+    /// Clusters that are provisioned first with their answer lost.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    lose_first: u32,
 }
 
 /// Does it.
 pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
     let reply = match asked {
         S3m::Backends(api) => json!(client(&api)?.backends().map_err(failure)?),
-        S3m::List(api) => json!(client(&api)?.list().map_err(failure)?),
+        S3m::List(api) => {
+            let clusters = client(&api)?.list().map_err(failure)?;
+            Value::Array(clusters.into_iter().map(|cluster| without_secret(json!(cluster))).collect())
+        }
         S3m::Get(Named { api, name }) => without_secret(json!(client(&api)?.get(&name).map_err(failure)?)),
         S3m::Extend(Named { api, name }) => json!(client(&api)?.extend(&name).map_err(failure)?),
         S3m::Delete(Named { api, name }) => {
@@ -166,6 +178,8 @@ fn serve(asked: Serve) -> Result<Exit, Failure> {
         lifetime: Duration::from_secs(asked.lifetime_s),
         ready_after: Duration::from_millis(asked.ready_after_ms),
         fail_first: asked.fail_first,
+        lose_first: asked.lose_first,
+        nodes: asked.nodes,
     };
     let tenancy = Tenancy {
         management: asked.management,
@@ -175,24 +189,34 @@ fn serve(asked: Serve) -> Result<Exit, Failure> {
         map: asked.ingress_map,
         backend: asked.backend,
     };
-    let up = |address| eprintln!("streamharness: S3M service listens on http://{address}");
+    let up = |address| crate::stderr::say(format_args!("S3M service listens on http://{address}"));
     s3m::serve(Service::new(settings, Box::new(tenancy)), asked.listen, up).map_err(failure)?;
     Ok(Exit::Pass)
 }
 
 fn client(api: &Api) -> Result<Client, Failure> {
-    let token = match (env::var("S3M_TOKEN"), &api.token_file) {
-        (Ok(token), _) => token,
-        (Err(_), Some(file)) => read(file)?,
-        (Err(_), None) => {
-            let sentence = "no token for the S3M service: set S3M_TOKEN, or S3M_TOKEN_FILE to a file that holds it";
-            return Err(Failure::new(Exit::Route, sentence));
-        }
-    };
-    Ok(Client::new(&api.url, &api.prefix, &token))
+    let ca = api.ca.as_deref().map(read).transpose()?;
+    Client::new(&api.url, &api.prefix, &token(api.token_file.as_deref())?, ca.as_deref()).map_err(failure)
 }
 
-fn failure(error: Error) -> Failure {
+/// The token: from a file that was named, else as the environment has it.
+pub fn token(file: Option<&Path>) -> Result<String, Failure> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let token = match (file, variable("S3M_TOKEN"), variable("S3M_TOKEN_FILE")) {
+        (Some(file), ..) => read(file)?,
+        (None, Some(token), _) => token.to_string_lossy().into_owned(),
+        (None, None, Some(file)) => read(Path::new(&file))?,
+        (None, None, None) => String::new(),
+    };
+    if token.trim().is_empty() {
+        let sentence = "no token for the S3M service: set S3M_TOKEN, or S3M_TOKEN_FILE to a file that holds it";
+        return Err(Failure::new(Exit::Route, sentence));
+    }
+    Ok(token)
+}
+
+/// What the service did not do, with its exit code.
+pub fn failure(error: Error) -> Failure {
     Failure::new(if matches!(error, Error::Refused(_)) { Exit::Usage } else { Exit::Route }, error)
 }
 
@@ -200,7 +224,8 @@ fn unusable(action: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(Exit::Usage, format!("cannot {action} `{}`: {error}", path.display()))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// A file that is needed to be let in.
+pub fn read(path: &Path) -> Result<String, Failure> {
     let failed = |error| Failure::new(Exit::Route, format!("cannot read `{}`: {error}", path.display()));
     fs::read_to_string(path).map_err(failed)
 }

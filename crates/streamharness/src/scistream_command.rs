@@ -3,7 +3,7 @@
 use crate::{
     arguments::{S2cs, S2uc, S2ucServer},
     exit::{Exit, Failure},
-    stdout, tunnel,
+    stdout,
 };
 use scistream::{Client, Error, Options, Role, Uid};
 use std::{
@@ -48,7 +48,7 @@ pub fn s2cs(asked: S2cs) -> Result<Exit, Failure> {
     };
     scistream::serve(options, |address, _| {
         let trust = if own { format!("; its certificate is {}", certificate.display()) } else { String::new() };
-        eprintln!("streamharness: S2CS for {kind} listens on {address}{trust}");
+        crate::stderr::say(format_args!("S2CS for {kind} listens on {address}{trust}"));
     })
     .map_err(route)?;
     Ok(Exit::Pass)
@@ -80,7 +80,6 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
             })?;
             stdout::print(&in_lines(&entries));
         }
-        S2uc::Hold => return tunnel::hold(),
         S2uc::Release { server } => {
             let uid = uid(&server)?;
             connection(&server)?.and_then(async |client: Client| client.release(&uid).await)?;

@@ -17,7 +17,7 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
         })
     };
     match command {
-        Testbed::Up { arch, nodes, balance, network, link, delay, scale } => {
+        Testbed::Up { arch, nodes, balance, network, link, delay, scale, cpu_limit } => {
             let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
             let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
             let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
@@ -25,8 +25,11 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
                 *managed = balance.parse().map_err(wrong)?;
             }
             let network = network_choice(&network, link, delay, scale)?;
-            let options = testbed::Options { routes, network, ..testbed::Options::new(nodes).map_err(unusable)? };
-            testbed::up(&options, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
+            let limits = cpu_limit.iter().map(String::as_str);
+            let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
+            let options =
+                testbed::Options { routes, network, cpu_limits, ..testbed::Options::new(nodes).map_err(unusable)? };
+            testbed::up(&options, &mut |line| crate::stderr::say(line)).map_err(unusable)?;
             Ok(Exit::Pass)
         }
         Testbed::Status => {
@@ -43,7 +46,7 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             std::process::exit(i32::from(code))
         }
         Testbed::Down => {
-            testbed::down(&dir, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
+            testbed::down(&dir, &mut |line| crate::stderr::say(line)).map_err(unusable)?;
             Ok(Exit::Pass)
         }
     }

@@ -1,20 +1,17 @@
-//! A SciStream tunnel for one run, held by a process of its own that releases it when the run ends, however that ends.
+//! A SciStream tunnel for one run, released when the run ends.
 
-use crate::exit::{Exit, Failure};
-use nix::sys::signal::{SigHandler, Signal, signal};
+use crate::{
+    exit::{Exit, Failure},
+    holder::{self, Holder},
+};
 use profile::{ControlServerProfile, SciStreamProfile};
 use scistream::{Reached, Side, TunnelRequest, Uid};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, OpenOptions},
-    io::{BufRead, BufReader, Read, Write},
-    net::Shutdown,
-    os::{
-        fd::OwnedFd,
-        unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
-    },
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
-    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -24,15 +21,10 @@ const CALL_LIMIT: Duration = Duration::from_secs(15);
 const GREETING_LIMIT: Duration = Duration::from_secs(15);
 /// How long the holder may take to say what came of it; below the plan's limit on opening a route.
 const OPEN_LIMIT: Duration = Duration::from_secs(115);
-/// How long the holder may take to release.
-const RELEASE_LIMIT: Duration = Duration::from_secs(65);
-
-/// What the holder says: where the tunnel is entered and left, or why there is none, with the exit code.
-type Outcome = Result<(Vec<String>, Vec<String>), (u8, String)>;
 
 /// What the holder is asked for.
 #[derive(Serialize, Deserialize)]
-struct Order {
+pub struct Order {
     wanted: SciStreamProfile,
     uid_file: PathBuf,
     /// Whether an AMQP broker has to greet through it.
@@ -46,79 +38,37 @@ pub struct Tunnel {
     pub entries: Vec<String>,
     /// Where the producers' proxy connects to.
     pub exits: Vec<String>,
-    /// The holder has the other end. The kernel closes ours when we die; no child of ours inherits it.
-    socket: UnixStream,
-    holder: Child,
+    _holder: Holder,
 }
 
 impl Tunnel {
     /// Asks both control servers, and waits until the tunnel accepts. `greets`: what is behind it speaks AMQP without TLS.
     pub fn open(wanted: &SciStreamProfile, greets: bool) -> Result<Self, Failure> {
-        let unusual = |error: std::io::Error| Failure::new(Exit::Route, format!("the tunnel has no holder: {error}"));
         let file = wanted.uid_file.clone().unwrap_or_else(|| format!("tunnel-{}.uid", std::process::id()));
-        let uid_file = std::path::absolute(file).map_err(unusual)?;
-        let order = Order { wanted: wanted.clone(), uid_file, greets };
-        let (mut socket, theirs) = UnixStream::pair().map_err(unusual)?;
-        let program = std::env::current_exe().map_err(unusual)?;
-        // In a group of its own: a terminal or a launcher that ends the run must not end it before it has released.
-        let mut holder = Command::new(program);
-        holder.args(["s2uc", "hold"]).process_group(0);
-        holder.stdin(OwnedFd::from(theirs.try_clone().map_err(unusual)?)).stdout(OwnedFd::from(theirs));
-        let holder = holder.spawn().map_err(unusual)?;
-        let mut tunnel = {
-            let text = serde_json::to_string(&order).expect("an order is plain data");
-            writeln!(socket, "{text}").map_err(unusual)?;
-            socket.set_read_timeout(Some(OPEN_LIMIT)).map_err(unusual)?;
-            Self { entries: Vec::new(), exits: Vec::new(), socket, holder }
-        };
-        let mut said = String::new();
-        BufReader::new(&tunnel.socket).read_line(&mut said).map_err(unusual)?;
-        let outcome: Outcome = serde_json::from_str(&said)
-            .map_err(|_| Failure::new(Exit::Route, "the tunnel's holder ended without a word: start the run again"))?;
-        let (entries, exits) = outcome.map_err(|(code, sentence)| Failure::new(Exit::from_code(code), sentence))?;
-        (tunnel.entries, tunnel.exits) = (entries, exits);
-        Ok(tunnel)
+        let uid_file = std::path::absolute(file)
+            .map_err(|error| Failure::new(Exit::Usage, format!("route.scistream.uid_file: {error}")))?;
+        let order = holder::Order::Tunnel(Box::new(Order { wanted: wanted.clone(), uid_file, greets }));
+        let (holder, (entries, exits)) = Holder::start(&order, OPEN_LIMIT)?;
+        Ok(Self { entries, exits, _holder: holder })
     }
 }
 
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        let _ = self.socket.shutdown(Shutdown::Both);
-        let end = Instant::now() + RELEASE_LIMIT;
-        // One that takes longer goes on by itself, and says what came of it.
-        while matches!(self.holder.try_wait(), Ok(None)) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
+impl Order {
+    /// Opens the tunnel, and says where it is entered and left.
+    pub async fn open(&self) -> Result<((Vec<String>, Vec<String>), scistream::Tunnel), Failure> {
+        open(self).await.map(|tunnel| ((tunnel.entries.clone(), tunnel.exits.clone()), tunnel))
+    }
+
+    /// Releases it, or says what a person has to type.
+    pub async fn release(&self, tunnel: scistream::Tunnel) -> Result<(), Failure> {
+        match unreleased(tunnel.release().await, &self.wanted, &self.uid_file) {
+            None => {
+                let _ = fs::remove_file(&self.uid_file);
+                Ok(())
+            }
+            Some(sentence) => Err(Failure::new(Exit::Route, sentence)),
         }
     }
-}
-
-/// The holder's body: opens the tunnel that standard input asks for, says so, and releases it when that closes.
-pub fn hold() -> Result<Exit, Failure> {
-    // They are meant for the run, whose end is what we wait for.
-    for one in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
-        ignore(one);
-    }
-    let mut asked = BufReader::new(std::io::stdin());
-    let mut line = String::new();
-    let order: Option<Order> = asked.read_line(&mut line).ok().and_then(|_| serde_json::from_str(&line).ok());
-    let Some(order) = order else {
-        return Err(Failure::new(Exit::Usage, "s2uc hold is for a run's own use: say s2uc inbound and s2uc outbound"));
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Route, format!("no runtime can be started: {error}")))?;
-    let opened = runtime.block_on(open(&order));
-    let outcome: Outcome = match &opened {
-        Ok(tunnel) => Ok((tunnel.entries.clone(), tunnel.exits.clone())),
-        Err(failure) => Err((failure.exit as u8, failure.sentence.clone())),
-    };
-    let text = serde_json::to_string(&outcome).expect("an outcome is plain data");
-    // Whoever asked may be gone; then what follows releases at once.
-    let _ = writeln!(std::io::stdout(), "{text}");
-    let Ok(tunnel) = opened else { return Ok(Exit::Pass) };
-    let _ = asked.read_to_end(&mut Vec::new());
-    release(&runtime, tunnel, &order)
 }
 
 async fn open(order: &Order) -> Result<scistream::Tunnel, Failure> {
@@ -199,20 +149,19 @@ fn keep(path: &PathBuf, uid: &Uid) -> Result<(), Failure> {
     })
 }
 
-fn release(runtime: &tokio::runtime::Runtime, tunnel: scistream::Tunnel, order: &Order) -> Result<Exit, Failure> {
-    match runtime.block_on(tunnel.release()) {
-        Ok(()) => {
-            let _ = fs::remove_file(&order.uid_file);
-            Ok(Exit::Pass)
-        }
-        Err(error) => {
-            let commands: Vec<String> = [&order.wanted.producer_side, &order.wanted.consumer_side]
-                .map(|side| by_hand(side, &order.uid_file))
-                .into();
-            let sentence = format!("the tunnel was not released ({error}): run {}", commands.join(" and "));
-            Err(Failure::new(Exit::Route, sentence))
-        }
-    }
+/// What to say of the halves that were not released, each with what a person types to do it.
+fn unreleased(
+    released: [Result<(), scistream::Error>; 2],
+    wanted: &SciStreamProfile,
+    uid_file: &std::path::Path,
+) -> Option<String> {
+    let sides = [&wanted.producer_side, &wanted.consumer_side];
+    let failed: Vec<_> = released.into_iter().zip(sides).filter_map(|(one, side)| Some((one.err()?, side))).collect();
+    let reasons: Vec<String> = failed.iter().map(|(error, _)| error.to_string()).collect();
+    let commands: Vec<String> = failed.iter().map(|(_, side)| by_hand(side, uid_file)).collect();
+    let halves = if failed.len() == 1 { "a half of the tunnel was" } else { "both halves of the tunnel were" };
+    let told = || format!("{halves} not released ({}): run {}", reasons.join("; "), commands.join(" and "));
+    (!failed.is_empty()).then(told)
 }
 
 /// What a person types to release one side. Names the uid's file, not the uid.
@@ -224,12 +173,6 @@ fn by_hand(side: &ControlServerProfile, uid_file: &std::path::Path) -> String {
         side.certificate,
         uid_file.display()
     )
-}
-
-#[expect(unsafe_code, reason = "ignoring a signal runs no handler; the call is unsafe for those that do")]
-fn ignore(one: Signal) {
-    // SAFETY: no handler is installed.
-    let _ = unsafe { signal(one, SigHandler::SigIgn) };
 }
 
 #[cfg(test)]
@@ -247,6 +190,19 @@ mod tests {
         let expected =
             "`streamharness s2uc release --s2cs node4:30500 --server-cert p.pem --token-file t --uid-file /w/u`";
         assert_eq!(by_hand(&side, std::path::Path::new("/w/u")), expected);
+    }
+
+    #[test]
+    fn only_a_half_that_was_not_released_is_told_and_how_to_do_it() {
+        let side = |s2cs: &str| ControlServerProfile { s2cs: s2cs.to_owned(), ..ControlServerProfile::default() };
+        let wanted =
+            SciStreamProfile { producer_side: side("p:1"), consumer_side: side("c:2"), ..SciStreamProfile::default() };
+        let told = |released| unreleased(released, &wanted, std::path::Path::new("/w/u"));
+        assert_eq!(told([Ok(()), Ok(())]), None);
+        let one = told([Ok(()), Err(scistream::Error::Uid)]).unwrap();
+        assert!(one.starts_with("a half of") && one.contains("--s2cs c:2") && !one.contains("--s2cs p:1"), "{one}");
+        let both = told([Err(scistream::Error::Uid), Err(scistream::Error::Uid)]).unwrap();
+        assert!(both.contains("--s2cs p:1") && both.contains(" and `streamharness s2uc release --s2cs c:2"), "{both}");
     }
 
     #[test]

@@ -218,6 +218,29 @@ pub enum Error {
     /// A testbed is up with another network.
     #[error("a testbed with another network is up in {}: run `streamharness testbed down` first", .0.display())]
     OtherNetwork(PathBuf),
+    /// A limit of CPU that cannot be read.
+    #[error("`{0}` is no CPU limit: say PART=CPUS with 0.01 to 1000 CPUs, such as s2cs=0.3")]
+    CpuLimit(String),
+    /// A limit of CPU for something that this testbed does not start.
+    #[error(
+        "this testbed has no part `{asked}` to limit: it has {parts}; say one of these or its first word. A data server \
+         (s2ds) has the limit of its s2cs"
+    )]
+    CpuLimitPart {
+        /// What was asked for.
+        asked: String,
+        /// What could be.
+        parts: String,
+    },
+    /// The kernel, or whoever rules over this process, allows no limits of CPU.
+    #[error(
+        "CPU limits need a control group that may be written to ({0}): run as root outside of a container, start the \
+         testbed under `systemd-run --user --scope -p Delegate=yes`, or leave --cpu-limit out"
+    )]
+    NoCpuLimits(String),
+    /// A testbed is up with other limits of CPU.
+    #[error("a testbed with other CPU limits is up in {}: run `streamharness testbed down` first", .0.display())]
+    OtherCpuLimits(PathBuf),
     /// A command for `exec` could not be started.
     #[error("cannot run `{command}`: {source}; give a program that is on the PATH")]
     Exec {

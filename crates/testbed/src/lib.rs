@@ -8,11 +8,13 @@
 mod counting;
 mod error;
 mod identity;
+mod limits;
 mod lock;
 mod managed;
 mod message;
 mod network;
 mod options;
+mod part;
 mod place;
 mod ports;
 mod process;
@@ -20,6 +22,7 @@ mod proxies;
 mod rabbitmq;
 mod routes;
 mod running;
+mod s3m;
 mod sandbox;
 mod secrets;
 mod start;
@@ -35,11 +38,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use error::Error;
+pub use limits::{CpuLimits, Cpus};
 pub use network::{Count, Facility, Link, NetworkChoice};
 pub use options::{Options, default_dir};
 pub use proxies::ProxyRoute;
 pub use routes::{Balance, Routes};
 pub use running::{Hop, Route, Testbed, find};
+pub use s3m::S3mAccess;
 pub use start::{Ephemeral, ephemeral, up};
 pub use status::{PartStatus, Status};
 pub use stop::down;
@@ -70,6 +75,8 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             routes,
             "--network",
             network,
+            "--cpu-limits",
+            limits,
             rest @ ..,
         ] => {
             let names = routes.split(',').filter(|name| !name.is_empty());
@@ -78,8 +85,10 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             else {
                 return None;
             };
+            let words = limits.split(',').filter(|word| !word.is_empty());
+            let Ok(limits) = CpuLimits::read(words, nodes, &routes, network) else { return None };
             let limit = std::time::Duration::from_secs(limit_s);
-            supervise(&PathBuf::from(dir), nodes, routes, network, limit, rest == ["--ephemeral"])
+            supervise(&PathBuf::from(dir), nodes, routes, network, limits, limit, rest == ["--ephemeral"])
         }
         ["testbed", "s2cs", "--listen", listen, "--ports", ports, "--type", kind, "--dir", dir] => {
             let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));

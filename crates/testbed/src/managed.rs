@@ -1,10 +1,10 @@
 //! The managed service's way in: a balancer and an ingress, both HAProxy, before the cluster's TLS listeners.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +20,22 @@ use crate::identity::Identity;
 use crate::network::Host;
 use crate::ports::Ports;
 use crate::routes::Balance;
-use crate::{Error, Result, place, secrets};
+use crate::{Error, Result, part, place, secrets};
 
-/// The name that clients know, under the one that the server's certificate is for.
-pub const FQDN: &str = "rmq-bench-testbed.mss.test";
+/// What the names of tenants end in; the server's certificate is for all names of one label under it.
+pub const DOMAIN: &str = "mss.test";
+/// A name that is always there, so that it can be seen whether balancer and ingress pass bytes on.
+pub const PROBE: &str = "probe.mss.test";
 /// The port that clients know; where it really is, `--connect-to` says.
 pub const PUBLIC_PORT: u16 = 443;
 
 pub const INGRESS: &str = "ingress";
 pub const BALANCER: &str = "balancer";
+/// The ingress's backend that stands for the cluster.
+pub const BACKEND: &str = "be_tcp_cluster";
+
+/// HAProxy binds its socket under a longer name first, and both have to fit into a socket's address.
+const SOCKET_PATH_MAX: usize = 97;
 
 /// Connections at once. Each takes two descriptors, and HAProxy does not start where they do not fit.
 const CONNECTIONS_MAX: u64 = 8000;
@@ -51,33 +58,26 @@ pub struct Managed<'a> {
 }
 
 impl Managed<'_> {
-    fn console(&self, part: &str) -> PathBuf {
-        place::log_dir(self.dir).join(format!("{part}.console.log"))
-    }
-
     /// The ingress: reads the name that a client's first TLS message asks for, and passes the connection on as it is.
     pub fn ingress(&self) -> Result<Command> {
         let dir = self.part_dir(INGRESS)?;
-        let map = dir.join("sni.map");
-        secrets::write(&map, &format!("{FQDN} be_tcp_cluster\n"), 0o600, Some(self.identity))?;
+        let map = map(self.dir);
+        secrets::write(&map, &format!("{PROBE} {BACKEND}\n"), 0o600, Some(self.identity))?;
         let nodes: Vec<SocketAddrV4> =
             (1..=self.nodes).map(|node| self.ports.at_node(node, self.ports.amqps(node))).collect();
-        let text = ingress_config(connections_max()?, self.at(INGRESS), &map, self.balance, &nodes);
+        let files = (map.as_path(), socket(self.dir));
+        let text = ingress_config(connections_max()?, at(self.ports, INGRESS), files, self.balance, &nodes);
         self.haproxy(INGRESS, &dir, &text)
     }
 
     /// The balancer before it. Starts after it: it would take an ingress that does not answer yet for dead.
     pub fn balancer(&self) -> Result<Command> {
         let dir = self.part_dir(BALANCER)?;
-        self.haproxy(BALANCER, &dir, &balancer_config(connections_max()?, self.at(BALANCER), self.at(INGRESS)))
-    }
-
-    /// Where one of the two listens.
-    pub fn at(&self, part: &str) -> SocketAddrV4 {
-        match part {
-            INGRESS => self.ports.at(Host::Ingress, self.ports.ingress()),
-            _ => self.ports.at(Host::Balancer, self.ports.balancer()),
-        }
+        self.haproxy(
+            BALANCER,
+            &dir,
+            &balancer_config(connections_max()?, at(self.ports, BALANCER), at(self.ports, INGRESS)),
+        )
     }
 
     fn part_dir(&self, part: &str) -> Result<PathBuf> {
@@ -89,38 +89,55 @@ impl Managed<'_> {
     fn haproxy(&self, part: &str, dir: &Path, text: &str) -> Result<Command> {
         let config = dir.join("haproxy.cfg");
         secrets::write(&config, text, 0o600, Some(self.identity))?;
-        let console = self.console(part);
-        let output = File::create(&console).on("create", &console)?;
-        let errors = output.try_clone().on("create", &console)?;
-        let mut command = Command::new(Kind::Haproxy.find()?);
-        command
-            .args(["-db", "-f"])
-            .arg(&config)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors);
-        self.identity.apply(&mut command);
+        let mut command = part::command(self.dir, part, Kind::Haproxy.find()?, self.identity)?;
+        command.args(["-db", "-f"]).arg(&config);
         Ok(command)
     }
+}
 
-    pub fn last_lines(&self, part: &str) -> String {
-        fs::read_to_string(self.console(part)).unwrap_or_default()
-    }
+/// The ingress's map from names to backends, as it is at the start; names that come later are in its memory only.
+pub fn map(dir: &Path) -> PathBuf {
+    dir.join(INGRESS).join("sni.map")
+}
 
-    /// Whether the broker greets through both, in TLS, by the name.
-    pub fn greets(&self) -> Result<()> {
-        let balancer = SocketAddr::from(self.at(BALANCER));
-        let ca = place::ca_file(self.dir);
-        let ca = fs::read(&ca).on("read", &ca)?;
-        greeting(balancer, &ca).map_err(|source| Error::RouteDead {
-            route: crate::routes::MANAGED.to_owned(),
-            entry: format!("{FQDN} ({balancer})"),
-            reason: source.to_string(),
-        })
+/// Where names are added to the ingress and taken away, while it runs.
+pub fn socket(dir: &Path) -> PathBuf {
+    dir.join(INGRESS).join("admin.sock")
+}
+
+/// Refuses a directory under which that socket would have too long a name.
+pub fn check(dir: &Path) -> Result<()> {
+    let over = socket(dir).as_os_str().len().saturating_sub(SOCKET_PATH_MAX);
+    if over == 0 {
+        return Ok(());
     }
+    let reason = format!("its path is {over} characters too long for the ingress's socket");
+    Err(Error::Directory { path: dir.to_owned(), reason })
+}
+
+/// Where one of the two listens.
+pub fn at(ports: Ports, part: &str) -> SocketAddrV4 {
+    match part {
+        INGRESS => ports.at(Host::Ingress, ports.ingress()),
+        _ => ports.at(Host::Balancer, ports.balancer()),
+    }
+}
+
+/// Whether one of the two takes connections.
+pub fn is_up(ports: Ports, part: &str) -> bool {
+    TcpStream::connect_timeout(&at(ports, part).into(), GREETING_LIMIT).is_ok()
+}
+
+/// Whether the broker greets through both, in TLS, by a name.
+pub fn greets(dir: &Path, ports: Ports) -> Result<()> {
+    let balancer = SocketAddr::from(at(ports, BALANCER));
+    let ca = place::ca_file(dir);
+    let ca = fs::read(&ca).on("read", &ca)?;
+    greeting(balancer, &ca).map_err(|source| Error::RouteDead {
+        route: crate::routes::MANAGED.to_owned(),
+        entry: format!("{PROBE} ({balancer})"),
+        reason: source.to_string(),
+    })
 }
 
 fn connections_max() -> Result<u64> {
@@ -129,13 +146,20 @@ fn connections_max() -> Result<u64> {
 }
 
 /// As OpenShift's router does it for a passthrough route, with its limits on silence.
-fn ingress_config(maxconn: u64, at: SocketAddrV4, map: &Path, balance: Balance, nodes: &[SocketAddrV4]) -> String {
-    let map = map.display();
+fn ingress_config(
+    maxconn: u64,
+    at: SocketAddrV4,
+    (map, socket): (&Path, PathBuf),
+    balance: Balance,
+    nodes: &[SocketAddrV4],
+) -> String {
+    let (map, socket) = (map.display(), socket.display());
     let mut text = format!(
         "global
     maxconn {maxconn}
     nbthread 1
     tune.bufsize 32768
+    stats socket {socket} mode 600 level admin
 defaults
     mode tcp
     timeout connect 5s
@@ -152,7 +176,7 @@ frontend public_ssl
     use_backend %[req.ssl_sni,lower,map({map},be_no_route)]
 backend be_no_route
     tcp-request content reject
-backend be_tcp_cluster
+backend {BACKEND}
     balance {balance}
     hash-type consistent
     timeout check 5s
@@ -187,7 +211,7 @@ fn greeting(balancer: SocketAddr, ca: &[u8]) -> io::Result<()> {
     let ca = CertificateDer::from_pem_slice(ca).map_err(|error| io::Error::other(format!("{error:?}")))?;
     roots.add(ca).map_err(io::Error::other)?;
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from(FQDN).map_err(io::Error::other)?;
+    let name = ServerName::try_from(PROBE).map_err(io::Error::other)?;
     let tcp = TcpStream::connect_timeout(&balancer, GREETING_LIMIT)?;
     tcp.set_read_timeout(Some(GREETING_LIMIT))?;
     let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
@@ -206,8 +230,15 @@ mod tests {
     fn the_ingress_reads_the_name_and_passes_on_to_every_node() {
         let at = |port| SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
         let nodes = [at(12011), at(12012)];
-        let text = ingress_config(8000, at(12443), Path::new("/t/sni.map"), Balance::RoundRobin, &nodes);
+        let text = ingress_config(
+            8000,
+            at(12443),
+            (Path::new("/t/sni.map"), "/t/admin.sock".into()),
+            Balance::RoundRobin,
+            &nodes,
+        );
         for line in [
+            "    stats socket /t/admin.sock mode 600 level admin\n",
             "    bind 127.0.0.1:12443\n",
             "    use_backend %[req.ssl_sni,lower,map(/t/sni.map,be_no_route)]\n",
             "    balance roundrobin\n",
@@ -216,5 +247,12 @@ mod tests {
             assert!(text.contains(line), "{line} in\n{text}");
         }
         assert!(balancer_config(8000, at(12444), at(12443)).contains("bind 127.0.0.1:12444\n    balance leastconn\n"));
+    }
+
+    #[test]
+    fn a_directory_whose_path_is_too_long_for_a_socket_is_refused_with_how_much() {
+        check(Path::new("/tmp/streamharness-1000/ephemeral-0123456789ab")).unwrap();
+        let error = check(Path::new(&format!("/tmp/{}", "a".repeat(80)))).unwrap_err().to_string();
+        assert!(error.contains("7 characters too long"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::network::NetworkChoice;
-use crate::{Error, Result, Routes};
+use crate::{CpuLimits, Error, Result, Routes};
 
 /// What to start, and where.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Options {
     pub routes: Routes,
     /// Loopback ports, or a network of its own.
     pub network: NetworkChoice,
+    /// How much CPU parts may take.
+    pub cpu_limits: CpuLimits,
     /// The program to start the supervisor from: its `main` calls [`crate::run_hidden`] first.
     pub program: PathBuf,
     /// How long the start may take.
@@ -33,6 +35,7 @@ impl Options {
             nodes,
             routes: Routes::default(),
             network: NetworkChoice::default(),
+            cpu_limits: CpuLimits::default(),
             program,
             start_limit: Duration::from_secs(120),
         })

@@ -94,6 +94,10 @@ impl Ports {
     pub fn balancer(self) -> u16 {
         self.base + 444
     }
+    /// Where tenants of it are asked for.
+    pub fn s3m(self) -> u16 {
+        self.base + 445
+    }
 
     /// The highest that may be used.
     pub fn last(self, nodes: usize, routes: &Routes) -> u16 {
@@ -102,7 +106,7 @@ impl Ports {
 
     fn all(self, nodes: usize, routes: &Routes) -> impl Iterator<Item = u16> + use<> {
         let servers = 0..if routes.proxies.is_empty() { 0 } else { S2CS_MAX };
-        let managed = routes.managed.map(|_| [self.ingress(), self.balancer()]);
+        let managed = routes.managed.map(|_| [self.ingress(), self.balancer(), self.s3m()]);
         (1..=nodes)
             .flat_map(move |node| self.of_node(node))
             .map(|(_, port)| port)
@@ -174,7 +178,7 @@ mod tests {
         let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
         assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();
-        assert_eq!(all.len(), 9 * 5 + 1 + 2 + 6 * 11);
+        assert_eq!(all.len(), 9 * 5 + 1 + 3 + 6 * 11);
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
     }

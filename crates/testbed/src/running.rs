@@ -13,12 +13,14 @@ use crate::managed::{self, ManagedState};
 use crate::network::{Access, Facility, Host, Link, NetworkChoice};
 use crate::ports::Ports;
 use crate::process::Proc;
+use crate::rabbitmq::cluster::node_part;
 use crate::rabbitmq::config::USER;
 use crate::routes::MANAGED;
+use crate::s3m::S3mAccess;
 use crate::state::{Phase, State};
 use crate::status::{self, Status};
 use crate::tunnels::{End, TunnelState, s2ds_part};
-use crate::{Error, Result, counting, lock, place};
+use crate::{CpuLimits, Error, Result, counting, lock, place};
 
 /// A testbed that is up, as far as its state file and its lock say.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub struct Route {
     pub ca: Option<PathBuf>,
     /// `http://bench@localhost:PORT`, the first node's.
     pub management_url: String,
+    /// Where what the URLs lead to has to be asked for first; then there are none yet.
+    pub s3m: Option<S3mAccess>,
     /// Each leg on the way.
     pub hops: Vec<Hop>,
 }
@@ -63,6 +67,8 @@ pub struct Hop {
     pub tls: Option<(String, String)>,
     /// The program that accepts it, and its pid.
     pub process: String,
+    /// How much CPU that may take: `0.3 CPU`; none where it may take all.
+    pub limits: Option<String>,
 }
 
 impl Route {
@@ -135,15 +141,17 @@ impl Testbed {
             MANAGED => self.managed(self.state.managed.as_ref()?),
             _ => self.proxied(self.state.tunnels.iter().find(|tunnel| tunnel.route == architecture)?),
         };
+        let limited = |hop: Hop| Hop { limits: self.limits_of(architecture, &hop.to), ..hop };
         Some(Route {
             architecture: architecture.to_owned(),
             producer_urls,
             consumer_urls,
             password_file: place::password_file(&self.dir),
-            connect_to: if architecture == MANAGED { vec![self.balancer_by_name()] } else { Vec::new() },
+            connect_to: if architecture == MANAGED { vec![self.balancer_by_any_name()] } else { Vec::new() },
             ca: matches!(architecture, "dts" | MANAGED).then(|| place::ca_file(&self.dir)),
             management_url: format!("http://{USER}@{}:{}", self.first_node(), self.ports().management(1)),
-            hops,
+            s3m: (architecture == MANAGED).then(|| self.s3m()),
+            hops: hops.into_iter().map(limited).collect(),
         })
     }
 
@@ -161,6 +169,7 @@ impl Testbed {
             addresses: addresses.to_vec(),
             tls: None,
             process,
+            limits: None,
         };
         let between = hop(PRODUCER_PROXY, CONSUMER_PROXY, tunnel.wide_protocol(), &tunnel.exits, proxy(End::Consumer));
         let direct = self.urls("amqp", Ports::amqp);
@@ -173,9 +182,13 @@ impl Testbed {
         (entries, direct, hops)
     }
 
-    /// Everyone by the public name, through balancer and ingress. TLS ends at the service.
+    /// Where clusters of the managed service are asked for.
+    fn s3m(&self) -> S3mAccess {
+        S3mAccess::new(&self.dir, self.ports(), self.nodes())
+    }
+
+    /// Everyone by a public name that is asked for first, through balancer and ingress. TLS ends at the service.
     fn managed(&self, state: &ManagedState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
-        let urls = vec![format!("amqps://{USER}@{}:{}", managed::FQDN, managed::PUBLIC_PORT)];
         let haproxy = |part: &str, how: &str| {
             let pid = self.state.process(part).map_or_else(String::new, |process| format!("pid {}, ", process.pid));
             format!("haproxy ({pid}balance {how})")
@@ -187,6 +200,7 @@ impl Testbed {
             addresses,
             tls: None,
             process,
+            limits: None,
         };
         let at = |host, port| vec![self.ports().at(host, port).to_string()];
         let nodes = (1..=self.nodes()).flat_map(|node| at(Host::Dsn(node), self.ports().amqps(node))).collect();
@@ -197,12 +211,31 @@ impl Testbed {
             hop(managed::INGRESS, SERVICE, "tcp", nodes, self.broker()),
             hop(CONSUMER, managed::BALANCER, "amqps", at(Host::Balancer, self.ports().balancer()), balancer),
         ];
-        (urls.clone(), urls, hops)
+        (Vec::new(), Vec::new(), hops)
     }
 
-    fn balancer_by_name(&self) -> String {
-        let balancer = self.ports().at(Host::Balancer, self.ports().balancer());
-        format!("{}:{}:{balancer}", managed::FQDN, managed::PUBLIC_PORT)
+    /// The limits of CPU that it was started with.
+    pub(crate) fn cpu_limits(&self) -> CpuLimits {
+        self.state.limits.as_ref().map(|groups| groups.limits().clone()).unwrap_or_default()
+    }
+
+    /// How much CPU may be taken by what accepts a leg.
+    fn limits_of(&self, architecture: &str, to: &str) -> Option<String> {
+        match to {
+            PRODUCER_PROXY => self.state.limit_of(&s2ds_part(architecture, End::Producer)),
+            CONSUMER_PROXY => self.state.limit_of(&s2ds_part(architecture, End::Consumer)),
+            SERVICE => {
+                let of = |node| Some(format!("{} node {node}", self.state.limit_of(&node_part(node))?));
+                let all: Vec<String> = (1..=self.nodes()).filter_map(of).collect();
+                (!all.is_empty()).then(|| all.join(", "))
+            }
+            part => self.state.limit_of(part),
+        }
+    }
+
+    /// Whatever the name, the balancer is where it leads to.
+    fn balancer_by_any_name(&self) -> String {
+        format!(":{}:{}", managed::PUBLIC_PORT, managed::at(self.ports(), managed::BALANCER))
     }
 
     /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
@@ -220,6 +253,7 @@ impl Testbed {
             addresses: urls.iter().map(address).collect(),
             tls: None,
             process: self.broker(),
+            limits: None,
         }
     }
 
@@ -260,6 +294,10 @@ impl Testbed {
             (format!("{}_URLS", tunnel.route.to_uppercase().replace('-', "_")), urls.join(","))
         }))
         .map(|(name, value)| (format!("STREAMHARNESS_{name}"), value))
+        .chain(self.state.managed.iter().flat_map(|_| {
+            let S3mAccess { url, token_file, .. } = self.s3m();
+            [("S3M_URL".to_owned(), url), ("S3M_TOKEN_FILE".to_owned(), path(token_file))]
+        }))
         .collect()
     }
 
@@ -353,6 +391,8 @@ impl Testbed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Routes;
+    use crate::limits::Groups;
 
     fn testbed() -> Testbed {
         Testbed { dir: "/tmp/t".into(), state: crate::state::tests::example() }
@@ -370,10 +410,14 @@ mod tests {
     }
 
     #[test]
-    fn the_managed_service_is_known_by_its_name_and_reached_at_the_balancer() {
+    fn the_managed_service_is_asked_for_and_reached_at_the_balancer_by_any_name() {
         let route = testbed().route("mss").unwrap();
-        assert_eq!(route.producer_urls, ["amqps://bench@rmq-bench-testbed.mss.test:443"]);
-        assert_eq!(route.connect_to, ["rmq-bench-testbed.mss.test:443:127.0.0.1:12444"]);
+        assert!(route.producer_urls.is_empty() && route.consumer_urls.is_empty());
+        let s3m = route.s3m.unwrap();
+        assert_eq!((s3m.url.as_str(), s3m.nodes), ("http://127.0.0.1:12445", 2));
+        assert_eq!(s3m.token_file, Path::new("/tmp/t/s3m/token"));
+        assert!(testbed().env_lines().contains("export S3M_TOKEN_FILE='/tmp/t/s3m/token'\n"));
+        assert_eq!(route.connect_to, [":443:127.0.0.1:12444"]);
         assert!(route.ca.is_some());
         let to: Vec<&str> = route.hops.iter().map(|hop| hop.to.as_str()).collect();
         assert_eq!(to, ["balancer", "ingress", "service", "balancer"]);
@@ -399,6 +443,26 @@ mod tests {
         assert!(
             testbed().env_lines().contains("export STREAMHARNESS_PRS_STUNNEL_URLS='amqp://bench@127.0.0.1:12510'\n")
         );
+    }
+
+    #[test]
+    fn each_leg_tells_the_limit_of_what_accepts_it() {
+        let limited = |words: &[&str]| {
+            let mut testbed = testbed();
+            let routes = Routes::all();
+            let limits = CpuLimits::read(words.iter().copied(), 2, &routes, NetworkChoice::Loopback).unwrap();
+            testbed.state.limits = Some(Groups::at(Path::new("/none"), limits));
+            testbed
+        };
+        let told = |testbed: &Testbed, route: &str| -> Vec<Option<String>> {
+            testbed.route(route).unwrap().hops.into_iter().map(|hop| hop.limits).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let testbed = limited(&["s2cs stunnel producer=0.3", "node=1.5", "ingress=0.5"]);
+        let nodes = some("1.5 CPU node 1, 1.5 CPU node 2");
+        assert_eq!(told(&testbed, "dts"), [nodes.clone(), nodes.clone()]);
+        assert_eq!(told(&testbed, "prs-stunnel"), [some("0.3 CPU with its S2CS"), None, nodes.clone(), nodes.clone()]);
+        assert_eq!(told(&testbed, "mss"), [None, some("0.5 CPU"), nodes, None]);
     }
 
     #[test]

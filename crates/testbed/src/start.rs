@@ -41,6 +41,8 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
         Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), asked: options.nodes })
     } else if !testbed.has_network(options.network) {
         Err(Error::OtherNetwork(dir.to_owned()))
+    } else if testbed.cpu_limits() != options.cpu_limits {
+        Err(Error::OtherCpuLimits(dir.to_owned()))
     } else if let Some(missing) = options.routes.names().into_iter().find(|route| !testbed.has(route)) {
         Err(Error::NoRoute { path: dir.to_owned(), route: missing })
     } else if !dead.is_empty() {
@@ -151,6 +153,7 @@ fn launch(
         .args(["--start-limit-s", &options.start_limit.as_secs().to_string()])
         .args(["--routes", &options.routes.names().join(",")])
         .args(["--network", &options.network.to_string()])
+        .args(["--cpu-limits", &options.cpu_limits.words().join(",")])
         .args(ephemeral.then_some("--ephemeral"))
         .stdin(lock)
         .stdout(OwnedFd::from(theirs))

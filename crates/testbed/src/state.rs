@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileContext;
+use crate::limits::Groups;
 use crate::managed::ManagedState;
 use crate::network::NetworkState;
 use crate::ports::Ports;
 use crate::process::Process;
-use crate::tunnels::TunnelState;
+use crate::tunnels::{TunnelState, server_of};
 use crate::{Error, Result};
 
 /// How far the testbed has come.
@@ -53,6 +54,8 @@ pub struct State {
     pub parts: Vec<Part>,
     /// Routes through proxies.
     pub tunnels: Vec<TunnelState>,
+    /// The groups that limit CPU, where some part is limited.
+    pub limits: Option<Groups>,
     /// The network of its own, where it has one.
     pub network: Option<NetworkState>,
     /// The managed service's route, where there is one.
@@ -106,6 +109,13 @@ impl State {
         self.parts.iter().filter_map(|part| Some((part.name.as_str(), part.process?)))
     }
 
+    /// How much CPU a part may take, in words; none where it may take all.
+    pub fn limit_of(&self, part: &str) -> Option<String> {
+        let limits = self.limits.as_ref()?.limits();
+        let shared = || Some(format!("{} with its S2CS", limits.of(&server_of(part)?)?));
+        limits.of(part).map(|cpus| cpus.to_string()).or_else(shared)
+    }
+
     /// Every port that some part listens on.
     pub fn ports(&self) -> impl Iterator<Item = u16> {
         self.parts.iter().flat_map(|part| part.ports.iter().map(|(_, port)| *port))
@@ -128,6 +138,7 @@ pub mod tests {
             scheduling: "+S 1:1".into(),
             started_unix_s: 1,
             ready_after_ms: Some(2),
+            limits: None,
             network: None,
             managed: Some(ManagedState { balance: "source".into() }),
             tunnels: vec![TunnelState {

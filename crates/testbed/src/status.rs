@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::Result;
+use crate::managed::{self, BALANCER, INGRESS};
 use crate::network::{LegState, host_of_part};
 use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::api::Api;
 use crate::rabbitmq::cluster::node_part;
+use crate::s3m::{self, S3M};
 use crate::state::State;
 
 /// A testbed and its parts.
@@ -45,6 +47,8 @@ pub struct PartStatus {
     pub address: Option<String>,
     /// What it listens on, each with the protocol spoken there.
     pub ports: Vec<(String, u16)>,
+    /// How much CPU it may take, and for how long it had to wait for that; none where it may take all.
+    pub limits: Option<String>,
     /// `alive` or `running` where all is well.
     pub health: String,
 }
@@ -71,6 +75,9 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
     let health = |part: &crate::state::Part| match part.process {
         None => "not started",
         Some(process) if !proc.is_alive(process) => "dead",
+        Some(_) if part.name == INGRESS && !managed::is_up(ports, INGRESS) => "it takes no connections",
+        Some(_) if part.name == S3M && !s3m::is_up(ports) => "it takes no connections",
+        Some(_) if part.name == BALANCER && managed::greets(dir, ports).is_err() => "no broker greets through it",
         Some(_) => (1..=state.nodes).find(|node| node_part(*node) == part.name).map_or("alive", node_health),
     };
     let parts = state.parts.iter().map(|part| PartStatus {
@@ -78,6 +85,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         address: state.network.as_ref().map(|_| ports.hosts.address(host_of_part(ports.hosts, &part.name)).to_string()),
         pid: part.process.map(|process| process.pid),
         ports: part.ports.clone(),
+        limits: limits(state, &part.name),
         health: health(part).to_owned(),
     });
     Ok(Status {
@@ -92,6 +100,13 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
     })
 }
 
+/// The limit of a part, and for how long its threads were held back by it so far.
+fn limits(state: &State, part: &str) -> Option<String> {
+    let held_back = state.limits.as_ref().and_then(|groups| groups.held_back(part));
+    let held_back = held_back.map(|time| format!(", held back {:.1} s", time.as_secs_f64())).unwrap_or_default();
+    Some(state.limit_of(part)? + &held_back)
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# testbed    {}", self.dir.display())?;
@@ -101,12 +116,17 @@ impl fmt::Display for Status {
             writeln!(f, "# ready in   {:.1} s", ms as f64 / 1000.0)?;
         }
         self.legs.iter().try_for_each(|leg| writeln!(f, "# leg        {leg}"))?;
-        let rows: Vec<[String; 4]> = self.parts.iter().map(row).collect();
-        let heads = ["part", "pid", "port", "health"].map(String::from);
+        let rows: Vec<[String; 5]> = self.parts.iter().map(row).collect();
+        let heads = ["part", "pid", "port", "limits", "health"].map(String::from);
         let width = |column: usize| rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0);
-        let (name, pid, port) = (width(0), width(1), width(2));
-        for [a, b, c, d] in [&heads].into_iter().chain(&rows) {
-            writeln!(f, "{a:name$}  {b:>pid$}  {c:port$}  {d}")?;
+        let (name, pid, port, limits) = (width(0), width(1), width(2), width(3));
+        let limited = self.parts.iter().any(|part| part.limits.is_some());
+        for [a, b, c, d, e] in [&heads].into_iter().chain(&rows) {
+            write!(f, "{a:name$}  {b:>pid$}  {c:port$}  ")?;
+            if limited {
+                write!(f, "{d:limits$}  ")?;
+            }
+            writeln!(f, "{e}")?;
         }
         self.routes.iter().try_for_each(|route| writeln!(f, "# route {route}"))
     }
@@ -117,7 +137,7 @@ fn leg(leg: &LegState) -> String {
     format!("{:8} {:11} {rate}, delay {} ms", leg.name, leg.address, leg.delay_s * 1e3)
 }
 
-fn row(part: &PartStatus) -> [String; 4] {
+fn row(part: &PartStatus) -> [String; 5] {
     let ports: Vec<String> = part.ports.iter().map(|(protocol, port)| format!("{port} {protocol}")).collect();
     let dash = || "-".to_owned();
     [
@@ -128,6 +148,7 @@ fn row(part: &PartStatus) -> [String; 4] {
             (Some(address), false) => format!("{address}: {}", ports.join(", ")),
             (None, false) => ports.join(", "),
         },
+        part.limits.clone().unwrap_or_else(dash),
         part.health.clone(),
     ]
 }
@@ -143,9 +164,10 @@ mod tests {
             pid,
             address: None,
             ports,
+            limits: None,
             health: health.into(),
         };
-        let status = Status {
+        let mut status = Status {
             dir: "/tmp/t".into(),
             rabbitmq_version: "3.10.8".into(),
             isolation: "PID namespace".into(),
@@ -170,5 +192,11 @@ node 1  12345  12001 amqp, 12011 amqps  dead
 ";
         assert_eq!(status.to_string(), expected);
         assert!(!status.is_healthy());
+
+        status.parts[1].limits = Some("0.3 CPU, held back 1.5 s".into());
+        let table = status.to_string();
+        assert!(table.contains("  port                     limits                    health\n"), "{table}");
+        assert!(table.contains("  12001 amqp, 12011 amqps  0.3 CPU, held back 1.5 s  dead\n"), "{table}");
+        assert!(table.contains("  12169 epmd               -                         alive\n"), "{table}");
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::error::SystemContext;
+use crate::limits::Groups;
 use crate::process::{Proc, Process, boot_id};
 use crate::state::State;
 use crate::{Error, Result, lock, place, ports};
@@ -23,7 +24,12 @@ pub fn down(dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool> {
     }
     let dir = &std::path::absolute(dir).when("resolve the testbed's directory")?;
     let proc = Proc::open()?;
-    let Some(lock) = lock::take(dir)? else {
+    let lock = match lock::take(dir) {
+        // It has just ended by itself.
+        Err(_) if !dir.exists() => return Ok(true),
+        taken => taken?,
+    };
+    let Some(lock) = lock else {
         stop_alive(dir, &proc, progress)?;
         return Ok(true);
     };
@@ -43,6 +49,7 @@ pub(crate) fn clear_stale(dir: &Path, _lock: &File) -> Result<()> {
         let killed = kill_all(&proc, &state);
         // Only if any was ours still: otherwise the ports may long belong to somebody else.
         verify_gone(dir, &proc, &state, killed)?;
+        remove_groups(&state)?;
     }
     place::empty(dir, false)
 }
@@ -60,6 +67,7 @@ fn stop_alive(dir: &Path, proc: &Proc, progress: &mut dyn FnMut(&str)) -> Result
         kill_all(proc, &state);
     }
     verify_gone(dir, proc, &state, true)?;
+    remove_groups(&state)?;
     // There still if the supervisor was killed, or found a reason to keep the logs.
     if dir.exists()
         && let Some(lock) = lock::take(dir)?
@@ -75,6 +83,11 @@ fn stop_alive(dir: &Path, proc: &Proc, progress: &mut dyn FnMut(&str)) -> Result
 fn kill_all(proc: &Proc, state: &State) -> bool {
     // The supervisor is the first in the list, so it does not see its parts die.
     state.processes().filter(|(_, process)| proc.signal(*process, Signal::SIGKILL)).count() > 0
+}
+
+/// Gone already where the supervisor ended in order.
+fn remove_groups(state: &State) -> Result<()> {
+    state.limits.as_ref().map_or(Ok(()), Groups::remove)
 }
 
 fn is_gone_within(limit: Duration, proc: &Proc, process: Process) -> bool {
@@ -115,10 +128,26 @@ fn verify_gone(dir: &Path, proc: &Proc, state: &State, and_ports: bool) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
+    use crate::network::NetworkChoice;
+    use crate::{CpuLimits, Routes};
+    use std::process::{Child, Command, Stdio};
 
-    fn sleeper() -> std::process::Child {
-        Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap()
+    fn sleeper() -> Command {
+        let mut command = Command::new("sleep");
+        command.arg("60").stdin(Stdio::null());
+        command
+    }
+
+    /// A sleeper in a group with a limit, where that is possible.
+    fn limited() -> (Option<Groups>, Child) {
+        let limits = CpuLimits::read(["node=1"], 1, &Routes::default(), NetworkChoice::Loopback).unwrap();
+        let mut sleeper = sleeper();
+        let groups = Groups::choose(limits).inspect_err(|error| eprintln!("without groups: {error}")).ok();
+        if let Some(groups) = &groups {
+            groups.make().unwrap();
+            groups.enter_at_start("node 1", &mut sleeper).unwrap();
+        }
+        (groups, sleeper.spawn().unwrap())
     }
 
     #[test]
@@ -131,11 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_testbed_loses_its_processes_but_a_recycled_pid_is_spared() {
+    fn a_stale_testbed_loses_its_processes_and_groups_but_a_recycled_pid_is_spared() {
         let outer = tempfile::tempdir().unwrap();
         let dir = place::prepare(&outer.path().join("testbed")).unwrap();
         drop(lock::take(&dir).unwrap());
-        let (mut ours, mut stranger) = (sleeper(), sleeper());
+        let (groups, mut ours) = limited();
+        let mut stranger = sleeper().spawn().unwrap();
         let proc = Proc::open().unwrap();
         let mut state = crate::state::tests::example();
         state.boot_id = boot_id();
@@ -144,12 +174,14 @@ mod tests {
         let recycled = proc.process(stranger.id() as i32).unwrap();
         state.parts[1].ports.clear();
         state.parts[1].process = Some(Process { start_ticks: recycled.start_ticks - 1, ..recycled });
+        state.limits.clone_from(&groups);
         state.save(&dir).unwrap();
 
         assert!(down(&dir, &mut |_| ()).unwrap());
         assert!(!ours.wait().unwrap().success());
         assert!(stranger.try_wait().unwrap().is_none());
         assert!(!dir.exists());
+        assert!(groups.is_none_or(|groups| !groups.is_there()));
         stranger.kill().unwrap();
         stranger.wait().unwrap();
     }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{Read, stdin, stdout};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -18,16 +17,18 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::error::{FileContext, SystemContext};
 use crate::identity::Identity;
+use crate::limits::Groups;
 use crate::managed::{self, Managed, ManagedState};
 use crate::message::{Message, send};
 use crate::network::{NetworkChoice, Tools};
 use crate::process::{Process, boot_id};
 use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
 use crate::rabbitmq::install::Install;
+use crate::s3m::{self, S3M, S3mAccess};
 use crate::sandbox::{Isolation, Sandbox};
 use crate::state::{Part, Phase, State};
 use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
-use crate::{Error, ProxyRoute, Result, Routes, counting, place, ports, secrets};
+use crate::{CpuLimits, Error, ProxyRoute, Result, Routes, counting, part, place, ports, secrets};
 
 /// How often a starting cluster is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -125,6 +126,7 @@ pub fn supervise(
     nodes: usize,
     routes: Routes,
     network: NetworkChoice,
+    cpu_limits: CpuLimits,
     start_limit: Duration,
     ephemeral: bool,
 ) -> Result<()> {
@@ -140,7 +142,8 @@ pub fn supervise(
     dup2_stdout(std::io::stderr()).when("let go of standard output")?;
     let mut ears = Ears::open(UnixStream::from(caller))?;
 
-    let mut supervisor = Supervisor { dir: dir.to_owned(), nodes, routes, network, sandbox: None, _lock: lock };
+    let mut supervisor =
+        Supervisor { dir: dir.to_owned(), nodes, routes, network, cpu_limits, sandbox: None, _lock: lock };
     let started = Instant::now();
     match supervisor.start(&mut ears, started + start_limit, start_limit) {
         Ok(claim) => {
@@ -175,6 +178,7 @@ struct Supervisor {
     nodes: usize,
     routes: Routes,
     network: NetworkChoice,
+    cpu_limits: CpuLimits,
     sandbox: Option<Sandbox>,
     /// Held as long as we live. Our children do not inherit it.
     _lock: OwnedFd,
@@ -192,6 +196,7 @@ impl Supervisor {
         for kind in ControlServers::kinds(&self.routes.proxies).into_iter().chain(managed) {
             kind.find()?;
         }
+        managed.map_or(Ok(()), |_| managed::check(&self.dir))?;
         let isolation = Isolation::choose(&program);
         let (claim, facility) = match self.network {
             NetworkChoice::Loopback => (ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?, None),
@@ -224,9 +229,16 @@ impl Supervisor {
             ready_after_ms: None,
             parts: Vec::new(),
             tunnels: Vec::new(),
+            limits: None,
             network: None,
             managed: None,
         };
+        if !self.cpu_limits.is_empty() {
+            let groups = state.limits.insert(Groups::choose(self.cpu_limits.clone())?).clone();
+            // Known before it is there, so that nobody can overlook it.
+            state.save(&self.dir)?;
+            groups.make()?;
+        }
         let sandbox = self.sandbox.insert(Sandbox::enter(isolation, &program)?);
         state.parts.push(part("supervisor", sandbox.this_process(), vec![("claim".into(), ports.base)]));
         state.parts.extend(sandbox.reaper().map(|reaper| part("reaper", Some(reaper), vec![])));
@@ -243,11 +255,9 @@ impl Supervisor {
             launch(&self.dir, sandbox, &mut state, &part, port, cluster.epmd(node)?)?;
         }
         ears.progress(&format!("starting {} RabbitMQ", self.nodes));
-        while let Some(node) = cluster.epmds().find(|node| !cluster.epmd_answers(*node)) {
-            heed(ears, Duration::from_millis(10))?;
-            if Instant::now() > deadline {
-                return Err(late("the start of epmd", limit, cluster.last_lines(&cluster.epmd_part(node))));
-            }
+        for node in cluster.epmds() {
+            let is_up = || cluster.epmd_answers(node);
+            await_part(&self.dir, &cluster.epmd_part(node), sandbox, ears, (deadline, limit), is_up)?;
         }
         for node in 1..=self.nodes {
             launch(&self.dir, sandbox, &mut state, &node_part(node), ports.of_node(node), cluster.node(node)?)?;
@@ -294,8 +304,7 @@ impl Supervisor {
         }
         if let Some(balance) = self.routes.managed {
             let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
-            build_managed(&managed, sandbox, &mut state, ears, (deadline, limit))?;
-            ears.progress(&format!("mss: the broker greets through balancer and ingress as {}", managed::FQDN));
+            build_managed(&managed, cluster.password(), sandbox, &mut state, ears, (deadline, limit))?;
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -332,12 +341,17 @@ impl Supervisor {
 
     /// Ends everything and removes the directory, but for the logs if they may be needed.
     fn finish(self, keep_logs: bool) -> Result<()> {
+        let mut groups = None;
         if let Ok(Some(mut state)) = State::load(&self.dir) {
             state.phase = Phase::Stopping;
             state.save(&self.dir)?;
+            groups = state.limits;
         }
         if let Some(sandbox) = self.sandbox {
             sandbox.end()?;
+        }
+        if let Some(groups) = groups {
+            groups.remove()?;
         }
         if keep_logs { place::empty(&self.dir, true) } else { place::remove(&self.dir) }
     }
@@ -350,8 +364,11 @@ fn launch(
     state: &mut State,
     name: &str,
     listeners: Vec<(String, u16)>,
-    command: Command,
+    mut command: Command,
 ) -> Result<()> {
+    if let Some(groups) = &state.limits {
+        groups.enter_at_start(name, &mut command)?;
+    }
     state.parts.push(part(name, None, listeners));
     state.save(dir)?;
     let process = sandbox.start(name, command)?;
@@ -378,17 +395,8 @@ fn build_tunnels(
         launch(dir, sandbox, state, &s2cs_part(kind, end), vec![listener], servers.command(kind, end)?)?;
     }
     for &(kind, end) in &places {
-        while !servers.is_up(kind, end) {
-            sandbox.reap();
-            let part = s2cs_part(kind, end);
-            if let Some((_, how)) = sandbox.ended().find(|(name, _)| *name == part) {
-                return Err(Error::PartDied { how: how.to_owned(), log: servers.last_lines(kind, end), part });
-            }
-            if Instant::now() > deadline {
-                return Err(late(&format!("the start of {part}"), limit, servers.last_lines(kind, end)));
-            }
-            heed(ears, Duration::from_millis(10))?;
-        }
+        let is_up = || servers.is_up(kind, end);
+        await_part(dir, &s2cs_part(kind, end), sandbox, ears, (deadline, limit), is_up)?;
     }
     for &route in routes {
         let number = 1 + state.tunnels.iter().filter(|tunnel| tunnel.kind == route.kind().name()).count();
@@ -413,32 +421,51 @@ fn build_tunnels(
     Ok(())
 }
 
-/// Starts ingress and balancer, in this order and once the brokers listen: each would take the next for dead.
+/// Starts ingress and balancer, in this order and once the brokers listen: each would take the next for dead. Then where
+/// tenants are asked for.
 fn build_managed(
     managed: &Managed<'_>,
+    password: &str,
     sandbox: &mut Sandbox,
     state: &mut State,
     ears: &mut Ears,
-    (deadline, limit): (Instant, Duration),
+    limits: (Instant, Duration),
 ) -> Result<()> {
-    let ports = managed.ports;
+    let &Managed { dir, nodes, ports, identity, .. } = managed;
     for (name, port) in [(managed::INGRESS, ports.ingress()), (managed::BALANCER, ports.balancer())] {
         let command = if name == managed::INGRESS { managed.ingress()? } else { managed.balancer()? };
-        launch(managed.dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
-        while TcpStream::connect(managed.at(name)).is_err() {
-            sandbox.reap();
-            if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
-                let how = how.to_owned();
-                return Err(Error::PartDied { part: name.to_owned(), how, log: managed.last_lines(name) });
-            }
-            if Instant::now() > deadline {
-                return Err(late(&format!("the start of the {name}"), limit, managed.last_lines(name)));
-            }
-            heed(ears, Duration::from_millis(10))?;
-        }
+        launch(dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
+        await_part(dir, name, sandbox, ears, limits, || managed::is_up(ports, name))?;
     }
-    managed.greets()?;
+    managed::greets(dir, ports)?;
+    ears.progress("mss: the broker greets through balancer and ingress");
+    let command = s3m::command(dir, nodes, ports, password, identity)?;
+    launch(dir, sandbox, state, S3M, vec![("http".to_owned(), ports.s3m())], command)?;
+    await_part(dir, S3M, sandbox, ears, limits, || s3m::is_up(ports))?;
+    ears.progress(&format!("mss: clusters are provisioned at {}", S3mAccess::new(dir, ports, nodes).url));
     state.managed = Some(ManagedState { balance: managed.balance.to_string() });
+    Ok(())
+}
+
+/// Waits until a part that was started is up.
+fn await_part(
+    dir: &Path,
+    name: &str,
+    sandbox: &mut Sandbox,
+    ears: &mut Ears,
+    (deadline, limit): (Instant, Duration),
+    is_up: impl Fn() -> bool,
+) -> Result<()> {
+    while !is_up() {
+        sandbox.reap();
+        if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
+            return Err(Error::PartDied { part: name.to_owned(), how: how.to_owned(), log: part::said(dir, name) });
+        }
+        if Instant::now() > deadline {
+            return Err(late(&format!("the start of {name}"), limit, part::said(dir, name)));
+        }
+        heed(ears, Duration::from_millis(10))?;
+    }
     Ok(())
 }
 

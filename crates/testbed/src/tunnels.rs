@@ -1,10 +1,10 @@
 //! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use scistream::{Kind, Reached, Side, TunnelRequest};
@@ -14,7 +14,7 @@ use crate::error::FileContext;
 use crate::identity::Identity;
 use crate::network::host_of_part;
 use crate::ports::Ports;
-use crate::{Error, ProxyRoute, Result, place};
+use crate::{Error, ProxyRoute, Result, part, place};
 
 /// How long each call to a control server may take.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
@@ -78,6 +78,12 @@ pub fn s2ds_part(route: &str, end: End) -> String {
     format!("s2ds {route} {}", end.word())
 }
 
+/// The control server that started a data server, by their names as parts.
+pub fn server_of(s2ds: &str) -> Option<String> {
+    let (route, end) = s2ds.strip_prefix("s2ds ")?.rsplit_once(' ')?;
+    Some(format!("s2cs {} {end}", ProxyRoute::named(route)?.kind()))
+}
+
 /// The control servers of a testbed.
 #[derive(Debug)]
 pub struct ControlServers<'a> {
@@ -115,37 +121,16 @@ impl<'a> ControlServers<'a> {
         self.dir.join(format!("s2cs-{kind}-{}", end.word()))
     }
 
-    /// Everything a control server prints.
-    fn console(&self, kind: Kind, end: End) -> PathBuf {
-        place::log_dir(self.dir).join(format!("{}.console.log", s2cs_part(kind, end).replace(' ', "-")))
-    }
-
-    /// Lays out its directory. The command that starts it is this very program again, as the user of all parts: found
-    /// by the kernel's own link, since its path may be closed to that user.
+    /// Lays out its directory.
     pub fn command(&self, kind: Kind, end: End) -> Result<Command> {
         let dir = self.server_dir(kind, end);
         place::create(&dir, Some(self.identity))?;
-        let console = self.console(kind, end);
-        let output = File::create(&console).on("create", &console)?;
-        let errors = output.try_clone().on("create", &console)?;
         let range = self.ports.s2ds(Self::index(kind, end));
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = part::own_command(self.dir, &s2cs_part(kind, end), self.identity)?;
         command
-            .env_clear()
-            .envs(
-                ["LD_LIBRARY_PATH", "STREAMHARNESS_STUNNEL", "STREAMHARNESS_HAPROXY"]
-                    .into_iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
-            .env("PATH", "/usr/bin:/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin")
             .args(["testbed", "s2cs", "--listen", &self.at(kind, end)])
             .args(["--ports", &format!("{}-{}", range.start(), range.end()), "--type", kind.name(), "--dir"])
-            .arg(&dir)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors);
-        self.identity.apply(&mut command);
+            .arg(&dir);
         Ok(command)
     }
 
@@ -157,10 +142,6 @@ impl<'a> ControlServers<'a> {
     fn certificate(&self, kind: Kind, end: End) -> Result<String> {
         let path = self.server_dir(kind, end).join("server.pem");
         fs::read_to_string(&path).on("read", &path)
-    }
-
-    pub fn last_lines(&self, kind: Kind, end: End) -> String {
-        fs::read_to_string(self.console(kind, end)).unwrap_or_default()
     }
 
     fn side(&self, kind: Kind, end: End) -> Result<Side> {

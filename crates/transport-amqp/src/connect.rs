@@ -105,7 +105,8 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(route: AmqpRoute, plan: &Plan) -> Result<Self, Fault> {
+    /// Without a plan: to see whether it can be connected to within `limit`.
+    pub(crate) fn once(route: AmqpRoute, limit: Duration) -> Result<Self, Fault> {
         if route.producer.is_empty() || route.consumer.is_empty() {
             return Err(Fault::new(
                 FaultKind::Unreachable,
@@ -117,7 +118,22 @@ impl Connector {
         Ok(Self {
             route,
             tls,
-            connect: plan.limits.connect,
+            connect: limit,
+            broker: limit,
+            heartbeat_s: 0,
+            frame_max: frame_max(0),
+            buffers: Buffers { send_bytes: None, receive_bytes: None },
+            spread: Spread::RoundRobin,
+            seed: 0,
+            producers: 1,
+            consumers: 1,
+            workers_per_connection: 1,
+            shared: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn new(route: AmqpRoute, plan: &Plan) -> Result<Self, Fault> {
+        Ok(Self {
             broker: plan.limits.broker,
             heartbeat_s: plan.service.heartbeat_s,
             frame_max: plan.service.frame_max.unwrap_or_else(|| frame_max(plan.message.body_bytes)),
@@ -130,7 +146,7 @@ impl Connector {
             producers: plan.placement.producers,
             consumers: plan.placement.consumers,
             workers_per_connection: plan.service.workers_per_connection,
-            shared: Mutex::default(),
+            ..Self::once(route, plan.limits.connect)?
         })
     }
 

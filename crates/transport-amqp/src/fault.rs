@@ -119,8 +119,8 @@ impl Peer {
                 )
             }
             None => format!(
-                "{self} ended the connection during the TLS handshake ({error}): does that port speak TLS? \
-                Without TLS the URL begins with amqp://"
+                "{self} ended the connection during the TLS handshake ({error}): does that port speak TLS, and does \
+                what is behind it know the name {host}? Without TLS the URL begins with amqp://"
             ),
         };
         Fault::new(FaultKind::Tls, sentence)
@@ -227,7 +227,7 @@ impl Peer {
 
     fn other_scheme(&self) -> &'static str {
         match self.endpoint.scheme {
-            crate::Scheme::Amqp => "If it speaks TLS, the URL begins with amqps://",
+            crate::Scheme::Amqp => "If it speaks TLS, the URL begins with amqps://; if it is a proxy, its log says why",
             crate::Scheme::Amqps => "The proxy in front of it may not reach it",
         }
     }
@@ -254,7 +254,16 @@ impl Peer {
     pub(crate) fn lost(&self, error: &Error) -> Fault {
         let sentence = match error.kind() {
             ErrorKind::ProtocolError(problem) => {
-                format!("the service at {self} ended the connection: {}", problem.get_message())
+                let message = problem.get_message();
+                // So does a managed service whose time is over.
+                let hint = if message.as_str().starts_with("CONNECTION_FORCED - user")
+                    && message.as_str().ends_with("is deleted")
+                {
+                    ": was the cluster deleted, or is its lifetime over?"
+                } else {
+                    ""
+                };
+                format!("the service at {self} ended the connection: {message}{hint}")
             }
             ErrorKind::MissingHeartbeatError => {
                 format!("the service at {self} has gone silent (no heartbeat): is it, or the route to it, still up?")
@@ -414,6 +423,12 @@ mod tests {
         check(peer.refused("declare queue q", &reset), FaultKind::Lost, &["lost: connection reset"]);
         check(peer.lost(&ErrorKind::MissingHeartbeatError.into()), FaultKind::Lost, &["gone silent"]);
         check(peer.lost(&protocol_error(320, "CONNECTION_FORCED - shutdown")), FaultKind::Lost, &["CONNECTION_FORCED"]);
+        let deleted = protocol_error(320, "CONNECTION_FORCED - user 'api' is deleted");
+        check(
+            peer.lost(&deleted),
+            FaultKind::Lost,
+            &["user 'api' is deleted: was the cluster deleted, or is its lifetime over?"],
+        );
         check(peer.cancelled("q"), FaultKind::Lost, &["queue q"]);
     }
 }

@@ -19,6 +19,7 @@ pub use route::{AmqpRoute, ConnectTo, Endpoint, RouteError, Scheme, Secret};
 use connect::{Connector, Link, Purpose};
 use engine::ports::{Fault, Service, Transport, Worker};
 use profile::{Exchange, Plan, QueuePlan, QueueType, Source, Target};
+use std::time::Duration;
 use support::Asked;
 
 // Built in so that `release_max_level_warn` reaches lapin, which traces every frame.
@@ -56,6 +57,14 @@ impl Amqp {
         }
         Ok(links)
     }
+}
+
+/// Connects to the route's first address for consumers as a run would, TLS verified and logged in, and closes again; all
+/// within about `limit`. Needs a tokio runtime with timers and I/O.
+pub async fn reachable(route: &AmqpRoute, limit: Duration) -> Result<(), Fault> {
+    let connector = Connector::once(route.clone(), limit)?;
+    connector.open(Purpose::Topology(0)).await?.close().await;
+    Ok(())
 }
 
 impl Transport for Amqp {

@@ -2,7 +2,13 @@
 
 use super::{processes, program};
 use serde_json::{Value, json};
-use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    sync::LazyLock,
+    time::Duration,
+};
 use testbed::{Ephemeral, Options, Route, Routes};
 
 /// The three-node service that most tests share, with every route. Nobody closes it: its supervisor does when this process is gone.
@@ -102,6 +108,30 @@ impl Broker {
         let queues: Value = self.agent().get(self.api("queues")).call().unwrap().body_mut().read_json().unwrap();
         let name = |queue: &Value| queue["name"].as_str().unwrap().to_owned();
         queues.as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// The users that the broker has.
+    pub fn users(&self) -> Vec<String> {
+        let users: Value = self.agent().get(self.api("users")).call().unwrap().body_mut().read_json().unwrap();
+        users.as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// `streamharness s3m WORDS`, with its managed service.
+    pub fn s3m(&self, words: &[&str]) -> Output {
+        let access = self.route("mss").s3m.unwrap();
+        let mut command = Command::new(program());
+        command.arg("s3m").args(words).args(["--url", &access.url, "--token-file"]).arg(access.token_file);
+        command.output().unwrap()
+    }
+
+    /// The password of a cluster, as the managed service tells it to those who may ask.
+    pub fn password_of(&self, cluster: &str) -> String {
+        let access = self.route("mss").s3m.unwrap();
+        let url = format!("{}/olcf/open/v1alpha/streaming/rabbitmq/cluster/{cluster}", access.url);
+        let token = fs::read_to_string(access.token_file).unwrap();
+        let mut answer = self.agent().get(url).header("Authorization", token.trim()).call().unwrap();
+        let answer: Value = answer.body_mut().read_json().unwrap();
+        answer["cluster"]["password"].as_str().unwrap().to_owned()
     }
 
     /// The exchanges that the broker has, but for those that every broker has.

@@ -177,9 +177,9 @@ impl Running {
     pub fn rank(&self, rank: usize) -> i32 {
         let wanted = rank.to_string();
         let ranks = self.processes().into_iter().filter(|process| {
-            // A testbed and the holder of a tunnel are children of rank 0.
+            // A testbed and the holder of a route are children of rank 0.
             process.variable("OMPI_COMM_WORLD_RANK") == Some(&wanted)
-                && process.arguments.get(1).is_none_or(|word| word != "testbed" && word != "s2uc")
+                && process.arguments.get(1).is_none_or(|word| word != "testbed" && word != "hold")
         });
         let found: Vec<i32> = ranks.map(|process| process.pid).collect();
         assert_eq!(found.len(), 1, "rank {rank} of {}: {found:?}", self.shown);

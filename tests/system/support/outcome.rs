@@ -70,6 +70,13 @@ impl Outcome {
         record
     }
 
+    /// It ends well, and a line on stdout begins with this.
+    #[track_caller]
+    pub fn prints(&self, beginning: &str) {
+        assert_eq!(self.status.code(), Some(0), "{self}");
+        assert!(self.stdout.lines().any(|line| line.starts_with(beginning)), "{self}");
+    }
+
     /// It ends with `code`, and one line on stderr, not more, has all `parts`; nothing looks like a crash.
     #[track_caller]
     pub fn fails(&self, code: i32, parts: &[&str]) {

@@ -29,8 +29,8 @@ impl ControlServer {
         let mut command = Command::new(program());
         command
             .args(["s2cs", "--listen", &format!("127.0.0.1:{first}"), "--type", kind])
-            .args(["--ports", &format!("{}-{}", first + 1, first + ports), "--dir"])
-            .arg(place.path().join("s2cs"))
+            .args(["--ports", &format!("{}-{}", first + 1, first + ports), "--dir", "s2cs"])
+            .current_dir(place.path())
             .stdin(Stdio::null())
             .stderr(Stdio::null());
         let server = Self { child: command.spawn().unwrap(), port: first, place };

@@ -1,11 +1,11 @@
 //! What a run comes to, whatever its settings and whatever breaks.
 
-use crate::support::{Quiet, place, plan, result, run_world, run_world_of};
+use crate::support::{Quiet, place, plan, result, run_after_each_other, run_world, run_world_of};
 use engine::{
     RunError,
-    control::Ending,
+    control::{Control, Ending, Status},
     double::{Faults, MemoryBroker, PlainPayloads, ThreadComm},
-    ports::{CommError, FaultKind},
+    ports::{Comm, CommError, FaultKind},
     run,
 };
 use measure::Metric;
@@ -145,6 +145,33 @@ fn clocks_of_other_hosts_are_brought_to_rank_0s_within_the_bound() {
         Some(one_way) => assert!(one_way.summary().max_ns.unwrap() < 400_000_000),
         None => assert!(result.warnings[0].contains("withheld"), "{:?}", result.warnings),
     }
+}
+
+#[test]
+fn runs_of_one_world_are_complete_each_by_itself() {
+    // Idle ranks in some of them, as in a sweep.
+    let small = plan("messages = 300\nproducers = 1\nconsumers = 1", 4);
+    let large = plan("messages = 600\nproducers = 2\nconsumers = 2", 4);
+    let plans = [large.clone(), small.with_run(8), large.with_run(9)];
+    let results = run_after_each_other(ThreadComm::world(4), &plans, &MemoryBroker::default());
+    let seen: Vec<_> = results
+        .iter()
+        .map(|result| {
+            (result.ending.clone(), result.integrity.sent, result.integrity.delivered, result.integrity.foreign)
+        })
+        .collect();
+    let complete = |messages| (Ending::Complete, messages, messages, 0);
+    assert_eq!(seen, [complete(600), complete(300), complete(600)]);
+}
+
+#[test]
+fn what_a_rank_said_in_an_earlier_run_ends_no_later_one() {
+    let plan = plan("messages = 300\nproducers = 1\nconsumers = 1", 3);
+    let world = ThreadComm::world(3);
+    let done = Status { producers_done: 1, sent: 5, accepted: 5, received: 5, distinct: 5, ..Status::default() };
+    world[2].post(0, &Control::Status(plan.run - 1, done).encode()).unwrap();
+    let results = run_after_each_other(world, &[plan], &MemoryBroker::default());
+    assert_eq!((&results[0].ending, results[0].integrity.delivered), (&Ending::Complete, 300));
 }
 
 #[test]

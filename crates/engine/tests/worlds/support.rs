@@ -57,6 +57,27 @@ pub fn run_world(
     run_world_of(plan, broker, shift_ns, stop_after, PlainPayloads { bytes: 100, spoilt_every: None })
 }
 
+/// Carries out plans one after the other in one world; rank 0's results.
+pub fn run_after_each_other(world: Vec<ThreadComm>, plans: &[Plan], broker: &MemoryBroker) -> Vec<RunResult> {
+    let mut results: Vec<Vec<RunResult>> = std::thread::scope(|scope| {
+        let ranks: Vec<_> = world
+            .into_iter()
+            .map(|comm| {
+                scope.spawn(move || {
+                    let one = |plan| {
+                        let payloads = PlainPayloads { bytes: 100, spoilt_every: None };
+                        run(&comm, plan, broker.clone(), payloads, &place(comm.rank(), 0), &mut Quiet::default())
+                            .unwrap()
+                    };
+                    plans.iter().filter_map(one).collect()
+                })
+            })
+            .collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    });
+    results.swap_remove(0)
+}
+
 /// The same with bodies of one's own.
 pub fn run_world_of(
     plan: &Plan,

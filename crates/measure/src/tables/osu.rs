@@ -209,6 +209,10 @@ fn notes(table: &mut Table, record: &Record) {
     for warning in &record.warnings {
         table.comment("warning", warning);
     }
+    for assertion in &record.assertions {
+        let word = if assertion.holds { "holds" } else { "does not hold" };
+        table.comment("assertion", &format!("{} {word}: {}", assertion.expression, assertion.measured));
+    }
     for failure in &record.failures {
         table.comment("failure", &format!("rank {}: {}", failure.rank, failure.message));
     }
@@ -420,6 +424,7 @@ total_received          19999     319984000        159992
 # completion    4.250 s from the first publish to the last delivery or reply; the first rank was done after 4.000 s
 # harness       ceiling 812346 messages/s, 0.50 us of its own to send, 1.75 us to receive, 12.25 us of CPU per message
 # warning       the run is short
+# assertion     lost == 0 does not hold: lost is 1
 # failure       rank 1: the broker closed the connection
 # STATUS: FAIL 1 of 20000 messages was lost (first: producer 0 sequence 17)
 ";

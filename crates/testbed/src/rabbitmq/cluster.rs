@@ -1,20 +1,19 @@
 //! Lays out a cluster's files, starts its processes and knows when it is ready.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::api::Api;
 use super::config::{self, NodeConfig};
 use super::install::Install;
-use crate::error::FileContext;
 use crate::identity::Identity;
 use crate::network::{Host, Hosts};
 use crate::ports::Ports;
-use crate::{Result, place, secrets, tls};
+use crate::{Result, part, place, secrets, tls};
 
 /// One cluster, its files in `dir`.
 #[derive(Debug)]
@@ -88,6 +87,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The administrator's.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
     pub fn api(&self) -> Api {
         Api::new(self.ports, self.password.clone())
     }
@@ -103,11 +107,6 @@ impl Cluster {
 
     fn node_log_dir(&self, node: usize) -> PathBuf {
         place::log_dir(&self.dir).join(format!("n{node}"))
-    }
-
-    /// Everything a node or epmd prints, in particular why it does not boot.
-    fn console(&self, part: &str) -> PathBuf {
-        place::log_dir(&self.dir).join(format!("{}.console.log", part.replace(' ', "-")))
     }
 
     /// Our own epmd, in the foreground. One that a node starts by itself becomes a daemon that outlives everything, and
@@ -164,22 +163,12 @@ impl Cluster {
     }
 
     fn part(&self, name: &str, node: usize, program: &Path) -> Result<Command> {
-        let console = self.console(name);
-        let output = File::create(&console).on("create", &console)?;
-        let errors = output.try_clone().on("create", &console)?;
-        let mut command = Command::new(program);
+        let mut command = part::command(&self.dir, name, program, &self.identity)?;
         command
-            .env_clear()
             .env("LANG", "C.UTF-8")
             .env("PATH", &self.install.path)
             .env("HOME", self.dir.join("home"))
-            .env("ERL_EPMD_ADDRESS", self.ports.hosts.address(Host::Dsn(node)).to_string())
-            // The Erlang VM looks for code in its directory and the one above, and complains if it may not list them.
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors);
-        self.identity.apply(&mut command);
+            .env("ERL_EPMD_ADDRESS", self.ports.hosts.address(Host::Dsn(node)).to_string());
         Ok(command)
     }
 
@@ -205,14 +194,13 @@ impl Cluster {
 
     /// A node that says it cannot boot may still take long to end.
     pub fn boot_failure(&self) -> Option<String> {
-        let failed =
-            |part: &String| fs::read_to_string(self.console(part)).is_ok_and(|text| text.contains("BOOT FAILED"));
+        let failed = |part: &String| part::said(&self.dir, part).contains("BOOT FAILED");
         (1..=self.nodes).map(node_part).find(failed)
     }
 
     /// The last lines that `part` printed, or logged if it printed nothing. Without the password, should it be there.
     pub fn last_lines(&self, part: &str) -> String {
-        let console = self.console(part);
+        let console = part::console(&self.dir, part);
         let log_dir = part.strip_prefix("node ").map(|node| place::log_dir(&self.dir).join(format!("n{node}")));
         let logs = log_dir.into_iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
         let text = std::iter::once(console)

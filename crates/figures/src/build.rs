@@ -1,0 +1,667 @@
+//! From a specification and runs to a figure: which runs, grouped how, estimated how. Draws nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use measure::Metric;
+
+use crate::{
+    Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
+    chart::{Axis, Entry, Figure, Mark, Panel, Rule, RuleKind, Scale, Shape, Style, Trace, Unit},
+    experiment::{self, preferred},
+    points::{Quantity, comparable, difference},
+    published::Published,
+    quantity,
+    specification::{Bound, Filter, Kind, PanelSpecification, Specification, Y},
+    statistics::{Interval, ratio},
+};
+
+/// Rows of a series without which a run has no course to show.
+const SERIES_ROWS_MIN: usize = 3;
+/// Lines in a panel of series; more would be a carpet.
+const SERIES_RUNS_MAX: usize = 40;
+/// Where a curve of a distribution is drawn, in hundredths.
+const SHARES: std::ops::RangeInclusive<u32> = 1..=99;
+
+/// Draws up a figure from the runs that it asks for.
+pub fn build(
+    specification: &Specification,
+    measured: &Measured,
+    published: &[Published],
+) -> Result<Figure, FiguresError> {
+    let mut builder = Builder { specification, measured, published, notes: Vec::new(), series: BTreeSet::new() };
+    let mut panels = Vec::new();
+    let mut used: Vec<&Run> = Vec::new();
+    for named in &specification.panels {
+        let filter = specification.filter.and(&named.filter);
+        let runs = measured.runs.iter().filter(|run| passes(&filter, run)).collect();
+        let runs = preferred(runs, &specification.prefer);
+        if runs.is_empty() && specification.panels.len() > 1 {
+            let what = if named.title.is_empty() { filter.wanted() } else { named.title.clone() };
+            builder.notes.push(format!("not measured: {what}"));
+        }
+        for (title, runs) in builder.split(named, runs) {
+            if let Some(panel) = builder.panel(title, &named.y, &runs)? {
+                panels.push(panel);
+                used.extend(runs);
+            }
+        }
+    }
+    if panels.is_empty() {
+        let wanted: BTreeSet<String> =
+            specification.panels.iter().map(|panel| specification.filter.and(&panel.filter).wanted()).collect();
+        let mut wanted = wanted.into_iter().collect::<Vec<_>>().join(", or ");
+        if specification.kind == Kind::Series {
+            wanted = format!("{}at least {SERIES_ROWS_MIN} s of streaming", if wanted.is_empty() { "" } else { ", " });
+        }
+        return Err(FiguresError::NothingToDraw { figure: specification.name.clone(), wanted });
+    }
+    if specification.kind == Kind::Cdf {
+        share_range(&mut panels);
+    }
+    for panel in &mut panels {
+        panel.traces.sort_by_key(|trace| trace.style.0);
+    }
+    let mut notes = vec![specification.caption.clone()];
+    notes.extend(builder.repetitions(&used));
+    notes.extend(std::mem::take(&mut builder.notes));
+    notes.extend(caveats(&used));
+    notes.retain(|note| !note.is_empty());
+    let legend = builder.legend();
+    Ok(Figure {
+        name: specification.name.clone(),
+        title: specification.title.clone(),
+        notes,
+        legend,
+        columns: specification.columns.min(panels.len()),
+        panels,
+    })
+}
+
+/// The same range along x for all, so that a shift from panel to panel is seen as one.
+fn share_range(panels: &mut [Panel]) {
+    let values = panels.iter().flat_map(|panel| &panel.traces).flat_map(|trace| &trace.marks).map(|mark| mark.x);
+    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)));
+    for panel in panels {
+        panel.x.range = Some((low / 1.25, high * 1.25));
+    }
+}
+
+fn passes(filter: &Filter, run: &Run) -> bool {
+    filter.0.iter().all(|(dimension, levels)| levels.contains(&dimension.of(run)))
+}
+
+/// What a reader must know of the runs themselves.
+fn caveats(runs: &[&Run]) -> Vec<String> {
+    let mut caveats = Vec::new();
+    let experiments: BTreeSet<&str> =
+        runs.iter().map(|run| experiment::name(run)).filter(|name| !name.is_empty()).collect();
+    if !experiments.is_empty() {
+        caveats.push(format!("Experiments: {}.", experiments.into_iter().collect::<Vec<_>>().join(", ")));
+    }
+    let failed: Vec<_> = runs.iter().filter(|run| !run.is_sound()).collect();
+    if let Some(first) = failed.first() {
+        caveats.push(format!(
+            "{} of the runs drawn FAILED, {} because: {}",
+            failed.len(),
+            first.dir.display(),
+            first.record.status.reason
+        ));
+    }
+    let limited = runs.iter().filter(|run| run.record.harness.generator_limited).count();
+    if limited > 0 {
+        caveats.push(format!("{limited} of the runs drawn were limited by the generator and say nothing of the route"));
+    }
+    caveats
+}
+
+struct Builder<'a> {
+    specification: &'a Specification,
+    measured: &'a Measured,
+    published: &'a [Published],
+    notes: Vec<String>,
+    /// Series that were drawn.
+    series: BTreeSet<Level>,
+}
+
+/// Repetitions, by series and place along x.
+type Groups<'a> = BTreeMap<Level, BTreeMap<Level, Vec<&'a Run>>>;
+
+impl<'a> Builder<'a> {
+    fn split(&self, named: &PanelSpecification, runs: Vec<&'a Run>) -> Vec<(String, Vec<&'a Run>)> {
+        let Some(split) = &self.specification.split else {
+            return vec![(named.title.clone(), runs)];
+        };
+        let mut parts: BTreeMap<Level, Vec<&Run>> = BTreeMap::new();
+        for run in runs {
+            parts.entry(split.of(run)).or_default().push(run);
+        }
+        let title = |level: &Level| match (split, level) {
+            (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
+            (Dimension::Consumers, Level::Number(number)) => format!("{number} consumers"),
+            _ => capital(&level.shown()),
+        };
+        parts.into_iter().map(|(level, runs)| (title(&level), runs)).collect()
+    }
+
+    fn panel(&mut self, title: String, y: &Y, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
+        if runs.is_empty() {
+            return Ok(None);
+        }
+        match (self.specification.kind, y) {
+            (Kind::Series, Y::Column(column)) => self.series_panel(title, column, runs),
+            (Kind::Cdf, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
+                self.cdf_panel(title, *metric, runs)
+            }
+            (Kind::Lines, Y::Quantity(of)) => self.lines_panel(title, *of, runs),
+            (Kind::Ladder, Y::Quantity(of)) => self.ladder_panel(title, *of, runs),
+            (kind, y) => Err(FiguresError::Specification {
+                file: format!("{}.toml", self.specification.name),
+                reason: format!("a figure of kind {kind:?} cannot draw {y:?}; a cdf draws latencies"),
+            }),
+        }
+    }
+
+    /// Repetitions put together; those of one place must have the same plan.
+    fn groups(&self, series: &Dimension, x: &Dimension, runs: &[&'a Run]) -> Result<Groups<'a>, FiguresError> {
+        let mut groups: Groups = BTreeMap::new();
+        for run in runs {
+            let group = groups.entry(series.of(run)).or_default().entry(x.of(run)).or_default();
+            if let Some(first) = group.first()
+                && let Some(field) = difference(&comparable(first), &comparable(run))
+            {
+                return Err(FiguresError::MixedPlans {
+                    point: Key::of(run).to_string(),
+                    one: first.dir.clone(),
+                    other: run.dir.clone(),
+                    field,
+                });
+            }
+            group.push(run);
+        }
+        Ok(groups)
+    }
+
+    fn lines_panel(&mut self, title: String, of: Quantity, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
+        let Specification { series, x, .. } = self.specification;
+        let groups = self.groups(series, x, runs)?;
+        let places: BTreeSet<&Level> = groups.values().flat_map(|places| places.keys()).collect();
+        let numeric = places.iter().all(|level| level.number().is_some());
+        let places: Vec<&Level> = places.into_iter().collect();
+        let along = |level: &Level| match level.number() {
+            Some(number) if numeric => number,
+            _ => places.iter().position(|place| *place == level).unwrap_or_default() as f64,
+        };
+        let mut traces = Vec::new();
+        for (level, group) in &groups {
+            let marks: Vec<Mark> = group
+                .iter()
+                .filter_map(|(place, runs)| {
+                    let (y, interval) =
+                        self.value(of, runs, groups.get(&self.base()).and_then(|base| base.get(place)))?;
+                    Some(Mark { x: along(place), y, interval: interval.map(|interval| (interval.low, interval.high)) })
+                })
+                .collect();
+            // The base divided by itself is a line at 1, which is drawn as such.
+            let base = self.specification.relative_to.is_some() && *level == self.base();
+            if !marks.is_empty() && !base {
+                let shape = if numeric { Shape::Joined } else { Shape::Apart };
+                traces.push(Trace { style: self.draws(level), shape, marks });
+            }
+        }
+        if traces.is_empty() {
+            self.notes.push(format!("{title}: {} was not taken", quantity::label(of)));
+            return Ok(None);
+        }
+        let x_axis = Axis {
+            label: self.specification.x.to_string(),
+            scale: if numeric { self.specification.scale_x } else { Scale::Category },
+            unit: Unit::Plain,
+            ticks: places.iter().map(|place| (along(place), place.to_string())).collect(),
+            range: None,
+        };
+        let relative = self.specification.relative_to.is_some();
+        let rules = self.rules(of, runs);
+        Ok(Some(Panel { title, x: x_axis, y: self.value_axis(of, relative), traces, rules }))
+    }
+
+    fn ladder_panel(&mut self, title: String, of: Quantity, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
+        let groups = self.groups(&self.specification.series, &Dimension::Architecture, runs)?;
+        let rungs = &self.specification.rungs;
+        let mut traces = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (level, routes) in &groups {
+            let base = routes.get(&self.base());
+            let mut marks = Vec::new();
+            for (row, (architecture, _)) in rungs.iter().enumerate() {
+                let Some(runs) = routes.get(&Level::Text(architecture.clone())) else { continue };
+                let Some((x, interval)) = self.value(of, runs, base) else { continue };
+                // The base divided by itself is 1 without doubt.
+                let interval = interval.filter(|_| *architecture != self.base().to_string());
+                let interval = interval.map(|interval| (interval.low, interval.high));
+                marks.push(Mark { x, y: row as f64, interval });
+                seen.insert(row);
+            }
+            if marks.len() > 1 {
+                traces.push(Trace { style: self.draws(level), shape: Shape::Rows, marks });
+            }
+        }
+        if traces.is_empty() {
+            return Ok(None);
+        }
+        // Rungs that were not measured leave no gap.
+        let rows: Vec<usize> = seen.into_iter().collect();
+        let row = |y: f64| rows.iter().position(|row| *row as f64 == y).unwrap_or_default() as f64;
+        for mark in traces.iter_mut().flat_map(|trace| &mut trace.marks) {
+            mark.y = row(mark.y);
+        }
+        let y = Axis {
+            label: String::new(),
+            scale: Scale::Category,
+            unit: Unit::Plain,
+            ticks: rows.iter().enumerate().map(|(row, rung)| (row as f64, rungs[*rung].1.clone())).collect(),
+            range: None,
+        };
+        let x = self.value_axis(of, self.specification.relative_to.is_some());
+        Ok(Some(Panel { title, x, y, traces, rules: Vec::new() }))
+    }
+
+    fn cdf_panel(&mut self, title: String, metric: Metric, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
+        let groups = self.groups(&self.specification.series, &Dimension::Pattern, runs)?;
+        let mut traces = Vec::new();
+        for (level, group) in &groups {
+            let mut distributions: Vec<Distribution> = Vec::new();
+            for run in group.values().flatten() {
+                distributions.extend(self.measured.distribution(run, metric)?);
+            }
+            let marks: Vec<Mark> = SHARES
+                .filter_map(|hundredth| {
+                    let share = f64::from(hundredth) / 100.0;
+                    let told = distributions.iter().map(|distribution| distribution.told_quantile(share));
+                    let estimate = Estimate::of(&told.collect::<Option<Vec<f64>>>()?)?;
+                    let interval = estimate.interval.map(|interval| (interval.low, interval.high));
+                    Some(Mark { x: estimate.median, y: share, interval })
+                })
+                .collect();
+            if !marks.is_empty() {
+                traces.push(Trace { style: self.draws(level), shape: Shape::Curve, marks });
+            }
+        }
+        if traces.is_empty() {
+            self.notes.push(format!("{title}: no {}", quantity::latency(metric)));
+            return Ok(None);
+        }
+        let x = Axis {
+            label: quantity::latency(metric).to_owned(),
+            scale: Scale::Log10,
+            unit: Unit::Seconds,
+            ticks: Vec::new(),
+            range: None,
+        };
+        let y = Axis {
+            label: "share of round trips within".to_owned(),
+            scale: Scale::Linear,
+            unit: Unit::Share,
+            ticks: [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, format!("{:.0} %", share * 100.0))).to_vec(),
+            range: Some((0.0, 1.0)),
+        };
+        let rules = self.published_for(Quantity::Median(metric), runs, true);
+        Ok(Some(Panel { title, x, y, traces, rules }))
+    }
+
+    fn series_panel(&mut self, title: String, column: &str, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
+        let mut traces = Vec::new();
+        let (mut short, mut more) = (0, 0);
+        for run in runs {
+            let rows = self.measured.series(run, column)?;
+            if rows.len() < SERIES_ROWS_MIN {
+                short += 1;
+            } else if traces.len() == SERIES_RUNS_MAX {
+                more += 1;
+            } else {
+                // The last row is not a whole second.
+                let whole = rows.len() - 1;
+                let marks = rows.into_iter().take(whole).map(|(x, y)| Mark { x, y, interval: None }).collect();
+                let level = self.specification.series.of(run);
+                traces.push(Trace { style: self.draws(&level), shape: Shape::Thin, marks });
+            }
+        }
+        if short > 0 {
+            self.notes.push(format!("{title}: {short} run(s) shorter than {SERIES_ROWS_MIN} s are not drawn"));
+        }
+        if more > 0 {
+            self.notes.push(format!("{title}: {more} more run(s) are not drawn"));
+        }
+        let axis = |label: &str, unit| Axis {
+            label: label.to_owned(),
+            scale: Scale::Linear,
+            unit,
+            ticks: Vec::new(),
+            range: None,
+        };
+        let y = if column == "messages_per_second" { "messages/s".to_owned() } else { format!("{column} in a second") };
+        let panel = Panel {
+            title,
+            x: axis("s since the start", Unit::Plain),
+            y: axis(&y, Unit::Plain),
+            traces,
+            rules: Vec::new(),
+        };
+        Ok((!panel.traces.is_empty()).then_some(panel))
+    }
+
+    fn base(&self) -> Level {
+        Level::Text(self.specification.relative_to.clone().unwrap_or_default())
+    }
+
+    /// The estimate of a point, or its overhead beside the base.
+    fn value(&self, of: Quantity, runs: &[&Run], base: Option<&Vec<&Run>>) -> Option<(f64, Option<Interval>)> {
+        let values = |runs: &[&Run]| runs.iter().filter_map(|run| of.of(run)).collect::<Vec<f64>>();
+        if self.specification.relative_to.is_none() {
+            let estimate = Estimate::of(&values(runs))?;
+            return Some((estimate.median, estimate.interval));
+        }
+        let (own, base) = (values(runs), values(base?));
+        if of.more_is_better() { ratio(&base, &own) } else { ratio(&own, &base) }
+    }
+
+    fn value_axis(&self, of: Quantity, relative: bool) -> Axis {
+        let (label, unit) = match relative {
+            true if of.more_is_better() => {
+                (format!("{}: {} / route", quantity::label(of), self.base().shown()), Unit::Times)
+            }
+            true => (format!("{}: route / {}", quantity::label(of), self.base().shown()), Unit::Times),
+            false => (quantity::label(of), quantity::unit(of)),
+        };
+        Axis { label, scale: self.specification.scale_y, unit, ticks: Vec::new(), range: None }
+    }
+
+    fn rules(&self, of: Quantity, runs: &[&Run]) -> Vec<Rule> {
+        let mut rules = self.published_for(of, runs, false);
+        if self.specification.relative_to.is_some() {
+            let text = format!("{} = 1", self.base().shown());
+            rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text, style: Some(style(&self.base(), 0)) });
+        } else if of == Quantity::SumOfRatesRatio {
+            rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text: "no difference".to_owned(), style: None });
+        } else {
+            rules.extend(self.specification.bounds.iter().filter_map(|bound| bound_rule(*bound, of, runs)));
+        }
+        rules
+    }
+
+    /// What the paper states of just these workloads and patterns.
+    fn published_for(&self, of: Quantity, runs: &[&Run], shares: bool) -> Vec<Rule> {
+        let all = |dimension: Dimension, wanted: &str| {
+            runs.iter().all(|run| dimension.of(run) == Level::Text(wanted.to_owned()))
+        };
+        let relative = self.specification.relative_to.is_some();
+        let fits = |value: &&Published| {
+            self.specification.published
+                && value.relative == relative
+                && value.share.is_some() == shares
+                && value.is_of(of)
+                && all(Dimension::Pattern, &value.pattern)
+                && value.workload.as_ref().is_none_or(|workload| all(Dimension::Workload, workload))
+        };
+        let shares_panel = |value: &&Published| {
+            let [from, to] = value.consumers.unwrap_or([0, u32::MAX]);
+            !shares || runs.iter().all(|run| (from..=to).contains(&Key::of(run).consumers))
+        };
+        let rule = |value: &Published| Rule {
+            kind: RuleKind::Published,
+            y: value.share.unwrap_or(value.value),
+            x: match (value.share, value.consumers) {
+                (Some(_), _) => Some((value.value, value.value)),
+                (None, Some([from, to])) => Some((f64::from(from), f64::from(to))),
+                (None, None) => None,
+            },
+            text: format!("{} (slide {})", value.text, value.slide),
+            style: value.architecture.as_ref().map(|name| style(&Level::Text(name.clone()), 0)),
+        };
+        self.published.iter().filter(fits).filter(shares_panel).map(rule).collect()
+    }
+
+    /// How a series is drawn, and that it is.
+    fn draws(&mut self, level: &Level) -> Style {
+        self.series.insert(level.clone());
+        self.style_of(level)
+    }
+
+    fn style_of(&self, level: &Level) -> Style {
+        // The place among all that there are, so that a series looks the same in every panel.
+        let all: BTreeSet<Level> = self.measured.runs.iter().map(|run| self.specification.series.of(run)).collect();
+        style(level, all.iter().position(|other| other == level).unwrap_or_default())
+    }
+
+    fn legend(&self) -> Vec<Entry> {
+        let mut legend: Vec<Entry> = self
+            .series
+            .iter()
+            .map(|level| {
+                let name = match (&self.specification.series, level) {
+                    (Dimension::Architecture, _) => level.shown(),
+                    (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
+                    (dimension, level) => format!("{} {dimension}", level.shown()),
+                };
+                Entry { name, style: self.style_of(level) }
+            })
+            .collect();
+        if self.specification.series == Dimension::Architecture {
+            legend.sort_by_key(|entry| entry.style.0);
+        }
+        legend
+    }
+
+    /// How many runs a mark stands for, and what its bar covers.
+    fn repetitions(&self, runs: &[&Run]) -> Vec<String> {
+        if self.specification.kind == Kind::Series {
+            return Vec::new();
+        }
+        let mut places: BTreeMap<(Key, String), BTreeSet<&Path>> = BTreeMap::new();
+        for run in runs {
+            let place = (Key::of(run), self.specification.x.of(run).to_string());
+            places.entry(place).or_default().insert(&run.dir);
+        }
+        let counts: BTreeMap<_, usize> = places.into_iter().map(|(place, dirs)| (place, dirs.len())).collect();
+        let what = if self.specification.kind == Kind::Cdf { "bands" } else { "bars" };
+        let (Some(least), Some(most)) = (counts.values().min(), counts.values().max()) else { return Vec::new() };
+        let runs = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+        let coverage = |runs: usize| {
+            let values: Vec<f64> = (0..runs).map(|value| value as f64).collect();
+            Some(Estimate::of(&values)?.interval?.coverage)
+        };
+        let intervals = match (coverage(*least), coverage(*most)) {
+            (None, None) => "one run has no interval".to_owned(),
+            (None, Some(most)) => {
+                format!("{what} are intervals of up to {:.0} % coverage, absent for single runs", most * 100.0)
+            }
+            (Some(least), most) => {
+                let most = most.unwrap_or(least);
+                let (low, high) = (least.min(most) * 100.0, least.max(most) * 100.0);
+                if (high - low).abs() < 0.5 {
+                    format!("{what} are {low:.0} % intervals of the median")
+                } else {
+                    format!("{what} are {low:.0} to {high:.0} % intervals of the median")
+                }
+            }
+        };
+        vec![format!("Medians of {runs} runs a point; {intervals}.")]
+    }
+}
+
+fn bound_rule(bound: Bound, of: Quantity, runs: &[&Run]) -> Option<Rule> {
+    let (messages, bytes, events) = runs
+        .iter()
+        .map(|run| run.record.totals.received)
+        .fold((0, 0, 0), |sum, volume| (sum.0 + volume.messages, sum.1 + volume.bytes, sum.2 + volume.events));
+    let each = |amount: u64| (messages > 0).then(|| amount as f64 / messages as f64);
+    // How much of the quantity one message is.
+    let per_message = match of {
+        Quantity::MessagesPerSecond => 1.0,
+        Quantity::BitsPerSecond => 8.0 * each(bytes)?,
+        Quantity::EventsPerSecond => each(events)?,
+        _ => return None,
+    };
+    let (messages_per_second, text) = match bound {
+        Bound::Link => {
+            let rates = runs.iter().flat_map(|run| &run.record.links).filter(|link| link.leg.starts_with("dsn"));
+            let rate = rates.filter_map(|link| link.rate_bits_per_second).min()? as f64;
+            let rate_text = crate::axis::short(rate / 1e9, 3);
+            (rate / (8.0 * each(bytes)?), format!("one service link, {rate_text} Gbit/s"))
+        }
+        Bound::Harness => {
+            let ceilings = runs.iter().filter_map(|run| run.record.harness.ceiling_messages_per_second);
+            (ceilings.reduce(f64::min)?, "harness ceiling".to_owned())
+        }
+    };
+    Some(Rule { kind: RuleKind::Bound, y: messages_per_second * per_message, x: None, text, style: None })
+}
+
+/// Architectures have styles of their own, the same in every figure; others by their place.
+fn style(level: &Level, place: usize) -> Style {
+    let known = ["dts", "prs-haproxy", "prs-haproxy-4", "prs-stunnel", "mss", "dts-plain", "prs-stunnel-null"];
+    Style(known.iter().position(|name| *level == Level::Text((*name).to_owned())).unwrap_or(place))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{sample, shipped};
+
+    fn run(dir: &str, record: measure::Record) -> Run {
+        Run { dir: dir.into(), record }
+    }
+
+    /// Three runs of each route with 1, 2 and 4 consumers.
+    fn measured() -> Measured {
+        let mut runs = Vec::new();
+        for (architecture, factor) in [("dts", 1.0), ("prs-haproxy", 0.8), ("mss", 0.5)] {
+            for (consumers, repetition) in
+                [1, 2, 4].into_iter().flat_map(|consumers| [(consumers, 0), (consumers, 1), (consumers, 2)])
+            {
+                let rate = factor * (1000.0 * f64::from(consumers) + f64::from(repetition));
+                runs.push(run(
+                    &format!("{architecture}-{consumers}-{repetition}"),
+                    sample::record(architecture, consumers, rate),
+                ));
+            }
+        }
+        Measured::of(runs)
+    }
+
+    fn drawn(name: &str, measured: &Measured) -> Result<Figure, FiguresError> {
+        let text = shipped::FIGURES.iter().find(|(known, _)| *known == name).unwrap().1;
+        let published = Published::read(shipped::PUBLISHED).unwrap();
+        build(&Specification::read(name, text).unwrap(), measured, &published)
+    }
+
+    #[test]
+    fn a_mark_is_the_median_of_its_runs_with_their_interval() {
+        let figure = drawn("throughput", &measured()).unwrap();
+        let panel = &figure.panels[0];
+        assert_eq!(panel.title, "Dstream");
+        let names: Vec<&str> = figure.legend.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["DTS", "PRS, HAProxy", "MSS"]);
+        let dts = &panel.traces[0].marks;
+        assert_eq!(dts[2], Mark { x: 4.0, y: 4001.0, interval: Some((4000.0, 4002.0)) });
+        assert!(
+            figure.notes.iter().any(|note| note == "Medians of 3 runs a point; bars are 75 % intervals of the median.")
+        );
+        let ceiling = panel.rules.iter().find(|rule| rule.kind == RuleKind::Bound).unwrap();
+        assert_eq!((ceiling.y, ceiling.text.as_str()), (900_000.0, "harness ceiling"));
+        let paper = panel.rules.iter().find(|rule| rule.kind == RuleKind::Published).unwrap();
+        assert!(paper.y == 39_000.0 && paper.text.ends_with("(slide 15)"), "{paper:?}");
+    }
+
+    #[test]
+    fn overhead_is_above_one_where_a_route_is_slower_and_the_base_is_a_line() {
+        let figure = drawn("overhead", &measured()).unwrap();
+        let panel = &figure.panels[0];
+        assert_eq!(panel.traces.len(), 2, "DTS itself is the line at 1");
+        let mss = panel.traces.iter().find(|trace| trace.style == Style(4)).unwrap();
+        assert!((mss.marks[0].y - 2.0).abs() < 0.01, "{:?}", mss.marks);
+        assert!(panel.rules.iter().any(|rule| rule.kind == RuleKind::Base && rule.y == 1.0));
+        assert!(figure.notes.iter().any(|note| note.starts_with("not measured: With feedback, Lstream")));
+    }
+
+    #[test]
+    fn the_link_bounds_messages_by_their_size() {
+        let mut measured = measured();
+        for run in &mut measured.runs {
+            let link = measure::record::Link {
+                leg: "dsn1".to_owned(),
+                rate_bits_per_second: Some(1_000_000_000),
+                ..Default::default()
+            };
+            run.record.links = vec![link];
+            run.record.totals.received = measure::Volume { messages: 10, bytes: 160_000, events: 80 };
+        }
+        let figure = drawn("throughput", &measured).unwrap();
+        let link = figure.panels[0].rules.iter().find(|rule| rule.text.contains("link")).unwrap();
+        assert_eq!((link.y, link.text.as_str()), (7812.5, "one service link, 1 Gbit/s"));
+    }
+
+    #[test]
+    fn plans_that_differ_in_one_point_are_refused_by_name_and_told_apart_by_a_filter() {
+        let mut measured = measured();
+        let mut other = sample::record("dts", 2, 1.0);
+        other.plan["service"]["prefetch"] = 1.into();
+        measured.runs.push(run("prefetch-1", other));
+        let error = drawn("throughput", &measured).unwrap_err().to_string();
+        assert!(error.contains("`prefetch-1`") && error.contains("`service.prefetch`"), "{error}");
+        let text = "title = 'T'\nkind = 'lines'\ny = 'messages_per_second'\n[where]\n'service.prefetch' = 64\n";
+        build(&Specification::read("mine", text).unwrap(), &measured, &[]).unwrap();
+        let text =
+            "title = 'T'\nkind = 'lines'\nx = 'service.prefetch'\ny = 'messages_per_second'\n[where]\nconsumers = 2\n";
+        let figure = build(&Specification::read("mine", text).unwrap(), &measured, &[]).unwrap();
+        assert_eq!(figure.panels[0].x.ticks, [(1.0, "1".to_owned()), (64.0, "64".to_owned())]);
+    }
+
+    #[test]
+    fn failed_and_limited_runs_are_never_drawn_in_silence() {
+        let mut measured = measured();
+        measured.runs[0].record.status =
+            measure::record::Status { pass: false, reason: "3 messages were lost".into(), exit_code: 4 };
+        measured.runs[1].record.harness.generator_limited = true;
+        let notes = drawn("throughput", &measured).unwrap().notes.join("\n");
+        assert!(notes.contains("1 of the runs drawn FAILED, dts-1-0 because: 3 messages were lost"), "{notes}");
+        assert!(notes.contains("1 of the runs drawn were limited by the generator"), "{notes}");
+    }
+
+    #[test]
+    fn a_figure_without_runs_says_what_it_wants() {
+        let error = drawn("round-trip-cdf-lstream", &measured()).unwrap_err().to_string();
+        assert!(
+            error.contains("`round-trip-cdf-lstream` has nothing to show") && error.contains("workload lstream"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_distribution_is_told_as_far_as_its_samples_allow() {
+        let mut measured = measured();
+        for (index, run) in measured.runs.iter_mut().enumerate() {
+            run.record.plan["pattern"] = "work-sharing-feedback".into();
+            run.dir = format!("run-{index}").into();
+        }
+        let distribution = Distribution::of(&(1..=100).map(|value| (value * 1_000_000, 1)).collect());
+        for index in 0..measured.runs.len() {
+            measured.remember(index, vec![(Metric::RttFromSent, distribution.clone())]);
+        }
+        let figure = drawn("round-trip-cdf-dstream", &measured).unwrap();
+        assert_eq!(
+            figure.panels.iter().map(|panel| panel.title.as_str()).collect::<Vec<_>>(),
+            ["1 consumer", "2 consumers", "4 consumers"]
+        );
+        let marks = &figure.panels[0].traces[0].marks;
+        assert_eq!(marks.last().unwrap().y, 0.9, "ten of a hundred samples are beyond");
+        assert!((marks[49].x - 0.05).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,165 @@
+//! Along what runs are told apart: a name in a figure's file, and a value for each run.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::{Key, Run, experiment};
+
+/// A property of runs by which they are chosen, put into panels and series, or laid along an axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    /// Such as `prs-haproxy`.
+    Architecture,
+    /// Such as `dstream`.
+    Workload,
+    /// Such as `work-sharing`; with answers that are no echo, their size is behind a `+`.
+    Pattern,
+    /// How many consumers.
+    Consumers,
+    /// How many producers.
+    Producers,
+    /// The experiment that a run belongs to.
+    Experiment,
+    /// Any other field of the plan, by its path: `service.prefetch`.
+    Plan(String),
+}
+
+impl Dimension {
+    /// By its name in a figure's file. A name with a dot is a path in the plan.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "architecture" => Self::Architecture,
+            "workload" => Self::Workload,
+            "pattern" => Self::Pattern,
+            "consumers" => Self::Consumers,
+            "producers" => Self::Producers,
+            "experiment" => Self::Experiment,
+            path if path.contains('.') => Self::Plan(path.to_owned()),
+            _ => return None,
+        })
+    }
+
+    /// What a run has there.
+    pub fn of(&self, run: &Run) -> Level {
+        let key = Key::of(run);
+        let plan = |pointer: &str| run.record.plan.pointer(pointer).map_or(Level::Text(String::new()), Level::of);
+        match self {
+            Self::Architecture => Level::Text(key.architecture),
+            Self::Workload => Level::Text(key.workload),
+            Self::Pattern => Level::Text(key.pattern),
+            Self::Consumers => Level::Number(u64::from(key.consumers)),
+            Self::Producers => plan("/placement/producers"),
+            Self::Experiment => Level::Text(experiment::name(run).to_owned()),
+            Self::Plan(path) => plan(&format!("/{}", path.replace('.', "/"))),
+        }
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Architecture => "architecture",
+            Self::Workload => "workload",
+            Self::Pattern => "pattern",
+            Self::Consumers => "consumers",
+            Self::Producers => "producers",
+            Self::Experiment => "experiment",
+            Self::Plan(path) => path,
+        })
+    }
+}
+
+/// What a run has along a dimension. Numbers come in their order, before any text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A count.
+    Number(u64),
+    /// A name, or anything else as it is written.
+    Text(String),
+}
+
+impl Level {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text.clone()),
+            Value::Null => Self::Text(String::new()),
+            other => other.as_u64().map_or_else(|| Self::Text(other.to_string()), Self::Number),
+        }
+    }
+
+    /// The number, where it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number as f64),
+            Self::Text(_) => None,
+        }
+    }
+
+    /// As people read it: architectures and workloads by the names of the paper.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(name) => match name.as_str() {
+                "dts" => "DTS",
+                "dts-plain" => "DTS, no TLS",
+                "prs-haproxy" => "PRS, HAProxy",
+                "prs-haproxy-4" => "PRS, HAProxy x4",
+                "prs-stunnel" => "PRS, stunnel",
+                "prs-stunnel-null" => "PRS, stunnel NULL",
+                "mss" => "MSS",
+                "dstream" => "Dstream",
+                "dstream-greta" => "Dstream (GRETA)",
+                "lstream" => "Lstream",
+                "generic" => "Generic",
+                "work-sharing" => "work sharing",
+                "work-sharing-feedback" => "work sharing with feedback",
+                "broadcast-gather" => "broadcast and gather",
+                "" => "unset",
+                other => other,
+            }
+            .to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn runs_are_told_apart_by_route_placement_and_any_field_of_the_plan() {
+        let mut record = sample::record("prs-haproxy", 4, 10.0);
+        let point = measure::record::Point { experiment: "dstream-work-sharing".to_owned(), name: String::new() };
+        record.point = Some(point);
+        let run = Run { dir: "a".into(), record };
+        for (name, level) in [
+            ("architecture", Level::Text("prs-haproxy".to_owned())),
+            ("consumers", Level::Number(4)),
+            ("producers", Level::Number(4)),
+            ("experiment", Level::Text("dstream-work-sharing".to_owned())),
+            ("service.prefetch", Level::Number(64)),
+            ("service.acks", Level::Text(String::new())),
+        ] {
+            assert_eq!(Dimension::named(name).unwrap().of(&run), level, "{name}");
+        }
+        assert_eq!(Dimension::named("consumer"), None);
+    }
+
+    #[test]
+    fn counts_are_ordered_as_numbers() {
+        let mut levels = [Level::Number(16), Level::Text("a".to_owned()), Level::Number(2)];
+        levels.sort();
+        assert_eq!(levels.map(|level| level.to_string()), ["2", "16", "a"]);
+    }
+}

@@ -1,0 +1,579 @@
+//! A figure as SVG and as PNG, by plotters.
+
+use plotters::{
+    backend::{BitMapBackend, SVGBackend},
+    drawing::{DrawingAreaErrorKind, IntoDrawingArea},
+    prelude::DrawingBackend,
+    style::{Color, RGBAColor, RGBColor},
+};
+
+use crate::{
+    axis::{self, Mapped},
+    canvas::{Canvas, FINE, Failed, Fonts, GREY, GRID, INK, PAPER, Side},
+    chart::{Figure, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
+};
+
+/// Okabe and Ito's palette, which the colour-blind can tell apart; a marker goes with each colour.
+const PALETTE: [(RGBColor, Marker, Option<Dash>); 7] = [
+    (RGBColor(0x00, 0x72, 0xb2), Marker::Disc, None),
+    (RGBColor(0xd5, 0x5e, 0x00), Marker::Square, None),
+    (RGBColor(0xe6, 0x9f, 0x00), Marker::Diamond, Some((7.0, 3.0))),
+    (RGBColor(0xcc, 0x79, 0xa7), Marker::Up, Some((4.0, 2.5))),
+    (RGBColor(0x00, 0x9e, 0x73), Marker::Down, None),
+    (RGBColor(0x56, 0xb4, 0xe9), Marker::Ring, Some((9.0, 3.0))),
+    (RGBColor(0x8c, 0x6d, 0x31), Marker::Cross, Some((2.0, 2.0))),
+];
+
+/// So much line and so much gap.
+type Dash = (f64, f64);
+
+#[derive(Clone, Copy)]
+enum Marker {
+    Disc,
+    Square,
+    Diamond,
+    Up,
+    Down,
+    Ring,
+    Cross,
+}
+
+/// A box on the page.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+const TITLE: f64 = 14.0;
+const PANEL_TITLE: f64 = 12.0;
+const SMALL: f64 = 10.0;
+const TINY: f64 = 9.0;
+const MARGIN: f64 = 14.0;
+/// Pixels of a PNG for each of a page: sharp in print at the width of a column.
+const PNG_SCALE: f64 = 2.0;
+/// Above and below a panel's axes, and right of them.
+const ABOVE: f64 = 40.0;
+const BELOW: f64 = 38.0;
+const RIGHT: f64 = 12.0;
+
+/// plotters' SVG backend sets fonts at their size over 1.24.
+const SVG_FONTS: Fonts = Fonts { size: 1.24, drop: 0.0 };
+/// Its bitmaps set fonts by ascent and descent, which DejaVu has 1.164 em of.
+const BITMAP_FONTS: Fonts = Fonts { size: 1.164, drop: 0.14 };
+
+fn panel_size(panel: &Panel, columns: usize) -> (f64, f64) {
+    match (rows(panel), columns) {
+        (Some(rows), _) => (520.0, ABOVE + BELOW + 34.0 * rows as f64),
+        (None, 3..) => (262.0, 232.0),
+        (None, 1) => (560.0, 330.0),
+        (None, _) => (404.0, 296.0),
+    }
+}
+
+fn rows(panel: &Panel) -> Option<usize> {
+    (panel.y.scale == Scale::Category).then_some(panel.y.ticks.len())
+}
+
+/// A whole figure, with title, legend and notes.
+pub fn svg(figure: &Figure) -> String {
+    svg_page(size(figure), |canvas| page(canvas, figure, size(figure)))
+}
+
+/// One panel alone, without title and legend of the figure: for pages that arrange panels themselves.
+pub fn panel_svg(panel: &Panel, columns: usize) -> String {
+    let (width, height) = panel_size(panel, columns);
+    svg_page((width, height), |canvas| draw_panel(canvas, panel, Frame { left: 0.0, top: 0.0, width, height }))
+}
+
+/// The line and marker of a series alone.
+pub fn swatch_svg(style: Style) -> String {
+    svg_page((30.0, 14.0), |canvas| swatch(canvas, style, (0.0, 7.0)))
+}
+
+fn svg_page(
+    (width, height): (f64, f64),
+    draw: impl FnOnce(&Canvas<SVGBackend>) -> Result<(), DrawingAreaErrorKind<std::io::Error>>,
+) -> String {
+    let mut text = String::new();
+    {
+        let pixels = ((width * FINE) as u32, (height * FINE) as u32);
+        let canvas = Canvas::new(SVGBackend::with_string(&mut text, pixels).into_drawing_area(), SVG_FONTS);
+        draw(&canvas).and_then(|()| canvas.finish()).expect("writing into a text cannot fail");
+    }
+    // Coordinates stay as fine as they are; the size is that of the page.
+    let from = format!("width=\"{}\" height=\"{}\"", (width * FINE) as u32, (height * FINE) as u32);
+    let to = format!("width=\"{width}\" height=\"{height}\"");
+    text.replacen(&from, &to, 1)
+}
+
+/// A whole figure as PNG.
+pub fn png(figure: &Figure) -> Vec<u8> {
+    let (width, height) = size(figure);
+    let (fine_width, fine_height) = ((width * FINE) as usize, (height * FINE) as usize);
+    let mut pixels = vec![0xff_u8; fine_width * fine_height * 3];
+    {
+        let backend = BitMapBackend::with_buffer(&mut pixels, (fine_width as u32, fine_height as u32));
+        let canvas = Canvas::new(backend.into_drawing_area(), BITMAP_FONTS);
+        page(&canvas, figure, (width, height)).and_then(|()| canvas.finish()).expect("drawing into memory cannot fail");
+    }
+    // plotters smooths no edges; the mean of several of its pixels does.
+    let side = (FINE / PNG_SCALE) as usize;
+    let (small_width, small_height) = (fine_width / side, fine_height / side);
+    let mut small = Vec::with_capacity(small_width * small_height * 3);
+    for y in 0..small_height {
+        for x in 0..small_width {
+            let mut sums = [0_u32; 3];
+            for row in 0..side {
+                let start = ((y * side + row) * fine_width + x * side) * 3;
+                for pixel in pixels[start..start + side * 3].as_chunks::<3>().0 {
+                    sums.iter_mut().zip(pixel).for_each(|(sum, channel)| *sum += u32::from(*channel));
+                }
+            }
+            small.extend(sums.map(|sum| (sum / (side * side) as u32) as u8));
+        }
+    }
+    encode(&small, small_width as u32, small_height as u32)
+}
+
+fn encode(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    // Two pixels for each of 96 an inch.
+    let per_metre = (96.0 * PNG_SCALE / 0.0254) as u32;
+    encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: per_metre, yppu: per_metre, unit: png::Unit::Meter }));
+    let mut writer = encoder.write_header().expect("the size is not zero");
+    writer.write_image_data(pixels).expect("as many pixels as the size says");
+    writer.finish().expect("writing to memory cannot fail");
+    bytes
+}
+
+/// Where everything of a figure is, from the top.
+struct Layout {
+    width: f64,
+    legend_top: f64,
+    panels_top: f64,
+    notes_top: f64,
+    height: f64,
+    legend: Vec<Vec<usize>>,
+    notes: Vec<String>,
+}
+
+fn size(figure: &Figure) -> (f64, f64) {
+    let layout = layout(figure);
+    (layout.width, layout.height)
+}
+
+fn layout(figure: &Figure) -> Layout {
+    let (panel_width, panel_height) = figure.panels.first().map_or((404.0, 40.0), |panel| largest(figure, panel));
+    let columns = figure.columns.max(1);
+    let width = (panel_width * columns as f64 + 2.0 * MARGIN).max(540.0);
+    let inner = width - 2.0 * MARGIN;
+    let mut legend: Vec<Vec<usize>> = vec![Vec::new()];
+    let mut used = 0.0;
+    for (index, entry) in figure.legend.iter().enumerate() {
+        let wide = 36.0 + estimate(&entry.name, SMALL) + 16.0;
+        if used + wide > inner && used > 0.0 {
+            legend.push(Vec::new());
+            used = 0.0;
+        }
+        legend.last_mut().expect("there is one row at least").push(index);
+        used += wide;
+    }
+    let notes: Vec<String> = figure.notes.iter().flat_map(|note| wrapped(note, inner, TINY)).collect();
+    let legend_top = MARGIN + 24.0;
+    let panels_top = legend_top + 18.0 * legend.len() as f64 + 8.0;
+    let lines = figure.panels.len().div_ceil(columns);
+    let notes_top = panels_top + panel_height * lines as f64 + 6.0;
+    let height = (notes_top + 13.0 * notes.len() as f64 + MARGIN).ceil();
+    Layout { width, legend_top, panels_top, notes_top, height, legend, notes }
+}
+
+fn largest(figure: &Figure, first: &Panel) -> (f64, f64) {
+    figure
+        .panels
+        .iter()
+        .map(|panel| panel_size(panel, figure.columns))
+        .fold(panel_size(first, figure.columns), |largest, size| (largest.0.max(size.0), largest.1.max(size.1)))
+}
+
+/// About how wide words are, before there is a page to ask.
+fn estimate(text: &str, size: f64) -> f64 {
+    0.6 * size * text.chars().count() as f64
+}
+
+fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is one line at least");
+        if !line.is_empty() && estimate(line, size) + estimate(word, size) > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+fn page<B: DrawingBackend>(canvas: &Canvas<B>, figure: &Figure, (width, height): (f64, f64)) -> Result<(), Failed<B>> {
+    let layout = layout(figure);
+    canvas.polygon(&[(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)], PAPER.mix(1.0))?;
+    canvas.text(&figure.title, (MARGIN, MARGIN + 8.0), Side::Right, TITLE, true, INK)?;
+    for (row, entries) in layout.legend.iter().enumerate() {
+        let mut x = MARGIN;
+        let y = layout.legend_top + 18.0 * row as f64 + 7.0;
+        for entry in entries.iter().map(|index| &figure.legend[*index]) {
+            swatch(canvas, entry.style, (x, y))?;
+            canvas.text(&entry.name, (x + 36.0, y), Side::Right, SMALL, false, INK)?;
+            x += 36.0 + canvas.width(&entry.name, SMALL, false) + 16.0;
+        }
+    }
+    let (panel_width, panel_height) = figure.panels.first().map_or((0.0, 0.0), |first| largest(figure, first));
+    for (index, panel) in figure.panels.iter().enumerate() {
+        let (column, row) = (index % figure.columns.max(1), index / figure.columns.max(1));
+        let frame = Frame {
+            left: MARGIN + panel_width * column as f64,
+            top: layout.panels_top + panel_height * row as f64,
+            width: panel_width,
+            height: panel_height,
+        };
+        draw_panel(canvas, panel, frame)?;
+    }
+    for (line, note) in layout.notes.iter().enumerate() {
+        let y = layout.notes_top + 13.0 * line as f64 + 6.0;
+        canvas.text(note, (MARGIN, y), Side::Right, TINY, false, GREY)?;
+    }
+    Ok(())
+}
+
+fn swatch<B: DrawingBackend>(canvas: &Canvas<B>, style: Style, (x, y): (f64, f64)) -> Result<(), Failed<B>> {
+    let (color, kind, dash) = PALETTE[style.0 % PALETTE.len()];
+    canvas.path(&[(x + 1.0, y), (x + 29.0, y)], color.mix(1.0), 1.6, dash)?;
+    marker(canvas, kind, (x + 15.0, y), color.mix(1.0))
+}
+
+/// A panel whose axes have been found.
+struct Drawn<'a, B: DrawingBackend> {
+    canvas: &'a Canvas<B>,
+    panel: &'a Panel,
+    plot: Frame,
+    x: Mapped,
+    y: Mapped,
+}
+
+fn draw_panel<B: DrawingBackend>(canvas: &Canvas<B>, panel: &Panel, frame: Frame) -> Result<(), Failed<B>> {
+    let (x, y) = axis::map(panel);
+    let widest = y.ticks.iter().map(|(_, text)| canvas.width(text, SMALL, false)).fold(0.0, f64::max);
+    let left = widest + 12.0;
+    let plot = Frame {
+        left: frame.left + left,
+        top: frame.top + ABOVE,
+        width: frame.width - left - RIGHT,
+        height: frame.height - ABOVE - BELOW,
+    };
+    let drawn = Drawn { canvas, panel, plot, x, y };
+    drawn.axes(frame)?;
+    panel.traces.iter().enumerate().try_for_each(|(index, trace)| drawn.trace(index, trace))?;
+    drawn.rules(frame)
+}
+
+impl<B: DrawingBackend> Drawn<'_, B> {
+    fn at(&self, x: f64, y: f64) -> (f64, f64) {
+        (self.along(x), self.up(y))
+    }
+
+    fn along(&self, x: f64) -> f64 {
+        self.plot.left + self.plot.width * self.x.place(x).clamp(0.0, 1.0)
+    }
+
+    fn up(&self, y: f64) -> f64 {
+        let place = self.y.place(y).clamp(0.0, 1.0);
+        // Categories are read from the top.
+        let place = if self.panel.y.scale == Scale::Category { 1.0 - place } else { place };
+        self.plot.top + self.plot.height * (1.0 - place)
+    }
+
+    fn axes(&self, frame: Frame) -> Result<(), Failed<B>> {
+        let Frame { left, top, width, height } = self.plot;
+        let (right, bottom) = (left + width, top + height);
+        let canvas = self.canvas;
+        for (value, text) in &self.y.ticks {
+            let y = self.up(*value);
+            canvas.path(&[(left, y), (right, y)], GRID.mix(1.0), 1.0, None)?;
+            canvas.text(text, (left - 6.0, y), Side::Left, SMALL, false, GREY)?;
+        }
+        let mut free = f64::NEG_INFINITY;
+        for (value, text) in &self.x.ticks {
+            let x = self.along(*value);
+            canvas.path(&[(x, top), (x, bottom)], GRID.mix(1.0), 1.0, None)?;
+            let wide = canvas.width(text, SMALL, false);
+            // A label that would run into the one before it is left out; its line stays.
+            if x - wide / 2.0 > free {
+                canvas.text(text, (x, bottom + 11.0), Side::Middle, SMALL, false, GREY)?;
+                free = x + wide / 2.0 + 4.0;
+            }
+        }
+        canvas.path(&[(left, bottom), (right, bottom)], INK.mix(0.7), 1.0, None)?;
+        canvas.text(&self.panel.x.label, (left + width / 2.0, bottom + 27.0), Side::Middle, SMALL, false, INK)?;
+        canvas.text(&self.panel.title, (frame.left + 2.0, frame.top + 10.0), Side::Right, PANEL_TITLE, true, INK)?;
+        canvas.text(&self.panel.y.label, (frame.left + 2.0, frame.top + 27.0), Side::Right, SMALL, false, INK)
+    }
+
+    fn rules(&self, frame: Frame) -> Result<(), Failed<B>> {
+        let Frame { left, top, width, height } = self.plot;
+        let right = left + width;
+        if self.panel.x.unit == Unit::Times {
+            // A ratio is read against 1.
+            let x = self.along(1.0);
+            self.canvas.path(&[(x, top), (x, top + height)], GREY.mix(1.0), 1.2, None)?;
+        }
+        let mut taken: Vec<f64> = Vec::new();
+        let mut off: Vec<String> = Vec::new();
+        for rule in &self.panel.rules {
+            let (color, dash, weight) = match rule.kind {
+                RuleKind::Bound => (INK, None, 1.2),
+                RuleKind::Published => {
+                    (rule.style.map_or(GREY, |style| PALETTE[style.0 % PALETTE.len()].0), Some((2.0, 3.0)), 1.6)
+                }
+                RuleKind::Base => (rule.style.map_or(GREY, |style| PALETTE[style.0 % PALETTE.len()].0), None, 1.4),
+            };
+            let point = rule.x.filter(|(from, to)| from == to && self.panel.y.range.is_some());
+            if let Some((x, _)) = point {
+                if !self.x.holds(x) {
+                    let way = if self.x.place(x) > 1.0 { "right" } else { "left" };
+                    off.push(format!("off to the {way}: {}", rule.text));
+                    continue;
+                }
+                let (x, y) = self.at(x, rule.y);
+                for (dx, dy) in [(5.0, 0.0), (0.0, 5.0)] {
+                    self.canvas.path(&[(x - dx, y - dy), (x + dx, y + dy)], color.mix(1.0), 2.0, None)?;
+                }
+                self.label(&rule.text, y, &mut taken)?;
+                continue;
+            }
+            if !self.y.holds(rule.y) {
+                let way = if self.y.place(rule.y) > 1.0 { "above" } else { "below" };
+                let value = axis::written(self.panel.y.unit, rule.y);
+                off.push(format!("{way}: {}, {value}", rule.text));
+                continue;
+            }
+            let (from, to) = match rule.x {
+                Some((from, to)) => (self.along(from), self.along(to)),
+                None => (left, right),
+            };
+            let y = self.up(rule.y);
+            self.canvas.path(&[(from, y), (to, y)], color.mix(1.0), weight, dash)?;
+            self.label(&rule.text, y, &mut taken)?;
+        }
+        // Beside the label of the axis and the title where there is room, else inside.
+        let canvas = self.canvas;
+        let taken_by = [
+            (27.0, canvas.width(&self.panel.y.label, SMALL, false)),
+            (10.0, canvas.width(&self.panel.title, PANEL_TITLE, true)),
+        ];
+        let mut rows = taken_by.into_iter().peekable();
+        let mut inside = top + 8.0;
+        for text in &off {
+            let wide = canvas.width(text, TINY, false);
+            while rows.next_if(|(_, used)| frame.width - RIGHT - used - 16.0 < wide).is_some() {}
+            let y = rows.next().map_or_else(
+                || {
+                    inside += 12.0;
+                    inside - 12.0
+                },
+                |(row, _)| frame.top + row,
+            );
+            canvas.text(text, (right, y), Side::Left, TINY, false, GREY)?;
+        }
+        Ok(())
+    }
+
+    /// Above its line, or below where another word is there.
+    fn label(&self, text: &str, y: f64, taken: &mut Vec<f64>) -> Result<(), Failed<B>> {
+        let Frame { left, top, width, .. } = self.plot;
+        let free = |y: f64, taken: &[f64]| y > top + 5.0 && taken.iter().all(|other| (other - y).abs() > 10.0);
+        let places = [y - 7.0, y + 8.0, y - 18.0, y + 19.0];
+        let y = places.into_iter().find(|y| free(*y, taken)).unwrap_or(y - 7.0);
+        taken.push(y);
+        // Data may pass behind.
+        let (right, wide) = (left + width - 1.0, self.canvas.width(text, TINY, false) + 3.0);
+        let around = [(right - wide, y - 5.5), (right, y - 5.5), (right, y + 5.5), (right - wide, y + 5.5)];
+        self.canvas.polygon(&around, PAPER.mix(0.8))?;
+        self.canvas.text(text, (left + width - 2.0, y), Side::Left, TINY, false, INK)
+    }
+
+    fn trace(&self, index: usize, trace: &Trace) -> Result<(), Failed<B>> {
+        let (color, kind, dash) = PALETTE[trace.style.0 % PALETTE.len()];
+        let solid = color.mix(1.0);
+        let aside = index as f64 - (self.panel.traces.len() as f64 - 1.0) / 2.0;
+        // Beside each other, so that bars can be told apart.
+        let (dx, dy) = match trace.shape {
+            Shape::Joined | Shape::Apart => (2.2 * aside, 0.0),
+            Shape::Rows => (0.0, 5.0 * aside),
+            Shape::Curve | Shape::Thin => (0.0, 0.0),
+        };
+        let place = |x: f64, y: f64| {
+            let (x, y) = self.at(x, y);
+            (x + dx, y + dy)
+        };
+        let points: Vec<(f64, f64)> = trace.marks.iter().map(|mark| place(mark.x, mark.y)).collect();
+        match trace.shape {
+            Shape::Curve => {
+                let banded: Vec<_> =
+                    trace.marks.iter().filter_map(|mark| mark.interval.map(|ends| (ends, mark.y))).collect();
+                let mut band: Vec<_> = banded.iter().map(|((low, _), y)| place(*low, *y)).collect();
+                band.extend(banded.iter().rev().map(|((_, high), y)| place(*high, *y)));
+                if !band.is_empty() {
+                    self.canvas.polygon(&band, color.mix(0.16))?;
+                }
+                self.canvas.path(&points, solid, 1.6, dash)?;
+                // Markers at the quartiles, so that print without colour can be read.
+                for (mark, point) in trace.marks.iter().zip(&points) {
+                    if [0.25, 0.5, 0.75].iter().any(|share| (share - mark.y).abs() < 1e-6) {
+                        marker(self.canvas, kind, *point, solid)?;
+                    }
+                }
+            }
+            Shape::Thin => self.canvas.path(&points, color.mix(0.8), 1.2, None)?,
+            Shape::Joined | Shape::Apart | Shape::Rows => {
+                for mark in &trace.marks {
+                    let Some((low, high)) = mark.interval else { continue };
+                    let (from, to) = if trace.shape == Shape::Rows {
+                        (place(low, mark.y), place(high, mark.y))
+                    } else {
+                        (place(mark.x, low), place(mark.x, high))
+                    };
+                    self.bar(from, to, color.mix(0.75))?;
+                }
+                if trace.shape == Shape::Joined {
+                    self.canvas.path(&points, solid, 1.6, dash)?;
+                }
+                for point in points {
+                    marker(self.canvas, kind, point, solid)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An interval, with a stroke at each end.
+    fn bar(&self, from: (f64, f64), to: (f64, f64), color: RGBAColor) -> Result<(), Failed<B>> {
+        let (dx, dy) = if from.0 == to.0 { (2.5, 0.0) } else { (0.0, 2.5) };
+        self.canvas.path(&[from, to], color, 1.1, None)?;
+        for (x, y) in [from, to] {
+            self.canvas.path(&[(x - dx, y - dy), (x + dx, y + dy)], color, 1.1, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn marker<B: DrawingBackend>(
+    canvas: &Canvas<B>,
+    kind: Marker,
+    (x, y): (f64, f64),
+    color: RGBAColor,
+) -> Result<(), Failed<B>> {
+    let shape = |corners: &[(f64, f64)]| {
+        let corners: Vec<_> = corners.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
+        canvas.polygon(&corners, color)
+    };
+    match kind {
+        Marker::Disc => canvas.disc((x, y), 3.4, color),
+        Marker::Ring => {
+            canvas.disc((x, y), 3.6, color)?;
+            canvas.disc((x, y), 1.9, PAPER.mix(1.0))
+        }
+        Marker::Square => shape(&[(-3.1, -3.1), (3.1, -3.1), (3.1, 3.1), (-3.1, 3.1)]),
+        Marker::Diamond => shape(&[(0.0, -4.3), (4.3, 0.0), (0.0, 4.3), (-4.3, 0.0)]),
+        Marker::Up => shape(&[(0.0, -4.2), (4.0, 3.0), (-4.0, 3.0)]),
+        Marker::Down => shape(&[(0.0, 4.2), (4.0, -3.0), (-4.0, -3.0)]),
+        Marker::Cross => {
+            for (dx, dy) in [(3.0, 3.0), (3.0, -3.0)] {
+                canvas.path(&[(x - dx, y - dy), (x + dx, y + dy)], color, 1.6, None)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::{Axis, Entry, Mark, Rule};
+
+    fn figure() -> Figure {
+        let axis = |label: &str, scale| Axis {
+            label: label.to_owned(),
+            scale,
+            unit: Unit::Plain,
+            ticks: Vec::new(),
+            range: None,
+        };
+        let mark = |x: f64, y: f64| Mark { x, y, interval: Some((y * 0.9, y * 1.1)) };
+        let panel = Panel {
+            title: "Dstream".to_owned(),
+            x: axis("consumers", Scale::Log2),
+            y: axis("messages/s", Scale::Linear),
+            traces: vec![Trace {
+                style: Style(0),
+                shape: Shape::Joined,
+                marks: vec![mark(1.0, 10.0), mark(2.0, 20.0)],
+            }],
+            rules: vec![
+                Rule { kind: RuleKind::Bound, y: 25.0, x: None, text: "the link".to_owned(), style: None },
+                Rule { kind: RuleKind::Published, y: 900.0, x: None, text: "the paper".to_owned(), style: None },
+            ],
+        };
+        Figure {
+            name: "tiny".to_owned(),
+            title: "A <title> & more".to_owned(),
+            notes: vec!["a note".to_owned()],
+            legend: vec![Entry { name: "DTS".to_owned(), style: Style(0) }],
+            panels: vec![panel],
+            columns: 1,
+        }
+    }
+
+    #[test]
+    fn an_svg_has_every_word_and_the_size_of_its_page() {
+        let svg = svg(&figure());
+        for words in [
+            "A &lt;title&gt; &amp; more",
+            "Dstream",
+            "messages/s",
+            "the link",
+            "above: the paper, 900",
+            "a note",
+            "DTS",
+        ] {
+            assert!(svg.contains(words), "{words}");
+        }
+        let (width, height) = size(&figure());
+        assert!(
+            svg.starts_with(&format!("<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 ")),
+            "{}",
+            &svg[..80]
+        );
+        assert!(svg.trim_end().ends_with("</svg>"));
+        assert!(!panel_svg(&figure().panels[0], 1).contains("A &lt;title"), "a panel alone has no title of the figure");
+    }
+
+    #[test]
+    fn a_png_is_twice_as_large_and_has_the_ink_of_its_marks() {
+        let bytes = png(&Figure { panels: Vec::new(), ..figure() });
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        let (width, height) = size(&Figure { panels: Vec::new(), ..figure() });
+        assert_eq!((f64::from(info.width), f64::from(info.height)), (width * 2.0, height * 2.0));
+        let blue = pixels.as_chunks::<3>().0.iter().filter(|pixel| **pixel == [0x00, 0x72, 0xb2]).count();
+        assert!(blue > 50, "the swatch of the legend: {blue}");
+    }
+}

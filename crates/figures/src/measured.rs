@@ -1,0 +1,131 @@
+//! Runs with what lies beside their records: distributions and series, read when they are asked for and kept.
+
+use std::{cell::RefCell, collections::HashMap, fs, path::PathBuf, rc::Rc};
+
+use measure::{Buckets, Metric, read_hlog};
+
+use crate::{Distribution, FiguresError, Run};
+
+const HISTOGRAMS: &str = "histograms.hlog";
+const SERIES: &str = "series.csv";
+const SECOND: &str = "second";
+
+type Kept = HashMap<PathBuf, Rc<Vec<(Metric, Distribution)>>>;
+
+/// All runs of a report.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// Ordered by directory.
+    pub runs: Vec<Run>,
+    distributions: RefCell<Kept>,
+}
+
+impl Measured {
+    /// Of runs that were read.
+    pub fn of(runs: Vec<Run>) -> Self {
+        Self { runs, distributions: RefCell::default() }
+    }
+
+    /// The distribution of a latency in a run; absent where it was not taken. A run that was cut short leaves none.
+    pub fn distribution(&self, run: &Run, metric: Metric) -> Result<Option<Distribution>, FiguresError> {
+        let all = self.distributions_of(run)?;
+        Ok(all.iter().find(|(kind, _)| *kind == metric).map(|(_, distribution)| distribution.clone()))
+    }
+
+    fn distributions_of(&self, run: &Run) -> Result<Rc<Vec<(Metric, Distribution)>>, FiguresError> {
+        if let Some(kept) = self.distributions.borrow().get(&run.dir) {
+            return Ok(Rc::clone(kept));
+        }
+        let sections = self.histograms(run)?;
+        let distributions = sections.iter().map(|(metric, buckets)| (*metric, Distribution::of(buckets)));
+        let kept = Rc::new(distributions.collect());
+        self.distributions.borrow_mut().insert(run.dir.clone(), Rc::clone(&kept));
+        Ok(kept)
+    }
+
+    /// The counters of all latencies of a run, as they are in its file; empty where there is none.
+    pub fn histograms(&self, run: &Run) -> Result<Vec<(Metric, Buckets)>, FiguresError> {
+        let path = run.dir.join(HISTOGRAMS);
+        match fs::read(&path) {
+            Ok(log) => read_hlog(&log).ok_or(FiguresError::Damaged { path }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(FiguresError::Read { path, source }),
+        }
+    }
+
+    /// All columns of a run's series, one value for each second; empty where there are none.
+    pub fn columns(&self, run: &Run) -> Result<Vec<(String, Vec<f64>)>, FiguresError> {
+        let path = run.dir.join(SERIES);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(FiguresError::Read { path, source }),
+        };
+        let mut lines = text.lines();
+        let header = lines.next().unwrap_or_default();
+        let mut columns: Vec<(String, Vec<f64>)> =
+            header.split(',').map(|name| (name.to_owned(), Vec::new())).collect();
+        for line in lines {
+            let cells: Option<Vec<f64>> = line.split(',').map(|cell| cell.parse().ok()).collect();
+            let cells = cells.filter(|cells| cells.len() == columns.len());
+            let cells = cells.ok_or_else(|| FiguresError::Damaged { path: path.clone() })?;
+            columns.iter_mut().zip(cells).for_each(|((_, values), cell)| values.push(cell));
+        }
+        if columns.iter().any(|(name, _)| name == SECOND) { Ok(columns) } else { Err(FiguresError::Damaged { path }) }
+    }
+
+    /// A column of a run's series over the seconds; empty where there is none.
+    pub fn series(&self, run: &Run, column: &str) -> Result<Vec<(f64, f64)>, FiguresError> {
+        let columns = self.columns(run)?;
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of = |wanted: &str| columns.iter().find(|(name, _)| name == wanted).map(|(_, values)| values);
+        let (Some(seconds), Some(values)) = (of(SECOND), of(column)) else {
+            return Err(FiguresError::Damaged { path: run.dir.join(SERIES) });
+        };
+        Ok(seconds.iter().copied().zip(values.iter().copied()).collect())
+    }
+
+    /// Puts a distribution where a file would be.
+    #[cfg(test)]
+    pub(crate) fn remember(&mut self, run: usize, distributions: Vec<(Metric, Distribution)>) {
+        self.distributions.borrow_mut().insert(self.runs[run].dir.clone(), Rc::new(distributions));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn files_beside_a_record_are_read_missing_ones_are_empty_and_damaged_ones_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = Run { dir: dir.path().to_owned(), record: sample::record("dts", 1, 10.0) };
+        assert_eq!(Measured::default().distribution(&run, Metric::Service).unwrap(), None);
+        assert_eq!(Measured::default().series(&run, "sent").unwrap(), []);
+
+        let mut histogram = measure::Histogram::new();
+        histogram.record(5_000_000_000);
+        let log = measure::hlog(&[(Metric::Service, &histogram)], SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+        fs::write(dir.path().join(HISTOGRAMS), &log).unwrap();
+        fs::write(dir.path().join(SERIES), "second,sent\n0,5\n1,7\n").unwrap();
+        let measured = Measured::default();
+        let distribution = measured.distribution(&run, Metric::Service).unwrap().unwrap();
+        assert!((distribution.quantile(0.5).unwrap() - 5.0).abs() < 0.01);
+        assert_eq!(measured.series(&run, "sent").unwrap(), [(0.0, 5.0), (1.0, 7.0)]);
+
+        fs::write(dir.path().join(HISTOGRAMS), &log[..log.len() / 2]).unwrap();
+        fs::write(dir.path().join(SERIES), "second,sent\n0,5\n1").unwrap();
+        for error in [
+            Measured::default().distribution(&run, Metric::Service).unwrap_err(),
+            Measured::default().series(&run, "sent").unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains(dir.path().to_str().unwrap()) && error.contains("damaged"), "{error}");
+        }
+    }
+}

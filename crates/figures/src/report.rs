@@ -1,0 +1,227 @@
+//! Everything that is told of a set of runs, before it becomes HTML or text.
+
+use std::path::PathBuf;
+
+use crate::{
+    Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, build,
+    chart::Figure,
+    published::Published,
+    shipped,
+    specification::Specification,
+    tables::{self, Row},
+    terminal,
+};
+
+/// A figure to draw: its name and the text that says what.
+pub type Source = (String, String);
+
+/// All of it.
+#[derive(Debug)]
+pub struct Report {
+    /// Figures that could be drawn.
+    pub figures: Vec<Figure>,
+    /// Why others could not, a sentence each.
+    pub not_drawn: Vec<String>,
+    /// Each claim of the paper with its verdict.
+    pub claims: Vec<Judged>,
+    /// What a reader should know before comparing.
+    pub warnings: Vec<String>,
+    /// Every point with its estimates.
+    pub rows: Vec<Row>,
+    /// The runs, ordered by directory.
+    pub runs: Vec<Run>,
+    /// Runs that failed.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// The figures that are compiled in.
+pub fn shipped_figures() -> Vec<Source> {
+    shipped::FIGURES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+/// Of the figures that are compiled in, those asked for; a path to a file of one's own will do, too.
+pub fn chosen(names: &[String]) -> Result<Vec<Source>, FiguresError> {
+    let find = |name: &String| {
+        let path = PathBuf::from(name);
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let text = std::fs::read_to_string(&path);
+            let text = text.map_err(|source| FiguresError::Read { path: path.clone(), source })?;
+            return Ok((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), text));
+        }
+        let known = || shipped::FIGURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let shipped = shipped::FIGURES.iter().find(|(known, _)| known == name);
+        let (name, text) = shipped.ok_or_else(|| FiguresError::UnknownFigure { name: name.clone(), known: known() })?;
+        Ok(((*name).to_owned(), (*text).to_owned()))
+    };
+    names.iter().map(find).collect()
+}
+
+impl Report {
+    /// Estimates and draws up everything. With `all`, each of the figures has to be drawn; else those that have nothing
+    /// to show, or cannot be drawn from these runs, are told and left out.
+    pub fn of(loaded: Loaded, figures: &[Source], all: bool) -> Result<Self, FiguresError> {
+        let Loaded { runs, left_out } = loaded;
+        let warnings = match Points::of(runs.clone()) {
+            Ok(points) => points.warnings,
+            Err(error) => vec![error.to_string()],
+        };
+        let published = Published::read(shipped::PUBLISHED)?;
+        let measured = Measured::of(runs);
+        let (mut drawn, mut not_drawn) = (Vec::new(), Vec::new());
+        for (name, text) in figures {
+            match build(&Specification::read(name, text)?, &measured, &published) {
+                Ok(figure) => drawn.push(figure),
+                Err(error) if all => return Err(error),
+                Err(error @ FiguresError::MixedPlans { .. }) => not_drawn.push(format!("figure `{name}`: {error}")),
+                Err(error @ FiguresError::NothingToDraw { .. }) => not_drawn.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        let claims = Claims::read(shipped::CLAIMS)?.judge(&measured)?;
+        Ok(Self {
+            figures: drawn,
+            not_drawn,
+            claims,
+            warnings,
+            rows: tables::rows(&measured.runs),
+            runs: measured.runs,
+            left_out,
+        })
+    }
+
+    /// What was read, in a sentence.
+    pub fn summary(&self) -> String {
+        let failed = match self.left_out.len() {
+            0 => "none failed".to_owned(),
+            failed => format!("{failed} more failed and are left out"),
+        };
+        format!("{} runs of {} points; {failed}", self.runs.len(), self.rows.len())
+    }
+
+    /// How many claims came to a verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.claims.iter().filter(|judged| judged.verdict == verdict).count()
+    }
+
+    /// The verdict on each claim, with what was measured.
+    pub fn claims_text(&self) -> String {
+        let counts = [Verdict::Reproduced, Verdict::NotReproduced, Verdict::NotTestable]
+            .map(|verdict| format!("{} {}", self.count(verdict), verdict.name()));
+        let mut text = format!("Claims of the paper: {}\n", counts.join(", "));
+        for judged in &self.claims {
+            let Judged { claim, verdict, why, .. } = judged;
+            text += &format!("{:<4} {:<18} {} (slide {})\n", claim.id, verdict.name(), claim.text, claim.slide);
+            let mut more: Vec<String> = why.clone();
+            if !judged.numbers.is_empty() {
+                let numbers = judged.numbers.iter().map(|(label, value)| format!("{label} {value}"));
+                more.push(format!("measured: {}", numbers.collect::<Vec<_>>().join("; ")));
+            }
+            more.extend(judged.caveat());
+            more.iter().filter(|line| !line.is_empty()).for_each(|line| text += &format!("{:24}{line}\n", ""));
+        }
+        text
+    }
+
+    /// All of it for a terminal.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n\n", self.summary());
+        for figure in &self.figures {
+            text += &terminal::text(figure);
+            text.push('\n');
+        }
+        text += &self.points_text();
+        text.push('\n');
+        text += &self.claims_text();
+        for (title, lines) in [
+            ("Not drawn", self.not_drawn.clone()),
+            ("Before comparing", self.warnings.clone()),
+            ("Left out", self.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason)).collect()),
+        ] {
+            if !lines.is_empty() {
+                text += &format!("\n{title}\n");
+                lines.iter().for_each(|line| text += &format!("  {line}\n"));
+            }
+        }
+        text
+    }
+
+    fn points_text(&self) -> String {
+        let mut lines = vec![vec!["Points (medians over runs)".to_owned(), "consumers".to_owned(), "runs".to_owned()]];
+        lines[0].extend(tables::COLUMNS.iter().map(|(name, ..)| (*name).to_owned()));
+        for row in &self.rows {
+            let key = &row.key;
+            let variant = row.variant.as_ref().map_or(String::new(), |variant| format!(", {variant}"));
+            let mut line = vec![
+                format!("{} {} {}{variant}", key.workload, key.pattern, key.architecture),
+                key.consumers.to_string(),
+                row.runs.to_string(),
+            ];
+            line.extend(row.cells.iter().map(|cell| cell.as_ref().map_or("-".to_owned(), |cell| cell.median.clone())));
+            lines.push(line);
+        }
+        tables::aligned(&lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn loaded() -> Loaded {
+        let run = |dir: &str, record| Run { dir: dir.into(), record };
+        let runs = ["dts", "mss"].into_iter().flat_map(|architecture| {
+            [1, 2].map(|consumers| {
+                let record = sample::record(architecture, consumers, 1000.0 * f64::from(consumers));
+                run(&format!("{architecture}-{consumers}"), record)
+            })
+        });
+        let left_out = vec![LeftOut { dir: "lost".into(), reason: "3 messages were lost".to_owned() }];
+        Loaded { runs: runs.collect(), left_out }
+    }
+
+    #[test]
+    fn a_report_tells_what_it_drew_and_what_it_could_not() {
+        let report = Report::of(loaded(), &shipped_figures(), false).unwrap();
+        let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
+        assert_eq!(names, ["throughput", "overhead", "estimator-bias"]);
+        assert!(report.not_drawn.iter().any(|line| line.contains("`round-trip`")), "{:?}", report.not_drawn);
+        assert_eq!(report.summary(), "4 runs of 4 points; 1 more failed and are left out");
+        let text = report.text();
+        for part in [
+            "Work sharing: throughput",
+            "● DTS",
+            "lost: 3 messages were lost",
+            "dstream work-sharing mss",
+            "C44  not testable here",
+        ] {
+            assert!(text.contains(part), "{part} is missing from {text}");
+        }
+    }
+
+    #[test]
+    fn a_figure_that_was_asked_for_has_to_be_drawn() {
+        let sources = chosen(&["round-trip".to_owned()]).unwrap();
+        let error = Report::of(loaded(), &sources, true).unwrap_err().to_string();
+        assert!(error.contains("`round-trip` has nothing to show"), "{error}");
+        let error = chosen(&["roundtrip".to_owned()]).unwrap_err().to_string();
+        assert!(
+            error.contains("no figure is called `roundtrip`") && error.contains("round-trip-cdf-dstream"),
+            "{error}"
+        );
+        let error = chosen(&["missing.toml".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("`missing.toml` cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn mixed_plans_cost_the_figure_and_not_the_report() {
+        let mut loaded = loaded();
+        let mut other = loaded.runs[0].clone();
+        other.dir = "other".into();
+        other.record.plan["service"]["prefetch"] = 1.into();
+        loaded.runs.push(other);
+        let report = Report::of(loaded, &shipped_figures(), false).unwrap();
+        assert!(report.not_drawn[0].contains("`other`"), "{:?}", report.not_drawn);
+        assert_eq!(report.rows.len(), 5);
+    }
+}

@@ -1,0 +1,318 @@
+//! What to draw, as a file in `analysis/figures` says it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    FiguresError,
+    chart::Scale,
+    dimension::{Dimension, Level},
+    points::Quantity,
+    quantity,
+};
+
+/// What a panel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// An estimate against a dimension.
+    Lines,
+    /// The distribution of a latency.
+    Cdf,
+    /// An estimate for each of a list of routes, one below the other.
+    Ladder,
+    /// A column of each run's series against time.
+    Series,
+}
+
+/// An upper bound to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// What the rate of one service link lets through.
+    Link,
+    /// What the harness reaches over a transport that does nothing.
+    Harness,
+}
+
+/// A figure to draw.
+#[derive(Clone, Debug)]
+pub struct Specification {
+    /// The name of its file, without the ending.
+    pub name: String,
+    /// What it shows.
+    pub title: String,
+    /// What is said below it.
+    pub caption: String,
+    /// What its panels are.
+    pub kind: Kind,
+    /// What runs have in common.
+    pub filter: Filter,
+    /// Experiments whose runs are taken before others.
+    pub prefer: Vec<String>,
+    /// Along the bottom.
+    pub x: Dimension,
+    /// What tells series apart.
+    pub series: Dimension,
+    /// One panel for each value of it, beside the panels that are named.
+    pub split: Option<Dimension>,
+    /// Panels that are named; one without a name where there are none.
+    pub panels: Vec<PanelSpecification>,
+    /// Panels in a row.
+    pub columns: usize,
+    /// How the axes map.
+    pub scale_x: Scale,
+    /// How the axes map.
+    pub scale_y: Scale,
+    /// The architecture that others are divided by.
+    pub relative_to: Option<String>,
+    /// Upper bounds.
+    pub bounds: Vec<Bound>,
+    /// Whether the paper's values are drawn.
+    pub published: bool,
+    /// The rungs of a ladder: architecture and what it adds.
+    pub rungs: Vec<(String, String)>,
+}
+
+/// A panel with a name.
+#[derive(Clone, Debug)]
+pub struct PanelSpecification {
+    /// Above it.
+    pub title: String,
+    /// What its runs have in common, besides what those of the figure have.
+    pub filter: Filter,
+    /// What is drawn.
+    pub y: Y,
+}
+
+/// What is drawn along the left (of a CDF: along the bottom).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Y {
+    /// An estimate over runs.
+    Quantity(Quantity),
+    /// A column of the series.
+    Column(String),
+}
+
+/// Which runs: for each dimension, the values that will do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter(pub Vec<(Dimension, Vec<Level>)>);
+
+impl Filter {
+    /// Both of them.
+    pub fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(&other.0).cloned().collect())
+    }
+
+    /// In words.
+    pub fn wanted(&self) -> String {
+        let part = |(dimension, levels): &(Dimension, Vec<Level>)| {
+            let levels: Vec<String> = levels.iter().map(Level::to_string).collect();
+            format!("{dimension} {}", levels.join(" or "))
+        };
+        self.0.iter().map(part).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    title: String,
+    #[serde(default)]
+    caption: String,
+    kind: Kind,
+    x: Option<String>,
+    y: Option<String>,
+    #[serde(default = "architecture")]
+    series: String,
+    panels: Option<String>,
+    columns: Option<usize>,
+    scale_x: Option<WrittenScale>,
+    scale_y: Option<WrittenScale>,
+    relative_to: Option<String>,
+    #[serde(default)]
+    bounds: Vec<Bound>,
+    #[serde(default)]
+    published: bool,
+    #[serde(default)]
+    prefer: Vec<String>,
+    #[serde(default, rename = "where")]
+    filter: BTreeMap<String, Choice>,
+    #[serde(default)]
+    panel: Vec<WrittenPanel>,
+    #[serde(default)]
+    rung: Vec<Rung>,
+}
+
+fn architecture() -> String {
+    "architecture".to_owned()
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenScale {
+    Linear,
+    Log2,
+    Log10,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPanel {
+    #[serde(default)]
+    title: String,
+    y: Option<String>,
+    #[serde(default, rename = "where")]
+    filter: BTreeMap<String, Choice>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rung {
+    architecture: String,
+    adds: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Choice {
+    One(Name),
+    Any(Vec<Name>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Number(u64),
+    Text(String),
+}
+
+impl Specification {
+    /// Reads a file; `name` is that of the figure.
+    pub fn read(name: &str, text: &str) -> Result<Self, FiguresError> {
+        let wrong = |reason: String| FiguresError::Specification { file: format!("{name}.toml"), reason };
+        let written: Written = toml::from_str(text).map_err(|error| wrong(in_one_line(&error.to_string())))?;
+        let dimension = |name: &str| {
+            Dimension::named(name).ok_or_else(|| {
+                wrong(format!(
+                    "`{name}` is no dimension; write architecture, workload, pattern, consumers, producers, experiment \
+                     or a path in the plan such as service.prefetch"
+                ))
+            })
+        };
+        let filter = |choices: BTreeMap<String, Choice>| {
+            let choices = choices.into_iter().map(|(name, choice)| Ok((dimension(&name)?, choice.levels())));
+            Ok(Filter(choices.collect::<Result<_, FiguresError>>()?))
+        };
+        let what = |name: Option<String>| {
+            let name = name.ok_or_else(|| wrong("there is no `y`; say what is drawn".to_owned()))?;
+            if written.kind == Kind::Series {
+                return Ok(Y::Column(name));
+            }
+            quantity::named(&name).map(Y::Quantity).ok_or_else(|| {
+                wrong(format!(
+                    "`{name}` cannot be drawn; write messages_per_second, bits_per_second, events_per_second, \
+                     sum_of_rates, sum_of_rates_ratio, cpu_us_per_message or a latency such as rtt_from_sent.p50"
+                ))
+            })
+        };
+        let mut panels = Vec::new();
+        for panel in written.panel {
+            panels.push(PanelSpecification {
+                title: panel.title,
+                filter: filter(panel.filter)?,
+                y: what(panel.y.or_else(|| written.y.clone()))?,
+            });
+        }
+        if panels.is_empty() {
+            panels.push(PanelSpecification {
+                title: String::new(),
+                filter: Filter::default(),
+                y: what(written.y.clone())?,
+            });
+        }
+        if written.kind == Kind::Ladder && written.rung.is_empty() {
+            return Err(wrong("a ladder needs rungs; add [[rung]] with architecture and adds".to_owned()));
+        }
+        let scale = |scale: Option<WrittenScale>, otherwise| match scale {
+            None => otherwise,
+            Some(WrittenScale::Linear) => Scale::Linear,
+            Some(WrittenScale::Log2) => Scale::Log2,
+            Some(WrittenScale::Log10) => Scale::Log10,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            title: written.title,
+            caption: written.caption,
+            kind: written.kind,
+            filter: filter(written.filter)?,
+            x: dimension(written.x.as_deref().unwrap_or("consumers"))?,
+            series: dimension(&written.series)?,
+            split: written.panels.as_deref().map(dimension).transpose()?,
+            panels,
+            columns: written.columns.unwrap_or(2).max(1),
+            scale_x: scale(written.scale_x, Scale::Log2),
+            scale_y: scale(written.scale_y, Scale::Linear),
+            relative_to: written.relative_to,
+            bounds: written.bounds,
+            published: written.published,
+            prefer: written.prefer,
+            rungs: written.rung.into_iter().map(|rung| (rung.architecture, rung.adds)).collect(),
+        })
+    }
+}
+
+impl Choice {
+    fn levels(self) -> Vec<Level> {
+        let level = |name| match name {
+            Name::Number(number) => Level::Number(number),
+            Name::Text(text) => Level::Text(text),
+        };
+        match self {
+            Self::One(name) => vec![level(name)],
+            Self::Any(names) => names.into_iter().map(level).collect(),
+        }
+    }
+}
+
+/// What the parser says over several lines.
+pub(crate) fn in_one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let words = lines.filter(|line| !line.starts_with(['|', '^']) && !line.contains(" | "));
+    words.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIGURE: &str = "title = 'T'\nkind = 'lines'\ny = 'messages_per_second'\n";
+
+    #[test]
+    fn a_figure_says_which_runs_and_what_of_them() {
+        let text = format!("{FIGURE}[where]\npattern = 'work-sharing'\nconsumers = [1, 2]\n");
+        let figure = Specification::read("throughput", &text).unwrap();
+        assert_eq!(figure.filter.wanted(), "consumers 1 or 2, pattern work-sharing");
+        assert_eq!(figure.panels[0].y, Y::Quantity(Quantity::MessagesPerSecond));
+        assert_eq!((figure.x, figure.series), (Dimension::Consumers, Dimension::Architecture));
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expected: &str) {
+        let error = Specification::read("mine", text).unwrap_err().to_string();
+        assert!(error.starts_with("`mine.toml`: ") && error.contains(expected), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_named_with_the_word() {
+        refused("title = 'T'", "missing field `kind`");
+        refused(&format!("{FIGURE}colour = 'red'"), "unknown field `colour`");
+        refused(&FIGURE.replace("messages_per_second", "speed"), "`speed` cannot be drawn");
+        refused(&format!("{FIGURE}series = 'arch'"), "`arch` is no dimension");
+        refused(&format!("{FIGURE}[where]\nworkloads = 'x'"), "`workloads` is no dimension");
+        refused(&FIGURE.replace("lines", "ladder"), "needs rungs");
+        refused("title = 'T'\nkind = 'lines'", "no `y`");
+    }
+}

@@ -1,0 +1,198 @@
+//! What a report lists: each point with its estimates, and where the runs took place.
+
+use std::collections::BTreeMap;
+
+use measure::Metric;
+
+use crate::{
+    Estimate, Key, Run,
+    axis::{short, written},
+    chart::Unit,
+    points::{Quantity, comparable, difference},
+};
+
+/// Repetitions of one point, as a row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What they have in common.
+    pub key: Key,
+    /// Where runs of one key had several plans: which field tells this row from the first.
+    pub variant: Option<String>,
+    /// How many.
+    pub runs: usize,
+    /// One for each of [`COLUMNS`]; absent where it was not taken.
+    pub cells: Vec<Option<Cell>>,
+}
+
+/// An estimate as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The median over runs.
+    pub median: String,
+    /// From and to; empty for a single run.
+    pub interval: String,
+}
+
+/// What is told of each point, with its unit.
+pub const COLUMNS: [(&str, Quantity, Unit); 7] = [
+    ("messages/s", Quantity::MessagesPerSecond, Unit::Plain),
+    ("bit/s", Quantity::BitsPerSecond, Unit::Plain),
+    ("sum of rates / rate", Quantity::SumOfRatesRatio, Unit::Times),
+    ("confirm p50", Quantity::Median(Metric::Confirm), Unit::Seconds),
+    ("round trip p50", Quantity::Median(Metric::RttFromSent), Unit::Seconds),
+    ("round trip p99", Quantity::P99(Metric::RttFromSent), Unit::Seconds),
+    ("CPU us/message", Quantity::CpuPerMessage, Unit::Plain),
+];
+
+/// One row for each point, and for each plan where a point was carried out with several.
+pub fn rows(runs: &[Run]) -> Vec<Row> {
+    let mut groups: BTreeMap<Key, Vec<Vec<&Run>>> = BTreeMap::new();
+    for run in runs {
+        let plans = groups.entry(Key::of(run)).or_default();
+        let plan = comparable(run);
+        match plans.iter_mut().find(|like| difference(&comparable(like[0]), &plan).is_none()) {
+            Some(like) => like.push(run),
+            None => plans.push(vec![run]),
+        }
+    }
+    let rows = groups.iter().flat_map(|(key, plans)| {
+        plans.iter().map(move |runs| {
+            let variant = difference(&comparable(plans[0][0]), &comparable(runs[0])).map(|field| {
+                let value = runs[0].record.plan.pointer(&format!("/{}", field.replace('.', "/")));
+                format!("{field} = {}", value.map_or("none".to_owned(), ToString::to_string))
+            });
+            Row {
+                key: key.clone(),
+                variant,
+                runs: runs.len(),
+                cells: COLUMNS.map(|column| cell(column, runs)).to_vec(),
+            }
+        })
+    });
+    rows.collect()
+}
+
+fn cell((_, quantity, unit): (&str, Quantity, Unit), runs: &[&Run]) -> Option<Cell> {
+    let values: Vec<f64> = runs.iter().filter_map(|run| quantity.of(run)).collect();
+    let estimate = Estimate::of(&values)?;
+    let write = |value: f64| if unit == Unit::Times { short(value, 3) } else { written(unit, value) };
+    let interval = estimate
+        .interval
+        .map_or_else(String::new, |interval| format!("{} to {}", write(interval.low), write(interval.high)));
+    Some(Cell { median: write(estimate.median), interval })
+}
+
+/// Where the runs took place: each property with the values it had, and in how many runs.
+pub fn environment(runs: &[Run]) -> Vec<(&'static str, Vec<(String, usize)>)> {
+    let count = |of: &dyn Fn(&Run) -> Option<String>| {
+        let mut values: BTreeMap<String, usize> = BTreeMap::new();
+        runs.iter().for_each(|run| *values.entry(of(run).unwrap_or_else(|| "unknown".to_owned())).or_default() += 1);
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_by_key(|(_, runs)| std::cmp::Reverse(*runs));
+        values
+    };
+    vec![
+        ("hosts", count(&|run| Some(run.record.environment.hosts.join(", ")))),
+        (
+            "processor",
+            count(&|run| {
+                let environment = &run.record.environment;
+                Some(format!("{}, {} core(s)", environment.cpu_model.as_deref()?, environment.cores?))
+            }),
+        ),
+        ("kernel", count(&|run| run.record.environment.kernel.clone())),
+        ("MPI", count(&|run| run.record.environment.mpi_library.clone())),
+        ("launcher", count(&|run| run.record.environment.launcher.clone())),
+        ("ranks", count(&|run| Some(run.record.environment.world_size.to_string()))),
+        (
+            "service",
+            count(&|run| {
+                run.record.route.broker.as_ref().map(|broker| format!("{} {}", broker.product, broker.version))
+            }),
+        ),
+        (
+            "TLS of clients",
+            count(&|run| {
+                let tls = run.record.route.tls.as_ref();
+                Some(tls.map_or("none".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher)))
+            }),
+        ),
+        ("links of the service", count(&|run| Some(links(run)))),
+        (
+            "streamharness",
+            count(&|run| {
+                let environment = &run.record.environment;
+                let commit = environment.git_commit.as_deref().map_or(String::new(), |commit| format!(" ({commit})"));
+                Some(format!("{}{commit}", environment.harness_version))
+            }),
+        ),
+    ]
+}
+
+fn links(run: &Run) -> String {
+    let legs = run.record.links.iter().filter(|link| link.leg.starts_with("dsn"));
+    let rates: std::collections::BTreeSet<String> = legs
+        .map(|link| {
+            link.rate_bits_per_second
+                .map_or("unlimited".to_owned(), |rate| format!("{} bit/s", written(Unit::Plain, rate as f64)))
+        })
+        .collect();
+    if rates.is_empty() { "not known".to_owned() } else { rates.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+/// Columns under each other, the first to the left and the others to the right.
+pub fn aligned(lines: &[Vec<String>]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for line in lines {
+        let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn run(dir: &str, record: measure::Record) -> Run {
+        Run { dir: dir.into(), record }
+    }
+
+    #[test]
+    fn each_point_is_a_row_and_each_plan_of_it_another() {
+        let mut other = sample::record("dts", 2, 300.0);
+        other.plan["service"]["prefetch"] = 1.into();
+        let rows = rows(&[
+            run("a", sample::record("dts", 2, 100.0)),
+            run("b", sample::record("dts", 2, 120.0)),
+            run("c", other),
+        ]);
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].runs, &rows[0].variant), (2, &None));
+        let cell = rows[0].cells[0].as_ref().unwrap();
+        assert_eq!((cell.median.as_str(), cell.interval.as_str()), ("110", "100 to 120"));
+        assert_eq!(rows[1].variant.as_deref(), Some("service.prefetch = 1"));
+        assert_eq!(rows[0].cells[4], None, "no round trips in work sharing");
+    }
+
+    #[test]
+    fn the_environment_counts_its_runs() {
+        let environment =
+            environment(&[run("a", sample::record("dts", 1, 1.0)), run("b", sample::record("dts", 2, 1.0))]);
+        let (_, values) = environment.iter().find(|(name, _)| *name == "TLS of clients").unwrap();
+        assert_eq!(values, &[("none".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let line = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect();
+        assert_eq!(aligned(&[line(&["a", "1"]), line(&["bcd", "22"])]), "a     1\nbcd  22\n");
+    }
+}

@@ -1,0 +1,358 @@
+//! An experiment: many runs that differ along axes, described once. Pure.
+
+use crate::{
+    error::ProfileError,
+    layers::{Layer, Origin, overlay, sentence},
+    names::hint,
+    shipped::{self, Kind},
+};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::num::NonZeroU32;
+use toml::{Table, Value};
+
+/// How often an experiment may rest on another before it is taken for a circle.
+const LIKE_MAX: usize = 8;
+/// More would be a mistake rather than a plan.
+const POINTS_MAX: usize = 10_000;
+
+/// An experiment as a file describes it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    /// One line on what it shows.
+    about: Option<String>,
+    /// The experiment whose settings hold where this one says nothing: a shipped name or a file.
+    like: Option<String>,
+    /// How often each cell is run.
+    repetitions: Option<NonZeroU32>,
+    /// Whether each point has as many producers as consumers.
+    paired: Option<bool>,
+    /// What all points share: a partial profile.
+    base: Table,
+    /// The keys of a profile that vary, dotted where they are in a table, and their values.
+    axes: toml::map::Map<String, Value>,
+}
+
+/// A key of a profile and the values that it takes.
+#[derive(Debug, Clone, PartialEq)]
+struct Axis {
+    key: String,
+    values: Vec<Value>,
+}
+
+/// Points to carry out, and what they have in common.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// What it is called: the shipped name, or the file's without folder and ending.
+    pub name: String,
+    /// One line on what it shows.
+    pub about: String,
+    repetitions: u32,
+    paired: bool,
+    base: Layer,
+    axes: Vec<Axis>,
+}
+
+/// One cell of an experiment, once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// The cell's name, fit for a directory: `prs-haproxy_consumers-4`.
+    pub name: String,
+    /// Which repetition of the cell this is, from 1.
+    pub repetition: u32,
+    /// What all points share.
+    pub base: Layer,
+    /// What makes this cell.
+    pub cell: Layer,
+}
+
+impl Experiment {
+    /// Reads a shipped experiment by its name, or a file of one's own. `read` reads a file that is not shipped.
+    pub fn read(name: &str, mut read: impl FnMut(&str) -> std::io::Result<String>) -> Result<Self, ProfileError> {
+        let mut chain: Vec<(Origin, Written)> = Vec::new();
+        let mut next = Some((Origin::CommandLine, name.to_owned()));
+        while let Some((from, name)) = next {
+            if chain.len() == LIKE_MAX {
+                return Err(wrong(&from, "`like` leads round in a circle"));
+            }
+            let (origin, text) = text_of(&from, &name, &mut read)?;
+            let written: Written = toml::from_str(&text).map_err(|error| wrong(&origin, sentence(&error)))?;
+            next = written.like.clone().map(|like| (origin.clone(), like));
+            chain.push((origin, written));
+        }
+        let origin = chain[0].0.clone();
+        // Those that others rest on first, so that what is said later replaces it.
+        let mut whole = Written::default();
+        for (_, written) in chain.into_iter().rev() {
+            whole.about = written.about.or(whole.about);
+            whole.repetitions = written.repetitions.or(whole.repetitions);
+            whole.paired = written.paired.or(whole.paired);
+            overlay(&mut whole.base, written.base);
+            whole.axes.extend(written.axes);
+        }
+        Self::resolve(name, &origin, whole)
+    }
+
+    fn resolve(name: &str, origin: &Origin, written: Written) -> Result<Self, ProfileError> {
+        let mut axes = Vec::new();
+        for (key, values) in written.axes {
+            let values = match values {
+                Value::Array(values) if !values.is_empty() => values,
+                _ => return Err(wrong(origin, format!("axes.{key}: give a list of values, such as [1, 2, 4]"))),
+            };
+            for value in &values {
+                Layer::new(origin.clone(), table_of(&key, value.clone()))?;
+            }
+            axes.push(Axis { key, values });
+        }
+        if axes.is_empty() {
+            return Err(wrong(origin, "an experiment needs [axes]: keys of a profile with a list of values each"));
+        }
+        let paired = written.paired.unwrap_or_default();
+        if paired && !axes.iter().any(|axis| axis.key == "consumers") {
+            return Err(wrong(origin, "paired: as many producers as consumers need an axis `consumers`"));
+        }
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let experiment = Self {
+            name: file.strip_suffix(".toml").unwrap_or(file).to_owned(),
+            about: written.about.unwrap_or_default(),
+            repetitions: written.repetitions.map_or(1, NonZeroU32::get),
+            paired,
+            base: Layer::new(origin.clone(), written.base)?,
+            axes,
+        };
+        let cells = experiment.axes.iter().map(|axis| axis.values.len()).product::<usize>();
+        if cells.saturating_mul(experiment.repetitions as usize) > POINTS_MAX {
+            return Err(wrong(origin, format!("{cells} cells are more than {POINTS_MAX} points")));
+        }
+        Ok(experiment)
+    }
+
+    /// Keeps the cells whose value of an axis is one of those in `only`: `arch=dts,mss`. A value that the axis does not have
+    /// stands for those that begin with it: `arch=prs` is every PRS route.
+    pub fn keep(&mut self, only: &str) -> Result<(), ProfileError> {
+        let refuse = |message: String| wrong(&Origin::CommandLine, format!("--only {only}: {message}"));
+        let Some((key, wanted)) = only.split_once('=') else {
+            return Err(refuse("write it as AXIS=VALUE, such as arch=prs".to_owned()));
+        };
+        let known: Vec<String> = self.axes.iter().map(|axis| axis.key.clone()).collect();
+        let Some(axis) = self.axes.iter_mut().find(|axis| axis.key == key.trim()) else {
+            let hint = hint(key, known.iter().map(String::as_str));
+            return Err(refuse(format!("no axis is called `{key}`{hint}; there are {}", known.join(", "))));
+        };
+        let has: Vec<String> = axis.values.iter().map(word).collect();
+        let mut keep = vec![false; has.len()];
+        for wanted in wanted.split(',').map(str::trim) {
+            let exact = has.iter().any(|value| value == wanted);
+            let mut met = false;
+            for (value, keep) in has.iter().zip(&mut keep) {
+                let meant = if exact {
+                    value == wanted
+                } else {
+                    value.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('-'))
+                };
+                *keep |= meant;
+                met |= meant;
+            }
+            if !met {
+                let hint = hint(wanted, has.iter().map(String::as_str));
+                return Err(refuse(format!("`{wanted}` is no value of {key}{hint}; there are {}", has.join(", "))));
+            }
+        }
+        let mut keep = keep.into_iter();
+        axis.values.retain(|_| keep.next().unwrap_or_default());
+        Ok(())
+    }
+
+    /// Every cell is run so often.
+    pub fn repeat(&mut self, repetitions: NonZeroU32) {
+        self.repetitions = repetitions.get();
+    }
+
+    /// All points in the order in which they are carried out: every cell once before any a second time, and each time in
+    /// another order, so that what changes on the machine over the hours does not become a difference between cells.
+    /// The order follows from `seed`.
+    pub fn points(&self, seed: u64) -> Vec<Point> {
+        let mut cells: Vec<(String, Table)> = vec![(String::new(), Table::new())];
+        for axis in &self.axes {
+            let extended = cells.iter().flat_map(|(name, table)| {
+                axis.values.iter().map(move |value| {
+                    let mut table = table.clone();
+                    overlay(&mut table, table_of(&axis.key, value.clone()));
+                    if self.paired && axis.key == "consumers" {
+                        table.insert("producers".to_owned(), value.clone());
+                    }
+                    let between = if name.is_empty() { "" } else { "_" };
+                    (format!("{name}{between}{}", piece(&axis.key, value)), table)
+                })
+            });
+            cells = extended.collect();
+        }
+        let mut points = Vec::new();
+        for repetition in 1..=self.repetitions {
+            let mut shuffled: Vec<_> = cells
+                .iter()
+                .map(|(name, table)| (Sha256::digest(format!("{seed} {repetition} {name}")), name, table))
+                .collect();
+            shuffled.sort_by_key(|(key, ..)| *key);
+            points.extend(shuffled.into_iter().map(|(_, name, table)| Point {
+                name: name.clone(),
+                repetition,
+                base: self.base.clone(),
+                cell: Layer::new(Origin::File(self.name.clone()), table.clone()).expect("each value was checked"),
+            }));
+        }
+        points
+    }
+}
+
+fn wrong(origin: &Origin, message: impl Into<String>) -> ProfileError {
+    ProfileError::Layer { origin: origin.clone(), message: message.into() }
+}
+
+fn text_of(
+    from: &Origin,
+    name: &str,
+    read: &mut impl FnMut(&str) -> std::io::Result<String>,
+) -> Result<(Origin, String), ProfileError> {
+    if let Some(shipped) = shipped::find(Kind::Experiment, name) {
+        return Ok((Origin::File(shipped.path.to_owned()), shipped.text.to_owned()));
+    }
+    if !name.ends_with(".toml") && !name.contains('/') {
+        return Err(ProfileError::UnknownName {
+            origin: from.clone(),
+            kind: Kind::Experiment.noun(),
+            name: name.to_owned(),
+            hint: hint(name, shipped::list(Kind::Experiment).map(|shipped| shipped.name)),
+        });
+    }
+    let text = read(name).map_err(|error| wrong(from, format!("cannot read the experiment file `{name}`: {error}")))?;
+    Ok((Origin::File(name.to_owned()), text))
+}
+
+/// `service.queues` and 2 as a table in a table.
+fn table_of(key: &str, value: Value) -> Table {
+    match key.split_once('.') {
+        Some((first, rest)) => Table::from_iter([(first.to_owned(), Value::Table(table_of(rest, value)))]),
+        None => Table::from_iter([(key.to_owned(), value)]),
+    }
+}
+
+/// A value as people write it.
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// An axis and its value in a cell's name; architectures and workloads speak for themselves.
+fn piece(key: &str, value: &Value) -> String {
+    let word = word(value);
+    let word = word.rsplit('/').next().unwrap_or(&word);
+    let word = word.strip_suffix(".toml").unwrap_or(word);
+    let text = match key.rsplit('.').next() {
+        Some("arch" | "workload") | None => word.to_owned(),
+        Some(last) => format!("{last}-{word}"),
+    };
+    text.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::combine;
+    use std::collections::BTreeSet;
+
+    const TEXT: &str = "repetitions = 2\npaired = true\n[base]\nworkload = 'dstream'\nmessages = 64\n\
+                        [axes]\narch = ['dts', 'prs-haproxy', 'prs-stunnel']\nconsumers = [1, 2]";
+
+    fn experiment(text: &str) -> Result<Experiment, ProfileError> {
+        Experiment::read("mine.toml", |_| Ok(text.to_owned()))
+    }
+
+    fn names(experiment: &Experiment) -> Vec<String> {
+        experiment.points(1).into_iter().map(|point| point.name).collect()
+    }
+
+    #[test]
+    fn every_cell_comes_once_before_any_comes_again_and_each_time_in_another_order() {
+        let experiment = experiment(TEXT).unwrap();
+        let names = names(&experiment);
+        assert_eq!(names.len(), 12);
+        let (first, second) = names.split_at(6);
+        let cells = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(cells(first).len(), 6);
+        assert_eq!(cells(first), cells(second));
+        assert_ne!(first, second);
+        assert!(first.contains(&"prs-haproxy_consumers-2".to_owned()), "{first:?}");
+        assert_eq!(names, self::names(&experiment), "the same seed is the same order");
+    }
+
+    #[test]
+    fn a_point_is_a_profile() {
+        let points = experiment(TEXT).unwrap().points(1);
+        let point = points.iter().find(|point| point.name == "dts_consumers-2").unwrap();
+        let profile = combine(&[point.base.clone(), point.cell.clone()], |_| unreachable!()).unwrap();
+        assert_eq!((profile.producers, profile.consumers), (NonZeroU32::new(2), NonZeroU32::new(2)));
+        assert_eq!(profile.messages.map(|messages| messages.get()), Some(64));
+        assert_eq!(profile.arch.as_deref(), Some("dts"));
+    }
+
+    #[test]
+    fn one_rests_on_another() {
+        let files = |name: &str| match name {
+            "quick.toml" => {
+                Ok("like = 'full.toml'\nrepetitions = 1\n[base]\nmessages = 8\n[axes]\nconsumers = [2]".to_owned())
+            }
+            _ => Ok(TEXT.to_owned()),
+        };
+        let quick = Experiment::read("quick.toml", files).unwrap();
+        assert_eq!(quick.name, "quick");
+        assert_eq!(quick.points(1).len(), 3);
+        let circle = Experiment::read("a.toml", |_| Ok("like = 'a.toml'".to_owned())).unwrap_err();
+        assert!(circle.to_string().contains("circle"), "{circle}");
+    }
+
+    #[test]
+    fn only_keeps_what_is_named_or_begins_so() {
+        let kept = |only: &[&str]| {
+            let mut experiment = experiment(TEXT).unwrap();
+            only.iter().try_for_each(|only| experiment.keep(only)).map(|()| names(&experiment).len() / 2)
+        };
+        assert_eq!(kept(&["arch=prs"]).unwrap(), 4);
+        assert_eq!(kept(&["arch=dts,prs-stunnel", "consumers=2"]).unwrap(), 2);
+        for (only, expected) in [
+            ("arch", "AXIS=VALUE"),
+            ("arhc=dts", "did you mean `arch`?"),
+            ("arch=prs-stunel", "did you mean `prs-stunnel`?"),
+            ("consumers=3", "there are 1, 2"),
+        ] {
+            let error = kept(&[only]).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_what_would_be_right() {
+        for (text, expected) in [
+            ("[axes]\nprodusers = [1]", "did you mean `producers`?"),
+            ("[axes]\nconsumers = 4", "axes.consumers: give a list"),
+            ("[axes]\nconsumers = [0]", "a whole number of at least 1"),
+            ("[base]\nmessages = 4", "needs [axes]"),
+            ("paired = true\n[axes]\narch = ['dts']", "need an axis `consumers`"),
+            ("repetition = 4", "did you mean `repetitions`?"),
+        ] {
+            let error = experiment(text).unwrap_err().to_string();
+            assert!(error.starts_with("mine.toml: ") && error.contains(expected), "{error}");
+        }
+        let error = Experiment::read("dstream-work-shring", |_| unreachable!()).unwrap_err().to_string();
+        assert!(error.contains("did you mean `dstream-work-sharing`?"), "{error}");
+    }
+
+    #[test]
+    fn settings_in_tables_are_axes_too() {
+        let experiment = experiment("[axes]\n'service.confirms' = ['each', 'batch:8']").unwrap();
+        let mut names = names(&experiment);
+        names.sort();
+        assert_eq!(names, ["confirms-batch-8", "confirms-each"]);
+    }
+}

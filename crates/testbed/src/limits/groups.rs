@@ -1,0 +1,215 @@
+//! The kernel's groups that hold the limits: made before parts start, entered by each as it starts, removed with the testbed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::CpuLimits;
+use super::places::{Version, places};
+use crate::error::FileContext;
+use crate::{Error, Result, secrets};
+
+/// Each group may run for its share of this, and then waits for the next. Kubernetes has the same.
+const PERIOD_US: u64 = 100_000;
+/// How long killed processes may take to be out of their group.
+const EMPTY_LIMIT: Duration = Duration::from_secs(5);
+
+/// The groups of one testbed, as `state.json` tells them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    /// The directory that is this testbed's own; below it is one for each limited part.
+    top: PathBuf,
+    version: Version,
+    limits: CpuLimits,
+}
+
+impl Groups {
+    /// Chooses where they will be, under a name that nobody else has. Nothing is made yet, so that whoever writes the
+    /// state can write this first.
+    pub fn choose(limits: CpuLimits) -> Result<Self> {
+        let read = |path: &str| fs::read_to_string(path).on("read", Path::new(path));
+        let found = places(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+        let Some((version, places)) = found else {
+            return Err(Error::NoCpuLimits("none is mounted here".to_owned()));
+        };
+        let name = format!("streamharness-{}", secrets::random_hex(6)?);
+        let mut refused = Vec::new();
+        for place in places {
+            match usable(&place.join(&name), version) {
+                Ok(()) => return Ok(Self { top: place.join(&name), version, limits }),
+                Err(error) => refused.push(format!("{}: {error}", place.display())),
+            }
+        }
+        Err(Error::NoCpuLimits(refused.join(", ")))
+    }
+
+    /// As if they were below a directory, for tests of what is told about them.
+    #[cfg(test)]
+    pub fn at(top: &Path, limits: CpuLimits) -> Self {
+        Self { top: top.to_owned(), version: Version::V2, limits }
+    }
+
+    #[cfg(test)]
+    pub fn is_there(&self) -> bool {
+        self.top.exists()
+    }
+
+    /// Makes them, each with its limit.
+    pub fn make(&self) -> Result<()> {
+        let failed = |error: io::Error| Error::NoCpuLimits(format!("{}: {error}", self.top.display()));
+        fs::create_dir(&self.top).map_err(failed)?;
+        if self.version == Version::V2 {
+            fs::write(self.top.join("cgroup.subtree_control"), "+cpu").map_err(failed)?;
+        }
+        for (part, cpus) in self.limits.iter() {
+            let group = self.group(part);
+            let quota_us = cpus.of_period_us(PERIOD_US);
+            let files = match self.version {
+                Version::V1 => {
+                    vec![("cpu.cfs_period_us", PERIOD_US.to_string()), ("cpu.cfs_quota_us", quota_us.to_string())]
+                }
+                Version::V2 => vec![("cpu.max", format!("{quota_us} {PERIOD_US}"))],
+            };
+            fs::create_dir(&group).map_err(failed)?;
+            files.into_iter().try_for_each(|(file, text)| fs::write(group.join(file), text)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The limits that they hold.
+    pub fn limits(&self) -> &CpuLimits {
+        &self.limits
+    }
+
+    fn group(&self, part: &str) -> PathBuf {
+        self.top.join(part.replace(' ', "-"))
+    }
+
+    /// Has a part be in its group from its first instruction on, and with it all that it will start.
+    #[expect(unsafe_code, reason = "only the child itself can enter before it has children of its own")]
+    pub fn enter_at_start(&self, part: &str, command: &mut Command) -> Result<()> {
+        if self.limits.of(part).is_none() {
+            return Ok(());
+        }
+        // Opened by us, since the child may be another user by then.
+        let path = self.group(part).join("cgroup.procs");
+        let mut processes = OpenOptions::new().write(true).open(&path).on("open", &path)?;
+        // 0 is whoever writes.
+        let enter = move || processes.write_all(b"0");
+        // SAFETY: one system call; no allocation, no lock.
+        unsafe { command.pre_exec(enter) };
+        Ok(())
+    }
+
+    /// For how long a part's threads were held back so far; none where that is not told.
+    pub fn held_back(&self, part: &str) -> Option<Duration> {
+        let text = fs::read_to_string(self.group(part).join("cpu.stat")).ok()?;
+        held_back(&text)
+    }
+
+    /// Removes them. What was in them must have ended; what is gone already is well.
+    pub fn remove(&self) -> Result<()> {
+        let mut left: Vec<PathBuf> = self.limits.iter().map(|(part, _)| self.group(part)).collect();
+        left.push(self.top.clone());
+        let end = Instant::now() + EMPTY_LIMIT;
+        while let Some(group) = left.first() {
+            match fs::remove_dir(group) {
+                Ok(()) => drop(left.remove(0)),
+                Err(error) if error.kind() == ErrorKind::NotFound => drop(left.remove(0)),
+                // A process that was killed leaves its group only when it has really ended.
+                Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => return Err(error).on("remove", group),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a group of this path would have what a limit needs. Leaves nothing but a controller that is handed down.
+fn usable(group: &Path, version: Version) -> io::Result<()> {
+    if version == Version::V2 {
+        hand_down(group.parent().unwrap_or(group))?;
+    }
+    fs::create_dir(group)?;
+    let file = group.join(if version == Version::V1 { "cpu.cfs_quota_us" } else { "cpu.max" });
+    let opened: io::Result<File> = OpenOptions::new().write(true).open(file);
+    fs::remove_dir(group)?;
+    opened.map(drop)
+}
+
+/// Has groups below this one get the controller.
+fn hand_down(parent: &Path) -> io::Result<()> {
+    // The kernel would take it from a group that holds processes, and then let no process into those below. Only the
+    // topmost, which has no type, may do both.
+    let occupied = !fs::read_to_string(parent.join("cgroup.procs"))?.is_empty();
+    if occupied && parent.join("cgroup.type").exists() {
+        return Err(io::Error::other("it holds processes"));
+    }
+    let file = parent.join("cgroup.subtree_control");
+    let has_it = fs::read_to_string(&file)?.split_whitespace().any(|controller| controller == "cpu");
+    if has_it { Ok(()) } else { fs::write(file, "+cpu") }
+}
+
+/// `throttled_time 7` (ns) as the first version tells it, `throttled_usec 7` as the second.
+fn held_back(stat: &str) -> Option<Duration> {
+    stat.lines().find_map(|line| {
+        let (name, value) = line.split_once(' ')?;
+        match name {
+            "throttled_time" => value.parse().ok().map(Duration::from_nanos),
+            "throttled_usec" => value.parse().ok().map(Duration::from_micros),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Routes;
+    use crate::network::NetworkChoice;
+    use std::process::Stdio;
+
+    #[test]
+    fn both_versions_tell_how_long_a_group_was_held_back() {
+        let first = "nr_periods 9\nnr_throttled 4\nthrottled_time 1500000000\n";
+        let second = "usage_usec 5\nnr_periods 9\nnr_throttled 4\nthrottled_usec 1500000\n";
+        assert_eq!(held_back(first), Some(Duration::from_millis(1500)));
+        assert_eq!(held_back(second), held_back(first));
+        assert_eq!(held_back("usage_usec 5\n"), None);
+    }
+
+    #[test]
+    fn a_part_and_what_it_starts_get_no_more_than_their_limit() {
+        let limits = CpuLimits::read(["node=0.2"], 2, &Routes::default(), NetworkChoice::Loopback).unwrap();
+        let groups = match Groups::choose(limits) {
+            Ok(groups) => groups,
+            Err(error) => return eprintln!("skipped: {error}"),
+        };
+        groups.make().unwrap();
+        // A grandchild, since data servers are children of a part.
+        let mut command = Command::new("sh");
+        command.args(["-c", "sh -c 'while :; do :; done' & echo $!; wait"]).stdout(Stdio::piped());
+        command.process_group(0);
+        groups.enter_at_start("node 2", &mut command).unwrap();
+        let mut child = command.spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        while groups.held_back("node 2").unwrap().is_zero() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (held_back, free) = (groups.held_back("node 2").unwrap(), groups.held_back("node 1").unwrap());
+        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGKILL)
+            .unwrap();
+        child.wait().unwrap();
+        groups.remove().unwrap();
+        assert!(!held_back.is_zero() && free.is_zero(), "{held_back:?}, {free:?}");
+        assert!(!groups.top.exists());
+        groups.remove().unwrap();
+    }
+}
