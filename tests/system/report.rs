@@ -29,7 +29,9 @@ fn a_report_is_a_page_figures_and_verdicts() {
 fn a_report_as_text_leaves_no_files() {
     let outcome = single(&["report", &example(), "--text"]).run(LIMIT);
     assert_eq!(outcome.status.code(), Some(0), "{outcome}");
-    for part in ["Broadcast and gather: distribution of round trips", "● DTS", "Points (medians over runs)", "Not drawn"] {
+    for part in
+        ["Broadcast and gather: distribution of round trips", "● DTS", "Points (medians over runs)", "Not drawn"]
+    {
         assert!(outcome.stdout.contains(part), "{part} {outcome}");
     }
     assert!(outcome.files.is_empty(), "{:?}", outcome.files.keys());
@@ -53,4 +55,14 @@ fn what_cannot_be_reported_is_told_in_one_line_with_its_file() {
     figures("throughput").run(LIMIT).fails(USAGE, &["`throughput` has nothing to show", "work-sharing"]);
     let mine = "title = 'Mine'\nkind = 'lines'\ny = 'speed'\n";
     figures("mine.toml").file("mine.toml", mine).run(LIMIT).fails(USAGE, &["`mine.toml`", "`speed` cannot be drawn"]);
+}
+
+#[test]
+fn a_sweep_becomes_one_file() {
+    let outcome = single(&["export", "--hdf5", "sweep.h5", &example()]).run(LIMIT);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+    assert!(outcome.files["sweep.h5"].starts_with(b"\x89HDF"), "{outcome}");
+    single(&["export", "--hdf5", "gone/sweep.h5", &example()])
+        .run(LIMIT)
+        .fails(USAGE, &["`gone/sweep.h5` cannot be written"]);
 }
