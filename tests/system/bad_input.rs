@@ -1,8 +1,9 @@
 //! What bad input gets: one sentence that says what to do, the right exit code, nothing left running.
 
-use crate::support::{Broker, Launch, mpirun, service, single};
+use crate::support::{Broker, Launch, mpirun, program, service, single};
 use std::{
     net::TcpListener,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -46,6 +47,15 @@ fn an_unknown_key_of_set() {
 fn a_misspelt_workload() {
     let sentence = ["streamharness: command line: no workload is called `dstrem` (did you mean `dstream`?)"];
     single(&["--workload", "dstrem"]).run(LIMIT).fails(USAGE, &sentence);
+}
+
+#[test]
+fn a_reader_that_has_gone_changes_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut launch = Command::new(program());
+    let status = launch.args(["--workload", "dstrem"]).stdout(Stdio::null()).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(USAGE));
 }
 
 #[test]

@@ -90,6 +90,8 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
         assert!(counted >= least && counted as f64 <= least as f64 * 1.1, "{what}: {counted} for {least}");
     }
 
+    assert!(record.service.is_some_and(|service| service.samples > 0 && service.notes.is_empty()), "it is watched");
+
     let (ours, _) = of_testbed(dir);
     assert!(ours.intersection(&namespaces()).count() >= 2, "the broker's and the switch's at least");
     done(&testbed(dir, &["down"]));

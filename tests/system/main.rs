@@ -16,6 +16,7 @@ mod kubernetes;
 mod limits;
 mod managed;
 mod many_ranks;
+mod pacing;
 mod patterns;
 mod payloads;
 mod placement;

@@ -72,6 +72,7 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
         quota: None,
         start_ns,
         schedule: None,
+        catchup: None,
         spin: false,
         window: Arc::new(Window::at(WindowTimes {
             start_ns: 0,

@@ -44,6 +44,8 @@ pub struct CollectorReport {
     pub histograms: Histograms,
     /// One ledger for each answer that a message gets.
     pub ledgers: Vec<Deliveries>,
+    /// When the last answer arrived.
+    pub last_ns: Option<u64>,
     /// What ended it before its time.
     pub fault: Option<Fault>,
 }
@@ -89,6 +91,7 @@ pub async fn collect<S: Subscriber, P: Payloads>(
             counters: Counters::default(),
             histograms: Histograms::new(),
             ledgers: vec![Deliveries::new(); spec.replies as usize],
+            last_ns: None,
             fault: None,
         },
     };
@@ -182,6 +185,7 @@ impl<P: Payloads> Collector<'_, P> {
             return;
         };
         let audience = if spec.gathers { by as usize } else { 0 };
+        self.report.last_ns = Some(now_ns);
         self.report.counters.replies += 1;
         self.progress.replies.add(1);
         let wrong = spec.verify.covers(envelope.sequence) && !self.is_right(&envelope, delivery.body.as_ref());

@@ -63,6 +63,8 @@ pub struct ConsumerReport {
     pub exhibit: Option<Exhibit>,
     /// When it was busy inside the window.
     pub span: ConsumerSpan,
+    /// When its last message arrived, inside the window or not.
+    pub last_ns: Option<u64>,
     /// What ended it before its time.
     pub fault: Option<Fault>,
 }
@@ -85,6 +87,7 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
         deliveries: Deliveries::new(),
         exhibit: None,
         span: ConsumerSpan::default(),
+        last_ns: None,
         fault: None,
     };
     let mut inspections = Inspections::new(payloads.clone(), spec.inspections);
@@ -255,6 +258,7 @@ fn note<P: Payloads>(
     let bytes = body.len() as u64;
     let Envelope { producer, sequence, .. } = envelope;
     let events = u64::from(payloads.events(producer, sequence));
+    report.last_ns = Some(now_ns);
     report.counters.received += 1;
     report.counters.bytes_received += bytes;
     report.counters.events_received += events;

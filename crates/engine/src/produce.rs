@@ -42,6 +42,8 @@ pub struct ProducerSpec {
     pub start_ns: u64,
     /// When each of its messages is due; none where it sends as fast as it may.
     pub schedule: Option<Schedule>,
+    /// How it makes up for a stall; none for at once.
+    pub catchup: Option<Catchup>,
     /// Whether it spins for the last moments before a message is due.
     pub spin: bool,
     /// When it is measured (samples belong to the window by their due time), and when it stops.
@@ -58,6 +60,15 @@ pub struct ProducerSpec {
     pub written: Option<UnboundedSender<Written>>,
 }
 
+/// A bound on how fast a sender makes up for a stall. Due times never move, so it stays late for longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Catchup {
+    /// Overdue messages that it sends on end.
+    pub limit: u64,
+    /// How long it pauses after them.
+    pub rest_ns: u64,
+}
+
 /// What one producer did.
 #[derive(Debug)]
 pub struct ProducerReport {
@@ -71,6 +82,8 @@ pub struct ProducerReport {
     pub sent: SentSummary,
     /// The most messages that it sent one after the other to catch up with a stall.
     pub catchup_run_max: u64,
+    /// When it sent its first and its last message, in common time.
+    pub sent_ns: Option<(u64, u64)>,
     /// What ended it before its time.
     pub fault: Option<Fault>,
 }
@@ -111,7 +124,8 @@ pub async fn produce<P: Publisher, S: Source>(
     let mut thinking = false;
     let mut allowance = 0;
     let mut lateness = Lateness { free_ns: spec.start_ns, ..Lateness::default() };
-    let mut calendar = Calendar { spec, clock, schedule: spec.schedule.clone() };
+    let mut calendar = Calendar { spec, clock, schedule: spec.schedule.clone(), not_before_ns: 0 };
+    let mut first_and_last: Option<(u64, u64)> = None;
     let mut pace = match calendar.schedule.as_ref().map(|_| Pace::new(spec.spin)).transpose() {
         Ok(pace) => pace,
         Err(error) => {
@@ -167,8 +181,15 @@ pub async fn produce<P: Publisher, S: Source>(
                 counters.bytes_sent += pending.bytes;
                 counters.events_sent += u64::from(pending.events);
                 progress.sent.add(1);
+                first_and_last = Some((first_and_last.map_or(sent_ns, |(first_ns, _)| first_ns), sent_ns));
                 if calendar.schedule.is_some() {
                     lateness.note(&pending, &spec.window, &mut counters, &mut histograms);
+                    if let Some(Catchup { limit, rest_ns }) = spec.catchup
+                        && lateness.run > 0
+                        && lateness.run.is_multiple_of(limit)
+                    {
+                        calendar.not_before_ns = sent_ns + rest_ns;
+                    }
                 }
             } else {
                 counters.republished += 1;
@@ -246,6 +267,9 @@ pub async fn produce<P: Publisher, S: Source>(
                     progress.accepted.add(1);
                     if spec.window.contains(pending.due_ns) {
                         histograms.record(Metric::Confirm, settled_ns.saturating_sub(pending.sent_ns));
+                        if calendar.schedule.is_some() {
+                            histograms.record(Metric::ConfirmFromDue, settled_ns.saturating_sub(pending.due_ns));
+                        }
                     }
                     continue;
                 }
@@ -285,6 +309,7 @@ pub async fn produce<P: Publisher, S: Source>(
         histograms,
         sent: ledger.finish(),
         catchup_run_max: lateness.run_max,
+        sent_ns: first_and_last,
         fault,
     }
 }
@@ -305,6 +330,8 @@ struct Calendar<'a> {
     spec: &'a ProducerSpec,
     clock: Clock,
     schedule: Option<Schedule>,
+    /// Until when the sender pauses, although more is overdue.
+    not_before_ns: u64,
 }
 
 impl Calendar<'_> {
@@ -323,6 +350,8 @@ impl Calendar<'_> {
         let now_ns = self.clock.now_ns();
         if due_ns.max(now_ns) >= stop_ns {
             Upcoming::Over
+        } else if now_ns < self.not_before_ns && due_ns < self.not_before_ns {
+            Upcoming::At(self.not_before_ns.min(stop_ns))
         } else if due_ns <= now_ns {
             Upcoming::Now(due_ns)
         } else {

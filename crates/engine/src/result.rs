@@ -14,7 +14,8 @@ use crate::{
 };
 use measure::{
     ConsumerSpan, Counters, Deliveries, Extremes, FirstCorrupt, Histograms, Integrity, LatencySummary, Metric, Pacing,
-    SentSummary, Throughput, Volume, record::Machine,
+    SentSummary, Throughput, Volume,
+    record::{Completion, Machine},
 };
 use profile::{Flow, Plan, RunLength};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct RunResult {
     pub exhibit: Option<Exhibit>,
     /// Rates.
     pub throughput: Throughput,
+    /// How long all of it took.
+    pub completion: Completion,
     /// What each rank said of itself.
     pub ranks: Vec<RankReport>,
     /// How well clocks agree.
@@ -102,6 +105,12 @@ pub struct RankReport {
     pub fault: Option<Fault>,
     /// The most messages that one of its producers sent one after the other to catch up.
     pub catchup_run_max: u64,
+    /// When its producers sent their first message, in common time.
+    pub first_sent_ns: Option<u64>,
+    /// When they sent their last one.
+    pub last_sent_ns: Option<u64>,
+    /// When the last delivery or reply came to it.
+    pub last_arrival_ns: Option<u64>,
     /// Whether it was told of the measured window after it had begun.
     pub late_window: bool,
     /// Exact extremes of its latencies, which a sum of counters cannot carry.
@@ -197,6 +206,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         integrity,
         exhibit,
         throughput,
+        completion: completion(&ranks),
         ranks,
         clock_error,
         pacing,
@@ -210,10 +220,21 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     }
 }
 
+/// How long it took from the first publish on.
+fn completion(ranks: &[RankReport]) -> Completion {
+    let first_ns = ranks.iter().filter_map(|rank| rank.first_sent_ns).min();
+    let done_ns = |rank: &RankReport| rank.last_arrival_ns.max(rank.last_sent_ns);
+    let since = |at_ns: Option<u64>| Some(at_ns?.saturating_sub(first_ns?) as f64 / 1e9);
+    Completion {
+        total_s: since(ranks.iter().filter_map(|rank| rank.last_arrival_ns).max()),
+        first_rank_s: since(ranks.iter().filter_map(done_ns).min()),
+    }
+}
+
 /// The verdict on how senders kept their schedule.
 fn pacing(counters: &Counters, histograms: &Histograms, producers: u32) -> Pacing {
     let summary = |metric| histograms.get(metric).map(|histogram| histogram.summary());
-    let response = summary(Metric::RttFromDue).or_else(|| summary(Metric::Confirm));
+    let response = summary(Metric::RttFromDue).or_else(|| summary(Metric::ConfirmFromDue));
     Pacing::judge(
         summary(Metric::ScheduleLag).and_then(|lag| lag.p99_ns.or(lag.max_ns)).unwrap_or_default(),
         response.and_then(|response| response.p50_ns).unwrap_or_default(),

@@ -13,7 +13,7 @@ use crate::{
     observer::{Observer, Snapshot},
     one_way::OneWay,
     ports::{Alarm, Comm, CommError, ConnectionFacts, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
-    produce::{ProducerReport, ProducerSpec, produce, sleep_until},
+    produce::{Catchup, ProducerReport, ProducerSpec, produce, sleep_until},
     progress::Progress,
     result::RankReport,
     run::{Connected, Consuming, Place, Producing, Times, planned_window},
@@ -192,6 +192,7 @@ fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
         quota: plan.messages_of(index),
         start_ns: times.start_ns,
         schedule: Schedule::new(&plan.load, plan.seed, index, plan.placement.producers),
+        catchup: catchup(plan),
         spin: times.spin,
         window: times.window.clone(),
         confirms: plan.service.confirms,
@@ -200,6 +201,13 @@ fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
         think: plan.think_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1)),
         written: None,
     }
+}
+
+/// A sender pauses for as long as its schedule leaves between two messages where it is densest.
+fn catchup(plan: &Plan) -> Option<Catchup> {
+    let (limit, per_second) = (plan.load.catchup_limit?, plan.load.messages_per_second?);
+    let rest_ns = f64::from(plan.placement.producers) / per_second * 1e9;
+    Some(Catchup { limit: u64::from(limit), rest_ns: rest_ns.round() as u64 })
 }
 
 fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
@@ -426,6 +434,12 @@ impl Streamed {
         self.consumers.iter().filter_map(|report| report.exhibit.as_ref()).min_by_key(|exhibit| exhibit.arrival.at_ns)
     }
 
+    /// When the last delivery or reply came to this rank.
+    fn last_arrival_ns(&self) -> Option<u64> {
+        let deliveries = self.consumers.iter().filter_map(|report| report.last_ns);
+        deliveries.chain(self.collectors.iter().filter_map(|report| report.last_ns)).max()
+    }
+
     /// Its consumers' side of the ledger, encoded.
     pub fn ledgers(&self) -> Vec<Vec<u8>> {
         self.consumers.iter().map(|report| report.deliveries.encode()).collect()
@@ -461,6 +475,9 @@ impl Streamed {
             consumer_facts: self.consumer_facts.clone(),
             fault: self.fault.clone(),
             catchup_run_max: self.producers.iter().map(|report| report.catchup_run_max).max().unwrap_or_default(),
+            first_sent_ns: self.producers.iter().filter_map(|report| Some(report.sent_ns?.0)).min(),
+            last_sent_ns: self.producers.iter().filter_map(|report| Some(report.sent_ns?.1)).max(),
+            last_arrival_ns: self.last_arrival_ns(),
             late_window: self.late_window,
             extremes: histograms.extremes(),
             spans: self.consumers.iter().map(|report| report.span).collect(),

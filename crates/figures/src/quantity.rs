@@ -43,6 +43,7 @@ pub fn label(quantity: Quantity) -> String {
 pub fn latency(metric: Metric) -> &'static str {
     match metric {
         Metric::Confirm => "confirm time",
+        Metric::ConfirmFromDue => "confirm time from when it was due",
         Metric::OneWay => "one-way time",
         Metric::RttFromDue => "round trip from when it was due",
         Metric::RttFromSent => "round trip from when it was sent",

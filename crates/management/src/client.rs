@@ -106,8 +106,10 @@ impl Client {
 
     /// What the service is and how it is set. Nodes are left out where their state may not be read.
     pub fn settings(&self) -> Result<ServiceSettings, Error> {
-        let overview: Overview = self.get("overview")?;
-        let nodes: Vec<Node> = self.get("nodes").unwrap_or_default();
+        let overview = "product_name,product_version,rabbitmq_version,erlang_version,rates_mode";
+        let overview: Overview = self.get(&format!("overview?columns={overview}"))?;
+        let nodes = "name,running,processors,mem_limit,disk_free_limit,enabled_plugins";
+        let nodes: Vec<Node> = self.get(&format!("nodes?columns={nodes}")).unwrap_or_default();
         Ok(answers::settings(overview, nodes))
     }
 
@@ -152,7 +154,13 @@ impl Client {
 fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => format!("no answer within {} s", CALL_LIMIT.as_secs()),
-        ureq::Error::Io(error) => error.kind().to_string(),
+        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(why)) => {
+                format!("its certificate is not trusted ({why}); see route.ca")
+            }
+            Some(tls) => tls.to_string(),
+            None => error.kind().to_string(),
+        },
         ureq::Error::HostNotFound => "its name is not known".to_owned(),
         ureq::Error::ConnectionFailed => "no connection".to_owned(),
         ureq::Error::Rustls(error) => error.to_string(),
@@ -225,6 +233,36 @@ mod tests {
         assert!(!line.contains("hush"), "{line}");
         let header = asked.lines().any(|line| line.eq_ignore_ascii_case("authorization: Basic YmVuY2g6aHVzaA=="));
         assert!(header, "{asked}");
+    }
+
+    #[test]
+    fn an_encrypted_api_is_asked_only_where_its_certificate_is_trusted() {
+        use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let mut stream =
+                    StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), listener.accept().unwrap().0);
+                // One of the two clients hangs up.
+                if stream.read(&mut [0; 4096]).is_ok() {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]");
+                }
+            }
+        });
+        let at = |ca_pem: String| Access { ca_pem: Some(ca_pem), ..access(format!("https://localhost:{port}")) };
+        let other = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap().cert.pem();
+        let refused = Client::new(at(other)).unwrap().nodes().unwrap_err().to_string();
+        assert!(refused.contains("does not answer") && refused.contains("not trusted"), "{refused}");
+        assert_eq!(Client::new(at(cert.pem())).unwrap().nodes().unwrap().len(), 0);
+        server.join().unwrap();
+        assert!(matches!(Client::new(at("no PEM".to_owned())), Err(Error::Trust { .. })));
     }
 
     #[test]

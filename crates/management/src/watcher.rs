@@ -35,10 +35,10 @@ pub struct Seen {
     pub notes: Vec<String>,
 }
 
-/// Watches until it is dropped.
+/// Watches until it is told to end, or is dropped.
 pub struct Watcher {
     seen: Arc<Mutex<Seen>>,
-    begin: Sender<Instant>,
+    begin: Option<Sender<Instant>>,
 }
 
 impl Watcher {
@@ -60,13 +60,18 @@ impl Watcher {
         if let Err(error) = started {
             lock(&seen).notes.push(format!("the service is not watched, for want of a thread: {error}"));
         }
-        Self { seen, begin }
+        Self { seen, begin: Some(begin) }
     }
 
     /// Streaming begins now.
     pub fn begin(&self) {
         // Nobody listens where the API did not answer.
-        let _ = self.begin.send(Instant::now());
+        let _ = self.begin.as_ref().map(|begin| begin.send(Instant::now()));
+    }
+
+    /// Streaming is over: no more samples.
+    pub fn end(&mut self) {
+        self.begin = None;
     }
 
     /// What was seen so far. Waits for nothing.

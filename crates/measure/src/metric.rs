@@ -14,6 +14,8 @@ pub enum Metric {
     /// `c - s`: from the beginning of the publish to the broker's confirm. A confirm says accepted,
     /// not consumed.
     Confirm,
+    /// `c - t`: from the due time to the broker's confirm. Charges a stall to every message that it delayed.
+    ConfirmFromDue,
     /// `d - s`, with `d` moved from the consumer's clock to the producer's. The only metric on two
     /// clocks: reported with the clock error, and the only one that may come out negative.
     OneWay,
@@ -31,11 +33,12 @@ pub enum Metric {
 
 impl Metric {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// Every metric, in the order of a reduced vector.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Confirm,
+        Self::ConfirmFromDue,
         Self::OneWay,
         Self::RttFromDue,
         Self::RttFromSent,
@@ -48,6 +51,7 @@ impl Metric {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
+            Self::ConfirmFromDue => "confirm_from_due",
             Self::OneWay => "one_way",
             Self::RttFromDue => "rtt_from_due",
             Self::RttFromSent => "rtt_from_sent",

@@ -82,6 +82,9 @@ pub struct Record {
     pub environment: Environment,
     /// How fast messages were delivered.
     pub throughput: Throughput,
+    /// How long all of it took.
+    #[serde(default)]
+    pub completion: Completion,
     /// How much was sent and delivered in all.
     #[serde(default)]
     pub totals: Totals,
@@ -305,6 +308,16 @@ pub struct LinkCount {
     pub packets: u64,
     /// Frames that found the link's queue full.
     pub drops: u64,
+}
+
+/// How long a run took, warm-up and drain included. On the clock that all ranks share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Completion {
+    /// From the first publish to the last delivery or reply; absent where nothing arrived.
+    pub total_s: Option<f64>,
+    /// From the first publish until the first rank with workers had sent or got its last message: far below `total_s`, the
+    /// rest was the work of fewer.
+    pub first_rank_s: Option<f64>,
 }
 
 /// How much was sent and delivered from the start to the end of a run, exactly.

@@ -88,6 +88,7 @@ pub(crate) fn record() -> Record {
             clocks: Some(crate::record::Clocks { hosts: 2, pair_error_ns: 900, residual_ns: 2_100, drift_ppb: 640 }),
         },
         throughput: Throughput::over_span(&[span], &volume),
+        completion: crate::record::Completion { total_s: Some(4.25), first_rank_s: Some(4.0) },
         totals: Totals {
             sent: Volume { messages: 20_000, bytes: 20_000 * 16_000, events: 20_000 * 8 },
             received: volume,

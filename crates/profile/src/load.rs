@@ -84,6 +84,8 @@ pub struct Load {
     pub phases: Vec<Segment>,
     /// The recorded times.
     pub trace: Option<Trace>,
+    /// Overdue messages that a sender sends on end before it pauses for the gap between two; none for no limit.
+    pub catchup_limit: Option<u32>,
     /// Whether a sender spins for the last moments before a message is due: only worth it on a core of its own.
     /// None leaves it to the cores that there are.
     pub spin: Option<bool>,
@@ -145,6 +147,7 @@ impl Load {
             arrivals,
             phases: segments(phases, per_second, |rate| message.messages_per_second(rate) * share)?,
             trace: None,
+            catchup_limit: written.catchup_limit.map(std::num::NonZeroU32::get),
             spin: written.spin,
         };
         match &load.arrivals {

@@ -73,6 +73,8 @@ pub struct LoadProfile {
     pub phases: Option<Phases>,
     /// Times of the messages of all producers in seconds, for `arrivals = "trace"`; read from the file of `trace:FILE`.
     pub trace: Option<Vec<f64>>,
+    /// Overdue messages that a sender sends on end before it pauses for the gap between two [default: no limit].
+    pub catchup_limit: Option<NonZeroU32>,
     /// Whether senders spin for the last moments before a message is due.
     pub spin: Option<bool>,
 }

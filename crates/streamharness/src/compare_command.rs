@@ -31,12 +31,17 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
         pairs.into_iter().map(|(a, b)| Compared { a, b, comparison: compare(a, b, &quantities, tolerance) }).collect();
     for compared in &compared {
         warnings.extend(in_a_row(compared));
+        let rows = &compared.comparison.rows;
+        let missing = quantities.iter().filter(|quantity| !rows.iter().any(|row| row.quantity == **quantity));
+        // What is compared by default is what there is.
+        let missing = missing.filter(|_| !arguments.metric.is_empty());
+        warnings.extend(missing.map(|quantity| format!("{} was not measured on both sides", quantity.word())));
     }
     let regressions = compared.iter().flat_map(|compared| &compared.comparison.rows);
     let regressions = regressions.filter(|row| row.verdict == Verdict::Regression).count();
     let exit = if regressions > 0 { Exit::Assertion } else { Exit::Pass };
     for warning in &warnings {
-        eprintln!("streamharness: {warning}");
+        crate::stderr::say(warning);
     }
     if arguments.json {
         let json = json!({

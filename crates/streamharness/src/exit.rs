@@ -60,7 +60,7 @@ impl Failure {
     /// Says it on stderr.
     pub fn tell(&self) -> ExitCode {
         if !self.sentence.is_empty() {
-            eprintln!("streamharness: {}", self.sentence);
+            crate::stderr::say(&self.sentence);
         }
         self.exit.into()
     }

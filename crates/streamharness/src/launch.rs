@@ -16,6 +16,7 @@ use engine::ports::Comm;
 use profile::{Plan, Profile};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What rank 0 read, and every rank resolves.
 #[derive(Serialize, Deserialize)]
@@ -79,7 +80,9 @@ fn launched(world: &World, around: &Around, ask: impl FnOnce() -> Result<Asked, 
     if let (Some(runs), Some(route)) = (&mut runs, &mut opened) {
         runs.manage(route.management.take());
     }
-    let ran = carry_out(world, prepared, &connect, runs.as_mut());
+    // What is wrong with it has been told: ranks were started with the same words.
+    let idle = Repeat::asked(around).map_or(Duration::ZERO, |repeat| repeat.idle);
+    let ran = carry_out(world, prepared, &connect, idle, runs.as_mut());
     if let Some(runs) = &mut runs {
         runs.end();
     }
@@ -90,15 +93,21 @@ fn launched(world: &World, around: &Around, ask: impl FnOnce() -> Result<Asked, 
     Ok(Exit::from_code(exit))
 }
 
-/// Carries out a plan as often as rank 0 wants it.
-fn carry_out(world: &World, first: Prepared, connect: &Connect, mut runs: Option<&mut Runs>) -> Result<(), Stop> {
+/// Carries out a plan as often as rank 0 wants it, with `idle` between.
+fn carry_out(
+    world: &World,
+    first: Prepared,
+    connect: &Connect,
+    idle: Duration,
+    mut runs: Option<&mut Runs>,
+) -> Result<(), Stop> {
     let mut prepared = first;
     loop {
         let plan = prepared.plan.clone();
         prepared.carry_out(world, connect, runs.as_mut().and_then(|runs| runs.lead()))?;
         // What people ask for between two runs is done in order, too.
         world.signals.set_streaming(true);
-        let limit = plan.limits.collective + Repeat::IDLE_MAX;
+        let limit = plan.limits.collective + idle;
         let next: Option<u32> = world.by_rank_0(limit, || runs.as_mut().expect("rank 0 leads").next(&world.signals))?;
         world.signals.set_streaming(false);
         let Some(run) = next else { return Ok(()) };

@@ -168,8 +168,10 @@ impl Lead {
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         self.view.phase(name);
-        if let (Some(service), "stream") = (&self.service, name) {
-            service.begin();
+        match (&mut self.service, name) {
+            (Some(service), "stream") => service.begin(),
+            (Some(service), "finish") => service.end(),
+            _ => {}
         }
         let counted = match name {
             "clocks" => self.links.begin(),
@@ -250,7 +252,7 @@ impl Lead {
                 self.view.say(warning);
             }
         }
-        if !record.status.pass && !self.told && !self.brief {
+        if !record.status.pass && !self.told && !self.brief && !record.warnings.contains(&record.status.reason) {
             self.view.say(&record.status.reason);
         }
         self.exit = match written {

@@ -33,6 +33,7 @@ mod sample;
 mod scistream_command;
 mod series;
 mod signals;
+mod stderr;
 mod stdout;
 mod summary;
 mod sweep;

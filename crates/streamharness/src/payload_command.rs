@@ -25,15 +25,15 @@ pub fn payload(asked: Payload) -> Result<Exit, Failure> {
     if let Some(out) = out {
         let body = bodies.body(producer, sequence);
         write(&out, &body.bytes)?;
-        eprintln!(
-            "streamharness: {}: message {sequence} of producer {producer}, seed {}, {}: {} B, {} event(s), CRC-32C {:08x}",
+        crate::stderr::say(format_args!(
+            "{}: message {sequence} of producer {producer}, seed {}, {}: {} B, {} event(s), CRC-32C {:08x}",
             out.display(),
             plan.seed,
             kept(&plan.message),
             body.bytes.len(),
             body.events,
             body.checksum
-        );
+        ));
     }
     Ok(Exit::Pass)
 }

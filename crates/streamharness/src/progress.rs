@@ -51,8 +51,8 @@ impl View {
     /// One line that stays.
     pub fn say(&mut self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("streamharness: {}{line}", self.title)),
-            None => eprintln!("streamharness: {}{line}", self.title),
+            Some(bar) => bar.suspend(|| crate::stderr::say(format_args!("{}{line}", self.title))),
+            None => crate::stderr::say(format_args!("{}{line}", self.title)),
         }
     }
 

@@ -13,8 +13,8 @@ use engine::{
 use measure::{
     Counters, Integrity, Metric, Pacing, Record, Replies, Throughput, Volume,
     record::{
-        Backpressure, Broker, Clocks, Connection, Environment, Failure, Harness, Machine, RankSummary, Route, SCHEMA,
-        ServiceView, Spread, Status, Tls, Totals,
+        Backpressure, Broker, Clocks, Completion, Connection, Environment, Failure, Harness, Machine, RankSummary,
+        Route, SCHEMA, ServiceView, Spread, Status, Tls, Totals,
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,7 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
         ..record.environment
     };
     record.throughput = result.throughput.clone();
+    record.completion = result.completion;
     record.totals = totals(&result.counters);
     record.latency = result.histograms.summaries();
     record.integrity = result.integrity.clone();
@@ -134,6 +135,7 @@ fn known_before(facts: &Facts) -> Record {
         },
         environment: facts.environment.clone(),
         throughput: Throughput::default(),
+        completion: Completion::default(),
         totals: Totals::default(),
         latency: BTreeMap::new(),
         integrity: Integrity::default(),

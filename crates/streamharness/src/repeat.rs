@@ -45,7 +45,7 @@ pub enum Next {
 
 impl Repeat {
     /// The longest time between two runs.
-    pub const IDLE_MAX: Duration = Duration::from_secs(3600);
+    const IDLE_MAX: Duration = Duration::from_secs(3600);
 
     /// One run, no repetition.
     pub fn once() -> Self {

@@ -70,9 +70,9 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     let page = out.join("report.html");
     let title = format!("streamharness: {}", names.join(", "));
     keep(page.clone(), figures::page(report, &title, out).as_bytes())?;
-    eprintln!("streamharness: {}: {} figure(s) in {}", report.summary(), report.figures.len(), page.display());
+    crate::stderr::say(format_args!("{}: {} figure(s) in {}", report.summary(), report.figures.len(), page.display()));
     for line in &report.not_drawn {
-        eprintln!("streamharness: not drawn: {line}");
+        crate::stderr::say(format_args!("not drawn: {line}"));
     }
     Ok(())
 }

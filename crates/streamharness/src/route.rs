@@ -136,7 +136,7 @@ impl Own {
     /// Removes it; what could not be removed is told.
     pub fn close(self) {
         if let Some(Err(error)) = self.ephemeral.map(Ephemeral::close) {
-            eprintln!("streamharness: {error}");
+            crate::stderr::say(error);
         }
     }
 }

@@ -162,7 +162,7 @@ impl Runs {
         let summary = self.summary();
         stdout::print(&summary.table());
         let written = self.output.write_summary(&summary.json());
-        eprintln!("streamharness: {}; results in {}", summary.verdict().1, self.output.dir().display());
+        crate::stderr::say(format_args!("{}; results in {}", summary.verdict().1, self.output.dir().display()));
         self.exit = written.and(Ok(summary.verdict().0));
     }
 

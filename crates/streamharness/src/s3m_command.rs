@@ -189,7 +189,7 @@ fn serve(asked: Serve) -> Result<Exit, Failure> {
         map: asked.ingress_map,
         backend: asked.backend,
     };
-    let up = |address| eprintln!("streamharness: S3M service listens on http://{address}");
+    let up = |address| crate::stderr::say(format_args!("S3M service listens on http://{address}"));
     s3m::serve(Service::new(settings, Box::new(tenancy)), asked.listen, up).map_err(failure)?;
     Ok(Exit::Pass)
 }

@@ -48,7 +48,7 @@ pub fn s2cs(asked: S2cs) -> Result<Exit, Failure> {
     };
     scistream::serve(options, |address, _| {
         let trust = if own { format!("; its certificate is {}", certificate.display()) } else { String::new() };
-        eprintln!("streamharness: S2CS for {kind} listens on {address}{trust}");
+        crate::stderr::say(format_args!("S2CS for {kind} listens on {address}{trust}"));
     })
     .map_err(route)?;
     Ok(Exit::Pass)

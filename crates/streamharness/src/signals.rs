@@ -29,7 +29,7 @@ impl Signals {
                 // A second request means: now.
                 if !state.streaming || (state.requested.is_some() && signal == SIGINT) {
                     if speaks {
-                        eprintln!("streamharness: stopped by {name}");
+                        crate::stderr::say(format_args!("stopped by {name}"));
                     }
                     std::process::exit(i32::from(crate::exit::Exit::Partial as u8));
                 }

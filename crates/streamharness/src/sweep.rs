@@ -226,13 +226,13 @@ impl Sweep {
     pub fn announce(&self, ranks: usize) {
         let found = if self.found > 0 { format!(", {} of them done before", self.found) } else { String::new() };
         let least = rounded(self.left.iter().map(Cell::least_time).sum());
-        eprintln!(
-            "streamharness: {} ({}): {} points on {ranks} rank(s){found}; at least {least}; results in {}",
+        crate::stderr::say(format_args!(
+            "{} ({}): {} points on {ranks} rank(s){found}; at least {least}; results in {}",
             self.name,
             self.about,
             self.all,
             self.out.display()
-        );
+        ));
     }
 
     fn output(&self, cell: &Cell) -> Output {
@@ -334,13 +334,17 @@ impl Sweep {
             .and_then(|()| std::fs::write(&path, text))
             .map_err(|error| Failure::new(Exit::Partial, format!("cannot write {}: {error}", path.display())))?;
         for one in &failed {
-            eprintln!("streamharness: failed: {}: {}", one.title, one.reason);
+            crate::stderr::say(format_args!("failed: {}: {}", one.title, one.reason));
         }
         let stopped = self
             .stopped
             .map(|by| format!(", stopped by {by} with {undone} left: --resume goes on"))
             .unwrap_or_default();
-        eprintln!("streamharness: {passed} of {} points passed{stopped}; results in {}", self.all, self.out.display());
+        crate::stderr::say(format_args!(
+            "{passed} of {} points passed{stopped}; results in {}",
+            self.all,
+            self.out.display()
+        ));
         let alike = failed.windows(2).all(|pair| pair[0].exit == pair[1].exit);
         Ok(match failed.first() {
             None if undone == 0 => Exit::Pass,

@@ -29,7 +29,7 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
             let options =
                 testbed::Options { routes, network, cpu_limits, ..testbed::Options::new(nodes).map_err(unusable)? };
-            testbed::up(&options, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
+            testbed::up(&options, &mut |line| crate::stderr::say(line)).map_err(unusable)?;
             Ok(Exit::Pass)
         }
         Testbed::Status => {
@@ -46,7 +46,7 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             std::process::exit(i32::from(code))
         }
         Testbed::Down => {
-            testbed::down(&dir, &mut |line| eprintln!("streamharness: {line}")).map_err(unusable)?;
+            testbed::down(&dir, &mut |line| crate::stderr::say(line)).map_err(unusable)?;
             Ok(Exit::Pass)
         }
     }

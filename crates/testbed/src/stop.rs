@@ -24,7 +24,12 @@ pub fn down(dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool> {
     }
     let dir = &std::path::absolute(dir).when("resolve the testbed's directory")?;
     let proc = Proc::open()?;
-    let Some(lock) = lock::take(dir)? else {
+    let lock = match lock::take(dir) {
+        // It has just ended by itself.
+        Err(_) if !dir.exists() => return Ok(true),
+        taken => taken?,
+    };
+    let Some(lock) = lock else {
         stop_alive(dir, &proc, progress)?;
         return Ok(true);
     };

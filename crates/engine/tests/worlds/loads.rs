@@ -27,11 +27,33 @@ fn a_stall_is_charged_to_every_message_that_it_delayed() {
     assert!((930..=1100).contains(&lag), "{lag}");
     // Those that fill the window, and what a busy machine adds.
     assert!(of(Metric::RttFromSent) <= 60 && service <= 80, "{} {service}", of(Metric::RttFromSent));
+    let confirmed = of(Metric::ConfirmFromDue);
+    assert!((930..=1100).contains(&confirmed), "{confirmed} confirms were late from their due time");
+    assert!(of(Metric::Confirm) <= 80, "and few from the publish: {}", of(Metric::Confirm));
     let counters = &result.counters;
     assert!(counters.catchup_messages >= 950, "{}", counters.catchup_messages);
     assert!(result.ranks[0].catchup_run_max >= 900, "{}", result.ranks[0].catchup_run_max);
     assert!(counters.backpressure_ns > 900_000_000, "the window was full: {} ns", counters.backpressure_ns);
     assert_eq!(result.pacing, Some(Pacing::Saturated));
+}
+
+#[test]
+fn a_sender_with_a_limit_on_catching_up_makes_up_for_a_stall_at_so_many_times_its_rate() {
+    // 400 of 600 messages are late when a stall of 0.4 s ends; at three times the rate, two thirds of them make it good.
+    let text = "pattern = 'work-sharing-feedback'\nmessages = 1200\nproducers = 1\nconsumers = 1\n\
+                [load]\nrate = '1000/s'\ncatchup_limit = 3\n[service]\nconfirms = 'window:20'";
+    let faults = Faults { stall: Some((200, Duration::from_millis(400))), ..Faults::default() };
+    let result = result(text, 2, faults);
+    let counters = &result.counters;
+    // They catch up at 3 in a gap, while one more falls due in it: 400 late ones take 200 gaps and 600 messages.
+    assert!((500..=900).contains(&counters.catchup_messages), "{}", counters.catchup_messages);
+    let lag = result.histograms.get(Metric::ScheduleLag).unwrap();
+    let over =
+        |ns: u64| lag.len() - lag.cdf().take_while(|(value, _)| *value <= ns).last().map_or(0, |(_, count)| count);
+    assert!(over(200_000_000) > 250, "at once, 200 would be later than half the stall: {}", over(200_000_000));
+    assert_eq!(counters.sent, 1200);
+    let completion = result.completion.total_s.unwrap();
+    assert!((1.19..=1.6).contains(&completion), "the schedule's 1.2 s, since the stall was made good: {completion}");
 }
 
 /// Bodies that take two milliseconds to make.

@@ -1,0 +1,80 @@
+//! The round trip that the harness itself takes between two ranks, with nothing between them but memory:
+//! `cargo bench -p engine --bench own_rtt`. Leave the machine alone meanwhile; the load average beside the figures says how
+//! alone it was.
+
+use engine::{
+    AllowedCores, Observer, Place,
+    clock::{Clock, boot_id},
+    double::{MemoryBroker, PlainPayloads, ThreadComm},
+    ports::Comm,
+    run,
+};
+use measure::{Metric, record::Machine};
+use profile::{Layer, Origin, Plan, combine};
+use std::{fs, thread};
+
+/// What 99 % of the round trips must stay below on an idle machine.
+const BAR_US: f64 = 50.0;
+/// So few that each message finds both ranks at rest.
+const PLAN: &str = "pattern = 'work-sharing-feedback'\nduration = '4s'\nwarmup = '1s'\nproducers = 1\nconsumers = 1\n\
+                    [load]\nrate = '1000/s'\n[service]\nconfirms = 'window:64'";
+
+struct Quiet;
+
+impl Observer for Quiet {}
+
+fn main() {
+    let layer = Layer::parse(Origin::CommandLine, PLAN).expect("the plan is valid");
+    let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).expect("it names no files");
+    let plan = Plan::resolve(&profile, 2, 7).expect("it fits two ranks");
+    println!("# 1,000 messages/s for 4 s between two ranks over memory, {} cores, load average {}", cores(), load());
+    println!("{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}", "us", "count", "p50", "p90", "p99", "max");
+    let result = world(&plan);
+    for metric in [Metric::RttFromSent, Metric::Service, Metric::RttFromDue, Metric::ScheduleLag, Metric::OneWay] {
+        let Some(summary) = result.histograms.get(metric).map(|histogram| histogram.summary()) else { continue };
+        let us = |ns: Option<u64>| ns.map_or(f64::NAN, |ns| ns as f64 / 1e3);
+        let [p50, p90, p99, max] = [summary.p50_ns, summary.p90_ns, summary.p99_ns, summary.max_ns].map(us);
+        let bar = match metric {
+            Metric::RttFromSent if p99 < BAR_US => "  p99 under the bar of 50 us",
+            Metric::RttFromSent => "  p99 OVER the bar of 50 us",
+            _ => "",
+        };
+        println!("{:<16}{:>10}{p50:>10.1}{p90:>10.1}{p99:>10.1}{max:>10.1}{bar}", metric.name(), summary.count);
+    }
+    let waited: f64 = result.ranks.iter().filter_map(|rank| Some(rank.busy.as_ref()?.waited_s)).fold(0.0, f64::max);
+    println!("# threads waited {:.0} ms for a core; load average {}", waited * 1e3, load());
+}
+
+fn world(plan: &Plan) -> engine::RunResult {
+    let broker = MemoryBroker::default();
+    thread::scope(|scope| {
+        let start = |comm: ThreadComm| {
+            let broker = broker.clone();
+            scope.spawn(move || {
+                let place = Place {
+                    host: "here".to_owned(),
+                    boot: boot_id(),
+                    cores: cores(),
+                    allowed: AllowedCores::default(),
+                    machine: Machine::default(),
+                    clock: Clock::default(),
+                };
+                let payloads = PlainPayloads { bytes: 100, spoilt_every: None };
+                assert_eq!(comm.size(), 2);
+                run(&comm, plan, broker, payloads, &place, &mut Quiet).expect("a run over memory succeeds")
+            })
+        };
+        let ranks: Vec<_> = ThreadComm::world(2).into_iter().map(start).collect();
+        let mut results = ranks.into_iter().map(|rank| rank.join().expect("no rank panics"));
+        results.find_map(|result| result).expect("rank 0 has the result")
+    })
+}
+
+fn cores() -> u32 {
+    thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
