@@ -1,9 +1,6 @@
 //! From a specification and runs to a figure: which runs, grouped how, estimated how. Draws nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use measure::Metric;
 
@@ -18,10 +15,10 @@ use crate::{
     statistics::{Interval, ratio},
 };
 
-/// Rows of a series without which a run has no course to show.
+/// Whole seconds without which a run has no course to show.
 const SERIES_ROWS_MIN: usize = 3;
-/// Lines in a panel of series; more would be a carpet.
-const SERIES_RUNS_MAX: usize = 40;
+/// Runs of each series in a panel; more would be a carpet.
+const SERIES_RUNS_MAX: usize = 6;
 /// Where a curve of a distribution is drawn, in hundredths.
 const SHARES: std::ops::RangeInclusive<u32> = 1..=99;
 
@@ -31,7 +28,14 @@ pub fn build(
     measured: &Measured,
     published: &[Published],
 ) -> Result<Figure, FiguresError> {
-    let mut builder = Builder { specification, measured, published, notes: Vec::new(), series: BTreeSet::new() };
+    let mut builder = Builder {
+        specification,
+        measured,
+        published,
+        notes: Vec::new(),
+        series: BTreeSet::new(),
+        repeated: BTreeSet::new(),
+    };
     let mut panels = Vec::new();
     let mut used: Vec<&Run> = Vec::new();
     for named in &specification.panels {
@@ -43,7 +47,7 @@ pub fn build(
             builder.notes.push(format!("not measured: {what}"));
         }
         for (title, runs) in builder.split(named, runs) {
-            if let Some(panel) = builder.panel(title, &named.y, &runs)? {
+            if let Some(panel) = builder.panel(title, named, &runs)? {
                 panels.push(panel);
                 used.extend(runs);
             }
@@ -65,7 +69,7 @@ pub fn build(
         panel.traces.sort_by_key(|trace| trace.style.0);
     }
     let mut notes = vec![specification.caption.clone()];
-    notes.extend(builder.repetitions(&used));
+    notes.extend(builder.repetitions());
     notes.extend(std::mem::take(&mut builder.notes));
     notes.extend(caveats(&used));
     notes.retain(|note| !note.is_empty());
@@ -124,6 +128,8 @@ struct Builder<'a> {
     notes: Vec<String>,
     /// Series that were drawn.
     series: BTreeSet<Level>,
+    /// Of how many runs points were made.
+    repeated: BTreeSet<usize>,
 }
 
 /// Repetitions, by series and place along x.
@@ -146,16 +152,21 @@ impl<'a> Builder<'a> {
         parts.into_iter().map(|(level, runs)| (title(&level), runs)).collect()
     }
 
-    fn panel(&mut self, title: String, y: &Y, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
+    fn panel(
+        &mut self,
+        title: String,
+        named: &PanelSpecification,
+        runs: &[&'a Run],
+    ) -> Result<Option<Panel>, FiguresError> {
         if runs.is_empty() {
             return Ok(None);
         }
-        match (self.specification.kind, y) {
+        match (self.specification.kind, &named.y) {
             (Kind::Series, Y::Column(column)) => self.series_panel(title, column, runs),
             (Kind::Cdf, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
                 self.cdf_panel(title, *metric, runs)
             }
-            (Kind::Lines, Y::Quantity(of)) => self.lines_panel(title, *of, runs),
+            (Kind::Lines, Y::Quantity(of)) => self.lines_panel(title, &named.x, *of, runs),
             (Kind::Ladder, Y::Quantity(of)) => self.ladder_panel(title, *of, runs),
             (kind, y) => Err(FiguresError::Specification {
                 file: format!("{}.toml", self.specification.name),
@@ -165,7 +176,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Repetitions put together; those of one place must have the same plan.
-    fn groups(&self, series: &Dimension, x: &Dimension, runs: &[&'a Run]) -> Result<Groups<'a>, FiguresError> {
+    fn groups(&mut self, series: &Dimension, x: &Dimension, runs: &[&'a Run]) -> Result<Groups<'a>, FiguresError> {
         let mut groups: Groups = BTreeMap::new();
         for run in runs {
             let group = groups.entry(series.of(run)).or_default().entry(x.of(run)).or_default();
@@ -181,12 +192,18 @@ impl<'a> Builder<'a> {
             }
             group.push(run);
         }
+        self.repeated.extend(groups.values().flat_map(|places| places.values().map(Vec::len)));
         Ok(groups)
     }
 
-    fn lines_panel(&mut self, title: String, of: Quantity, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
-        let Specification { series, x, .. } = self.specification;
-        let groups = self.groups(series, x, runs)?;
+    fn lines_panel(
+        &mut self,
+        title: String,
+        x: &Dimension,
+        of: Quantity,
+        runs: &[&'a Run],
+    ) -> Result<Option<Panel>, FiguresError> {
+        let groups = self.groups(&self.specification.series, x, runs)?;
         let places: BTreeSet<&Level> = groups.values().flat_map(|places| places.keys()).collect();
         let numeric = places.iter().all(|level| level.number().is_some());
         let places: Vec<&Level> = places.into_iter().collect();
@@ -216,7 +233,7 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         let x_axis = Axis {
-            label: self.specification.x.to_string(),
+            label: x.to_string(),
             scale: if numeric { self.specification.scale_x } else { Scale::Category },
             unit: Unit::Plain,
             ticks: places.iter().map(|place| (along(place), place.to_string())).collect(),
@@ -312,27 +329,33 @@ impl<'a> Builder<'a> {
     }
 
     fn series_panel(&mut self, title: String, column: &str, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
-        let mut traces = Vec::new();
+        let mut courses: BTreeMap<Level, Vec<Vec<(f64, f64)>>> = BTreeMap::new();
         let (mut short, mut more) = (0, 0);
         for run in runs {
-            let rows = self.measured.series(run, column)?;
+            let mut rows = self.measured.series(run, column)?;
+            // The last row is not a whole second.
+            rows.pop();
             if rows.len() < SERIES_ROWS_MIN {
                 short += 1;
-            } else if traces.len() == SERIES_RUNS_MAX {
-                more += 1;
             } else {
-                // The last row is not a whole second.
-                let whole = rows.len() - 1;
-                let marks = rows.into_iter().take(whole).map(|(x, y)| Mark { x, y, interval: None }).collect();
-                let level = self.specification.series.of(run);
+                courses.entry(self.specification.series.of(run)).or_default().push(rows);
+            }
+        }
+        let mut traces = Vec::new();
+        for (level, mut courses) in courses {
+            courses.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
+            more += courses.len().saturating_sub(SERIES_RUNS_MAX);
+            for rows in courses.into_iter().take(SERIES_RUNS_MAX) {
+                let marks = rows.into_iter().map(|(x, y)| Mark { x, y, interval: None }).collect();
                 traces.push(Trace { style: self.draws(&level), shape: Shape::Thin, marks });
             }
         }
         if short > 0 {
-            self.notes.push(format!("{title}: {short} run(s) shorter than {SERIES_ROWS_MIN} s are not drawn"));
+            self.notes
+                .push(format!("{title}: {short} run(s) of less than {SERIES_ROWS_MIN} whole seconds are not drawn"));
         }
         if more > 0 {
-            self.notes.push(format!("{title}: {more} more run(s) are not drawn"));
+            self.notes.push(format!("{title}: the {SERIES_RUNS_MAX} longest runs of each series, and not {more} more"));
         }
         let axis = |label: &str, unit| Axis {
             label: label.to_owned(),
@@ -441,7 +464,7 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|level| {
                 let name = match (&self.specification.series, level) {
-                    (Dimension::Architecture, _) => level.shown(),
+                    (Dimension::Architecture | Dimension::Workload | Dimension::Pattern, _) => level.shown(),
                     (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
                     (dimension, level) => format!("{} {dimension}", level.shown()),
                 };
@@ -455,18 +478,12 @@ impl<'a> Builder<'a> {
     }
 
     /// How many runs a mark stands for, and what its bar covers.
-    fn repetitions(&self, runs: &[&Run]) -> Vec<String> {
+    fn repetitions(&self) -> Vec<String> {
         if self.specification.kind == Kind::Series {
             return Vec::new();
         }
-        let mut places: BTreeMap<(Key, String), BTreeSet<&Path>> = BTreeMap::new();
-        for run in runs {
-            let place = (Key::of(run), self.specification.x.of(run).to_string());
-            places.entry(place).or_default().insert(&run.dir);
-        }
-        let counts: BTreeMap<_, usize> = places.into_iter().map(|(place, dirs)| (place, dirs.len())).collect();
         let what = if self.specification.kind == Kind::Cdf { "bands" } else { "bars" };
-        let (Some(least), Some(most)) = (counts.values().min(), counts.values().max()) else { return Vec::new() };
+        let (Some(least), Some(most)) = (self.repeated.first(), self.repeated.last()) else { return Vec::new() };
         let runs = if least == most { format!("{least}") } else { format!("{least} to {most}") };
         let coverage = |runs: usize| {
             let values: Vec<f64> = (0..runs).map(|value| value as f64).collect();

@@ -17,6 +17,7 @@ figures![
     "broadcast",
     "broadcast-gather-cdf",
     "overhead-ladder",
+    "service-settings",
     "estimator-bias",
     "time-series",
 ];

@@ -51,8 +51,6 @@ pub struct Specification {
     pub filter: Filter,
     /// Experiments whose runs are taken before others.
     pub prefer: Vec<String>,
-    /// Along the bottom.
-    pub x: Dimension,
     /// What tells series apart.
     pub series: Dimension,
     /// One panel for each value of it, beside the panels that are named.
@@ -82,6 +80,8 @@ pub struct PanelSpecification {
     pub title: String,
     /// What its runs have in common, besides what those of the figure have.
     pub filter: Filter,
+    /// Along the bottom.
+    pub x: Dimension,
     /// What is drawn.
     pub y: Y,
 }
@@ -162,6 +162,7 @@ enum WrittenScale {
 struct WrittenPanel {
     #[serde(default)]
     title: String,
+    x: Option<String>,
     y: Option<String>,
     #[serde(default, rename = "where")]
     filter: BTreeMap<String, Choice>,
@@ -217,11 +218,14 @@ impl Specification {
                 ))
             })
         };
+        let along =
+            |own: Option<String>| dimension(own.as_ref().or(written.x.as_ref()).map_or("consumers", String::as_str));
         let mut panels = Vec::new();
         for panel in written.panel {
             panels.push(PanelSpecification {
                 title: panel.title,
                 filter: filter(panel.filter)?,
+                x: along(panel.x)?,
                 y: what(panel.y.or_else(|| written.y.clone()))?,
             });
         }
@@ -229,6 +233,7 @@ impl Specification {
             panels.push(PanelSpecification {
                 title: String::new(),
                 filter: Filter::default(),
+                x: along(None)?,
                 y: what(written.y.clone())?,
             });
         }
@@ -247,7 +252,6 @@ impl Specification {
             caption: written.caption,
             kind: written.kind,
             filter: filter(written.filter)?,
-            x: dimension(written.x.as_deref().unwrap_or("consumers"))?,
             series: dimension(&written.series)?,
             split: written.panels.as_deref().map(dimension).transpose()?,
             panels,
@@ -295,7 +299,7 @@ mod tests {
         let figure = Specification::read("throughput", &text).unwrap();
         assert_eq!(figure.filter.wanted(), "consumers 1 or 2, pattern work-sharing");
         assert_eq!(figure.panels[0].y, Y::Quantity(Quantity::MessagesPerSecond));
-        assert_eq!((figure.x, figure.series), (Dimension::Consumers, Dimension::Architecture));
+        assert_eq!((figure.panels[0].x.clone(), figure.series), (Dimension::Consumers, Dimension::Architecture));
     }
 
     #[track_caller]
