@@ -8,6 +8,10 @@ use crate::{Error, ProxyRoute, Result};
 
 /// The name of the managed service's route.
 pub(crate) const MANAGED: &str = "mss";
+/// The managed service's route without the balancer, to tell what each adds.
+pub(crate) const INGRESS: &str = "ingress";
+/// The HAProxy route without the producers' proxy, to tell what each adds.
+pub(crate) const ONE_PROXY: &str = "one-proxy";
 
 /// Routes that have to be built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +51,10 @@ impl Routes {
                     proxies.insert(route);
                 }
                 (_, _, Some(balance)) => managed = Some(balance.parse()?),
-                (MANAGED, ..) => managed = managed.or(Some(Balance::default())),
+                (ONE_PROXY, ..) => {
+                    proxies.insert(ProxyRoute::Haproxy);
+                }
+                (MANAGED | INGRESS, ..) => managed = managed.or(Some(Balance::default())),
                 ("all", ..) => {
                     proxies.extend(ProxyRoute::ALL);
                     managed = managed.or(Some(Balance::default()));
@@ -98,6 +105,7 @@ mod tests {
         assert_eq!(named(&["dts", "dts-plain"]), Routes::default());
         assert_eq!(named(&["prs-stunnel", "prs-haproxy", "prs-stunnel"]).proxies, [Haproxy, Stunnel]);
         assert_eq!(named(&["all", "dts"]), Routes::all());
+        assert_eq!((named(&["one-proxy"]), named(&["ingress"])), (named(&["prs-haproxy"]), named(&["mss"])));
         assert_eq!(named(&["mss:leastconn", "all"]).managed, Some(Balance::LeastConn));
         let names = Routes::all().names();
         assert_eq!(Routes::named(names.iter().map(String::as_str)).unwrap(), Routes::all());

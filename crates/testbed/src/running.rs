@@ -15,12 +15,12 @@ use crate::ports::Ports;
 use crate::process::Proc;
 use crate::rabbitmq::cluster::node_part;
 use crate::rabbitmq::config::USER;
-use crate::routes::MANAGED;
+use crate::routes::{INGRESS, MANAGED, ONE_PROXY};
 use crate::s3m::S3mAccess;
 use crate::state::{Phase, State};
 use crate::status::{self, Status};
 use crate::tunnels::{End, TunnelState, s2ds_part};
-use crate::{CpuLimits, Error, Result, counting, lock, place};
+use crate::{CpuLimits, Error, ProxyRoute, Result, counting, lock, place};
 
 /// A testbed that is up, as far as its state file and its lock say.
 #[derive(Debug, Clone)]
@@ -101,6 +101,21 @@ const CONSUMER_PROXY: &str = "consumer proxy";
 /// Open MPI refuses to start for user 0 unless told so twice.
 const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
 
+/// A route whose clients enter at `next` instead of the part before it.
+fn without_first_hop(
+    (producer_urls, consumer_urls, hops): (Vec<String>, Vec<String>, Vec<Hop>),
+    first: &str,
+    next: &str,
+) -> (Vec<String>, Vec<String>, Vec<Hop>) {
+    let second = hops.iter().find(|hop| hop.from == first && hop.to == next).cloned();
+    let entered = |hop: Hop| match &second {
+        Some(second) if hop.to == first => Hop { from: hop.from, protocol: hop.protocol, ..second.clone() },
+        _ => hop,
+    };
+    let hops = hops.into_iter().filter(|hop| !(hop.from == first && hop.to == next)).map(entered).collect();
+    (producer_urls, consumer_urls, hops)
+}
+
 /// The testbed in `dir`. None unless it is up and ready.
 pub fn find(dir: &Path) -> Result<Option<Testbed>> {
     if !lock::is_held(dir) {
@@ -139,18 +154,29 @@ impl Testbed {
             "dts" => direct("amqps", Ports::amqps),
             "dts-plain" => direct("amqp", Ports::amqp),
             MANAGED => self.managed(self.state.managed.as_ref()?),
-            _ => self.proxied(self.state.tunnels.iter().find(|tunnel| tunnel.route == architecture)?),
+            INGRESS => {
+                without_first_hop(self.managed(self.state.managed.as_ref()?), managed::BALANCER, managed::INGRESS)
+            }
+            ONE_PROXY => self.one_proxy(self.tunnel(ProxyRoute::Haproxy.name())?),
+            _ => self.proxied(self.tunnel(architecture)?),
         };
-        let limited = |hop: Hop| Hop { limits: self.limits_of(architecture, &hop.to), ..hop };
+        // Parts have the names of the route that they were started for.
+        let parts_of = if architecture == ONE_PROXY { ProxyRoute::Haproxy.name() } else { architecture };
+        let limited = |hop: Hop| Hop { limits: self.limits_of(parts_of, &hop.to), ..hop };
+        let entry = match architecture {
+            MANAGED => Some(managed::BALANCER),
+            INGRESS => Some(managed::INGRESS),
+            _ => None,
+        };
         Some(Route {
             architecture: architecture.to_owned(),
             producer_urls,
             consumer_urls,
             password_file: place::password_file(&self.dir),
-            connect_to: if architecture == MANAGED { vec![self.balancer_by_any_name()] } else { Vec::new() },
-            ca: matches!(architecture, "dts" | MANAGED).then(|| place::ca_file(&self.dir)),
+            connect_to: entry.map(|part| self.by_any_name(part)).into_iter().collect(),
+            ca: (architecture == "dts" || entry.is_some()).then(|| place::ca_file(&self.dir)),
             management_url: format!("http://{USER}@{}:{}", self.first_node(), self.ports().management(1)),
-            s3m: (architecture == MANAGED).then(|| self.s3m()),
+            s3m: entry.map(|_| self.s3m()),
             hops: hops.into_iter().map(limited).collect(),
         })
     }
@@ -180,6 +206,17 @@ impl Testbed {
             self.to_service(CONSUMER, "amqp", &direct),
         ];
         (entries, direct, hops)
+    }
+
+    fn tunnel(&self, route: &str) -> Option<&TunnelState> {
+        self.state.tunnels.iter().find(|tunnel| tunnel.route == route)
+    }
+
+    /// Producers straight to the second of the two proxies.
+    fn one_proxy(&self, tunnel: &TunnelState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
+        let (_, consumer_urls, hops) = without_first_hop(self.proxied(tunnel), PRODUCER_PROXY, CONSUMER_PROXY);
+        let entries = tunnel.exits.iter().map(|exit| format!("amqp://{USER}@{exit}")).collect();
+        (entries, consumer_urls, hops)
     }
 
     /// Where clusters of the managed service are asked for.
@@ -233,9 +270,9 @@ impl Testbed {
         }
     }
 
-    /// Whatever the name, the balancer is where it leads to.
-    fn balancer_by_any_name(&self) -> String {
-        format!(":{}:{}", managed::PUBLIC_PORT, managed::at(self.ports(), managed::BALANCER))
+    /// Whatever the name, this part is where it leads to.
+    fn by_any_name(&self, part: &str) -> String {
+        format!(":{}:{}", managed::PUBLIC_PORT, managed::at(self.ports(), part))
     }
 
     /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
