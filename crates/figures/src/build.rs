@@ -6,12 +6,12 @@ use measure::Metric;
 
 use crate::{
     Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
-    chart::{Axis, Entry, Figure, Mark, Panel, Rule, RuleKind, Scale, Shape, Style, Trace, Unit},
+    chart::{Axis, Entry, Figure, Mark, Panel, Scale, Shape, Style, Trace, Unit},
     experiment::{self, preferred},
     points::{Quantity, comparable, difference},
     published::Published,
-    quantity,
-    specification::{Bound, Filter, Kind, PanelSpecification, Specification, Y},
+    quantity, rules,
+    specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
 };
 
@@ -161,14 +161,15 @@ impl<'a> Builder<'a> {
         if runs.is_empty() {
             return Ok(None);
         }
-        match (self.specification.kind, &named.y) {
-            (Kind::Series, Y::Column(column)) => self.series_panel(title, column, runs),
-            (Kind::Cdf, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
+        match (self.specification.kind, &named.x, &named.y) {
+            (Kind::Series, _, Y::Column(column)) => self.series_panel(title, column, runs),
+            (Kind::Cdf, _, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
                 self.cdf_panel(title, *metric, runs)
             }
-            (Kind::Lines, Y::Quantity(of)) => self.lines_panel(title, &named.x, *of, runs),
-            (Kind::Ladder, Y::Quantity(of)) => self.ladder_panel(title, *of, runs),
-            (kind, y) => Err(FiguresError::Specification {
+            (Kind::Lines, X::Dimension(x), Y::Quantity(of)) => self.lines_panel(title, x, *of, runs),
+            (Kind::Ladder, _, Y::Quantity(of)) => self.ladder_panel(title, *of, runs),
+            (Kind::Scatter, X::Quantity(x), Y::Quantity(of)) => Ok(self.scatter_panel(title, *x, *of, runs)),
+            (kind, _, y) => Err(FiguresError::Specification {
                 file: format!("{}.toml", self.specification.name),
                 reason: format!("a figure of kind {kind:?} cannot draw {y:?}; a cdf draws latencies"),
             }),
@@ -240,8 +241,33 @@ impl<'a> Builder<'a> {
             range: None,
         };
         let relative = self.specification.relative_to.is_some();
-        let rules = self.rules(of, runs);
+        let rules = rules::rules(self.specification, self.published, of, runs);
         Ok(Some(Panel { title, x: x_axis, y: self.value_axis(of, relative), traces, rules }))
+    }
+
+    fn scatter_panel(&mut self, title: String, x: Quantity, of: Quantity, runs: &[&'a Run]) -> Option<Panel> {
+        let mut groups: BTreeMap<Level, Vec<Mark>> = BTreeMap::new();
+        for run in runs {
+            if let (Some(x), Some(y)) = (x.of(run), of.of(run)) {
+                groups.entry(self.specification.series.of(run)).or_default().push(Mark { x, y, interval: None });
+            }
+        }
+        let traces: Vec<Trace> = groups
+            .into_iter()
+            .map(|(level, marks)| Trace { style: self.draws(&level), shape: Shape::Apart, marks })
+            .collect();
+        if traces.is_empty() {
+            self.notes.push(format!("{title}: {} was not taken", quantity::label(of)));
+            return None;
+        }
+        let along = Axis {
+            label: quantity::label(x),
+            scale: self.specification.scale_x,
+            unit: quantity::unit(x),
+            ticks: Vec::new(),
+            range: None,
+        };
+        Some(Panel { title, x: along, y: self.value_axis(of, false), traces, rules: Vec::new() })
     }
 
     fn ladder_panel(&mut self, title: String, of: Quantity, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
@@ -324,7 +350,7 @@ impl<'a> Builder<'a> {
             ticks: [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, format!("{:.0} %", share * 100.0))).to_vec(),
             range: Some((0.0, 1.0)),
         };
-        let rules = self.published_for(Quantity::Median(metric), runs, true);
+        let rules = rules::published(self.specification, self.published, Quantity::Median(metric), runs, true);
         Ok(Some(Panel { title, x, y, traces, rules }))
     }
 
@@ -401,51 +427,6 @@ impl<'a> Builder<'a> {
         Axis { label, scale: self.specification.scale_y, unit, ticks: Vec::new(), range: None }
     }
 
-    fn rules(&self, of: Quantity, runs: &[&Run]) -> Vec<Rule> {
-        let mut rules = self.published_for(of, runs, false);
-        if self.specification.relative_to.is_some() {
-            let text = format!("{} = 1", self.base().shown());
-            rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text, style: Some(style(&self.base(), 0)) });
-        } else if of == Quantity::SumOfRatesRatio {
-            rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text: "no difference".to_owned(), style: None });
-        } else {
-            rules.extend(self.specification.bounds.iter().filter_map(|bound| bound_rule(*bound, of, runs)));
-        }
-        rules
-    }
-
-    /// What the paper states of just these workloads and patterns.
-    fn published_for(&self, of: Quantity, runs: &[&Run], shares: bool) -> Vec<Rule> {
-        let all = |dimension: Dimension, wanted: &str| {
-            runs.iter().all(|run| dimension.of(run) == Level::Text(wanted.to_owned()))
-        };
-        let relative = self.specification.relative_to.is_some();
-        let fits = |value: &&Published| {
-            self.specification.published
-                && value.relative == relative
-                && value.share.is_some() == shares
-                && value.is_of(of)
-                && all(Dimension::Pattern, &value.pattern)
-                && value.workload.as_ref().is_none_or(|workload| all(Dimension::Workload, workload))
-        };
-        let shares_panel = |value: &&Published| {
-            let [from, to] = value.consumers.unwrap_or([0, u32::MAX]);
-            !shares || runs.iter().all(|run| (from..=to).contains(&Key::of(run).consumers))
-        };
-        let rule = |value: &Published| Rule {
-            kind: RuleKind::Published,
-            y: value.share.unwrap_or(value.value),
-            x: match (value.share, value.consumers) {
-                (Some(_), _) => Some((value.value, value.value)),
-                (None, Some([from, to])) => Some((f64::from(from), f64::from(to))),
-                (None, None) => None,
-            },
-            text: format!("{} (slide {})", value.text, value.slide),
-            style: value.architecture.as_ref().map(|name| style(&Level::Text(name.clone()), 0)),
-        };
-        self.published.iter().filter(fits).filter(shares_panel).map(rule).collect()
-    }
-
     /// How a series is drawn, and that it is.
     fn draws(&mut self, level: &Level) -> Style {
         self.series.insert(level.clone());
@@ -508,36 +489,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn bound_rule(bound: Bound, of: Quantity, runs: &[&Run]) -> Option<Rule> {
-    let (messages, bytes, events) = runs
-        .iter()
-        .map(|run| run.record.totals.received)
-        .fold((0, 0, 0), |sum, volume| (sum.0 + volume.messages, sum.1 + volume.bytes, sum.2 + volume.events));
-    let each = |amount: u64| (messages > 0).then(|| amount as f64 / messages as f64);
-    // How much of the quantity one message is.
-    let per_message = match of {
-        Quantity::MessagesPerSecond => 1.0,
-        Quantity::BitsPerSecond => 8.0 * each(bytes)?,
-        Quantity::EventsPerSecond => each(events)?,
-        _ => return None,
-    };
-    let (messages_per_second, text) = match bound {
-        Bound::Link => {
-            let rates = runs.iter().flat_map(|run| &run.record.links).filter(|link| link.leg.starts_with("dsn"));
-            let rate = rates.filter_map(|link| link.rate_bits_per_second).min()? as f64;
-            let rate_text = crate::axis::short(rate / 1e9, 3);
-            (rate / (8.0 * each(bytes)?), format!("one service link, {rate_text} Gbit/s"))
-        }
-        Bound::Harness => {
-            let ceilings = runs.iter().filter_map(|run| run.record.harness.ceiling_messages_per_second);
-            (ceilings.reduce(f64::min)?, "harness ceiling".to_owned())
-        }
-    };
-    Some(Rule { kind: RuleKind::Bound, y: messages_per_second * per_message, x: None, text, style: None })
-}
-
 /// Architectures have styles of their own, the same in every figure; others by their place.
-fn style(level: &Level, place: usize) -> Style {
+pub(crate) fn style(level: &Level, place: usize) -> Style {
     let known = ["dts", "prs-haproxy", "prs-haproxy-4", "prs-stunnel", "mss", "dts-plain", "prs-stunnel-null"];
     Style(known.iter().position(|name| *level == Level::Text((*name).to_owned())).unwrap_or(place))
 }
@@ -550,7 +503,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{sample, shipped};
+    use crate::{chart::RuleKind, sample, shipped};
 
     fn run(dir: &str, record: measure::Record) -> Run {
         Run { dir: dir.into(), record }
@@ -650,6 +603,15 @@ mod tests {
         let notes = drawn("throughput", &measured).unwrap().notes.join("\n");
         assert!(notes.contains("1 of the runs drawn FAILED, dts-1-0 because: 3 messages were lost"), "{notes}");
         assert!(notes.contains("1 of the runs drawn were limited by the generator"), "{notes}");
+    }
+
+    #[test]
+    fn a_scatter_has_a_mark_for_each_run() {
+        let text = "title = 'T'\nkind = 'scatter'\nx = 'messages_per_second'\ny = 'sum_of_rates_ratio'\n";
+        let figure = build(&Specification::read("mine", text).unwrap(), &measured(), &[]).unwrap();
+        let counts: Vec<usize> = figure.panels[0].traces.iter().map(|trace| trace.marks.len()).collect();
+        assert_eq!(counts, [9, 9, 9]);
+        assert!(figure.notes.iter().all(|note| !note.starts_with("Medians")), "{:?}", figure.notes);
     }
 
     #[test]

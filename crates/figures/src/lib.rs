@@ -25,6 +25,7 @@ pub mod points;
 pub mod published;
 pub mod quantity;
 pub mod report;
+mod rules;
 #[cfg(test)]
 mod sample;
 pub mod shipped;

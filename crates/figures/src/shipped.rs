@@ -18,6 +18,7 @@ figures![
     "broadcast-gather-cdf",
     "overhead-ladder",
     "service-settings",
+    "saturation",
     "estimator-bias",
     "time-series",
 ];
