@@ -56,3 +56,13 @@ fn what_cannot_be_reported_is_told_in_one_line_with_its_file() {
     let mine = "title = 'Mine'\nkind = 'lines'\ny = 'speed'\n";
     figures("mine.toml").file("mine.toml", mine).run(LIMIT).fails(USAGE, &["`mine.toml`", "`speed` cannot be drawn"]);
 }
+
+#[test]
+fn a_sweep_becomes_one_file() {
+    let outcome = single(&["export", "--hdf5", "sweep.h5", &example()]).run(LIMIT);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+    assert!(outcome.files["sweep.h5"].starts_with(b"\x89HDF"), "{outcome}");
+    single(&["export", "--hdf5", "gone/sweep.h5", &example()])
+        .run(LIMIT)
+        .fails(USAGE, &["`gone/sweep.h5` cannot be written"]);
+}

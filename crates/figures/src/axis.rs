@@ -103,8 +103,10 @@ fn chosen(axis: &Axis, from: f64, to: f64) -> Vec<(f64, String)> {
                 &[1.0]
             } else if decades > 1.2 {
                 &[1.0, 3.0]
-            } else {
+            } else if decades > 0.8 {
                 &[1.0, 2.0, 5.0]
+            } else {
+                &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0]
             };
             let exponents = from.log10().floor() as i32..=to.log10().floor() as i32;
             let all = exponents.flat_map(|exponent| within.iter().map(move |digit| digit * 10f64.powi(exponent)));

@@ -1,27 +1,24 @@
 //! From a specification and runs to a figure: which runs, grouped how, estimated how. Draws nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use measure::Metric;
 
 use crate::{
     Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
-    chart::{Axis, Entry, Figure, Mark, Panel, Rule, RuleKind, Scale, Shape, Style, Trace, Unit},
+    chart::{Axis, Entry, Figure, Mark, Panel, Scale, Shape, Style, Trace, Unit},
     experiment::{self, preferred},
     points::{Quantity, comparable, difference},
     published::Published,
-    quantity,
-    specification::{Bound, Filter, Kind, PanelSpecification, Specification, Y},
+    quantity, rules,
+    specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
 };
 
-/// Rows of a series without which a run has no course to show.
+/// Whole seconds without which a run has no course to show.
 const SERIES_ROWS_MIN: usize = 3;
-/// Lines in a panel of series; more would be a carpet.
-const SERIES_RUNS_MAX: usize = 40;
+/// Runs of each series in a panel; more would be a carpet.
+const SERIES_RUNS_MAX: usize = 6;
 /// Where a curve of a distribution is drawn, in hundredths.
 const SHARES: std::ops::RangeInclusive<u32> = 1..=99;
 
@@ -31,7 +28,14 @@ pub fn build(
     measured: &Measured,
     published: &[Published],
 ) -> Result<Figure, FiguresError> {
-    let mut builder = Builder { specification, measured, published, notes: Vec::new(), series: BTreeSet::new() };
+    let mut builder = Builder {
+        specification,
+        measured,
+        published,
+        notes: Vec::new(),
+        series: BTreeSet::new(),
+        repeated: BTreeSet::new(),
+    };
     let mut panels = Vec::new();
     let mut used: Vec<&Run> = Vec::new();
     for named in &specification.panels {
@@ -43,7 +47,7 @@ pub fn build(
             builder.notes.push(format!("not measured: {what}"));
         }
         for (title, runs) in builder.split(named, runs) {
-            if let Some(panel) = builder.panel(title, &named.y, &runs)? {
+            if let Some(panel) = builder.panel(title, named, &runs)? {
                 panels.push(panel);
                 used.extend(runs);
             }
@@ -65,7 +69,7 @@ pub fn build(
         panel.traces.sort_by_key(|trace| trace.style.0);
     }
     let mut notes = vec![specification.caption.clone()];
-    notes.extend(builder.repetitions(&used));
+    notes.extend(builder.repetitions());
     notes.extend(std::mem::take(&mut builder.notes));
     notes.extend(caveats(&used));
     notes.retain(|note| !note.is_empty());
@@ -124,6 +128,8 @@ struct Builder<'a> {
     notes: Vec<String>,
     /// Series that were drawn.
     series: BTreeSet<Level>,
+    /// Of how many runs points were made.
+    repeated: BTreeSet<usize>,
 }
 
 /// Repetitions, by series and place along x.
@@ -146,18 +152,24 @@ impl<'a> Builder<'a> {
         parts.into_iter().map(|(level, runs)| (title(&level), runs)).collect()
     }
 
-    fn panel(&mut self, title: String, y: &Y, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
+    fn panel(
+        &mut self,
+        title: String,
+        named: &PanelSpecification,
+        runs: &[&'a Run],
+    ) -> Result<Option<Panel>, FiguresError> {
         if runs.is_empty() {
             return Ok(None);
         }
-        match (self.specification.kind, y) {
-            (Kind::Series, Y::Column(column)) => self.series_panel(title, column, runs),
-            (Kind::Cdf, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
+        match (self.specification.kind, &named.x, &named.y) {
+            (Kind::Series, _, Y::Column(column)) => self.series_panel(title, column, runs),
+            (Kind::Cdf, _, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
                 self.cdf_panel(title, *metric, runs)
             }
-            (Kind::Lines, Y::Quantity(of)) => self.lines_panel(title, *of, runs),
-            (Kind::Ladder, Y::Quantity(of)) => self.ladder_panel(title, *of, runs),
-            (kind, y) => Err(FiguresError::Specification {
+            (Kind::Lines, X::Dimension(x), Y::Quantity(of)) => self.lines_panel(title, x, *of, runs),
+            (Kind::Ladder, _, Y::Quantity(of)) => self.ladder_panel(title, *of, runs),
+            (Kind::Scatter, X::Quantity(x), Y::Quantity(of)) => Ok(self.scatter_panel(title, *x, *of, runs)),
+            (kind, _, y) => Err(FiguresError::Specification {
                 file: format!("{}.toml", self.specification.name),
                 reason: format!("a figure of kind {kind:?} cannot draw {y:?}; a cdf draws latencies"),
             }),
@@ -165,7 +177,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Repetitions put together; those of one place must have the same plan.
-    fn groups(&self, series: &Dimension, x: &Dimension, runs: &[&'a Run]) -> Result<Groups<'a>, FiguresError> {
+    fn groups(&mut self, series: &Dimension, x: &Dimension, runs: &[&'a Run]) -> Result<Groups<'a>, FiguresError> {
         let mut groups: Groups = BTreeMap::new();
         for run in runs {
             let group = groups.entry(series.of(run)).or_default().entry(x.of(run)).or_default();
@@ -181,12 +193,18 @@ impl<'a> Builder<'a> {
             }
             group.push(run);
         }
+        self.repeated.extend(groups.values().flat_map(|places| places.values().map(Vec::len)));
         Ok(groups)
     }
 
-    fn lines_panel(&mut self, title: String, of: Quantity, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
-        let Specification { series, x, .. } = self.specification;
-        let groups = self.groups(series, x, runs)?;
+    fn lines_panel(
+        &mut self,
+        title: String,
+        x: &Dimension,
+        of: Quantity,
+        runs: &[&'a Run],
+    ) -> Result<Option<Panel>, FiguresError> {
+        let groups = self.groups(&self.specification.series, x, runs)?;
         let places: BTreeSet<&Level> = groups.values().flat_map(|places| places.keys()).collect();
         let numeric = places.iter().all(|level| level.number().is_some());
         let places: Vec<&Level> = places.into_iter().collect();
@@ -216,15 +234,40 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         let x_axis = Axis {
-            label: self.specification.x.to_string(),
+            label: x.to_string(),
             scale: if numeric { self.specification.scale_x } else { Scale::Category },
             unit: Unit::Plain,
             ticks: places.iter().map(|place| (along(place), place.to_string())).collect(),
             range: None,
         };
         let relative = self.specification.relative_to.is_some();
-        let rules = self.rules(of, runs);
+        let rules = rules::rules(self.specification, self.published, of, runs);
         Ok(Some(Panel { title, x: x_axis, y: self.value_axis(of, relative), traces, rules }))
+    }
+
+    fn scatter_panel(&mut self, title: String, x: Quantity, of: Quantity, runs: &[&'a Run]) -> Option<Panel> {
+        let mut groups: BTreeMap<Level, Vec<Mark>> = BTreeMap::new();
+        for run in runs {
+            if let (Some(x), Some(y)) = (x.of(run), of.of(run)) {
+                groups.entry(self.specification.series.of(run)).or_default().push(Mark { x, y, interval: None });
+            }
+        }
+        let traces: Vec<Trace> = groups
+            .into_iter()
+            .map(|(level, marks)| Trace { style: self.draws(&level), shape: Shape::Apart, marks })
+            .collect();
+        if traces.is_empty() {
+            self.notes.push(format!("{title}: {} was not taken", quantity::label(of)));
+            return None;
+        }
+        let along = Axis {
+            label: quantity::label(x),
+            scale: self.specification.scale_x,
+            unit: quantity::unit(x),
+            ticks: Vec::new(),
+            range: None,
+        };
+        Some(Panel { title, x: along, y: self.value_axis(of, false), traces, rules: Vec::new() })
     }
 
     fn ladder_panel(&mut self, title: String, of: Quantity, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
@@ -307,32 +350,38 @@ impl<'a> Builder<'a> {
             ticks: [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, format!("{:.0} %", share * 100.0))).to_vec(),
             range: Some((0.0, 1.0)),
         };
-        let rules = self.published_for(Quantity::Median(metric), runs, true);
+        let rules = rules::published(self.specification, self.published, Quantity::Median(metric), runs, true);
         Ok(Some(Panel { title, x, y, traces, rules }))
     }
 
     fn series_panel(&mut self, title: String, column: &str, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
-        let mut traces = Vec::new();
+        let mut courses: BTreeMap<Level, Vec<Vec<(f64, f64)>>> = BTreeMap::new();
         let (mut short, mut more) = (0, 0);
         for run in runs {
-            let rows = self.measured.series(run, column)?;
+            let mut rows = self.measured.series(run, column)?;
+            // The last row is not a whole second.
+            rows.pop();
             if rows.len() < SERIES_ROWS_MIN {
                 short += 1;
-            } else if traces.len() == SERIES_RUNS_MAX {
-                more += 1;
             } else {
-                // The last row is not a whole second.
-                let whole = rows.len() - 1;
-                let marks = rows.into_iter().take(whole).map(|(x, y)| Mark { x, y, interval: None }).collect();
-                let level = self.specification.series.of(run);
+                courses.entry(self.specification.series.of(run)).or_default().push(rows);
+            }
+        }
+        let mut traces = Vec::new();
+        for (level, mut courses) in courses {
+            courses.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
+            more += courses.len().saturating_sub(SERIES_RUNS_MAX);
+            for rows in courses.into_iter().take(SERIES_RUNS_MAX) {
+                let marks = rows.into_iter().map(|(x, y)| Mark { x, y, interval: None }).collect();
                 traces.push(Trace { style: self.draws(&level), shape: Shape::Thin, marks });
             }
         }
         if short > 0 {
-            self.notes.push(format!("{title}: {short} run(s) shorter than {SERIES_ROWS_MIN} s are not drawn"));
+            self.notes
+                .push(format!("{title}: {short} run(s) of less than {SERIES_ROWS_MIN} whole seconds are not drawn"));
         }
         if more > 0 {
-            self.notes.push(format!("{title}: {more} more run(s) are not drawn"));
+            self.notes.push(format!("{title}: the {SERIES_RUNS_MAX} longest runs of each series, and not {more} more"));
         }
         let axis = |label: &str, unit| Axis {
             label: label.to_owned(),
@@ -378,51 +427,6 @@ impl<'a> Builder<'a> {
         Axis { label, scale: self.specification.scale_y, unit, ticks: Vec::new(), range: None }
     }
 
-    fn rules(&self, of: Quantity, runs: &[&Run]) -> Vec<Rule> {
-        let mut rules = self.published_for(of, runs, false);
-        if self.specification.relative_to.is_some() {
-            let text = format!("{} = 1", self.base().shown());
-            rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text, style: Some(style(&self.base(), 0)) });
-        } else if of == Quantity::SumOfRatesRatio {
-            rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text: "no difference".to_owned(), style: None });
-        } else {
-            rules.extend(self.specification.bounds.iter().filter_map(|bound| bound_rule(*bound, of, runs)));
-        }
-        rules
-    }
-
-    /// What the paper states of just these workloads and patterns.
-    fn published_for(&self, of: Quantity, runs: &[&Run], shares: bool) -> Vec<Rule> {
-        let all = |dimension: Dimension, wanted: &str| {
-            runs.iter().all(|run| dimension.of(run) == Level::Text(wanted.to_owned()))
-        };
-        let relative = self.specification.relative_to.is_some();
-        let fits = |value: &&Published| {
-            self.specification.published
-                && value.relative == relative
-                && value.share.is_some() == shares
-                && value.is_of(of)
-                && all(Dimension::Pattern, &value.pattern)
-                && value.workload.as_ref().is_none_or(|workload| all(Dimension::Workload, workload))
-        };
-        let shares_panel = |value: &&Published| {
-            let [from, to] = value.consumers.unwrap_or([0, u32::MAX]);
-            !shares || runs.iter().all(|run| (from..=to).contains(&Key::of(run).consumers))
-        };
-        let rule = |value: &Published| Rule {
-            kind: RuleKind::Published,
-            y: value.share.unwrap_or(value.value),
-            x: match (value.share, value.consumers) {
-                (Some(_), _) => Some((value.value, value.value)),
-                (None, Some([from, to])) => Some((f64::from(from), f64::from(to))),
-                (None, None) => None,
-            },
-            text: format!("{} (slide {})", value.text, value.slide),
-            style: value.architecture.as_ref().map(|name| style(&Level::Text(name.clone()), 0)),
-        };
-        self.published.iter().filter(fits).filter(shares_panel).map(rule).collect()
-    }
-
     /// How a series is drawn, and that it is.
     fn draws(&mut self, level: &Level) -> Style {
         self.series.insert(level.clone());
@@ -441,7 +445,7 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|level| {
                 let name = match (&self.specification.series, level) {
-                    (Dimension::Architecture, _) => level.shown(),
+                    (Dimension::Architecture | Dimension::Workload | Dimension::Pattern, _) => level.shown(),
                     (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
                     (dimension, level) => format!("{} {dimension}", level.shown()),
                 };
@@ -455,18 +459,12 @@ impl<'a> Builder<'a> {
     }
 
     /// How many runs a mark stands for, and what its bar covers.
-    fn repetitions(&self, runs: &[&Run]) -> Vec<String> {
+    fn repetitions(&self) -> Vec<String> {
         if self.specification.kind == Kind::Series {
             return Vec::new();
         }
-        let mut places: BTreeMap<(Key, String), BTreeSet<&Path>> = BTreeMap::new();
-        for run in runs {
-            let place = (Key::of(run), self.specification.x.of(run).to_string());
-            places.entry(place).or_default().insert(&run.dir);
-        }
-        let counts: BTreeMap<_, usize> = places.into_iter().map(|(place, dirs)| (place, dirs.len())).collect();
         let what = if self.specification.kind == Kind::Cdf { "bands" } else { "bars" };
-        let (Some(least), Some(most)) = (counts.values().min(), counts.values().max()) else { return Vec::new() };
+        let (Some(least), Some(most)) = (self.repeated.first(), self.repeated.last()) else { return Vec::new() };
         let runs = if least == most { format!("{least}") } else { format!("{least} to {most}") };
         let coverage = |runs: usize| {
             let values: Vec<f64> = (0..runs).map(|value| value as f64).collect();
@@ -491,36 +489,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn bound_rule(bound: Bound, of: Quantity, runs: &[&Run]) -> Option<Rule> {
-    let (messages, bytes, events) = runs
-        .iter()
-        .map(|run| run.record.totals.received)
-        .fold((0, 0, 0), |sum, volume| (sum.0 + volume.messages, sum.1 + volume.bytes, sum.2 + volume.events));
-    let each = |amount: u64| (messages > 0).then(|| amount as f64 / messages as f64);
-    // How much of the quantity one message is.
-    let per_message = match of {
-        Quantity::MessagesPerSecond => 1.0,
-        Quantity::BitsPerSecond => 8.0 * each(bytes)?,
-        Quantity::EventsPerSecond => each(events)?,
-        _ => return None,
-    };
-    let (messages_per_second, text) = match bound {
-        Bound::Link => {
-            let rates = runs.iter().flat_map(|run| &run.record.links).filter(|link| link.leg.starts_with("dsn"));
-            let rate = rates.filter_map(|link| link.rate_bits_per_second).min()? as f64;
-            let rate_text = crate::axis::short(rate / 1e9, 3);
-            (rate / (8.0 * each(bytes)?), format!("one service link, {rate_text} Gbit/s"))
-        }
-        Bound::Harness => {
-            let ceilings = runs.iter().filter_map(|run| run.record.harness.ceiling_messages_per_second);
-            (ceilings.reduce(f64::min)?, "harness ceiling".to_owned())
-        }
-    };
-    Some(Rule { kind: RuleKind::Bound, y: messages_per_second * per_message, x: None, text, style: None })
-}
-
 /// Architectures have styles of their own, the same in every figure; others by their place.
-fn style(level: &Level, place: usize) -> Style {
+pub(crate) fn style(level: &Level, place: usize) -> Style {
     let known = ["dts", "prs-haproxy", "prs-haproxy-4", "prs-stunnel", "mss", "dts-plain", "prs-stunnel-null"];
     Style(known.iter().position(|name| *level == Level::Text((*name).to_owned())).unwrap_or(place))
 }
@@ -533,7 +503,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{sample, shipped};
+    use crate::{chart::RuleKind, sample, shipped};
 
     fn run(dir: &str, record: measure::Record) -> Run {
         Run { dir: dir.into(), record }
@@ -633,6 +603,15 @@ mod tests {
         let notes = drawn("throughput", &measured).unwrap().notes.join("\n");
         assert!(notes.contains("1 of the runs drawn FAILED, dts-1-0 because: 3 messages were lost"), "{notes}");
         assert!(notes.contains("1 of the runs drawn were limited by the generator"), "{notes}");
+    }
+
+    #[test]
+    fn a_scatter_has_a_mark_for_each_run() {
+        let text = "title = 'T'\nkind = 'scatter'\nx = 'messages_per_second'\ny = 'sum_of_rates_ratio'\n";
+        let figure = build(&Specification::read("mine", text).unwrap(), &measured(), &[]).unwrap();
+        let counts: Vec<usize> = figure.panels[0].traces.iter().map(|trace| trace.marks.len()).collect();
+        assert_eq!(counts, [9, 9, 9]);
+        assert!(figure.notes.iter().all(|note| !note.starts_with("Medians")), "{:?}", figure.notes);
     }
 
     #[test]

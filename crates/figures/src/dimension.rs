@@ -1,6 +1,6 @@
 //! Along what runs are told apart: a name in a figure's file, and a value for each run.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use serde_json::Value;
 
@@ -70,8 +70,9 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// What a run has along a dimension. Numbers come in their order, before any text.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a run has along a dimension. Numbers come in their order, before any text; texts with a number (`batch:8`) after
+/// those without, and by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Level {
     /// A count.
     Number(u64),
@@ -84,6 +85,8 @@ impl Level {
         match value {
             Value::String(text) => Self::Text(text.clone()),
             Value::Null => Self::Text(String::new()),
+            // Queues and the like are told apart by how many there are.
+            Value::Array(items) => Self::Number(items.len() as u64),
             other => other.as_u64().map_or_else(|| Self::Text(other.to_string()), Self::Number),
         }
     }
@@ -108,6 +111,7 @@ impl Level {
                 "prs-stunnel" => "PRS, stunnel",
                 "prs-stunnel-null" => "PRS, stunnel NULL",
                 "mss" => "MSS",
+                "one-proxy" => "one proxy",
                 "dstream" => "Dstream",
                 "dstream-greta" => "Dstream (GRETA)",
                 "lstream" => "Lstream",
@@ -120,6 +124,27 @@ impl Level {
             }
             .to_owned(),
         }
+    }
+}
+
+impl Ord for Level {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let parts = |text: &str| {
+            let (head, number) = text.split_once(':').unwrap_or((text, ""));
+            number.parse::<u64>().ok().map(|number| (head.to_owned(), number))
+        };
+        match (self, other) {
+            (Self::Number(one), Self::Number(other)) => one.cmp(other),
+            (Self::Number(_), Self::Text(_)) => Ordering::Less,
+            (Self::Text(_), Self::Number(_)) => Ordering::Greater,
+            (Self::Text(one), Self::Text(other)) => parts(one).cmp(&parts(other)).then_with(|| one.cmp(other)),
+        }
+    }
+}
+
+impl PartialOrd for Level {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -150,6 +175,7 @@ mod tests {
             ("experiment", Level::Text("dstream-work-sharing".to_owned())),
             ("service.prefetch", Level::Number(64)),
             ("service.acks", Level::Text(String::new())),
+            ("service.queues", Level::Number(1)),
         ] {
             assert_eq!(Dimension::named(name).unwrap().of(&run), level, "{name}");
         }
@@ -158,8 +184,10 @@ mod tests {
 
     #[test]
     fn counts_are_ordered_as_numbers() {
-        let mut levels = [Level::Number(16), Level::Text("a".to_owned()), Level::Number(2)];
+        let text = |text: &str| Level::Text(text.to_owned());
+        let mut levels =
+            [text("batch:16"), Level::Number(16), text("none"), text("batch:2"), Level::Number(2), text("each")];
         levels.sort();
-        assert_eq!(levels.map(|level| level.to_string()), ["2", "16", "a"]);
+        assert_eq!(levels.map(|level| level.to_string()), ["2", "16", "each", "none", "batch:2", "batch:16"]);
     }
 }

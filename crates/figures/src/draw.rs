@@ -58,6 +58,10 @@ const PNG_SCALE: f64 = 2.0;
 const ABOVE: f64 = 40.0;
 const BELOW: f64 = 38.0;
 const RIGHT: f64 = 12.0;
+/// From one series to the next in a row of a ladder.
+const ASIDE: f64 = 5.0;
+/// From one row of names below an axis to the next.
+const NEXT_ROW: f64 = 12.0;
 
 /// plotters' SVG backend sets fonts at their size over 1.24.
 const SVG_FONTS: Fonts = Fonts { size: 1.24, drop: 0.0 };
@@ -66,11 +70,15 @@ const BITMAP_FONTS: Fonts = Fonts { size: 1.164, drop: 0.14 };
 
 fn panel_size(panel: &Panel, columns: usize) -> (f64, f64) {
     match (rows(panel), columns) {
-        (Some(rows), _) => (520.0, ABOVE + BELOW + 34.0 * rows as f64),
-        (None, 3..) => (262.0, 232.0),
+        (Some(rows), _) => (520.0, ABOVE + BELOW + (18.0 + ASIDE * panel.traces.len() as f64).max(34.0) * rows as f64),
+        (None, 3..) => (262.0, 240.0),
         (None, 1) => (560.0, 330.0),
-        (None, _) => (404.0, 296.0),
+        (None, _) => (404.0, 306.0),
     }
+}
+
+fn below(panel: &Panel) -> f64 {
+    if panel.x.scale == Scale::Category { BELOW + NEXT_ROW } else { BELOW }
 }
 
 fn rows(panel: &Panel) -> Option<usize> {
@@ -276,7 +284,7 @@ fn draw_panel<B: DrawingBackend>(canvas: &Canvas<B>, panel: &Panel, frame: Frame
         left: frame.left + left,
         top: frame.top + ABOVE,
         width: frame.width - left - RIGHT,
-        height: frame.height - ABOVE - BELOW,
+        height: frame.height - ABOVE - below(panel) - 8.0,
     };
     let drawn = Drawn { canvas, panel, plot, x, y };
     drawn.axes(frame)?;
@@ -309,19 +317,22 @@ impl<B: DrawingBackend> Drawn<'_, B> {
             canvas.path(&[(left, y), (right, y)], GRID.mix(1.0), 1.0, None)?;
             canvas.text(text, (left - 6.0, y), Side::Left, SMALL, false, GREY)?;
         }
-        let mut free = f64::NEG_INFINITY;
+        // Where one row is full, names of categories take the next; numbers can do without some.
+        let rows = if self.panel.x.scale == Scale::Category { 2 } else { 1 };
+        let mut free = vec![f64::NEG_INFINITY; rows];
         for (value, text) in &self.x.ticks {
             let x = self.along(*value);
             canvas.path(&[(x, top), (x, bottom)], GRID.mix(1.0), 1.0, None)?;
-            let wide = canvas.width(text, SMALL, false);
-            // A label that would run into the one before it is left out; its line stays.
-            if x - wide / 2.0 > free {
-                canvas.text(text, (x, bottom + 11.0), Side::Middle, SMALL, false, GREY)?;
-                free = x + wide / 2.0 + 4.0;
+            let half = canvas.width(text, SMALL, false) / 2.0;
+            if let Some(row) = free.iter().position(|free| x - half > *free) {
+                let y = bottom + 11.0 + NEXT_ROW * row as f64;
+                canvas.text(text, (x, y), Side::Middle, SMALL, false, GREY)?;
+                free[row] = x + half + 4.0;
             }
         }
+        let label = bottom + 27.0 + NEXT_ROW * (rows - 1) as f64;
         canvas.path(&[(left, bottom), (right, bottom)], INK.mix(0.7), 1.0, None)?;
-        canvas.text(&self.panel.x.label, (left + width / 2.0, bottom + 27.0), Side::Middle, SMALL, false, INK)?;
+        canvas.text(&self.panel.x.label, (left + width / 2.0, label), Side::Middle, SMALL, false, INK)?;
         canvas.text(&self.panel.title, (frame.left + 2.0, frame.top + 10.0), Side::Right, PANEL_TITLE, true, INK)?;
         canvas.text(&self.panel.y.label, (frame.left + 2.0, frame.top + 27.0), Side::Right, SMALL, false, INK)
     }
@@ -355,7 +366,7 @@ impl<B: DrawingBackend> Drawn<'_, B> {
                 for (dx, dy) in [(5.0, 0.0), (0.0, 5.0)] {
                     self.canvas.path(&[(x - dx, y - dy), (x + dx, y + dy)], color.mix(1.0), 2.0, None)?;
                 }
-                self.label(&rule.text, y, &mut taken)?;
+                self.label(&rule.text, (right - 2.0, Side::Left), y, &mut taken)?;
                 continue;
             }
             if !self.y.holds(rule.y) {
@@ -370,7 +381,9 @@ impl<B: DrawingBackend> Drawn<'_, B> {
             };
             let y = self.up(rule.y);
             self.canvas.path(&[(from, y), (to, y)], color.mix(1.0), weight, dash)?;
-            self.label(&rule.text, y, &mut taken)?;
+            // Beside its beginning, where it does not go all the way.
+            let label = rule.x.map_or((right - 2.0, Side::Left), |_| (from + 2.0, Side::Right));
+            self.label(&rule.text, label, y, &mut taken)?;
         }
         // Beside the label of the axis and the title where there is room, else inside.
         let canvas = self.canvas;
@@ -383,30 +396,35 @@ impl<B: DrawingBackend> Drawn<'_, B> {
         for text in &off {
             let wide = canvas.width(text, TINY, false);
             while rows.next_if(|(_, used)| frame.width - RIGHT - used - 16.0 < wide).is_some() {}
-            let y = rows.next().map_or_else(
-                || {
+            match rows.next() {
+                Some((row, _)) => canvas.text(text, (right, frame.top + row), Side::Left, TINY, false, GREY)?,
+                // To the left, as most curves rise to the right.
+                None => {
+                    self.words(text, (left + 4.0, inside), Side::Right, GREY)?;
                     inside += 12.0;
-                    inside - 12.0
-                },
-                |(row, _)| frame.top + row,
-            );
-            canvas.text(text, (right, y), Side::Left, TINY, false, GREY)?;
+                }
+            }
         }
         Ok(())
     }
 
     /// Above its line, or below where another word is there.
-    fn label(&self, text: &str, y: f64, taken: &mut Vec<f64>) -> Result<(), Failed<B>> {
-        let Frame { left, top, width, .. } = self.plot;
-        let free = |y: f64, taken: &[f64]| y > top + 5.0 && taken.iter().all(|other| (other - y).abs() > 10.0);
+    fn label(&self, text: &str, (x, side): (f64, Side), y: f64, taken: &mut Vec<f64>) -> Result<(), Failed<B>> {
+        let free =
+            |y: f64, taken: &[f64]| y > self.plot.top + 5.0 && taken.iter().all(|other| (other - y).abs() > 10.0);
         let places = [y - 7.0, y + 8.0, y - 18.0, y + 19.0];
         let y = places.into_iter().find(|y| free(*y, taken)).unwrap_or(y - 7.0);
         taken.push(y);
-        // Data may pass behind.
-        let (right, wide) = (left + width - 1.0, self.canvas.width(text, TINY, false) + 3.0);
-        let around = [(right - wide, y - 5.5), (right, y - 5.5), (right, y + 5.5), (right - wide, y + 5.5)];
+        self.words(text, (x, y), side, INK)
+    }
+
+    /// Words that data may pass behind.
+    fn words(&self, text: &str, (x, y): (f64, f64), side: Side, color: RGBColor) -> Result<(), Failed<B>> {
+        let wide = self.canvas.width(text, TINY, false) + 2.0;
+        let (left, right) = if side == Side::Left { (x - wide, x + 1.0) } else { (x - 1.0, x + wide) };
+        let around = [(left, y - 5.5), (right, y - 5.5), (right, y + 5.5), (left, y + 5.5)];
         self.canvas.polygon(&around, PAPER.mix(0.8))?;
-        self.canvas.text(text, (left + width - 2.0, y), Side::Left, TINY, false, INK)
+        self.canvas.text(text, (x, y), side, TINY, false, color)
     }
 
     fn trace(&self, index: usize, trace: &Trace) -> Result<(), Failed<B>> {
@@ -416,7 +434,7 @@ impl<B: DrawingBackend> Drawn<'_, B> {
         // Beside each other, so that bars can be told apart.
         let (dx, dy) = match trace.shape {
             Shape::Joined | Shape::Apart => (2.2 * aside, 0.0),
-            Shape::Rows => (0.0, 5.0 * aside),
+            Shape::Rows => (0.0, ASIDE * aside),
             Shape::Curve | Shape::Thin => (0.0, 0.0),
         };
         let place = |x: f64, y: f64| {

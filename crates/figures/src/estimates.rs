@@ -27,7 +27,9 @@ pub struct Missing {
 pub enum Stop {
     /// Points are missing.
     Missing(BTreeSet<Missing>),
-    /// The runs cannot be used, or the claim is not written well.
+    /// The runs cannot be used.
+    Unusable(String),
+    /// The claim is not written well.
     Wrong(String),
 }
 
@@ -71,7 +73,7 @@ impl<'a> Estimates<'a> {
 
     fn point(&self, key: &Key) -> Result<&[&'a Run], Stop> {
         if let Some(sentence) = self.mixed.get(key) {
-            return Err(Stop::Wrong(sentence.clone()));
+            return Err(Stop::Unusable(sentence.clone()));
         }
         self.points.get(key).map(Vec::as_slice).ok_or_else(|| missing(key))
     }
@@ -104,7 +106,7 @@ impl<'a> Estimates<'a> {
         let mut distributions = Vec::new();
         for run in self.point(key)? {
             let distribution = self.measured.distribution(run, metric);
-            distributions.extend(distribution.map_err(|error| Stop::Wrong(error.to_string()))?);
+            distributions.extend(distribution.map_err(|error| Stop::Unusable(error.to_string()))?);
         }
         if distributions.is_empty() { Err(missing(key)) } else { Ok(distributions) }
     }
@@ -118,8 +120,7 @@ pub fn both<A, B>(one: Result<A, Stop>, other: Result<B, Stop>) -> Result<(A, B)
             one.extend(other);
             Err(Stop::Missing(one))
         }
-        (Err(wrong @ Stop::Wrong(_)), _) | (_, Err(wrong @ Stop::Wrong(_))) => Err(wrong),
-        (Err(stop), Ok(_)) | (Ok(_), Err(stop)) => Err(stop),
+        (Err(Stop::Missing(_)), Err(stop)) | (Err(stop), _) | (Ok(_), Err(stop)) => Err(stop),
     }
 }
 
@@ -187,7 +188,7 @@ mod tests {
             Run { dir: "b".into(), record: other },
         ]);
         let error = Estimates::of(&measured, &[]).value(&key("dts", 1), Quantity::MessagesPerSecond).unwrap_err();
-        let Stop::Wrong(sentence) = error else { panic!("{error:?}") };
+        let Stop::Unusable(sentence) = error else { panic!("{error:?}") };
         assert!(sentence.contains("`a` and `b`") && sentence.contains("service.prefetch"), "{sentence}");
     }
 }

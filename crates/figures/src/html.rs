@@ -116,7 +116,7 @@ fn drawn(figure: &Figure) -> Markup {
             div class="legend" {
                 @for entry in &figure.legend { span { (PreEscaped(swatch_svg(entry.style))) (entry.name) } }
             }
-            div class="panels" {
+            div class={ "panels" @if figure.panels.len() > 1 { " many" } } {
                 @for panel in &figure.panels { (PreEscaped(panel_svg(panel, figure.columns))) }
             }
             figcaption {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::{
     Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, build,
     chart::Figure,
+    experiment::preferred,
     published::Published,
     shipped,
     specification::Specification,
@@ -61,7 +62,10 @@ impl Report {
     /// to show, or cannot be drawn from these runs, are told and left out.
     pub fn of(loaded: Loaded, figures: &[Source], all: bool) -> Result<Self, FiguresError> {
         let Loaded { runs, left_out } = loaded;
-        let warnings = match Points::of(runs.clone()) {
+        let claims = Claims::read(shipped::CLAIMS)?;
+        // Experiments that lie beside each other are not to be compared point by point.
+        let comparable = preferred(runs.iter().collect(), &claims.prefer).into_iter().cloned().collect();
+        let warnings = match Points::of(comparable) {
             Ok(points) => points.warnings,
             Err(error) => vec![error.to_string()],
         };
@@ -77,7 +81,7 @@ impl Report {
                 Err(error) => return Err(error),
             }
         }
-        let claims = Claims::read(shipped::CLAIMS)?.judge(&measured)?;
+        let claims = claims.judge(&measured)?;
         Ok(Self {
             figures: drawn,
             not_drawn,

@@ -17,6 +17,8 @@ figures![
     "broadcast",
     "broadcast-gather-cdf",
     "overhead-ladder",
+    "service-settings",
+    "saturation",
     "estimator-bias",
     "time-series",
 ];
@@ -40,5 +42,31 @@ mod tests {
         assert_eq!(Published::read(PUBLISHED).unwrap().len(), 9);
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../analysis/figures");
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), FIGURES.len());
+    }
+
+    #[test]
+    fn the_notebook_names_fields_that_records_have() {
+        let analysis = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../analysis"));
+        let read = |file: &str| -> serde_json::Value {
+            serde_json::from_str(&std::fs::read_to_string(analysis.join(file)).unwrap()).unwrap()
+        };
+        let (notebook, record) = (read("explore.ipynb"), read("example/dts-1/record.json"));
+        assert_eq!(notebook["nbformat"], 4);
+        let mut fields = 0;
+        for cell in notebook["cells"].as_array().unwrap() {
+            for output in cell["outputs"].as_array().into_iter().flatten() {
+                assert_ne!(output["output_type"], "error");
+            }
+            let lines = cell["source"].as_array().into_iter().flatten().filter_map(|line| line.as_str());
+            let source = lines.collect::<String>() + cell["source"].as_str().unwrap_or_default();
+            for word in source.split('"').filter(|word| word.contains('.') && !word.contains([' ', '/', '*'])) {
+                let parts: Vec<&str> = word.split('.').collect();
+                if ["plan", "route", "throughput", "latency", "status"].contains(&parts[0]) {
+                    assert!(record.pointer(&format!("/{}", parts.join("/"))).is_some(), "{word}");
+                    fields += 1;
+                }
+            }
+        }
+        assert!(fields >= 7, "{fields}");
     }
 }

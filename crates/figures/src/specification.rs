@@ -24,6 +24,8 @@ pub enum Kind {
     Ladder,
     /// A column of each run's series against time.
     Series,
+    /// One quantity of each run against another.
+    Scatter,
 }
 
 /// An upper bound to draw.
@@ -51,8 +53,6 @@ pub struct Specification {
     pub filter: Filter,
     /// Experiments whose runs are taken before others.
     pub prefer: Vec<String>,
-    /// Along the bottom.
-    pub x: Dimension,
     /// What tells series apart.
     pub series: Dimension,
     /// One panel for each value of it, beside the panels that are named.
@@ -82,6 +82,8 @@ pub struct PanelSpecification {
     pub title: String,
     /// What its runs have in common, besides what those of the figure have.
     pub filter: Filter,
+    /// Along the bottom.
+    pub x: X,
     /// What is drawn.
     pub y: Y,
 }
@@ -93,6 +95,15 @@ pub enum Y {
     Quantity(Quantity),
     /// A column of the series.
     Column(String),
+}
+
+/// What is along the bottom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum X {
+    /// What tells points apart.
+    Dimension(Dimension),
+    /// What was measured of each run.
+    Quantity(Quantity),
 }
 
 /// Which runs: for each dimension, the values that will do.
@@ -162,6 +173,7 @@ enum WrittenScale {
 struct WrittenPanel {
     #[serde(default)]
     title: String,
+    x: Option<String>,
     y: Option<String>,
     #[serde(default, rename = "where")]
     filter: BTreeMap<String, Choice>,
@@ -205,23 +217,32 @@ impl Specification {
             let choices = choices.into_iter().map(|(name, choice)| Ok((dimension(&name)?, choice.levels())));
             Ok(Filter(choices.collect::<Result<_, FiguresError>>()?))
         };
-        let what = |name: Option<String>| {
-            let name = name.ok_or_else(|| wrong("there is no `y`; say what is drawn".to_owned()))?;
-            if written.kind == Kind::Series {
-                return Ok(Y::Column(name));
-            }
-            quantity::named(&name).map(Y::Quantity).ok_or_else(|| {
+        let measured = |name: &str| {
+            quantity::named(name).ok_or_else(|| {
                 wrong(format!(
                     "`{name}` cannot be drawn; write messages_per_second, bits_per_second, events_per_second, \
                      sum_of_rates, sum_of_rates_ratio, cpu_us_per_message or a latency such as rtt_from_sent.p50"
                 ))
             })
         };
+        let what = |name: Option<String>| {
+            let name = name.ok_or_else(|| wrong("there is no `y`; say what is drawn".to_owned()))?;
+            if written.kind == Kind::Series { Ok(Y::Column(name)) } else { measured(&name).map(Y::Quantity) }
+        };
+        let along = |own: Option<String>| {
+            let name = own.as_ref().or(written.x.as_ref()).map_or("consumers", String::as_str);
+            if written.kind == Kind::Scatter {
+                measured(name).map(X::Quantity)
+            } else {
+                dimension(name).map(X::Dimension)
+            }
+        };
         let mut panels = Vec::new();
         for panel in written.panel {
             panels.push(PanelSpecification {
                 title: panel.title,
                 filter: filter(panel.filter)?,
+                x: along(panel.x)?,
                 y: what(panel.y.or_else(|| written.y.clone()))?,
             });
         }
@@ -229,6 +250,7 @@ impl Specification {
             panels.push(PanelSpecification {
                 title: String::new(),
                 filter: Filter::default(),
+                x: along(None)?,
                 y: what(written.y.clone())?,
             });
         }
@@ -247,7 +269,6 @@ impl Specification {
             caption: written.caption,
             kind: written.kind,
             filter: filter(written.filter)?,
-            x: dimension(written.x.as_deref().unwrap_or("consumers"))?,
             series: dimension(&written.series)?,
             split: written.panels.as_deref().map(dimension).transpose()?,
             panels,
@@ -295,7 +316,8 @@ mod tests {
         let figure = Specification::read("throughput", &text).unwrap();
         assert_eq!(figure.filter.wanted(), "consumers 1 or 2, pattern work-sharing");
         assert_eq!(figure.panels[0].y, Y::Quantity(Quantity::MessagesPerSecond));
-        assert_eq!((figure.x, figure.series), (Dimension::Consumers, Dimension::Architecture));
+        assert_eq!(figure.panels[0].x, X::Dimension(Dimension::Consumers));
+        assert_eq!(figure.series, Dimension::Architecture);
     }
 
     #[track_caller]

@@ -47,6 +47,8 @@ pub enum Command {
         #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
         show: Vec<String>,
     },
+    /// All runs of a sweep in one HDF5 file.
+    Export(crate::export_command::Asked),
     /// Tables, figures and an HTML page from the records of runs.
     Report(crate::report_command::Asked),
     /// The plan of a run carried out once more, from its record; without a launcher, the command to type.

@@ -7,6 +7,7 @@ mod compare_command;
 mod demands;
 mod environment;
 mod exit;
+mod export_command;
 mod facility;
 mod flags;
 mod holder;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Payload(payload)) => payload_command::payload(payload),
         Some(Command::Profiles { show }) => profiles_command::profiles(show),
+        Some(Command::Export(asked)) => export_command::export(&asked),
         Some(Command::Report(asked)) => report_command::report(&asked),
         Some(Command::Rerun(rerun)) => rerun_command::rerun(&rerun),
         Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),

@@ -1,0 +1,26 @@
+//! `streamharness export`: all runs of a sweep in one file, for those who analyse themselves.
+
+use crate::exit::{Exit, Failure};
+use clap::Args;
+use figures::{Failed, Measured};
+use std::path::PathBuf;
+
+/// What to export.
+#[derive(Debug, Clone, Args)]
+pub struct Asked {
+    /// Directories that runs or sweeps wrote; records are found at any depth.
+    #[arg(value_name = "DIR", required = true)]
+    dirs: Vec<PathBuf>,
+    /// The HDF5 file to write.
+    #[arg(long, value_name = "FILE")]
+    hdf5: PathBuf,
+}
+
+/// Writes the file. Failed runs are in it, and say so.
+pub fn export(asked: &Asked) -> Result<Exit, Failure> {
+    let loaded = figures::load(&asked.dirs, Failed::Use).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let measured = Measured::of(loaded.runs);
+    export_hdf5::export(&measured, &asked.hdf5).map_err(|error| Failure::new(Exit::Usage, error))?;
+    eprintln!("streamharness: {} runs in {}", measured.runs.len(), asked.hdf5.display());
+    Ok(Exit::Pass)
+}
