@@ -332,13 +332,19 @@ mod tests {
 
     #[test]
     fn the_interval_covers_the_true_median_as_often_as_it_says_however_many_runs_there_are() {
+        let (mut least, mut most) = (1.0_f64, 0.0_f64);
         for runs in [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 25, 30] {
             for (name, draw) in [("log-normal", log_normal as Draw), ("exponential", exponential), ("Cauchy", cauchy)] {
                 let covered =
                     covered(runs, |random| Estimate::of(&sample(runs, draw, random)).unwrap().interval.unwrap());
                 assert!((0.93..=0.97).contains(&covered), "{runs} {name} runs: {covered}");
+                (least, most) = (least.min(covered), most.max(covered));
             }
         }
+        let (least, most) = (least * 100.0, most * 100.0);
+        println!(
+            "| intervals over 6 to 30 runs hold the true median | 93 to 97 % | {least:.1} to {most:.1} % | held |"
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum RecordError {
 
 /// What a run measures, or is given for itself: paths of a record without their numbers. All else says what was done and
 /// where, and is the same in a rerun of its plan in the same place.
-pub const MEASURED: [&str; 25] = [
+pub const MEASURED: [&str; 26] = [
     "run_id",
     "started",
     "repetition",
@@ -41,6 +41,7 @@ pub const MEASURED: [&str; 25] = [
     "environment.clock_error_ns",
     "environment.clocks",
     "environment.slurm_job_id",
+    "environment.service",
     "throughput",
     "totals",
     "latency",

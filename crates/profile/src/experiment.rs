@@ -4,6 +4,7 @@ use crate::{
     error::ProfileError,
     layers::{Layer, Origin, overlay, sentence},
     names::hint,
+    search::Search,
     shipped::{self, Kind},
 };
 use serde::Deserialize;
@@ -30,6 +31,8 @@ struct Written {
     paired: Option<bool>,
     /// What all points share: a partial profile.
     base: Table,
+    /// What is searched for in every cell.
+    search: Option<Search>,
     /// The keys of a profile that vary, dotted where they are in a table, and their values.
     axes: toml::map::Map<String, Value>,
 }
@@ -51,6 +54,8 @@ pub struct Experiment {
     repetitions: u32,
     paired: bool,
     base: Layer,
+    /// What is searched for in every cell.
+    pub search: Option<Search>,
     axes: Vec<Axis>,
 }
 
@@ -89,6 +94,7 @@ impl Experiment {
             whole.repetitions = written.repetitions.or(whole.repetitions);
             whole.paired = written.paired.or(whole.paired);
             overlay(&mut whole.base, written.base);
+            whole.search = written.search.or(whole.search);
             whole.axes.extend(written.axes);
         }
         Self::resolve(name, &origin, whole)
@@ -113,6 +119,9 @@ impl Experiment {
         if paired && !axes.iter().any(|axis| axis.key == "consumers") {
             return Err(wrong(origin, "paired: as many producers as consumers need an axis `consumers`"));
         }
+        if let Some(search) = &written.search {
+            search.check(origin)?;
+        }
         let file = name.rsplit('/').next().unwrap_or(name);
         let experiment = Self {
             name: file.strip_suffix(".toml").unwrap_or(file).to_owned(),
@@ -120,6 +129,7 @@ impl Experiment {
             repetitions: written.repetitions.map_or(1, NonZeroU32::get),
             paired,
             base: Layer::new(origin.clone(), written.base)?,
+            search: written.search,
             axes,
         };
         let cells = experiment.axes.iter().map(|axis| axis.values.len()).product::<usize>();
@@ -207,7 +217,7 @@ impl Experiment {
     }
 }
 
-fn wrong(origin: &Origin, message: impl Into<String>) -> ProfileError {
+pub(crate) fn wrong(origin: &Origin, message: impl Into<String>) -> ProfileError {
     ProfileError::Layer { origin: origin.clone(), message: message.into() }
 }
 
@@ -232,7 +242,7 @@ fn text_of(
 }
 
 /// `service.queues` and 2 as a table in a table.
-fn table_of(key: &str, value: Value) -> Table {
+pub(crate) fn table_of(key: &str, value: Value) -> Table {
     match key.split_once('.') {
         Some((first, rest)) => Table::from_iter([(first.to_owned(), Value::Table(table_of(rest, value)))]),
         None => Table::from_iter([(key.to_owned(), value)]),

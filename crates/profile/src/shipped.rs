@@ -87,6 +87,8 @@ const SHIPPED: &[Shipped] = shipped![
     Experiment "generic-broadcast-gather-quick" "experiments/generic-broadcast-gather-quick.toml",
     Experiment "overhead-ladder" "experiments/overhead-ladder.toml",
     Experiment "overhead-ladder-quick" "experiments/overhead-ladder-quick.toml",
+    Experiment "saturation" "experiments/saturation.toml",
+    Experiment "saturation-quick" "experiments/saturation-quick.toml",
     Experiment "confirms" "experiments/confirms.toml",
     Experiment "acks" "experiments/acks.toml",
     Experiment "prefetch" "experiments/prefetch.toml",

@@ -7,12 +7,13 @@ use crate::{
     flags, launch,
     lead::{Facts, Lead},
     output::Output,
+    stdout,
 };
 use measure::{
-    Record,
+    Assertion, Record,
     record::{Point, Repetition},
 };
-use profile::{Experiment, Layer, Plan, Profile, RunLength, combine};
+use profile::{Experiment, Layer, Plan, Profile, RunLength, Search, combine};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
@@ -43,7 +44,12 @@ struct Cell {
     repetition: u32,
     profile: Profile,
     plan: Plan,
+    /// Of a search: what it belongs to, and the value that it tries.
+    tries: Option<(Searched, f64)>,
 }
+
+/// Which search of a sweep: the cell's name and the repetition.
+type Searched = (String, u32);
 
 impl Cell {
     /// Bytes of bodies that producers send, and that the service delivers, answers included; of a run that ends by time,
@@ -87,12 +93,24 @@ struct Outcome {
     reason: String,
 }
 
+/// A search of one cell.
+struct Searching {
+    cell: profile::Point,
+    /// Each value with whether what was asked for held.
+    tried: Vec<(f64, bool)>,
+}
+
 /// The points of an experiment.
 pub struct Sweep {
     name: String,
     about: String,
     out: PathBuf,
-    world: usize,
+    /// For each rank the number of its host.
+    hosts: Vec<u32>,
+    /// What was set for all points.
+    set: Vec<Layer>,
+    search: Option<(Search, Assertion)>,
+    searching: BTreeMap<Searched, Searching>,
     left: VecDeque<Cell>,
     all: usize,
     lead: Option<(Cell, Lead, Instant)>,
@@ -117,34 +135,80 @@ impl Sweep {
         if let Some(repetitions) = arguments.repeat {
             experiment.repeat(repetitions);
         }
-        let set = arguments.set.iter().map(|text| Layer::assignment(text)).collect::<Result<Vec<_>, _>>();
-        let set = set.map_err(flags::failure)?;
-        let mut left = VecDeque::new();
-        for point in experiment.points(arguments.order) {
-            let layers = [[point.base].as_slice(), &set, &[point.cell]].concat();
-            let resolved =
-                combine(&layers, read).and_then(|profile| Ok((Plan::resolve_on(&profile, hosts, 0)?, profile)));
-            let (plan, profile) = resolved.map_err(|error| {
-                let failure = flags::failure(error);
-                Failure::new(failure.exit, format!("{}: {}", point.name, failure.sentence))
-            })?;
-            let of = Point { experiment: experiment.name.clone(), name: point.name };
-            left.push_back(Cell { point: of, repetition: point.repetition, profile, plan });
-        }
-        Ok(Self {
+        let set = arguments.set.iter().map(|text| Layer::assignment(text)).collect::<Result<_, _>>();
+        let search = experiment.search.clone().map(|search| {
+            let keeps = Assertion::parse(&search.keeps)
+                .map_err(|error| Failure::new(Exit::Profile, format!("{}: search.keeps: {error}", experiment.name)))?;
+            Ok((search, keeps))
+        });
+        let mut sweep = Self {
             out: arguments.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&experiment.name)),
-            name: experiment.name,
-            about: experiment.about,
-            world: hosts.len(),
-            all: left.len(),
-            left,
+            name: experiment.name.clone(),
+            about: experiment.about.clone(),
+            hosts: hosts.to_vec(),
+            set: set.map_err(flags::failure)?,
+            search: search.transpose()?,
+            searching: BTreeMap::new(),
+            all: 0,
+            left: VecDeque::new(),
             lead: None,
             done: Vec::new(),
             found: 0,
             first: BTreeMap::new(),
             took: [Duration::ZERO; 2],
             stopped: None,
-        })
+        };
+        for point in experiment.points(arguments.order) {
+            if sweep.search.is_some() {
+                let searched = (point.name.clone(), point.repetition);
+                sweep.searching.insert(searched.clone(), Searching { cell: point, tried: Vec::new() });
+                sweep.search_on(&searched)?;
+            } else {
+                let cell = sweep.cell(&point, None)?;
+                sweep.left.push_back(cell);
+            }
+        }
+        sweep.all = sweep.left.len();
+        Ok(sweep)
+    }
+
+    /// A point, or one try of its search, resolved.
+    fn cell(&self, point: &profile::Point, tries: Option<(Searched, f64)>) -> Result<Cell, Failure> {
+        let mut name = point.name.clone();
+        let mut layers = vec![point.base.clone()];
+        layers.extend_from_slice(&self.set);
+        layers.push(point.cell.clone());
+        if let (Some((_, value)), Some((search, _))) = (&tries, &self.search) {
+            let key = search.key.rsplit('.').next().unwrap_or(&search.key);
+            name += &format!("_{key}-{value}");
+            layers.push(search.layer(*value).map_err(flags::failure)?);
+        }
+        let read = |path: &str| std::fs::read_to_string(path);
+        let resolved =
+            combine(&layers, read).and_then(|profile| Ok((Plan::resolve_on(&profile, &self.hosts, 0)?, profile)));
+        let (plan, profile) = resolved.map_err(|error| {
+            let failure = flags::failure(error);
+            Failure::new(failure.exit, format!("{name}: {}", failure.sentence))
+        })?;
+        let of = Point { experiment: self.name.clone(), name };
+        Ok(Cell { point: of, repetition: point.repetition, profile, plan, tries })
+    }
+
+    /// Puts the next try of a search behind all others, if there is one, so that searches of all cells go on in turns.
+    fn search_on(&mut self, searched: &Searched) -> Result<bool, Failure> {
+        let (search, _) = self.search.as_ref().expect("it is one of a search");
+        let searching = &self.searching[searched];
+        let Some(value) = search.next(&searching.tried) else { return Ok(false) };
+        let cell = self.cell(&searching.cell, Some((searched.clone(), value)))?;
+        self.left.push_back(cell);
+        Ok(true)
+    }
+
+    /// What a try came to.
+    fn tried(&mut self, (searched, value): &(Searched, f64), record: Option<&Record>) {
+        let (_, keeps) = self.search.as_ref().expect("it is one of a search");
+        let held = record.is_some_and(|record| record.status.pass && keeps.of(record).holds);
+        self.searching.get_mut(searched).expect("it was begun").tried.push((*value, held));
     }
 
     /// What would be done: points, bytes, memory and time.
@@ -163,11 +227,17 @@ impl Sweep {
         let [sent, delivered] = [0, 1].map(|which| self.left.iter().map(|cell| cell.bytes()[which]).sum::<f64>());
         let least: Duration = self.left.iter().map(Cell::least_time).sum();
         let memory = self.left.iter().map(Cell::memory).max().unwrap_or_default();
+        if let Some((search, _)) = &self.search {
+            let Search { key, from, to, keeps, .. } = search;
+            text += &format!(
+                "# and from these on a search for the highest {key}, up to {to}, with {keeps}; first {from}\n"
+            );
+        }
         text += &format!(
             "# {} points on {} ranks: {:.1} GiB to send, {:.1} GiB to deliver; at least {} over links of 1 Gbit/s\n\
              # bodies of the largest point take {:.1} MiB in all\n",
             self.all,
-            self.world,
+            self.hosts.len(),
             mebibytes(sent) / 1024.0,
             mebibytes(delivered) / 1024.0,
             rounded(least),
@@ -186,36 +256,42 @@ impl Sweep {
     /// Takes out what an earlier launch has done; without `resume` there must be nothing.
     pub fn find_done(&mut self, resume: bool) -> Result<(), Failure> {
         let mut left = VecDeque::new();
-        for cell in std::mem::take(&mut self.left) {
-            match self.output(&cell).record() {
-                Some(record) if !resume => {
-                    let sentence = format!(
-                        "{} holds results already, of {} and maybe others: add --resume to go on, or give another --out",
-                        self.out.display(),
-                        record.started
-                    );
-                    return Err(Failure::new(Exit::Usage, sentence));
+        while let Some(cell) = self.left.pop_front() {
+            let Some(record) = self.output(&cell).record() else {
+                left.push_back(cell);
+                continue;
+            };
+            if !resume {
+                let sentence = format!(
+                    "{} holds results already, of {} and maybe others: add --resume to go on, or give another --out",
+                    self.out.display(),
+                    record.started
+                );
+                return Err(Failure::new(Exit::Usage, sentence));
+            }
+            let run = record.plan["run"].as_u64().and_then(|run| run.try_into().ok()).unwrap_or_default();
+            let mine = serde_json::to_value(cell.plan.with_run(run)).expect("a plan is plain data");
+            if let Some(key) = figures::points::difference(&mine, &record.plan) {
+                let sentence = format!(
+                    "{} holds a run of {} with another `{key}`: resume it with the same settings and as many ranks, \
+                     or give another --out",
+                    self.out.display(),
+                    cell.title()
+                );
+                return Err(Failure::new(Exit::Usage, sentence));
+            }
+            self.first.entry(cell.point.name.clone()).or_insert_with(|| record.run_id.clone());
+            if !record.status.pass {
+                // It may have been the moment.
+                left.push_back(cell);
+                continue;
+            }
+            self.found += 1;
+            if let Some(tries) = &cell.tries {
+                self.tried(tries, Some(&record));
+                if self.search_on(&tries.0)? {
+                    self.all += 1;
                 }
-                Some(record) => {
-                    let run = record.plan["run"].as_u64().and_then(|run| run.try_into().ok()).unwrap_or_default();
-                    let mine = serde_json::to_value(cell.plan.with_run(run)).expect("a plan is plain data");
-                    if let Some(key) = figures::points::difference(&mine, &record.plan) {
-                        let sentence = format!(
-                            "{} holds a run of {} with another `{key}`: resume it with the same settings and as many ranks, \
-                             or give another --out",
-                            self.out.display(),
-                            cell.title()
-                        );
-                        return Err(Failure::new(Exit::Usage, sentence));
-                    }
-                    self.first.entry(cell.point.name.clone()).or_insert(record.run_id);
-                    match record.status.pass {
-                        true => self.found += 1,
-                        // It may have been the moment.
-                        false => left.push_back(cell),
-                    }
-                }
-                None => left.push_back(cell),
             }
         }
         self.left = left;
@@ -241,7 +317,7 @@ impl Sweep {
 
     /// The next point, led from now on; none where there is none, or somebody wants the sweep to end.
     pub fn next(&mut self, requested: Option<&'static str>) -> Result<Option<Written>, Failure> {
-        self.take_in();
+        self.take_in()?;
         self.stopped = self.stopped.or(requested);
         if self.stopped.is_some() {
             return Ok(None);
@@ -251,7 +327,7 @@ impl Sweep {
         cell.plan = cell.plan.with_run(run);
         let mut output = self.output(&cell);
         output.prepare()?;
-        let mut facts = Facts::new(&cell.plan, self.world);
+        let mut facts = Facts::new(&cell.plan, self.hosts.len());
         let first_run_id = self.first.entry(cell.point.name.clone()).or_insert(facts.run_id.clone()).clone();
         facts.repetition = Some(Repetition { number: cell.repetition, first_run_id });
         facts.point = Some(cell.point.clone());
@@ -274,14 +350,23 @@ impl Sweep {
     }
 
     /// Keeps what the point that went on came to, and says it in one line.
-    fn take_in(&mut self) {
-        let Some((cell, mut lead, since)) = self.lead.take() else { return };
+    fn take_in(&mut self) -> Result<(), Failure> {
+        let Some((cell, mut lead, since)) = self.lead.take() else { return Ok(()) };
         self.took[0] += since.elapsed();
         self.took[1] += cell.least_time();
         if lead.was_stopped() {
             self.stopped = self.stopped.or(Some("a signal"));
         }
         let exit = lead.exit();
+        let mut kept = "";
+        if let Some(tries) = &cell.tries {
+            self.tried(tries, lead.record());
+            let (_, held) = self.searching[&tries.0].tried.last().expect("just tried");
+            kept = if *held { " (holds)" } else { " (does not hold)" };
+            if self.search_on(&tries.0)? {
+                self.all += 1;
+            }
+        }
         let mut outcome = Outcome { title: cell.title(), exit: Exit::Partial, reason: String::new() };
         match &exit {
             Ok(exit) => outcome.exit = *exit,
@@ -298,11 +383,21 @@ impl Sweep {
             outcome.reason.clone_from(&record.status.reason);
         }
         let said = match record {
-            Some(record) if outcome.exit == Exit::Pass => in_short(record),
+            Some(record) if outcome.exit == Exit::Pass => in_short(record) + kept,
             _ => format!("FAILED: {}", outcome.reason),
         };
         lead.say(&(said + &after));
         self.done.push(outcome);
+        Ok(())
+    }
+
+    /// What the searches found: for each, the highest value that held.
+    fn answers(&self) -> impl Iterator<Item = (&Searched, Option<String>)> {
+        let search = self.search.as_ref().map(|(search, _)| search);
+        let answers = self.searching.iter();
+        answers.filter_map(move |(of, one)| {
+            search.map(|search| (of, search.found(&one.tried).map(|value| search.word(value))))
+        })
     }
 
     /// As those before took, by the least that they could have taken.
@@ -314,7 +409,7 @@ impl Sweep {
 
     /// There will be no other point: writes `sweep.json`, says what failed.
     pub fn end(&mut self) -> Result<Exit, Failure> {
-        self.take_in();
+        self.take_in()?;
         let failed: Vec<&Outcome> = self.done.iter().filter(|done| done.exit != Exit::Pass).collect();
         let passed = self.found + self.done.len() - failed.len();
         let undone = self.all - self.found - self.done.len();
@@ -326,6 +421,9 @@ impl Sweep {
             "passed": passed,
             "failed": failed.iter().map(|one| json!({"point": one.title, "reason": one.reason})).collect::<Vec<_>>(),
             "left": undone,
+            "searched": self.answers().map(|((cell, repetition), highest)| {
+                json!({"cell": cell, "repetition": repetition, "highest": highest})
+            }).collect::<Vec<_>>(),
             "ended": jiff::Timestamp::now().to_string(),
         });
         let text = serde_json::to_string_pretty(&summary).expect("plain data") + "\n";
@@ -333,6 +431,12 @@ impl Sweep {
         std::fs::create_dir_all(&self.out)
             .and_then(|()| std::fs::write(&path, text))
             .map_err(|error| Failure::new(Exit::Partial, format!("cannot write {}: {error}", path.display())))?;
+        if let Some((Search { key, keeps, .. }, _)) = &self.search {
+            stdout::print(&format!("# the highest {key} with {keeps}\n"));
+            for ((cell, repetition), highest) in self.answers() {
+                stdout::print(&format!("{cell:32} {repetition:3}  {}\n", highest.unwrap_or_else(|| "none".to_owned())));
+            }
+        }
         for one in &failed {
             crate::stderr::say(format_args!("failed: {}: {}", one.title, one.reason));
         }
