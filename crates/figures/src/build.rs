@@ -372,7 +372,8 @@ impl<'a> Builder<'a> {
             courses.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
             more += courses.len().saturating_sub(SERIES_RUNS_MAX);
             for rows in courses.into_iter().take(SERIES_RUNS_MAX) {
-                let marks = rows.into_iter().map(|(x, y)| Mark { x, y, interval: None }).collect();
+                let taken = rows.into_iter().filter(|(_, y)| y.is_finite());
+                let marks = taken.map(|(x, y)| Mark { x, y, interval: None }).collect();
                 traces.push(Trace { style: self.draws(&level), shape: Shape::Thin, marks });
             }
         }
