@@ -71,8 +71,13 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     let title = format!("streamharness: {}", names.join(", "));
     keep(page.clone(), figures::page(report, &title, out).as_bytes())?;
     crate::stderr::say(format_args!("{}: {} figure(s) in {}", report.summary(), report.figures.len(), page.display()));
-    for line in &report.not_drawn {
-        crate::stderr::say(format_args!("not drawn: {line}"));
+    let (lacking, others): (Vec<_>, Vec<_>) = report.not_drawn.iter().partition(|figure| figure.lacks_runs);
+    for figure in others {
+        crate::stderr::say(format_args!("not drawn: {}", figure.told()));
+    }
+    if !lacking.is_empty() {
+        let names: Vec<&str> = lacking.iter().map(|figure| figure.name.as_str()).collect();
+        crate::stderr::say(format_args!("no runs here for {}; the page says what each wants", names.join(", ")));
     }
     Ok(())
 }
