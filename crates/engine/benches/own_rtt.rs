@@ -17,17 +17,25 @@ use std::{fs, thread};
 const BAR_US: f64 = 50.0;
 /// So few that each message finds both ranks at rest.
 const PLAN: &str = "pattern = 'work-sharing-feedback'\nduration = '4s'\nwarmup = '1s'\nproducers = 1\nconsumers = 1\n\
-                    [load]\nrate = '1000/s'\n[service]\nconfirms = 'window:64'";
+                    [load]\nrate = '1000/s'\n[service]\nconfirms = 'window:64'\n";
+/// Consumers that look at their sockets as seldom as by default, and as soon as something comes.
+const COALESCE: [&str; 2] = ["", "coalesce = '0s'"];
 
 struct Quiet;
 
 impl Observer for Quiet {}
 
 fn main() {
-    let layer = Layer::parse(Origin::CommandLine, PLAN).expect("the plan is valid");
+    println!("# 1,000 messages/s for 4 s between two ranks over memory, {} cores", cores());
+    COALESCE.into_iter().for_each(measure_with);
+}
+
+fn measure_with(coalesce: &str) {
+    let text = format!("{PLAN}{coalesce}");
+    let layer = Layer::parse(Origin::CommandLine, &text).expect("the plan is valid");
     let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).expect("it names no files");
     let plan = Plan::resolve(&profile, 2, 7).expect("it fits two ranks");
-    println!("# 1,000 messages/s for 4 s between two ranks over memory, {} cores, load average {}", cores(), load());
+    println!("# {} load average {}", if coalesce.is_empty() { "as by default," } else { coalesce }, load());
     println!("{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}", "us", "count", "p50", "p90", "p99", "max");
     let result = world(&plan);
     for metric in [Metric::RttFromSent, Metric::Service, Metric::RttFromDue, Metric::ScheduleLag, Metric::OneWay] {

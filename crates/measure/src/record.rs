@@ -30,7 +30,7 @@ pub enum RecordError {
 
 /// What a run measures, or is given for itself: paths of a record without their numbers. All else says what was done and
 /// where, and is the same in a rerun of its plan in the same place.
-pub const MEASURED: [&str; 23] = [
+pub const MEASURED: [&str; 25] = [
     "run_id",
     "started",
     "repetition",
@@ -48,6 +48,8 @@ pub const MEASURED: [&str; 23] = [
     "backpressure",
     "links",
     "harness",
+    "service",
+    "completion",
     "phases",
     "ranks",
     "assertions",

@@ -50,7 +50,16 @@ pub struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 struct Told {
     endpoint: Endpoint,
+    management: Option<String>,
     provisioned: Provisioned,
+}
+
+/// A cluster that is healthy and open.
+struct Open {
+    endpoint: Endpoint,
+    management: Option<String>,
+    nodes: Option<u32>,
+    lifetime_s: u64,
 }
 
 /// A cluster to stream through. Dropping it deletes it, if it was provisioned for this run; so does the end of this process.
@@ -58,6 +67,8 @@ struct Told {
 pub struct Cluster {
     /// Its public name, with user and password.
     pub endpoint: Endpoint,
+    /// Its management API, if the service tells one.
+    pub management: Option<String>,
     /// What the record says of it.
     pub provisioned: Provisioned,
     _holder: Holder,
@@ -86,7 +97,8 @@ impl Cluster {
         };
         let limit = order.ready_within + GRACE;
         let (holder, told) = Holder::start::<Told>(&holder::Order::Cluster(Box::new(order)), limit)?;
-        Ok(Self { endpoint: told.endpoint, provisioned: told.provisioned, _holder: holder })
+        let Told { endpoint, management, provisioned } = told;
+        Ok(Self { endpoint, management, provisioned, _holder: holder })
     }
 }
 
@@ -113,7 +125,7 @@ impl Order {
         let held = Held { client, reused };
         let opened = self.ready(&held.client, told, started + self.ready_within, runtime, asker);
         match opened {
-            Ok((endpoint, nodes, lifetime_s)) => {
+            Ok(Open { endpoint, management, nodes, lifetime_s }) => {
                 let provisioned = Provisioned {
                     service: self.url.clone(),
                     cluster: name.clone(),
@@ -123,7 +135,7 @@ impl Order {
                     lifetime_s,
                     reused,
                 };
-                Ok((Told { endpoint, provisioned }, held))
+                Ok((Told { endpoint, management, provisioned }, held))
             }
             Err(failure) => {
                 if let Err(unreleased) = self.release(&held) {
@@ -158,8 +170,7 @@ impl Order {
         }
     }
 
-    /// Waits until the service says healthy and AMQPS opens. `told` is how to reach it, if that is known already. Where to
-    /// connect, how many nodes it has, and how long it lives.
+    /// Waits until the service says healthy and AMQPS opens. `told` is how to reach it, if that is known already.
     fn ready(
         &self,
         client: &Client,
@@ -167,7 +178,7 @@ impl Order {
         end: Instant,
         runtime: &Runtime,
         asker: &Asker,
-    ) -> Result<(Endpoint, Option<u32>, u64), Failure> {
+    ) -> Result<Open, Failure> {
         let name = &self.asked.name;
         let mut pause = LOOK_FIRST;
         let mut waits = || {
@@ -219,7 +230,10 @@ impl Order {
             }
         }
         let nodes = cluster.resource_settings.get("nodes").and_then(|nodes| u32::try_from(*nodes).ok());
-        Ok((endpoint, nodes, lifetime.seconds_lifetime))
+        // What is no address is none.
+        let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+        let management = Some(access.mgmt_url).filter(is_url);
+        Ok(Open { endpoint, management, nodes, lifetime_s: lifetime.seconds_lifetime })
     }
 
     /// Deletes the cluster, unless it was there before.

@@ -178,6 +178,7 @@ fn by_testbed(
     };
     let route = if written.consumers_via_proxy == Some(true) { route.with_consumers_via_proxy() } else { route };
     let connect_to = written.connect_to.iter().flatten().chain(&route.connect_to).cloned().collect();
+    let given = written.management.is_some();
     let written = RouteProfile {
         connect_to: Some(connect_to),
         management: written.management.clone().or_else(|| Some(route.management_url.clone())),
@@ -192,6 +193,10 @@ fn by_testbed(
         }
     };
     opened.connect.hops = route.hops.into_iter().map(testbeds_hop).collect();
+    if let Some(access) = opened.management.as_mut().filter(|_| !given) {
+        // As the testbed's own user: one that was provisioned may not see the nodes.
+        access.password = read_password(&route.password_file)?.expose().to_owned();
+    }
     Ok(opened)
 }
 
@@ -240,7 +245,9 @@ fn by_cluster(
         None => ["producer", "consumer"].map(|from| hop(from, "balancer", &addresses)).into(),
     };
     let amqp = AmqpRoute { producer: addresses.clone(), consumer: addresses, ..trust };
-    let management = management(written, &amqp, ends_with_service)?;
+    let told = cluster.management.clone().filter(|_| written.management.is_none());
+    let written = RouteProfile { management: told.or_else(|| written.management.clone()), ..written.clone() };
+    let management = management(&written, &amqp, ends_with_service)?;
     let connect = Connect { amqp, hops, provisioned: Some(cluster.provisioned.clone()) };
     Ok(Route { connect, _tunnel: None, _cluster: Some(cluster), management })
 }

@@ -62,7 +62,8 @@ fn service_cells(sample: Option<&ServiceSample>) -> String {
         rate(|sample| sample.deliver_per_second),
         of(|sample| sample.memory_bytes),
         of(|sample| sample.connections),
-        of(|sample| Some(sample.alarms.len() as u64)),
+        // Whoever tells of memory tells of alarms.
+        of(|sample| sample.memory_bytes.map(|_| sample.alarms.len() as u64)),
     ]
     .join(",")
 }
@@ -166,14 +167,19 @@ mod tests {
             errors: 0,
             replies: 7,
             blocked_s: 0.25,
-            service: Some(ServiceSample { ready: Some(12), publish_per_second: Some(9.5), ..ServiceSample::default() }),
+            service: Some(ServiceSample {
+                ready: Some(12),
+                publish_per_second: Some(9.5),
+                memory_bytes: Some(800),
+                ..ServiceSample::default()
+            }),
         };
         assert_eq!(
             series_csv(&[row.clone(), SeriesRow { service: None, ..row }]),
             "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
              queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
              service_connections,service_alarms\n\
-             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,,,0\n\
+             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,800,,0\n\
              3,10,9,1,8,8.000,0,7,0.250,,,,,,,\n"
         );
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::managed::{BALANCER, INGRESS};
 use crate::network::NetworkChoice;
 use crate::rabbitmq::cluster::node_part;
+use crate::s3m::S3M;
 use crate::tunnels::{ControlServers, End, s2cs_part};
 use crate::{Error, Result, Routes};
 
@@ -106,7 +107,7 @@ fn parts(nodes: usize, routes: &Routes, network: NetworkChoice) -> Vec<String> {
     };
     let servers = ControlServers::kinds(&routes.proxies).into_iter();
     let servers = servers.flat_map(|kind| End::BOTH.map(|end| s2cs_part(kind, end)));
-    let managed = routes.managed.map(|_| [INGRESS, BALANCER].map(str::to_owned));
+    let managed = routes.managed.map(|_| [INGRESS, BALANCER, S3M].map(str::to_owned));
     epmds.into_iter().chain((1..=nodes).map(node_part)).chain(servers).chain(managed.into_iter().flatten()).collect()
 }
 
