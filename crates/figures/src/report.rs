@@ -83,10 +83,14 @@ impl Report {
         let claims = Claims::read(shipped::CLAIMS)?;
         // Experiments that lie beside each other are not to be compared point by point.
         let comparable = preferred(runs.iter().collect(), &claims.prefer).into_iter().cloned().collect();
-        let warnings = match Points::of(comparable) {
+        let failed = runs.iter().filter(|run| !run.is_sound()).count();
+        let mut warnings = match Points::of(comparable) {
             Ok(points) => points.warnings,
             Err(error) => vec![error.to_string()],
         };
+        if failed > 0 {
+            warnings.insert(0, format!("{failed} of the runs FAILED; their numbers are in all that follows"));
+        }
         let published = Published::read(shipped::PUBLISHED)?;
         let measured = Measured::of(runs);
         let (mut drawn, mut not_drawn) = (Vec::new(), Vec::new());
@@ -239,6 +243,15 @@ mod tests {
         );
         let error = chosen(&["missing.toml".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("`missing.toml` cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn failed_runs_that_are_used_are_told_at_the_head() {
+        let mut loaded = loaded();
+        loaded.runs[0].record.status =
+            measure::record::Status { pass: false, reason: "3 messages were lost".into(), exit_code: 4 };
+        let report = Report::of(loaded, &shipped_figures(), false).unwrap();
+        assert!(report.warnings[0].starts_with("1 of the runs FAILED"), "{:?}", report.warnings);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Asked {
     /// Folder for the report [default: report, in the first DIR].
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
-    /// Draw in the terminal, too, and write no files unless --out is given.
+    /// Draw in the terminal, and write files only where --out is given.
     #[arg(long)]
     text: bool,
     /// Only these figures, by name or as a TOML file; fails where one cannot be drawn.
