@@ -62,9 +62,9 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     let folder = out.join("figures");
     fs::create_dir_all(&folder).map_err(|error| unwritten(&folder, error))?;
     let keep = |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(|error| unwritten(&path, error));
-    for figure in &report.figures {
+    for (figure, png) in report.figures.iter().zip(figures::pngs(&report.figures)) {
         keep(folder.join(format!("{}.svg", figure.name)), figures::svg(figure).as_bytes())?;
-        keep(folder.join(format!("{}.png", figure.name)), &figures::png(figure))?;
+        keep(folder.join(format!("{}.png", figure.name)), &png)?;
     }
     let names: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
     let page = out.join("report.html");
