@@ -60,6 +60,9 @@ pub fn build(
         if specification.kind == Kind::Series {
             wanted = format!("{}at least {SERIES_ROWS_MIN} s of streaming", if wanted.is_empty() { "" } else { ", " });
         }
+        if let Some(base) = &specification.relative_to {
+            wanted += &format!(" (and over {base}, which others are compared with)");
+        }
         return Err(FiguresError::NothingToDraw { figure: specification.name.clone(), wanted });
     }
     if specification.kind == Kind::Cdf {
@@ -230,7 +233,9 @@ impl<'a> Builder<'a> {
             }
         }
         if traces.is_empty() {
-            self.notes.push(format!("{title}: {} was not taken", quantity::label(of)));
+            let lacks_base = self.specification.relative_to.is_some() && !groups.contains_key(&self.base());
+            let why = if lacks_base { format!("no {} to compare with", self.base().shown()) } else { not_taken(of) };
+            self.notes.push(format!("{title}: {why}"));
             return Ok(None);
         }
         let x_axis = Axis {
@@ -257,7 +262,7 @@ impl<'a> Builder<'a> {
             .map(|(level, marks)| Trace { style: self.draws(&level), shape: Shape::Apart, marks })
             .collect();
         if traces.is_empty() {
-            self.notes.push(format!("{title}: {} was not taken", quantity::label(of)));
+            self.notes.push(format!("{title}: {}", not_taken(of)));
             return None;
         }
         let along = Axis {
@@ -372,7 +377,8 @@ impl<'a> Builder<'a> {
             courses.sort_by_key(|rows| std::cmp::Reverse(rows.len()));
             more += courses.len().saturating_sub(SERIES_RUNS_MAX);
             for rows in courses.into_iter().take(SERIES_RUNS_MAX) {
-                let marks = rows.into_iter().map(|(x, y)| Mark { x, y, interval: None }).collect();
+                let taken = rows.into_iter().filter(|(_, y)| y.is_finite());
+                let marks = taken.map(|(x, y)| Mark { x, y, interval: None }).collect();
                 traces.push(Trace { style: self.draws(&level), shape: Shape::Thin, marks });
             }
         }
@@ -493,6 +499,10 @@ impl<'a> Builder<'a> {
 pub(crate) fn style(level: &Level, place: usize) -> Style {
     let known = ["dts", "prs-haproxy", "prs-haproxy-4", "prs-stunnel", "mss", "dts-plain", "prs-stunnel-null"];
     Style(known.iter().position(|name| *level == Level::Text((*name).to_owned())).unwrap_or(place))
+}
+
+fn not_taken(of: Quantity) -> String {
+    format!("{} was not taken", quantity::label(of))
 }
 
 fn capital(text: &str) -> String {
@@ -621,6 +631,14 @@ mod tests {
             error.contains("`round-trip-cdf-lstream` has nothing to show") && error.contains("workload lstream"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn overhead_without_its_base_is_not_drawn_and_says_so() {
+        let mut measured = measured();
+        measured.runs.retain(|run| Key::of(run).architecture != "dts");
+        let error = drawn("overhead", &measured).unwrap_err().to_string();
+        assert!(error.contains("(and over dts, which others are compared with)"), "{error}");
     }
 
     #[test]

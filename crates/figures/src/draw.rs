@@ -1,5 +1,10 @@
 //! A figure as SVG and as PNG, by plotters.
 
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
 use plotters::{
     backend::{BitMapBackend, SVGBackend},
     drawing::{DrawingAreaErrorKind, IntoDrawingArea},
@@ -52,6 +57,8 @@ const PANEL_TITLE: f64 = 12.0;
 const SMALL: f64 = 10.0;
 const TINY: f64 = 9.0;
 const MARGIN: f64 = 14.0;
+/// Each takes some 60 MB while it is drawn.
+const DRAWN_AT_ONCE_MAX: usize = 4;
 /// Pixels of a PNG for each of a page: sharp in print at the width of a column.
 const PNG_SCALE: f64 = 2.0;
 /// Above and below a panel's axes, and right of them.
@@ -144,6 +151,26 @@ pub fn png(figure: &Figure) -> Vec<u8> {
         }
     }
     encode(&small, small_width as u32, small_height as u32)
+}
+
+/// All figures as PNG, several at a time.
+pub fn pngs(figures: &[Figure]) -> Vec<Vec<u8>> {
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(DRAWN_AT_ONCE_MAX);
+    let next = AtomicUsize::new(0);
+    let mut drawn: Vec<(usize, Vec<u8>)> = thread::scope(|scope| {
+        let draw = || {
+            let mut drawn = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(figure) = figures.get(index) else { return drawn };
+                drawn.push((index, png(figure)));
+            }
+        };
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(draw)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("drawing does not panic")).collect()
+    });
+    drawn.sort_by_key(|(index, _)| *index);
+    drawn.into_iter().map(|(_, png)| png).collect()
 }
 
 fn encode(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
@@ -585,11 +612,12 @@ mod tests {
 
     #[test]
     fn a_png_is_twice_as_large_and_has_the_ink_of_its_marks() {
-        let bytes = png(&Figure { panels: Vec::new(), ..figure() });
+        let small = Figure { panels: Vec::new(), ..figure() };
+        let bytes = pngs(&[figure(), small.clone()]).remove(1);
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        let (width, height) = size(&Figure { panels: Vec::new(), ..figure() });
+        let (width, height) = size(&small);
         assert_eq!((f64::from(info.width), f64::from(info.height)), (width * 2.0, height * 2.0));
         let blue = pixels.as_chunks::<3>().0.iter().filter(|pixel| **pixel == [0x00, 0x72, 0xb2]).count();
         assert!(blue > 50, "the swatch of the legend: {blue}");

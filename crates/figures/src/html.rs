@@ -46,7 +46,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                     @if !report.not_drawn.is_empty() {
                         details open[report.figures.is_empty()] {
                             summary { (report.not_drawn.len()) " figure(s) not drawn" }
-                            ul class="note" { @for line in &report.not_drawn { li { (line) } } }
+                            ul class="note" { @for figure in &report.not_drawn { li { (figure.told()) } } }
                         }
                     }
                 }

@@ -39,7 +39,7 @@ pub use build::build;
 pub use claims::Claims;
 pub use dimension::{Dimension, Level};
 pub use distribution::Distribution;
-pub use draw::{panel_svg, png, svg, swatch_svg};
+pub use draw::{panel_svg, png, pngs, svg, swatch_svg};
 pub use error::FiguresError;
 pub use html::page;
 pub use judge::{Judged, Verdict};

@@ -1,6 +1,12 @@
 //! Runs with what lies beside their records: distributions and series, read when they are asked for and kept.
 
-use std::{cell::RefCell, collections::HashMap, fs, path::PathBuf, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    fs,
+    path::PathBuf,
+    rc::Rc,
+};
 
 use measure::{Buckets, Metric, read_hlog};
 
@@ -53,7 +59,8 @@ impl Measured {
         }
     }
 
-    /// All columns of a run's series, one value for each second; empty where there are none.
+    /// All columns of numbers of a run's series, one value for each second and NaN where it was not taken; empty where
+    /// there are none.
     pub fn columns(&self, run: &Run) -> Result<Vec<(String, Vec<f64>)>, FiguresError> {
         let path = run.dir.join(SERIES);
         let text = match fs::read_to_string(&path) {
@@ -65,12 +72,22 @@ impl Measured {
         let header = lines.next().unwrap_or_default();
         let mut columns: Vec<(String, Vec<f64>)> =
             header.split(',').map(|name| (name.to_owned(), Vec::new())).collect();
+        let mut texts: BTreeSet<String> = BTreeSet::new();
         for line in lines {
-            let cells: Option<Vec<f64>> = line.split(',').map(|cell| cell.parse().ok()).collect();
-            let cells = cells.filter(|cells| cells.len() == columns.len());
-            let cells = cells.ok_or_else(|| FiguresError::Damaged { path: path.clone() })?;
-            columns.iter_mut().zip(cells).for_each(|((_, values), cell)| values.push(cell));
+            let cells: Vec<&str> = line.split(',').collect();
+            if cells.len() != columns.len() {
+                return Err(FiguresError::Damaged { path });
+            }
+            for ((name, values), cell) in columns.iter_mut().zip(cells) {
+                match cell.parse() {
+                    Ok(value) => values.push(value),
+                    // What was not taken in a second is empty.
+                    Err(_) if cell.is_empty() => values.push(f64::NAN),
+                    Err(_) => drop(texts.insert(name.clone())),
+                }
+            }
         }
+        columns.retain(|(name, _)| !texts.contains(name));
         if columns.iter().any(|(name, _)| name == SECOND) { Ok(columns) } else { Err(FiguresError::Damaged { path }) }
     }
 
@@ -117,6 +134,11 @@ mod tests {
         let distribution = measured.distribution(&run, Metric::Service).unwrap().unwrap();
         assert!((distribution.quantile(0.5).unwrap() - 5.0).abs() < 0.01);
         assert_eq!(measured.series(&run, "sent").unwrap(), [(0.0, 5.0), (1.0, 7.0)]);
+        fs::write(dir.path().join(SERIES), "second,sent,ready,alarm\n0,5,,memory\n1,7,3,\n").unwrap();
+        let columns = measured.columns(&run).unwrap();
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["second", "sent", "ready"], "a column of words is passed over");
+        assert!(columns[2].1[0].is_nan() && columns[2].1[1] == 3.0);
 
         fs::write(dir.path().join(HISTOGRAMS), &log[..log.len() / 2]).unwrap();
         fs::write(dir.path().join(SERIES), "second,sent\n0,5\n1").unwrap();

@@ -16,13 +16,24 @@ use crate::{
 /// A figure to draw: its name and the text that says what.
 pub type Source = (String, String);
 
+/// A figure that could not be drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotDrawn {
+    /// Its name.
+    pub name: String,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// Whether all it lacks are runs to show.
+    pub lacks_runs: bool,
+}
+
 /// All of it.
 #[derive(Debug)]
 pub struct Report {
     /// Figures that could be drawn.
     pub figures: Vec<Figure>,
-    /// Why others could not, a sentence each.
-    pub not_drawn: Vec<String>,
+    /// Others, and why they could not.
+    pub not_drawn: Vec<NotDrawn>,
     /// Each claim of the paper with its verdict.
     pub claims: Vec<Judged>,
     /// What a reader should know before comparing.
@@ -33,6 +44,13 @@ pub struct Report {
     pub runs: Vec<Run>,
     /// Runs that failed.
     pub left_out: Vec<LeftOut>,
+}
+
+impl NotDrawn {
+    /// In one line.
+    pub fn told(&self) -> String {
+        if self.lacks_runs { self.reason.clone() } else { format!("figure `{}`: {}", self.name, self.reason) }
+    }
 }
 
 /// The figures that are compiled in.
@@ -65,10 +83,14 @@ impl Report {
         let claims = Claims::read(shipped::CLAIMS)?;
         // Experiments that lie beside each other are not to be compared point by point.
         let comparable = preferred(runs.iter().collect(), &claims.prefer).into_iter().cloned().collect();
-        let warnings = match Points::of(comparable) {
+        let failed = runs.iter().filter(|run| !run.is_sound()).count();
+        let mut warnings = match Points::of(comparable) {
             Ok(points) => points.warnings,
             Err(error) => vec![error.to_string()],
         };
+        if failed > 0 {
+            warnings.insert(0, format!("{failed} of the runs FAILED; their numbers are in all that follows"));
+        }
         let published = Published::read(shipped::PUBLISHED)?;
         let measured = Measured::of(runs);
         let (mut drawn, mut not_drawn) = (Vec::new(), Vec::new());
@@ -76,8 +98,10 @@ impl Report {
             match build(&Specification::read(name, text)?, &measured, &published) {
                 Ok(figure) => drawn.push(figure),
                 Err(error) if all => return Err(error),
-                Err(error @ FiguresError::MixedPlans { .. }) => not_drawn.push(format!("figure `{name}`: {error}")),
-                Err(error @ FiguresError::NothingToDraw { .. }) => not_drawn.push(error.to_string()),
+                Err(error @ (FiguresError::MixedPlans { .. } | FiguresError::NothingToDraw { .. })) => {
+                    let lacks_runs = matches!(error, FiguresError::NothingToDraw { .. });
+                    not_drawn.push(NotDrawn { name: name.clone(), reason: error.to_string(), lacks_runs });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -137,7 +161,7 @@ impl Report {
         text.push('\n');
         text += &self.claims_text();
         for (title, lines) in [
-            ("Not drawn", self.not_drawn.clone()),
+            ("Not drawn", self.not_drawn.iter().map(NotDrawn::told).collect()),
             ("Before comparing", self.warnings.clone()),
             ("Left out", self.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason)).collect()),
         ] {
@@ -189,7 +213,11 @@ mod tests {
         let report = Report::of(loaded(), &shipped_figures(), false).unwrap();
         let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
         assert_eq!(names, ["throughput", "overhead", "estimator-bias"]);
-        assert!(report.not_drawn.iter().any(|line| line.contains("`round-trip`")), "{:?}", report.not_drawn);
+        assert!(
+            report.not_drawn.iter().any(|figure| figure.name == "round-trip" && figure.lacks_runs),
+            "{:?}",
+            report.not_drawn
+        );
         assert_eq!(report.summary(), "4 runs of 4 points; 1 more failed and are left out");
         let text = report.text();
         for part in [
@@ -218,6 +246,15 @@ mod tests {
     }
 
     #[test]
+    fn failed_runs_that_are_used_are_told_at_the_head() {
+        let mut loaded = loaded();
+        loaded.runs[0].record.status =
+            measure::record::Status { pass: false, reason: "3 messages were lost".into(), exit_code: 4 };
+        let report = Report::of(loaded, &shipped_figures(), false).unwrap();
+        assert!(report.warnings[0].starts_with("1 of the runs FAILED"), "{:?}", report.warnings);
+    }
+
+    #[test]
     fn mixed_plans_cost_the_figure_and_not_the_report() {
         let mut loaded = loaded();
         let mut other = loaded.runs[0].clone();
@@ -225,7 +262,9 @@ mod tests {
         other.record.plan["service"]["prefetch"] = 1.into();
         loaded.runs.push(other);
         let report = Report::of(loaded, &shipped_figures(), false).unwrap();
-        assert!(report.not_drawn[0].contains("`other`"), "{:?}", report.not_drawn);
+        let throughput = &report.not_drawn[0];
+        assert!(!throughput.lacks_runs && throughput.told().starts_with("figure `throughput`: "), "{throughput:?}");
+        assert!(throughput.reason.contains("`other`"), "{throughput:?}");
         assert_eq!(report.rows.len(), 5);
     }
 }

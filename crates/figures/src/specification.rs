@@ -116,13 +116,15 @@ impl Filter {
         Self(self.0.iter().chain(&other.0).cloned().collect())
     }
 
-    /// In words.
+    /// In words; a list of architectures is left out, since any of them will do.
     pub fn wanted(&self) -> String {
         let part = |(dimension, levels): &(Dimension, Vec<Level>)| {
             let levels: Vec<String> = levels.iter().map(Level::to_string).collect();
             format!("{dimension} {}", levels.join(" or "))
         };
-        self.0.iter().map(part).collect::<Vec<_>>().join(", ")
+        let any =
+            |(dimension, levels): &&(Dimension, Vec<Level>)| *dimension == Dimension::Architecture && levels.len() > 1;
+        self.0.iter().filter(|choice| !any(choice)).map(part).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -315,6 +317,8 @@ mod tests {
         let text = format!("{FIGURE}[where]\npattern = 'work-sharing'\nconsumers = [1, 2]\n");
         let figure = Specification::read("throughput", &text).unwrap();
         assert_eq!(figure.filter.wanted(), "consumers 1 or 2, pattern work-sharing");
+        let text = format!("{FIGURE}[where]\narchitecture = ['dts', 'mss']\nconsumers = 1\n");
+        assert_eq!(Specification::read("any", &text).unwrap().filter.wanted(), "consumers 1");
         assert_eq!(figure.panels[0].y, Y::Quantity(Quantity::MessagesPerSecond));
         assert_eq!(figure.panels[0].x, X::Dimension(Dimension::Consumers));
         assert_eq!(figure.series, Dimension::Architecture);

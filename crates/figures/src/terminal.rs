@@ -61,18 +61,17 @@ fn draw(panel: &Panel) -> String {
             beyond.push(format!("{} ({})", rule.text, axis::written(panel.y.unit, rule.y)));
         }
     }
-    for trace in &panel.traces {
-        let bars = matches!(trace.shape, Shape::Joined | Shape::Apart);
-        for (low, high, x) in
-            trace.marks.iter().filter(|_| bars).filter_map(|mark| mark.interval.map(|(low, high)| (low, high, mark.x)))
-        {
-            let (top, bottom, column) = (grid.row(high), grid.row(low), grid.column(x));
-            (top..=bottom).for_each(|row| grid.cells[row][column] = '│');
-        }
-    }
-    for trace in &panel.traces {
+    // Series stand beside each other, so that none hides another.
+    let aside = |index: usize, column: usize| (column + index).saturating_sub(panel.traces.len() / 2).min(COLUMNS - 1);
+    for (index, trace) in panel.traces.iter().enumerate() {
+        let points = matches!(trace.shape, Shape::Joined | Shape::Apart);
         for mark in &trace.marks {
-            let (row, column) = (grid.row(mark.y), grid.column(mark.x));
+            let column = if points { aside(index, grid.column(mark.x)) } else { grid.column(mark.x) };
+            if let Some((low, high)) = mark.interval.filter(|_| points) {
+                let (top, bottom) = (grid.row(high), grid.row(low));
+                (top..=bottom).for_each(|row| grid.cells[row][column] = '│');
+            }
+            let row = grid.row(mark.y);
             grid.cells[row][column] = MARKERS[trace.style.0 % MARKERS.len()];
         }
     }

@@ -21,6 +21,6 @@ pub fn export(asked: &Asked) -> Result<Exit, Failure> {
     let loaded = figures::load(&asked.dirs, Failed::Use).map_err(|error| Failure::new(Exit::Usage, error))?;
     let measured = Measured::of(loaded.runs);
     export_hdf5::export(&measured, &asked.hdf5).map_err(|error| Failure::new(Exit::Usage, error))?;
-    eprintln!("streamharness: {} runs in {}", measured.runs.len(), asked.hdf5.display());
+    crate::stderr::say(format_args!("{} runs in {}", measured.runs.len(), asked.hdf5.display()));
     Ok(Exit::Pass)
 }

@@ -20,7 +20,7 @@ pub struct Asked {
     /// Folder for the report [default: report, in the first DIR].
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
-    /// Draw in the terminal, too, and write no files unless --out is given.
+    /// Draw in the terminal, and write files only where --out is given.
     #[arg(long)]
     text: bool,
     /// Only these figures, by name or as a TOML file; fails where one cannot be drawn.
@@ -62,17 +62,22 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     let folder = out.join("figures");
     fs::create_dir_all(&folder).map_err(|error| unwritten(&folder, error))?;
     let keep = |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(|error| unwritten(&path, error));
-    for figure in &report.figures {
+    for (figure, png) in report.figures.iter().zip(figures::pngs(&report.figures)) {
         keep(folder.join(format!("{}.svg", figure.name)), figures::svg(figure).as_bytes())?;
-        keep(folder.join(format!("{}.png", figure.name)), &figures::png(figure))?;
+        keep(folder.join(format!("{}.png", figure.name)), &png)?;
     }
     let names: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
     let page = out.join("report.html");
     let title = format!("streamharness: {}", names.join(", "));
     keep(page.clone(), figures::page(report, &title, out).as_bytes())?;
     crate::stderr::say(format_args!("{}: {} figure(s) in {}", report.summary(), report.figures.len(), page.display()));
-    for line in &report.not_drawn {
-        crate::stderr::say(format_args!("not drawn: {line}"));
+    let (lacking, others): (Vec<_>, Vec<_>) = report.not_drawn.iter().partition(|figure| figure.lacks_runs);
+    for figure in others {
+        crate::stderr::say(format_args!("not drawn: {}", figure.told()));
+    }
+    if !lacking.is_empty() {
+        let names: Vec<&str> = lacking.iter().map(|figure| figure.name.as_str()).collect();
+        crate::stderr::say(format_args!("no runs here for {}; the page says what each wants", names.join(", ")));
     }
     Ok(())
 }
