@@ -1,0 +1,133 @@
+//! The way that messages took, and what it was made of.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One concrete way from producers to consumers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Route {
+    /// `dts`, `prs-haproxy`, `mss` and so on.
+    pub architecture: String,
+    /// The legs of the route in the order that a message takes them.
+    pub hops: Vec<Hop>,
+    /// What the clients negotiated; absent where they spoke plain TCP.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// What answered at the end of the route.
+    #[serde(default)]
+    pub broker: Option<Broker>,
+    /// The managed service that the run asked for; absent where there was none to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<Provisioned>,
+    /// The first producer's connection; absent where there was none.
+    #[serde(default)]
+    pub producer_connection: Option<Connection>,
+    /// The first consumer's connection; absent where there was none.
+    #[serde(default)]
+    pub consumer_connection: Option<Connection>,
+}
+
+/// A cluster that a run got through a facility's S3M interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Provisioned {
+    /// Where it was asked for.
+    pub service: String,
+    /// Its name.
+    pub cluster: String,
+    /// The public name that clients connect to.
+    pub fqdn: String,
+    /// Nodes that it has, if the interface tells.
+    #[serde(default)]
+    pub nodes: Option<u32>,
+    /// From the request until AMQPS opened.
+    pub ready_s: f64,
+    /// How long it lives, unless it is extended.
+    pub lifetime_s: u64,
+    /// Whether it was there before the run and stayed.
+    #[serde(default)]
+    pub reused: bool,
+}
+
+/// What a client's connection agreed on, read back from its socket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Connection {
+    /// Whether small segments are sent at once.
+    pub nodelay: Option<bool>,
+    /// The socket's send buffer, as the system has it.
+    pub send_buffer_bytes: Option<u64>,
+    /// The socket's receive buffer, as the system has it.
+    pub receive_buffer_bytes: Option<u64>,
+    /// TCP's congestion control.
+    pub congestion_control: Option<String>,
+    /// Largest AMQP frame agreed.
+    pub frame_max_bytes: u64,
+}
+
+/// One TCP or TLS leg of a route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hop {
+    /// Who opens the connection.
+    pub from: String,
+    /// Who accepts it.
+    pub to: String,
+    /// `amqp`, `amqps`, `tcp`, `tls` and so on.
+    pub protocol: String,
+    /// Host and port where it is accepted, if it is known.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// What was negotiated on this leg, if it has TLS and it is known.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// The program that accepts it, if it is known: `RabbitMQ 3.10.8`, `haproxy (pid 7)`.
+    #[serde(default)]
+    pub process: Option<String>,
+    /// Limits of what accepts it, if it has any and they are known: `0.3 CPU`.
+    #[serde(default)]
+    pub limits: Option<String>,
+}
+
+/// What a TLS handshake agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tls {
+    /// Such as `TLSv1.3`.
+    pub version: String,
+    /// The cipher suite by its IANA name.
+    pub cipher: String,
+}
+
+/// What a broker says it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Broker {
+    /// Such as `RabbitMQ`.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// The way between the switch of a testbed's network and one host, from a little before the stream began until a little
+/// after it ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Link {
+    /// The host: `clients`, `dsn1`, `lb` and so on.
+    pub leg: String,
+    /// Its rate in each direction; absent where it is unlimited.
+    #[serde(default)]
+    pub rate_bits_per_second: Option<u64>,
+    /// Delay that was added, one way.
+    pub delay_s: f64,
+    /// From the switch to the host.
+    pub to_host: LinkCount,
+    /// From the host to the switch.
+    pub from_host: LinkCount,
+}
+
+/// One direction of a link, frame headers included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkCount {
+    /// In bytes.
+    pub bytes: u64,
+    /// As the kernel passes them on, several segments in one.
+    pub packets: u64,
+    /// Frames that found the link's queue full.
+    pub drops: u64,
+}

@@ -1,0 +1,79 @@
+//! The service's side of a run, as its management API told.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The service as its management API showed it while a run streamed. `series.csv` has it second by second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceView {
+    /// Where it was asked.
+    pub management: String,
+    /// How often it was looked at.
+    pub samples: u64,
+    /// Time between two looks.
+    pub interval_s: f64,
+    /// The most messages that waited in the run's queues.
+    #[serde(default)]
+    pub ready_max: Option<u64>,
+    /// The most messages that were delivered and not yet acknowledged.
+    #[serde(default)]
+    pub unacknowledged_max: Option<u64>,
+    /// The most memory of all nodes.
+    #[serde(default)]
+    pub memory_max_bytes: Option<u64>,
+    /// The largest part of a node's memory limit that was used.
+    #[serde(default)]
+    pub memory_of_limit_max: Option<f64>,
+    /// The most connections, those of others among them.
+    #[serde(default)]
+    pub connections_max: Option<u64>,
+    /// Alarms that were raised, each with the number of samples in which it was.
+    #[serde(default)]
+    pub alarms: BTreeMap<String, u64>,
+    /// What could not be seen, and why.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// How the service is set, as far as its management API told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceSettings {
+    /// Such as `RabbitMQ`.
+    #[serde(default)]
+    pub product: Option<String>,
+    /// Its version.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// The version of Erlang that it runs on.
+    #[serde(default)]
+    pub erlang: Option<String>,
+    /// How much it counts by itself: `none`, `basic`, `detailed`.
+    #[serde(default)]
+    pub rates_mode: Option<String>,
+    /// The nodes of the cluster; empty where their state may not be read.
+    #[serde(default)]
+    pub nodes: Vec<ServiceNode>,
+}
+
+/// One node of the service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceNode {
+    /// Its name.
+    pub name: String,
+    /// Whether it ran when the run began.
+    pub running: bool,
+    /// Processors that it sees.
+    #[serde(default)]
+    pub processors: Option<u32>,
+    /// Above this it blocks publishers.
+    #[serde(default)]
+    pub memory_limit_bytes: Option<u64>,
+    /// With less free space on its disk it blocks publishers.
+    #[serde(default)]
+    pub disk_free_limit_bytes: Option<u64>,
+    /// Plugins that were enabled by name.
+    #[serde(default)]
+    pub plugins: Vec<String>,
+}
