@@ -61,7 +61,7 @@ pub struct S3mProfile {
     pub ca: Option<String>,
     /// What to provision: `general`.
     pub kind: Option<String>,
-    /// Name of the cluster, at most 40 small letters, digits and dashes [default: one drawn for each run].
+    /// Name of the cluster, at most 40 small letters, digits and dashes [default: one drawn for each launch].
     pub name: Option<String>,
     /// Whether a cluster of that name that is there already is used, and left as it is.
     pub reuse: Option<bool>,

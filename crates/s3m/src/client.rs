@@ -58,14 +58,15 @@ impl Client {
     }
 
     /// Asks for a cluster. Never retried after an answer was lost: it may exist by then, see [`Error::may_exist`].
-    pub fn provision(&self, asked: &Provision) -> Result<Provisioned> {
+    /// `own_name`: nobody else can have chosen the name. Only then is a cluster that is there after a try that was told to
+    /// have failed taken for the one of that try.
+    pub fn provision(&self, asked: &Provision, own_name: bool) -> Result<Provisioned> {
         let url = self.url("/rabbitmq/provision_cluster");
         let mut failed = false;
         match self.send("POST", &url, Some(json!(asked)), |status| failed |= status >= 500) {
             Ok(reply) => read(reply),
-            // A try that was told to have failed had made it all the same.
             Err(Error::Missing(reason)) => Err(self.no_api(reason)),
-            Err(Error::Taken(_)) if failed => {
+            Err(Error::Taken(_)) if failed && own_name => {
                 self.get(&asked.name)?.access.ok_or_else(|| Error::Answer("no `amqpsUrl`".to_owned()))
             }
             Err(error) => Err(error),

@@ -38,7 +38,11 @@ async fn until_told(service: Service, listen: SocketAddr, up: impl FnOnce(Socket
                 spawn_blocking(move || service.sweep());
             }
             accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
+                let Ok((stream, _)) = accepted else {
+                    // Out of descriptors: the next would fail at once, too.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                };
                 let service = service.clone();
                 let answer = service_fn(move |request| answer(service.clone(), request));
                 tokio::spawn(http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT)

@@ -148,7 +148,7 @@ impl Order {
 
     fn provision(&self, client: &Client) -> Result<Access, Failure> {
         let name = &self.asked.name;
-        match client.provision(&self.asked) {
+        match client.provision(&self.asked, self.own_name) {
             Ok(access) => Ok(access),
             Err(Error::Taken(_)) => Err(Failure::new(
                 Exit::Route,
@@ -158,16 +158,23 @@ impl Order {
                 ),
             )),
             Err(error) if error.may_exist() && self.own_name => {
-                // The answer may have been lost after the cluster was made. What cannot be reached is told below.
-                let _ = client.delete(name);
-                Err(failure(error))
+                // The answer may have been lost after the cluster was made.
+                match client.delete(name) {
+                    Ok(()) => Err(failure(error)),
+                    Err(_) => Err(self.may_be_left(&error)),
+                }
             }
-            Err(error) if error.may_exist() => Err(Failure::new(
-                Exit::Route,
-                format!("{error}; should there be a cluster `{name}` after all, {} deletes it", self.by_hand()),
-            )),
+            Err(error) if error.may_exist() => Err(self.may_be_left(&error)),
             Err(error) => Err(failure(error)),
         }
+    }
+
+    fn may_be_left(&self, error: &Error) -> Failure {
+        let (name, by_hand) = (&self.asked.name, self.by_hand());
+        Failure::new(
+            Exit::Route,
+            format!("{error}; should there be a cluster `{name}` after all, {by_hand} deletes it"),
+        )
     }
 
     /// Waits until the service says healthy and AMQPS opens. `told` is how to reach it, if that is known already.

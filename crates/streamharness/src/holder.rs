@@ -11,7 +11,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    io::{BufRead, BufReader, Read, Stdin, Write, stdin},
+    io::{BufRead, BufReader, ErrorKind, Read, Stdin, Write, stdin},
     net::Shutdown,
     os::{
         fd::{AsFd, OwnedFd},
@@ -22,7 +22,7 @@ use std::{
 };
 
 /// How long a holder may take to release.
-const RELEASE_LIMIT: Duration = Duration::from_secs(65);
+pub const RELEASE_LIMIT: Duration = Duration::from_secs(65);
 
 /// What a holder is asked for. Holds secrets, and travels in memory only.
 #[derive(Serialize, Deserialize)]
@@ -60,7 +60,19 @@ impl Holder {
         socket.set_read_timeout(Some(limit)).map_err(unusual)?;
         let holder = Self { socket, process };
         let mut said = String::new();
-        BufReader::new(&holder.socket).read_line(&mut said).map_err(unusual)?;
+        BufReader::new(&holder.socket).read_line(&mut said).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                let who = match order {
+                    Order::Tunnel(_) => "the S2CS",
+                    Order::Cluster(_) => "the S3M service",
+                };
+                Failure::new(
+                    Exit::Route,
+                    format!("{who} did not answer within {} s: ask whoever runs it", limit.as_secs()),
+                )
+            }
+            _ => unusual(error),
+        })?;
         let outcome: Outcome<Told> = serde_json::from_str(&said)
             .map_err(|_| Failure::new(Exit::Route, "the route's holder ended without a word: start the run again"))?;
         let told = outcome.map_err(|(code, sentence)| Failure::new(Exit::from_code(code), sentence))?;

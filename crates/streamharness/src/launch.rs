@@ -8,7 +8,7 @@ use crate::{
     one_run::Prepared,
     repeat::Repeat,
     rerun_command::Before,
-    route::{self, Connect, Own, Route},
+    route::{self, CLOSE_LIMIT, Connect, Own, Route},
     runs::Runs,
     world::{self, RESOLVE_LIMIT, Stop, World},
 };
@@ -89,7 +89,7 @@ fn launched(world: &World, around: &Around, ask: impl FnOnce() -> Result<Asked, 
     drop(opened);
     own.close();
     ran?;
-    let exit = world.by_rank_0(limits.collective, || runs.as_ref().expect("rank 0 leads").exit())?;
+    let exit = world.by_rank_0(limits.collective + CLOSE_LIMIT, || runs.as_ref().expect("rank 0 leads").exit())?;
     Ok(Exit::from_code(exit))
 }
 

@@ -127,9 +127,18 @@ impl Output {
         Ok(name)
     }
 
-    /// The record that is there, if one is and it can be read.
-    pub fn record(&self) -> Option<Record> {
-        Record::from_json(&fs::read_to_string(self.dir.join("record.json")).ok()?).ok()
+    /// The record that is there, if one is. One that cannot be read is not nothing.
+    pub fn record(&self) -> Result<Option<Record>, Failure> {
+        let path = self.dir.join("record.json");
+        let unread = |error: &dyn std::fmt::Display| {
+            let sentence = format!("{}: {error}; move it away, or give another directory with --out", path.display());
+            Failure::new(Exit::Usage, sentence)
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) => Record::from_json(&text).map(Some).map_err(|error| unread(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unread(&error)),
+        }
     }
 
     /// What is known of a run that was cut short.

@@ -4,6 +4,7 @@ use crate::{
     cluster::Cluster,
     exit::{Exit, Failure},
     facility,
+    holder::RELEASE_LIMIT,
     tunnel::Tunnel,
 };
 use management::Access;
@@ -14,6 +15,8 @@ use std::{env, fs, path::Path, time::Duration};
 use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
+/// How long it may take to close a route, and a testbed of a launch's own.
+pub const CLOSE_LIMIT: Duration = RELEASE_LIMIT.saturating_add(Duration::from_secs(30));
 /// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
 /// comparison.
 const EPHEMERAL_NODES: usize = 1;
@@ -70,7 +73,7 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&
         return fail(Exit::Usage, sentence);
     }
     if let Some(scistream) = &written.scistream {
-        return by_tunnel(written, scistream, &consumer, tls, say);
+        return by_tunnel(written, scistream, plan, &consumer, tls, say);
     }
     if let Some(s3m) = &written.s3m {
         return by_cluster(written, s3m, plan, false, say);
@@ -246,8 +249,10 @@ fn by_cluster(
     };
     let amqp = AmqpRoute { producer: addresses.clone(), consumer: addresses, ..trust };
     let told = cluster.management.clone().filter(|_| written.management.is_none());
+    // A password that the environment has for another service is not for this one.
+    let own_password = ends_with_service || told.is_some();
     let written = RouteProfile { management: told.or_else(|| written.management.clone()), ..written.clone() };
-    let management = management(&written, &amqp, ends_with_service)?;
+    let management = management(&written, &amqp, own_password)?;
     let connect = Connect { amqp, hops, provisioned: Some(cluster.provisioned.clone()) };
     Ok(Route { connect, _tunnel: None, _cluster: Some(cluster), management })
 }
@@ -256,6 +261,7 @@ fn by_cluster(
 fn by_tunnel(
     written: &RouteProfile,
     scistream: &SciStreamProfile,
+    plan: &Plan,
     consumer: &[String],
     tls: bool,
     say: &mut dyn FnMut(&str),
@@ -268,7 +274,7 @@ fn by_tunnel(
     by_address(written, consumer, consumer, tls, None)?;
     let (producers, consumers) = (&scistream.producer_side.s2cs, &scistream.consumer_side.s2cs);
     say(&format!("asking the S2CS at {consumers} and at {producers} for a tunnel"));
-    let tunnel = Tunnel::open(scistream, !tls)?;
+    let tunnel = Tunnel::open(scistream, plan.run, !tls)?;
     let entries = tunnel.entries.iter().map(|entry| through(&first, entry)).collect::<Result<Vec<_>, Failure>>()?;
     let direct = endpoints(consumer, tls)?;
     let mut route = by_address(written, consumer, consumer, tls, None)?;
@@ -357,13 +363,13 @@ fn trust(written: &RouteProfile, tls: bool) -> Result<AmqpRoute, Failure> {
 }
 
 /// The management API that is known for a route, asked as the consumers' user unless the URL or the environment say otherwise.
-fn management(written: &RouteProfile, amqp: &AmqpRoute, testbeds: bool) -> Result<Option<Access>, Failure> {
+fn management(written: &RouteProfile, amqp: &AmqpRoute, own_password: bool) -> Result<Option<Access>, Failure> {
     let Some(url) = &written.management else { return Ok(None) };
     let first = &amqp.consumer[0];
     let (scheme, rest) = url.trim_end_matches('/').split_once("://").unwrap_or(("http", url));
     let (user, at) = rest.rsplit_once('@').unwrap_or((&first.user, rest));
     let its_own = match password_of("STREAMHARNESS_MANAGEMENT_PASSWORD") {
-        Some(password) if !testbeds => Some(password?),
+        Some(password) if !own_password => Some(password?),
         _ => None,
     };
     let password = its_own.unwrap_or_else(|| first.password.clone().unwrap_or_else(|| amqp.password.clone()));

@@ -148,7 +148,7 @@ pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret_file);
             let file = file.as_mut().map_err(|error| unusable("write a new --secret-file", &secret_file, error))?;
             let asked = Provision { kind, name, resource_settings, ..Provision::default() };
-            let access = client.provision(&asked).map_err(|error| {
+            let access = client.provision(&asked, false).map_err(|error| {
                 let _ = fs::remove_file(&secret_file);
                 failure(error)
             })?;

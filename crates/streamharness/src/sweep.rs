@@ -257,7 +257,7 @@ impl Sweep {
     pub fn find_done(&mut self, resume: bool) -> Result<(), Failure> {
         let mut left = VecDeque::new();
         while let Some(cell) = self.left.pop_front() {
-            let Some(record) = self.output(&cell).record() else {
+            let Some(record) = self.output(&cell).record()? else {
                 left.push_back(cell);
                 continue;
             };

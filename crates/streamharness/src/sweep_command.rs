@@ -6,7 +6,7 @@ use crate::{
     exit::{Exit, Failure},
     flags,
     one_run::Prepared,
-    route::{self, Own, Route},
+    route::{self, CLOSE_LIMIT, Own, Route},
     stdout,
     sweep::{Sweep, Written},
     world::{self, RESOLVE_LIMIT, Stop, World},
@@ -41,8 +41,9 @@ fn launched(world: &World, arguments: &arguments::Sweep) -> Result<Exit, Stop> {
     loop {
         // What people ask for between two points is done in order, too.
         world.signals.set_streaming(true);
-        let next: Option<Written> =
-            world.by_rank_0(RESOLVE_LIMIT, || sweep.as_mut().expect("rank 0 leads").next(world.signals.requested()))?;
+        let next: Option<Written> = world.by_rank_0(RESOLVE_LIMIT + CLOSE_LIMIT, || {
+            sweep.as_mut().expect("rank 0 leads").next(world.signals.requested())
+        })?;
         world.signals.set_streaming(false);
         let Some(written) = next else { break };
         match point(world, &written, &mut own, sweep.as_mut()) {
@@ -55,7 +56,9 @@ fn launched(world: &World, arguments: &arguments::Sweep) -> Result<Exit, Stop> {
         }
     }
     own.close();
-    let exit = world.by_rank_0(RESOLVE_LIMIT, || sweep.as_mut().expect("rank 0 leads").end().map(|exit| exit as u8))?;
+    let exit = world.by_rank_0(RESOLVE_LIMIT + CLOSE_LIMIT, || {
+        sweep.as_mut().expect("rank 0 leads").end().map(|exit| exit as u8)
+    })?;
     Ok(Exit::from_code(exit))
 }
 

@@ -43,8 +43,9 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Asks both control servers, and waits until the tunnel accepts. `greets`: what is behind it speaks AMQP without TLS.
-    pub fn open(wanted: &SciStreamProfile, greets: bool) -> Result<Self, Failure> {
-        let file = wanted.uid_file.clone().unwrap_or_else(|| format!("tunnel-{}.uid", std::process::id()));
+    /// `run` names its uid's file, where the profile does not.
+    pub fn open(wanted: &SciStreamProfile, run: u32, greets: bool) -> Result<Self, Failure> {
+        let file = wanted.uid_file.clone().unwrap_or_else(|| format!("tunnel-{run:08x}.uid"));
         let uid_file = std::path::absolute(file)
             .map_err(|error| Failure::new(Exit::Usage, format!("route.scistream.uid_file: {error}")))?;
         let order = holder::Order::Tunnel(Box::new(Order { wanted: wanted.clone(), uid_file, greets }));
