@@ -75,7 +75,8 @@ pub enum Error {
     },
     /// No testbed has such a route.
     #[error(
-        "a testbed has no route `{0}`: say dts, dts-plain, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, one-proxy, mss, ingress or all"
+        "a testbed has no route `{0}`: say dts, dts-plain, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, \
+         one-proxy, mss, ingress or all"
     )]
     Route(String),
     /// The ingress cannot choose a node that way.
