@@ -103,26 +103,20 @@ fn a_broadcast_of_which_one_consumer_loses_its_queue_ends() {
     let turn = Turn::take();
     let before = service().queues();
     // Exclusive queues cannot be taken away; quorum queues can.
-    let arguments = [
-        "--arch",
-        "dts-plain",
-        "--duration",
-        "60s",
-        "--pattern",
-        "broadcast-gather",
-        "--consumers",
-        "2",
-        "--queue-type",
-        "quorum",
-    ];
+    let load = ["--arch", "dts-plain", "--duration", "8s", "--timeout", "12s", "--consumers", "2"];
+    let arguments = [&load[..], &["--pattern", "broadcast-gather", "--queue-type", "quorum"]].concat();
     let mut running = single(&arguments).through(service()).start_in(turn);
     running.streams(LIMIT);
     let new = service().queues().into_iter().filter(|queue| !before.contains(queue));
     let queue = new.into_iter().find(|queue| queue.ends_with(".consumer.1")).expect("a consumer has its queue");
     service().delete(&queue);
     // The consumer is told that its subscription ended, or the producer finds the service failing
-    // over the queue that is gone: which is first depends on the service.
+    // over the queue that is gone: which is first depends on the service. Now and then it tells neither.
     let outcome = running.wait(LIMIT);
-    outcome.fails(3, &["streamharness: rank 0: the service at "]);
-    outcome.leaves_a_failed_record(3, "rank 0: the service at ");
+    if outcome.status.code() == Some(7) {
+        outcome.leaves_a_failed_record(7, "the limit of 12 s on streaming passed");
+    } else {
+        outcome.fails(3, &["streamharness: rank 0: the service at "]);
+        outcome.leaves_a_failed_record(3, "rank 0: the service at ");
+    }
 }
