@@ -8,10 +8,10 @@ use engine::{
 use measure::{Histogram, Metric, Pacing};
 use std::time::Duration;
 
-/// Samples of more than 10 ms.
+/// Samples of more than 100 ms: what a busy machine adds by itself is less.
 fn slow(histogram: Option<&Histogram>) -> u64 {
     let histogram = histogram.expect("it was recorded");
-    let below = histogram.cdf().take_while(|(ns, _)| *ns <= 10_000_000).last();
+    let below = histogram.cdf().take_while(|(ns, _)| *ns <= 100_000_000).last();
     histogram.len() - below.map_or(0, |(_, count)| count)
 }
 
@@ -23,12 +23,12 @@ fn a_stall_is_charged_to_every_message_that_it_delayed() {
     let result = result(text, 2, faults);
     let of = |metric| slow(result.histograms.get(metric));
     let (from_due, lag, service) = (of(Metric::RttFromDue), of(Metric::ScheduleLag), of(Metric::Service));
-    assert!((950..=1100).contains(&from_due), "{from_due} messages were due in a second of standstill");
-    assert!((930..=1100).contains(&lag), "{lag}");
+    assert!((890..=1200).contains(&from_due), "{from_due} of 1,000 messages that were due waited for over 0.1 s");
+    assert!((870..=1200).contains(&lag), "{lag}");
     // Those that fill the window, and what a busy machine adds.
     assert!(of(Metric::RttFromSent) <= 60 && service <= 80, "{} {service}", of(Metric::RttFromSent));
     let confirmed = of(Metric::ConfirmFromDue);
-    assert!((930..=1100).contains(&confirmed), "{confirmed} confirms were late from their due time");
+    assert!((870..=1200).contains(&confirmed), "{confirmed} confirms were late from their due time");
     assert!(of(Metric::Confirm) <= 80, "and few from the publish: {}", of(Metric::Confirm));
     let counters = &result.counters;
     assert!(counters.catchup_messages >= 950, "{}", counters.catchup_messages);
