@@ -94,12 +94,18 @@ fn workers_have_the_connections_that_were_asked_for() {
         (vec!["--pattern", "work-sharing-feedback", "--connections", "2"], 2 + 2 * 2 + 2 * 2 + 2 * 2),
     ] {
         let turn = Turn::take();
-        let arguments = ["--arch", "dts-plain", "--duration", "1500ms", "--producers", "2", "--consumers", "2"];
+        let arguments = ["--arch", "dts-plain", "--duration", "3s", "--producers", "2", "--consumers", "2"];
         let mut running = single(&[&arguments, &*more].concat()).through(service()).start_in(turn);
         running.streams(LIMIT);
         // The client library has a thread for each connection.
-        let threads = || threads_called("lapin-io-loop", running.pid());
-        assert!(within(LIMIT, || (threads() == expected).then_some(())).is_some(), "{more:?}: {}", threads());
+        let mut seen = Vec::new();
+        let found = within(LIMIT, || {
+            let threads = threads_called("lapin-io-loop", running.pid());
+            seen.push(threads);
+            // None is left once the run has ended.
+            (threads == expected || threads == 0).then_some(threads)
+        });
+        assert_eq!(found, Some(expected), "{more:?}: {seen:?}");
         running.wait(LIMIT).passes();
     }
 }

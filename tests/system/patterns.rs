@@ -3,7 +3,7 @@
 
 use crate::support::{Launch, Turn, mpirun, service, single, within};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,16 +28,16 @@ struct Row {
     shape: (u32, u32),
 }
 
-/// The whole product but for what streams refuse, which `knobs.rs` looks at.
+/// Every pattern with every setting, but for what streams refuse, which `knobs.rs` looks at; shapes take turns so that each
+/// meets every pair of a pattern and a setting.
 fn table() -> Vec<Row> {
     let mut rows = Vec::new();
-    for pattern in PATTERNS {
-        for confirms in CONFIRMS {
-            for acks in ACKS {
-                for queue_type in QUEUE_TYPES {
-                    for shape in SHAPES {
-                        rows.push(Row { pattern, confirms, acks, queue_type, shape });
-                    }
+    for (p, pattern) in PATTERNS.into_iter().enumerate() {
+        for (c, confirms) in CONFIRMS.into_iter().enumerate() {
+            for (a, acks) in ACKS.into_iter().enumerate() {
+                for (q, queue_type) in QUEUE_TYPES.into_iter().enumerate() {
+                    let shape = SHAPES[(p + c + 2 * a + q) % SHAPES.len()];
+                    rows.push(Row { pattern, confirms, acks, queue_type, shape });
                 }
             }
         }
@@ -97,12 +97,15 @@ fn check(row: Row, turn: &Turn) {
 }
 
 #[test]
-fn every_pattern_goes_with_every_setting_and_every_shape() {
+fn every_pattern_goes_with_every_setting_in_every_shape() {
     let turn = Turn::take();
     // Runs that other tests killed have left theirs, until they expire.
     let before = service().queues();
     let rows = table();
-    assert_eq!(rows.len(), 4 * 4 * (3 * 3 - 1) * 4);
+    assert_eq!(rows.len(), 4 * 4 * (3 * 3 - 1));
+    let pairs =
+        |of: fn(&Row) -> &str| rows.iter().map(|row| (row.pattern, of(row), row.shape)).collect::<BTreeSet<_>>().len();
+    assert_eq!([pairs(|row| row.confirms), pairs(|row| row.acks), pairs(|row| row.queue_type)], [64, 48, 48]);
     let (count, started) = (rows.len(), Instant::now());
     let left = Mutex::new(VecDeque::from(rows));
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
