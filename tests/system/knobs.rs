@@ -219,3 +219,19 @@ fn consumers_that_work_slow_their_producers_down_and_nothing_is_lost() {
     let queues = queues_of(&record);
     assert!(service().queues().iter().all(|queue| !queues.contains(queue)));
 }
+
+#[test]
+fn clients_may_be_kept_to_the_first_of_several_nodes() {
+    let (first, dead) = (service().plain_url(), "amqp://bench@localhost:1");
+    let run = |nodes: &str| {
+        let arguments = ["--arch", "dts-plain", "--messages", "50", "--url", &first, "--url", dead, "--set", nodes];
+        single(&arguments).variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT)
+    };
+    let record = run("route.nodes=1").passes();
+    assert!(
+        record.route.hops.iter().all(|hop| !hop.address.as_ref().unwrap().contains(',')),
+        "{:?}",
+        record.route.hops
+    );
+    run("route.nodes=3").fails(1, &["route.nodes = 3", "only 2 addresses"]);
+}

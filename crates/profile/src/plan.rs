@@ -15,7 +15,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 /// Each worker has a connection, a thread and buffers of its own; more than this on one rank
 /// would measure the rank.
@@ -58,6 +58,8 @@ pub struct Plan {
     pub think_time: Option<Delay>,
     /// How workers spread over several addresses of their side.
     pub spread: Spread,
+    /// How many of the service's nodes workers connect to directly, the first ones; none for all.
+    pub nodes: Option<NonZeroU32>,
     /// How long each wait may take.
     pub limits: Limits,
 }
@@ -167,6 +169,7 @@ impl Plan {
             service_time: profile.service_time,
             think_time: profile.think_time,
             spread: profile.route.spread.unwrap_or(Spread::RoundRobin),
+            nodes: profile.route.nodes,
             limits: Limits {
                 // A testbed may have to be built for it, and a part of that to answer; ended in order where it does not.
                 route: Duration::from_secs(300)
@@ -422,7 +425,7 @@ mod tests {
             "pattern = 'broadcast-gather'\nduration = '3s'\nwarmup = 'auto:2%'\n[load]\nrate = 'nominal'",
             "messages = 50\n[load]\nrate = '1000/s'\narrivals = 'poisson'",
             "service_time = 'uniform:1ms-3ms'\npattern = 'work-sharing-feedback'\n[service]\nconfirms = 'window:9'\nreply = '64B'",
-            "seed = 9223372036854775807\nverify = 'every:3'\n[message]\nevents = 'poisson:8'\n[route]\nspread = 2",
+            "seed = 9223372036854775807\nverify = 'every:3'\n[message]\nevents = 'poisson:8'\n[route]\nspread = 2\nnodes = 2",
             "messages = 50\n[load]\nrate = '1000/s'\nphases = 'ramp 0..max over 3s, hold 50% for 1s'",
             "messages = 50\n[load]\nrate = '1000/s'\narrivals = 'on-off:1s-4s'",
         ];

@@ -213,6 +213,8 @@ pub struct RouteProfile {
     pub management: Option<String>,
     /// How workers spread over several addresses of their side: `round-robin`, `block`, `random`, `single` or a number.
     pub spread: Option<Spread>,
+    /// How many of the service's nodes clients connect to directly, the first ones; all, unless this says fewer.
+    pub nodes: Option<NonZeroU32>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.
     pub connect_to: Option<Vec<String>>,
     /// File with the certificates of the authorities to trust (PEM), instead of the system's.

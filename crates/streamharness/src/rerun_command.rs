@@ -86,6 +86,7 @@ impl Before {
         let mut profile = flags::profile(&Run { arch, route: arguments.route.clone(), ..Run::default() })?;
         profile.service.heartbeat_s = Some(self.plan.service.heartbeat_s);
         profile.route.spread = Some(self.plan.spread);
+        profile.route.nodes = self.plan.nodes;
         Ok(profile)
     }
 

@@ -22,6 +22,8 @@ pub const CLOSE_LIMIT: Duration = RELEASE_LIMIT.saturating_add(Duration::from_se
 const EPHEMERAL_NODES: usize = 1;
 /// How long a testbed may take to have a cluster ready, which is to add a user and a name.
 const TESTBED_READY_WITHIN: Duration = Duration::from_secs(30);
+/// What a hop calls the nodes of the service.
+const SERVICE: &str = "service";
 /// A proxied route ends connections that are silent for 50 s; either side beats twice in this time.
 const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 
@@ -180,6 +182,10 @@ fn by_testbed(
         );
     };
     let route = if written.consumers_via_proxy == Some(true) { route.with_consumers_via_proxy() } else { route };
+    let route = match written.nodes {
+        Some(nodes) => route.with_nodes(nodes.get() as usize),
+        None => route,
+    };
     let connect_to = written.connect_to.iter().flatten().chain(&route.connect_to).cloned().collect();
     let given = written.management.is_some();
     let written = RouteProfile {
@@ -276,9 +282,8 @@ fn by_tunnel(
     say(&format!("asking the S2CS at {consumers} and at {producers} for a tunnel"));
     let tunnel = Tunnel::open(scistream, plan.run, !tls)?;
     let entries = tunnel.entries.iter().map(|entry| through(&first, entry)).collect::<Result<Vec<_>, Failure>>()?;
-    let direct = endpoints(consumer, tls)?;
     let mut route = by_address(written, consumer, consumer, tls, None)?;
-    let last = hop("consumer", "service", &direct);
+    let last = hop("consumer", SERVICE, &route.connect.amqp.consumer);
     let ends = (tunnel.entries.as_slice(), tunnel.exits.as_slice());
     route.connect.hops = facility::of_tunnel(written, scistream, &first.scheme.to_string(), ends, last);
     if written.consumers_via_proxy == Some(true) {
@@ -305,8 +310,9 @@ fn by_address(
     tls: bool,
     password_file: Option<&Path>,
 ) -> Result<Route, Failure> {
-    let producer = endpoints(producer, tls)?;
-    let consumer = endpoints(consumer, tls)?;
+    let (first, last) = first_hops(written);
+    let producer = endpoints(of_first_nodes(written, first, producer)?, tls)?;
+    let consumer = endpoints(of_first_nodes(written, last, consumer)?, tls)?;
     fits(written, [producer.len(), consumer.len()])?;
     let trust = trust(written, tls)?;
     let anonymous = producer.iter().chain(&consumer).find(|endpoint| endpoint.password.is_none());
@@ -323,7 +329,6 @@ fn by_address(
             )
         })?,
     };
-    let (first, last) = first_hops(written);
     let hops = match &written.hops {
         Some(hops) => facility::by_hand(hops),
         None => vec![hop("producer", first, &producer), hop("consumer", last, &consumer)],
@@ -331,6 +336,17 @@ fn by_address(
     let amqp = AmqpRoute { producer, consumer, password, ..trust };
     let management = management(written, &amqp, password_file.is_some())?;
     Ok(Route { management, ..Route::new(amqp, hops) })
+}
+
+/// The addresses of as many of the service's nodes as clients are to connect to. Those of what stands before it are all kept.
+fn of_first_nodes<'a>(written: &RouteProfile, to: &str, urls: &'a [String]) -> Result<&'a [String], Failure> {
+    match written.nodes {
+        Some(nodes) if to == SERVICE => urls.get(..nodes.get() as usize).ok_or_else(|| {
+            let sentence = format!("route.nodes = {nodes}, and the service has only {} addresses", urls.len());
+            Failure::new(Exit::Usage, sentence)
+        }),
+        _ => Ok(urls),
+    }
 }
 
 /// Whether workers can be spread over so many addresses of either side.
@@ -410,9 +426,9 @@ fn first_hops(written: &RouteProfile) -> (&'static str, &'static str) {
         Some("mss") => ("balancer", "balancer"),
         Some(name) if ProxyRoute::named(name).is_some() => {
             let via_proxy = written.consumers_via_proxy == Some(true);
-            ("producer proxy", if via_proxy { "producer proxy" } else { "service" })
+            ("producer proxy", if via_proxy { "producer proxy" } else { SERVICE })
         }
-        _ => ("service", "service"),
+        _ => (SERVICE, SERVICE),
     }
 }
 

@@ -82,6 +82,20 @@ impl Route {
         self
     }
 
+    /// The same route with clients that connect to the service directly at its first `nodes` only.
+    pub fn with_nodes(mut self, nodes: usize) -> Self {
+        for hop in self.hops.iter_mut().filter(|hop| hop.to == SERVICE) {
+            let urls = match hop.from.as_str() {
+                PRODUCER => &mut self.producer_urls,
+                CONSUMER => &mut self.consumer_urls,
+                _ => continue,
+            };
+            urls.truncate(nodes);
+            hop.addresses.truncate(nodes);
+        }
+        self
+    }
+
     /// The way of the producers in one line.
     fn in_words(&self) -> String {
         let leg = |hop: &Hop| {
@@ -444,6 +458,19 @@ mod tests {
         assert_eq!(plain.consumer_urls, ["amqp://bench@localhost:12001", "amqp://bench@localhost:12002"]);
         assert_eq!(plain.ca, None);
         assert_eq!(testbed().route("prs-haproxy"), None);
+    }
+
+    #[test]
+    fn clients_may_be_kept_to_the_first_nodes_and_proxies_are_not() {
+        let one = testbed().route("dts").unwrap().with_nodes(1);
+        assert_eq!((one.producer_urls.len(), one.consumer_urls.len()), (1, 1));
+        assert!(one.hops.iter().all(|hop| hop.addresses == ["localhost:12011"]), "{:?}", one.hops);
+        let all = testbed().route("prs-stunnel").unwrap();
+        let one = testbed().route("prs-stunnel").unwrap().with_nodes(1);
+        assert_eq!(one.producer_urls, all.producer_urls);
+        assert_eq!(one.consumer_urls, all.consumer_urls[..1]);
+        let apart = |route: &Route| route.hops.iter().filter(|hop| hop.from != CONSUMER).cloned().collect::<Vec<_>>();
+        assert_eq!(apart(&one), apart(&all));
     }
 
     #[test]
