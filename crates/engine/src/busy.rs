@@ -108,7 +108,11 @@ fn between(begin: &Reading, end: &Reading) -> Option<Busy> {
 mod tests {
     use super::*;
     use crate::window::WindowTimes;
-    use std::time::{Duration, Instant};
+    use nix::{
+        sys::time::TimeValLike,
+        time::{ClockId, clock_gettime},
+        unistd::gettid,
+    };
 
     fn reading(at_ns: u64, threads: &[(u32, &str, u64, u64)]) -> Reading {
         let thread = |(id, name, ran_ns, waited_ns): &(u32, &str, u64, u64)| {
@@ -129,22 +133,28 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_spins_through_the_window_is_busy_and_what_it_did_before_does_not_count() {
-        let spin = |time: Duration| {
-            let until = Instant::now() + time;
-            while Instant::now() < until {}
+    fn a_window_holds_what_a_thread_ran_in_it_and_begins_with_streaming() {
+        // Asking for a thread's time has the kernel settle it, so that what is read next is not a tick old.
+        let cpu_ns = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_nanoseconds() as u64;
+        let run_for = |ns: u64| {
+            let until = cpu_ns() + ns;
+            while cpu_ns() < until {}
         };
-        let window = Window::at(WindowTimes { start_ns: 0, end_ns: u64::MAX, stop_ns: u64::MAX });
-        let started = Instant::now();
-        let now_ns = || started.elapsed().as_nanos() as u64;
-        spin(Duration::from_millis(30));
+        let window = Window::at(WindowTimes { start_ns: 0, end_ns: 2_000, stop_ns: u64::MAX });
         let mut watch = Watch::default();
-        watch.look(now_ns(), now_ns() + 1_000_000_000, &window);
+        watch.look(0, 1_000, &window);
         assert!(watch.begin.is_none(), "streaming has not begun");
-        watch.look(now_ns(), 0, &window);
-        spin(Duration::from_millis(20));
-        let busy = watch.end(now_ns()).unwrap();
-        // Whether it ran or was kept from it is up to what else the machine does.
-        assert!(busy.of_core <= 1.1 && busy.of_core * busy.window_s + busy.waited_s > 0.015, "{busy:?}");
+        run_for(3_000_000);
+        watch.look(1_000, 1_000, &window);
+        run_for(20_000_000);
+        watch.look(1_999, 1_000, &window);
+        assert!(watch.end.is_none(), "the window has not ended");
+        watch.look(2_000, 1_000, &window);
+        run_for(3_000_000);
+        // Of this thread alone: other tests run beside it.
+        let own = gettid().as_raw() as u32;
+        let [begin, end] = [watch.begin, watch.end].map(|reading| reading.unwrap().threads.remove(&own).unwrap());
+        assert!(begin.ran_ns >= 3_000_000, "{begin:?}");
+        assert!(end.ran_ns - begin.ran_ns >= 20_000_000, "{begin:?} {end:?}");
     }
 }

@@ -234,7 +234,7 @@ mod tests {
     use crate::{Distribution, Key, Run, sample, shipped};
 
     const CONSUMERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
-    const EMPTY_ANSWERS: &str = "work-sharing-feedback+0 B";
+    const EMPTY_ANSWERS: &str = "work-sharing-feedback+0B";
     type Point = (&'static str, &'static str, &'static str, u32);
 
     /// Points with their rate, or their median round trip.
@@ -323,7 +323,7 @@ mod tests {
                     record.plan["pattern"] = pattern.split('+').next().into();
                     if pattern == EMPTY_ANSWERS {
                         record.plan["flow"] = serde_json::json!({ "replies": 1 });
-                        record.plan["service"]["reply"] = "0 B".into();
+                        record.plan["service"]["reply"] = "0B".into();
                     }
                     let link = |rate| Link { leg: "dsn1".into(), rate_bits_per_second: Some(rate), ..Link::default() };
                     record.links = self.link_bits_per_second.map(link).into_iter().collect();

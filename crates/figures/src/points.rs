@@ -337,7 +337,7 @@ mod tests {
     fn answers_that_are_no_echo_make_another_point() {
         let mut small = sample::record("dts", 2, 100.0);
         small.plan["flow"] = serde_json::json!({ "replies": 1 });
-        small.plan["service"]["reply"] = "0 B".into();
-        assert_eq!(Key::of(&run("a", small)).pattern, "work-sharing+0 B");
+        small.plan["service"]["reply"] = "0B".into();
+        assert_eq!(Key::of(&run("a", small)).pattern, "work-sharing+0B");
     }
 }
