@@ -140,6 +140,7 @@ mod tests {
             Plan::resolve(&profile, 4, 1).unwrap_or_else(|error| panic!("{}: {error}", shipped.path));
         }
     }
+
     #[test]
     fn every_shipped_experiment_resolves_at_every_point() {
         for shipped in list(Kind::Experiment) {
