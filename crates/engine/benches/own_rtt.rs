@@ -11,7 +11,13 @@ use engine::{
 };
 use measure::{Metric, record::Machine};
 use profile::{Layer, Origin, Plan, combine};
-use std::{fs, thread};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// What 99 % of the round trips must stay below on an idle machine.
 const BAR_US: f64 = 50.0;
@@ -28,6 +34,33 @@ impl Observer for Quiet {}
 fn main() {
     println!("# 1,000 messages/s for 4 s between two ranks over memory, {} cores", cores());
     COALESCE.into_iter().for_each(measure_with);
+    println!("# two threads that wake each other by a socket, as seldom: what this machine takes without a harness");
+    print_row("bare wakes", 4000, bare_wakes(4000), "");
+}
+
+/// Round trips of one byte, of which no harness takes part: p50, p90, p99 and the largest, in microseconds.
+fn bare_wakes(count: usize) -> [f64; 4] {
+    let (mut near, mut far) = UnixStream::pair().expect("a process may have two more files");
+    let echo = thread::spawn(move || {
+        let mut byte = [0];
+        while far.read_exact(&mut byte).is_ok() && far.write_all(&byte).is_ok() {}
+    });
+    let mut taken: Vec<f64> = (0..count)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(1));
+            let sent = Instant::now();
+            near.write_all(&[1]).and_then(|()| near.read_exact(&mut [0])).expect("the other thread answers");
+            sent.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    drop(near);
+    echo.join().expect("it ends with the socket");
+    taken.sort_by(f64::total_cmp);
+    [count / 2, count * 9 / 10, count * 99 / 100, count - 1].map(|rank| taken[rank])
+}
+
+fn print_row(name: &str, count: u64, [p50, p90, p99, max]: [f64; 4], bar: &str) {
+    println!("{name:<16}{count:>10}{p50:>10.1}{p90:>10.1}{p99:>10.1}{max:>10.1}{bar}");
 }
 
 fn measure_with(coalesce: &str) {
@@ -41,13 +74,13 @@ fn measure_with(coalesce: &str) {
     for metric in [Metric::RttFromSent, Metric::Service, Metric::RttFromDue, Metric::ScheduleLag, Metric::OneWay] {
         let Some(summary) = result.histograms.get(metric).map(|histogram| histogram.summary()) else { continue };
         let us = |ns: Option<u64>| ns.map_or(f64::NAN, |ns| ns as f64 / 1e3);
-        let [p50, p90, p99, max] = [summary.p50_ns, summary.p90_ns, summary.p99_ns, summary.max_ns].map(us);
+        let taken @ [.., p99, _] = [summary.p50_ns, summary.p90_ns, summary.p99_ns, summary.max_ns].map(us);
         let bar = match metric {
             Metric::RttFromSent if p99 < BAR_US => "  p99 under the bar of 50 us",
             Metric::RttFromSent => "  p99 OVER the bar of 50 us",
             _ => "",
         };
-        println!("{:<16}{:>10}{p50:>10.1}{p90:>10.1}{p99:>10.1}{max:>10.1}{bar}", metric.name(), summary.count);
+        print_row(metric.name(), summary.count, taken, bar);
     }
     let waited: f64 = result.ranks.iter().filter_map(|rank| Some(rank.busy.as_ref()?.waited_s)).fold(0.0, f64::max);
     println!("# threads waited {:.0} ms for a core; load average {}", waited * 1e3, load());
