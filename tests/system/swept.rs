@@ -77,3 +77,29 @@ fn a_sweep_that_is_killed_goes_on_where_it_was() {
         assert_eq!(after[dir].run_id, record.run_id, "{} was run again", dir.display());
     }
 }
+
+#[test]
+fn a_search_tells_the_highest_value_that_holds_or_why_it_does_not_know() {
+    let search = |keeps: &str| {
+        let experiment = format!(
+            "[base]\nproducers = 1\nconsumers = 1\npattern = 'work-sharing-feedback'\nduration = '1s'\nwarmup = '100ms'\n\
+             [search]\nkey = 'load.rate'\nfrom = '50/s'\nto = '100/s'\nkeeps = '{keeps}'\nresolution = 0.5\n\
+             [axes]\narch = ['dts-plain']"
+        );
+        mpirun(2, &["sweep", "mine.toml"]).file("mine.toml", &experiment).through(service()).run(LIMIT)
+    };
+    let outcome = search("rtt_p50 < 20s");
+    assert!(outcome.status.success() && outcome.stdout.contains("100/s"), "{outcome}");
+    assert_eq!(
+        records(&outcome).into_keys().collect::<Vec<_>>(),
+        ["dts-plain_rate-100/run-001", "dts-plain_rate-50/run-001"]
+    );
+
+    let outcome = search("rtt_p99 < 20s");
+    let why = "with 50/s, rtt_p99 was not measured: it takes 1000 samples, and there were";
+    assert!(!outcome.status.success() && outcome.stdout.contains(&format!("unknown: {why}")), "{outcome}");
+    assert!(outcome.stderr.contains("1 of 1 points passed") && outcome.stderr.contains("base.duration"), "{outcome}");
+    let sweep = outcome.files.iter().find(|(path, _)| path.ends_with("sweep.json")).expect("it leaves one").1;
+    let sweep: serde_json::Value = serde_json::from_slice(sweep).unwrap();
+    assert!(sweep["searched"][0]["unknown"].as_str().unwrap().starts_with(why), "{sweep}");
+}

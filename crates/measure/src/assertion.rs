@@ -68,14 +68,24 @@ impl Assertion {
 
     /// Whether it holds of a run. What was not measured meets no bound.
     pub fn of(&self, record: &Record) -> AssertionOutcome {
-        let record = serde_json::to_value(record).expect("a record has text keys only");
-        let mut seen = Vec::new();
-        let value = evaluate(&self.expression, &record, &mut seen);
+        let (value, mut seen) = self.value(record);
         let holds = value == Ok(Quantity::Truth(true));
         if let Err(problem) = value {
             seen.push(problem);
         }
         AssertionOutcome { expression: self.text.clone(), holds, measured: seen.join(", ") }
+    }
+
+    /// Whether the run measured what it takes to say.
+    pub fn is_known(&self, record: &Record) -> bool {
+        self.value(record).0 != Ok(Quantity::Absent)
+    }
+
+    /// What it comes to, and what each field was.
+    fn value(&self, record: &Record) -> (Result<Quantity, String>, Vec<String>) {
+        let record = serde_json::to_value(record).expect("a record has text keys only");
+        let mut seen = Vec::new();
+        (evaluate(&self.expression, &record, &mut seen), seen)
     }
 }
 
@@ -136,7 +146,7 @@ fn evaluate(expression: &Expression, record: &Value, seen: &mut Vec<String>) -> 
                 Quantity::Number(value, dimension) => format!("{} is {}", field.written, dimension.show(*value)),
                 Quantity::Text(text) => format!("{} is `{text}`", field.written),
                 Quantity::Truth(truth) => format!("{} is {truth}", field.written),
-                Quantity::Absent => format!("{} was not measured", field.written),
+                Quantity::Absent => format!("{} was not measured{}", field.written, field.why_absent(record)),
             };
             if !seen.contains(&sentence) {
                 seen.push(sentence);
@@ -288,8 +298,22 @@ mod tests {
             assert!(holds(text, false).contains("rtt_p99 was not measured"), "{text}");
         }
         holds("rtt_p99 < 5ms or lost == 1", true);
+        let known = |text| Assertion::parse(text).unwrap().is_known(&sample::record());
+        assert!(!known("rtt_p99 < 5ms") && known("rtt_p99 < 5ms or lost == 1") && known("lost == 7"));
         assert!(holds("plan.nothing == 1", false).contains("plan.nothing was not measured"));
         assert!(holds("plan.pattern == 1", false).contains("cannot be put together"));
+    }
+
+    #[test]
+    fn a_quantile_that_is_missing_for_want_of_samples_says_so() {
+        let mut record = sample::record();
+        let confirm = record.latency.get_mut("confirm").unwrap();
+        (confirm.count, confirm.p99_ns) = (500, None);
+        let told = |record: &Record| Assertion::parse("confirm_p99 < 5ms").unwrap().of(record).measured;
+        assert_eq!(told(&record), "confirm_p99 was not measured: it takes 1000 samples, and there were 500");
+        // With samples enough it is for another reason.
+        record.latency.get_mut("confirm").unwrap().count = 5_000;
+        assert_eq!(told(&record), "confirm_p99 was not measured");
     }
 
     #[test]

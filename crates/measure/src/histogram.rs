@@ -84,6 +84,12 @@ pub struct LatencySummary {
     pub negative: u64,
 }
 
+impl LatencySummary {
+    /// The quantiles that may be absent, each with the samples that it takes.
+    pub(crate) const LEAST_SAMPLES: [(&str, u64); 3] =
+        [("p90_ns", least_samples(900)), ("p99_ns", least_samples(990)), ("p999_ns", least_samples(999))];
+}
+
 impl Default for Histogram {
     fn default() -> Self {
         Self::new()
@@ -224,11 +230,9 @@ impl Histogram {
         &self.counters
     }
 
-    /// A quantile with enough samples beyond it. In whole numbers: `n * (1.0 - 0.999)` falls short
-    /// of ten at 10 000 samples.
+    /// A quantile with enough samples beyond it.
     fn quantile_per_mille(&self, per_mille: u64) -> Option<u64> {
-        let beyond = u128::from(self.len()) * u128::from(1000 - per_mille);
-        (beyond >= u128::from(SAMPLES_BEYOND_MIN) * 1000).then(|| self.value_at(per_mille as f64 / 1000.0))
+        (self.len() >= least_samples(per_mille)).then(|| self.value_at(per_mille as f64 / 1000.0))
     }
 
     /// A bucket enters with its middle, which may lie beyond what was really seen.
@@ -240,6 +244,11 @@ impl Histogram {
     fn value_at(&self, quantile: f64) -> u64 {
         self.counters.value_at_quantile(quantile).clamp(self.extremes.min_ns, self.extremes.max_ns)
     }
+}
+
+/// How many samples a quantile takes. In whole numbers: `n * (1.0 - 0.999)` falls short of ten at 10 000 samples.
+const fn least_samples(per_mille: u64) -> u64 {
+    (SAMPLES_BEYOND_MIN * 1000).div_ceil(1000 - per_mille)
 }
 
 /// The counter that a value belongs to.

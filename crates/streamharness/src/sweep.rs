@@ -98,6 +98,8 @@ struct Searching {
     cell: profile::Point,
     /// Each value with whether what was asked for held.
     tried: Vec<(f64, bool)>,
+    /// Why there is no answer: a run did not tell whether it held, and none before it did.
+    unknown: Option<String>,
 }
 
 /// The points of an experiment.
@@ -161,7 +163,7 @@ impl Sweep {
         for point in experiment.points(arguments.order) {
             if sweep.search.is_some() {
                 let searched = (point.name.clone(), point.repetition);
-                sweep.searching.insert(searched.clone(), Searching { cell: point, tried: Vec::new() });
+                sweep.searching.insert(searched.clone(), Searching { cell: point, tried: Vec::new(), unknown: None });
                 sweep.search_on(&searched)?;
             } else {
                 let cell = sweep.cell(&point, None)?;
@@ -198,17 +200,30 @@ impl Sweep {
     fn search_on(&mut self, searched: &Searched) -> Result<bool, Failure> {
         let (search, _) = self.search.as_ref().expect("it is one of a search");
         let searching = &self.searching[searched];
+        if searching.unknown.is_some() {
+            return Ok(false);
+        }
         let Some(value) = search.next(&searching.tried) else { return Ok(false) };
         let cell = self.cell(&searching.cell, Some((searched.clone(), value)))?;
         self.left.push_back(cell);
         Ok(true)
     }
 
-    /// What a try came to.
-    fn tried(&mut self, (searched, value): &(Searched, f64), record: Option<&Record>) {
-        let (_, keeps) = self.search.as_ref().expect("it is one of a search");
-        let held = record.is_some_and(|record| record.status.pass && keeps.of(record).holds);
-        self.searching.get_mut(searched).expect("it was begun").tried.push((*value, held));
+    /// Keeps what a try came to, and says it in a few words.
+    fn tried(&mut self, (searched, value): &(Searched, f64), record: Option<&Record>) -> String {
+        let (search, keeps) = self.search.as_ref().expect("it is one of a search");
+        let one = self.searching.get_mut(searched).expect("it was begun");
+        let sound = record.filter(|record| record.status.pass);
+        let came_to = sound.map(|record| keeps.of(record));
+        let measured = came_to.as_ref().map_or("", |outcome| &outcome.measured);
+        // Above a value that held, a run that has too few samples has fallen behind.
+        if sound.is_some_and(|record| !keeps.is_known(record)) && !one.tried.iter().any(|(_, held)| *held) {
+            one.unknown = Some(format!("with {}, {measured}", search.word(*value)));
+            return format!(" ({measured})");
+        }
+        let held = came_to.as_ref().is_some_and(|outcome| outcome.holds);
+        one.tried.push((*value, held));
+        if held { " (holds)".to_owned() } else { format!(" (does not hold: {measured})") }
     }
 
     /// What would be done: points, bytes, memory and time.
@@ -358,11 +373,9 @@ impl Sweep {
             self.stopped = self.stopped.or(Some("a signal"));
         }
         let exit = lead.exit();
-        let mut kept = "";
+        let mut kept = String::new();
         if let Some(tries) = &cell.tries {
-            self.tried(tries, lead.record());
-            let (_, held) = self.searching[&tries.0].tried.last().expect("just tried");
-            kept = if *held { " (holds)" } else { " (does not hold)" };
+            kept = self.tried(tries, lead.record());
             if self.search_on(&tries.0)? {
                 self.all += 1;
             }
@@ -383,7 +396,7 @@ impl Sweep {
             outcome.reason.clone_from(&record.status.reason);
         }
         let said = match record {
-            Some(record) if outcome.exit == Exit::Pass => in_short(record) + kept,
+            Some(record) if outcome.exit == Exit::Pass => in_short(record) + &kept,
             _ => format!("FAILED: {}", outcome.reason),
         };
         lead.say(&(said + &after));
@@ -391,12 +404,13 @@ impl Sweep {
         Ok(())
     }
 
-    /// What the searches found: for each, the highest value that held.
-    fn answers(&self) -> impl Iterator<Item = (&Searched, Option<String>)> {
+    /// What the searches found: for each the highest value that held, if there is one, or why that is not known.
+    fn answers(&self) -> impl Iterator<Item = (&Searched, Result<Option<String>, &str>)> {
         let search = self.search.as_ref().map(|(search, _)| search);
-        let answers = self.searching.iter();
-        answers.filter_map(move |(of, one)| {
-            search.map(|search| (of, search.found(&one.tried).map(|value| search.word(value))))
+        self.searching.iter().filter_map(move |(of, one)| {
+            let search = search?;
+            let found = || search.found(&one.tried).map(|value| search.word(value));
+            Some((of, one.unknown.as_deref().map_or_else(|| Ok(found()), Err)))
         })
     }
 
@@ -421,8 +435,9 @@ impl Sweep {
             "passed": passed,
             "failed": failed.iter().map(|one| json!({"point": one.title, "reason": one.reason})).collect::<Vec<_>>(),
             "left": undone,
-            "searched": self.answers().map(|((cell, repetition), highest)| {
-                json!({"cell": cell, "repetition": repetition, "highest": highest})
+            "searched": self.answers().map(|((cell, repetition), answer)| match answer {
+                Ok(highest) => json!({"cell": cell, "repetition": repetition, "highest": highest}),
+                Err(why) => json!({"cell": cell, "repetition": repetition, "highest": null, "unknown": why}),
             }).collect::<Vec<_>>(),
             "ended": jiff::Timestamp::now().to_string(),
         });
@@ -433,9 +448,18 @@ impl Sweep {
             .map_err(|error| Failure::new(Exit::Partial, format!("cannot write {}: {error}", path.display())))?;
         if let Some((Search { key, keeps, .. }, _)) = &self.search {
             stdout::print(&format!("# the highest {key} with {keeps}\n"));
-            for ((cell, repetition), highest) in self.answers() {
-                stdout::print(&format!("{cell:32} {repetition:3}  {}\n", highest.unwrap_or_else(|| "none".to_owned())));
+            for ((cell, repetition), answer) in self.answers() {
+                let answer = match answer {
+                    Ok(highest) => highest.unwrap_or_else(|| "none".to_owned()),
+                    Err(why) => format!("unknown: {why}"),
+                };
+                stdout::print(&format!("{cell:32} {repetition:3}  {answer}\n"));
             }
+        }
+        let all_known = self.answers().all(|(_, answer)| answer.is_ok());
+        if !all_known {
+            let remedy = "a longer base.duration or a higher search.from gives a point more samples";
+            crate::stderr::say(format_args!("not every search has an answer: {remedy}"));
         }
         for one in &failed {
             crate::stderr::say(format_args!("failed: {}: {}", one.title, one.reason));
@@ -451,7 +475,7 @@ impl Sweep {
         ));
         let alike = failed.windows(2).all(|pair| pair[0].exit == pair[1].exit);
         Ok(match failed.first() {
-            None if undone == 0 => Exit::Pass,
+            None if undone == 0 && all_known => Exit::Pass,
             Some(first) if alike && passed == 0 && undone == 0 => first.exit,
             _ => Exit::Partial,
         })

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use serde_json::Value;
 
 use super::{Kind, Quantity, units};
-use crate::{Metric, Record};
+use crate::{LatencySummary, Metric, Record};
 
 /// Parts of a record whose fields go by their last name alone, in this order.
 const SHORT: [&str; 5] = ["integrity", "throughput", "harness", "backpressure", "status"];
@@ -100,6 +100,17 @@ impl Field {
             }
             Some(Value::Array(_) | Value::Object(_)) => return Err(format!("{} is several values", self.written)),
         })
+    }
+
+    /// Why there is no such quantile, where that is for want of samples; for the end of a sentence.
+    pub fn why_absent(&self, record: &Value) -> String {
+        let Some((of, figure)) = self.path.rsplit_once('.') else { return String::new() };
+        let Some((_, least)) = LatencySummary::LEAST_SAMPLES.iter().find(|(quantile, _)| *quantile == figure) else {
+            return String::new();
+        };
+        let count = record.pointer(&format!("/{}/count", of.replace('.', "/"))).and_then(Value::as_u64);
+        let short = count.filter(|count| count < least);
+        short.map_or_else(String::new, |count| format!(": it takes {least} samples, and there were {count}"))
     }
 }
 
