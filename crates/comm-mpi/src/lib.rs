@@ -70,7 +70,7 @@ impl MpiComm {
     /// Sleeps until every rank is here, at most `limit`.
     fn meet(&self, step: &'static str, limit: Duration) -> Result<(), CommError> {
         let deadline = Instant::now() + limit;
-        let mut nap = Nap::default();
+        let nap = Nap::default();
         let mut barrier = self.world.immediate_barrier();
         loop {
             barrier = match barrier.test() {

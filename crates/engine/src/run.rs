@@ -23,8 +23,10 @@ use profile::{Exchange, MeasuredWindow, Plan, QueuePlan, RankRole, RunLength, So
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration, time::Instant};
 
-/// How far ahead of now rank 0 sets the start.
-const START_MARGIN: Duration = Duration::from_millis(200);
+/// How far ahead of now rank 0 sets the start: time for it to reach every rank, of which several may share a core.
+fn start_margin(ranks: usize) -> Duration {
+    Duration::from_millis((40 + 5 * ranks as u64).min(200))
+}
 
 /// How often a rank tries to measure its own loops.
 const CEILING_TRIES: usize = 3;
@@ -358,7 +360,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// Rank 0 sets the start a little ahead; each rank starts there on its own, since a barrier
     /// releases ranks at different times.
     fn agree_on_times(&self, clock: Clock) -> Result<Times, RunError> {
-        let start_ns = clock.now_ns() + START_MARGIN.as_nanos() as u64;
+        let start_ns = clock.now_ns() + start_margin(self.comm.size()).as_nanos() as u64;
         let bytes = self.comm.broadcast(start_ns.to_le_bytes().to_vec(), self.plan.limits.collective)?;
         let start_ns = u64::from_le_bytes(bytes.try_into().expect("rank 0 sent eight bytes"));
         let window = Arc::new(match self.plan.length {

@@ -35,8 +35,9 @@ use tokio::sync::{mpsc::unbounded_channel, watch};
 
 /// How often a rank looks for control messages and signals; it sleeps in between.
 const NAP: Duration = Duration::from_millis(5);
-/// How often a rank tells rank 0 its sums.
+/// How often a rank tells rank 0 its sums: more often at first, as what is short is over between two reports.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
+const STATUS_EVERY_AT_FIRST: Duration = Duration::from_millis(10);
 /// How long a rank may outlast the limit on streaming before it gives rank 0 up.
 const RANK_0_GRACE: Duration = Duration::from_secs(30);
 /// How long workers may take to come back once they are told to stop.
@@ -340,7 +341,8 @@ fn watch_over<O: Observer>(
                 Control::Status(..) | Control::Ping | Control::Pong(_) | Control::Timed => {}
             }
         }
-        if reported.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
+        let status_every = (started.elapsed() / 10).clamp(STATUS_EVERY_AT_FIRST, STATUS_EVERY);
+        if reported.is_none_or(|at| at.elapsed() >= status_every) {
             reported = Some(Instant::now());
             let mut mine = Status { alarms: alarms_now(alarms), ..Status::default() };
             progress.iter().for_each(|worker| mine.merge(&worker.status()));
