@@ -253,6 +253,13 @@ pub(crate) fn comparable(run: &Run) -> Value {
     plan
 }
 
+/// What of a plan must be alike for architectures to be compared. How workers spread over addresses is a part of theirs.
+fn without_route(run: &Run) -> Value {
+    let mut plan = comparable(run);
+    plan.as_object_mut().and_then(|fields| fields.remove("spread"));
+    plan
+}
+
 /// The path of the first field in which two plans differ.
 pub fn difference(one: &Value, other: &Value) -> Option<String> {
     let mut first = None;
@@ -265,15 +272,21 @@ pub fn difference(one: &Value, other: &Value) -> Option<String> {
 fn warnings(points: &BTreeMap<Key, Point>) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut first: BTreeMap<(&str, &str, u32), &Point> = BTreeMap::new();
+    let mut unlike: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (key, point) in points {
         let like = first.entry((&key.workload, &key.pattern, key.consumers)).or_insert(point);
-        if let Some(field) = difference(&comparable(&like.runs[0]), &comparable(&point.runs[0])) {
-            warnings.push(format!(
-                "{key} differs from {} in its plan as well (`{field}`), so their difference is not the architecture's alone",
-                like.key.architecture
-            ));
+        if let Some(field) = difference(&without_route(&like.runs[0]), &without_route(&point.runs[0])) {
+            let of = (&key.workload, &key.pattern, &key.architecture, &like.key.architecture, field);
+            unlike.entry(of).or_default().push(key.consumers.to_string());
         }
     }
+    warnings.extend(unlike.into_iter().map(|((workload, pattern, architecture, other, field), consumers)| {
+        format!(
+            "{workload} {pattern} over {architecture} differs from {other} in its plan as well (`{field}`, with {} \
+             consumer(s)), so their difference is not the architecture's alone",
+            consumers.join(", ")
+        )
+    }));
     let machines: std::collections::BTreeSet<_> = points
         .values()
         .flat_map(|point| &point.runs)
@@ -322,6 +335,22 @@ mod tests {
         other.route.architecture = "mss".to_owned();
         let points = Points::of(vec![run("a", one), run("b", other)]).unwrap();
         assert!(points.warnings[0].contains("`service.prefetch`"), "{:?}", points.warnings);
+    }
+
+    #[test]
+    fn architectures_that_differ_in_more_than_their_route_are_told_once_for_all_consumers() {
+        let with = |architecture: &str, consumers: u32, key: &str, value: u32| {
+            let mut record = sample::record(architecture, consumers, 100.0);
+            record.plan[key] = value.into();
+            run(&format!("{architecture}-{consumers}"), record)
+        };
+        let all = |key: &str| {
+            let runs = [2, 4].iter().flat_map(|c| [with("dts", *c, key, 1), with("mss", *c, key, 2)]).collect();
+            Points::of(runs).unwrap().warnings
+        };
+        let told = all("verify");
+        assert!(told.len() == 1 && told[0].contains("mss differs from dts") && told[0].contains("2, 4"), "{told:?}");
+        assert!(all("spread").is_empty(), "it belongs to the route");
     }
 
     #[test]
