@@ -472,14 +472,17 @@ impl<'a> Builder<'a> {
         let what = if self.specification.kind == Kind::Cdf { "bands" } else { "bars" };
         let (Some(least), Some(most)) = (self.repeated.first(), self.repeated.last()) else { return Vec::new() };
         let runs = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+        if *most == 1 {
+            return vec!["One run a point, which has no interval.".to_owned()];
+        }
         let coverage = |runs: usize| {
             let values: Vec<f64> = (0..runs).map(|value| value as f64).collect();
             Some(Estimate::of(&values)?.interval?.coverage)
         };
         let intervals = match (coverage(*least), coverage(*most)) {
-            (None, None) => "one run has no interval".to_owned(),
-            (None, Some(most)) => {
-                format!("{what} are intervals of up to {:.0} % coverage, absent for single runs", most * 100.0)
+            (None, most) => {
+                let most = most.unwrap_or_default() * 100.0;
+                format!("{what} are intervals of up to {most:.0} % coverage, absent for single runs")
             }
             (Some(least), most) => {
                 let most = most.unwrap_or(least);
