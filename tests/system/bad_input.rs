@@ -1,6 +1,6 @@
 //! What bad input gets: one sentence that says what to do, the right exit code, nothing left running.
 
-use crate::support::{Broker, Launch, mpirun, program, service, single};
+use crate::support::{Broker, Launch, mpirun, mpirun_with_a_late_rank_0, program, service, single};
 use std::{
     net::TcpListener,
     process::{Command, Stdio},
@@ -66,6 +66,11 @@ fn a_misspelt_workload_is_told_once_by_four_ranks() {
 #[test]
 fn a_misspelt_flag_is_told_once_by_four_ranks() {
     mpirun(4, &["--mesages", "10"]).run(LIMIT).fails(USAGE, &["--mesages"]);
+}
+
+#[test]
+fn a_misspelt_flag_is_told_by_a_rank_0_that_comes_late() {
+    mpirun_with_a_late_rank_0(4, &["--mesages", "10"]).run(LIMIT).fails(USAGE, &["--mesages"]);
 }
 
 #[test]

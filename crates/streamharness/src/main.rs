@@ -45,7 +45,10 @@ mod world;
 use arguments::{Command, Streamharness};
 use clap::{CommandFactory, Parser};
 use exit::{Exit, Failure};
-use std::process::ExitCode;
+use std::{process::ExitCode, thread, time::Duration};
+
+/// How long a rank that says nothing gives rank 0 to say it.
+const SPEAKER_FIRST: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     // First of all, since a process with threads cannot enter a user namespace.
@@ -94,18 +97,20 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         return Exit::Pass.into();
     }
-    let sentence = if environment::speaks_for_the_launch() { in_one_line(&error.to_string()) } else { String::new() };
-    Failure { exit: Exit::Usage, sentence }.tell()
+    if !environment::speaks_for_the_launch() {
+        // A launcher ends the other ranks as soon as one has failed: usually this one, in its sleep.
+        thread::sleep(SPEAKER_FIRST);
+        return Exit::Usage.into();
+    }
+    Failure::new(Exit::Usage, in_one_line(&error.to_string())).tell()
 }
 
 /// What clap says over several lines, without the usage.
 fn in_one_line(said: &str) -> String {
-    let said = said.split("\n\nUsage:").next().unwrap_or_default();
-    let words: Vec<&str> = said.trim_start_matches("error: ").split_whitespace().collect();
-    format!(
-        "{}; see `streamharness --help`",
-        words.join(" ").trim_end_matches("For more information, try '--help'.").trim()
-    )
+    let said = said.trim_start_matches("error: ").split("\n\nUsage:").next().unwrap_or_default();
+    let parts = said.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let parts: Vec<String> = parts.filter(|part| !part.starts_with("For more information, try")).collect();
+    format!("{}; see `streamharness --help`", parts.join("; "))
 }
 
 #[cfg(test)]
@@ -117,7 +122,9 @@ mod tests {
         let error = Streamharness::try_parse_from(["streamharness", "--mesages", "5"]).unwrap_err();
         let line = in_one_line(&error.to_string());
         assert!(
-            !line.contains('\n') && line.contains("'--messages'") && line.ends_with("see `streamharness --help`"),
+            !line.contains('\n')
+                && line.contains("found; tip: ")
+                && line.ends_with("'--messages'; see `streamharness --help`"),
             "{line}"
         );
     }

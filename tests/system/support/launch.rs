@@ -64,6 +64,17 @@ pub fn mpirun(ranks: usize, arguments: &[&str]) -> Launch {
     )
 }
 
+/// The same, with a rank 0 that comes a second after the others.
+pub fn mpirun_with_a_late_rank_0(ranks: usize, arguments: &[&str]) -> Launch {
+    let program = program();
+    let program = program.to_str().unwrap();
+    let others = (ranks - 1).to_string();
+    let late = ["-n", "1", "sh", "-c", "sleep 1; exec \"$@\"", "sh", program];
+    let words = [&late, arguments, &[":", "-n", &others, program]].concat();
+    let before: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+    Launch::new(&workspace().join("launch/mpirun"), &before, arguments)
+}
+
 /// Under `srun` of a local Slurm.
 pub fn srun(cluster: &Cluster, ranks: usize, arguments: &[&str]) -> Launch {
     let mut launch =
