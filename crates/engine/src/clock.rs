@@ -42,8 +42,9 @@ impl Clock {
         self.at(host_ns())
     }
 
+    /// Where the host's clock reads so much.
     #[inline]
-    fn at(&self, host_ns: u64) -> u64 {
+    pub(crate) fn at(&self, host_ns: u64) -> u64 {
         // An hour times a drift of a tenth of a percent still fits.
         let drifted_ns = (host_ns.wrapping_sub(self.since_ns) as i64) * self.drift_ppb / BILLION;
         host_ns.saturating_add_signed(self.offset_ns + drifted_ns)
