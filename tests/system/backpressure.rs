@@ -19,7 +19,8 @@ fn no_alarm(broker: &Broker) {
 fn a_memory_alarm_is_in_the_series_and_in_the_record_as_what_it_is() {
     let broker = Broker::start(1);
     no_alarm(&broker);
-    let mut running = single(&["--arch", "dts-plain", "--duration", "5s", "--pattern", "work-sharing-feedback"])
+    // A command to the service takes seconds on a busy machine, and both have to come while it streams.
+    let mut running = single(&["--arch", "dts-plain", "--duration", "10s", "--pattern", "work-sharing-feedback"])
         .through(&broker)
         .start();
     running.streams(LIMIT);

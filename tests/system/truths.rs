@@ -1,6 +1,7 @@
 //! Numbers against truths that are known beforehand; each prints the row that `launch/calibrate` shows.
 
 use crate::support::{Broker, Outcome, relay::Relay, service, single};
+use engine::double::undisturbed;
 use nix::sys::signal::Signal;
 use std::{thread::sleep, time::Duration};
 
@@ -44,8 +45,10 @@ fn five_milliseconds_each_way_are_five_each_way() {
     let relayed = format!("amqp://bench@127.0.0.1:{}", relay.port());
     let load = ["--rate", "100/s", "--duration", "6s", "--warmup", "500ms", "--pattern", "work-sharing-feedback"];
     let route = ["--arch", "dts-plain", "--producer-url", &relayed, "--consumer-url", &url, "--workload", "small.toml"];
-    let launch = single(&[load.as_slice(), &route].concat()).file("small.toml", WORKLOAD);
-    let outcome = launch.variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT);
+    let outcome = undisturbed(|| {
+        let launch = single(&[load.as_slice(), &route].concat()).file("small.toml", WORKLOAD);
+        launch.variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT)
+    });
     outcome.passes();
     for (metric, ways) in [("rtt_from_sent", 2), ("rtt_from_due", 2), ("confirm", 2), ("one_way", 1)] {
         let expected = (DELAY * ways).as_nanos() as u64;
@@ -75,8 +78,10 @@ fn a_wire_of_a_known_rate_is_the_throughput() {
     let relayed = format!("amqp://bench@127.0.0.1:{}", relay.port());
     let load = ["--duration", "4s", "--warmup", "1s", "--confirms", "window:32", "--workload", "large.toml"];
     let route = ["--arch", "dts-plain", "--producer-url", &relayed, "--consumer-url", &url];
-    let launch = single(&[load.as_slice(), &route].concat()).file("large.toml", LARGE);
-    let outcome = launch.variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT);
+    let outcome = undisturbed(|| {
+        let launch = single(&[load.as_slice(), &route].concat()).file("large.toml", LARGE);
+        launch.variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT)
+    });
     let measured = outcome.passes().throughput.bits_per_second.expect("there is a window") / 8.0;
     let off = measured / RATE - 1.0;
     row(
@@ -94,15 +99,17 @@ fn a_broker_that_stops_for_a_second_costs_every_message_that_was_due() {
     let broker = Broker::start(1);
     let arguments = ["--arch", "dts-plain", "--workload", "small.toml", "--pattern", "work-sharing-feedback"];
     let load = ["--rate", "1000/s", "--duration", "4s", "--warmup", "500ms", "--confirms", "window:20"];
-    let launch = single(&[arguments.as_slice(), &load].concat()).file("small.toml", WORKLOAD);
-    let mut running = launch.through(&broker).start();
-    running.streams(LIMIT);
-    sleep(Duration::from_secs(1));
     let node = broker.node(1);
-    crate::support::processes::send(node, Signal::SIGSTOP);
-    sleep(Duration::from_secs(1));
-    crate::support::processes::send(node, Signal::SIGCONT);
-    let outcome = running.wait(LIMIT);
+    let outcome = undisturbed(|| {
+        let launch = single(&[arguments.as_slice(), &load].concat()).file("small.toml", WORKLOAD);
+        let mut running = launch.through(&broker).start();
+        running.streams(LIMIT);
+        sleep(Duration::from_secs(1));
+        crate::support::processes::send(node, Signal::SIGSTOP);
+        sleep(Duration::from_secs(1));
+        crate::support::processes::send(node, Signal::SIGCONT);
+        running.wait(LIMIT)
+    });
     outcome.passes();
     let [from_due, from_sent] = ["rtt_from_due", "rtt_from_sent"].map(|metric| {
         let samples = distribution(&outcome, metric);
