@@ -21,20 +21,25 @@ use std::{
 
 /// What 99 % of the round trips must stay below on an idle machine.
 const BAR_US: f64 = 50.0;
-/// So few that each message finds both ranks at rest.
 const PLAN: &str = "pattern = 'work-sharing-feedback'\nduration = '4s'\nwarmup = '1s'\nproducers = 1\nconsumers = 1\n\
-                    [load]\nrate = '1000/s'\n[service]\nconfirms = 'window:64'\n";
+                    service.confirms = 'window:64'\n";
+/// So few a second that each message finds both ranks at rest and their cores asleep, and so many that none falls asleep.
+const RATES: [u32; 2] = [1_000, 10_000];
 /// Consumers that look at their sockets as seldom as by default, and as soon as something comes.
-const COALESCE: [&str; 2] = ["", "coalesce = '0s'"];
+const COALESCE: [&str; 2] = ["", "service.coalesce = '0s'\n"];
 
 struct Quiet;
 
 impl Observer for Quiet {}
 
 fn main() {
-    println!("# 1,000 messages/s for 4 s between two ranks over memory, {} cores", cores());
-    COALESCE.into_iter().for_each(measure_with);
-    println!("# two threads that wake each other by a socket, as seldom: what this machine takes without a harness");
+    println!("# for 4 s between two ranks over memory, {} cores", cores());
+    for rate in RATES {
+        COALESCE.into_iter().for_each(|coalesce| measure_with(rate, coalesce));
+    }
+    println!(
+        "# two threads that wake each other by a socket 1,000 times a second: what this machine takes without a harness"
+    );
     print_row("bare wakes", 4000, bare_wakes(4000), "");
 }
 
@@ -63,12 +68,13 @@ fn print_row(name: &str, count: u64, [p50, p90, p99, max]: [f64; 4], bar: &str) 
     println!("{name:<16}{count:>10}{p50:>10.1}{p90:>10.1}{p99:>10.1}{max:>10.1}{bar}");
 }
 
-fn measure_with(coalesce: &str) {
-    let text = format!("{PLAN}{coalesce}");
+fn measure_with(rate: u32, coalesce: &str) {
+    let text = format!("{PLAN}{coalesce}load.rate = '{rate}/s'\n");
     let layer = Layer::parse(Origin::CommandLine, &text).expect("the plan is valid");
     let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).expect("it names no files");
     let plan = Plan::resolve(&profile, 2, 7).expect("it fits two ranks");
-    println!("# {} load average {}", if coalesce.is_empty() { "as by default," } else { coalesce }, load());
+    let looks = if coalesce.is_empty() { "as by default" } else { "at once" };
+    println!("# {rate} messages/s, sockets looked at {looks}; load average {}", load());
     println!("{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}", "us", "count", "p50", "p90", "p99", "max");
     let result = world(&plan);
     for metric in [Metric::RttFromSent, Metric::Service, Metric::RttFromDue, Metric::ScheduleLag, Metric::OneWay] {

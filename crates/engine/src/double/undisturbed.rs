@@ -6,26 +6,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a thread may oversleep before what was measured meanwhile is taken to be disturbed.
-const HELD_UP: Duration = Duration::from_millis(40);
 const LOOK: Duration = Duration::from_millis(1);
 /// How often it is tried; the last try counts, disturbed or not.
 const TRIES: u32 = 4;
 
-/// What `experiment` gives where nothing held up the machine, as far as that can be had.
-pub fn undisturbed<T>(experiment: impl Fn() -> T) -> T {
-    first_calm(|| watched(&experiment))
+/// What `experiment` gives where no thread beside it overslept by `limit`, and whether that could be had.
+pub fn undisturbed<T>(limit: Duration, experiment: impl Fn() -> T) -> (T, bool) {
+    first_calm(limit, || watched(&experiment))
 }
 
-fn first_calm<T>(mut measure: impl FnMut() -> (T, Duration)) -> T {
+fn first_calm<T>(limit: Duration, mut measure: impl FnMut() -> (T, Duration)) -> (T, bool) {
     for _ in 1..TRIES {
         let (measured, held_up) = measure();
-        if held_up < HELD_UP {
-            return measured;
+        if held_up < limit {
+            return (measured, true);
         }
         eprintln!("the machine was held up for {held_up:?}: once more");
     }
-    measure().0
+    let (measured, held_up) = measure();
+    (measured, held_up < limit)
 }
 
 /// What it gives, and the longest that a thread beside it overslept.
@@ -51,18 +50,20 @@ fn watched<T>(experiment: impl Fn() -> T) -> (T, Duration) {
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_millis(40);
+
     #[test]
     fn what_was_held_up_is_tried_again_and_not_for_ever() {
         let tries_of = |held_up: &[Duration]| {
             let mut tries = 0;
-            first_calm(|| {
+            first_calm(LIMIT, || {
                 tries += 1;
                 (tries, held_up[tries - 1])
             })
         };
-        assert_eq!(tries_of(&[HELD_UP / 2]), 1);
-        assert_eq!(tries_of(&[HELD_UP, HELD_UP / 2]), 2);
-        assert_eq!(tries_of(&[HELD_UP; TRIES as usize]), TRIES as usize);
+        assert_eq!(tries_of(&[LIMIT / 2]), (1, true));
+        assert_eq!(tries_of(&[LIMIT, LIMIT / 2]), (2, true));
+        assert_eq!(tries_of(&[LIMIT; TRIES as usize]), (TRIES as usize, false));
     }
 
     #[test]

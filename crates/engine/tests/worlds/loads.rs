@@ -8,6 +8,9 @@ use engine::{
 use measure::{Histogram, Metric, Pacing};
 use std::time::Duration;
 
+/// What these numbers have room for.
+const HELD_UP: Duration = Duration::from_millis(40);
+
 /// Samples of more than 100 ms: what a busy machine adds by itself is less.
 fn slow(histogram: Option<&Histogram>) -> u64 {
     let histogram = histogram.expect("it was recorded");
@@ -20,7 +23,7 @@ fn a_stall_is_charged_to_every_message_that_it_delayed() {
     let text = "pattern = 'work-sharing-feedback'\nmessages = 1500\nproducers = 1\nconsumers = 1\n\
                 [load]\nrate = '1000/s'\n[service]\nconfirms = 'window:20'";
     let faults = Faults { stall: Some((300, Duration::from_secs(1))), ..Faults::default() };
-    let result = undisturbed(|| result(text, 2, faults));
+    let (result, _) = undisturbed(HELD_UP, || result(text, 2, faults));
     let of = |metric| slow(result.histograms.get(metric));
     let (from_due, lag, service) = (of(Metric::RttFromDue), of(Metric::ScheduleLag), of(Metric::Service));
     assert!((890..=1200).contains(&from_due), "{from_due} of 1,000 messages that were due waited for over 0.1 s");
@@ -43,7 +46,7 @@ fn a_sender_with_a_limit_on_catching_up_makes_up_for_a_stall_at_so_many_times_it
     let text = "pattern = 'work-sharing-feedback'\nmessages = 1200\nproducers = 1\nconsumers = 1\n\
                 [load]\nrate = '1000/s'\ncatchup_limit = 3\n[service]\nconfirms = 'window:20'";
     let faults = Faults { stall: Some((200, Duration::from_millis(400))), ..Faults::default() };
-    let result = undisturbed(|| result(text, 2, faults));
+    let (result, _) = undisturbed(HELD_UP, || result(text, 2, faults));
     let counters = &result.counters;
     // They catch up at 3 in a gap, while one more falls due in it: 400 late ones take 200 gaps and 600 messages.
     assert!((500..=900).contains(&counters.catchup_messages), "{}", counters.catchup_messages);
@@ -110,7 +113,7 @@ fn a_generator_that_cannot_keep_its_schedule_is_found_out() {
 fn a_window_leaves_the_ramp_out() {
     let text = "duration = '400ms'\nwarmup = '400ms'\nproducers = 2\nconsumers = 2\n\
                 [load]\nrate = '1000/s'\nphases = 'ramp 0..max over 400ms'";
-    let result = undisturbed(|| result(text, 4, Faults::default()));
+    let (result, _) = undisturbed(HELD_UP, || result(text, 4, Faults::default()));
     let rate = result.throughput.messages_per_second.unwrap();
     assert!((900.0..=1100.0).contains(&rate), "the level after the ramp: {rate}");
     // 200 in the ramp, 400 in the window, 40 in the cool-down.
@@ -137,7 +140,7 @@ fn consumers_that_are_busy_at_different_times_add_up_to_more_than_there_was() {
     // Both work for 0.2 s; the second begins when the first has been done for long.
     let faults = Faults { late_reader: Some((ending, Duration::from_millis(1200))), ..Faults::default() };
     let turns = || crate::support::run_world(&plan, &MemoryBroker::with(faults), 0, None).0.unwrap();
-    let result = undisturbed(turns);
+    let (result, _) = undisturbed(HELD_UP, turns);
     let spans: Vec<_> = result.ranks.iter().flat_map(|rank| rank.spans.clone()).collect();
     let seconds = |from: u64, to: u64| (to - from) as f64 / 1e9;
     let first = spans.iter().map(|span| span.first_ns).min().unwrap();
