@@ -24,6 +24,8 @@ const LEG_NS: u64 = 10_000_000_000;
 #[derive(Debug)]
 pub struct Pace {
     timer: AsyncFd<Timer>,
+    /// What it is set for while it has not fired: whoever waits again for the same instant need not set it again.
+    set_ns: Option<u64>,
     spin: bool,
     /// For how long it has spun so far.
     pub spun_ns: u64,
@@ -53,7 +55,7 @@ impl Pace {
         // Its successor is unsafe, for descriptors that may be closed or changed meanwhile: this one is the timer's own.
         #[expect(deprecated)]
         let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
-        Ok(Self { timer, spin, spun_ns: 0 })
+        Ok(Self { timer, set_ns: None, spin, spun_ns: 0 })
     }
 
     /// Waits until `at_ns` in common time; never returns before it. Cancel safe.
@@ -68,11 +70,17 @@ impl Pace {
                 self.spun_ns += left_ns;
                 return Ok(());
             }
-            let wait = TimeSpec::from_duration(Duration::from_nanos((left_ns - early_ns).min(LEG_NS)));
-            self.timer.get_ref().0.set(Expiration::OneShot(wait), TimerSetTimeFlags::empty())?;
+            if self.set_ns != Some(at_ns) {
+                let wait = TimeSpec::from_duration(Duration::from_nanos((left_ns - early_ns).min(LEG_NS)));
+                self.timer.get_ref().0.set(Expiration::OneShot(wait), TimerSetTimeFlags::empty())?;
+                self.set_ns = Some(at_ns);
+            }
             let mut ready = self.timer.readable().await?;
-            // A timer that was set anew has nothing to read, and is then waited for again.
-            let _ = ready.try_io(|timer| Ok(read(timer.get_ref(), &mut [0; 8])?));
+            // A timer that was set anew has nothing to read, and is then waited for again; one that has fired has no more.
+            if ready.try_io(|timer| Ok(read(timer.get_ref(), &mut [0; 8])?)).is_ok() {
+                ready.clear_ready();
+                self.set_ns = None;
+            }
         }
     }
 }
@@ -110,6 +118,25 @@ mod tests {
             }
             let at_ns = clock.now_ns() + 1_000_000;
             pace.until(clock, at_ns).await.unwrap();
+            assert!(clock.now_ns() >= at_ns);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_again_for_the_same_instant_is_woken_at_it() {
+        let clock = Clock::default();
+        let mut pace = Pace::new(false).unwrap();
+        for _ in 0..20 {
+            let at_ns = clock.now_ns() + 3_000_000;
+            for _ in 0..2 {
+                tokio::select! {
+                    biased;
+                    () = tokio::task::yield_now() => {}
+                    _ = pace.until(clock, at_ns) => {}
+                }
+                assert!(pace.set_ns == Some(at_ns) || clock.now_ns() >= at_ns, "it stays set");
+            }
+            tokio::time::timeout(Duration::from_secs(5), pace.until(clock, at_ns)).await.unwrap().unwrap();
             assert!(clock.now_ns() >= at_ns);
         }
     }
