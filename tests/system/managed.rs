@@ -2,9 +2,14 @@
 
 use crate::support::{Launch, Turn, mpirun, place, processes, program, service, single, within};
 use nix::sys::signal::Signal;
-use std::{process::Command, time::Duration};
+use std::{
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
+const STARTED: Duration = Duration::from_secs(10);
 /// How long after the end of rank 0, in whatever way, its cluster may still be there.
 const RELEASED: Duration = Duration::from_secs(5);
 
@@ -127,6 +132,50 @@ fn what_the_service_refuses_is_told_in_a_sentence_and_leaves_no_cluster() {
     assert_eq!(tenants(), ["bench-api-lasting"], "what was there before stays");
     assert!(service().s3m(&["delete", "lasting"]).status.success());
     assert!(tenants().is_empty());
+}
+
+/// A service that gives clusters on the testbed so many seconds; ends with this value.
+struct ShortLived {
+    process: Child,
+    url: String,
+}
+
+impl ShortLived {
+    fn start(seconds: u32) -> Self {
+        let dir = service().dir().display().to_string();
+        let model =
+            processes::of_directory(&dir).into_iter().find(|process| process.argument("--ingress-map").is_some());
+        let model = model.expect("the testbed has such a service");
+        let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let kept = ["--token-file", "--management", "--user", "--password-file", "--ingress-socket", "--ingress-map"];
+        let mut command = Command::new(program());
+        command.args(["s3m", "serve", "--listen", &at, "--lifetime-s", &seconds.to_string()]);
+        for flag in kept.into_iter().chain(["--backend", "--domain", "--port", "--nodes"]) {
+            command.args([flag, model.argument(flag).unwrap()]);
+        }
+        let process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let started = Self { process, url: format!("http://{at}") };
+        within(STARTED, || TcpStream::connect(&at).ok()).expect("it takes connections");
+        started
+    }
+}
+
+impl Drop for ShortLived {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_cluster_lives_for_as_long_as_runs_are_repeated() {
+    let turn = Turn::take();
+    let short = ShortLived::start(6);
+    let token = service().route("mss").s3m.unwrap().token_file;
+    let s3m = format!("url = \"{}\"\ntoken_file = \"{}\"", short.url, token.display());
+    let outcome = by_file(&s3m, &["--timeout", "4s", "--repeat", "4", "--idle", "2s"]).start_beside(&turn).wait(LIMIT);
+    assert!(outcome.status.success(), "{outcome}");
+    assert!(tenants().is_empty(), "it is deleted all the same");
 }
 
 #[test]

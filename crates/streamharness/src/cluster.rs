@@ -2,12 +2,13 @@
 
 use crate::{
     exit::{Exit, Failure},
-    holder::{self, Asker, Holder},
+    holder::{self, Asker, Holder, NEVER},
     s3m_command::{failure, read, token},
+    stderr::say,
 };
 use measure::record::Provisioned;
 use profile::{Plan, S3mProfile};
-use s3m::{Client, Error, PREFIX, Provision, Provisioned as Access};
+use s3m::{Client, Error, Lifetime, PREFIX, Provision, Provisioned as Access};
 use serde::{Deserialize, Serialize};
 use std::{
     path::Path,
@@ -23,6 +24,9 @@ const LOOK_LAST: Duration = Duration::from_secs(2);
 const OPENS_WITHIN: Duration = Duration::from_secs(60);
 /// How long one try to open AMQPS may take.
 const TRY_LIMIT: Duration = Duration::from_secs(8);
+/// A cluster is extended when this part of what it has left has passed, and not more often than once in so long.
+const EXTENDS_AFTER: u32 = 4;
+const EXTENDS_SELDOM: Duration = Duration::from_secs(1);
 /// What the holder may need beyond the limit on readiness to say that it is over, and to delete.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -59,7 +63,7 @@ struct Open {
     endpoint: Endpoint,
     management: Option<String>,
     nodes: Option<u32>,
-    lifetime_s: u64,
+    lifetime: Lifetime,
 }
 
 /// A cluster to stream through. Dropping it deletes it, if it was provisioned for this run; so does the end of this process.
@@ -102,11 +106,17 @@ impl Cluster {
     }
 }
 
+fn from_now(lifetime: &Lifetime) -> (Duration, Instant) {
+    (Duration::from_secs(lifetime.seconds_remaining), Instant::now())
+}
+
 /// A cluster in the holder's hands.
 pub struct Held {
     client: Client,
     /// Whether it was there before, and stays.
     reused: bool,
+    /// How long it lives from an instant on; none where the service tells none.
+    left: Option<(Duration, Instant)>,
 }
 
 impl Order {
@@ -122,17 +132,18 @@ impl Order {
                 Err(error) => return Err(failure(error)),
             };
         let told = if reused { Access::default() } else { self.provision(&client)? };
-        let held = Held { client, reused };
+        let mut held = Held { client, reused, left: None };
         let opened = self.ready(&held.client, told, started + self.ready_within, runtime, asker);
         match opened {
-            Ok(Open { endpoint, management, nodes, lifetime_s }) => {
+            Ok(Open { endpoint, management, nodes, lifetime }) => {
+                held.left = (lifetime.seconds_lifetime > 0).then(|| from_now(&lifetime));
                 let provisioned = Provisioned {
                     service: self.url.clone(),
                     cluster: name.clone(),
                     fqdn: endpoint.host.clone(),
                     nodes,
                     ready_s: started.elapsed().as_secs_f64(),
-                    lifetime_s,
+                    lifetime_s: lifetime.seconds_lifetime,
                     reused,
                 };
                 Ok((Told { endpoint, management, provisioned }, held))
@@ -240,7 +251,29 @@ impl Order {
         // What is no address is none.
         let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
         let management = Some(access.mgmt_url).filter(is_url);
-        Ok(Open { endpoint, management, nodes, lifetime_s: lifetime.seconds_lifetime })
+        Ok(Open { endpoint, management, nodes, lifetime })
+    }
+
+    /// Extends the cluster from time to time: a launch may go on for longer than one lifetime.
+    pub fn tend(&self, held: &mut Held) -> Duration {
+        let Some((left, since)) = held.left.filter(|(left, _)| !left.is_zero()) else { return NEVER };
+        let pause = |left: Duration| (left / EXTENDS_AFTER).max(EXTENDS_SELDOM);
+        if since.elapsed() < pause(left) {
+            return pause(left);
+        }
+        let now = match held.client.extend(&self.asked.name) {
+            Ok(lifetime) => from_now(&lifetime),
+            Err(error) => {
+                let (name, left) = (&self.asked.name, left.saturating_sub(since.elapsed()));
+                say(format_args!(
+                    "the cluster `{name}` ends in {} s and could not be extended: {error}",
+                    left.as_secs()
+                ));
+                (left, Instant::now())
+            }
+        };
+        held.left = Some(now);
+        pause(now.0)
     }
 
     /// Deletes the cluster, unless it was there before.

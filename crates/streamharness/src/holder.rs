@@ -11,7 +11,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    io::{BufRead, BufReader, ErrorKind, Read, Stdin, Write, stdin},
+    io::{BufRead, BufReader, ErrorKind, Stdin, Write, stdin},
     net::Shutdown,
     os::{
         fd::{AsFd, OwnedFd},
@@ -23,6 +23,8 @@ use std::{
 
 /// How long a holder may take to release.
 pub const RELEASE_LIMIT: Duration = Duration::from_secs(65);
+/// When to look after what needs no looking after.
+pub const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// What a holder is asked for. Holds secrets, and travels in memory only.
 #[derive(Serialize, Deserialize)]
@@ -110,10 +112,12 @@ impl Asker {
         }
     }
 
-    /// Says what has been opened, and has it released once that is not wanted any more.
+    /// Says what has been opened, and has it released once that is not wanted any more. Until then `tend` does what is to
+    /// be done to keep it, and says when it wants to be asked again.
     pub fn hold<Told: Serialize, Held>(
-        mut self,
+        self,
         opened: Result<(Told, Held), Failure>,
+        mut tend: impl FnMut(&mut Held) -> Duration,
         release: impl FnOnce(Held) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
         let (outcome, held): (Outcome<Told>, _) = match opened {
@@ -123,8 +127,8 @@ impl Asker {
         let text = serde_json::to_string(&outcome).expect("an outcome is plain data");
         // Whoever asked may be gone; then what follows releases at once.
         let _ = writeln!(std::io::stdout(), "{text}");
-        let Some(held) = held else { return Ok(Exit::Pass) };
-        let _ = self.0.read_to_end(&mut Vec::new());
+        let Some(mut held) = held else { return Ok(Exit::Pass) };
+        while self.waits(tend(&mut held)) {}
         release(held).map(|()| Exit::Pass)
     }
 }
@@ -149,11 +153,11 @@ pub fn hold() -> Result<Exit, Failure> {
     match order {
         Order::Tunnel(order) => {
             let opened = runtime.block_on(order.open());
-            asker.hold(opened, |tunnel| runtime.block_on(order.release(tunnel)))
+            asker.hold(opened, |_| NEVER, |tunnel| runtime.block_on(order.release(tunnel)))
         }
         Order::Cluster(order) => {
             let opened = order.open(&runtime, &asker);
-            asker.hold(opened, |held| order.release(&held))
+            asker.hold(opened, |held| order.tend(held), |held| order.release(&held))
         }
     }
 }
