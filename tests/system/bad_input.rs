@@ -11,7 +11,7 @@ use std::{
 const LIMIT: Duration = Duration::from_secs(30);
 /// A promise: an unreachable broker is told within this time, starting MPI not counted.
 const UNREACHABLE_LIMIT: Duration = Duration::from_secs(10);
-const START_ALLOWANCE: Duration = Duration::from_secs(3);
+const START_ALLOWANCE: Duration = Duration::from_secs(10);
 
 const USAGE: i32 = 1;
 const PROFILE: i32 = 2;

@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 const LIMIT: Duration = Duration::from_secs(150);
 const BUILT: Duration = Duration::from_secs(120);
 /// How soon a testbed is gone whose owner was killed.
-const GONE: Duration = Duration::from_secs(10);
+const GONE: Duration = Duration::from_secs(20);
 
 #[track_caller]
 fn vanishes(testbed: &Path, limit: Duration) {

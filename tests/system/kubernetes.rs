@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Every document of every YAML file, by the file's name.
 fn deployed() -> BTreeMap<String, Vec<Value>> {

@@ -9,9 +9,9 @@ use std::{
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
-const STARTED: Duration = Duration::from_secs(10);
+const STARTED: Duration = Duration::from_secs(30);
 /// How long after the end of rank 0, in whatever way, its cluster may still be there.
-const RELEASED: Duration = Duration::from_secs(5);
+const RELEASED: Duration = Duration::from_secs(20);
 
 /// The clusters that the service has, by its own list.
 fn clusters() -> String {

@@ -40,7 +40,7 @@ fn from_the_wire(workload: &str, dir: &Path) -> Vec<(PathBuf, Value)> {
     let mut running = single(&arguments).through(service()).start_in(turn);
     running.streams(LIMIT);
     let new = || service().queues().into_iter().find(|queue| !before.contains(queue));
-    let queue = within(Duration::from_secs(5), new).expect("the run has a queue");
+    let queue = within(Duration::from_secs(20), new).expect("the run has a queue");
     let url = service().plain_url();
     let (_, port) = url.rsplit_once(':').expect("a URL with a port");
     let count = TAKEN.to_string();

@@ -7,7 +7,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(90);
 /// Supervisor or not, nothing may be there longer.
-const GONE: Duration = Duration::from_secs(5);
+const GONE: Duration = Duration::from_secs(20);
 
 fn hop<'a>(record: &'a Record, from: &str) -> &'a Hop {
     record.route.hops.iter().find(|hop| hop.from == from).unwrap_or_else(|| panic!("{:?}", record.route.hops))

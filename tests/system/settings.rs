@@ -67,7 +67,7 @@ fn a_message_of_somebody_else_is_counted_and_disturbs_nothing() {
     let mut running = single(&["--duration", "3s"]).through(service()).start_in(turn);
     running.streams(LIMIT);
     let new = || service().queues().into_iter().find(|queue| !before.contains(queue));
-    let queue = within(Duration::from_secs(5), new).expect("the run has a queue");
+    let queue = within(Duration::from_secs(20), new).expect("the run has a queue");
     for body in ["hello", ""] {
         service().publish(&queue, body);
     }

@@ -168,7 +168,7 @@ impl Broker {
     }
 
     fn agent(&self) -> ureq::Agent {
-        ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(10))).build().into()
+        ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(30))).build().into()
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long after the end of a launch something of it may still be ending.
-const GONE_LIMIT: Duration = Duration::from_secs(5);
+const GONE_LIMIT: Duration = Duration::from_secs(20);
 /// What may not leak into a launch from where the tests are started.
 const FOREIGN_VARIABLES: [&str; 6] = ["STREAMHARNESS_", "OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_"];
 /// What says how a testbed can be built here at all.

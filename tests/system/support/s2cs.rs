@@ -11,8 +11,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-const START_LIMIT: Duration = Duration::from_secs(10);
-const END_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(30);
+const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// A control server that is killed with this value.
 pub struct ControlServer {
