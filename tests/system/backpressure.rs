@@ -7,7 +7,7 @@ use std::{
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
-const HELD: Duration = Duration::from_millis(1500);
+const HELD: Duration = Duration::from_secs(3);
 
 /// A node in alarm for memory stops all that publish.
 fn alarm(broker: &Broker) {

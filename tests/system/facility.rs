@@ -72,12 +72,13 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
     let mpirun = workspace().join("launch/mpirun").display().to_string();
     let (program, out) = (program().display().to_string(), place.path().join("out"));
     let out = out.display().to_string();
-    let run = ["--arch", "dts-plain", "--workload", "lstream", "--duration", "3s", "--warmup", "1s", "--out", &out];
+    let run = ["--arch", "dts-plain", "--workload", "lstream", "--duration", "8s", "--warmup", "1s", "--out", &out];
     let words = [["exec", "--", &mpirun, "-n", "2", &program].as_slice(), &run].concat();
     done(&testbed(dir, &words));
     let record = Record::from_json(&fs::read_to_string(Path::new(&out).join("record.json")).unwrap()).unwrap();
     let share = record.throughput.bits_per_second.unwrap() / PAYLOAD_BITS_PER_SECOND;
-    assert!((0.8..=1.02).contains(&share), "{share} of the link's payload");
+    // Without its limit it would be many times as much.
+    assert!((0.7..=1.05).contains(&share), "{share} of the link's payload");
     let leg = |name: &str| record.links.iter().find(|link| link.leg == name).unwrap();
     assert_eq!(leg("dsn1").rate_bits_per_second, Some(100_000_000));
     let (sent, received) = (record.totals.sent.bytes, record.totals.received.bytes);
@@ -90,7 +91,10 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
         assert!(counted >= least && counted as f64 <= least as f64 * 1.1, "{what}: {counted} for {least}");
     }
 
-    assert!(record.service.is_some_and(|service| service.samples > 0 && service.notes.is_empty()), "it is watched");
+    // A busy machine answers late now and then, which is a note and no more.
+    let service = record.service.expect("its management API is known");
+    let late = |note: &String| note.contains("no answer within");
+    assert!(service.samples > 0 && service.notes.iter().all(late), "{service:?}");
 
     let (ours, _) = of_testbed(dir);
     assert!(ours.intersection(&namespaces()).count() >= 2, "the broker's and the switch's at least");

@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn queue_with(arguments: &[&str]) -> Value {
     let turn = Turn::take();
     let before = service().queues();
-    let arguments = [&["--arch", "dts-plain", "--duration", "1500ms"], arguments].concat();
+    let arguments = [&["--arch", "dts-plain", "--duration", "4s"], arguments].concat();
     let mut running = single(&arguments).through(service()).start_in(turn);
     running.streams(LIMIT);
     let name = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");
@@ -62,7 +62,7 @@ fn leaders_go_where_they_are_asked_to() {
             "--arch",
             "dts-plain",
             "--duration",
-            "1500ms",
+            "4s",
             "--producers",
             "3",
             "--consumers",
@@ -215,7 +215,7 @@ fn consumers_that_work_slow_their_producers_down_and_nothing_is_lost() {
     let record = single(&arguments).through(service()).run(LIMIT).passes();
     assert!(record.backpressure.rejected > 0, "the queue was never full: {:?}", record.backpressure);
     let took_s = record.phases["stream"];
-    assert!((0.8..4.0).contains(&took_s), "200 times 5 ms each: {took_s} s");
+    assert!((0.8..20.0).contains(&took_s), "200 times 5 ms each: {took_s} s");
     let queues = queues_of(&record);
     assert!(service().queues().iter().all(|queue| !queues.contains(queue)));
 }

@@ -42,7 +42,7 @@ fn a_limited_control_server_holds_its_proxy_back_the_record_says_so_and_no_group
     assert!(unknown.status.code() == Some(1) && said(&unknown).contains("s2cs haproxy consumer"), "{}", said(&unknown));
 
     let _down = Down(dir);
-    let up = testbed(dir, &["up", "--nodes", "1", "--arch", "prs", "--cpu-limit", "s2cs haproxy consumer=0.03"]);
+    let up = testbed(dir, &["up", "--nodes", "1", "--arch", "prs", "--cpu-limit", "s2cs haproxy consumer=0.1"]);
     if said(&up).contains("CPU limits need a control group") {
         return eprintln!("skipped: {}", said(&up));
     }
@@ -61,10 +61,10 @@ fn a_limited_control_server_holds_its_proxy_back_the_record_says_so_and_no_group
     let record = launch.run(LIMIT).passes();
     assert!(times_held_back(&group) > 0);
     let limits: Vec<_> = record.route.hops.iter().map(|hop| hop.limits.as_deref()).collect();
-    assert_eq!(limits, [None, Some("0.03 CPU with its S2CS"), None, None]);
+    assert_eq!(limits, [None, Some("0.1 CPU with its S2CS"), None, None]);
     let status = said(&testbed(dir, &["status"]));
     let row = status.lines().find(|line| line.starts_with("s2cs haproxy consumer")).unwrap();
-    assert!(row.contains("0.03 CPU, held back "), "{status}");
+    assert!(row.contains("0.1 CPU, held back "), "{status}");
 
     let down = testbed(dir, &["down"]);
     assert!(down.status.success() && !top.exists() && !dir.exists(), "{}", said(&down));

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 const STARTED: Duration = Duration::from_secs(30);
 /// How long after the end of rank 0, in whatever way, its cluster may still be there.
 const RELEASED: Duration = Duration::from_secs(20);
@@ -46,7 +46,7 @@ fn a_cluster_is_there_for_the_run_with_every_check_and_gone_after_it_and_its_pas
     // Until the end: no cluster of another test may be among those that are looked at.
     let turn = Turn::take();
     let mut running =
-        mpirun(3, &["--arch", "mss", "--duration", "2s", "--verify", "all"]).through(service()).start_beside(&turn);
+        mpirun(3, &["--arch", "mss", "--duration", "5s", "--verify", "all"]).through(service()).start_beside(&turn);
     running.streams(LIMIT);
     let [tenant] = &tenants()[..] else { panic!("one cluster for one run: {:?}", tenants()) };
     let cluster = tenant.strip_prefix("bench-api-").unwrap();

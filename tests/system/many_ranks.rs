@@ -3,7 +3,7 @@
 use crate::support::{Outcome, mpirun, service, slurm::Cluster, srun};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(200);
 const RANKS: usize = 64;
 const BEFORE_STREAMING: [&str; 6] = ["payloads", "ceiling", "connect", "topology", "clocks", "start"];
 

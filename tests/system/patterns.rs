@@ -129,7 +129,7 @@ fn every_pattern_goes_with_every_setting_in_every_shape() {
 fn sixty_five_ranks_gather_large_messages_within_their_plan() {
     let arguments = ["--arch", "dts-plain", "--pattern", "broadcast-gather", "--producers", "1", "--consumers", "64"];
     let launch = mpirun(65, &[&arguments[..], &["--workload", "generic", "--messages", "8"]].concat());
-    let outcome = launch.through(service()).run(Duration::from_secs(150));
+    let outcome = launch.through(service()).run(Duration::from_secs(300));
     let record = outcome.passes();
     assert_eq!(record.integrity.delivered, 8 * 64);
     assert_eq!((record.latency["rtt_from_due"].count, record.latency["gather"].count), (8 * 64, 8));

@@ -36,7 +36,7 @@ fn from_the_wire(workload: &str, dir: &Path) -> Vec<(PathBuf, Value)> {
     let before = service().queues();
     // A consumer that takes one at a time leaves some to others.
     let arguments =
-        ["--workload", workload, "--arch", "dts-plain", "--duration", "2s", "--prefetch", "1", "--acks", "each"];
+        ["--workload", workload, "--arch", "dts-plain", "--duration", "6s", "--prefetch", "1", "--acks", "each"];
     let mut running = single(&arguments).through(service()).start_in(turn);
     running.streams(LIMIT);
     let new = || service().queues().into_iter().find(|queue| !before.contains(queue));

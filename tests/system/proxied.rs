@@ -5,7 +5,7 @@ use measure::{Record, record::Hop};
 use nix::sys::signal::Signal;
 use std::{path::Path, process::Command, time::Duration};
 
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(200);
 /// Supervisor or not, nothing may be there longer.
 const GONE: Duration = Duration::from_secs(20);
 

@@ -11,7 +11,7 @@ fn a_run_that_fails_is_recorded_and_the_others_go_on() {
     let turn = Turn::take();
     let before = service().queues();
     let arguments =
-        ["--arch", "dts-plain", "--duration", "1s", "--repeat", "2", "--idle", "100ms", "--out", "results/two"];
+        ["--arch", "dts-plain", "--duration", "4s", "--repeat", "2", "--idle", "100ms", "--out", "results/two"];
     let mut running = mpirun(2, &arguments).through(service()).start_in(turn);
     running.streams(LIMIT);
     let queue = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");

@@ -6,10 +6,10 @@ use std::time::Duration;
 #[test]
 fn the_password_is_in_no_file_no_output_and_no_argument() {
     let password = service().password();
-    let mut running = mpirun(2, &["--duration", "2s"]).through(service()).start();
+    let mut running = mpirun(2, &["--duration", "5s"]).through(service()).start();
     running.streams(Duration::from_secs(60));
     let arguments: Vec<String> = processes::all().iter().map(|process| process.arguments.join(" ")).collect();
-    assert!(arguments.iter().any(|line| line.contains("--duration 2s")), "the run's own arguments are seen");
+    assert!(arguments.iter().any(|line| line.contains("--duration 5s")), "the run's own arguments are seen");
     assert!(!arguments.iter().any(|line| line.contains(&password)), "the password is in a command line");
     let outcome = running.wait(Duration::from_secs(60));
     outcome.passes();

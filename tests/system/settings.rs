@@ -64,7 +64,7 @@ fn messages_that_are_dropped_for_their_age_are_told_as_lost() {
 fn a_message_of_somebody_else_is_counted_and_disturbs_nothing() {
     let turn = Turn::take();
     let before = service().queues();
-    let mut running = single(&["--duration", "3s"]).through(service()).start_in(turn);
+    let mut running = single(&["--duration", "6s"]).through(service()).start_in(turn);
     running.streams(LIMIT);
     let new = || service().queues().into_iter().find(|queue| !before.contains(queue));
     let queue = within(Duration::from_secs(20), new).expect("the run has a queue");

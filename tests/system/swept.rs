@@ -66,7 +66,7 @@ fn a_sweep_that_is_killed_goes_on_where_it_was() {
         runs.into_iter().map(|run| (run.dir, run.record)).collect::<BTreeMap<_, _>>()
     };
     let before = found();
-    assert!((3..=4).contains(&before.len()), "three points had ended: {:?}", before.keys());
+    assert!((3..8).contains(&before.len()), "three points had ended, and not all: {:?}", before.keys());
     sweep(&[]).run(LIMIT).fails(1, &["holds results already", "--resume"]);
     sweep(&["--resume", "--set", "messages=61"]).run(LIMIT).fails(1, &["another `length", "--out"]);
     let outcome = sweep(&["--resume"]).run(LIMIT);

@@ -94,9 +94,9 @@ fn a_wire_of_a_known_rate_is_the_throughput() {
         &format!("{:.2} MB/s ({:+.1} %)", measured / 1e6, off * 100.0),
         off.abs() <= 0.03,
     );
-    // A machine that is short of CPU for both ends may be slower, never faster.
-    let least = if calm { -0.1 } else { -0.5 };
-    assert!((least..=0.03).contains(&off), "{measured} of {RATE} bytes a second");
+    // A machine that is short of CPU for both ends may be slower, or deliver late what belongs before the window.
+    let allowed = if calm { -0.1..=0.03 } else { -0.5..=0.2 };
+    assert!(allowed.contains(&off), "{measured} of {RATE} bytes a second");
 }
 
 #[test]

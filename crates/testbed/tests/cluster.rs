@@ -109,7 +109,7 @@ fn a_killed_supervisor_leaves_no_process_and_the_next_up_and_down_leave_nothing_
     let (supervisor, ports) = listed(dir);
     assert!(processes_of(dir).len() >= 4, "supervisor, epmd, broker and its helpers");
     kill_9(supervisor);
-    assert_gone_within(Duration::from_secs(5), dir, &ports);
+    assert_gone_within(Duration::from_secs(20), dir, &ports);
     assert!(!run(dir, &["status"], &[]).status.success());
 
     // Again, without namespaces: as in a container that allows none.
@@ -149,8 +149,8 @@ fn an_ephemeral_testbed_is_gone_soon_after_its_owner_is_killed() {
     assert!(!processes_of(dir).is_empty());
 
     kill_9(owner.0.id() as i32);
-    assert_gone_within(Duration::from_secs(3), dir, &ports);
-    let end = Instant::now() + Duration::from_secs(3);
+    assert_gone_within(Duration::from_secs(20), dir, &ports);
+    let end = Instant::now() + Duration::from_secs(20);
     while dir.exists() {
         assert!(Instant::now() < end, "{} is still there", dir.display());
         std::thread::sleep(Duration::from_millis(20));

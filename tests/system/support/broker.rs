@@ -17,6 +17,9 @@ pub fn service() -> &'static Broker {
     &SERVICE
 }
 
+/// A tenth of it is enough on a machine that has nothing else to do.
+const START_LIMIT: Duration = Duration::from_secs(300);
+
 /// A testbed that ends with this value or with this process, however that ends.
 pub struct Broker(Ephemeral);
 
@@ -27,7 +30,7 @@ impl Broker {
     }
 
     fn with_routes(nodes: usize, routes: Routes) -> Self {
-        let options = Options { program: program(), routes, ..Options::new(nodes).unwrap() };
+        let options = Options { program: program(), routes, start_limit: START_LIMIT, ..Options::new(nodes).unwrap() };
         let mut said = Vec::new();
         let started = testbed::ephemeral(&options, &mut |line| said.push(line.to_owned()));
         Self(started.unwrap_or_else(|error| panic!("{error}\n{}", said.join("\n"))))

@@ -215,7 +215,8 @@ impl Running {
     pub fn says(&mut self, what: &str, limit: Duration) {
         let heard = within(limit, || {
             let ended = matches!(self.child.try_wait(), Ok(Some(_)));
-            (ended || self.stderr().contains(what)).then_some(!ended)
+            let said = self.stderr().contains(what);
+            (ended || said).then_some(said)
         });
         assert_eq!(heard, Some(true), "it ended, or did not say `{what}` within {limit:?} {}", self.said());
     }

@@ -23,16 +23,18 @@ fn a_stall_is_charged_to_every_message_that_it_delayed() {
     let text = "pattern = 'work-sharing-feedback'\nmessages = 1500\nproducers = 1\nconsumers = 1\n\
                 [load]\nrate = '1000/s'\n[service]\nconfirms = 'window:20'";
     let faults = Faults { stall: Some((300, Duration::from_secs(1))), ..Faults::default() };
-    let (result, _) = undisturbed(HELD_UP, || result(text, 2, faults));
+    let (result, calm) = undisturbed(HELD_UP, || result(text, 2, faults));
+    // A machine that is busy all the time holds up others, too.
+    let (most, few) = if calm { (1200, 60) } else { (1500, 400) };
     let of = |metric| slow(result.histograms.get(metric));
     let (from_due, lag, service) = (of(Metric::RttFromDue), of(Metric::ScheduleLag), of(Metric::Service));
-    assert!((890..=1200).contains(&from_due), "{from_due} of 1,000 messages that were due waited for over 0.1 s");
-    assert!((870..=1200).contains(&lag), "{lag}");
-    // Those that fill the window, and what a busy machine adds.
-    assert!(of(Metric::RttFromSent) <= 60 && service <= 80, "{} {service}", of(Metric::RttFromSent));
+    assert!((890..=most).contains(&from_due), "{from_due} of 1,000 messages that were due waited for over 0.1 s");
+    assert!((870..=most).contains(&lag), "{lag}");
+    // Those that fill the window.
+    assert!(of(Metric::RttFromSent) <= few && service <= few + 20, "{} {service}", of(Metric::RttFromSent));
     let confirmed = of(Metric::ConfirmFromDue);
-    assert!((870..=1200).contains(&confirmed), "{confirmed} confirms were late from their due time");
-    assert!(of(Metric::Confirm) <= 80, "and few from the publish: {}", of(Metric::Confirm));
+    assert!((870..=most).contains(&confirmed), "{confirmed} confirms were late from their due time");
+    assert!(of(Metric::Confirm) <= few + 20, "and few from the publish: {}", of(Metric::Confirm));
     let counters = &result.counters;
     assert!(counters.catchup_messages >= 950, "{}", counters.catchup_messages);
     assert!(result.ranks[0].catchup_run_max >= 900, "{}", result.ranks[0].catchup_run_max);
@@ -46,17 +48,18 @@ fn a_sender_with_a_limit_on_catching_up_makes_up_for_a_stall_at_so_many_times_it
     let text = "pattern = 'work-sharing-feedback'\nmessages = 1200\nproducers = 1\nconsumers = 1\n\
                 [load]\nrate = '1000/s'\ncatchup_limit = 3\n[service]\nconfirms = 'window:20'";
     let faults = Faults { stall: Some((200, Duration::from_millis(400))), ..Faults::default() };
-    let (result, _) = undisturbed(HELD_UP, || result(text, 2, faults));
+    let (result, calm) = undisturbed(HELD_UP, || result(text, 2, faults));
+    let (most, last_s) = if calm { (900, 1.6) } else { (1200, 5.0) };
     let counters = &result.counters;
     // They catch up at 3 in a gap, while one more falls due in it: 400 late ones take 200 gaps and 600 messages.
-    assert!((500..=900).contains(&counters.catchup_messages), "{}", counters.catchup_messages);
+    assert!((500..=most).contains(&counters.catchup_messages), "{}", counters.catchup_messages);
     let lag = result.histograms.get(Metric::ScheduleLag).unwrap();
     let over =
         |ns: u64| lag.len() - lag.cdf().take_while(|(value, _)| *value <= ns).last().map_or(0, |(_, count)| count);
     assert!(over(200_000_000) > 250, "at once, 200 would be later than half the stall: {}", over(200_000_000));
     assert_eq!(counters.sent, 1200);
     let completion = result.completion.total_s.unwrap();
-    assert!((1.19..=1.6).contains(&completion), "the schedule's 1.2 s, since the stall was made good: {completion}");
+    assert!((1.19..=last_s).contains(&completion), "the schedule's 1.2 s, since the stall was made good: {completion}");
 }
 
 /// Bodies that take two milliseconds to make.
@@ -113,9 +116,11 @@ fn a_generator_that_cannot_keep_its_schedule_is_found_out() {
 fn a_window_leaves_the_ramp_out() {
     let text = "duration = '400ms'\nwarmup = '400ms'\nproducers = 2\nconsumers = 2\n\
                 [load]\nrate = '1000/s'\nphases = 'ramp 0..max over 400ms'";
-    let (result, _) = undisturbed(HELD_UP, || result(text, 4, Faults::default()));
+    let (result, calm) = undisturbed(HELD_UP, || result(text, 4, Faults::default()));
     let rate = result.throughput.messages_per_second.unwrap();
-    assert!((900.0..=1100.0).contains(&rate), "the level after the ramp: {rate}");
+    // With the ramp in it, it would be three quarters of that.
+    let level = if calm { 900.0..=1100.0 } else { 800.0..=1300.0 };
+    assert!(level.contains(&rate), "the level after the ramp: {rate}");
     // 200 in the ramp, 400 in the window, 40 in the cool-down.
     assert!((620..=660).contains(&result.counters.sent), "{}", result.counters.sent);
     assert!((399..=401).contains(&result.counters.in_window_due), "{}", result.counters.in_window_due);
@@ -124,7 +129,7 @@ fn a_window_leaves_the_ramp_out() {
 #[test]
 fn a_window_waits_for_a_number_of_messages() {
     let text = "duration = '300ms'\nwarmup = '300msgs'\n[load]\nrate = '1000/s'";
-    let result = result(text, 4, Faults::default());
+    let (result, _) = undisturbed(HELD_UP, || result(text, 4, Faults::default()));
     // The window begins at least 0.3 s and 0.2 s after the start.
     assert!(result.counters.sent >= 300 + 200 + 295, "{}", result.counters.sent);
     assert!((299..=301).contains(&result.counters.in_window_due), "{}", result.counters.in_window_due);

@@ -86,7 +86,7 @@ fn consumers_that_work_and_producers_that_think_take_their_time() {
         let result = result(&format!("messages = 100\nproducers = 1\nconsumers = 1\n{delay}"), 2, Faults::default());
         let took_s = result.phases["stream"];
         // No less than that, and on a busy machine not much more.
-        assert!((expected_s * 0.8..expected_s * 4.0).contains(&took_s), "{delay}: {took_s} s");
+        assert!((expected_s * 0.8..expected_s * 20.0).contains(&took_s), "{delay}: {took_s} s");
         assert_eq!(result.integrity.verdict(), Ok(()));
     }
 }
@@ -121,7 +121,7 @@ fn a_broadcast_that_a_slow_queue_refuses_comes_again_and_is_explained() {
 #[test]
 fn a_reply_that_never_comes_ends_in_a_verdict() {
     for pattern in ["work-sharing-feedback", "broadcast-gather"] {
-        let text = format!("pattern = '{pattern}'\nmessages = 100\nproducers = 1\nconsumers = 1\ntimeout = '2s'");
+        let text = format!("pattern = '{pattern}'\nmessages = 100\nproducers = 1\nconsumers = 1\ntimeout = '4s'");
         let faults = Faults { lose_every: Some(100), answers: true, ..Faults::default() };
         let result = result(&text, 2, faults);
         assert!(matches!(result.ending, Ending::Missing(_)), "{:?}", result.ending);
