@@ -10,6 +10,7 @@ mod bad_input;
 mod cut_short;
 mod ephemeral;
 mod facility;
+mod faults;
 mod full_run;
 mod knobs;
 mod kubernetes;

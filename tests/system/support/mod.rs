@@ -42,6 +42,16 @@ pub fn place() -> tempfile::TempDir {
     dir
 }
 
+/// Whether slow tests run (`STREAMHARNESS_SLOW=1`, as in CI); where they do not, a test that asks prints that it was skipped.
+pub fn slow() -> bool {
+    let slow = std::env::var_os("STREAMHARNESS_SLOW").is_some_and(|value| value == "1");
+    if !slow {
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        println!("{test}: skipped, STREAMHARNESS_SLOW=1 runs it");
+    }
+    slow
+}
+
 /// Looks until there is something, at most `limit`.
 pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;

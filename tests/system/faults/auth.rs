@@ -1,0 +1,1 @@
+//! Logins other than by password: client certificates and bearer tokens that expire.

@@ -1,0 +1,1 @@
+//! Result files, exports, standard streams and input files that are not what they should be.

@@ -1,0 +1,1 @@
+//! TLS handshakes, certificates and addresses that do not fit.

@@ -1,0 +1,1 @@
+//! SciStream control servers and their proxies.
