@@ -1,6 +1,6 @@
 //! What reads: deliveries of one queue, their envelopes, and acknowledgements.
 
-use crate::{connect::Link, topology};
+use crate::{link::Link, topology};
 use engine::{
     envelope::Envelope,
     ports::{ConnectionFacts, Delivery, Fault, Subscriber},

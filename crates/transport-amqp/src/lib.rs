@@ -3,8 +3,12 @@
 
 mod connect;
 mod consume;
+mod dial;
 mod fault;
+mod link;
+mod negotiated;
 mod publish;
+mod purpose;
 mod route;
 mod socket;
 mod support;
@@ -16,9 +20,11 @@ use publish::Body;
 pub use publish::{AmqpPublisher, Confirm, Written};
 pub use route::{AmqpRoute, ConnectTo, Endpoint, RouteError, Scheme, Secret};
 
-use connect::{Connector, Link, Purpose};
+use connect::Connector;
 use engine::ports::{Fault, Service, Transport, Worker};
+use link::Link;
 use profile::{Exchange, Plan, QueuePlan, QueueType, Source, Target};
+use purpose::Purpose;
 use std::time::Duration;
 use support::Asked;
 

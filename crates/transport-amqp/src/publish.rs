@@ -1,6 +1,6 @@
 //! What publishes: messages to an exchange or to queues in turn, with or without confirms, and answers.
 
-use crate::{connect::Link, fault::Peer};
+use crate::{fault::Peer, link::Link};
 use engine::ports::{Alarm, ConnectionFacts, Fault, Outcome, Outgoing, Publisher};
 use lapin::{
     BasicProperties, Confirmation, PublisherConfirm,

@@ -1,9 +1,6 @@
 //! Exchanges and queues: declared before the run, deleted after it.
 
-use crate::{
-    connect::{Connector, Link, Purpose},
-    support,
-};
+use crate::{connect::Connector, link::Link, purpose::Purpose, support};
 use engine::ports::{Fault, Service};
 use lapin::{
     ExchangeKind as Kind,

@@ -1,0 +1,74 @@
+//! An open connection, and a channel of it on which a worker exchanges with the service.
+
+use crate::fault::Peer;
+use engine::ports::{Alarm, ConnectionFacts, Fault, Service};
+use lapin::{Channel, Connection};
+use std::{net::Shutdown, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+const REPLY_SUCCESS: u16 = 200;
+
+/// An open connection.
+pub(crate) struct Shared {
+    pub(crate) connection: Connection,
+    pub peer: Arc<Peer>,
+    pub facts: ConnectionFacts,
+    pub service: Service,
+    pub alarm: Arc<Alarm>,
+    pub(crate) handle: socket2::Socket,
+}
+
+/// A channel of an open connection.
+pub(crate) struct Link {
+    pub shared: Arc<Shared>,
+    pub channel: Arc<Channel>,
+    pub(crate) limit: Duration,
+}
+
+impl Link {
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.shared.peer
+    }
+
+    /// One exchange with the service, within its limit; `what` completes "does not ...".
+    pub(crate) async fn exchange<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, Fault> {
+        match timeout(self.limit, request).await {
+            Ok(result) => result.map_err(|error| self.peer().refused(what, &error)),
+            Err(_) => Err(self.peer().unanswered(what, self.limit)),
+        }
+    }
+
+    /// Replaces a channel that the service closed after a refusal.
+    pub(crate) async fn renew(&mut self) -> Result<(), Fault> {
+        let channel = self.exchange("open a channel", self.shared.connection.create_channel()).await?;
+        self.channel = Arc::new(channel);
+        Ok(())
+    }
+
+    /// How long one exchange may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Closes the channel, and the connection with its last one; what was written on the channel has
+    /// been handled before.
+    pub(crate) async fn close(self) {
+        let Self { shared, channel, limit } = self;
+        let goodbye = async {
+            // Each is refused if it is closed already, which is as well.
+            let _ = channel.close(REPLY_SUCCESS, "OK".into()).await;
+        };
+        let silent = timeout(limit, goodbye).await.is_err();
+        let Some(last) = Arc::into_inner(shared) else { return };
+        let goodbye = async {
+            let _ = last.connection.close(REPLY_SUCCESS, "OK".into()).await;
+        };
+        if silent || timeout(limit, goodbye).await.is_err() {
+            let _ = last.handle.shutdown(Shutdown::Both);
+        }
+    }
+}

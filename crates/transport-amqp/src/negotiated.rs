@@ -1,0 +1,107 @@
+//! What is asked of a new connection and what came of it, in words and numbers for the record.
+
+use crate::socket::first_frame;
+use engine::ports::Service;
+use lapin::{
+    protocol::{AMQPClass, connection::AMQPMethod, parse_class},
+    types::AMQPValue,
+};
+
+/// Twice what RabbitMQ 4 insists on, for small bodies and the login.
+const FRAME_BYTES_MIN: u32 = 16 << 10;
+/// What RabbitMQ proposes.
+const FRAME_BYTES_MAX: u32 = 128 << 10;
+
+/// The smallest frame that holds a body, within bounds.
+///
+/// lapin has two buffers of 32 frames per connection and cycles through all of them, so frames no
+/// larger than needed keep what is copied in the processor's cache: 512 KiB instead of 4 MiB each
+/// for bodies of 16 kB, and a tenth less CPU time per message. The service may lower it further.
+pub(crate) fn frame_max(body_bytes: u64) -> u32 {
+    const FRAME_OVERHEAD_BYTES: u64 = 8;
+    let needed = body_bytes.saturating_add(FRAME_OVERHEAD_BYTES);
+    u32::try_from(needed).unwrap_or(u32::MAX).clamp(FRAME_BYTES_MIN, FRAME_BYTES_MAX)
+}
+
+/// `TLSv1.3`, where rustls says `TLSv1_3`.
+pub(crate) fn tls_version(name: &str) -> String {
+    name.replace('_', ".")
+}
+
+/// The name in the standard, where rustls puts the version into that of a TLS 1.3 suite.
+pub(crate) fn tls_cipher(name: &str) -> String {
+    name.replacen("TLS13_", "TLS_", 1)
+}
+
+/// What the service says about itself in its first frame, `connection.start`.
+pub(crate) fn service(greeting: &[u8]) -> Service {
+    let start = first_frame(greeting).and_then(|(_, payload)| match parse_class(payload) {
+        Ok((_, AMQPClass::Connection(AMQPMethod::Start(start)))) => Some(start),
+        _ => None,
+    });
+    let property = |key: &str| match start.as_ref().and_then(|start| start.server_properties.inner().get(key)) {
+        Some(AMQPValue::LongString(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    Service { product: property("product"), version: property("version"), notes: Vec::new() }
+}
+
+/// A name that the kernel ends with zeros.
+pub(crate) fn text_of(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_hold_a_body_where_that_is_reasonable() {
+        for (body_bytes, expected) in [
+            (0, 16_384),
+            (16_000, 16_384),
+            (16_377, 16_385),
+            (100_000, 100_008),
+            (8_000_000, 131_072),
+            (u64::MAX, 131_072),
+        ] {
+            assert_eq!(frame_max(body_bytes), expected);
+        }
+    }
+
+    #[test]
+    fn tls_is_named_as_everywhere_else() {
+        assert_eq!(tls_version("TLSv1_3"), "TLSv1.3");
+        assert_eq!(tls_cipher("TLS13_AES_256_GCM_SHA384"), "TLS_AES_256_GCM_SHA384");
+        assert_eq!(tls_cipher("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+    }
+
+    #[test]
+    fn what_the_service_says_about_itself_is_found_in_its_first_frame() {
+        let mut payload = vec![0, 10, 0, 10, 0, 9];
+        let mut table = Vec::new();
+        for (key, value) in [("product", "RabbitMQ"), ("version", "3.10.8")] {
+            table.push(key.len() as u8);
+            table.extend(key.as_bytes());
+            table.push(b'S');
+            table.extend((value.len() as u32).to_be_bytes());
+            table.extend(value.as_bytes());
+        }
+        payload.extend((table.len() as u32).to_be_bytes());
+        payload.extend(table);
+        for text in ["PLAIN", "en_US"] {
+            payload.extend((text.len() as u32).to_be_bytes());
+            payload.extend(text.as_bytes());
+        }
+        let mut frame = vec![1, 0, 0];
+        frame.extend((payload.len() as u32).to_be_bytes());
+        frame.extend(payload);
+        frame.push(0xce);
+        assert_eq!(
+            service(&frame),
+            Service { product: "RabbitMQ".into(), version: "3.10.8".into(), notes: Vec::new() }
+        );
+        assert_eq!(service(&frame[..frame.len() - 1]), Service::default());
+        assert_eq!(service(b"HTTP/1.1 400"), Service::default());
+    }
+}
