@@ -28,6 +28,7 @@ mod routes;
 mod scistream;
 mod secrets;
 mod settings;
-mod support;
 mod swept;
 mod truths;
+
+use tests::support;

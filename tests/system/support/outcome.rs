@@ -6,9 +6,13 @@ use std::{collections::BTreeMap, fmt, process::ExitStatus, time::Duration};
 /// A launch that has ended.
 pub struct Outcome {
     pub(super) shown: String,
+    /// What the launcher, or the program where there is none, ended with.
     pub status: ExitStatus,
+    /// All of its stdout.
     pub stdout: String,
+    /// All of its stderr.
     pub stderr: String,
+    /// From its start to its end.
     pub elapsed: Duration,
     /// All files that it left where it ran.
     pub files: BTreeMap<String, Vec<u8>>,

@@ -12,7 +12,9 @@ pub const MARK: &str = "STREAMHARNESS_SYSTEM_TEST";
 /// One process.
 #[derive(Debug, Clone)]
 pub struct Process {
+    /// Its number.
     pub pid: i32,
+    /// Its command line.
     pub arguments: Vec<String>,
     environment: Vec<String>,
 }
