@@ -29,7 +29,8 @@ impl Broker {
         Self::with_routes(nodes, Routes::default())
     }
 
-    fn with_routes(nodes: usize, routes: Routes) -> Self {
+    /// Starts one with these routes.
+    pub fn with_routes(nodes: usize, routes: Routes) -> Self {
         let options = Options { program: program(), routes, start_limit: START_LIMIT, ..Options::new(nodes).unwrap() };
         let mut said = Vec::new();
         let started = testbed::ephemeral(&options, &mut |line| said.push(line.to_owned()));

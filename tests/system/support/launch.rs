@@ -48,6 +48,8 @@ impl Turn {
 pub struct Launch {
     command: Command,
     place: TempDir,
+    /// Where stdout goes, where that is not kept.
+    stdout: Option<File>,
 }
 
 /// Without a launcher: one rank.
@@ -84,7 +86,8 @@ pub fn srun(cluster: &Cluster, ranks: usize, arguments: &[&str]) -> Launch {
 }
 
 impl Launch {
-    fn new(start: &Path, before: &[OsString], arguments: &[&str]) -> Self {
+    /// By any launcher: `start`, the words `before`, and what the program is given.
+    pub fn new(start: &Path, before: &[OsString], arguments: &[&str]) -> Self {
         let place = place();
         let temporary = place.path().join("tmp");
         fs::create_dir(&temporary).unwrap();
@@ -99,7 +102,7 @@ impl Launch {
         }
         // No testbed, unless the test names one.
         command.env("STREAMHARNESS_TESTBED", place.path().join("no-testbed"));
-        Self { command, place }
+        Self { command, place, stdout: None }
     }
 
     /// Through this broker.
@@ -118,6 +121,17 @@ impl Launch {
     pub fn file(self, name: &str, text: &str) -> Self {
         fs::write(self.place.path().join(name), text).unwrap();
         self
+    }
+
+    /// With a stdout that is not kept.
+    pub fn stdout(mut self, stdout: File) -> Self {
+        self.stdout = Some(stdout);
+        self
+    }
+
+    /// Where it runs.
+    pub fn place(&self) -> &Path {
+        self.place.path()
     }
 
     /// Starts it; it runs to its end or that of the value.
@@ -141,7 +155,7 @@ impl Launch {
         self.command
             .env(MARK, &mark)
             .stdin(Stdio::null())
-            .stdout(File::create(stdout).unwrap())
+            .stdout(self.stdout.take().unwrap_or_else(|| File::create(stdout).unwrap()))
             .stderr(File::create(stderr).unwrap());
         let shown = shown(&self.command);
         let child = self.command.spawn().unwrap_or_else(|error| panic!("{shown}: {error}"));
@@ -186,15 +200,20 @@ impl Running {
     /// The process of a rank under `mpirun`.
     #[track_caller]
     pub fn rank(&self, rank: usize) -> i32 {
+        let found = self.ranks(rank);
+        assert_eq!(found.len(), 1, "rank {rank} of {}: {found:?}", self.shown);
+        found[0]
+    }
+
+    /// The processes of a rank under `mpirun`: one, while it is there.
+    pub fn ranks(&self, rank: usize) -> Vec<i32> {
         let wanted = rank.to_string();
         let ranks = self.processes().into_iter().filter(|process| {
             // A testbed and the holder of a route are children of rank 0.
             process.variable("OMPI_COMM_WORLD_RANK") == Some(&wanted)
                 && process.arguments.get(1).is_none_or(|word| word != "testbed" && word != "hold")
         });
-        let found: Vec<i32> = ranks.map(|process| process.pid).collect();
-        assert_eq!(found.len(), 1, "rank {rank} of {}: {found:?}", self.shown);
-        found[0]
+        ranks.map(|process| process.pid).collect()
     }
 
     /// The directory of the testbed that it builds for itself, once it does.
@@ -214,7 +233,7 @@ impl Running {
     #[track_caller]
     pub fn says(&mut self, what: &str, limit: Duration) {
         let heard = within(limit, || {
-            let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+            let ended = self.has_ended();
             let said = self.stderr().contains(what);
             (ended || said).then_some(said)
         });
@@ -228,29 +247,64 @@ impl Running {
 
     /// Waits for the end, and that no process is left.
     #[track_caller]
-    pub fn wait(mut self, limit: Duration) -> Outcome {
-        let Some(status) = within(limit, || self.child.try_wait().unwrap()) else {
-            panic!("it has not ended within {limit:?} {}", self.said());
-        };
+    pub fn wait(self, limit: Duration) -> Outcome {
+        let Ended { outcome, in_time, left } = self.end(limit);
+        assert!(in_time, "it has not ended within {limit:?} {outcome}");
+        assert!(left.is_empty(), "left: {left:#?} {outcome}");
+        outcome
+    }
+
+    /// Waits for the end, and kills what has not ended by itself.
+    pub fn end(mut self, limit: Duration) -> Ended {
+        let ended = within(limit, || self.child.try_wait().unwrap());
         let elapsed = self.started.elapsed();
         let gone = || self.processes().is_empty().then_some(());
-        assert!(within(GONE_LIMIT, gone).is_some(), "left: {:#?} {}", self.processes(), self.said());
+        let all_gone = ended.is_some() && within(GONE_LIMIT, gone).is_some();
+        let left = if all_gone { Vec::new() } else { self.processes() };
+        for process in &left {
+            processes::send(process.pid, Signal::SIGKILL);
+        }
+        let status = ended.unwrap_or_else(|| {
+            let _ = self.child.kill();
+            self.child.wait().unwrap()
+        });
         let place = self.place.take().expect("taken once");
         let mut files = BTreeMap::new();
         read_all(place.path(), place.path(), &mut files);
         let mut text = |name| String::from_utf8_lossy(&files.remove(name).unwrap_or_default()).into_owned();
         let (stdout, stderr) = (text("stdout"), text("stderr"));
-        Outcome { shown: self.shown.clone(), status, stdout, stderr, elapsed, files }
+        let outcome = Outcome { shown: self.shown.clone(), status, stdout, stderr, elapsed, files };
+        Ended { outcome, in_time: ended.is_some(), left }
     }
 
-    fn stderr(&self) -> String {
-        let path = self.place.as_ref().expect("it goes on").path().join("stderr");
-        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Where it runs.
+    pub fn place(&self) -> &Path {
+        self.place.as_ref().expect("it goes on").path()
+    }
+
+    /// All that it has printed on stderr so far.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.place().join("stderr")).unwrap_or_default()).into_owned()
     }
 
     fn said(&self) -> String {
         format!("in\n  {}\nstderr:\n{}", self.shown, self.stderr())
     }
+}
+
+/// How a launch has ended.
+pub struct Ended {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Whether it ended by itself.
+    pub in_time: bool,
+    /// Processes that were left, and killed.
+    pub left: Vec<Process>,
 }
 
 /// Every file below `dir` by its path from `top`.
