@@ -6,10 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod nap;
 mod watchdog;
 
-use engine::ports::{Comm, CommError};
+use buffers::{parts, sendable};
+use engine::ports::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX};
 use mpi::{
     Threading,
     collective::{Root, SystemOperation},
@@ -26,7 +28,7 @@ use watchdog::Watchdog;
 /// Tag of control messages.
 const CONTROL: mpi::Tag = 1;
 /// Memory for control messages that are posted and not yet taken: statuses of a few minutes.
-const POST_BUFFER_BYTES: usize = 1 << 20;
+const POST_BUFFER_BYTES: usize = 8 * POST_BYTES_MAX as usize;
 
 /// The ranks of an MPI launch. Dropping it finalises MPI.
 pub struct MpiComm {
@@ -109,39 +111,43 @@ impl Comm for MpiComm {
         let _watchdog = Watchdog::watch("broadcast", limit);
         let mut length = bytes.len() as u64;
         self.root().broadcast_into(&mut length);
+        CommError::refuse_over("broadcast", length, BYTES_MAX)?;
         bytes.resize(length as usize, 0);
-        self.root().broadcast_into(&mut bytes[..]);
+        if length > 0 {
+            self.root().broadcast_into(&mut bytes[..]);
+        }
         Ok(bytes)
     }
 
     fn gather(&self, bytes: &[u8], limit: Duration) -> Result<Vec<Vec<u8>>, CommError> {
         self.meet("gather", limit)?;
         let _watchdog = Watchdog::watch("gather", limit);
-        let length = bytes.len() as i32;
+        // Every rank learns all lengths, so that all refuse what one of them cannot take.
+        let mut lengths = vec![0u64; self.size()];
+        self.world.all_gather_into(&(bytes.len() as u64), &mut lengths[..]);
+        let (starts, lengths) = parts("gather", &lengths)?;
+        let total: usize = lengths.iter().map(|length| *length as usize).sum();
+        let mut all = vec![0u8; if self.is_root() { total } else { 0 }];
+        if total > 0 && self.is_root() {
+            let mut partition = PartitionMut::new(&mut all[..], &lengths[..], &starts[..]);
+            self.root().gather_varcount_into_root(sendable(bytes), &mut partition);
+        } else if total > 0 {
+            self.root().gather_varcount_into(sendable(bytes));
+        }
         if !self.is_root() {
-            self.root().gather_into(&length);
-            self.root().gather_varcount_into(bytes);
             return Ok(Vec::new());
         }
-        let mut lengths = vec![0i32; self.size()];
-        self.root().gather_into_root(&length, &mut lengths[..]);
-        let starts: Vec<i32> = lengths
-            .iter()
-            .scan(0, |end, length| {
-                *end += length;
-                Some(*end - length)
-            })
-            .collect();
-        let mut all = vec![0u8; lengths.iter().map(|length| *length as usize).sum()];
-        let mut partition = PartitionMut::new(&mut all[..], &lengths[..], &starts[..]);
-        self.root().gather_varcount_into_root(bytes, &mut partition);
         let part = |(start, length): (&i32, &i32)| all[*start as usize..(*start + *length) as usize].to_vec();
         Ok(starts.iter().zip(&lengths).map(part).collect())
     }
 
     fn reduce_sum(&self, values: &mut [u64], limit: Duration) -> Result<(), CommError> {
         self.meet("reduce", limit)?;
+        CommError::refuse_over("reduce", size_of_val(values) as u64, BYTES_MAX)?;
         let _watchdog = Watchdog::watch("reduce", limit);
+        if values.is_empty() {
+            return Ok(());
+        }
         if self.is_root() {
             let mut sums = vec![0; values.len()];
             self.root().reduce_into_root(values, &mut sums[..], SystemOperation::sum());
@@ -157,7 +163,9 @@ impl Comm for MpiComm {
     }
 
     fn post(&self, to: usize, bytes: &[u8]) -> Result<(), CommError> {
-        self.world.process_at_rank(to as i32).buffered_send_with_tag(bytes, CONTROL);
+        // What is larger than the buffer would end the launch.
+        CommError::refuse_over("post", bytes.len() as u64, POST_BYTES_MAX)?;
+        self.world.process_at_rank(to as i32).buffered_send_with_tag(sendable(bytes), CONTROL);
         Ok(())
     }
 

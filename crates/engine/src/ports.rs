@@ -6,7 +6,7 @@ mod payloads;
 mod transport;
 
 pub use alarm::Alarm;
-pub use comm::{Comm, CommError, agree};
+pub use comm::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX, agree};
 pub use payloads::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 pub use transport::{
     Answer, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Role, Service, Subscriber,

@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
+/// The most bytes of one collective or message over all ranks: MPI counts with 32 bits and a sign.
+pub const BYTES_MAX: u64 = i32::MAX as u64;
+
+/// The most bytes of one control message.
+pub const POST_BYTES_MAX: u64 = 128 << 10;
+
 /// The ranks of one launch. Called from the main thread only.
 ///
 /// Every collective is entered by all ranks in the same order, and each has a limit: if some rank
 /// does not come within it, the others get [`CommError::Absent`] and must end the launch. While
-/// they wait they sleep: laptops run more ranks than they have cores.
+/// they wait they sleep: laptops run more ranks than they have cores. What is empty is as good as
+/// any other bytes; what is longer than [`BYTES_MAX`] is refused on every rank.
 pub trait Comm {
     /// This rank, from 0.
     fn rank(&self) -> usize;
@@ -45,9 +52,25 @@ pub enum CommError {
         /// How long the others waited.
         limit: Duration,
     },
-    /// A control message could not be sent.
-    #[error("a control message could not be sent: {0}")]
-    Post(String),
+    /// There is more than MPI can count.
+    #[error(
+        "`{step}` over all ranks needs {bytes} bytes, and MPI takes {max}: start fewer ranks, or make the run shorter"
+    )]
+    TooLong {
+        /// The collective or the message.
+        step: &'static str,
+        /// What it needs.
+        bytes: u64,
+        /// What is possible.
+        max: u64,
+    },
+}
+
+impl CommError {
+    /// Refuses more than `max` bytes.
+    pub fn refuse_over(step: &'static str, bytes: u64, max: u64) -> Result<(), Self> {
+        if bytes > max { Err(Self::TooLong { step, bytes, max }) } else { Ok(()) }
+    }
 }
 
 /// Whether every rank succeeded in a step: all ranks learn all failures, as (rank, sentence), and
