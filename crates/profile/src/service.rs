@@ -25,6 +25,8 @@ const COALESCE_DEFAULT: Duration = Duration::from_micros(200);
 const PREFETCH_STREAMING: u16 = 16;
 /// Long beside a batch on a busy stream, short beside a person's patience.
 const ACK_AFTER_DEFAULT: Duration = Duration::from_millis(100);
+/// Ranks of a run are away for seconds at most, and what a killed run leaves is nobody's for that long.
+const EXPIRES: Duration = Duration::from_secs(300);
 /// The least that RabbitMQ 4 agrees to, and what the client library's 64 buffers of this size can bear.
 const FRAME_BYTES: std::ops::RangeInclusive<u64> = 8 << 10..=16 << 20;
 
@@ -171,7 +173,7 @@ fn queues(
         overflow: written.overflow.unwrap_or(Overflow::RejectPublish),
         ttl: written.ttl.map(|span| span.0),
         leader: written.leader.unwrap_or(LeaderLocator::Server),
-        expires: (!is_stream && !exclusive).then_some(Duration::from_secs(600)),
+        expires: (!is_stream && !exclusive).then_some(EXPIRES),
         binding: binding.clone(),
     };
     (0..count).map(queue).collect()

@@ -70,8 +70,10 @@ fn launched(world: &World, around: &Around, ask: impl FnOnce() -> Result<Asked, 
     let mut opened: Option<Route> = None;
     let connect = world.by_rank_0(limits.route, || {
         let lead = runs.as_mut().expect("rank 0 leads").begin()?;
+        lead.hear(&world.signals);
         let (profile, before) = asked.as_ref().expect("rank 0 has asked");
-        let route = opened.insert(route::open(profile, &prepared.plan, &mut own, &mut |line| lead.say(line))?);
+        let route = route::open(profile, &prepared.plan, &mut own, &mut |line| lead.say(line));
+        let route = opened.insert(route.inspect_err(|failure| lead.refused(failure.clone()))?);
         for difference in before.iter().flat_map(|before| before.differs(&route.connect.hops)) {
             lead.say(&difference);
         }

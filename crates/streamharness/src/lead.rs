@@ -4,12 +4,14 @@ use crate::{
     demands::Demands,
     environment,
     exit::{Exit, Failure},
+    keeper::Keeper,
     links::Links,
     output::Output,
     progress::View,
     record,
     route::Connect,
     series::Series,
+    signals::Signals,
     stdout,
 };
 use engine::{RunResult, Snapshot, control::Ending};
@@ -89,6 +91,9 @@ pub struct Lead {
     series: Series,
     links: Links,
     service: Option<Watcher>,
+    keeper: Keeper,
+    /// The last sums that were heard.
+    latest: Option<Snapshot>,
     told: bool,
     /// Whether it is one of so many that its table is in its files only.
     brief: bool,
@@ -102,7 +107,11 @@ pub struct Lead {
 impl Lead {
     /// Leads a run whose results go to `output`, which is prepared.
     pub fn new(facts: Facts, output: Output, demands: Demands) -> Self {
+        let keeper = Keeper::new(output.clone());
+        keeper.begin(&facts);
         Self {
+            keeper,
+            latest: None,
             view: View::new(&facts.plan),
             output,
             facts,
@@ -123,6 +132,11 @@ impl Lead {
         self.view.entitle(title);
         self.brief = true;
         self
+    }
+
+    /// Where a signal ends the process before it streams, the record says so.
+    pub fn hear(&self, signals: &Signals) {
+        signals.before_exit(self.keeper.farewell(&self.facts));
     }
 
     /// Says what will be done.
@@ -163,11 +177,15 @@ impl Lead {
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
         self.facts.provisioned.clone_from(&connect.provisioned);
+        self.keeper.begin(&self.facts);
     }
 
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         self.view.phase(name);
+        if name == "topology" && !self.brief && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none()) {
+            self.view.say(&format!("if this run is killed, {}", record::left_behind(&self.facts.plan)));
+        }
         match (&mut self.service, name) {
             (Some(service), "stream") => service.begin(),
             (Some(service), "finish") => service.end(),
@@ -187,6 +205,19 @@ impl Lead {
     pub fn progress(&mut self, snapshot: &Snapshot) {
         self.series.take(snapshot);
         self.view.progress(snapshot);
+        self.keep(snapshot);
+    }
+
+    /// Brings the record up to date that is kept in case nothing follows.
+    fn keep(&mut self, snapshot: &Snapshot) {
+        if self.keeper.is_due() {
+            let rows = self.see_service();
+            self.keeper.stream(&self.facts, snapshot, rows);
+            self.latest = Some(snapshot.clone());
+        }
+        if let Some(failure) = self.keeper.failure() {
+            self.view.say(&failure.sentence);
+        }
     }
 
     /// Takes what the service has told by now into the facts; the series with it.
@@ -204,6 +235,7 @@ impl Lead {
 
     /// Saves what is known: what follows may not be reached.
     pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        self.keeper.close();
         self.view.say(&ending.to_string());
         self.told = true;
         let rows = self.see_service();
@@ -220,11 +252,20 @@ impl Lead {
         self.record = Some(record);
     }
 
-    /// The run ended before it streamed.
+    /// Ranks cannot talk any more. Where streaming had ended before, the record says why.
+    pub fn lost(&mut self, failure: &Failure) {
+        if self.record.is_none() {
+            self.refused(failure.clone());
+        }
+    }
+
+    /// The run ended without a result, and not by what it measured.
     pub fn refused(&mut self, failure: Failure) {
         self.view.finish();
-        let record = record::refused(&self.facts, &failure);
-        if let Err(unwritten) = self.output.write_partial(&record, Vec::new()) {
+        self.keeper.close();
+        let rows = self.see_service();
+        let record = record::broken(&self.facts, self.latest.as_ref(), &failure);
+        if let Err(unwritten) = self.output.write_partial(&record, rows) {
             self.view.say(&unwritten.sentence);
         }
         self.record = Some(record);
@@ -234,6 +275,7 @@ impl Lead {
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
         self.view.finish();
+        self.keeper.close();
         let rows = self.see_service();
         let mut record = record::complete(&self.facts, result);
         self.demands.judge(&mut record);
@@ -246,6 +288,12 @@ impl Lead {
         let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
         let written =
             self.output.write(&record, &result.histograms, rows, SystemTime::from(self.facts.started), stream);
+        if let Err(failure) = &written {
+            record::unwritten(&mut record, failure);
+            // A record takes less room than what may have failed.
+            let _ = self.output.write_record(&record);
+            self.told = true;
+        }
         self.print(&record);
         if !self.brief {
             for warning in &record.warnings {

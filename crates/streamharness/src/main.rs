@@ -11,6 +11,7 @@ mod export_command;
 mod facility;
 mod flags;
 mod holder;
+mod keeper;
 mod launch;
 mod lead;
 mod links;
@@ -40,6 +41,7 @@ mod sweep;
 mod sweep_command;
 mod testbed_command;
 mod tunnel;
+mod whole;
 mod world;
 
 use arguments::{Command, Streamharness};

@@ -37,11 +37,18 @@ impl Prepared {
     pub fn carry_out(self, world: &World, connect: &Connect, mut lead: Option<&mut Lead>) -> Result<(), Stop> {
         if let Some(lead) = &mut lead {
             lead.route(connect);
+            lead.hear(&world.signals);
         }
         let transport = match Amqp::new(connect.amqp.clone(), &self.plan) {
             Ok(transport) => transport,
             // The same on every rank: it is made of what all have alike.
-            Err(fault) => return Err(world.stop(Failure::new(Exit::Route, fault))),
+            Err(fault) => {
+                let failure = Failure::new(Exit::Route, fault);
+                if let Some(lead) = lead {
+                    lead.refused(failure.clone());
+                }
+                return Err(world.stop(failure));
+            }
         };
         let mut watcher = Watcher { lead, signals: &world.signals };
         match engine::run(&world.comm, &self.plan, transport, self.payloads, &world.place, &mut watcher) {
@@ -54,7 +61,13 @@ impl Prepared {
             }
             // The lead has told why.
             Err(RunError::RankLost(_)) => Err(Stop::Alone(silent(Exit::Partial))),
-            Err(error) => Err(Stop::Alone(Failure::new(Exit::Partial, error))),
+            Err(error) => {
+                let failure = Failure::new(Exit::Partial, error);
+                if let Some(lead) = watcher.lead {
+                    lead.lost(&failure);
+                }
+                Err(Stop::Alone(failure))
+            }
         }
     }
 }

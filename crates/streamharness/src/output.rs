@@ -1,6 +1,9 @@
-//! The result directory: each file is written under a temporary name, then renamed.
+//! The result directory: what a run leaves there, and what it removes of an earlier one.
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    whole,
+};
 use measure::{
     Histograms, Record, hlog,
     tables::{SeriesRow, cdf_csv, ranks_csv, series_csv},
@@ -12,7 +15,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-const FILES: [&str; 5] = ["record.json", "series.csv", "ranks.csv", "cdf.csv", "histograms.hlog"];
+const RECORD: &str = "record.json";
+const FILES: [&str; 5] = [RECORD, "series.csv", "ranks.csv", "cdf.csv", "histograms.hlog"];
 /// Name of the file with the first body that was not what was sent, before its ending.
 const EXHIBIT: &str = "first-corrupt";
 /// What the directories of the runs of one launch begin with, before their numbers.
@@ -25,6 +29,8 @@ const NAMESAKES_MAX: u32 = 100;
 /// Where results go.
 #[derive(Debug, Clone)]
 pub struct Output {
+    /// What was asked for; below it no link is followed.
+    top: PathBuf,
     dir: PathBuf,
     /// Whether the directory must be new: its name is ours, not the user's.
     new: bool,
@@ -33,7 +39,7 @@ pub struct Output {
 impl Output {
     /// Results go to `dir`, in place of those of an earlier run there.
     pub fn into_dir(dir: PathBuf) -> Self {
-        Self { dir, new: false }
+        Self { top: dir.clone(), dir, new: false }
     }
 
     /// Results go to a new directory `results/<time>-<architecture>-<workload>-<pattern>`.
@@ -41,12 +47,18 @@ impl Output {
         let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S");
         let stem = |name: &str| Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let (arch, workload) = (stem(&plan.architecture), stem(&plan.workload));
-        Self { dir: PathBuf::from(format!("results/{time}-{arch}-{workload}-{}", plan.pattern)), new: true }
+        let dir = PathBuf::from(format!("results/{time}-{arch}-{workload}-{}", plan.pattern));
+        Self { new: true, ..Self::into_dir(dir) }
+    }
+
+    /// Results go to a directory of this name in this one.
+    pub fn of_point(&self, name: &str) -> Self {
+        Self { top: self.top.clone(), dir: self.dir.join(name), new: false }
     }
 
     /// Results of one of several runs go to a directory of its own in this one.
     pub fn of_run(&self, number: u32) -> Self {
-        Self { dir: self.dir.join(format!("{RUN}{number:03}")), new: false }
+        self.of_point(&format!("{RUN}{number:03}"))
     }
 
     /// The directory.
@@ -54,12 +66,10 @@ impl Output {
         &self.dir
     }
 
-    /// Makes the directory, writes a file into it for a try, and removes results of an earlier run.
+    /// Makes the directory, finds out whether there is room in it, and removes results of an earlier run.
     pub fn prepare(&mut self) -> Result<(), Failure> {
-        let made = if self.new { self.make_new() } else { fs::create_dir_all(&self.dir) };
-        let probe = self.dir.join(".probe");
-        let tried = made.and_then(|()| fs::write(&probe, "")).and_then(|()| fs::remove_file(&probe));
-        let cleared = tried.and_then(|()| self.clear());
+        let made = if self.new { self.make_new() } else { whole::make_dir(&self.top, &self.dir) };
+        let cleared = made.and_then(|()| whole::probe(&self.dir)).and_then(|()| self.clear());
         cleared.map_err(|error| self.failure(Exit::Usage, &error))
     }
 
@@ -70,13 +80,14 @@ impl Output {
             let name = name.to_string_lossy();
             let run = name.strip_prefix(RUN).is_some_and(|number| number.parse::<u32>().is_ok());
             if run && entry.file_type()?.is_dir() {
-                let run = Self { dir: entry.path(), new: false };
+                let run = Self::into_dir(entry.path());
                 run.clear()?;
                 // Whatever else somebody put there stays.
                 let _ = fs::remove_dir(run.dir);
             } else if name == SUMMARY
                 || FILES.contains(&&*name)
                 || name.strip_prefix(EXHIBIT).is_some_and(|ending| ending.starts_with('.'))
+                || is_partial(&name)
             {
                 fs::remove_file(entry.path())?;
             }
@@ -92,6 +103,7 @@ impl Output {
             match fs::create_dir(&self.dir) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     self.dir = PathBuf::from(format!("{}-{namesake}", name.display()));
+                    self.top.clone_from(&self.dir);
                 }
                 made => return made,
             }
@@ -99,7 +111,7 @@ impl Output {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// All files of a run.
+    /// All files of a run, the record before all others: where there is no room for all, it is the one to have.
     pub fn write(
         &self,
         record: &Record,
@@ -110,14 +122,18 @@ impl Output {
     ) -> Result<(), Failure> {
         let recorded = histograms.recorded();
         let files: [(&str, Vec<u8>); 5] = [
+            (RECORD, record.to_json().into()),
             ("series.csv", series_csv(&rows).into()),
             ("ranks.csv", ranks_csv(record).into()),
             ("cdf.csv", cdf_csv(&recorded).into()),
             ("histograms.hlog", hlog(&recorded, started, stream)),
-            // Last, so that a record means that everything is there.
-            ("record.json", record.to_json().into()),
         ];
         files.into_iter().try_for_each(|(name, bytes)| self.replace(name, &bytes))
+    }
+
+    /// The record alone.
+    pub fn write_record(&self, record: &Record) -> Result<(), Failure> {
+        self.replace(RECORD, record.to_json().as_bytes())
     }
 
     /// The first body that was not what was sent; returns the name of its file.
@@ -129,7 +145,7 @@ impl Output {
 
     /// The record that is there, if one is. One that cannot be read is not nothing.
     pub fn record(&self) -> Result<Option<Record>, Failure> {
-        let path = self.dir.join("record.json");
+        let path = self.dir.join(RECORD);
         let unread = |error: &dyn std::fmt::Display| {
             let sentence = format!("{}: {error}; move it away, or give another directory with --out", path.display());
             Failure::new(Exit::Usage, sentence)
@@ -143,7 +159,7 @@ impl Output {
 
     /// What is known of a run that was cut short.
     pub fn write_partial(&self, record: &Record, rows: Vec<SeriesRow>) -> Result<(), Failure> {
-        self.replace("record.json", record.to_json().as_bytes())?;
+        self.write_record(record)?;
         self.replace("series.csv", series_csv(&rows).as_bytes())?;
         self.replace("ranks.csv", ranks_csv(record).as_bytes())
     }
@@ -154,15 +170,19 @@ impl Output {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let temporary = self.dir.join(format!(".{name}.partial"));
-        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, self.dir.join(name)));
-        written.map_err(|error| self.failure(Exit::Partial, &error))
+        whole::write(&self.dir.join(name), bytes).map_err(|error| self.failure(Exit::Partial, &error))
     }
 
     fn failure(&self, exit: Exit, error: &io::Error) -> Failure {
         let dir = self.dir.display();
         Failure::new(exit, format!("results cannot be written to `{dir}`: {error}; give another directory with --out"))
     }
+}
+
+/// Whether it is what a run that was killed left of a file of its own.
+fn is_partial(name: &str) -> bool {
+    let ours = |name: &str| [&FILES[..], &[SUMMARY, EXHIBIT, "probe"]].concat().iter().any(|one| name.starts_with(one));
+    name.ends_with(whole::PARTIAL) && name.strip_prefix('.').is_some_and(ours)
 }
 
 #[cfg(test)]
@@ -172,7 +192,8 @@ mod tests {
     #[test]
     fn runs_that_begin_in_the_same_second_get_directories_of_their_own() {
         let root = std::env::temp_dir().join(format!("streamharness-output-{}", std::process::id()));
-        let mut outputs: Vec<Output> = (0..3).map(|_| Output { dir: root.join("results/same"), new: true }).collect();
+        let mut outputs: Vec<Output> =
+            (0..3).map(|_| Output { new: true, ..Output::into_dir(root.join("results/same")) }).collect();
         outputs.iter_mut().for_each(|output| output.prepare().unwrap());
         let names: Vec<_> = outputs.iter().map(|output| output.dir().file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["same", "same-2", "same-3"]);
@@ -187,11 +208,13 @@ mod tests {
         fs::write(root.join("cdf.csv"), "old").unwrap();
         output.write_exhibit(b"old", "h5").unwrap();
         fs::write(root.join("notes.txt"), "mine").unwrap();
+        fs::write(root.join(".record.json.Xy12.partial"), "killed").unwrap();
         output.of_run(2).prepare().unwrap();
         fs::write(root.join("run-002/record.json"), "old").unwrap();
         output.write_summary("old").unwrap();
         output.prepare().unwrap();
         assert!(!root.join("run-002").exists() && !root.join("summary.json").exists());
+        assert!(!root.join(".record.json.Xy12.partial").exists(), "what a killed run left");
         assert!(!root.join("cdf.csv").exists() && !root.join("first-corrupt.h5").exists());
         assert!(root.join("notes.txt").exists());
         fs::remove_dir_all(root).unwrap();

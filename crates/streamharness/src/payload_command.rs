@@ -3,7 +3,7 @@
 use crate::{
     arguments::{Payload, Run},
     exit::{Exit, Failure},
-    flags, stdout,
+    flags, stdout, whole,
 };
 use engine::ports::Payloads;
 use payload::Workload;
@@ -44,10 +44,7 @@ fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = if fs::symlink_metadata(out).is_ok_and(|found| !found.is_file()) {
         fs::write(out, bytes)
     } else {
-        let mut partial = out.as_os_str().to_owned();
-        partial.push(".partial");
-        let renamed = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, out));
-        renamed.inspect_err(|_| drop(fs::remove_file(&partial)))
+        whole::write(out, bytes)
     };
     written.map_err(|error| {
         let out = out.display();

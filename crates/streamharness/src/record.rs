@@ -17,6 +17,7 @@ use measure::{
         Route, SCHEMA, ServiceView, Spread, Status, Tls, Totals,
     },
 };
+use profile::Plan;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The record of a run that came to its end.
@@ -110,6 +111,55 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
     record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
     record.warnings.push("cut short: these are the last sums that rank 0 heard, without latencies".to_owned());
     record
+}
+
+/// The record of a run that goes on, as it is kept in case nothing follows: of the last sums that rank 0 heard, once it
+/// streams.
+pub fn kept(facts: &Facts, latest: Option<&Snapshot>) -> Record {
+    let why = "the run was killed, its node died, or its results could not be written";
+    let reason = match latest {
+        None => format!("cut off before it streamed: {why}"),
+        Some(Snapshot { elapsed, total, .. }) => format!(
+            "cut off while it streamed: {why}; {} of {} messages had been delivered {:.0} s after its start",
+            total.distinct,
+            total.sent * u64::from(facts.plan.flow.copies),
+            elapsed.as_secs_f64()
+        ),
+    };
+    let mut record = broken(facts, latest, &exit::Failure::new(Exit::Partial, reason));
+    record.warnings.push(left_behind(&facts.plan));
+    record
+}
+
+/// The record of a run that ended without a result, of the last sums that rank 0 heard if it streamed.
+pub fn broken(facts: &Facts, latest: Option<&Snapshot>, failure: &exit::Failure) -> Record {
+    let refused = refused(facts, failure);
+    match latest {
+        None => refused,
+        Some(snapshot) => {
+            Record { status: refused.status, ..partial(facts, snapshot, &Ending::Stopped(String::new())) }
+        }
+    }
+}
+
+/// Files of the run are missing: it does not pass, whatever it measured.
+pub fn unwritten(record: &mut Record, failure: &exit::Failure) {
+    if record.status.pass {
+        record.status = Status { pass: false, reason: failure.sentence.clone(), exit_code: failure.exit as u8 };
+    }
+}
+
+/// What a run that is killed leaves on the service, and for how long.
+pub fn left_behind(plan: &Plan) -> String {
+    let prefix = plan.name_prefix();
+    let lasting = plan.shared_queues().filter(|queue| queue.expires.is_none()).count();
+    let queues = match plan.shared_queues().find_map(|queue| queue.expires) {
+        _ if lasting > 0 => "its queues and their messages stay until somebody deletes them".to_owned(),
+        Some(expires) => format!("the service deletes its queues {} s after their last use", expires.as_secs()),
+        None => "its queues end with its connections".to_owned(),
+    };
+    let exchanges = if plan.service.exchanges.is_empty() { "" } else { ", and its exchanges stay" };
+    format!("{queues}{exchanges}: all their names begin with {prefix}")
 }
 
 /// The record of a run that ended before it streamed.

@@ -2,14 +2,11 @@
 
 use crate::{
     exit::{Exit, Failure},
-    stdout,
+    stdout, whole,
 };
 use clap::Args;
 use figures::{Failed, Report, report};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// What to report on.
 #[derive(Debug, Clone, Args)]
@@ -60,8 +57,8 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
         Failure::new(Exit::Usage, format!("`{path}` cannot be written: {error}; give another folder with --out"))
     };
     let folder = out.join("figures");
-    fs::create_dir_all(&folder).map_err(|error| unwritten(&folder, error))?;
-    let keep = |path: PathBuf, bytes: &[u8]| fs::write(&path, bytes).map_err(|error| unwritten(&path, error));
+    whole::make_dir(out, &folder).map_err(|error| unwritten(&folder, error))?;
+    let keep = |path: PathBuf, bytes: &[u8]| whole::write(&path, bytes).map_err(|error| unwritten(&path, error));
     for (figure, png) in report.figures.iter().zip(figures::pngs(&report.figures)) {
         keep(folder.join(format!("{}.svg", figure.name)), figures::svg(figure).as_bytes())?;
         keep(folder.join(format!("{}.png", figure.name)), &png)?;

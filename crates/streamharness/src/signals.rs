@@ -4,15 +4,19 @@ use signal_hook::{consts::signal::*, iterator::Signals as Incoming, low_level::s
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What has been asked for by signal so far.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Signals {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+/// What is done with a signal's name before it ends the process.
+type Farewell = Box<dyn FnOnce(&str) + Send>;
+
+#[derive(Default)]
 struct State {
     streaming: bool,
     requested: Option<&'static str>,
+    farewell: Option<Farewell>,
 }
 
 impl Signals {
@@ -31,12 +35,20 @@ impl Signals {
                     if speaks {
                         crate::stderr::say(format_args!("stopped by {name}"));
                     }
+                    if let Some(farewell) = state.farewell.take() {
+                        farewell(name);
+                    }
                     std::process::exit(i32::from(crate::exit::Exit::Partial as u8));
                 }
                 state.requested.get_or_insert(name);
             }
         })?;
         Ok(signals)
+    }
+
+    /// Has `farewell` called with the name of a signal that ends the process, in place of what was to be called before.
+    pub fn before_exit(&self, farewell: impl FnOnce(&str) + Send + 'static) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).farewell = Some(Box::new(farewell));
     }
 
     /// Whether streaming goes on, so that a signal must wait for the orderly end.

@@ -7,7 +7,7 @@ use crate::{
     flags, launch,
     lead::{Facts, Lead},
     output::Output,
-    stdout,
+    stdout, whole,
 };
 use measure::{
     Assertion, Record,
@@ -327,7 +327,7 @@ impl Sweep {
     }
 
     fn output(&self, cell: &Cell) -> Output {
-        Output::into_dir(self.out.join(&cell.point.name)).of_run(cell.repetition)
+        Output::into_dir(self.out.clone()).of_point(&cell.point.name).of_run(cell.repetition)
     }
 
     /// The next point, led from now on; none where there is none, or somebody wants the sweep to end.
@@ -444,7 +444,7 @@ impl Sweep {
         let text = serde_json::to_string_pretty(&summary).expect("plain data") + "\n";
         let path = self.out.join("sweep.json");
         std::fs::create_dir_all(&self.out)
-            .and_then(|()| std::fs::write(&path, text))
+            .and_then(|()| whole::write(&path, text.as_bytes()))
             .map_err(|error| Failure::new(Exit::Partial, format!("cannot write {}: {error}", path.display())))?;
         if let Some((Search { key, keeps, .. }, _)) = &self.search {
             stdout::print(&format!("# the highest {key} with {keeps}\n"));

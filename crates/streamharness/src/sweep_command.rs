@@ -72,6 +72,7 @@ fn point(world: &World, written: &Written, own: &mut Own, mut sweep: Option<&mut
     let mut opened: Option<Route> = None;
     let connect = world.by_rank_0(limit, || {
         let lead = sweep.as_mut().expect("rank 0 leads").lead();
+        lead.hear(&world.signals);
         let mut route = route::open(&written.profile, &prepared.plan, own, &mut |line| lead.say(line))?;
         lead.manage(route.management.take());
         Ok(opened.insert(route).connect.clone())

@@ -77,6 +77,11 @@ pub fn mpirun_with_a_late_rank_0(ranks: usize, arguments: &[&str]) -> Launch {
     Launch::new(&workspace().join("launch/mpirun"), &before, arguments)
 }
 
+/// By `script`, to which `"$0"` is the program and `"$@"` are its arguments.
+pub fn by_shell(script: &str, arguments: &[&str]) -> Launch {
+    Launch::new(Path::new("sh"), &["-c".into(), script.into(), program().into()], arguments)
+}
+
 /// Under `srun` of a local Slurm.
 pub fn srun(cluster: &Cluster, ranks: usize, arguments: &[&str]) -> Launch {
     let mut launch =
