@@ -1,6 +1,7 @@
-//! One command per chore: `cargo xtask ci | golden | docs`.
+//! One command per chore: `cargo xtask ci | golden | docs | chaos`.
 
 mod cargo;
+mod chaos;
 mod ci;
 mod files;
 mod golden;
@@ -12,6 +13,7 @@ use std::{env, process::ExitCode};
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci       every check and test, cheapest first; stops at the first failure
   golden   writes all golden files anew; the diff is the review
+  chaos    [--seed N] [--minutes M] [--runs R] [--only K]: random faults on random runs of real parts
   docs     builds the documentation of every crate into target/doc";
 
 fn main() -> ExitCode {
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["ci"] => ci::run(),
+        ["chaos", ref flags @ ..] => chaos::run(flags),
         ["golden"] => golden::refresh(),
         ["docs"] => cargo::cargo(&["doc", "--workspace", "--no-deps"]),
         _ => {

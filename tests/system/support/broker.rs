@@ -57,6 +57,12 @@ impl Broker {
 
     /// Tells its only node something with rabbitmqctl, where the HTTP API cannot.
     pub fn control(&self, arguments: &[&str]) {
+        let output = self.controller().args(arguments).output().unwrap();
+        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {output:?}");
+    }
+
+    /// rabbitmqctl, ready to be given a command for one of its nodes.
+    pub fn controller(&self) -> Command {
         let home = self.dir().join("home");
         let tree = |process: &processes::Process| {
             process.texts().find_map(|argument| {
@@ -73,8 +79,7 @@ impl Broker {
         for variable in ["HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME"] {
             command.env(variable, node.variable(variable).expect("the testbed sets it"));
         }
-        let output = command.args(arguments).output().unwrap();
-        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {output:?}");
+        command
     }
 
     /// How it is reached.

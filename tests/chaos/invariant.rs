@@ -1,0 +1,309 @@
+//! What must hold after every run, whatever was done to it.
+
+use crate::{
+    fault::Permits,
+    run::{Done, Finished},
+};
+use measure::Record;
+use serde_json::Value;
+
+/// Signs of a crash, or of a text that was made for developers.
+const CRASHES: [&str; 10] = [
+    "panicked",
+    "RUST_BACKTRACE",
+    "overflowed its stack",
+    "Segmentation fault",
+    "Process received signal",
+    "MPI_ERR_",
+    "Other(",
+    "OtherError",
+    "core dumped",
+    "assertion failed",
+];
+/// A queue that nobody uses goes after less than this.
+const EXPIRES_MS: u64 = 600_000;
+/// Codes of what was typed: nothing ran, so there is no record.
+const TYPED: [i32; 2] = [1, 2];
+
+/// All that does not hold.
+pub fn broken(finished: &Finished) -> Vec<String> {
+    let one = Checked::of(finished);
+    let mut wrong = Vec::new();
+    one.ending(&mut wrong);
+    one.output(&mut wrong);
+    one.records(&mut wrong);
+    one.leftovers(&mut wrong);
+    one.secrets(&mut wrong);
+    wrong
+}
+
+/// A record by its fields, and as it stands there.
+type Read = (Record, Value);
+
+/// A run and what it permits.
+struct Checked<'a> {
+    finished: &'a Finished,
+    permits: Permits,
+    code: Option<i32>,
+    records: Vec<(&'a str, Result<Read, String>)>,
+}
+
+impl<'a> Checked<'a> {
+    fn of(finished: &'a Finished) -> Self {
+        let nothing = Permits { passes: true, ..Permits::default() };
+        // What can have passed by need not be seen in how the run ends.
+        let permits = |done: &Done| Permits { passes: done.permits.passes || !done.certain, ..done.permits.clone() };
+        let files = &finished.ended.outcome.files;
+        let records = files.iter().filter(|(name, _)| name.ends_with("/record.json"));
+        Self {
+            finished,
+            permits: finished.done.iter().map(permits).fold(nothing, |all, one| all.and(&one)),
+            code: finished.ended.outcome.status.code(),
+            records: records.map(|(name, bytes)| (name.as_str(), read(bytes))).collect(),
+        }
+    }
+
+    /// It ended in time, with a code of the table that fits what was done to it, and no process is left.
+    fn ending(&self, wrong: &mut Vec<String>) {
+        let ended = &self.finished.ended;
+        if !ended.in_time {
+            wrong.push(format!("it had not ended within {} s", self.finished.limit.as_secs()));
+            return;
+        }
+        if !ended.left.is_empty() {
+            let left: Vec<String> = ended.left.iter().map(|process| process.arguments.join(" ")).collect();
+            wrong.push(format!("{} process(es) left: {}", left.len(), left.join(" | ")));
+        }
+        let several = self.finished.plan.runs() > 1 && !self.permits.codes.is_empty();
+        let fits = match self.code {
+            Some(0) => self.permits.passes,
+            Some(code) => {
+                let known = self.permits.codes.iter().any(|permitted| i32::from(*permitted) == code);
+                known || self.permits.killed || (several && code == 7)
+            }
+            None => self.permits.killed,
+        };
+        if !fits {
+            let done: Vec<&str> = self.finished.done.iter().map(|done| done.what.as_str()).collect();
+            wrong.push(format!("{} does not fit {done:?}", ended.outcome.status));
+        }
+    }
+
+    /// One sentence where it failed, and nothing of a crash.
+    fn output(&self, wrong: &mut Vec<String>) {
+        let outcome = &self.finished.ended.outcome;
+        for sign in CRASHES {
+            if let Some(line) = outcome.stderr.lines().chain(outcome.stdout.lines()).find(|line| line.contains(sign)) {
+                wrong.push(format!("`{sign}` in: {line}"));
+            }
+        }
+        if self.permits.silent || self.permits.killed {
+            return;
+        }
+        let failed = self.code != Some(0);
+        if failed && !outcome.stderr.lines().any(|line| line.starts_with("streamharness: ")) {
+            wrong.push("it failed without a sentence".to_owned());
+        }
+        let verdicts: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("# STATUS: ")).collect();
+        let passed = verdicts.iter().filter(|verdict| verdict.starts_with("# STATUS: PASS")).count();
+        if !failed && (verdicts.is_empty() || passed != verdicts.len()) && !self.finished.plan.sweep {
+            wrong.push(format!("exit code 0 with the verdicts {verdicts:?}"));
+        }
+        if failed && self.finished.plan.runs() == 1 && passed > 0 && !self.permits.unwritten {
+            wrong.push(format!("exit code {:?} with a verdict that it passed", self.code));
+        }
+    }
+
+    /// There are as many records as there can be, and each holds by itself and against the broker.
+    fn records(&self, wrong: &mut Vec<String>) {
+        let typed = self.code.is_some_and(|code| TYPED.contains(&code));
+        let streamed = self.finished.done.iter().all(|done| done.flowed.is_some());
+        let led = !self.permits.leaderless || streamed;
+        let due = self.code == Some(0) || (led && !typed && !self.permits.unwritten);
+        if self.records.is_empty() && due {
+            wrong.push("there is no record".to_owned());
+        }
+        if self.code == Some(0) && self.records.len() != self.finished.plan.runs() as usize {
+            wrong.push(format!("{} records of {} runs", self.records.len(), self.finished.plan.runs()));
+        }
+        for (name, record) in &self.records {
+            let mut here = Vec::new();
+            match record {
+                Ok((record, json)) => {
+                    self.status(record, &mut here);
+                    self.sums(record, json, &mut here);
+                    self.against_broker(record, json, &mut here);
+                }
+                // A file system that is full may hold a part of one.
+                Err(error) => here.push(error.clone()),
+            }
+            wrong.extend(here.into_iter().map(|what| format!("{name}: {what}")));
+        }
+        for name in self.finished.ended.outcome.files.keys() {
+            let partial = name.ends_with(".partial") || name.ends_with(".probe");
+            let temporary = name.starts_with("tmp/") && !name.contains("ompi");
+            if (partial && !self.permits.leaderless) || temporary {
+                wrong.push(format!("the temporary file {name} is left"));
+            }
+        }
+    }
+
+    /// The verdict fits the exit code.
+    fn status(&self, record: &Record, wrong: &mut Vec<String>) {
+        let status = &record.status;
+        if status.pass != (status.exit_code == 0) || (!status.pass && status.reason.is_empty()) {
+            wrong.push(format!("{status:?}"));
+        }
+        let single = self.finished.plan.runs() == 1;
+        let own = single && !self.permits.killed && !self.permits.unwritten && !self.permits.silent;
+        if (own && self.code != Some(i32::from(status.exit_code))) || (self.code == Some(0) && !status.pass) {
+            wrong.push(format!("exit code {:?}, and {status:?}", self.code));
+        }
+    }
+
+    /// Each message is in one place.
+    fn sums(&self, record: &Record, json: &Value, wrong: &mut Vec<String>) {
+        let all = &record.integrity;
+        let mut must = |holds: bool, what: &str| {
+            if !holds {
+                wrong.push(format!("{what}: {}", json["integrity"]));
+            }
+        };
+        let undetermined = undetermined(json);
+        let partial = is_partial(record);
+        let damaged = self.permits.damaged || self.permits.forged;
+        must(all.sent >= all.confirmed, "sent >= confirmed");
+        must(partial || all.delivered <= all.sent * all.copies + all.unexpected, "delivered <= sent * copies");
+        must(all.delivered + all.lost + undetermined >= all.expected, "delivered + lost + undetermined >= expected");
+        must(all.lost + undetermined <= all.expected, "lost + undetermined <= expected");
+        must(all.lost == 0 || self.permits.lost, "nothing is lost, since nothing destroys messages");
+        must(all.lost == 0 || record.status.exit_code == 4, "nothing is proved to be lost in a run that was cut short");
+        must(damaged || all.corrupt + all.unexpected == 0, "no body is damaged, and none of nobody");
+        let explained = all.redelivered + all.republished > 0;
+        must(damaged || explained || all.duplicated == 0, "nothing comes twice without a reason");
+        let injected = self.finished.injected;
+        // Every consumer of a broadcast over a stream reads all of it.
+        let most = injected.all() * all.copies.max(1);
+        must(self.permits.damaged || all.foreign <= most, "no more foreign messages than there were");
+        if record.status.pass {
+            must(all.delivered == all.sent * all.copies, "what passes delivered all");
+            must(all.lost + undetermined + all.unconfirmed + all.abandoned == 0, "what passes accounts for all");
+            let certain = self.finished.done.iter().all(|done| done.certain);
+            let single = self.finished.plan.runs() == 1;
+            must(!single || !certain || all.foreign >= injected.foreign, "what passes counted the foreign messages");
+        }
+    }
+
+    /// The broker's own counts of the run's queues say the same.
+    fn against_broker(&self, record: &Record, json: &Value, wrong: &mut Vec<String>) {
+        if self.permits.uncounted {
+            return;
+        }
+        let prefix = prefix(record);
+        let of_run = |name: &str| name.starts_with(&prefix) && !name.contains(".repl");
+        let all = &record.integrity;
+        let (partial, injected) = (is_partial(record), self.finished.injected.all());
+        let queues = || self.finished.seen.queues.values().filter(|queue| of_run(&queue.name));
+        let published: u64 = queues().map(|queue| queue.publish).sum();
+        let acked: u64 = queues().map(|queue| queue.ack).sum();
+        // One stream serves all readers of a broadcast.
+        let one_for_all = queues().any(|queue| queue.name.contains(".all."));
+        let copies = if one_for_all { 1 } else { all.copies };
+        let most = (all.sent + all.republished) * copies + injected;
+        if !partial && published > most {
+            wrong.push(format!("the broker was given {published} messages, and the record has {most}"));
+        }
+        let received = record.totals.received.messages + all.foreign;
+        if !partial && !self.finished.plan.acks_auto && acked > received {
+            wrong.push(format!("the broker has {acked} acknowledgements of {received} deliveries"));
+        }
+        let kept: Vec<_> = self.finished.left.iter().filter(|queue| of_run(&queue.name)).collect();
+        let durable = self.finished.plan.queue_type != "stream" && !self.finished.plan.acks_auto;
+        let complete = all.confirmed > 0 && !partial && self.finished.counted && durable && !self.permits.lost;
+        // Where queues go by themselves, what was in them is gone.
+        let all_kept = queues().count() == kept.len() && !kept.is_empty();
+        if complete && all_kept && self.finished.plan.confirms {
+            let waiting: u64 = kept.iter().map(|queue| queue.messages).sum();
+            let confirmed = all.confirmed * all.copies;
+            if all.delivered + waiting < confirmed {
+                let delivered = all.delivered;
+                wrong.push(format!("{confirmed} messages were confirmed, {delivered} delivered and {waiting} wait"));
+            }
+            let missing = undetermined(json);
+            if missing > waiting + all.unconfirmed * all.copies {
+                wrong.push(format!("{missing} messages are undetermined, and {waiting} wait in the broker"));
+            }
+        }
+    }
+
+    /// Nothing stays in the broker but what goes by itself or is named.
+    fn leftovers(&self, wrong: &mut Vec<String>) {
+        let outcome = &self.finished.ended.outcome;
+        let named = |name: &str| {
+            let records = outcome.files.iter().filter(|(file, _)| file.ends_with("/record.json"));
+            let mut texts = records.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+            outcome.stderr.contains(name) || texts.any(|text| names_as_left(&text, name))
+        };
+        let orderly = !self.permits.killed && !self.permits.leaderless;
+        for queue in &self.finished.left {
+            let name = &queue.name;
+            let goes = queue.expires_ms.is_some_and(|ms| ms <= EXPIRES_MS) || queue.goes_by_itself;
+            if orderly && !self.permits.kept {
+                wrong.push(format!("queue {name} is left"));
+            } else if !named(name) && (orderly || !goes) {
+                wrong.push(format!("queue {name} is left and not named (expires: {:?})", queue.expires_ms));
+            }
+        }
+        for (name, goes) in &self.finished.left_exchanges {
+            if !named(name) && !goes {
+                wrong.push(format!("exchange {name} is left and not named"));
+            }
+        }
+    }
+
+    /// No secret is in anything that can be read.
+    fn secrets(&self, wrong: &mut Vec<String>) {
+        wrong.extend(self.finished.seen.told.iter().cloned());
+        let outcome = &self.finished.ended.outcome;
+        let outputs = [("stdout", outcome.stdout.as_bytes()), ("stderr", outcome.stderr.as_bytes())];
+        let files = outcome.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        for (name, bytes) in outputs.into_iter().chain(files) {
+            let text = String::from_utf8_lossy(bytes);
+            for (what, secret) in &self.finished.secrets {
+                if text.contains(secret.as_str()) {
+                    wrong.push(format!("{what} is in {name}"));
+                }
+            }
+        }
+    }
+}
+
+/// A record by its version and its fields, and as it stands there.
+fn read(bytes: &[u8]) -> Result<Read, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let record = Record::from_json(text).map_err(|error| error.to_string())?;
+    Ok((record, serde_json::from_str(text).map_err(|error| error.to_string())?))
+}
+
+/// Whether it is made of the last sums that rank 0 heard: these are of several moments.
+fn is_partial(record: &Record) -> bool {
+    record.latency.is_empty() || record.warnings.iter().any(|warning| warning.contains("last sums"))
+}
+
+/// What nobody can know.
+fn undetermined(json: &Value) -> u64 {
+    json.pointer("/integrity/undetermined").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// What the names of the run's queues begin with.
+fn prefix(record: &Record) -> String {
+    let run = record.plan.get("run").and_then(Value::as_u64).unwrap_or_default();
+    format!("streamharness.{run:08x}.")
+}
+
+/// Whether a record names a queue outside of its plan, which names all of them.
+fn names_as_left(record: &str, name: &str) -> bool {
+    let Ok(mut json) = serde_json::from_str::<Value>(record) else { return false };
+    json["plan"] = Value::Null;
+    json.to_string().contains(name)
+}
