@@ -192,7 +192,7 @@ impl Connector {
                 session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(tls_cipher);
         }
 
-        let login = self.login(&peer, purpose, Socket::new(stream, greeting.clone()));
+        let login = self.login(&peer, purpose, Socket::new(stream, greeting.clone(), self.frame_max));
         let result = timeout_at(deadline, login).await;
         let (connection, channel) = match result {
             Ok(Ok(opened)) => opened,

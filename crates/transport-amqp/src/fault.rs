@@ -1,6 +1,7 @@
 //! From what went wrong to a kind to act on and a sentence that ends in what to do.
 
 mod login;
+mod protocol;
 mod reach;
 mod running;
 mod tls;

@@ -5,6 +5,7 @@ mod connect;
 mod consume;
 mod dial;
 mod fault;
+mod guard;
 mod link;
 mod negotiated;
 mod publish;
@@ -12,6 +13,7 @@ mod purpose;
 mod route;
 mod socket;
 mod support;
+mod tables;
 mod tls;
 mod topology;
 

@@ -1,5 +1,6 @@
-//! The byte stream under lapin: TCP or TLS, with its first bytes kept and TLS records read ahead.
+//! The byte stream under lapin: TCP or TLS, guarded, with its first bytes kept and TLS records read ahead.
 
+use crate::guard::Guard;
 use async_rs::{
     Tokio,
     traits::{Executor, Reactor, RuntimeKit},
@@ -9,6 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::Stream;
 use lapin::AsyncTcpStream;
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     net::SocketAddr,
     pin::Pin,
@@ -24,6 +26,8 @@ use tokio::{
 /// rustls asks for 4 KiB at a time, which is four system calls for a record; large bodies come in
 /// runs of records.
 const READ_AHEAD_BYTES: usize = 256 << 10;
+/// How much is read at a time of a frame that has no room where it is to go.
+const FRAME_REST_BYTES: usize = 4 << 10;
 /// More than any service says before the login.
 const GREETING_BYTES_MAX: usize = 64 << 10;
 
@@ -129,24 +133,64 @@ pub(crate) fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8])> {
 pub(crate) struct Socket {
     stream: AsyncTcpStream<Tcp>,
     greeting: Option<Greeting>,
+    guard: Guard,
+    /// What the guard let pass and there was no room for.
+    ahead: VecDeque<u8>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: AsyncTcpStream<Tcp>, greeting: Greeting) -> Self {
-        Self { stream, greeting: Some(greeting) }
+    /// `frame_max` is the largest frame that will be asked for.
+    pub(crate) fn new(stream: AsyncTcpStream<Tcp>, greeting: Greeting, frame_max: u32) -> Self {
+        Self { stream, greeting: Some(greeting), guard: Guard::new(frame_max), ahead: VecDeque::new() }
+    }
+
+    /// Reads behind the first `kept` bytes of `into`, which the guard held back.
+    fn poll_more(&mut self, cx: &mut Context<'_>, into: &mut [u8], kept: usize) -> Poll<io::Result<usize>> {
+        let n = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into[kept..]))?;
+        if let Some(greeting) = &self.greeting
+            && !greeting.keep(&into[kept..kept + n])
+        {
+            self.greeting = None;
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    /// Hands the guard `bytes`; so many of them may go on.
+    fn look(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.guard.look(bytes).map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation))
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let n = ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
-        if let Some(greeting) = &this.greeting
-            && !greeting.keep(&into[..n])
-        {
-            this.greeting = None;
+        loop {
+            if !this.ahead.is_empty() {
+                return Poll::Ready(this.ahead.read(into));
+            }
+            let kept = this.guard.held().len();
+            let passed = if kept < into.len() {
+                into[..kept].copy_from_slice(this.guard.held());
+                match ready!(this.poll_more(cx, into, kept))? {
+                    0 => return Poll::Ready(Ok(0)),
+                    n => this.look(&mut into[..kept + n])?,
+                }
+            } else {
+                // Less room than the frame has that is not whole yet: lapin's buffer is a ring, and this its end.
+                let mut aside = [this.guard.held(), &[0; FRAME_REST_BYTES]].concat();
+                match ready!(this.poll_more(cx, &mut aside, kept))? {
+                    0 => return Poll::Ready(Ok(0)),
+                    n => {
+                        let passed = this.look(&mut aside[..kept + n])?;
+                        this.ahead.extend(&aside[..passed]);
+                        0
+                    }
+                }
+            };
+            if passed > 0 {
+                return Poll::Ready(Ok(passed));
+            }
         }
-        Poll::Ready(Ok(n))
     }
 
     fn poll_read_vectored(
@@ -263,5 +307,47 @@ mod tests {
         let noise = [b'x'; 4096];
         let chunks = (1..).find(|_| !greeting.keep(&noise)).unwrap();
         assert_eq!(chunks * noise.len(), GREETING_BYTES_MAX);
+    }
+
+    /// A connection over which `sent` comes, and whatever reads of it `room` bytes at a time.
+    async fn received(sent: Vec<u8>, room: usize) -> io::Result<Vec<u8>> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            for piece in sent.chunks(1000) {
+                tokio::io::AsyncWriteExt::write_all(&mut peer, piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        let plain = AsyncTcpStream::Plain(Tcp::new(stream, false));
+        let mut socket = Socket::new(plain, Greeting::default(), 1 << 17);
+        let mut received = Vec::new();
+        let mut into = vec![0; room];
+        loop {
+            let n = std::future::poll_fn(|cx| Pin::new(&mut socket).poll_read(cx, &mut into)).await?;
+            if n == 0 {
+                return Ok(received);
+            }
+            received.extend_from_slice(&into[..n]);
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_pass_the_guard_whatever_room_there_is_for_them() {
+        let frame = |kind, payload: &[u8]| {
+            [&[kind, 0, 1][..], &(payload.len() as u32).to_be_bytes(), payload, &[0xce]].concat()
+        };
+        let header = |properties: &[u8]| frame(2, &[b"\0\x3c\0\0\0\0\0\0\0\0\0\x05", properties].concat());
+        // A correlation id that is no text, and headers that take several reads.
+        let (unreadable, long) =
+            (b"\x04\0\x02\xff\xfe", [&b"\x20\0\0\0\x27\x17\x01kS\0\0\x27\x10"[..], &[7; 10_000]].concat());
+        let sent = [header(unreadable), frame(3, b"hello"), header(&long), frame(3, &[9; 5000])].concat();
+        let expected = [header(b"\0\0"), frame(3, b"hello"), header(&long), frame(3, &[9; 5000])].concat();
+        for room in [1, 6, 500, 10_030, 1 << 16] {
+            assert_eq!(received(sent.clone(), room).await.unwrap(), expected, "room for {room} bytes");
+        }
+        let error = received(b"HTTP/1.1 400 Bad Request".to_vec(), 500).await.unwrap_err();
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<crate::guard::Violation>()), "{error}");
     }
 }

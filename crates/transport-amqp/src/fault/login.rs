@@ -30,11 +30,12 @@ impl Peer {
             };
         }
         self.no_amqp(said).unwrap_or_else(|| {
-            let sentence = match said.is_empty() {
-                true => {
+            let sentence = match (self.violation(error), said.is_empty()) {
+                (Some(sentence), _) => sentence,
+                (None, true) => {
                     format!("{self} ended the connection without a word: is that port AMQP? {}", self.other_scheme())
                 }
-                false => format!(
+                (None, false) => format!(
                     "the service at {self} ended the connection during the login of user {user} ({error}): \
                     check the user and the password, and the log of the service"
                 ),

@@ -39,6 +39,7 @@ impl Peer {
                 };
                 format!("the service at {self} ended the connection: {message}{hint}")
             }
+            _ if let Some(sentence) = self.violation(error) => sentence,
             ErrorKind::MissingHeartbeatError => {
                 format!("the service at {self} has gone silent (no heartbeat): is it, or the route to it, still up?")
             }
