@@ -1,5 +1,6 @@
 //! What the tests are written in: launches, what came of them, and the service they stream through.
 
+pub mod amqp;
 pub mod broker;
 pub mod launch;
 pub mod outcome;

@@ -1,7 +1,7 @@
 //! Logins that fail, and peers that are no AMQP service.
 
 use super::{ACCESS_REFUSED, NOT_ALLOWED, Peer};
-use crate::{route::Endpoint, socket::first_frame};
+use crate::route::Endpoint;
 use engine::ports::{Fault, FaultKind};
 use lapin::{Error, ErrorKind};
 
@@ -48,7 +48,8 @@ impl Peer {
     pub(super) fn no_amqp(&self, said: &[u8]) -> Option<Fault> {
         let (kind, sentence) = match said {
             [] => return None,
-            _ if first_frame(said).is_some_and(|(kind, _)| kind == 1) => return None,
+            // The head of a method's frame on channel 0.
+            [1, 0, 0, ..] => return None,
             // A TLS alert or handshake record of any version.
             [0x15 | 0x16, 3, ..] => {
                 (FaultKind::Tls, format!("{self} answers in TLS: the URL of that port begins with amqps://"))
