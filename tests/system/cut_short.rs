@@ -67,7 +67,10 @@ fn a_rank_that_hangs() {
     running.streams(STREAMS);
     processes::send(running.rank(3), Signal::SIGSTOP);
     let outcome = running.wait(ENDS);
-    ends_in_order(&outcome, PARTIAL, "rank 3 has not been heard for 15 s");
+    let record = ends_in_order(&outcome, PARTIAL, "rank 3 has not been heard for 15 s");
+    let integrity = &record.integrity;
+    assert!(integrity.lost == 0 && integrity.in_service.is_some(), "{integrity:?}");
+    assert_eq!(integrity.delivered + integrity.undetermined, integrity.expected, "{integrity:?}");
 }
 
 #[test]

@@ -129,10 +129,12 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
             Err(fault) => break Err(fault),
         };
         let noted = note(&delivery, &**payloads, spec, clock.now_ns(), &mut report, progress);
+        // What counts as delivered is acknowledged, also where the end comes before the work on it is done.
+        let mut cut_short = false;
         if work.is_some() {
             tokio::select! {
                 () = pass(work.as_mut(), clock) => {}
-                () = &mut stopped => break Ok(()),
+                () = &mut stopped => cut_short = true,
             }
         }
         let taken = acks.take(delivery.tag, subscriber).await;
@@ -141,8 +143,8 @@ pub async fn consume<S: Subscriber, A: Publisher, P: Payloads>(
             Ok(()) if work.is_some() && acks.is_overdue() => acks.settle(subscriber).await,
             taken => taken,
         };
-        if let Err(fault) = acknowledged {
-            break Err(fault);
+        if acknowledged.is_err() || cut_short {
+            break acknowledged;
         }
         // Acknowledged first, then answered, as the paper's consumers do.
         if let (Some(answerer), Some(noted), Some(to)) = (&mut answerer, &noted, delivery.reply_to) {

@@ -13,7 +13,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// Where all was sent and nothing has arrived for this long, nothing more will: a message of 128 MiB takes as long at
 /// 36 Mbit/s.
-const MISSING: Duration = Duration::from_secs(30);
+pub(crate) const MISSING: Duration = Duration::from_secs(30);
 
 /// A small message between two ranks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl Status {
 pub enum Ending {
     /// All that was accepted has been delivered.
     Complete,
-    /// All was sent, nothing holds it back, and yet nothing has arrived for long: what is missing is lost.
+    /// All was sent, nothing holds it back, and yet nothing has arrived for long.
     Missing(Duration),
     /// The limit on streaming passed first.
     Deadline(Duration),
@@ -139,11 +139,9 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete => f.write_str("complete"),
-            Self::Missing(still) => write!(
-                f,
-                "all was sent, and nothing more has arrived for {:.1} s: what is missing is lost",
-                still.as_secs_f64()
-            ),
+            Self::Missing(still) => {
+                write!(f, "all was sent, and nothing more has arrived for {:.1} s", still.as_secs_f64())
+            }
             Self::Deadline(limit) => write!(
                 f,
                 "the limit of {} s on streaming passed before everything was delivered; give more time with --timeout",

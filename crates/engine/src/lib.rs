@@ -14,6 +14,7 @@ pub mod double;
 pub mod envelope;
 mod fetch;
 mod inspections;
+mod left;
 mod observer;
 pub mod one_way;
 mod pace;

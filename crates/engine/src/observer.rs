@@ -4,6 +4,7 @@ use crate::{
     control::{Ending, Status},
     result::RunResult,
 };
+use measure::Held;
 use std::time::Duration;
 
 /// The outside of a run: progress for people, records for files, signals from both.
@@ -20,6 +21,10 @@ pub trait Observer {
     /// Rank 0 only: streaming ended before it was complete. What is known is in the snapshot; what
     /// follows may not be reached, if the launcher ends the processes first.
     fn cut_short(&mut self, _snapshot: &Snapshot, _ending: &Ending) {}
+
+    /// Rank 0 only: a rank is lost, so that no result follows. The snapshot is that of [`Self::cut_short`], with what the
+    /// service told since.
+    fn rank_lost(&mut self, _snapshot: &Snapshot, _ending: &Ending) {}
 
     /// Rank 0 only: everything is known. Called before queues are deleted.
     fn result(&mut self, _result: &RunResult) {}
@@ -39,4 +44,6 @@ pub struct Snapshot {
     pub total: Status,
     /// Sums of each rank.
     pub ranks: Vec<Status>,
+    /// What the service still has, where it was asked.
+    pub held: Held,
 }

@@ -11,15 +11,16 @@ use crate::{
     control::Ending,
     fetch::{Call, Rounds},
     inspections::Exhibit,
-    observer::Observer,
+    left::{ASK_LIMIT, on_the_way},
+    observer::{Observer, Snapshot},
     ports::{Comm, CommError, Fault, Payloads, Role, Service, Subscriber, Transport, Worker, agree},
     result::{RankReport, RunResult, join, join_ledgers},
     stream::{Streamed, stream},
     window::{Window, WindowTimes},
     workers::Workers,
 };
-use measure::{Counters, Histograms, Integrity, Metric, record::Machine};
-use profile::{Exchange, MeasuredWindow, Plan, QueuePlan, RankRole, RunLength, Source, Target};
+use measure::{Counters, Held, Histograms, Integrity, Metric, record::Machine};
+use profile::{Exchange, MeasuredWindow, Plan, QueuePlan, QueueType, RankRole, RunLength, Source, Target};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration, time::Instant};
 
@@ -343,8 +344,9 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         phases.begin("stream", observer);
         let mut streamed =
             stream(self.comm, &self.workers, self.plan, &self.payloads, workers, (&clocks, &times), observer)?;
-        if matches!(streamed.ending, Some(Ending::Silent(_))) {
-            return Err(RunError::RankLost(streamed.ending.expect("matched above")));
+        if let Some((ending @ Ending::Silent(_), snapshot)) = &streamed.ended {
+            observer.rank_lost(&Snapshot { held: self.held(), ..snapshot.clone() }, ending);
+            return Err(RunError::RankLost(ending.clone()));
         }
         phases.begin("finish", observer);
         // Everyone is here before the blocking collectives begin, so that nobody spins in them.
@@ -353,8 +355,42 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         streamed.settle_one_way(&compared);
         phases.begin("reduce", observer);
         let reduced = self.reduce(&streamed, &times, own_cost, compared.error)?;
-        streamed.closed(self.plan.limits.broker);
-        Ok(reduced)
+        let held = self.held_by_all(streamed.closed(self.plan.limits.broker));
+        Ok(reduced.map(|mut reduced| {
+            let Integrity { lost, replies, .. } = &reduced.integrity;
+            let missing = *lost > 0 || replies.as_ref().is_some_and(|replies| replies.lost > 0);
+            if missing || reduced.ending != Ending::Complete {
+                let on_the_way = on_the_way(self.plan, &reduced.ending, &reduced.ranks);
+                reduced.integrity.settle(held.and(self.held()), on_the_way);
+            }
+            reduced
+        }))
+    }
+
+    /// What the queues of single connections still held, on all ranks together; known to rank 0. Everyone's connections
+    /// are closed then, and what they had not acknowledged is back in the queues that are shared.
+    fn held_by_all(&self, mine: Held) -> Held {
+        let config = bincode::config::standard();
+        let bytes = bincode::serde::encode_to_vec(mine, config).expect("numbers encode");
+        // A rank that is lost now takes nothing from what is measured.
+        let all = self.comm.gather(&bytes, self.plan.limits.collective).unwrap_or_default();
+        let decoded = all.iter().map(|bytes| bincode::serde::decode_from_slice(bytes, config));
+        let decoded = decoded.map(|decoded| decoded.expect("ranks run the same binary").0);
+        decoded.reduce(Held::and).unwrap_or_default()
+    }
+
+    /// What the shared queues still hold, as the service says now. A stream does not tell: it keeps what was read.
+    fn held(&self) -> Held {
+        let (_, queues) = self.shared();
+        if queues.iter().any(|queue| queue.kind == QueueType::Stream) {
+            return Held { messages: None, ..Held::NOTHING };
+        }
+        if queues.is_empty() {
+            return Held::NOTHING;
+        }
+        let transport = self.transport.clone();
+        let held = self.call("counting what is left", ASK_LIMIT, async move { transport.held(&queues).await });
+        Held { messages: held.ok(), ..Held::NOTHING }
     }
 
     /// Rank 0 sets the start a little ahead; each rank starts there on its own, since a barrier
@@ -402,10 +438,11 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             .collect();
         let call = Call::of(&ranks).spread(self.comm, limit)?;
         let mut rounds = Rounds::new(self.comm, &call, ledgers, limit);
-        let integrity = streamed.ending.is_some().then(|| join_ledgers(&self.plan.flow, &ranks, &mut rounds));
+        let integrity = streamed.ended.is_some().then(|| join_ledgers(&self.plan.flow, &ranks, &mut rounds));
         rounds.end()?;
         let exhibit = call.exhibit(self.comm, streamed.exhibit(), limit)?;
-        let Some((ending, integrity)) = streamed.ending.clone().zip(integrity) else { return Ok(None) };
+        let ending = streamed.ended.as_ref().map(|(ending, _)| ending.clone());
+        let Some((ending, integrity)) = ending.zip(integrity) else { return Ok(None) };
         let (counters, counts) = vector.split_at(Counters::VECTOR_LEN);
         let counters = Counters::from_vector(counters.try_into().expect("split at its length"));
         let histograms = Histograms::from_reduced(counts, &metrics, &RankReport::merge_extremes(&ranks));

@@ -10,6 +10,7 @@ use crate::{
     control::{Alarms, Control, Ending, Expected, Overseer, Status},
     delay::Delays,
     inspections::Exhibit,
+    left::held_by,
     observer::{Observer, Snapshot},
     one_way::OneWay,
     ports::{Alarm, Comm, CommError, ConnectionFacts, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
@@ -22,7 +23,7 @@ use crate::{
     warmup::WarmUp,
     workers::Workers,
 };
-use measure::{Counters, Histogram, Histograms, Metric};
+use measure::{Counters, Held, Histogram, Histograms, Metric};
 use profile::{Plan, RankRole, RunLength};
 use std::{
     sync::{
@@ -50,8 +51,8 @@ const LATE: &str = "late";
 
 /// What streaming left on one rank.
 pub(crate) struct Streamed {
-    /// Why it ended; known to rank 0.
-    pub ending: Option<Ending>,
+    /// Why it ended, and what was known then; known to rank 0.
+    pub ended: Option<(Ending, Snapshot)>,
     /// When it ended, in common time.
     pub ended_ns: u64,
     /// What a reader should know of the window; known to rank 0.
@@ -67,13 +68,15 @@ pub(crate) struct Streamed {
     busy: Option<Busy>,
     elapsed: Duration,
     fault: Option<Fault>,
-    closing: Vec<Receiver<()>>,
+    /// Workers that did not report.
+    missing: usize,
+    closing: Vec<Receiver<Held>>,
 }
 
-/// A worker's way back to the main thread: its report, then the end of its connection.
+/// A worker's way back to the main thread: its report, then the end of its connection with what its own queue still held.
 struct Worker<R> {
     report: Receiver<R>,
-    closed: Receiver<()>,
+    closed: Receiver<Held>,
 }
 
 /// Streams until rank 0 says that it is over. Fails only where ranks cannot talk.
@@ -112,8 +115,11 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
                 collectors.push(start(workers, (slot, progress.clone()), move |report| async move {
                     let collected =
                         collect(&mut answers, &*payloads, &spec, returned, clock, &progress[slot], stop).await;
+                    let broken = collected.fault.is_some();
                     report(collected);
+                    let replies = held_by(&mut answers, true, broken).await;
                     answers.close().await;
+                    Held { replies, ..Held::NOTHING }
                 }));
             }
             let (slot, progress, stop) = slot();
@@ -121,6 +127,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
                 let produced = produce(&mut publisher, &mut source, &spec, clock, &progress[slot], stop).await;
                 report(produced);
                 publisher.close().await;
+                Held::NOTHING
             })
         })
         .collect();
@@ -130,16 +137,19 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
             let one_way = OneWay::new(hosts.clone(), own_host, times.start_ns);
             let spec = consumer_spec(plan, index, times, one_way);
             let (slot, progress, stop) = slot();
-            let payloads = payloads.clone();
+            let (payloads, exclusive) = (payloads.clone(), plan.source_of(index).queue.exclusive);
             start(workers, (slot, progress.clone()), move |report| async move {
                 let progress = &progress[slot];
                 let answers = answerer.as_mut();
                 let consumed = consume(&mut subscriber, answers, &payloads, &spec, clock, progress, stop).await;
+                let broken = consumed.fault.is_some();
                 report(consumed);
+                let messages = held_by(&mut subscriber, exclusive, broken).await;
                 subscriber.close().await;
                 if let Some(answerer) = answerer {
                     answerer.close().await;
                 }
+                Held { messages, ..Held::NOTHING }
             })
         })
         .collect();
@@ -147,7 +157,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
 
     let started = Instant::now();
     let (mut notes, mut busy) = (Vec::new(), Watch::default());
-    let ending = watch_over(comm, plan, &progress, &alarms, (clock, times), (&mut notes, &mut busy), observer)?;
+    let ended = watch_over(comm, plan, &progress, &alarms, (clock, times), (&mut notes, &mut busy), observer)?;
     let ended_ns = clock.now_ns();
     let busy = busy.end(ended_ns);
     stopper.send_replace(true);
@@ -170,7 +180,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         .cloned()
         .or_else(|| (missing > 0).then(stuck));
     Ok(Streamed {
-        ending,
+        ended,
         ended_ns,
         late_window: notes.iter().any(|note| note == LATE),
         notes,
@@ -184,6 +194,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         busy,
         elapsed: started.elapsed(),
         fault,
+        missing,
         closing: producers_closing.into_iter().chain(collectors_closing).chain(consumers_closing).collect(),
     })
 }
@@ -268,7 +279,7 @@ impl Drop for Guard {
 
 /// Starts one worker. It reports before it closes its connection: a broker that is gone must not
 /// delay the record.
-fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+fn start<R: Send + 'static, F: Future<Output = Held> + Send + 'static>(
     workers: &Workers,
     slot: Slot,
     work: impl FnOnce(Box<dyn FnOnce(R) + Send>) -> F,
@@ -278,7 +289,7 @@ fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
     let work = work(Box::new(move |done| drop(sender.send(done))));
     let closed = workers.spawn(async move {
         let _guard = Guard(slot);
-        work.await;
+        work.await
     });
     Worker { report, closed }
 }
@@ -288,7 +299,7 @@ fn left(deadline: Instant) -> Duration {
 }
 
 /// Reports that come before the deadline, ends of connections to wait for, and how many are missing.
-fn gather<R>(workers: Vec<Worker<R>>, deadline: Instant) -> (Vec<R>, Vec<Receiver<()>>, usize) {
+fn gather<R>(workers: Vec<Worker<R>>, deadline: Instant) -> (Vec<R>, Vec<Receiver<Held>>, usize) {
     let expected = workers.len();
     let (mut reports, mut closing) = (Vec::new(), Vec::new());
     for worker in workers {
@@ -309,7 +320,7 @@ fn usage_at(workers: &Workers, clock: Clock, at_ns: u64) -> Receiver<Usage> {
     })
 }
 
-/// Reports this rank's sums to rank 0, which decides. Returns the ending on rank 0.
+/// Reports this rank's sums to rank 0, which decides. Returns the ending and the last sums on rank 0.
 fn watch_over<O: Observer>(
     comm: &impl Comm,
     plan: &Plan,
@@ -318,7 +329,7 @@ fn watch_over<O: Observer>(
     (clock, times): (Clock, &Times),
     (notes, busy): (&mut Vec<String>, &mut Watch),
     observer: &mut O,
-) -> Result<Option<Ending>, CommError> {
+) -> Result<Option<(Ending, Snapshot)>, CommError> {
     let started = Instant::now();
     let mut reported: Option<Instant> = None;
     let mut overseer = Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream);
@@ -376,7 +387,7 @@ fn watch_over<O: Observer>(
             for rank in 1..comm.size() {
                 comm.post(rank, &Control::Finish.encode())?;
             }
-            return Ok(Some(ending));
+            return Ok(Some((ending, snapshot)));
         }
         if started.elapsed() > plan.limits.stream + RANK_0_GRACE {
             return Err(CommError::Absent { step: "the end of streaming", limit: plan.limits.stream + RANK_0_GRACE });
@@ -407,7 +418,8 @@ fn alarms_now(alarms: &[Arc<Alarm>]) -> Alarms {
 }
 
 fn snapshot(overseer: &Overseer, elapsed: Duration) -> Snapshot {
-    Snapshot { elapsed, total: overseer.total(), ranks: overseer.ranks().cloned().collect() }
+    let held = Held::default();
+    Snapshot { elapsed, total: overseer.total(), ranks: overseer.ranks().cloned().collect(), held }
 }
 
 impl Streamed {
@@ -497,12 +509,12 @@ impl Streamed {
     }
 
     /// Waits until every connection is closed, at most `limit`: acknowledgements reach the broker
-    /// before its queues are deleted.
-    pub fn closed(&self, limit: Duration) {
+    /// before its queues are deleted. Returns what this rank's own queues still held.
+    pub fn closed(&self, limit: Duration) -> Held {
         let deadline = Instant::now() + limit;
-        for closing in &self.closing {
-            // Late or gone, there is nothing more to do for it.
-            let _ = closing.recv_timeout(left(deadline));
-        }
+        // Late or gone, there is nothing more to do for it.
+        let closed = |closing: &Receiver<Held>| closing.recv_timeout(left(deadline)).unwrap_or_default();
+        let held = self.closing.iter().map(closed).fold(Held::NOTHING, Held::and);
+        if self.missing > 0 { Held::default() } else { held }
     }
 }

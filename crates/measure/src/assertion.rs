@@ -305,6 +305,16 @@ mod tests {
     }
 
     #[test]
+    fn how_many_are_lost_is_not_known_where_some_are_undetermined() {
+        let mut record = sample::record();
+        record.integrity.undetermined = 3;
+        let told = |text: &str| Assertion::parse(text).unwrap().of(&record);
+        let outcome = told("lost == 1");
+        assert!(!outcome.holds && outcome.measured.starts_with("lost was not measured: 3 of what is"), "{outcome:?}");
+        assert!(!told("not integrity.lost == 0").holds && told("undetermined == 3").holds);
+    }
+
+    #[test]
     fn a_quantile_that_is_missing_for_want_of_samples_says_so() {
         let mut record = sample::record();
         let confirm = record.latency.get_mut("confirm").unwrap();

@@ -41,8 +41,16 @@ pub struct Integrity {
     /// Messages that had to be delivered, each copy counted: those confirmed or, without confirms,
     /// those not abandoned.
     pub expected: u64,
-    /// Expected messages that were not delivered.
+    /// Expected messages that were not delivered although all was sent and the service had nothing left of the run.
     pub lost: u64,
+    /// Expected messages that were not delivered, of which nobody can say whether they are lost: the run was cut short, or
+    /// the service still had messages of the run, or did not tell.
+    #[serde(default)]
+    pub undetermined: u64,
+    /// Messages that the run's queues still held when its consumers were gone, those in `unconfirmed` and those whose
+    /// acknowledgement came too late among them. Absent where nobody asked, or where the service does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_service: Option<u64>,
     /// Deliveries beyond the first of each message, within a consumer and between consumers.
     pub duplicated: u64,
     /// Deliveries that the broker flagged as redelivered.
@@ -66,6 +74,9 @@ pub struct Integrity {
     /// The lowest lost messages, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_lost: Vec<MessageId>,
+    /// The lowest undetermined messages, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_undetermined: Vec<MessageId>,
     /// The lowest messages that were delivered more than once, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
@@ -87,6 +98,36 @@ fn one() -> u64 {
     1
 }
 
+/// What the service still had of a run when its consumers were gone; none where nobody asked, or where it does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Messages that waited for consumers.
+    pub messages: Option<u64>,
+    /// Replies that waited for producers.
+    pub replies: Option<u64>,
+}
+
+/// Whether something of a run may be neither delivered nor in the service's queues when it ends: not sent yet, or sent to a
+/// consumer that has not got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnTheWay {
+    /// Messages may be.
+    pub messages: bool,
+    /// Replies may be.
+    pub replies: bool,
+}
+
+impl Held {
+    /// Nothing, as the service says.
+    pub const NOTHING: Self = Self { messages: Some(0), replies: Some(0) };
+
+    /// What queues hold together: known only where it is known of each.
+    pub fn and(self, other: Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
+        Self { messages: sum(self.messages, other.messages), replies: sum(self.replies, other.replies) }
+    }
+}
+
 /// The first body that was not what was sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FirstCorrupt {
@@ -105,16 +146,36 @@ pub struct FirstCorrupt {
 }
 
 impl Integrity {
+    /// Tells what is lost from what may only be late, by what the service still had. `on_the_way` says whether messages and
+    /// replies may be anywhere else: what is missing is lost only where they can be nowhere.
+    pub fn settle(&mut self, held: Held, on_the_way: OnTheWay) {
+        self.in_service = held.messages;
+        let drained = !on_the_way.messages && held.messages == Some(0);
+        if !drained {
+            self.undetermined += std::mem::take(&mut self.lost);
+            self.first_undetermined.append(&mut self.first_lost);
+        }
+        if let Some(replies) = &mut self.replies {
+            replies.settle(held.replies, drained && !on_the_way.replies);
+        }
+    }
+
     /// Whether the deliveries can be vouched for, or one sentence on why not.
     ///
     /// Duplicates that a redelivery or a re-publish explains are what at-least-once delivery
     /// promises, reordering is not an error of work sharing, and foreign messages disturb but damage
     /// nothing: these are in the numbers and not in the verdict.
     pub fn verdict(&self) -> Result<(), String> {
+        let findings: Vec<String> = self.findings().into_iter().chain(self.open()).collect();
+        if findings.is_empty() { Ok(()) } else { Err(findings.join("; ")) }
+    }
+
+    /// What is proven against the deliveries, each in a sentence.
+    pub fn findings(&self) -> Vec<String> {
         // A message that one queue of several refused has come to the others twice when it comes again.
         let explained = self.redelivered + self.republished * self.copies;
         let unexplained = self.duplicated.saturating_sub(explained);
-        let findings: Vec<String> = [
+        [
             (self.lost > 0).then(|| {
                 let (lost, expected) = (self.lost, self.expected);
                 let (were, first) = (were(lost), first(&self.first_lost));
@@ -154,8 +215,26 @@ impl Integrity {
         .into_iter()
         .flatten()
         .chain(self.replies.iter().flat_map(|replies| replies.findings(explained + self.duplicated)))
-        .collect();
-        if findings.is_empty() { Ok(()) } else { Err(findings.join("; ")) }
+        .collect()
+    }
+
+    /// What nobody can say of the deliveries, in one sentence; none where all is known.
+    pub fn open(&self) -> Option<String> {
+        let of = |count, expected, what, held: Option<u64>| {
+            (count > 0).then(|| {
+                let service = held.map_or_else(
+                    || "it is not known how many the service still has".to_owned(),
+                    |held| format!("the service still has {held}"),
+                );
+                let is = if count == 1 { "is" } else { "are" };
+                format!("{count} of {expected} {what} {is} undetermined ({service})")
+            })
+        };
+        let messages = of(self.undetermined, self.expected, "messages", self.in_service);
+        let replies = self.replies.as_ref();
+        let replies = replies.and_then(|r| of(r.undetermined, r.expected, "replies", r.in_service));
+        let open: Vec<String> = messages.into_iter().chain(replies).collect();
+        (!open.is_empty()).then(|| open.join("; "))
     }
 }
 
@@ -336,6 +415,49 @@ mod tests {
     fn a_producer_of_which_nothing_arrived_has_lost_everything() {
         let integrity = join(&[(4, confirmed(1))], Vec::new());
         assert_eq!(integrity.verdict(), Err("1 of 1 messages was lost (first: producer 4 sequence 0)".to_owned()));
+    }
+
+    #[test]
+    fn what_is_missing_is_lost_only_where_the_service_has_nothing_left() {
+        let sent = [(0, confirmed(10))];
+        let missing = || Integrity {
+            replies: Some(crate::join_replies(&sent, vec![vec![delivered((0..7).map(|s| (0, s)))]], 1)),
+            ..join(&sent, vec![delivered((0..8).map(|s| (0, s)))])
+        };
+        let settled = |messages, replies, on_the_way: [bool; 2]| {
+            let mut integrity = missing();
+            let on_the_way = OnTheWay { messages: on_the_way[0], replies: on_the_way[1] };
+            integrity.settle(Held { messages, replies }, on_the_way);
+            let replies = integrity.replies.as_ref().unwrap();
+            let counts = [(integrity.lost, integrity.undetermined), (replies.lost, replies.undetermined)];
+            (counts, integrity.findings().join("; "), integrity.open().unwrap_or_default())
+        };
+        let (counts, findings, open) = settled(Some(0), Some(0), [false, false]);
+        assert_eq!((counts, open.as_str()), ([(2, 0), (3, 0)], ""));
+        assert!(findings.starts_with("2 of 10 messages were lost (first: producer 0 sequence 8); 3 of 10 replies"));
+
+        for (replies, on_the_way, service) in
+            [(1, false, "the service still has 1"), (0, true, "the service still has 0")]
+        {
+            let (counts, findings, open) = settled(Some(0), Some(replies), [false, on_the_way]);
+            assert_eq!(counts, [(2, 0), (0, 3)]);
+            assert_eq!(findings, "2 of 10 messages were lost (first: producer 0 sequence 8)");
+            assert_eq!(open, format!("3 of 10 replies are undetermined ({service})"));
+        }
+        for (messages, on_the_way, service) in [
+            (Some(0), true, "the service still has 0"),
+            (Some(4), true, "the service still has 4"),
+            (Some(1), false, "the service still has 1"),
+            (None, false, "it is not known how many the service still has"),
+        ] {
+            let (counts, findings, open) = settled(messages, Some(0), [on_the_way, false]);
+            assert_eq!((counts, findings.as_str()), ([(0, 2), (0, 3)], ""));
+            assert!(open.starts_with(&format!("2 of 10 messages are undetermined ({service}); 3 of 10")), "{open}");
+        }
+        assert_eq!(
+            Held::NOTHING.and(Held { messages: Some(3), replies: None }),
+            Held { messages: Some(3), replies: None }
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use assertion::{Assertion, AssertionError};
 pub use counters::Counters;
 pub use histogram::{Extremes, Histogram, LatencySummary};
 pub use hlog::{Buckets, hlog, read_hlog};
-pub use integrity::{FirstCorrupt, Integrity, join, join_each};
+pub use integrity::{FirstCorrupt, Held, Integrity, OnTheWay, join, join_each};
 pub use ledger::{Deliveries, Foreign, LedgerError, MessageId, Observation, Sent, SentSummary};
 pub use metric::{Histograms, Metric};
 pub use pacing::Pacing;

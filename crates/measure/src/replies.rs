@@ -13,8 +13,14 @@ pub struct Replies {
     pub delivered: u64,
     /// Answers that had to come: one, or one of each consumer, for each message that had to arrive.
     pub expected: u64,
-    /// Expected answers that did not come, those to lost messages included.
+    /// Expected replies that did not come, those to lost messages included, although the service had nothing left.
     pub lost: u64,
+    /// Expected replies that did not come, of which nobody can say whether they are lost. See the same of messages.
+    #[serde(default)]
+    pub undetermined: u64,
+    /// Replies that waited for their producers at the end; absent where nobody asked, or where the service does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_service: Option<u64>,
     /// Answers beyond the first of each.
     pub duplicated: u64,
     /// First answers that came after that to a later message.
@@ -29,6 +35,9 @@ pub struct Replies {
     /// The lowest messages without an answer, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_lost: Vec<MessageId>,
+    /// The lowest messages whose reply is undetermined, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_undetermined: Vec<MessageId>,
     /// The lowest messages with an answer too many, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
@@ -56,10 +65,20 @@ pub fn join_replies(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>
         unexpected: joined.unexpected,
         first_lost: joined.first_lost,
         first_duplicated: joined.first_duplicated,
+        ..Replies::default()
     }
 }
 
 impl Replies {
+    /// Tells what is lost from what may only be late. `drained` says whether no message and no reply is on its way.
+    pub(crate) fn settle(&mut self, held: Option<u64>, drained: bool) {
+        self.in_service = held;
+        if !drained || held != Some(0) {
+            self.undetermined += std::mem::take(&mut self.lost);
+            self.first_undetermined.append(&mut self.first_lost);
+        }
+    }
+
     /// What speaks against the answers. A message that was delivered twice is answered twice:
     /// `explained` is how often that may have happened.
     pub(crate) fn findings(&self, explained: u64) -> Vec<String> {

@@ -237,17 +237,26 @@ impl Lead {
     pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.keeper.close();
         self.view.say(&ending.to_string());
-        self.told = true;
+        // Whether anything is lost is known later.
+        self.told = !matches!(ending, Ending::Missing(_));
+        self.save_partial(snapshot, ending);
+        self.stopped = matches!(ending, Ending::Stopped(_));
+    }
+
+    /// No result follows: what is known is all there will be.
+    pub fn rank_lost(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        self.save_partial(snapshot, ending);
+        if let Some(record) = &self.record {
+            self.print(record);
+        }
+    }
+
+    fn save_partial(&mut self, snapshot: &Snapshot, ending: &Ending) {
         let rows = self.see_service();
         let record = record::partial(&self.facts, snapshot, ending);
         if let Err(failure) = self.output.write_partial(&record, rows) {
             self.view.say(&failure.sentence);
         }
-        if matches!(ending, Ending::Silent(_)) {
-            // No reduce follows, and so no other table.
-            self.print(&record);
-        }
-        self.stopped = matches!(ending, Ending::Stopped(_));
         self.exit = Ok(Exit::from_code(record.status.exit_code));
         self.record = Some(record);
     }

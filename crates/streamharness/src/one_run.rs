@@ -134,6 +134,12 @@ impl Observer for Watcher<'_> {
         }
     }
 
+    fn rank_lost(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        if let Some(lead) = &mut self.lead {
+            lead.rank_lost(snapshot, ending);
+        }
+    }
+
     fn result(&mut self, result: &RunResult) {
         if let Some(lead) = &mut self.lead {
             lead.result(result);

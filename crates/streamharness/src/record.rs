@@ -7,7 +7,7 @@ use crate::{
 use engine::{
     RankReport, RunResult, Snapshot,
     clocks::ClockError,
-    control::Ending,
+    control::{Ending, Status as Sums},
     ports::{ConnectionFacts, Fault},
 };
 use measure::{
@@ -61,24 +61,28 @@ fn clocks(error: &ClockError) -> Option<Clocks> {
 /// The record of a run that was cut short, from the last sums that rank 0 heard. Replaced by the
 /// complete one, if the run gets that far.
 pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
-    let total = &snapshot.total;
-    let copies = u64::from(facts.plan.flow.copies);
+    let (total, flow) = (&snapshot.total, &facts.plan.flow);
+    let (copies, replies) = (u64::from(flow.copies), u64::from(flow.replies));
+    let missing = |expected: u64, arrived: u64| expected.saturating_sub(arrived);
+    let confirmed = |sums: &Sums| if facts.plan.service.confirms.wanted() { sums.accepted } else { 0 };
     let integrity = Integrity {
         sent: total.sent,
-        confirmed: total.accepted,
+        confirmed: confirmed(total),
         rejected: total.rejected,
         abandoned: total.abandoned,
         delivered: total.distinct,
         expected: total.accepted * copies,
-        lost: (total.accepted * copies).saturating_sub(total.distinct),
+        undetermined: missing(total.accepted * copies, total.distinct),
+        in_service: snapshot.held.messages,
         corrupt: total.corrupt,
         redelivered: total.redelivered,
         foreign: total.foreign,
         copies,
-        replies: (facts.plan.flow.replies > 0).then(|| Replies {
+        replies: (replies > 0).then(|| Replies {
             delivered: total.answered,
-            expected: total.accepted * u64::from(facts.plan.flow.replies),
-            lost: (total.accepted * u64::from(facts.plan.flow.replies)).saturating_sub(total.answered),
+            expected: total.accepted * replies,
+            undetermined: missing(total.accepted * replies, total.answered),
+            in_service: snapshot.held.replies,
             ..Replies::default()
         }),
         ..Integrity::default()
@@ -99,7 +103,7 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
             rank: rank as u32,
             role: facts.plan.placement.role(rank).to_string(),
             sent: sums.sent,
-            confirmed: sums.accepted,
+            confirmed: confirmed(sums),
             rejected: sums.rejected,
             received: sums.received,
             bytes: sums.bytes,
@@ -210,20 +214,20 @@ fn status(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) -> Stat
     let replies = integrity.replies.as_ref();
     let answered =
         replies.map_or_else(String::new, |replies| format!(", {} of {} replies", replies.delivered, replies.expected));
-    let (exit, reason) = match (ending, integrity.verdict()) {
-        (Ending::Complete, Ok(())) => {
-            (Exit::Pass, format!("{delivered} of {owed} {what} delivered{answered}, none lost"))
+    let had_been = format!("{delivered} of {owed} {what} had been delivered{answered}");
+    let (findings, open) = (integrity.findings().join("; "), integrity.open());
+    let sound = findings.is_empty() && open.is_none();
+    let (exit, parts) = match (ending, fault) {
+        (Ending::Complete, _) if sound => {
+            (Exit::Pass, vec![format!("{delivered} of {owed} {what} delivered{answered}, none lost")])
         }
+        (Ending::Complete | Ending::Missing(_), None) if !findings.is_empty() => (Exit::Integrity, vec![findings]),
         // What a worker that broke has not reported is not lost.
-        (Ending::Complete | Ending::Missing(_), Err(finding)) => match fault {
-            Some(fault) => (Exit::Partial, format!("{fault}; so it cannot be said whether {finding}")),
-            None => (Exit::Integrity, finding),
-        },
-        (Ending::Fault(..), _) => {
-            (Exit::Route, format!("{ending}; {delivered} of {owed} {what} had been delivered{answered}"))
-        }
-        _ => (Exit::Partial, format!("{ending}; {delivered} of {owed} {what} had been delivered{answered}")),
+        (Ending::Complete | Ending::Missing(_), Some(fault)) => (Exit::Partial, vec![fault.to_string(), had_been]),
+        (Ending::Fault(..), _) => (Exit::Route, vec![ending.to_string(), had_been]),
+        _ => (Exit::Partial, vec![ending.to_string(), had_been]),
     };
+    let reason = parts.into_iter().chain(open).collect::<Vec<_>>().join("; ");
     Status { pass: exit == Exit::Pass, reason, exit_code: exit as u8 }
 }
 
@@ -378,19 +382,35 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn what_is_lost_is_told_as_lost_and_what_is_not_known_is_not() {
+    fn what_is_lost_is_reported_as_lost_and_what_is_not_known_is_not() {
         let lost = Integrity { sent: 10, expected: 10, delivered: 9, lost: 1, ..Integrity::default() };
+        let open = Integrity { lost: 0, undetermined: 1, in_service: Some(4), ..lost.clone() };
         let fault = Fault::new(FaultKind::Lost, "1 worker(s) did not stop within 5 s");
         let missing = Ending::Missing(Duration::from_secs(30));
-        for (ending, fault, exit_code, reason) in [
-            (&missing, None, 4, "1 of 10 messages was lost"),
-            (&Ending::Complete, None, 4, "1 of 10 messages was lost"),
-            (&Ending::Complete, Some(&fault), 7, "1 worker(s) did not stop within 5 s; so it cannot be said whether"),
-            (&Ending::Deadline(Duration::from_secs(9)), None, 7, "give more time with --timeout"),
+        let undetermined = "1 of 10 messages is undetermined (the service still has 4)";
+        for (ending, fault, integrity, exit_code, reason) in [
+            (&missing, None, &lost, 4, "1 of 10 messages was lost"),
+            (&Ending::Complete, None, &lost, 4, "1 of 10 messages was lost"),
+            (
+                &missing,
+                None,
+                &open,
+                7,
+                "nothing more has arrived for 30.0 s; 9 of 10 messages had been delivered; 1 of",
+            ),
+            (&Ending::Complete, None, &open, 7, undetermined),
+            (&Ending::Complete, Some(&fault), &open, 7, "did not stop within 5 s; 9 of 10 messages had been delivered"),
+            (&Ending::Complete, Some(&fault), &open, 7, undetermined),
+            (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, "give more time with --timeout"),
+            (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, undetermined),
+            (&Ending::Fault(1, fault.clone()), None, &open, 3, undetermined),
         ] {
-            let status = status(ending, fault, &lost);
+            let status = status(ending, fault, integrity);
             assert_eq!((status.pass, status.exit_code), (false, exit_code), "{ending:?}");
             assert!(status.reason.contains(reason), "{}", status.reason);
         }
+        let all = Integrity { sent: 9, expected: 9, delivered: 9, ..Integrity::default() };
+        let reason = "9 of 9 messages delivered, none lost".to_owned();
+        assert_eq!(status(&Ending::Complete, None, &all), Status { pass: true, reason, exit_code: 0 });
     }
 }

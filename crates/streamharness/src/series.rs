@@ -63,7 +63,8 @@ mod tests {
         let mut series = Series::default();
         for tenth in 0..=25u64 {
             let total = Status { received: tenth * 10, sent: tenth * 12, ..Status::default() };
-            series.take(&Snapshot { elapsed: Duration::from_millis(tenth * 100), total, ranks: Vec::new() });
+            let elapsed = Duration::from_millis(tenth * 100);
+            series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held: measure::Held::default() });
         }
         let rows: Vec<_> =
             series.rows().iter().map(|row| (row.second, row.received, row.messages_per_second.round())).collect();

@@ -166,6 +166,10 @@ impl Subscriber for AmqpSubscriber {
         Ok(())
     }
 
+    async fn held(&mut self) -> Result<u64, Fault> {
+        topology::held_in(&self.lanes[0].link, &self.source.queue.name).await.map(u64::from)
+    }
+
     fn facts(&self) -> &ConnectionFacts {
         &self.lanes[0].link.shared.facts
     }

@@ -97,6 +97,10 @@ impl Transport for Amqp {
         topology::declare(&self.connector, exchanges, queues, &self.asked).await
     }
 
+    async fn held(&self, queues: &[QueuePlan]) -> Result<u64, Fault> {
+        topology::held(&self.connector, queues).await
+    }
+
     async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
         topology::delete(&self.connector, exchanges, queues).await
     }

@@ -10,6 +10,11 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use profile::{Exchange, ExchangeKind, LeaderLocator, QueuePlan, QueueType};
+use std::time::Duration;
+
+/// How often queues are looked at until nothing changes in them, and how long after each other.
+const LOOKS_MAX: usize = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Declares everything that belongs to no worker, if the service can have it. Leaders that are to be
 /// spread are declared through the addresses in turn, each on the node that it leads to.
@@ -81,6 +86,36 @@ pub(crate) async fn declare_queue(link: &Link, queue: &QueuePlan) -> Result<(), 
     Ok(())
 }
 
+/// Messages that queues hold. What consumers have left unacknowledged comes back to them a little after the consumers are
+/// gone, so that it counts once two looks agree.
+pub(crate) async fn held(connector: &Connector, queues: &[QueuePlan]) -> Result<u64, Fault> {
+    let link = connector.open(Purpose::Topology(0)).await?;
+    let counted = async {
+        let mut last = None;
+        for _ in 0..LOOKS_MAX {
+            let mut held = 0;
+            for queue in queues {
+                held += u64::from(held_in(&link, &queue.name).await?);
+            }
+            if last.replace(held) == Some(held) {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(last.unwrap_or_default())
+    };
+    let held = counted.await;
+    link.close().await;
+    held
+}
+
+/// Messages that wait in a queue for a consumer, as the service says when a queue is declared that is there.
+pub(crate) async fn held_in(link: &Link, name: &str) -> Result<u32, Fault> {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let request = link.channel.queue_declare(name.into(), options, FieldTable::default());
+    Ok(link.exchange(&format!("tell how many messages queue {name} holds"), request).await?.message_count())
+}
+
 /// Deletes what [`declare`] declared. All of it is tried, whatever fails.
 pub(crate) async fn delete(connector: &Connector, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
     let link = connector.open(Purpose::Topology(0)).await?;
@@ -100,7 +135,7 @@ pub(crate) async fn delete(connector: &Connector, exchanges: &[Exchange], queues
 fn arguments(queue: &QueuePlan, service: &Service) -> FieldTable {
     let text = |text: String| AMQPValue::LongString(text.into());
     let number = |n: u64| AMQPValue::LongLongInt(i64::try_from(n).unwrap_or(i64::MAX));
-    let milliseconds = |time: std::time::Duration| {
+    let milliseconds = |time: Duration| {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         // RabbitMQ takes milliseconds in 32 bits and no zero.
         number(ms.clamp(1, u64::from(u32::MAX)))
@@ -142,7 +177,6 @@ fn arguments(queue: &QueuePlan, service: &Service) -> FieldTable {
 mod tests {
     use super::*;
     use profile::Overflow;
-    use std::time::Duration;
 
     fn queue(kind: QueueType) -> QueuePlan {
         QueuePlan {

@@ -161,6 +161,13 @@ impl MemoryBroker {
         self.lock().acks
     }
 
+    fn held_in(&self, queue: &str) -> Result<u64, Fault> {
+        let state = self.lock();
+        let found = state.queues.get(queue).filter(|_| !state.broken);
+        let held = found.map(|queue| (queue.ready.len() + usize::from(queue.held_back.is_some())) as u64);
+        held.ok_or_else(|| Fault::new(FaultKind::Lost, format!("no queue `{queue}`")))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no worker panics with the lock")
     }
@@ -235,6 +242,10 @@ impl Transport for MemoryBroker {
         }
         queues.iter().for_each(|queue| state.declare(queue));
         Ok(Service { product: "memory".to_owned(), version: "1".to_owned(), notes: Vec::new() })
+    }
+
+    async fn held(&self, queues: &[QueuePlan]) -> Result<u64, Fault> {
+        queues.iter().map(|queue| self.held_in(&queue.name)).sum()
     }
 
     async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
@@ -366,6 +377,10 @@ impl Subscriber for MemorySubscriber {
     async fn ack(&mut self, _tag: u64, _multiple: bool) -> Result<(), Fault> {
         self.broker.lock().acks += 1;
         Ok(())
+    }
+
+    async fn held(&mut self) -> Result<u64, Fault> {
+        self.broker.held_in(self.name())
     }
 
     fn facts(&self) -> &ConnectionFacts {

@@ -82,6 +82,10 @@ impl Subscriber for NullSubscriber {
         Ok(())
     }
 
+    async fn held(&mut self) -> Result<u64, Fault> {
+        Ok(0)
+    }
+
     fn facts(&self) -> &ConnectionFacts {
         &self.facts
     }

@@ -42,6 +42,10 @@ pub trait Transport: Send + Sync + 'static {
         queues: &[QueuePlan],
     ) -> impl Future<Output = Result<Service, Fault>> + Send;
 
+    /// Messages that `queues` of [`Self::declare`] hold, those apart that are delivered and not acknowledged. An error where
+    /// one of them does not tell. Called on rank 0 only.
+    fn held(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<u64, Fault>> + Send;
+
     /// Deletes what [`Self::declare`] declared, what is gone already included. Called on rank 0 only.
     fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> impl Future<Output = Result<(), Fault>> + Send;
 }
@@ -99,6 +103,9 @@ pub trait Subscriber: Send + 'static {
 
     /// Acknowledges delivery `tag`, and with `multiple` all before it.
     fn ack(&mut self, tag: u64, multiple: bool) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Messages that its queue holds, those apart that are delivered and not acknowledged.
+    fn held(&mut self) -> impl Future<Output = Result<u64, Fault>> + Send;
 
     /// What was agreed when it connected.
     fn facts(&self) -> &ConnectionFacts;

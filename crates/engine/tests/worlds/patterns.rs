@@ -126,7 +126,7 @@ fn a_reply_that_never_comes_ends_in_a_verdict() {
         let result = result(&text, 2, faults);
         assert!(matches!(result.ending, Ending::Missing(_)), "{:?}", result.ending);
         let error = result.integrity.verdict().unwrap_err();
-        assert_eq!(error, "1 of 100 replies never came (first: producer 0 sequence 99)", "{pattern}");
+        assert_eq!(error, "1 of 100 replies is undetermined (the service still has 0)", "{pattern}");
     }
 }
 

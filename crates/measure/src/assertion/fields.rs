@@ -89,6 +89,9 @@ impl Field {
 
     /// Its value in a record.
     pub fn of(&self, record: &Value) -> Result<Quantity, String> {
+        if self.undetermined(record) > 0 {
+            return Ok(Quantity::Absent);
+        }
         let pointer: String = self.path.split('.').map(|key| format!("/{key}")).collect();
         Ok(match record.pointer(&pointer) {
             None | Some(Value::Null) => Quantity::Absent,
@@ -102,8 +105,19 @@ impl Field {
         })
     }
 
-    /// Why there is no such quantile, where that is for want of samples; for the end of a sentence.
+    /// Where it is a number of lost messages or replies: those of which nobody can say whether they are.
+    fn undetermined(&self, record: &Value) -> u64 {
+        let Some((of, "lost")) = self.path.rsplit_once('.') else { return 0 };
+        let pointer = format!("/{}/undetermined", of.replace('.', "/"));
+        record.pointer(&pointer).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// Why there is no such number, where the record tells; for the end of a sentence.
     pub fn why_absent(&self, record: &Value) -> String {
+        let undetermined = self.undetermined(record);
+        if undetermined > 0 {
+            return format!(": {undetermined} of what is missing may still be in the service (`undetermined`)");
+        }
         let Some((of, figure)) = self.path.rsplit_once('.') else { return String::new() };
         let Some((_, least)) = LatencySummary::LEAST_SAMPLES.iter().find(|(quantile, _)| *quantile == figure) else {
             return String::new();

@@ -159,6 +159,7 @@ fn integrity(table: &mut Table, record: &Record) {
             ("duplicated", i.duplicated),
             ("redelivered", i.redelivered),
             ("reordered", i.reordered),
+            ("undetermined", i.undetermined),
         ],
     );
     if let Some(r) = &i.replies {
@@ -173,6 +174,7 @@ fn integrity(table: &mut Table, record: &Record) {
                 ("reordered", r.reordered),
                 ("corrupt", r.corrupt),
                 ("foreign", r.foreign),
+                ("undetermined", r.undetermined),
             ],
         );
     }
@@ -190,6 +192,11 @@ fn notes(table: &mut Table, record: &Record) {
             table
                 .comment("samples", &format!("{name}: {} above 1 h, {} negative", latency.saturated, latency.negative));
         }
+    }
+    if let Some(messages) = record.integrity.in_service {
+        let replies = record.integrity.replies.as_ref().and_then(|replies| replies.in_service);
+        let replies = replies.map_or_else(String::new, |replies| format!(", {replies} replies"));
+        table.comment("in service", &format!("{messages} messages{replies} when the consumers were gone"));
     }
     let pressure = &record.backpressure;
     if pressure.blocked_times > 0 {
@@ -411,8 +418,8 @@ one_way                     1        250.00        250.00           n/a         
 #
 # Integrity          messages     confirmed   unconfirmed      rejected      returned   republished     abandoned
 sent                    20000         20000             0             0             0             0             0
-#                    messages      expected          lost    duplicated   redelivered     reordered
-delivered               19999         20000             1             0             0             0
+#                    messages      expected          lost    duplicated   redelivered     reordered  undetermined
+delivered               19999         20000             1             0             0             0             0
 #                     corrupt       foreign    unexpected
 damaged                     0             0             0
 #                    messages         bytes        events

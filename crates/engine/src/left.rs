@@ -1,0 +1,78 @@
+//! What the service still has of a run when its consumers are gone: only what it has not can be lost.
+
+use crate::{
+    control::{Ending, Expected, MISSING},
+    ports::Subscriber,
+    result::RankReport,
+};
+use measure::OnTheWay;
+use profile::{Acks, Plan};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the service may take to tell: it may be what ended the run.
+pub(crate) const ASK_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the queue of `subscriber` holds, where only its own connection may ask; nothing where others can.
+pub(crate) async fn held_by(subscriber: &mut impl Subscriber, exclusive: bool, broken: bool) -> Option<u64> {
+    match exclusive {
+        false => Some(0),
+        true if broken => None,
+        true => timeout(ASK_LIMIT, subscriber.held()).await.ok()?.ok(),
+    }
+}
+
+/// What may be neither delivered nor in a queue at the end of a run. What is confirmed and not acknowledged comes back to a
+/// queue that outlives its consumers; otherwise only long silence tells that nothing is on its way.
+pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> OnTheWay {
+    let still = match ending {
+        Ending::Complete => Duration::ZERO,
+        Ending::Missing(still) => *still,
+        _ => return OnTheWay { messages: true, replies: true },
+    };
+    let broken = ranks.iter().any(|rank| rank.fault.is_some());
+    let moving = broken || still < MISSING + Expected::of(plan).service_time * 4;
+    let service = &plan.service;
+    let comes_back =
+        service.confirms.wanted() && service.acks != Acks::Auto && service.queues.iter().all(|queue| !queue.exclusive);
+    OnTheWay { messages: if comes_back { broken } else { moving }, replies: moving }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::{Fault, FaultKind};
+    use profile::{Layer, Origin, combine};
+
+    fn plan(text: &str) -> Plan {
+        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
+        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        Plan::resolve(&profile, 2, 7).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_in_a_queue_may_be_on_its_way_unless_it_comes_back_or_nothing_moves_for_long() {
+        let (short, long) = (Ending::Missing(Duration::from_secs(2)), Ending::Missing(MISSING));
+        let stopped = Ending::Stopped("a test".to_owned());
+        let (shared, own) = ("pattern = 'work-sharing-feedback'", "pattern = 'broadcast'");
+        for (text, ending, messages, replies) in [
+            (shared, &Ending::Complete, false, true),
+            (shared, &short, false, true),
+            (shared, &long, false, false),
+            (shared, &stopped, true, true),
+            (own, &short, true, true),
+            (own, &long, false, false),
+            ("[service]\nacks = 'auto'", &short, true, true),
+            ("[service]\nacks = 'auto'", &long, false, false),
+            ("[service]\nconfirms = 'none'", &short, true, true),
+            ("messages = 10\nservice_time = 'constant:1s'", &long, false, true),
+        ] {
+            let plan = plan(text);
+            let expected = OnTheWay { messages, replies };
+            assert_eq!(on_the_way(&plan, ending, &[RankReport::default()]), expected, "{text} {ending:?}");
+            let fault = Some(Fault::new(FaultKind::Lost, "a worker panicked"));
+            let broken = on_the_way(&plan, ending, &[RankReport { fault, ..RankReport::default() }]);
+            assert_eq!(broken, OnTheWay { messages: true, replies: true }, "nobody knows what the worker got");
+        }
+    }
+}
