@@ -9,14 +9,15 @@
 //! | `/runs/RUN_ID/histograms/METRIC/value_ns`, `count` | upper ends of the counters that hold samples, and how many |
 //! | `/runs/RUN_ID/series/COLUMN` | one value for each second |
 
+mod image;
+
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
 use figures::{Dimension, FiguresError, Measured, Run, points::Quantity, quantity};
-use hdf5::{Group, Location, types::VarLenUnicode};
+use hdf5::{File, Group, Location, types::VarLenUnicode};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -47,32 +48,52 @@ pub enum ExportError {
     /// What lies beside a record cannot be read.
     #[error(transparent)]
     Run(#[from] FiguresError),
-    /// The file cannot be written.
-    #[error("`{}` cannot be written: {reason}; give another file with --hdf5", file.display())]
-    Write {
-        /// The file.
-        file: PathBuf,
+    /// A run has what HDF5 has no place for.
+    #[error("the run in `{}` cannot be exported: {reason}; repeat the run, or move its directory away", dir.display())]
+    Unfit {
+        /// Its directory.
+        dir: PathBuf,
         /// Why.
         reason: String,
     },
+    /// HDF5 cannot hold all runs together.
+    #[error("these runs cannot be exported: {0}; give fewer of them")]
+    Hdf5(String),
 }
 
-/// Writes all runs into a new file, under another name until it is whole.
-pub fn export(measured: &Measured, file: &Path) -> Result<(), ExportError> {
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let unwritten = |reason: String| ExportError::Write { file: file.to_owned(), reason };
-    let written = write(measured, &partial)
-        .and_then(|()| fs::rename(&partial, file).map_err(|error| Stop::Hdf5(error.to_string())));
-    written.map_err(|stop| {
-        // It may not have come to be.
-        let _ = fs::remove_file(&partial);
-        match stop {
-            Stop::Hdf5(reason) => unwritten(reason),
+/// All runs as the bytes of an HDF5 file. It is built in memory: what goes wrong here is the runs' fault, and a disk that
+/// is full is noticed by whoever writes the bytes, where the library would close such a file without an error.
+pub fn export(measured: &Measured) -> Result<Vec<u8>, ExportError> {
+    let whole = |stop: hdf5::Error| ExportError::Hdf5(in_one_line(&stop));
+    let file = image::create().map_err(whole)?;
+    attribute(&file, "schema", SCHEMA).map_err(whole)?;
+    let runs = file.create_group("runs").map_err(whole)?;
+    let mut names = Vec::new();
+    for run in &measured.runs {
+        let name = fresh(&run.record.run_id, &names);
+        let written = runs.create_group(&name).map_err(Stop::from).and_then(|group| write_run(&group, measured, run));
+        written.map_err(|stop| match stop {
             Stop::Run(error) => error.into(),
-        }
-    })
+            Stop::Hdf5(reason) => ExportError::Unfit { dir: run.dir.clone(), reason },
+        })?;
+        names.push(name);
+    }
+    file.create_group("table").and_then(|group| table(&group, measured, &names)).map_err(whole)?;
+    image::bytes(&file).map_err(whole)
+}
+
+/// Whether a file can be read as one of as many runs.
+pub fn check(path: &Path, runs: usize) -> Result<(), String> {
+    let read = || File::open(path)?.dataset("table/run")?.read_raw::<VarLenUnicode>();
+    match read() {
+        Ok(names) if names.len() == runs => Ok(()),
+        Ok(names) => Err(format!("{} of {runs} runs are in it when it is read back", names.len())),
+        Err(error) => Err(format!("it cannot be read back: {}", in_one_line(&error))),
+    }
+}
+
+fn in_one_line(error: &hdf5::Error) -> String {
+    error.to_string().replace('\n', "; ")
 }
 
 enum Stop {
@@ -82,7 +103,7 @@ enum Stop {
 
 impl From<hdf5::Error> for Stop {
     fn from(error: hdf5::Error) -> Self {
-        Self::Hdf5(error.to_string().replace('\n', "; "))
+        Self::Hdf5(in_one_line(&error))
     }
 }
 
@@ -90,20 +111,6 @@ impl From<FiguresError> for Stop {
     fn from(error: FiguresError) -> Self {
         Self::Run(error)
     }
-}
-
-fn write(measured: &Measured, path: &Path) -> Result<(), Stop> {
-    let file = hdf5::File::create(path)?;
-    attribute(&file, "schema", SCHEMA)?;
-    let runs = file.create_group("runs")?;
-    let mut names = Vec::new();
-    for run in &measured.runs {
-        let name = fresh(&run.record.run_id, &names);
-        write_run(&runs.create_group(&name)?, measured, run)?;
-        names.push(name);
-    }
-    table(&file.create_group("table")?, measured, &names)?;
-    Ok(file.close()?)
 }
 
 /// A copy of a run has its id; both are kept.
@@ -137,7 +144,7 @@ fn write_run(group: &Group, measured: &Measured, run: &Run) -> Result<(), Stop> 
     Ok(())
 }
 
-fn table(group: &Group, measured: &Measured, names: &[String]) -> Result<(), Stop> {
+fn table(group: &Group, measured: &Measured, names: &[String]) -> hdf5::Result<()> {
     let runs = &measured.runs;
     let texts = |of: &dyn Fn(&Run) -> String| runs.iter().map(|run| text(&of(run))).collect::<Vec<_>>();
     column(group, "run", &names.iter().map(|name| text(name)).collect::<Vec<_>>())?;
@@ -160,7 +167,7 @@ fn table(group: &Group, measured: &Measured, names: &[String]) -> Result<(), Sto
 }
 
 /// Every leaf of a plan, by its path. What is unset is left out; a list is JSON.
-fn fields(group: &Group, path: &str, value: &Value) -> Result<(), Stop> {
+fn fields(group: &Group, path: &str, value: &Value) -> hdf5::Result<()> {
     match value {
         Value::Object(inside) => {
             for (name, value) in inside {
@@ -181,13 +188,13 @@ fn fields(group: &Group, path: &str, value: &Value) -> Result<(), Stop> {
     Ok(())
 }
 
-fn column<T: hdf5::H5Type>(group: &Group, name: &str, values: &[T]) -> Result<(), Stop> {
+fn column<T: hdf5::H5Type>(group: &Group, name: &str, values: &[T]) -> hdf5::Result<()> {
     group.new_dataset_builder().with_data(values).create(name)?;
     Ok(())
 }
 
-fn attribute(at: &Location, name: &str, value: &str) -> Result<(), Stop> {
-    Ok(at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value))?)
+fn attribute(at: &Location, name: &str, value: &str) -> hdf5::Result<()> {
+    at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value))
 }
 
 /// HDF5 ends its texts at a zero.
@@ -198,8 +205,11 @@ fn text(value: &str) -> VarLenUnicode {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use figures::{Failed, load};
     use measure::{Metric, Record, read_hlog};
+    use serde_json::json;
 
     use super::*;
 
@@ -220,10 +230,11 @@ mod tests {
         let mut measured = example();
         // A copy of a run is another run.
         measured.runs.push(measured.runs[0].clone());
-        export(&measured, &path).unwrap();
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing but the file");
+        fs::write(&path, export(&measured).unwrap()).unwrap();
+        assert_eq!(check(&path, 10), Ok(()));
+        assert!(check(&path, 9).unwrap_err().contains("10 of 9 runs"));
 
-        let file = hdf5::File::open(&path).unwrap();
+        let file = File::open(&path).unwrap();
         let schema: VarLenUnicode = file.attr("schema").unwrap().read_scalar().unwrap();
         assert_eq!(schema.as_str(), SCHEMA);
         let table = file.group("table").unwrap();
@@ -253,17 +264,33 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_named_and_leaves_nothing() {
+    fn a_file_that_was_cut_off_is_not_taken_for_whole() {
         let place = tempfile::tempdir().unwrap();
-        let error = export(&example(), &place.path().join("missing/sweep.h5")).unwrap_err().to_string();
-        assert!(error.contains("missing/sweep.h5` cannot be written") && error.ends_with("--hdf5"), "{error}");
-        assert!(!error.contains('\n'), "{error}");
+        let path = place.path().join("sweep.h5");
+        let bytes = export(&example()).unwrap();
+        for kept in [0, 100, bytes.len() / 2, bytes.len() - 1] {
+            fs::write(&path, &bytes[..kept]).unwrap();
+            let error = check(&path, 9).unwrap_err();
+            assert!(error.starts_with("it cannot be read back: ") && !error.contains('\n'), "{kept}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_exported_is_named() {
+        let place = tempfile::tempdir().unwrap();
         let mut damaged = example();
         damaged.runs[0].dir = place.path().to_owned();
         fs::write(place.path().join("series.csv"), "nothing\n").unwrap();
-        let file = place.path().join("sweep.h5");
-        let error = export(&damaged, &file).unwrap_err().to_string();
+        let error = export(&damaged).unwrap_err().to_string();
         assert!(error.contains("series.csv` is damaged"), "{error}");
-        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "no half a file");
+
+        // A name has a letter, ends at a zero, and is there once.
+        for plan in [json!({"zero\0": 1}), json!({"a.b": 1, "a": {"b": 2}}), json!({"": 1})] {
+            let mut odd = example();
+            odd.runs[2].record.plan = plan;
+            let error = export(&odd).unwrap_err().to_string();
+            let named = format!("the run in `{}` cannot be exported: ", odd.runs[2].dir.display());
+            assert!(error.starts_with(&named) && !error.contains('\n'), "{error}");
+        }
     }
 }

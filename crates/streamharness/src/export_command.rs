@@ -1,9 +1,12 @@
 //! `streamharness export`: all runs of a sweep in one file, for those who analyse themselves.
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    whole,
+};
 use clap::Args;
 use figures::{Failed, Measured};
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 /// What to export.
 #[derive(Debug, Clone, Args)]
@@ -20,7 +23,13 @@ pub struct Asked {
 pub fn export(asked: &Asked) -> Result<Exit, Failure> {
     let loaded = figures::load(&asked.dirs, Failed::Use).map_err(|error| Failure::new(Exit::Usage, error))?;
     let measured = Measured::of(loaded.runs);
-    export_hdf5::export(&measured, &asked.hdf5).map_err(|error| Failure::new(Exit::Usage, error))?;
-    crate::stderr::say(format_args!("{} runs in {}", measured.runs.len(), asked.hdf5.display()));
+    let bytes = export_hdf5::export(&measured).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let runs = measured.runs.len();
+    let sound = |written: &_| export_hdf5::check(written, runs).map_err(io::Error::other);
+    whole::write_checked(&asked.hdf5, &bytes, sound).map_err(|error| {
+        let file = asked.hdf5.display();
+        Failure::new(Exit::Usage, format!("`{file}` cannot be written: {error}; give another file with --hdf5"))
+    })?;
+    crate::stderr::say(format_args!("{} runs in {}", runs, asked.hdf5.display()));
     Ok(Exit::Pass)
 }

@@ -216,7 +216,7 @@ impl Lead {
             self.latest = Some(snapshot.clone());
         }
         if let Some(failure) = self.keeper.failure() {
-            self.view.say(&failure.sentence);
+            self.view.say(&format!("the record is not kept up to date: {}", failure.sentence));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Result files, exports, standard streams and input files that are not what they should be.
 
 use crate::support::{
-    Launch, Outcome, Running, Turn, broker::queues_of, mpirun, place, processes, service, single, slow, within,
+    Launch, Outcome, Running, Turn, broker::queues_of, by_shell, mpirun, place, processes, service, single, slow,
+    within, workspace,
 };
 use measure::Record;
 use nix::sys::signal::Signal;
@@ -135,4 +136,60 @@ fn links_that_were_planted_in_the_result_directory_lead_nowhere() {
     run(&["--repeat", "2", "--idle", "0s"]).fails(1, &["run-001` is a link", "--out"]);
     assert_eq!(fs::read_to_string(&precious).unwrap(), "thesis");
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
+
+/// A launch for which the directory `small` is a file system with room for so much, of which `kept` is what is left.
+fn with_room_for(size: &str, script: &str, arguments: &[&str]) -> Launch {
+    let inside = format!(
+        "mkdir small && mount -t tmpfs -o size={size} none small || exit 99; {script}\ncode=$?; rm -f small/fill; \
+         cp -R small kept; exit $code"
+    );
+    by_shell(&format!("exec unshare -Urm sh -c '{inside}' \"$0\" \"$@\""), arguments)
+}
+
+#[test]
+fn a_full_disk_is_an_error_of_whoever_writes_and_leaves_no_half_a_file() {
+    let example = workspace().join("analysis/example");
+    let example = example.to_str().unwrap();
+    let export = ["export", example, "--hdf5", "small/sweep.h5"];
+    let outcome = with_room_for("64k", "\"$0\" \"$@\"", &export).run(LIMIT);
+    outcome.fails(1, &["`small/sweep.h5` cannot be written", "No space left", "--hdf5"]);
+    let kept =
+        |outcome: &Outcome| outcome.files.keys().filter(|file| file.starts_with("kept/")).cloned().collect::<Vec<_>>();
+    assert_eq!(kept(&outcome), [""; 0]);
+    let outcome = with_room_for("4m", "\"$0\" \"$@\"", &export).run(LIMIT);
+    assert!(outcome.status.success() && kept(&outcome) == ["kept/sweep.h5"], "{outcome}");
+    if !slow() {
+        return;
+    }
+    for (arguments, file) in [
+        (vec!["report", example, "--figures", "broadcast", "--out", "small/report"], "small/report/"),
+        (vec!["payload", "lstream", "--out", "small/body"], "small/body"),
+        (vec!["--messages", "10", "--out", "small/out"], "small/out"),
+    ] {
+        let outcome = with_room_for("16k", "\"$0\" \"$@\"", &arguments).run(LIMIT);
+        outcome.fails(1, &[file, "cannot be written", "No space left", "--out"]);
+        let half = kept(&outcome).into_iter().find(|file| !file.ends_with(".svg") && !file.ends_with(".png"));
+        assert_eq!(half, None, "{outcome}");
+    }
+    let outcome = single(&["payload", "dstream", "--out", "/dev/full"]).run(LIMIT);
+    outcome.fails(1, &["`/dev/full`", "No space left", "--out"]);
+}
+
+#[test]
+fn a_disk_that_fills_during_a_run_leaves_the_record_that_was_kept_and_no_pass() {
+    if !slow() {
+        return;
+    }
+    let script = "\"$0\" \"$@\" & for i in $(seq 300); do grep -qs \"delivered [0-9]* s after\" small/out/record.json \
+                  && break; sleep 0.1; done; cat /dev/zero > small/fill; wait $!";
+    let arguments = ["--arch", "dts-plain", "--duration", "8s", "--rate", "100/s", "--out", "small/out"];
+    let outcome = with_room_for("1m", script, &arguments).through(service()).run(LIMIT);
+    outcome
+        .fails(PARTIAL.into(), &["streamharness: results cannot be written to `small/out`", "No space left", "--out"]);
+    assert!(outcome.stdout.lines().last().is_some_and(|line| line.starts_with("# STATUS: FAIL results")), "{outcome}");
+    let record = std::str::from_utf8(&outcome.files["kept/out/record.json"]).unwrap();
+    let record = Record::from_json(record).unwrap();
+    assert!(record.status.reason.starts_with("cut off while it streamed"), "{:?}", record.status);
+    assert!(!outcome.files.keys().any(|file| file.ends_with(".partial")), "{:?}", outcome.files.keys());
 }
