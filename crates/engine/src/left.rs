@@ -2,11 +2,11 @@
 
 use crate::{
     control::{Ending, Expected, MISSING},
-    ports::Subscriber,
+    ports::{Subscriber, Undeleted},
     result::RankReport,
 };
-use measure::OnTheWay;
-use profile::{Acks, Plan};
+use measure::{OnTheWay, record::LeftBehind};
+use profile::{Acks, Plan, QueuePlan, QueueType};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -38,6 +38,32 @@ pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> 
     OnTheWay { messages: if comes_back { broken } else { moving }, replies: moving }
 }
 
+/// What is left of a run on the service. An exchange goes with the last queue that is bound to it.
+pub(crate) fn left_behind(plan: &Plan, undeleted: &[Undeleted]) -> Vec<LeftBehind> {
+    let left = |name: &str| undeleted.iter().any(|undeleted| undeleted.name == name);
+    let queues = || plan.shared_queues().filter(|queue| left(&queue.name));
+    let expires_s = |queue: &QueuePlan| queue.expires.map(|expires| expires.as_secs_f64());
+    let kind = |queue: &QueuePlan| if queue.kind == QueueType::Stream { "stream" } else { "queue" };
+    let queue = |queue: &QueuePlan| LeftBehind {
+        kind: kind(queue).to_owned(),
+        name: queue.name.clone(),
+        expires_s: expires_s(queue),
+    };
+    let exchanges = plan.service.exchanges.iter().filter(|exchange| left(&exchange.name)).filter_map(|exchange| {
+        let bound = |queue: &&QueuePlan| queue.binding.as_ref().is_some_and(|to| to.exchange == exchange.name);
+        let of_queues: Option<Vec<f64>> = queues().filter(bound).map(expires_s).collect();
+        let kind = "exchange".to_owned();
+        match of_queues {
+            Some(all) if all.is_empty() => None,
+            all => {
+                let expires_s = all.and_then(|all| all.into_iter().reduce(f64::max));
+                Some(LeftBehind { kind, name: exchange.name.clone(), expires_s })
+            }
+        }
+    });
+    queues().map(queue).chain(exchanges).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +74,26 @@ mod tests {
         let layer = Layer::parse(Origin::CommandLine, text).unwrap();
         let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         Plan::resolve(&profile, 2, 7).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_is_named_with_how_long_it_stays() {
+        let left = |text: &str| {
+            let plan = plan(text);
+            let names = plan.shared_queues().map(|queue| queue.name.clone());
+            let exchanges = plan.service.exchanges.iter().map(|exchange| exchange.name.clone());
+            let fault = Fault::new(FaultKind::Login, "the service refuses the login");
+            let all = names.chain(exchanges).map(|name| Undeleted { name, fault: fault.clone() }).collect::<Vec<_>>();
+            let left = left_behind(&plan, &all);
+            left.into_iter().map(|left| (left.kind, left.expires_s.is_some())).collect::<Vec<_>>()
+        };
+        let own = |all: &[(&str, bool)]| all.iter().map(|(kind, ends)| (kind.to_string(), *ends)).collect::<Vec<_>>();
+        assert_eq!(left("[service]\nqueues = 1"), own(&[("queue", true)]));
+        let broadcast = "pattern = 'broadcast'\nproducers = 1\nconsumers = 1";
+        assert_eq!(left(broadcast), own(&[]), "they went with their consumers");
+        let of = |kind: &str| left(&format!("{broadcast}\n[service]\nqueue_type = '{kind}'"));
+        assert_eq!(of("quorum"), own(&[("queue", true), ("exchange", true)]));
+        assert_eq!(of("stream"), own(&[("stream", false), ("exchange", false)]));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use crate::{
     control::{Ending, Status},
+    ports::Fault,
     result::RunResult,
 };
-use measure::Held;
+use measure::{Held, record::LeftBehind};
 use std::time::Duration;
 
 /// The outside of a run: progress for people, records for files, signals from both.
@@ -28,6 +29,9 @@ pub trait Observer {
 
     /// Rank 0 only: everything is known. Called before queues are deleted.
     fn result(&mut self, _result: &RunResult) {}
+
+    /// Rank 0 only, at the very end: what was declared and could not be deleted, and why.
+    fn left_behind(&mut self, _left: Vec<LeftBehind>, _why: &Fault) {}
 
     /// Asked often: why the run should stop, such as `SIGINT`.
     fn stop_requested(&self) -> Option<String> {

@@ -10,5 +10,5 @@ pub use comm::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX, agree};
 pub use payloads::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 pub use transport::{
     Answer, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Role, Service, Subscriber,
-    Transport, Worker,
+    Transport, Undeleted, Worker,
 };

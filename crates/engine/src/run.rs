@@ -11,9 +11,9 @@ use crate::{
     control::Ending,
     fetch::{Call, Rounds},
     inspections::Exhibit,
-    left::{ASK_LIMIT, on_the_way},
+    left::{ASK_LIMIT, left_behind, on_the_way},
     observer::{Observer, Snapshot},
-    ports::{Comm, CommError, Fault, Payloads, Role, Service, Subscriber, Transport, Worker, agree},
+    ports::{Comm, CommError, Fault, Payloads, Role, Service, Subscriber, Transport, Undeleted, Worker, agree},
     result::{RankReport, RunResult, join, join_ledgers},
     stream::{Streamed, stream},
     window::{Window, WindowTimes},
@@ -158,19 +158,19 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     phases.begin("connect", observer);
     let workers = rank.together("connecting", rank.connect(sources))?;
     phases.begin("topology", observer);
-    let service = rank.together("declaring queues", rank.declare())?;
-    service.notes.iter().for_each(|note| observer.note(note));
-    let result = rank.subscribe_and_stream(workers, own_cost, &mut phases, observer);
-
-    let result = result.map(|reduced| {
-        reduced.map(|reduced| {
+    let declared = rank.together("declaring queues", rank.declare());
+    let is_declared = declared.is_ok();
+    let result = declared.and_then(|service| {
+        service.notes.iter().for_each(|note| observer.note(note));
+        let reduced = rank.subscribe_and_stream(workers, own_cost, &mut phases, observer)?;
+        Ok(reduced.map(|reduced| {
             let result = join(plan, reduced, service, phases.end());
             observer.result(&result);
             result
-        })
+        }))
     });
     observer.phase("close");
-    rank.delete();
+    rank.delete(is_declared, observer);
     result
 }
 
@@ -294,13 +294,26 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         self.call("declaring queues", limit, async move { transport.declare(&exchanges, &queues).await })
     }
 
-    /// Deletes exchanges and queues. A failure is no news: the broker drops most by itself later.
-    fn delete(&self) {
-        if self.comm.rank() == 0 {
-            let (transport, (exchanges, queues)) = (self.transport.clone(), self.shared());
-            let limit = self.plan.limits.connect + self.plan.limits.broker;
-            let deleting = async move { transport.delete(&exchanges, &queues).await };
-            let _ = self.call("deleting queues", limit, deleting);
+    /// Deletes exchanges and queues. Where the service cannot be asked, they are left only if they were declared.
+    fn delete(&self, is_declared: bool, observer: &mut impl Observer) {
+        let (exchanges, queues) = self.shared();
+        if self.comm.rank() != 0 || exchanges.is_empty() && queues.is_empty() {
+            return;
+        }
+        let names = exchanges.iter().map(|exchange| &exchange.name).chain(queues.iter().map(|queue| &queue.name));
+        let names: Vec<String> = names.cloned().collect();
+        let (transport, limit) = (self.transport.clone(), self.plan.limits.connect + self.plan.limits.broker);
+        let deleting = async move { transport.delete(&exchanges, &queues).await };
+        let undeleted = match self.workers.call("deleting queues", limit, deleting) {
+            Ok(undeleted) => undeleted,
+            Err(fault) if is_declared => {
+                names.into_iter().map(|name| Undeleted { name, fault: fault.clone() }).collect()
+            }
+            Err(_) => return,
+        };
+        let left = left_behind(self.plan, &undeleted);
+        if let Some(Undeleted { fault, .. }) = undeleted.first().filter(|_| !left.is_empty()) {
+            observer.left_behind(left, fault);
         }
     }
 

@@ -40,7 +40,7 @@ pub enum RecordError {
 
 /// What a run measures, or is given for itself: paths of a record without their numbers. All else says what was done and
 /// where, and is the same in a rerun of its plan in the same place.
-pub const MEASURED: [&str; 26] = [
+pub const MEASURED: [&str; 27] = [
     "run_id",
     "started",
     "repetition",
@@ -64,6 +64,7 @@ pub const MEASURED: [&str; 26] = [
     "phases",
     "ranks",
     "assertions",
+    "left_behind",
     "failures",
     "warnings",
     "environment.hosts",
@@ -124,6 +125,9 @@ pub struct Record {
     /// What was asserted of it, and whether it holds; empty where nothing was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assertions: Vec<AssertionOutcome>,
+    /// What the run could not delete on the service; empty where nothing is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<LeftBehind>,
     /// What went wrong, and where.
     #[serde(default)]
     pub failures: Vec<Failure>,
@@ -201,6 +205,18 @@ pub struct AssertionOutcome {
     pub holds: bool,
     /// The fields that it names, each with what it was.
     pub measured: String,
+}
+
+/// Something that a run declared on the service and could not delete.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftBehind {
+    /// `queue`, `stream` (with all its messages) or `exchange`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The service deletes it by itself so long after its last use; absent where it stays until somebody deletes it.
+    #[serde(default)]
+    pub expires_s: Option<f64>,
 }
 
 /// What went wrong on a rank.

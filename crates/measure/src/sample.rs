@@ -1,8 +1,8 @@
 //! One record with something in every field, for the tests of what reads records.
 
 use crate::record::{
-    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, Machine, Point, RankSummary,
-    Repetition, Route, SCHEMA, Spread, Status, Tls, Totals,
+    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, LeftBehind, Machine, Point,
+    RankSummary, Repetition, Route, SCHEMA, Spread, Status, Tls, Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
@@ -156,6 +156,7 @@ pub(crate) fn record() -> Record {
             holds: false,
             measured: "lost is 1".to_owned(),
         }],
+        left_behind: vec![LeftBehind { kind: "stream".to_owned(), name: "work.0".to_owned(), expires_s: None }],
         failures: vec![Failure { rank: 1, message: "the broker closed\nthe connection".to_owned() }],
         warnings: vec!["the run is short".to_owned()],
     }

@@ -14,11 +14,11 @@ use crate::{
     signals::Signals,
     stdout,
 };
-use engine::{RunResult, Snapshot, control::Ending};
+use engine::{RunResult, Snapshot, control::Ending, ports::Fault};
 use management::{Access, Watcher};
 use measure::{
     Record, into_series,
-    record::{Environment, Hop, Link, Point, Provisioned, Repetition, ServiceView},
+    record::{Environment, Hop, LeftBehind, Link, Point, Provisioned, Repetition, ServiceView},
     tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -50,6 +50,8 @@ pub struct Facts {
     pub point: Option<Point>,
     /// What the service told of itself, once the stream is over.
     pub service: Option<ServiceView>,
+    /// What it could not delete on the service, and the sentence on it.
+    pub left: Option<(Vec<LeftBehind>, String)>,
 }
 
 impl Facts {
@@ -69,6 +71,7 @@ impl Facts {
             repetition: None,
             point: None,
             service: None,
+            left: None,
         }
     }
 }
@@ -259,6 +262,20 @@ impl Lead {
         }
         self.exit = Ok(Exit::from_code(record.status.exit_code));
         self.record = Some(record);
+    }
+
+    /// Something that the run declared is left on the service: that changes no number and no verdict.
+    pub fn left_behind(&mut self, left: Vec<LeftBehind>, why: &Fault) {
+        let sentence = record::left(&left, why);
+        self.view.say(&sentence);
+        if let Some(record) = &mut self.record {
+            record.left_behind.clone_from(&left);
+            record.warnings.push(sentence.clone());
+            if let Err(failure) = self.output.write_record(record) {
+                self.view.say(&failure.sentence);
+            }
+        }
+        self.facts.left = Some((left, sentence));
     }
 
     /// Ranks cannot talk any more. Where streaming had ended before, the record says why.

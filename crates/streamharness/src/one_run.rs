@@ -10,8 +10,9 @@ use crate::{
 use engine::{
     Observer, RunError, RunResult, Snapshot,
     control::Ending,
-    ports::{Comm, agree},
+    ports::{Comm, Fault, agree},
 };
+use measure::record::LeftBehind;
 use payload::Workload;
 use profile::Plan;
 use transport_amqp::Amqp;
@@ -143,6 +144,12 @@ impl Observer for Watcher<'_> {
     fn result(&mut self, result: &RunResult) {
         if let Some(lead) = &mut self.lead {
             lead.result(result);
+        }
+    }
+
+    fn left_behind(&mut self, left: Vec<LeftBehind>, why: &Fault) {
+        if let Some(lead) = &mut self.lead {
+            lead.left_behind(left, why);
         }
     }
 

@@ -13,8 +13,8 @@ use engine::{
 use measure::{
     Counters, Integrity, Metric, Pacing, Record, Replies, Throughput, Volume,
     record::{
-        Backpressure, Broker, Clocks, Completion, Connection, Environment, Failure, Harness, Machine, RankSummary,
-        Route, SCHEMA, ServiceView, Spread, Status, Tls, Totals,
+        Backpressure, Broker, Clocks, Completion, Connection, Environment, Failure, Harness, LeftBehind, Machine,
+        RankSummary, Route, SCHEMA, ServiceView, Spread, Status, Tls, Totals,
     },
 };
 use profile::Plan;
@@ -200,9 +200,25 @@ fn known_before(facts: &Facts) -> Record {
         phases: BTreeMap::new(),
         ranks: Vec::new(),
         assertions: Vec::new(),
+        left_behind: facts.left.iter().flat_map(|(left, _)| left.clone()).collect(),
         failures: Vec::new(),
-        warnings: Vec::new(),
+        warnings: facts.left.iter().map(|(_, sentence)| sentence.clone()).collect(),
     }
+}
+
+/// What a run could not delete, in one sentence.
+pub fn left(left: &[LeftBehind], why: &Fault) -> String {
+    let (expiring, staying): (Vec<_>, Vec<_>) = left.iter().partition(|one| one.expires_s.is_some());
+    let named = |all: &[&LeftBehind]| {
+        let more = if all.len() > 1 { format!(" and {} more", all.len() - 1) } else { String::new() };
+        all.first().map(|one| format!("{} {}{more}", one.kind, one.name))
+    };
+    let longest_s = expiring.iter().filter_map(|one| one.expires_s).fold(0.0, f64::max);
+    let expiring =
+        named(&expiring).map(|all| format!("{all}, which the service deletes {longest_s} s after their last use"));
+    let staying = named(&staying).map(|all| format!("{all}, with their messages, until somebody deletes them"));
+    let all: Vec<String> = expiring.into_iter().chain(staying).collect();
+    format!("left on the service: {} ({why})", all.join("; "))
 }
 
 /// The verdict: how the run ended comes before what the ledger says, since a run that was cut

@@ -23,7 +23,7 @@ pub use publish::{AmqpPublisher, Confirm, Written};
 pub use route::{AmqpRoute, ConnectTo, Endpoint, RouteError, Scheme, Secret};
 
 use connect::Connector;
-use engine::ports::{Fault, Service, Transport, Worker};
+use engine::ports::{Fault, Service, Transport, Undeleted, Worker};
 use link::Link;
 use profile::{Exchange, Plan, QueuePlan, QueueType, Source, Target};
 use purpose::Purpose;
@@ -101,7 +101,7 @@ impl Transport for Amqp {
         topology::held(&self.connector, queues).await
     }
 
-    async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
+    async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Vec<Undeleted>, Fault> {
         topology::delete(&self.connector, exchanges, queues).await
     }
 }

@@ -1,7 +1,7 @@
 //! Exchanges and queues: declared before the run, deleted after it.
 
 use crate::{connect::Connector, link::Link, purpose::Purpose, support};
-use engine::ports::{Fault, Service};
+use engine::ports::{Fault, Service, Undeleted};
 use lapin::{
     ExchangeKind as Kind,
     options::{
@@ -117,19 +117,35 @@ pub(crate) async fn held_in(link: &Link, name: &str) -> Result<u32, Fault> {
 }
 
 /// Deletes what [`declare`] declared. All of it is tried, whatever fails.
-pub(crate) async fn delete(connector: &Connector, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
-    let link = connector.open(Purpose::Topology(0)).await?;
-    let mut result = Ok(());
-    for queue in queues {
-        let request = link.channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default());
-        result = result.and(link.exchange(&format!("delete queue {}", queue.name), request).await.map(drop));
-    }
-    for exchange in exchanges {
-        let request = link.channel.exchange_delete(exchange.name.as_str().into(), ExchangeDeleteOptions::default());
-        result = result.and(link.exchange(&format!("delete exchange {}", exchange.name), request).await);
+pub(crate) async fn delete(
+    connector: &Connector,
+    exchanges: &[Exchange],
+    queues: &[QueuePlan],
+) -> Result<Vec<Undeleted>, Fault> {
+    let mut link = connector.open(Purpose::Topology(0)).await?;
+    let mut undeleted = Vec::new();
+    let queues = queues.iter().map(|queue| (queue.name.as_str(), true));
+    let exchanges = exchanges.iter().map(|exchange| (exchange.name.as_str(), false));
+    let mut all = queues.chain(exchanges);
+    while let Some((name, is_queue)) = all.next() {
+        let deleted = if is_queue {
+            let request = link.channel.queue_delete(name.into(), QueueDeleteOptions::default());
+            link.exchange(&format!("delete queue {name}"), request).await.map(drop)
+        } else {
+            let request = link.channel.exchange_delete(name.into(), ExchangeDeleteOptions::default());
+            link.exchange(&format!("delete exchange {name}"), request).await
+        };
+        if let Err(fault) = deleted {
+            let left = |name: &str| Undeleted { name: name.to_owned(), fault: fault.clone() };
+            undeleted.push(left(name));
+            // The service closes a channel on which it refused something. Without another one the rest is left, too.
+            if link.renew().await.is_err() {
+                undeleted.extend(all.by_ref().map(|(name, _)| left(name)));
+            }
+        }
     }
     link.close().await;
-    result
+    Ok(undeleted)
 }
 
 fn arguments(queue: &QueuePlan, service: &Service) -> FieldTable {

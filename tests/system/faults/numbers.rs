@@ -1,6 +1,6 @@
 //! Numbers that a fault could make false: what is lost, what is unknown, what was measured too rarely.
 
-use crate::support::{mpirun, processes, service};
+use crate::support::{broker::queues_of, mpirun, processes, service, single};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
@@ -36,4 +36,28 @@ fn what_waits_in_the_service_when_a_run_is_cut_short_is_not_lost() {
         }
         assert!(outcome.stdout.contains(&format!("\n# in service    {held} messages")), "{outcome}");
     }
+}
+
+#[test]
+fn what_a_run_cannot_delete_is_named_in_its_record_and_on_stderr() {
+    let (user, first) = ("leaver", "first");
+    service().set_user(user, first);
+    let url = service().plain_url().replace("//bench@", &format!("//{user}@"));
+    let stream = ["--queue-type", "stream", "--set", "service.leader=client-local", "--url", &url];
+    let load = ["--arch", "dts-plain", "--rate", "200/s", "--duration", "5s", "--producers", "1", "--consumers", "1"];
+    let mut running = single(&[&load[..], &stream].concat()).variable("STREAMHARNESS_PASSWORD", first).start();
+    running.streams(STREAMS);
+    // Open connections stay open; the one that would delete cannot be opened.
+    service().set_user(user, "second");
+    let outcome = running.wait(ENDS);
+    let record = outcome.passes();
+    let queue = queues_of(&record).remove(0);
+    let left = &record.left_behind;
+    assert_eq!(left.len(), 1, "{left:?} {outcome}");
+    assert_eq!((left[0].kind.as_str(), &left[0].name, left[0].expires_s), ("stream", &queue, None), "{outcome}");
+    let sentence = format!("left on the service: stream {queue}");
+    assert!(record.warnings.iter().any(|warning| warning.starts_with(&sentence)), "{:?}", record.warnings);
+    assert_eq!(outcome.stderr.matches(&format!("streamharness: {sentence}")).count(), 1, "{outcome}");
+    assert!(service().queues().contains(&queue), "it is there: {outcome}");
+    service().delete(&queue);
 }

@@ -125,6 +125,14 @@ impl Broker {
         users.as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Makes a user who may do everything, or gives one a new password.
+    pub fn set_user(&self, name: &str, password: &str) {
+        let user = json!({ "password": password, "tags": "" });
+        self.agent().put(self.api(&format!("users/{name}"))).send_json(user).unwrap();
+        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        self.agent().put(self.api(&format!("permissions/%2f/{name}"))).send_json(all).unwrap();
+    }
+
     /// `streamharness s3m WORDS`, with its managed service.
     pub fn s3m(&self, words: &[&str]) -> Output {
         let access = self.route("mss").s3m.unwrap();

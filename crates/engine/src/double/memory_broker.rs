@@ -5,7 +5,7 @@ use crate::{
     envelope::Envelope,
     ports::{
         Alarm, Answer, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Service, Subscriber,
-        Transport, Worker,
+        Transport, Undeleted, Worker,
     },
 };
 use profile::{Binding, Exchange, Overflow, QueuePlan, Source, Target};
@@ -248,13 +248,16 @@ impl Transport for MemoryBroker {
         queues.iter().map(|queue| self.held_in(&queue.name)).sum()
     }
 
-    async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<(), Fault> {
+    async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Vec<Undeleted>, Fault> {
+        if self.faults.refuse_deletes {
+            return Err(Fault::new(FaultKind::Login, "the service refuses the login"));
+        }
         let mut state = self.lock();
         queues.iter().for_each(|queue| state.remove(&queue.name));
         for exchange in exchanges {
             state.exchanges.remove(&exchange.name);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

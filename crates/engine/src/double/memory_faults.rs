@@ -28,6 +28,8 @@ pub struct Faults {
     pub late_reader: Option<(&'static str, Duration)>,
     /// Refuses every login.
     pub refuse_login: bool,
+    /// Refuses to delete anything.
+    pub refuse_deletes: bool,
     /// Hits one in n by chance, drawn from this seed, instead of every n-th.
     pub seed: Option<u64>,
     /// Hits answers, and leaves the messages alone.

@@ -46,8 +46,22 @@ pub trait Transport: Send + Sync + 'static {
     /// one of them does not tell. Called on rank 0 only.
     fn held(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<u64, Fault>> + Send;
 
-    /// Deletes what [`Self::declare`] declared, what is gone already included. Called on rank 0 only.
-    fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Deletes what [`Self::declare`] declared, what is gone already included. Returns what the service did not delete; an
+    /// error where it could not even be asked. Called on rank 0 only.
+    fn delete(
+        &self,
+        exchanges: &[Exchange],
+        queues: &[QueuePlan],
+    ) -> impl Future<Output = Result<Vec<Undeleted>, Fault>> + Send;
+}
+
+/// An exchange or a queue that could not be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undeleted {
+    /// Its name.
+    pub name: String,
+    /// Why not.
+    pub fault: Fault,
 }
 
 /// Whose connection it is.

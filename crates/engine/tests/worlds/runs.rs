@@ -97,6 +97,14 @@ fn a_message_rejected_for_ever_is_given_up_and_said_so() {
 }
 
 #[test]
+fn a_service_that_deletes_nothing_any_more_takes_nothing_from_the_numbers_and_what_is_left_is_named() {
+    let broker = MemoryBroker::with(Faults { refuse_deletes: true, ..Faults::default() });
+    let (outcome, observer) = run_world(&plan("messages = 10", 2), &broker, 0, None);
+    assert_eq!(outcome.unwrap().integrity.verdict(), Ok(()));
+    assert_eq!(observer.left.len(), 1, "{:?}", observer.left);
+}
+
+#[test]
 fn a_full_queue_slows_producers_down_and_loses_nothing() {
     let result = result("messages = 2000\n[service]\nmax_length = 10\nconfirms = 'window:100'", 4, Faults::default());
     assert_eq!((result.integrity.delivered, result.integrity.lost), (2000, 0));
