@@ -217,13 +217,24 @@ impl<'a> Checked<'a> {
         if !partial && !self.finished.plan.acks_auto && acked > received {
             wrong.push(format!("the broker has {acked} acknowledgements of {received} deliveries"));
         }
+        let classic = self.finished.plan.queue_type != "stream" && !self.finished.plan.acks_auto;
+        let held = json.pointer("/integrity/in_service").and_then(Value::as_u64);
+        if let (Some(held), true) = (held, classic && self.finished.plan.confirms && !self.permits.lost) {
+            let (confirmed, delivered) = (all.confirmed * all.copies, all.delivered);
+            if delivered + held < confirmed {
+                wrong
+                    .push(format!("{confirmed} messages were confirmed, {delivered} delivered, and {held} in service"));
+            }
+        }
         let kept: Vec<_> = self.finished.left.iter().filter(|queue| of_run(&queue.name)).collect();
-        let durable = self.finished.plan.queue_type != "stream" && !self.finished.plan.acks_auto;
-        let complete = all.confirmed > 0 && !partial && self.finished.counted && durable && !self.permits.lost;
+        let complete = !partial && self.finished.counted && classic && !self.permits.lost;
         // Where queues go by themselves, what was in them is gone.
         let all_kept = queues().count() == kept.len() && !kept.is_empty();
+        let waiting: u64 = kept.iter().map(|queue| queue.messages).sum();
+        if let Some(held) = held.filter(|held| complete && all_kept && *held != waiting) {
+            wrong.push(format!("the record has {held} messages in service, and {waiting} wait there"));
+        }
         if complete && all_kept && self.finished.plan.confirms {
-            let waiting: u64 = kept.iter().map(|queue| queue.messages).sum();
             let confirmed = all.confirmed * all.copies;
             if all.delivered + waiting < confirmed {
                 let delivered = all.delivered;
@@ -242,7 +253,7 @@ impl<'a> Checked<'a> {
         let named = |name: &str| {
             let records = outcome.files.iter().filter(|(file, _)| file.ends_with("/record.json"));
             let mut texts = records.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
-            outcome.stderr.contains(name) || texts.any(|text| names_as_left(&text, name))
+            names(&outcome.stderr, name) || texts.any(|text| names_as_left(&text, name))
         };
         let orderly = !self.permits.killed && !self.permits.leaderless;
         for queue in &self.finished.left {
@@ -305,5 +316,12 @@ fn prefix(record: &Record) -> String {
 fn names_as_left(record: &str, name: &str) -> bool {
     let Ok(mut json) = serde_json::from_str::<Value>(record) else { return false };
     json["plan"] = Value::Null;
-    json.to_string().contains(name)
+    names(&json.to_string(), name)
+}
+
+/// Whether a text has a name, or what this name and all others of its run begin with.
+fn names(text: &str, name: &str) -> bool {
+    let of_run = name.match_indices('.').nth(1).map_or(name, |(at, dot)| &name[..at + dot.len()]);
+    let alone = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric());
+    text.contains(name) || text.match_indices(of_run).any(|(at, of_run)| alone(&text[at + of_run.len()..]))
 }

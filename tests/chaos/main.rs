@@ -131,3 +131,45 @@ fn one(asked: &Asked, number: u64, stages: &mut Stages, report: &mut Report, dir
         stages.discard(plan.service);
     }
 }
+
+#[cfg(test)]
+mod drawn {
+    use super::*;
+    use payload::Workload;
+    use profile::{Layer, combine};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_run_is_the_same_whatever_was_drawn_before_it() {
+        let told = |seed, number| {
+            let (plan, faults) = draw(seed, number);
+            let faults: Vec<String> = faults.iter().map(|timed| format!("{} {}", timed.when, timed.fault)).collect();
+            format!("{plan} {faults:?}")
+        };
+        let all: Vec<String> = (1..20).map(|number| told(7, number)).collect();
+        assert_eq!(told(7, 11), all[10]);
+        assert_ne!(told(8, 11), all[10]);
+    }
+
+    #[test]
+    fn every_plan_that_is_drawn_can_be_carried_out() {
+        for number in 1..120 {
+            let (plan, _) = draw(1, number);
+            let settings = plan.settings.iter().map(|(key, value)| format!("{key}={value}"));
+            let layers: Result<Vec<_>, _> = settings.map(|setting| Layer::assignment(&setting)).collect();
+            let nothing = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+            let profile = layers.and_then(|layers| combine(&layers, nothing));
+            let resolved = profile.and_then(|profile| profile::Plan::resolve(&profile, plan.ranks, 7));
+            let resolved = resolved.unwrap_or_else(|error| panic!("{plan}: {error}"));
+            assert!(Workload::new(&resolved).is_ok(), "{plan}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_drawn() {
+        let drawn: BTreeSet<&str> =
+            (1..2000).flat_map(|number| draw(1, number).1).map(|timed| timed.fault.kind()).collect();
+        // Some draws choose between two kinds.
+        assert!(drawn.len() >= faults::KINDS.len(), "{drawn:?}");
+    }
+}

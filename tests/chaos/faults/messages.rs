@@ -9,8 +9,6 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// How deep the tables of a header are nested.
-const DEPTH: usize = 100;
 /// Above the largest frame that clients agree to.
 const LARGE: usize = 200_000;
 /// "foreign", in base64.
@@ -18,7 +16,8 @@ const BODY: &str = "Zm9yZWlnbg==";
 
 enum Message {
     Foreign(u64),
-    Nested,
+    /// So deep.
+    Nested(usize),
     LargeHeader,
     Forged(Lie, u64),
 }
@@ -42,8 +41,8 @@ pub fn foreign(rng: &mut ChaCha8Rng) -> Box<dyn Fault> {
 }
 
 /// One with headers nested deep.
-pub fn nested(_: &mut ChaCha8Rng) -> Box<dyn Fault> {
-    Box::new(Message::Nested)
+pub fn nested(rng: &mut ChaCha8Rng) -> Box<dyn Fault> {
+    Box::new(Message::Nested(*[10, 100, 3000].choose(rng).expect("a choice")))
 }
 
 /// One with a header larger than a frame.
@@ -61,7 +60,7 @@ impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign(count) => write!(f, "{count} foreign message(s)"),
-            Self::Nested => write!(f, "a foreign message with headers nested {DEPTH} deep"),
+            Self::Nested(depth) => write!(f, "a foreign message with headers nested {depth} deep"),
             Self::LargeHeader => write!(f, "a foreign message with a header of {LARGE} B"),
             Self::Forged(lie, count) => write!(f, "{count} message(s) with a forged envelope ({lie:?})"),
         }
@@ -73,8 +72,8 @@ impl Message {
     fn properties(&self, run: &str) -> (Value, u64) {
         match self {
             Self::Foreign(count) => (json!({"correlation_id": "somebody else's"}), *count),
-            Self::Nested => {
-                let nested = (0..DEPTH).fold(json!([]), |inner, _| json!([inner]));
+            Self::Nested(depth) => {
+                let nested = (0..*depth).fold(json!([]), |inner, _| json!([inner]));
                 (json!({"headers": {"nested": nested}}), 1)
             }
             Self::LargeHeader => (json!({"headers": {"large": "x".repeat(LARGE)}}), 1),
@@ -96,7 +95,7 @@ impl Fault for Message {
     fn kind(&self) -> &'static str {
         match self {
             Self::Foreign(_) => "foreign messages",
-            Self::Nested => "nested headers",
+            Self::Nested(_) => "nested headers",
             Self::LargeHeader => "large header",
             Self::Forged(..) => "forged messages",
         }
@@ -106,7 +105,7 @@ impl Fault for Message {
 
     fn permits(&self, _: &Plan, _: When) -> Permits {
         match self {
-            Self::Foreign(_) | Self::Nested => Permits::passes_or(&[]),
+            Self::Foreign(_) | Self::Nested(_) => Permits::passes_or(&[]),
             // It does not fit into what was agreed on: the service may be held to that.
             Self::LargeHeader => Permits::passes_or(&[3]),
             Self::Forged(..) => Permits { forged: true, ..Permits::passes_or(&[4]) },
