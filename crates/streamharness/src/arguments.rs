@@ -445,6 +445,12 @@ pub enum Testbed {
         /// words for all that begin so, each with a limit of its own. Repeatable [default: no limit].
         #[arg(long, value_name = "PART=CPUS")]
         cpu_limit: Vec<String>,
+        /// Plugin of RabbitMQ to enable besides the testbed's own, such as rabbitmq_auth_backend_oauth2. Repeatable.
+        #[arg(long, value_name = "NAME")]
+        plugin: Vec<String>,
+        /// Lines to add to the rabbitmq.conf of every node; the last line of a key counts.
+        #[arg(long, value_name = "FILE")]
+        broker_config: Option<PathBuf>,
     },
     /// Shows every process with its ports and health, and every link.
     Status,

@@ -6,6 +6,7 @@ use crate::{
     stdout,
 };
 use profile::{Layer, Origin, combine};
+use std::path::Path;
 
 /// Does what was asked with the testbed. `exec` ends with the exit code of its command.
 pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
@@ -17,7 +18,7 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
         })
     };
     match command {
-        Testbed::Up { arch, nodes, balance, network, link, delay, scale, cpu_limit } => {
+        Testbed::Up { arch, nodes, balance, network, link, delay, scale, cpu_limit, plugin, broker_config } => {
             let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
             let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
             let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
@@ -27,8 +28,9 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             let network = network_choice(&network, link, delay, scale)?;
             let limits = cpu_limit.iter().map(String::as_str);
             let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
-            let options =
-                testbed::Options { routes, network, cpu_limits, ..testbed::Options::new(nodes).map_err(unusable)? };
+            let broker = broker_extras(plugin, broker_config.as_deref())?;
+            let new = testbed::Options::new(nodes).map_err(unusable)?;
+            let options = testbed::Options { routes, network, cpu_limits, broker, ..new };
             testbed::up(&options, &mut |line| crate::stderr::say(line)).map_err(unusable)?;
             Ok(Exit::Pass)
         }
@@ -50,6 +52,16 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             Ok(Exit::Pass)
         }
     }
+}
+
+fn broker_extras(plugins: Vec<String>, file: Option<&Path>) -> Result<testbed::BrokerExtras, Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error);
+    let read = |path: &Path| {
+        std::fs::read_to_string(path)
+            .map_err(|error| usage(&format!("cannot read --broker-config `{}`: {error}", path.display())))
+    };
+    let lines = file.map(read).transpose()?.unwrap_or_default();
+    testbed::BrokerExtras::new(plugins, lines).map_err(|error| usage(&error))
 }
 
 /// Where the parts are to be.

@@ -65,6 +65,12 @@ pub enum Error {
         /// How many were asked for.
         asked: usize,
     },
+    /// A testbed is up with another configuration of its broker.
+    #[error("the testbed in {} is up with other plugins or lines of rabbitmq.conf: run `streamharness testbed down` first", .0.display())]
+    OtherBroker(PathBuf),
+    /// That is no plugin of RabbitMQ.
+    #[error("`{0}` is no plugin of RabbitMQ: give a name such as rabbitmq_auth_backend_oauth2")]
+    Plugin(String),
     /// A testbed is up without a route that was asked for.
     #[error("the testbed in {} is up without the route {route}: run `streamharness testbed down` first", path.display())]
     NoRoute {

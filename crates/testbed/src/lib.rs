@@ -42,6 +42,7 @@ pub use limits::{CpuLimits, Cpus};
 pub use network::{Count, Facility, Link, NetworkChoice};
 pub use options::{Options, default_dir};
 pub use proxies::ProxyRoute;
+pub use rabbitmq::extra::BrokerExtras;
 pub use routes::{Balance, Routes};
 pub use running::{Hop, Route, Testbed, find};
 pub use s3m::S3mAccess;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::network::NetworkChoice;
+use crate::rabbitmq::extra::BrokerExtras;
 use crate::{CpuLimits, Error, Result, Routes};
 
 /// What to start, and where.
@@ -19,6 +20,8 @@ pub struct Options {
     pub network: NetworkChoice,
     /// How much CPU parts may take.
     pub cpu_limits: CpuLimits,
+    /// What is added to the configuration of every node.
+    pub broker: BrokerExtras,
     /// The program to start the supervisor from: its `main` calls [`crate::run_hidden`] first.
     pub program: PathBuf,
     /// How long the start may take.
@@ -36,6 +39,7 @@ impl Options {
             routes: Routes::default(),
             network: NetworkChoice::default(),
             cpu_limits: CpuLimits::default(),
+            broker: BrokerExtras::default(),
             program,
             start_limit: Duration::from_secs(120),
         })

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::error::{FileContext, SystemContext};
 use crate::message::{Message, receive};
 use crate::options::private_parent;
+use crate::rabbitmq::extra::BrokerExtras;
 use crate::running::{Testbed, find};
 use crate::{Error, Options, Result, lock, place, secrets, stop};
 
@@ -43,6 +44,8 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
         Err(Error::OtherNetwork(dir.to_owned()))
     } else if testbed.cpu_limits() != options.cpu_limits {
         Err(Error::OtherCpuLimits(dir.to_owned()))
+    } else if BrokerExtras::left(dir) != options.broker {
+        Err(Error::OtherBroker(dir.to_owned()))
     } else if let Some(missing) = options.routes.names().into_iter().find(|route| !testbed.has(route)) {
         Err(Error::NoRoute { path: dir.to_owned(), route: missing })
     } else if !dead.is_empty() {
@@ -144,6 +147,7 @@ fn launch(
         stop::clear_stale(dir, &lock)?;
     }
     place::create(&place::log_dir(dir), None)?;
+    options.broker.leave(dir)?;
     let log = log_file(dir);
     let (ours, theirs) = UnixStream::pair().when("create a stream")?;
     let mut supervisor = Command::new(&options.program)

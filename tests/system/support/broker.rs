@@ -9,7 +9,7 @@ use std::{
     sync::LazyLock,
     time::Duration,
 };
-use testbed::{Ephemeral, Options, Route, Routes};
+use testbed::{BrokerExtras, Ephemeral, Options, Route, Routes};
 
 /// The three-node service that most tests share, with every route. Nobody closes it: its supervisor does when this process is gone.
 pub fn service() -> &'static Broker {
@@ -31,7 +31,18 @@ impl Broker {
 
     /// Starts one with these routes.
     pub fn with_routes(nodes: usize, routes: Routes) -> Self {
-        let options = Options { program: program(), routes, start_limit: START_LIMIT, ..Options::new(nodes).unwrap() };
+        Self::of(Options { routes, ..Options::new(nodes).unwrap() })
+    }
+
+    /// Starts one of a single node, with these plugins and lines of rabbitmq.conf besides its own.
+    pub fn with_extras(plugins: &[&str], lines: &str) -> Self {
+        let plugins = plugins.iter().map(|&name| name.to_owned()).collect();
+        let broker = BrokerExtras::new(plugins, lines).unwrap();
+        Self::of(Options { broker, ..Options::new(1).unwrap() })
+    }
+
+    fn of(options: Options) -> Self {
+        let options = Options { program: program(), start_limit: START_LIMIT, ..options };
         let mut said = Vec::new();
         let started = testbed::ephemeral(&options, &mut |line| said.push(line.to_owned()));
         Self(started.unwrap_or_else(|error| panic!("{error}\n{}", said.join("\n"))))

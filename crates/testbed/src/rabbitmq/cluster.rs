@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::api::Api;
 use super::config::{self, NodeConfig};
+use super::extra::BrokerExtras;
 use super::install::Install;
 use crate::identity::Identity;
 use crate::network::{Host, Hosts};
@@ -65,8 +66,8 @@ impl Cluster {
         place::create(&home, owner)?;
         // Erlang refuses a cookie that anyone but its owner could read.
         secrets::write(&home.join(".erlang.cookie"), &secrets::random_hex(16)?, 0o400, owner)?;
-        let plugins = "[rabbitmq_management,rabbitmq_prometheus].\n";
-        secrets::write(&dir.join("enabled_plugins"), plugins, 0o644, None)?;
+        let extras = BrokerExtras::left(dir);
+        secrets::write(&dir.join("enabled_plugins"), &extras.enabled_plugins(), 0o644, None)?;
 
         let memory_limit_bytes = memory_limit_bytes(total_memory_bytes(), nodes);
         for node in 1..=nodes {
@@ -82,7 +83,7 @@ impl Cluster {
                 password: &cluster.password,
                 memory_limit_bytes,
             });
-            secrets::write(&node_dir.join("rabbitmq.conf"), &text, 0o600, owner)?;
+            secrets::write(&node_dir.join("rabbitmq.conf"), &extras.appended_to(text), 0o600, owner)?;
         }
         Ok(cluster)
     }

@@ -3,4 +3,5 @@
 pub mod api;
 pub mod cluster;
 pub mod config;
+pub mod extra;
 pub mod install;
