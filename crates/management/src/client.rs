@@ -3,8 +3,9 @@
 use crate::answers::{self, Node, Overview, QueuePage};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use measure::record::ServiceSettings;
+use rustls::CertificateError;
 use serde::de::DeserializeOwned;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// On each call: what takes longer is of the past.
@@ -21,6 +22,8 @@ pub struct Access {
     pub user: String,
     /// Password; never shown.
     pub password: String,
+    /// File of a token that takes its place, and may be renewed.
+    pub token_file: Option<PathBuf>,
     /// Authorities to trust, as PEM; without them those of the system.
     pub ca_pem: Option<String>,
     /// Virtual host of the run's queues.
@@ -78,7 +81,6 @@ pub enum Error {
 pub struct Client {
     agent: ureq::Agent,
     access: Access,
-    authorization: String,
 }
 
 impl Client {
@@ -95,8 +97,7 @@ impl Client {
             let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(roots);
             config = config.tls_config(tls.build());
         }
-        let login = BASE64_STANDARD.encode(format!("{}:{}", access.user, access.password));
-        Ok(Self { agent: config.build().into(), authorization: format!("Basic {login}"), access })
+        Ok(Self { agent: config.build().into(), access })
     }
 
     /// Where it asks.
@@ -131,10 +132,17 @@ impl Client {
         ))
     }
 
+    fn authorization(&self) -> String {
+        let Access { user, password, token_file, .. } = &self.access;
+        let token = token_file.as_ref().and_then(|path| fs::read_to_string(path).ok());
+        let password = token.as_deref().map_or(password.as_str(), str::trim);
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+    }
+
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let url = || self.access.url.clone();
         let call =
-            self.agent.get(format!("{}/api/{path}", self.access.url)).header("Authorization", &self.authorization);
+            self.agent.get(format!("{}/api/{path}", self.access.url)).header("Authorization", self.authorization());
         let path = || path.split('?').next().unwrap_or_default().to_owned();
         let mut answer = call.call().map_err(|error| Error::Silent { url: url(), reason: reason(&error) })?;
         let status = answer.status().as_u16();
@@ -156,6 +164,10 @@ fn reason(error: &ureq::Error) -> String {
         ureq::Error::Timeout(_) => format!("no answer within {} s", CALL_LIMIT.as_secs()),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => {
+                let why = match why {
+                    CertificateError::Other(inner) => inner.to_string(),
+                    why => why.to_string(),
+                };
                 format!("its certificate is not trusted ({why}); see route.ca")
             }
             Some(tls) => tls.to_string(),
@@ -199,7 +211,15 @@ mod tests {
 
     fn access(url: String) -> Access {
         let text = |text: &str| text.to_owned();
-        Access { url, user: text("bench"), password: text("hush"), ca_pem: None, vhost: text("/"), queues: text("q.") }
+        Access {
+            url,
+            user: text("bench"),
+            password: text("hush"),
+            token_file: None,
+            ca_pem: None,
+            vhost: text("/"),
+            queues: text("q."),
+        }
     }
 
     /// Answers one request with `answer`; returns where, and what was asked.

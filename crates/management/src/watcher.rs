@@ -205,6 +205,7 @@ mod tests {
             url: format!("http://{free}"),
             user: text("bench"),
             password: text("hush"),
+            token_file: None,
             ca_pem: None,
             vhost: text("/"),
             queues: text("q."),

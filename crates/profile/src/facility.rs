@@ -88,6 +88,8 @@ impl S3mProfile {
             ("producer_urls", route.producer_urls.is_some()),
             ("consumer_urls", route.consumer_urls.is_some()),
             ("scistream", route.scistream.is_some()),
+            ("auth", route.auth.is_some()),
+            ("token_file", route.token_file.is_some()),
         ] {
             if given {
                 return impossible(format!(

@@ -33,7 +33,7 @@ pub use message::{Content, Dtype, Events, Fill, Format, Frames, Message, Rate, S
 pub use names::nearest;
 pub use placement::{Placement, RankRole, share};
 pub use plan::{Limits, MeasuredWindow, Plan, RunLength};
-pub use profile::{FramesProfile, LoadProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
+pub use profile::{Auth, FramesProfile, LoadProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
 pub use search::Search;
 pub use service::Service;
 pub use shipped::{Kind, Shipped, find, list};

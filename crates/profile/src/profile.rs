@@ -223,4 +223,18 @@ pub struct RouteProfile {
     pub cert: Option<String>,
     /// File with the client's key (PEM).
     pub key: Option<String>,
+    /// What logs in: `password`, or `external`: the client's certificate (SASL EXTERNAL).
+    pub auth: Option<Auth>,
+    /// File of an OAuth 2 token that logs in, in place of a password; it is read again when it changes.
+    pub token_file: Option<String>,
+}
+
+/// What logs in at the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// User and password, or a token in its place.
+    Password,
+    /// The client's certificate.
+    External,
 }

@@ -1,6 +1,7 @@
 //! Calls the API: one method for each call, and waits until a cluster is healthy.
 
 use crate::{Backend, Cluster, Error, Lifetime, Provision, Provisioned, Result, wire::is_name};
+use rustls::CertificateError;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{
@@ -178,9 +179,8 @@ impl Client {
         let unreachable = |error: ureq::Error| {
             let url = self.base.clone();
             match error {
-                // That of rustls, inside.
                 ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    Error::Untrusted { url, reason: error.to_string() }
+                    Error::Untrusted { url, reason: tls_reason(&error) }
                 }
                 ureq::Error::Io(error) => Error::Unreachable { url, reason: error.to_string() },
                 error => Error::Unreachable { url, reason: error.to_string() },
@@ -219,4 +219,12 @@ fn authorities(pem: &str) -> Result<RootCerts> {
         .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
         .collect();
     if certificates.is_empty() { Err(Error::Authorities) } else { Ok(RootCerts::from(certificates)) }
+}
+
+/// What rustls says inside of `error`; some reasons of its verifier it only wraps.
+fn tls_reason(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(inner))) => inner.to_string(),
+        _ => error.to_string(),
+    }
 }

@@ -163,6 +163,9 @@ fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> Erro
         Some(rustls::Error::InvalidCertificate(
             error @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
         )) => Error::OtherName { address, reason: error.to_string() },
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(inner))) => {
+            Error::Untrusted { address, reason: inner.to_string() }
+        }
         Some(error) => Error::Untrusted { address, reason: error.to_string() },
         None => Error::Unreachable { address, reason: innermost.to_string() },
     }

@@ -200,6 +200,13 @@ pub struct RouteFlags {
     /// Key of this client (PEM).
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<String>,
+    /// What logs in: password, or external (the certificate of --cert, as SASL EXTERNAL) [default: password].
+    #[arg(long, value_name = "HOW")]
+    pub auth: Option<String>,
+    /// File of an OAuth 2 token to log in with, in place of a password; may be renewed during the run [default: the file
+    /// that STREAMHARNESS_TOKEN_FILE names].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<String>,
 }
 
 /// What is around the plan: how often it is carried out, what is demanded of it, where results go.

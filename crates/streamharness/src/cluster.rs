@@ -314,14 +314,7 @@ mod tests {
             reuse: false,
             ready_within: Duration::ZERO,
             needed: Duration::ZERO,
-            trust: AmqpRoute {
-                producer: Vec::new(),
-                consumer: Vec::new(),
-                connect_to: Vec::new(),
-                ca_pem: None,
-                client_cert: None,
-                password: Secret::default(),
-            },
+            trust: AmqpRoute::default(),
             ends_with_service: false,
         };
         assert_eq!(order.by_hand(), "`streamharness s3m delete --url https://s3m.test run-1`");

@@ -88,6 +88,8 @@ fn table(run: &Run) -> Table {
     set("route.ca", text(&run.route.ca));
     set("route.cert", text(&run.route.cert));
     set("route.key", text(&run.route.key));
+    set("route.auth", text(&run.route.auth));
+    set("route.token_file", text(&run.route.token_file));
     table
 }
 

@@ -5,13 +5,14 @@ use crate::{
     exit::{Exit, Failure},
     facility,
     holder::RELEASE_LIMIT,
+    login, pem_file, secrets,
     tunnel::Tunnel,
 };
 use management::Access;
 use measure::record::{Hop, Provisioned, Tls};
 use profile::{Plan, Profile, RouteProfile, S3mProfile, SciStreamProfile, Span};
 use serde::{Deserialize, Serialize};
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, path::Path, time::Duration};
 use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
@@ -204,7 +205,7 @@ fn by_testbed(
     opened.connect.hops = route.hops.into_iter().map(testbeds_hop).collect();
     if let Some(access) = opened.management.as_mut().filter(|_| !given) {
         // As the testbed's own user: one that was provisioned may not see the nodes.
-        access.password = read_password(&route.password_file)?.expose().to_owned();
+        access.password = secrets::of_file(&route.password_file)?.expose().to_owned();
     }
     Ok(opened)
 }
@@ -272,17 +273,17 @@ fn by_tunnel(
     tls: bool,
     say: &mut dyn FnMut(&str),
 ) -> Result<Route, Failure> {
-    let Some(first) = endpoints(consumer, tls)?.into_iter().next() else {
+    if consumer.is_empty() {
         let sentence = "route.scistream needs consumer_urls under [route]: where consumers connect, and as which user";
         return fail(Exit::Usage, sentence.to_owned());
-    };
-    // What can be wrong with the rest is better known before anything is asked for.
-    by_address(written, consumer, consumer, tls, None)?;
+    }
+    // What can be wrong with it is better known before anything is asked for.
+    let mut route = by_address(written, consumer, consumer, tls, None)?;
+    let first = route.connect.amqp.consumer[0].clone();
     let (producers, consumers) = (&scistream.producer_side.s2cs, &scistream.consumer_side.s2cs);
     say(&format!("asking the S2CS at {consumers} and at {producers} for a tunnel"));
     let tunnel = Tunnel::open(scistream, plan.run, !tls)?;
     let entries = tunnel.entries.iter().map(|entry| through(&first, entry)).collect::<Result<Vec<_>, Failure>>()?;
-    let mut route = by_address(written, consumer, consumer, tls, None)?;
     let last = hop("consumer", SERVICE, &route.connect.amqp.consumer);
     let ends = (tunnel.entries.as_slice(), tunnel.exits.as_slice());
     route.connect.hops = facility::of_tunnel(written, scistream, &first.scheme.to_string(), ends, last);
@@ -314,26 +315,12 @@ fn by_address(
     let producer = endpoints(of_first_nodes(written, first, producer)?, tls)?;
     let consumer = endpoints(of_first_nodes(written, last, consumer)?, tls)?;
     fits(written, [producer.len(), consumer.len()])?;
-    let trust = trust(written, tls)?;
-    let anonymous = producer.iter().chain(&consumer).find(|endpoint| endpoint.password.is_none());
-    let password = match anonymous {
-        None => Secret::default(),
-        Some(endpoint) => password(password_file)?.ok_or_else(|| {
-            let user = &endpoint.user;
-            Failure::new(
-                Exit::Route,
-                format!(
-                    "no password for user `{user}`: set STREAMHARNESS_PASSWORD, or \
-                STREAMHARNESS_PASSWORD_FILE to a file that holds it"
-                ),
-            )
-        })?,
-    };
     let hops = match &written.hops {
         Some(hops) => facility::by_hand(hops),
         None => vec![hop("producer", first, &producer), hop("consumer", last, &consumer)],
     };
-    let amqp = AmqpRoute { producer, consumer, password, ..trust };
+    let mut amqp = AmqpRoute { producer, consumer, ..trust(written, tls)? };
+    login::settle(written, &mut amqp, password_file)?;
     let management = management(written, &amqp, password_file.is_some())?;
     Ok(Route { management, ..Route::new(amqp, hops) })
 }
@@ -369,13 +356,14 @@ fn trust(written: &RouteProfile, tls: bool) -> Result<AmqpRoute, Failure> {
         .map(|text| ConnectTo::parse(text).map_err(|error| Failure::new(Exit::Usage, error)))
         .collect::<Result<_, _>>()?;
     let ca_from_environment = env::var("STREAMHARNESS_CA").ok().filter(|_| tls);
-    let ca_pem = written.ca.clone().or(ca_from_environment).map(|path| pem("--ca", &path)).transpose()?;
+    let ca_pem = written.ca.clone().or(ca_from_environment).map(|path| pem_file::read("--ca", &path)).transpose()?;
     let client_cert = match (&written.cert, &written.key) {
-        (Some(cert), Some(key)) => Some((pem("--cert", cert)?, Secret::new(pem("--key", key)?))),
-        _ => None,
+        (Some(cert), Some(key)) => Some((pem_file::read("--cert", cert)?, Secret::new(pem_file::read("--key", key)?))),
+        (None, None) => None,
+        (Some(_), None) => return fail(Exit::Usage, "route.cert has no route.key: give both or none".to_owned()),
+        (None, Some(_)) => return fail(Exit::Usage, "route.key has no route.cert: give both or none".to_owned()),
     };
-    let (producer, consumer, password) = (Vec::new(), Vec::new(), Secret::default());
-    Ok(AmqpRoute { producer, consumer, connect_to, ca_pem, client_cert, password })
+    Ok(AmqpRoute { connect_to, ca_pem, client_cert, ..AmqpRoute::default() })
 }
 
 /// The management API that is known for a route, asked as the consumers' user unless the URL or the environment say otherwise.
@@ -383,16 +371,27 @@ fn management(written: &RouteProfile, amqp: &AmqpRoute, own_password: bool) -> R
     let Some(url) = &written.management else { return Ok(None) };
     let first = &amqp.consumer[0];
     let (scheme, rest) = url.trim_end_matches('/').split_once("://").unwrap_or(("http", url));
-    let (user, at) = rest.rsplit_once('@').unwrap_or((&first.user, rest));
-    let its_own = match password_of("STREAMHARNESS_MANAGEMENT_PASSWORD") {
-        Some(password) if !own_password => Some(password?),
-        _ => None,
+    let (user, at) = rest.rsplit_once('@').unwrap_or((first.user(), rest));
+    let its_own = match own_password {
+        true => None,
+        false => secrets::of_variable("STREAMHARNESS_MANAGEMENT_PASSWORD")?,
     };
-    let password = its_own.unwrap_or_else(|| first.password.clone().unwrap_or_else(|| amqp.password.clone()));
+    let token_file = amqp.token_file.clone().filter(|_| its_own.is_none() && first.password.is_none());
+    let password = match (its_own, &first.password) {
+        (Some(password), _) => password,
+        (None, _) if first.external => {
+            let sentence = "the management API takes no login by certificate: write its user into its URL, and set \
+                STREAMHARNESS_MANAGEMENT_PASSWORD";
+            return fail(Exit::Route, sentence.to_owned());
+        }
+        (None, Some(password)) => password.clone(),
+        (None, None) => amqp.password.clone(),
+    };
     Ok(Some(Access {
         url: format!("{scheme}://{at}"),
         user: user.to_owned(),
         password: password.expose().to_owned(),
+        token_file,
         ca_pem: amqp.ca_pem.clone(),
         vhost: first.vhost.clone(),
         queues: String::new(),
@@ -444,29 +443,5 @@ fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
         tls: None,
         process: None,
         limits: None,
-    }
-}
-
-fn pem(flag: &str, path: &str) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|error| Failure::new(Exit::Route, format!("cannot read {flag} `{path}`: {error}")))
-}
-
-fn password(testbeds: Option<&Path>) -> Result<Option<Secret>, Failure> {
-    match testbeds {
-        Some(path) => read_password(path).map(Some),
-        None => password_of("STREAMHARNESS_PASSWORD").transpose(),
-    }
-}
-
-/// The password that a variable gives, or the file that the variable with `_FILE` names.
-fn password_of(variable: &str) -> Option<Result<Secret, Failure>> {
-    let given = env::var(variable).ok().map(|password| Ok(Secret::new(password)));
-    given.or_else(|| Some(read_password(Path::new(&env::var_os(format!("{variable}_FILE"))?))))
-}
-
-fn read_password(path: &Path) -> Result<Secret, Failure> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
-        Err(error) => fail(Exit::Route, format!("cannot read the password file `{}`: {error}", path.display())),
     }
 }

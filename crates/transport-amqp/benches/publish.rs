@@ -40,8 +40,8 @@ fn main() {
         consumer: vec![endpoint],
         connect_to: env::var("BENCH_CONNECT_TO").iter().map(|text| ConnectTo::parse(text).expect("valid")).collect(),
         ca_pem: env::var("BENCH_CA").ok().map(|file| fs::read_to_string(file).expect("BENCH_CA is a file")),
-        client_cert: None,
         password: Secret::new(fs::read_to_string(password_file).expect("the password file is readable").trim()),
+        ..AmqpRoute::default()
     };
     println!("# {messages} messages of {bytes} B, confirms batch:{BATCH}, acks multiple:{BATCH}, prefetch {BATCH}");
     println!("# of {repeats} repetitions: median rate, least and median CPU time of the process per message");

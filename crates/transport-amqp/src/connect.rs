@@ -2,21 +2,22 @@
 
 use crate::{
     dial::{Buffers, nodelay, reach},
+    endpoint::{Endpoint, HostPort, Scheme},
     fault::{Peer, Phase},
     link::{Link, Shared},
     negotiated::{frame_max, service, text_of, tls_cipher, tls_version},
     purpose::Purpose,
-    route::{AmqpRoute, ConnectTo, Endpoint, HostPort, Scheme},
+    route::{AmqpRoute, ConnectTo},
     socket::{Greeting, Kit, Socket, Tcp},
-    tls,
+    tls::Tls,
+    token::Renewal,
 };
 use async_rs::Runtime;
 use engine::ports::{Alarm, ConnectionFacts, Fault, FaultKind, Role, Worker};
 use futures_util::{Stream, StreamExt};
 use lapin::{
     AsyncTcpStream, Channel, Connection, ConnectionProperties, Event,
-    tcp::RustlsConnector,
-    uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo},
+    uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
 };
 use profile::{Plan, Spread};
 use std::{
@@ -31,7 +32,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Opens connections to the service.
 pub(crate) struct Connector {
     route: AmqpRoute,
-    tls: Option<RustlsConnector>,
+    tls: Option<Tls>,
+    token: Option<Arc<Renewal>>,
     connect: Duration,
     broker: Duration,
     heartbeat_s: u16,
@@ -65,10 +67,12 @@ impl Connector {
             ));
         }
         let encrypted = route.producer.iter().chain(&route.consumer).any(|endpoint| endpoint.scheme == Scheme::Amqps);
-        let tls = if encrypted { Some(tls::connector(&route)?) } else { None };
+        let tls = if encrypted { Some(Tls::new(&route)?) } else { None };
+        let token = route.token_file.as_ref().map(|path| Renewal::new(path, &route.password, limit));
         Ok(Self {
             route,
             tls,
+            token,
             connect: limit,
             broker: limit,
             heartbeat_s: 0,
@@ -158,13 +162,11 @@ impl Connector {
         let deadline = Instant::now() + self.connect;
         let (host, port) = ConnectTo::apply(&self.route.connect_to, &endpoint.host, endpoint.port);
         let redirected = (host != endpoint.host || port != endpoint.port).then(|| (host.clone(), port));
-        let peer = Peer { endpoint: endpoint.clone(), reached_at: redirected };
+        let peer = Peer { endpoint: endpoint.clone(), reached_at: redirected, token: self.token.clone() };
         let mut facts = ConnectionFacts { address: HostPort(&host, port).to_string(), ..ConnectionFacts::default() };
 
-        let tcp = timeout_at(deadline, reach(&peer, &host, port, self.buffers))
-            .await
-            .unwrap_or_else(|_| Err(peer.too_slow(Phase::Reach, self.connect, b"")))?;
-        let handle = nodelay(&tcp).map_err(|error| peer.unreachable(&error))?;
+        let tcp = reach(&peer, &host, port, self.buffers, (self.connect, deadline)).await?;
+        let handle = nodelay(&tcp).map_err(|error| peer.not_connected(&error))?;
         facts.nodelay = Some(true);
         facts.send_buffer_bytes = handle.send_buffer_size().ok().map(|bytes| bytes as u64);
         facts.receive_buffer_bytes = handle.recv_buffer_size().ok().map(|bytes| bytes as u64);
@@ -175,11 +177,12 @@ impl Connector {
         let greeting = Greeting::default();
         let stream = match (endpoint.scheme, &self.tls) {
             (Scheme::Amqps, Some(tls)) => {
-                let handshake = AsyncTcpStream::Plain(Tcp::new(tcp, true)).into_rustls(tls, &endpoint.host);
+                tls.seen.nothing();
+                let handshake = AsyncTcpStream::Plain(Tcp::new(tcp, true)).into_rustls(&tls.connector, &endpoint.host);
                 timeout_at(deadline, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(
                     |error| match error.kind() {
                         io::ErrorKind::TimedOut => peer.too_slow(Phase::Tls, self.connect, b""),
-                        _ => peer.tls(&error),
+                        _ => peer.tls(&error, &tls.seen),
                     },
                 )?
             }
@@ -201,7 +204,7 @@ impl Connector {
                 let _ = handle.shutdown(Shutdown::Both);
                 let said = greeting.bytes();
                 return Err(match failed {
-                    Ok(Err(error)) => peer.login(&error, &said),
+                    Ok(Err(error)) => self.not_let_in(&peer, &error, &greeting),
                     _ => peer.too_slow(Phase::Login, self.connect, &said),
                 });
             }
@@ -211,7 +214,21 @@ impl Connector {
         tokio::spawn(watch(connection.events_listener(), alarm.clone()));
         let service = service(&greeting.bytes());
         let shared = Arc::new(Shared { connection, peer: Arc::new(peer), facts, service, alarm, handle });
+        if let Some(token) = &self.token {
+            token.keep(&shared);
+        }
         Ok(Link { shared, channel: Arc::new(channel), limit: self.broker })
+    }
+
+    /// Why a login failed. TLS 1.3 has the service refuse our certificate, or that we have none, only now.
+    fn not_let_in(&self, peer: &Peer, error: &lapin::Error, greeting: &Greeting) -> Fault {
+        let said = greeting.bytes();
+        let seen = self.tls.as_ref().filter(|_| peer.endpoint.scheme == Scheme::Amqps).map(|tls| &tls.seen);
+        match (greeting.tls_error(), seen) {
+            (Some(error), Some(seen)) => peer.tls_late(&error, seen),
+            (None, Some(seen)) if said.is_empty() && seen.misses_certificate() => peer.no_certificate(),
+            _ => peer.login(error, &said),
+        }
     }
 
     async fn login(&self, peer: &Peer, purpose: Purpose, socket: Socket) -> lapin::Result<(Connection, Channel)> {
@@ -232,17 +249,23 @@ impl Connector {
     }
 
     fn uri(&self, endpoint: &Endpoint) -> AMQPUri {
-        let password = endpoint.password.as_ref().unwrap_or(&self.route.password).expose();
+        let (user, password) = match (&endpoint.password, &self.token) {
+            (Some(password), _) => (endpoint.user(), password.clone()),
+            // The token names its user; the name in the URL is for people.
+            (None, Some(token)) => (endpoint.user.as_deref().unwrap_or_default(), token.secret()),
+            (None, None) => (endpoint.user(), self.route.password.clone()),
+        };
         let mut uri = AMQPUri {
             scheme: AMQPScheme::AMQP,
             authority: AMQPAuthority {
-                userinfo: AMQPUserInfo { username: endpoint.user.clone(), password: password.to_owned() },
+                userinfo: AMQPUserInfo { username: user.to_owned(), password: password.expose().to_owned() },
                 host: endpoint.host.clone(),
                 port: endpoint.port,
             },
             vhost: endpoint.vhost.clone(),
             query: Default::default(),
         };
+        uri.query.auth_mechanism = endpoint.external.then_some(SASLMechanism::External);
         uri.query.heartbeat = Some(self.heartbeat_s);
         uri.query.frame_max = Some(self.frame_max);
         uri

@@ -1,13 +1,15 @@
 //! From what went wrong to a kind to act on and a sentence that ends in what to do.
 
+mod certificate;
 mod login;
 mod protocol;
 mod reach;
 mod running;
 mod tls;
 
-use crate::route::{Endpoint, HostPort};
-use std::fmt;
+use crate::endpoint::{Endpoint, HostPort};
+use crate::token::Renewal;
+use std::{fmt, sync::Arc};
 
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
@@ -16,11 +18,13 @@ const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
 /// The other side of a connection, for sentences.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Peer {
     pub endpoint: Endpoint,
     /// Where `--connect-to` leads, if anywhere else.
     pub reached_at: Option<(String, u16)>,
+    /// The token that logs in, if one does.
+    pub token: Option<Arc<Renewal>>,
 }
 
 impl fmt::Display for Peer {
@@ -33,9 +37,26 @@ impl fmt::Display for Peer {
     }
 }
 
+impl Peer {
+    /// What logs in.
+    fn who(&self) -> String {
+        match &self.token {
+            _ if self.endpoint.external => "the certificate of --cert".to_owned(),
+            Some(token) if self.endpoint.password.is_none() => format!("the token in `{}`", token.path().display()),
+            _ => format!("user {}", self.endpoint.user()),
+        }
+    }
+
+    /// What is wrong with the token, if one logs in and something is, to end a sentence about a refusal.
+    fn flaw(&self) -> String {
+        self.token.as_ref().map_or_else(String::new, |token| token.flaw())
+    }
+}
+
 /// What was being done when the limit for connecting ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
+    Resolve,
     Reach,
     Tls,
     Login,
@@ -48,7 +69,7 @@ mod tests {
     use lapin::{Error, ErrorKind, protocol::AMQPError};
 
     pub(super) fn peer(url: &str) -> Peer {
-        Peer { endpoint: Endpoint::parse(url).unwrap(), reached_at: None }
+        Peer { endpoint: Endpoint::parse(url).unwrap(), reached_at: None, token: None }
     }
 
     pub(super) fn protocol_error(id: u16, message: &str) -> Error {

@@ -4,8 +4,10 @@
 mod connect;
 mod consume;
 mod dial;
+mod endpoint;
 mod fault;
 mod guard;
+mod handshake;
 mod link;
 mod negotiated;
 mod publish;
@@ -15,12 +17,15 @@ mod socket;
 mod support;
 mod tables;
 mod tls;
+mod token;
 mod topology;
 
 pub use consume::AmqpSubscriber;
+pub use endpoint::{Endpoint, RouteError, Scheme};
 use publish::Body;
 pub use publish::{AmqpPublisher, Confirm, Written};
-pub use route::{AmqpRoute, ConnectTo, Endpoint, RouteError, Scheme, Secret};
+pub use route::{AmqpRoute, ConnectTo, Secret};
+pub use token::Token;
 
 use connect::Connector;
 use engine::ports::{Fault, Service, Transport, Undeleted, Worker};

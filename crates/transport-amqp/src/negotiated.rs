@@ -1,6 +1,6 @@
 //! What is asked of a new connection and what came of it, in words and numbers for the record.
 
-use crate::socket::first_frame;
+use crate::{socket::first_frame, tables::Reader};
 use engine::ports::Service;
 use lapin::{
     protocol::{AMQPClass, connection::AMQPMethod, parse_class},
@@ -11,6 +11,9 @@ use lapin::{
 const FRAME_BYTES_MIN: u32 = 16 << 10;
 /// What RabbitMQ proposes.
 const FRAME_BYTES_MAX: u32 = 128 << 10;
+
+/// Class and method of `connection.start`.
+const CONNECTION_START: (u16, u16) = (10, 10);
 
 /// The smallest frame that holds a body, within bounds.
 ///
@@ -44,6 +47,17 @@ pub(crate) fn service(greeting: &[u8]) -> Service {
         _ => String::new(),
     };
     Service { product: property("product"), version: property("version"), notes: Vec::new() }
+}
+
+/// The ways to log in that the service offers, with blanks between; none where it has not said.
+pub(crate) fn mechanisms(greeting: &[u8]) -> Option<String> {
+    let mut reader = Reader(first_frame(greeting)?.1);
+    let start = (reader.u16().ok()?, reader.u16().ok()?);
+    // The version of the protocol, then the properties.
+    reader.take(2).and_then(|_| reader.table(0)).ok()?;
+    let length = reader.u32().ok()?;
+    let names = reader.take(length as usize).ok().filter(|_| start == CONNECTION_START)?;
+    Some(String::from_utf8_lossy(names).into_owned())
 }
 
 /// A name that the kernel ends with zeros.
@@ -101,6 +115,7 @@ mod tests {
             service(&frame),
             Service { product: "RabbitMQ".into(), version: "3.10.8".into(), notes: Vec::new() }
         );
+        assert_eq!(mechanisms(&frame).as_deref(), Some("PLAIN"));
         assert_eq!(service(&frame[..frame.len() - 1]), Service::default());
         assert_eq!(service(b"HTTP/1.1 400"), Service::default());
     }

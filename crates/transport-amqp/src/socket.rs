@@ -102,21 +102,39 @@ impl AsyncWrite for Tcp {
 /// lapin keeps neither what the service says about itself nor what something that is no AMQP
 /// service answered.
 #[derive(Clone, Default)]
-pub(crate) struct Greeting(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Greeting(Arc<Mutex<Said>>);
+
+#[derive(Default)]
+struct Said {
+    bytes: Vec<u8>,
+    /// What ended TLS.
+    tls_error: Option<rustls::Error>,
+}
 
 impl Greeting {
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.lock().clone()
+        self.lock().bytes.clone()
+    }
+
+    /// What ended TLS, if it did so before the service said much.
+    pub(crate) fn tls_error(&self) -> Option<rustls::Error> {
+        self.lock().tls_error.clone()
+    }
+
+    /// Keeps what ended TLS: lapin may report that it could not write, instead.
+    fn ended(&self, error: &io::Error) {
+        let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        self.lock().tls_error = cause.cloned();
     }
 
     /// Keeps `bytes`; false once nothing more is of interest.
     fn keep(&self, bytes: &[u8]) -> bool {
-        let mut kept = self.lock();
+        let kept = &mut self.lock().bytes;
         kept.extend_from_slice(bytes);
-        kept.len() < GREETING_BYTES_MAX && first_frame(&kept).is_none()
+        kept.len() < GREETING_BYTES_MAX && first_frame(kept).is_none()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Said> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
@@ -146,7 +164,11 @@ impl Socket {
 
     /// Reads behind the first `kept` bytes of `into`, which the guard held back.
     fn poll_more(&mut self, cx: &mut Context<'_>, into: &mut [u8], kept: usize) -> Poll<io::Result<usize>> {
-        let n = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into[kept..]))?;
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into[kept..]));
+        if let (Some(greeting), Err(error)) = (&self.greeting, &result) {
+            greeting.ended(error);
+        }
+        let n = result?;
         if let Some(greeting) = &self.greeting
             && !greeting.keep(&into[kept..kept + n])
         {

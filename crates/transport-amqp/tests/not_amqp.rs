@@ -28,9 +28,8 @@ fn route(url: &str, connect_to: &[String]) -> AmqpRoute {
         producer: vec![Endpoint::parse(url).unwrap()],
         consumer: vec![Endpoint::parse(url).unwrap()],
         connect_to: connect_to.iter().map(|text| ConnectTo::parse(text).unwrap()).collect(),
-        ca_pem: None,
-        client_cert: None,
         password: Secret::new("hunter2"),
+        ..AmqpRoute::default()
     }
 }
 

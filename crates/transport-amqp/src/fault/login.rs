@@ -1,47 +1,90 @@
 //! Logins that fail, and peers that are no AMQP service.
 
 use super::{ACCESS_REFUSED, NOT_ALLOWED, Peer};
-use crate::route::Endpoint;
+use crate::negotiated::mechanisms;
 use engine::ports::{Fault, FaultKind};
 use lapin::{Error, ErrorKind};
+
+/// The frame of a login has about 500 B besides the token.
+const LONG_TOKEN_BYTES: usize = 3500;
 
 impl Peer {
     /// The login failed; `said` is what the other side said first.
     pub(crate) fn login(&self, error: &Error, said: &[u8]) -> Fault {
-        let Endpoint { user, vhost, .. } = &self.endpoint;
+        let (vhost, who) = (&self.endpoint.vhost, self.who());
         if let ErrorKind::ProtocolError(problem) = error.kind() {
             let message = problem.get_message();
-            return match problem.get_id() {
-                ACCESS_REFUSED => Fault::new(
+            let (kind, sentence) = match problem.get_id() {
+                ACCESS_REFUSED => (FaultKind::Login, self.login_refused()),
+                _ if !offers(said, self.mechanism()) => (FaultKind::Login, self.not_offered(said)),
+                NOT_ALLOWED => (
                     FaultKind::Login,
                     format!(
-                        "the service at {self} refuses the login of user {user}: check the user in the URL and \
-                        the password in STREAMHARNESS_PASSWORD (or STREAMHARNESS_PASSWORD_FILE)"
-                    ),
-                ),
-                NOT_ALLOWED => Fault::new(
-                    FaultKind::Login,
-                    format!(
-                        "the service at {self} does not let user {user} into virtual host {vhost} ({message}): \
+                        "the service at {self} does not let {who} into virtual host {vhost} ({message}): \
                         check the part of the URL after the host and the user's permissions"
                     ),
                 ),
-                _ => Fault::new(FaultKind::Refused, format!("the service at {self} refuses the connection: {message}")),
+                _ => (FaultKind::Refused, format!("the service at {self} refuses the connection: {message}")),
             };
+            return Fault::new(kind, format!("{sentence}{}", self.flaw()));
         }
         self.no_amqp(said).unwrap_or_else(|| {
             let sentence = match (self.violation(error), said.is_empty()) {
                 (Some(sentence), _) => sentence,
+                // RabbitMQ hangs up on a login of a kind that it did not offer.
+                (None, false) if !offers(said, self.mechanism()) => {
+                    return Fault::new(FaultKind::Login, self.not_offered(said));
+                }
                 (None, true) => {
                     format!("{self} ended the connection without a word: is that port AMQP? {}", self.other_scheme())
                 }
+                (None, false) if self.has_long_token() => format!(
+                    "the service at {self} ended the connection during the login of {who}, which is longer than the \
+                    frames of 4096 B that RabbitMQ takes before a login: use a shorter one, or have initial_frame_max \
+                    raised there (RabbitMQ 3.12 and later)"
+                ),
                 (None, false) => format!(
-                    "the service at {self} ended the connection during the login of user {user} ({error}): \
+                    "the service at {self} ended the connection during the login of {who} ({error}): \
                     check the user and the password, and the log of the service"
                 ),
             };
             Fault::new(FaultKind::Unreachable, sentence)
         })
+    }
+
+    fn login_refused(&self) -> String {
+        let refuses = format!("the service at {self} refuses the login of {}", self.who());
+        match &self.token {
+            _ if self.endpoint.external => format!(
+                "{refuses} (SASL EXTERNAL): it needs a user whose name is the subject of that certificate, or what \
+                else it takes as the name (ssl_cert_login_from); `openssl x509 -noout -subject -in FILE` shows it"
+            ),
+            Some(_) if self.endpoint.password.is_none() => {
+                format!("{refuses}: check its issuer, audience and scopes, and that the service takes OAuth 2 tokens")
+            }
+            _ => format!(
+                "{refuses}: check the user in the URL and the password in STREAMHARNESS_PASSWORD (or \
+                STREAMHARNESS_PASSWORD_FILE)"
+            ),
+        }
+    }
+
+    fn has_long_token(&self) -> bool {
+        let token = self.token.as_ref().filter(|_| self.endpoint.password.is_none() && !self.endpoint.external);
+        token.is_some_and(|token| token.secret().expose().len() > LONG_TOKEN_BYTES)
+    }
+
+    fn mechanism(&self) -> &'static str {
+        if self.endpoint.external { "EXTERNAL" } else { "PLAIN" }
+    }
+
+    fn not_offered(&self, said: &[u8]) -> String {
+        let offered = mechanisms(said).unwrap_or_default().replace(' ', ", ");
+        let remedy = match self.endpoint.external {
+            true => "log in with a password, or have rabbitmq_auth_mechanism_ssl enabled there",
+            false => "log in with what it offers: EXTERNAL is --auth external, with --cert FILE and --key FILE",
+        };
+        format!("the service at {self} offers no login by {}, only by {offered}: {remedy}", self.mechanism())
     }
 
     /// What answers is no AMQP service, by what it said first; none if it may be one.
@@ -75,6 +118,11 @@ impl Peer {
             crate::Scheme::Amqps => "The proxy in front of it may not reach it",
         }
     }
+}
+
+/// Whether the service offers this way to log in, as far as it is known.
+fn offers(said: &[u8], mechanism: &str) -> bool {
+    mechanisms(said).is_none_or(|offered| offered.split(' ').any(|one| one == mechanism))
 }
 
 #[cfg(test)]

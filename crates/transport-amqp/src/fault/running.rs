@@ -18,7 +18,10 @@ impl Peer {
                     PRECONDITION_FAILED => ": it exists with other settings, so use another name or delete it",
                     _ => "",
                 };
-                Fault::new(FaultKind::Refused, format!("the service at {self} refuses to {what} ({message}){hint}"))
+                Fault::new(
+                    FaultKind::Refused,
+                    format!("the service at {self} refuses to {what} ({message}){hint}{}", self.flaw()),
+                )
             }
             _ => self.lost(error),
         }
@@ -37,7 +40,7 @@ impl Peer {
                 } else {
                     ""
                 };
-                format!("the service at {self} ended the connection: {message}{hint}")
+                format!("the service at {self} ended the connection: {message}{hint}{}", self.flaw())
             }
             _ if let Some(sentence) = self.violation(error) => sentence,
             ErrorKind::MissingHeartbeatError => {

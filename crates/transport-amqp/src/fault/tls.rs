@@ -1,29 +1,24 @@
 //! TLS that cannot be agreed.
 
 use super::Peer;
-use crate::route::Endpoint;
+use crate::handshake::{RSA_BITS, Seen};
 use engine::ports::{Fault, FaultKind};
-use rustls::{CertificateError, InvalidMessage};
+use rustls::{AlertDescription, PeerIncompatible};
 use std::io;
 
 impl Peer {
-    pub(crate) fn tls(&self, error: &io::Error) -> Fault {
+    /// The handshake failed; `seen` is what it had shown.
+    pub(crate) fn tls(&self, error: &io::Error, seen: &Seen) -> Fault {
         let host = &self.endpoint.host;
         let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         let sentence = match cause {
-            Some(rustls::Error::InvalidCertificate(problem)) => self.certificate(problem),
-            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-                format!("{self} does not speak TLS on that port: use its TLS port (often 5671), or amqp:// without TLS")
-            }
-            Some(rustls::Error::AlertReceived(alert)) => format!(
-                "the service at {self} refuses TLS with us ({alert:?}): it may want a certificate, which --cert FILE --key FILE give"
-            ),
-            Some(other) => format!("TLS with {self} cannot be agreed: {other}"),
+            Some(error) => self.tls_sentence(error, seen),
             None if error.kind() == io::ErrorKind::InvalidData => {
                 format!(
                     "{host} is neither a host name nor an address, so no certificate can be valid for it: check the URL"
                 )
             }
+            None if seen.misses_certificate() => self.certificate_wanted(),
             None => format!(
                 "{self} ended the connection during the TLS handshake ({error}): does that port speak TLS, and does \
                 what is behind it know the name {host}? Without TLS the URL begins with amqp://"
@@ -32,42 +27,89 @@ impl Peer {
         Fault::new(FaultKind::Tls, sentence)
     }
 
-    fn certificate(&self, problem: &CertificateError) -> String {
-        let Endpoint { host, port, .. } = &self.endpoint;
-        match problem {
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
-                "the certificate of {host} is not signed by an authority in --ca FILE (without --ca, by one \
-                that this system trusts): give the authority of the service with --ca FILE"
-            ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                let valid_for = match problem {
-                    CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-                        // Each is written as Debug has it: DnsName("localhost"), IpAddress(127.0.0.1).
-                        let name = |text: &String| {
-                            let inner = text.split_once('(').map_or(text.as_str(), |(_, inner)| inner);
-                            inner.trim_matches([')', '"']).to_owned()
-                        };
-                        format!(" (it is for {})", presented.iter().map(name).collect::<Vec<_>>().join(", "))
-                    }
-                    _ => String::new(),
-                };
-                format!(
-                    "the certificate is not valid for {host}{valid_for}: put a name it is valid for in the URL, \
-                    and where to reach it in --connect-to NAME:{port}:ADDRESS:PORT"
-                )
+    /// TLS failed after the handshake, as it does where the service refuses our certificate in TLS 1.3.
+    pub(crate) fn tls_late(&self, error: &rustls::Error, seen: &Seen) -> Fault {
+        Fault::new(FaultKind::Tls, self.tls_sentence(error, seen))
+    }
+
+    /// The service asked for a certificate, was shown none and hung up.
+    pub(crate) fn no_certificate(&self) -> Fault {
+        Fault::new(FaultKind::Tls, self.certificate_wanted())
+    }
+
+    fn certificate_wanted(&self) -> String {
+        format!("the service at {self} requires a certificate of this client: give one with --cert FILE and --key FILE")
+    }
+
+    fn tls_sentence(&self, error: &rustls::Error, seen: &Seen) -> String {
+        match error {
+            rustls::Error::InvalidCertificate(problem) => self.certificate(problem, seen),
+            rustls::Error::InvalidMessage(_) => {
+                format!("{self} does not speak TLS on that port: use its TLS port (often 5671), or amqp:// without TLS")
             }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("the certificate of {host} has expired: the service needs a new one (or this clock is wrong)")
+            rustls::Error::AlertReceived(alert) => self.alert(*alert, seen),
+            rustls::Error::PeerIncompatible(problem) => match problem {
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                | PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled => self.old_tls(),
+                _ => self.nothing_in_common(),
+            },
+            rustls::Error::NoCertificatesPresented => {
+                format!("the service at {self} shows no certificate, so it cannot be verified: give it one")
             }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!("the certificate of {host} is not valid yet: is this clock right?")
-            }
-            CertificateError::Other(_) => format!(
-                "the certificate of {host} cannot be used to identify a server ({problem}): is it that of the \
-                authority itself? The service needs one signed by it"
-            ),
-            other => format!("the certificate of {host} is refused: {other}"),
+            other => format!("TLS with {self} cannot be agreed ({other}): see the log of the service"),
         }
+    }
+
+    fn alert(&self, alert: AlertDescription, seen: &Seen) -> String {
+        use AlertDescription as Alert;
+        match alert {
+            Alert::CertificateRequired => self.certificate_wanted(),
+            Alert::HandshakeFailure | Alert::BadCertificate | Alert::NoCertificate if seen.misses_certificate() => {
+                self.certificate_wanted()
+            }
+            Alert::UnrecognisedName => format!(
+                "the service at {self} does not serve the name {}: put its own name in the URL, and where to reach it \
+                in --connect-to NAME:{}:ADDRESS:PORT",
+                self.endpoint.host, self.endpoint.port
+            ),
+            Alert::ProtocolVersion => self.old_tls(),
+            Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::AccessDenied
+            | Alert::DecryptError
+                if seen.has_shown_certificate() =>
+            {
+                let reason = match alert {
+                    Alert::UnknownCA => "it does not trust the authority that signed it",
+                    Alert::CertificateExpired => "it has expired",
+                    Alert::CertificateRevoked => "it was revoked",
+                    Alert::UnsupportedCertificate => "it may not be used by a client, or is of another kind",
+                    _ => "its log says why",
+                };
+                format!("the service at {self} refuses the certificate of --cert: {reason}. Give one that it accepts")
+            }
+            Alert::HandshakeFailure | Alert::InsufficientSecurity => self.nothing_in_common(),
+            other => format!("the service at {self} ended TLS with the alert {other:?}: see the log of the service"),
+        }
+    }
+
+    fn old_tls(&self) -> String {
+        format!("the service at {self} speaks neither TLS 1.2 nor 1.3: enable one of them there")
+    }
+
+    fn nothing_in_common(&self) -> String {
+        format!(
+            "TLS with {self} cannot be agreed: it has no cipher, curve or kind of key in common with this program. Enable \
+            AES-GCM or ChaCha20 there, with ECDHE on X25519, P-256 or P-384, and a certificate with an RSA, P-256 or \
+            P-384 key (RSA of {} bits or more)",
+            RSA_BITS.start()
+        )
     }
 }
 
@@ -75,32 +117,30 @@ impl Peer {
 mod tests {
     use super::*;
     use crate::fault::tests::{check, peer};
-    use rustls::pki_types::ServerName;
+    use rustls::{InvalidMessage, PeerMisbehaved};
 
     #[test]
-    fn tls_failures_name_the_flag_that_helps() {
+    fn tls_failures_name_what_helps() {
         let peer = peer("amqps://bench:hunter2@broker.test");
-        let tls = |error: rustls::Error| peer.tls(&io::Error::new(io::ErrorKind::InvalidData, error));
-        let certificate = |error| tls(rustls::Error::InvalidCertificate(error));
-        check(
-            certificate(CertificateError::UnknownIssuer),
-            FaultKind::Tls,
-            &["certificate of broker.test is not signed by an authority in --ca FILE"],
-        );
-        check(
-            certificate(CertificateError::NotValidForNameContext {
-                expected: ServerName::try_from("broker.test").unwrap(),
-                presented: vec!["DnsName(\"localhost\")".into(), "IpAddress(127.0.0.1)".into()],
-            }),
-            FaultKind::Tls,
-            &["certificate is not valid for broker.test (it is for localhost, 127.0.0.1)", "--connect-to NAME:5671"],
-        );
-        check(certificate(CertificateError::Expired), FaultKind::Tls, &["expired"]);
-        check(
-            tls(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)),
-            FaultKind::Tls,
-            &["does not speak TLS", "amqp://"],
-        );
-        check(peer.tls(&io::ErrorKind::UnexpectedEof.into()), FaultKind::Tls, &["amqp://"]);
+        let tls =
+            |error: rustls::Error| peer.tls(&io::Error::new(io::ErrorKind::InvalidData, error), &Seen::new(false));
+        let alert = |alert| tls(rustls::Error::AlertReceived(alert));
+        for (fault, parts) in [
+            (
+                tls(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)),
+                &["does not speak TLS", "amqp://"][..],
+            ),
+            (peer.tls(&io::ErrorKind::UnexpectedEof.into(), &Seen::new(false)), &["amqp://"]),
+            (alert(AlertDescription::CertificateRequired), &["requires a certificate", "--cert FILE and --key FILE"]),
+            (alert(AlertDescription::HandshakeFailure), &["no cipher", "Enable"]),
+            (alert(AlertDescription::ProtocolVersion), &["neither TLS 1.2 nor 1.3"]),
+            (alert(AlertDescription::UnrecognisedName), &["does not serve the name broker.test", "--connect-to"]),
+            (alert(AlertDescription::InternalError), &["InternalError", "log of the service"]),
+            (tls(PeerIncompatible::NoCipherSuitesInCommon.into()), &["no cipher"]),
+            (tls(PeerIncompatible::ServerDoesNotSupportTls12Or13.into()), &["neither TLS 1.2 nor 1.3"]),
+            (tls(PeerMisbehaved::InvalidCertCompression.into()), &["cannot be agreed", "log of the service"]),
+        ] {
+            check(fault, FaultKind::Tls, parts);
+        }
     }
 }
