@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
 use crate::connector::{Connector, NoHandshake};
-use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, UpdateTargets};
+use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, TROUBLE, UpdateTargets};
 use crate::{Error, Result, Role, Uid, certificate, config};
 
 /// What goes in place of a token where there is none.
@@ -114,13 +114,23 @@ impl Client {
         Ok(if started.listeners.is_empty() { reserved.listeners } else { started.listeners })
     }
 
-    /// Ends a request: its data server is gone and its ports are free again.
-    pub async fn release(&self, uid: &Uid) -> Result<()> {
+    /// Ends a request: its data server is gone and its ports are free again. With what kept connections from passing, if
+    /// anything did and the server is one of ours, which tells it.
+    pub async fn release(&self, uid: &Uid) -> Result<Option<String>> {
         let release = Release { uid: uid.hyphenated() };
-        self.call::<_, Response>(Call::Release, release, "release the request").await.map(drop)
+        let reply = self.replied::<_, Response>(Call::Release, release, "release the request").await?;
+        Ok(reply.metadata().get(TROUBLE).and_then(|sentence| sentence.to_str().ok()).map(str::to_owned))
     }
 
     async fn call<Q, A>(&self, call: Call, message: Q, action: &'static str) -> Result<A>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        self.replied(call, message, action).await.map(tonic::Response::into_inner)
+    }
+
+    async fn replied<Q, A>(&self, call: Call, message: Q, action: &'static str) -> Result<tonic::Response<A>>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
@@ -139,7 +149,7 @@ impl Client {
                 }
                 _ => Error::Refused { address: self.address.clone(), action, message: status.message().to_owned() },
             };
-            Ok(grpc.unary(request, path, codec).await.map_err(refused)?.into_inner())
+            grpc.unary(request, path, codec).await.map_err(refused)
         });
         let limit_s = self.limit.as_secs();
         answered.await.unwrap_or_else(|_| Err(Error::Late { address: self.address.clone(), action, limit_s }))

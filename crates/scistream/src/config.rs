@@ -48,14 +48,16 @@ impl DataServerConfig<'_> {
         // A key exchange without the key must not be on offer: anonymous ones let anybody in.
         text += match self.kind {
             Kind::StunnelNull => "securityLevel = 0\nciphers = PSK+eNULL\n",
-            _ => "ciphers = PSK\n",
+            _ => "ciphers = PSK:!eNULL\n",
         };
         text += &format!("PSKsecrets = {key}\n");
         let client = self.role == Role::Outbound;
         for (number, listener, target) in self.legs() {
             text += &format!(
-                "[t{number}]\nclient = {}\naccept = {listener}\nconnect = {target}\n",
-                if client { "yes" } else { "no" }
+                "[t{number}]\nclient = {}\naccept = {}\nconnect = {}\n",
+                if client { "yes" } else { "no" },
+                bare(&listener.to_string()),
+                bare(target),
             );
             if client {
                 text += &format!("PSKidentity = {KEY_NAME}\n");
@@ -76,6 +78,11 @@ impl DataServerConfig<'_> {
         }
         text
     }
+}
+
+/// An address as stunnel takes it: an IPv6 one without brackets.
+fn bare(address: &str) -> String {
+    address.replace(['[', ']'], "")
 }
 
 /// Reads `host:port`. Strict, since it goes into a configuration file: letters, digits, dots, dashes and brackets.
@@ -121,7 +128,7 @@ fips = no
 socket = l:TCP_NODELAY=1
 socket = r:TCP_NODELAY=1
 sslVersion = TLSv1.2
-ciphers = PSK
+ciphers = PSK:!eNULL
 PSKsecrets = /d/1.key
 [t1]
 client = yes
@@ -138,6 +145,20 @@ PSKidentity = client1
         let null = render(Kind::StunnelNull, Role::Inbound, 4096);
         assert!(null.contains("securityLevel = 0\nciphers = PSK+eNULL\n") && null.contains("client = no\n"), "{null}");
         assert!(!null.contains("PSKidentity"), "{null}");
+    }
+
+    #[test]
+    fn an_ipv6_address_is_written_as_each_program_takes_it() {
+        let (listeners, targets) = (["[::1]:5100".parse().unwrap()], ["[fe80::1%2]:5672".to_owned()]);
+        let render = |kind| {
+            let (key, log) = (Path::new("/d/1.key"), Path::new("/d/1.log"));
+            let (listeners, targets) = (&listeners, &targets);
+            DataServerConfig { kind, role: Role::Inbound, listeners, targets, key, log, open_files: 4096 }.render()
+        };
+        let stunnel = render(Kind::Stunnel);
+        assert!(stunnel.contains("accept = ::1:5100\nconnect = fe80::1%2:5672\n"), "{stunnel}");
+        let haproxy = render(Kind::Haproxy);
+        assert!(haproxy.contains("bind [::1]:5100\n    server s [fe80::1%2]:5672\n"), "{haproxy}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One data server: a stunnel or an HAProxy as our child, from its files to its end.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::DataServerConfig;
 use crate::error::{FileContext, SystemContext};
+use crate::trouble::Trouble;
 use crate::{Error, Kind, Result, Role, Uid, listening};
 
 /// How long a data server may take to listen.
@@ -24,6 +25,8 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long it may take to end when asked.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How much of a log is looked at in one go.
+const LOOK_BYTES_MAX: u64 = 1 << 20;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -44,6 +47,9 @@ pub struct Setup {
 pub struct DataServer {
     child: Child,
     files: [PathBuf; 2],
+    log: PathBuf,
+    /// How much of the log was looked at.
+    looked_at: u64,
 }
 
 impl DataServer {
@@ -69,6 +75,8 @@ impl DataServer {
         }
         // Straight into a file: there is no pipe that could fill up.
         let console = OpenOptions::new().create(true).append(true).mode(0o600).open(&log).on("create", &log)?;
+        // A directory that is used again has logs of other tunnels.
+        let looked_at = console.metadata().on("look at", &log)?.len();
         let mut command = Command::new(program);
         if setup.kind == Kind::Haproxy {
             // `-db`: in the foreground. As a daemon it would outlive whoever is told to end.
@@ -87,11 +95,11 @@ impl DataServer {
             .kill_on_drop(true);
         die_with_parent(&mut command);
         let child = command.spawn().when("start a data server")?;
-        let mut server = Self { child, files: [config, key] };
+        let mut server = Self { child, files: [config, key], log, looked_at };
         match server.listens(setup).await {
             Ok(()) => Ok(server),
             Err(how) => {
-                let log = last_lines(&log);
+                let log = last_lines(&server.log);
                 server.stop().await;
                 Err(Error::DataServer { program: setup.kind.program(), how, log })
             }
@@ -118,6 +126,23 @@ impl DataServer {
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
+    }
+
+    /// What its log tells of trouble since the last look, and whether it is gone.
+    pub fn troubles(&mut self) -> Vec<Trouble> {
+        let mut lines = String::new();
+        // A log that cannot be read tells nothing; the connections themselves go on.
+        let read = File::open(&self.log).and_then(|mut log| {
+            log.seek(SeekFrom::Start(self.looked_at))?;
+            let mut bytes = Vec::new();
+            log.take(LOOK_BYTES_MAX).read_to_end(&mut bytes)?;
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            lines.push_str(&String::from_utf8_lossy(&bytes[..whole]));
+            Ok(if whole == 0 { bytes.len() } else { whole })
+        });
+        self.looked_at += read.unwrap_or_default() as u64;
+        let ended = self.ended().map(|how| Trouble::Ended(how.to_string()));
+        lines.lines().filter_map(Trouble::of_line).chain(ended).collect()
     }
 
     /// Ends it, reaps it and removes its files, but for the log.

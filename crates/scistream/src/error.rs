@@ -1,6 +1,7 @@
 //! What can go wrong, each sentence ending in what to do.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Why a request or a control server failed. Holds no uid and no token.
@@ -25,8 +26,11 @@ pub enum Error {
         log: String,
     },
     /// The name of a data server's type is unknown.
-    #[error("`{0}` is no type of data server: say stunnel, stunnel-null or haproxy")]
+    #[error("`{0}` is not a type of data server: use stunnel, stunnel-null or haproxy")]
     Kind(String),
+    /// A type of SciStream's that is not offered here.
+    #[error("`{0}` is a type of SciStream's that is not offered here: use haproxy, which passes TCP on as nginx does")]
+    NoNginx(String),
     /// The role is unknown.
     #[error("`{0}` is no role: say PROD or CONS")]
     Role(String),
@@ -49,6 +53,24 @@ pub enum Error {
         /// The last.
         to: u16,
     },
+    /// It listens on every address, which is none that a client can connect to.
+    #[error(
+        "{listen} is every address of this host, and clients have to be given one: add --advertise HOST, the name or \
+         address at which the other side reaches this host, or listen on that address alone"
+    )]
+    Wildcard {
+        /// Where it was to listen.
+        listen: SocketAddr,
+    },
+    /// What clients would be given is no host.
+    #[error("--advertise `{0}` is no host that can be reached: write a name or an address, without a port")]
+    Advertise(String),
+    /// A control server tells its clients to connect to every address.
+    #[error(
+        "the S2CS tells that it listens at {0}, which is every address of its own host and none that others can connect \
+         to: give the host at which it is reached, as `host` of its side in the route file"
+    )]
+    WildcardTold(String),
     /// The address to listen on is taken or not ours.
     #[error("cannot listen on {address}: {source}; choose another --listen, or end what listens there")]
     Listen {

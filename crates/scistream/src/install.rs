@@ -70,7 +70,36 @@ impl fmt::Display for Kind {
 impl FromStr for Kind {
     type Err = Error;
 
+    /// Takes SciStream's names, too: its stunnels offer null ciphers only.
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| Error::Kind(text.to_owned()))
+        match text {
+            "StunnelSubprocess" | "Stunnel" => Ok(Self::StunnelNull),
+            "HaproxySubprocess" | "Haproxy" => Ok(Self::Haproxy),
+            // Another program would be measured as if it were this one.
+            "Nginx" => Err(Error::NoNginx(text.to_owned())),
+            _ => Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| Error::Kind(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_known_by_its_name_here_and_by_scistreams() {
+        for (text, kind) in [
+            ("stunnel", Kind::Stunnel),
+            ("StunnelSubprocess", Kind::StunnelNull),
+            ("Stunnel", Kind::StunnelNull),
+            ("HaproxySubprocess", Kind::Haproxy),
+            ("Haproxy", Kind::Haproxy),
+        ] {
+            assert_eq!(text.parse::<Kind>().unwrap(), kind);
+        }
+        for text in ["Nginx", "nginx", "Janus", "", "STUNNEL"] {
+            let error = text.parse::<Kind>().unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("haproxy"), "{error}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where the listeners of a control server are reached, which from outside a cluster is not where it says they are.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::{Error, Result};
@@ -28,11 +29,13 @@ impl Reached {
         Ok(Self { host, ports })
     }
 
-    /// The address at which a listener is reached.
+    /// The address at which a listener is reached. A control server that listens on every address may tell that one, as
+    /// SciStream's does by default; whoever connected to it would reach himself.
     pub fn at(&self, listener: &str) -> Result<String> {
-        let unusable = || Error::Address(listener.to_owned());
-        let (host, port) = listener.rsplit_once(':').ok_or_else(unusable)?;
-        let port: u16 = port.parse().map_err(|_| unusable())?;
+        let (host, port) = parts(listener)?;
+        if self.host.is_none() && is_wildcard(host) {
+            return Err(Error::WildcardTold(listener.to_owned()));
+        }
         let port = match &self.ports {
             None => port,
             Some((told, at)) if told.contains(&port) => at + (port - told.start()),
@@ -42,6 +45,21 @@ impl Reached {
         };
         Ok(format!("{}:{port}", self.host.as_deref().unwrap_or(host)))
     }
+}
+
+/// Whether a listener as a control server tells it can be connected to as it is.
+pub fn is_reachable(listener: &str) -> bool {
+    parts(listener).is_ok_and(|(host, _)| !is_wildcard(host))
+}
+
+fn parts(listener: &str) -> Result<(&str, u16)> {
+    let parts = listener.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    parts.filter(|(host, _)| !host.is_empty()).ok_or_else(|| Error::Address(listener.to_owned()))
+}
+
+fn is_wildcard(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
 }
 
 #[cfg(test)]
@@ -55,6 +73,18 @@ mod tests {
         assert_eq!(Reached::default().at("10.1.2.3:5103").unwrap(), "10.1.2.3:5103");
         let error = reached.at("10.1.2.3:5111").unwrap_err().to_string();
         assert!(error.contains("port 5111") && error.contains("5100-5110"), "{error}");
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_refused_unless_the_host_is_known() {
+        let node = Reached::new(Some("node4".to_owned()), None).unwrap();
+        for told in ["0.0.0.0:5100", "[::]:5100"] {
+            let error = Reached::default().at(told).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("host"), "{error}");
+            assert_eq!(node.at(told).unwrap(), "node4:5100");
+            assert!(!is_reachable(told));
+        }
+        assert!(is_reachable("[::1]:5100") && is_reachable("h:1") && !is_reachable(":1") && !is_reachable("h"));
     }
 
     #[test]

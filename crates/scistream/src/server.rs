@@ -15,7 +15,7 @@ use crate::error::{FileContext, SystemContext};
 use crate::ports::Ports;
 use crate::service::ControlService;
 use crate::sessions::{Sessions, Settings};
-use crate::{Error, Kind, Result, SelfSigned};
+use crate::{Error, Kind, Result, SelfSigned, config};
 
 /// How long a client may take over its TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -39,13 +39,16 @@ pub struct Options {
     pub tokens: Vec<String>,
     /// How long a request waits for its `hello`.
     pub hello_limit: Duration,
+    /// Gets a line for the operator for each request, refusal, start, trouble and release, without uids and tokens.
+    pub log: fn(&str),
 }
 
 impl Options {
-    /// With SciStream's own limit and no tokens.
+    /// With SciStream's own limit, no tokens and no log.
     pub fn new(listen: SocketAddr, ports: RangeInclusive<u16>, kind: Kind, dir: PathBuf) -> Self {
         let hello_limit = Duration::from_secs(180);
-        Self { listen, advertise: None, ports, kind, dir, identity: None, tokens: Vec::new(), hello_limit }
+        let log = |_: &str| ();
+        Self { listen, advertise: None, ports, kind, dir, identity: None, tokens: Vec::new(), hello_limit, log }
     }
 }
 
@@ -70,8 +73,8 @@ impl Server {
         let dir = std::path::absolute(&options.dir).on("resolve", &options.dir)?;
         create_private_dir(&dir)?;
         let bind = options.listen.ip();
-        let advertise = options.advertise.unwrap_or_else(|| shown(bind));
-        let (certificate, key) = match options.identity {
+        let advertise = advertised(&options)?;
+        let (certificate, key) = match options.identity.clone() {
             Some(given) => given,
             None => {
                 let bare = advertise.trim_matches(['[', ']']).to_owned();
@@ -81,15 +84,7 @@ impl Server {
                 (own.certificate, own.key)
             }
         };
-        let settings = Settings {
-            kind: options.kind,
-            bind,
-            advertise,
-            dir,
-            tokens: options.tokens,
-            hello_limit: options.hello_limit,
-        };
-        let sessions = Sessions::new(settings, Ports::new(bind, options.ports));
+        let sessions = sessions(Options { dir, ..options }, advertise);
         let identity = Identity::from_pem(&certificate, key);
         // Before anyone is told that it listens.
         let tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_LIMIT);
@@ -141,6 +136,35 @@ pub fn serve(options: Options, ready: impl FnOnce(SocketAddr, &str)) -> Result<(
             })
             .await
     })
+}
+
+/// What is served, with `advertise` as the host that clients are told.
+pub(crate) fn sessions(options: Options, advertise: String) -> Sessions {
+    let bind = options.listen.ip();
+    let settings = Settings {
+        kind: options.kind,
+        bind,
+        advertise,
+        dir: options.dir,
+        tokens: options.tokens,
+        hello_limit: options.hello_limit,
+        log: options.log,
+    };
+    Sessions::new(settings, Ports::new(bind, options.ports))
+}
+
+/// The host that clients are told: the one given, else the address itself, which has to be one that can be reached.
+pub(crate) fn advertised(options: &Options) -> Result<String> {
+    let Some(host) = &options.advertise else {
+        let bind = options.listen.ip();
+        return if bind.is_unspecified() { Err(Error::Wildcard { listen: options.listen }) } else { Ok(shown(bind)) };
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match bare.parse::<IpAddr>() {
+        Ok(address) if !address.is_unspecified() => Ok(shown(address)),
+        Err(_) if config::target(&format!("{host}:1")).is_some() => Ok(host.clone()),
+        _ => Err(Error::Advertise(host.clone())),
+    }
 }
 
 fn shown(address: IpAddr) -> String {

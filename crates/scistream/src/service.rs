@@ -8,18 +8,29 @@ use std::task::{Context, Poll};
 use prost::Message;
 use tonic::body::Body;
 use tonic::server::{Grpc, UnaryService};
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower_service::Service;
 
+use crate::server::{advertised, sessions};
 use crate::sessions::Sessions;
-use crate::wire::Call;
+use crate::wire::{self, Call, Release, TROUBLE};
+use crate::{Error, Options};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Answers with what `Sessions` does.
+/// The four calls of a control server, without its socket.
 #[derive(Clone)]
-pub struct ControlService(pub Sessions);
+pub struct ControlService(pub(crate) Sessions);
+
+impl ControlService {
+    /// Answers as a server of these options does; where it listens is what its data servers listen on.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let advertise = advertised(&options)?;
+        Ok(Self(sessions(options, advertise)))
+    }
+}
 
 impl Service<http::Request<Body>> for ControlService {
     type Response = http::Response<Body>;
@@ -31,30 +42,48 @@ impl Service<http::Request<Body>> for ControlService {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let sessions = self.0.clone();
         let token = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-        if let Err(refused) = sessions.admits(token) {
-            return Box::pin(async move { Ok(refused.into_http()) });
-        }
+        let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
+        let address = connection.and_then(|tls| tls.get_ref().remote_addr());
+        let sessions = match self.0.admit(address.map(|address| address.ip()), token) {
+            Ok(sessions) => sessions,
+            Err(refused) => return Box::pin(async move { Ok(refused.into_http()) }),
+        };
+        let Some(call) = Call::of_path(request.uri().path()) else {
+            let unknown = Status::unimplemented("no such call: this server has req, hello, update and release");
+            return Box::pin(async move { Ok(unknown.into_http()) });
+        };
+        let log = sessions.clone();
         Box::pin(async move {
-            Ok(match Call::of_path(request.uri().path()) {
-                Some(Call::Req) => unary(request, move |message| sessions.req(message)).await,
-                Some(Call::Hello) => unary(request, move |message| sessions.hello(message)).await,
-                Some(Call::Update) => unary(request, move |message| sessions.update(message)).await,
-                Some(Call::Release) => unary(request, move |message| sessions.release(message)).await,
-                None => {
-                    Status::unimplemented("no such call: this server has req, hello, update and release").into_http()
-                }
+            Ok(match call {
+                Call::Req => unary(request, move |message| log.note(call, replied(sessions.req(message)))).await,
+                Call::Hello => unary(request, move |message| log.note(call, replied(sessions.hello(message)))).await,
+                Call::Update => unary(request, move |message| log.note(call, replied(sessions.update(message)))).await,
+                Call::Release => unary(request, move |message| log.note(call, released(sessions, message))).await,
             })
         })
     }
+}
+
+async fn replied<A>(work: impl Future<Output = Result<A, Status>>) -> Result<Response<A>, Status> {
+    work.await.map(Response::new)
+}
+
+/// Tells beside the reply what kept connections from passing: whoever asked cannot read the log here.
+async fn released(sessions: Sessions, message: Release) -> Result<Response<wire::Response>, Status> {
+    let (reply, trouble) = sessions.release(message).await?;
+    let mut reply = Response::new(reply);
+    if let Some(trouble) = trouble.and_then(|sentence| sentence.parse().ok()) {
+        reply.metadata_mut().insert(TROUBLE, trouble);
+    }
+    Ok(reply)
 }
 
 async fn unary<Q, A, F, W>(request: http::Request<Body>, work: W) -> http::Response<Body>
 where
     Q: Message + Default + 'static,
     A: Message + 'static,
-    F: Future<Output = Result<A, Status>> + Send + 'static,
+    F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
     W: FnOnce(Q) -> F,
 {
     Grpc::new(ProstCodec::<A, Q>::default()).unary(Once(Some(work), std::marker::PhantomData), request).await
@@ -65,7 +94,7 @@ struct Once<W, Q>(Option<W>, std::marker::PhantomData<fn(Q)>);
 
 impl<Q, A, F, W> UnaryService<Q> for Once<W, Q>
 where
-    F: Future<Output = Result<A, Status>> + Send + 'static,
+    F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
     W: FnOnce(Q) -> F,
 {
     type Response = A;
@@ -73,7 +102,6 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let work = self.0.take().expect("tonic asks once for each request");
-        let answer = work(request.into_inner());
-        Box::pin(async move { answer.await.map(Response::new) })
+        Box::pin(work(request.into_inner()))
     }
 }

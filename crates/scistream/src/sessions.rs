@@ -1,44 +1,54 @@
 //! What a control server knows of each request, and what its calls do to it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use crate::data_server::{DataServer, Setup};
 use crate::ports::Ports;
-use crate::wire::{AppResponse, Hello, Release, Request, Response, UpdateTargets};
+use crate::trouble::Trouble;
+use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, UpdateTargets};
 use crate::{Error, Kind, Role, Uid, config};
 
 /// How long a `hello` or an `update` that overtook its `req` waits for it.
 const REQUEST_WAIT: Duration = Duration::from_secs(2);
+/// How often the log of a data server is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Kinds of trouble that are told of one tunnel: more would be those of somebody who tries the port.
+const TROUBLES_MAX: usize = 8;
 
 /// What all requests share.
 #[derive(Debug)]
 pub struct Settings {
     pub kind: Kind,
     /// Where data servers listen.
-    pub bind: std::net::IpAddr,
+    pub bind: IpAddr,
     /// What is told to clients instead of `bind`.
     pub advertise: String,
     pub dir: PathBuf,
     /// Who may call; anyone where there are none.
     pub tokens: Vec<String>,
     pub hello_limit: Duration,
+    /// Gets a line for the operator. No line holds a uid or a token.
+    pub log: fn(&str),
 }
 
-/// Every request of one control server.
+/// Every request of one control server, as one caller has it.
 #[derive(Clone)]
 pub struct Sessions {
     settings: Arc<Settings>,
     state: Arc<Mutex<State>>,
     /// Changes with every new request.
     news: Arc<watch::Sender<u64>>,
+    /// Who it is, in words for the log.
+    caller: Arc<str>,
 }
 
 struct State {
@@ -55,21 +65,51 @@ struct Session {
     /// The application's addresses, once `hello` has told them.
     application: Arc<watch::Sender<Option<Vec<String>>>>,
     server: Arc<AsyncMutex<Option<DataServer>>>,
+    since: Instant,
+    /// What has kept connections from passing, each once.
+    troubles: Arc<Mutex<Vec<Trouble>>>,
 }
 
 impl Sessions {
     pub fn new(settings: Settings, ports: Ports) -> Self {
         let state = State { ports, sessions: HashMap::new(), number: 0 };
-        Self { settings: Arc::new(settings), state: Arc::new(Mutex::new(state)), news: Arc::new(watch::Sender::new(0)) }
+        Self {
+            settings: Arc::new(settings),
+            state: Arc::new(Mutex::new(state)),
+            news: Arc::new(watch::Sender::new(0)),
+            caller: "somebody".into(),
+        }
     }
 
-    /// Refuses a caller without one of the tokens, where there are any.
-    pub fn admits(&self, token: Option<&str>) -> Result<(), Status> {
+    /// The same for a caller, who is refused without one of the tokens where there are any.
+    pub fn admit(&self, address: Option<IpAddr>, token: Option<&str>) -> Result<Self, Status> {
+        let address = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
         let tokens = &self.settings.tokens;
-        if tokens.is_empty() || token.is_some_and(|token| tokens.iter().any(|known| same(known, token))) {
-            return Ok(());
+        let known = tokens.iter().position(|known| token.is_some_and(|token| same(known, token)));
+        let caller = match known {
+            // Tokens are secrets; their places in the file are not.
+            Some(place) => format!("{address} (token {})", place + 1),
+            None if tokens.is_empty() => address,
+            None => {
+                self.say(format_args!("refused {address}: it has none of the tokens"));
+                let sentence = "it does not know the token: give one that is in the server's --token-file";
+                return Err(Status::unauthenticated(sentence));
+            }
+        };
+        Ok(Self { caller: caller.into(), ..self.clone() })
+    }
+
+    /// Logs the call if it is refused.
+    pub async fn note<T>(self, call: Call, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let done = work.await;
+        if let Err(status) = &done {
+            self.say(format_args!("refused the {} of {}: {}", call.name(), self.caller, status.message()));
         }
-        Err(Status::unauthenticated("it does not know the token: give one that is in the server's --token-file"))
+        done
+    }
+
+    fn say(&self, line: fmt::Arguments<'_>) {
+        (self.settings.log)(&line.to_string());
     }
 
     /// Reserves ports and waits for `hello`.
@@ -135,35 +175,83 @@ impl Sessions {
             if !sessions.has(&setup.uid, session.number) {
                 return Err(Status::not_found("the request was released meanwhile: make a new one"));
             }
-            *server = Some(DataServer::start(&setup).await.map_err(|error| Status::unavailable(error.to_string()))?);
-            Ok(Response { listeners: sessions.listeners(&session), prod_listeners: setup.targets })
+            let started = DataServer::start(&setup).await;
+            *server = Some(started.map_err(|error| Status::unavailable(error.to_string()))?);
+            drop(server);
+            let listeners = sessions.listeners(&session);
+            let (number, program) = (session.number, setup.kind.program());
+            let (from, to) = (listeners.join(", "), setup.targets.join(", "));
+            sessions.say(format_args!("tunnel {number}: {program} listens on {from} and passes on to {to}"));
+            sessions.watch(session);
+            Ok(Response { listeners, prod_listeners: setup.targets })
         });
         started.await.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
     }
 
-    /// Ends the data server; afterwards its ports are free.
-    pub async fn release(self, release: Release) -> Result<Response, Status> {
+    /// Looks after a data server until it is released or replaced.
+    fn watch(&self, session: Session) {
+        let sessions = self.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(WATCH_EVERY).await;
+                let mut server = session.server.lock().await;
+                let Some(running) = server.as_mut() else { return };
+                if sessions.look(&session, running) {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Logs what is new of trouble. Whether the data server is gone.
+    fn look(&self, session: &Session, server: &mut DataServer) -> bool {
+        let mut gone = false;
+        for trouble in server.troubles() {
+            gone |= matches!(trouble, Trouble::Ended(_));
+            let mut known = session.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            if !known.contains(&trouble) && known.len() < TROUBLES_MAX {
+                self.say(format_args!("tunnel {}: {}", session.number, trouble.sentence(self.settings.kind)));
+                known.push(trouble);
+            }
+        }
+        gone
+    }
+
+    /// Ends the data server; afterwards its ports are free. With what kept connections from passing, if anything did.
+    pub async fn release(self, release: Release) -> Result<(Response, Option<String>), Status> {
         let uid = uid(&release.uid)?;
         let taken = self.lock().sessions.remove(&uid);
         let Some(session) = taken else { return Err(unknown()) };
-        let done = tokio::spawn(async move { self.end(session).await });
-        done.await.map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Response::default())
+        let done = tokio::spawn(async move {
+            let (number, since) = (session.number, session.since);
+            let trouble = self.end(session).await;
+            let held_s = since.elapsed().as_secs();
+            self.say(format_args!("tunnel {number}: released by {} after {held_s} s", self.caller));
+            trouble
+        });
+        let trouble = done.await.map_err(|error| Status::internal(error.to_string()))?;
+        Ok((Response::default(), trouble))
     }
 
     /// Ends every request.
     pub async fn release_all(&self) {
         let all: Vec<Session> = self.lock().sessions.drain().map(|(_, session)| session).collect();
         for session in all {
+            let number = session.number;
             self.end(session).await;
+            self.say(format_args!("tunnel {number}: ended with this server"));
         }
     }
 
-    async fn end(&self, session: Session) {
-        if let Some(server) = session.server.lock().await.take() {
+    async fn end(&self, session: Session) -> Option<String> {
+        if let Some(mut server) = session.server.lock().await.take() {
+            self.look(&session, &mut server);
             server.stop().await;
         }
         self.lock().ports.give_back(&session.ports);
+        let troubles = session.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let sentences: Vec<String> = troubles.iter().map(|trouble| trouble.sentence(self.settings.kind)).collect();
+        (!sentences.is_empty()).then(|| sentences.join("; "))
     }
 
     fn reserve(&self, uid: Uid, role: Role, connections: i32) -> Result<Session, Status> {
@@ -188,10 +276,14 @@ impl Sessions {
             ports,
             application: Arc::new(watch::Sender::new(None)),
             server: Arc::new(AsyncMutex::new(None)),
+            since: Instant::now(),
+            troubles: Arc::default(),
         };
         state.sessions.insert(uid, session.clone());
         // Whoever waits for news looks into the state, so it must not be held when they are told.
         drop(state);
+        let (number, ports) = (session.number, self.listeners(&session).join(", "));
+        self.say(format_args!("tunnel {number}: {role} half, {ports} reserved for {}", self.caller));
         self.news.send_replace(session.number);
         Ok(session)
     }
@@ -233,6 +325,9 @@ impl Drop for Forget<'_> {
             if let Some(session) = state.sessions.remove(&self.uid) {
                 // No update can have been: it wants the hello first.
                 state.ports.give_back(&session.ports);
+                drop(state);
+                let (number, caller) = (self.number, &self.sessions.caller);
+                self.sessions.say(format_args!("tunnel {number}: given up, {caller} went away or sent no hello"));
             }
         }
     }
@@ -273,6 +368,7 @@ mod tests {
             dir: "/nowhere".into(),
             tokens: vec!["right".into()],
             hello_limit: Duration::from_secs(180),
+            log: |_| (),
         };
         // Each test has ports of its own: to try whether one is free takes it for a moment.
         static NEXT: AtomicU16 = AtomicU16::new(9910);
@@ -292,7 +388,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_without_a_hello_ends_after_its_limit_and_gives_its_ports_back() {
         let sessions = sessions(2);
-        let before = tokio::time::Instant::now();
+        let before = Instant::now();
         let refused = sessions.clone().req(request(UID, 2)).await.unwrap_err();
         assert_eq!(refused.code(), Code::DeadlineExceeded);
         assert_eq!(before.elapsed().as_secs(), 180);
@@ -335,7 +431,9 @@ mod tests {
             role: "PROD".into(),
         };
         let other = "ffffffff-ffff-ffff-ffff-ffffffffffff";
-        let code = |answer: Result<Response, Status>| answer.unwrap_err().code();
+        fn code<T: fmt::Debug>(answer: Result<T, Status>) -> Code {
+            answer.unwrap_err().code()
+        }
         assert_eq!(code(sessions.clone().req(request(UID, 1)).await), Code::AlreadyExists);
         assert_eq!(code(sessions.clone().req(request(other, 2)).await), Code::ResourceExhausted);
         for wrong in [request(other, 0), request(other, -1), request(other, 3), request("../../x", 1)] {
@@ -354,9 +452,10 @@ mod tests {
     #[test]
     fn only_who_knows_a_token_is_let_in() {
         let sessions = sessions(1);
-        assert!(sessions.admits(Some("right")).is_ok());
+        let admit = |token| sessions.admit(None, token).map(|admitted| admitted.caller);
+        assert_eq!(&*admit(Some("right")).unwrap(), "an unknown address (token 1)");
         for wrong in [None, Some("wrong"), Some("righ"), Some("INVALID_TOKEN"), Some("")] {
-            assert_eq!(sessions.admits(wrong).unwrap_err().code(), Code::Unauthenticated, "{wrong:?}");
+            assert_eq!(admit(wrong).unwrap_err().code(), Code::Unauthenticated, "{wrong:?}");
         }
     }
 }

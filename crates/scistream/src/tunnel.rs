@@ -90,12 +90,13 @@ impl TunnelRequest {
 }
 
 impl Tunnel {
-    /// Ends both halves, each even if the other fails: the outbound one, then the inbound one.
-    pub async fn release(self) -> [Result<()>; 2] {
+    /// Ends both halves, each even if the other fails: the outbound one, then the inbound one. Each with what kept
+    /// connections from passing, where its server tells.
+    pub async fn release(self) -> [Result<Option<String>>; 2] {
         [self.release_one(&self.request.outbound).await, self.release_one(&self.request.inbound).await]
     }
 
-    async fn release_one(&self, side: &Side) -> Result<()> {
+    async fn release_one(&self, side: &Side) -> Result<Option<String>> {
         self.request.client(side).await?.release(&self.uid).await
     }
 }

@@ -103,6 +103,9 @@ pub struct AppResponse {
     pub listeners: Vec<String>,
 }
 
+/// Metadata of the reply to `release`, beside the contract: what kept connections from passing, where anything did.
+pub const TROUBLE: &str = "x-data-server-trouble";
+
 /// The four calls, each with the path it has in HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
@@ -120,6 +123,10 @@ impl Call {
             Self::Update => "/scistream.Control/update",
             Self::Release => "/scistream.Control/release",
         }
+    }
+
+    pub fn name(self) -> &'static str {
+        self.path().rsplit('/').next().unwrap_or_default()
     }
 
     pub fn of_path(path: &str) -> Option<Self> {

@@ -348,10 +348,11 @@ pub struct S2cs {
     /// Ports of its proxies.
     #[arg(long, value_name = "FROM-TO")]
     pub ports: String,
-    /// What it starts: stunnel, stunnel-null (authenticates, does not encrypt) or haproxy.
+    /// What it starts: stunnel, stunnel-null (authenticates, does not encrypt) or haproxy. SciStream's names do, too:
+    /// StunnelSubprocess is stunnel-null, HaproxySubprocess is haproxy.
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: String,
-    /// Host to tell to clients in place of the address.
+    /// Host that clients are told in place of the address; needed where that is 0.0.0.0 or [::].
     #[arg(long, value_name = "HOST")]
     pub advertise: Option<String>,
     /// Its certificate (PEM), which clients have to be given [default: it makes one, server.pem in --dir].

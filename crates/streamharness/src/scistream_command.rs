@@ -3,8 +3,9 @@
 use crate::{
     arguments::{S2cs, S2uc, S2ucServer},
     exit::{Exit, Failure},
-    stdout,
+    stderr, stdout,
 };
+use jiff::Timestamp;
 use scistream::{Client, Error, Options, Role, Uid};
 use std::{
     fs::{self, OpenOptions},
@@ -44,11 +45,12 @@ pub fn s2cs(asked: S2cs) -> Result<Exit, Failure> {
         advertise: asked.advertise,
         identity,
         tokens,
+        log: |line| stderr::say(format_args!("{:.0} {line}", Timestamp::now())),
         ..Options::new(asked.listen, ports(&asked.ports)?, kind, asked.dir)
     };
     scistream::serve(options, |address, _| {
         let trust = if own { format!("; its certificate is {}", certificate.display()) } else { String::new() };
-        crate::stderr::say(format_args!("S2CS for {kind} listens on {address}{trust}"));
+        stderr::say(format_args!("S2CS for {kind} listens on {address}{trust}"));
     })
     .map_err(route)?;
     Ok(Exit::Pass)
@@ -64,7 +66,15 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
             let listeners = client
                 .and_then(async |client: Client| client.open(&uid, Role::Inbound, num_conn, &service, None).await);
             match listeners {
-                Ok(listeners) => stdout::print(&in_lines(&listeners)),
+                Ok(listeners) => {
+                    if let Some(told) = listeners.iter().find(|told| !scistream::is_reachable(told)) {
+                        stderr::say(format_args!(
+                            "the S2CS tells {told}, which is no address that others can connect to: give the outbound \
+                             request the host at which it is reached, and this port"
+                        ));
+                    }
+                    stdout::print(&in_lines(&listeners));
+                }
                 Err(failure) => {
                     // Nothing was opened under it.
                     let _ = fs::remove_file(&server.uid_file);
@@ -73,6 +83,13 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
             }
         }
         S2uc::Outbound { server, listeners, num_conn } => {
+            if let Some(wrong) = listeners.iter().find(|listener| !scistream::is_reachable(listener)) {
+                let sentence = format!(
+                    "`{wrong}` is no listener that can be connected to: write HOST:PORT, with the host at which the S2CS of \
+                     the inbound half is reached"
+                );
+                return Err(Failure::new(Exit::Usage, sentence));
+            }
             let uid = uid(&server)?;
             let connections = num_conn.unwrap_or(listeners.len() as u32);
             let entries = connection(&server)?.and_then(async |client: Client| {
@@ -82,7 +99,10 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
         }
         S2uc::Release { server } => {
             let uid = uid(&server)?;
-            connection(&server)?.and_then(async |client: Client| client.release(&uid).await)?;
+            let trouble = connection(&server)?.and_then(async |client: Client| client.release(&uid).await)?;
+            if let Some(trouble) = trouble {
+                stderr::say(format_args!("released; the S2CS says that {trouble}"));
+            }
         }
     }
     Ok(Exit::Pass)
@@ -113,7 +133,8 @@ fn connection(server: &S2ucServer) -> Result<Connection, Failure> {
 }
 
 fn route(error: Error) -> Failure {
-    let exit = if matches!(error, Error::Address(_) | Error::Uid) { Exit::Usage } else { Exit::Route };
+    let usage = matches!(error, Error::Address(_) | Error::Advertise(_) | Error::Uid | Error::Wildcard { .. });
+    let exit = if usage { Exit::Usage } else { Exit::Route };
     Failure::new(exit, error)
 }
 

@@ -9,7 +9,7 @@ use scistream::{Reached, Side, TunnelRequest, Uid};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     time::{Duration, Instant},
@@ -19,6 +19,9 @@ use std::{
 const CALL_LIMIT: Duration = Duration::from_secs(15);
 /// How long the broker may take to greet through a tunnel that is there.
 const GREETING_LIMIT: Duration = Duration::from_secs(15);
+/// How long after a greeting that did not come it is waited for again, first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
 /// How long the holder may take to say what came of it; below the plan's limit on opening a route.
 const OPEN_LIMIT: Duration = Duration::from_secs(115);
 
@@ -86,12 +89,9 @@ async fn open(order: &Order) -> Result<scistream::Tunnel, Failure> {
     let uid = Uid::random().map_err(route)?;
     keep(&order.uid_file, &uid)?;
     let opened = match request.open_as(uid).await {
-        Ok(tunnel) if order.greets => match greets(&tunnel.entries, &wanted.service).await {
+        Ok(tunnel) if order.greets => match greets(&tunnel.entries).await {
             Ok(()) => Ok(tunnel),
-            Err(failure) => {
-                let _ = tunnel.release().await;
-                Err(failure)
-            }
+            Err(silent) => return Err(given_up(silent, tunnel.release().await, order)),
         },
         Ok(tunnel) => Ok(tunnel),
         Err(error) => Err(route(error)),
@@ -103,23 +103,54 @@ async fn open(order: &Order) -> Result<scistream::Tunnel, Failure> {
     opened
 }
 
+/// An entry behind which no broker greeted, and what came instead.
+struct Silent {
+    entry: String,
+    error: std::io::Error,
+}
+
 /// Waits until the broker greets through every entry: then each leg carries bytes, in both directions.
-async fn greets(entries: &[String], service: &[String]) -> Result<(), Failure> {
+async fn greets(entries: &[String]) -> Result<(), Silent> {
     let end = Instant::now() + GREETING_LIMIT;
     for entry in entries {
+        let mut pause = FIRST_PAUSE;
         while let Err(error) = testbed::greeting(entry) {
             if Instant::now() > end {
-                let sentence = format!(
-                    "the tunnel is there, and no broker greets through it at {entry} ({error}): is it reached from here, \
-                     do both proxies reach each other, and does the consumers' side reach {}?",
-                    service.join(", ")
-                );
-                return Err(Failure::new(Exit::Route, sentence));
+                return Err(Silent { entry: entry.clone(), error });
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(pause).await;
+            // A proxy that takes connections is not tried often: SciStream's stunnel stalls after a dozen of them.
+            if error.kind() != ErrorKind::ConnectionRefused {
+                pause = (2 * pause).min(PAUSE_MAX);
+            }
         }
     }
     Ok(())
+}
+
+/// Why a tunnel that was opened and released again is of no use: by what the proxies say themselves, where they do.
+fn given_up(silent: Silent, released: [Result<Option<String>, scistream::Error>; 2], order: &Order) -> Failure {
+    let Silent { entry, error } = silent;
+    let sides = [&order.wanted.producer_side, &order.wanted.consumer_side];
+    let told: Vec<String> = released
+        .iter()
+        .zip(sides)
+        .filter_map(|(one, side)| Some(format!("the S2CS at {} says that {}", side.s2cs, one.as_ref().ok()?.as_ref()?)))
+        .collect();
+    let why = if told.is_empty() {
+        format!(
+            "is it reached from here, do both proxies reach each other, are both of one type (SciStream's              StunnelSubprocess goes with stunnel-null), and does the consumers' side reach {}?",
+            order.wanted.service.join(", ")
+        )
+    } else {
+        told.join("; ")
+    };
+    let sentence = format!("the tunnel is there, and no broker greets through it at {entry} ({error}): {why}");
+    let left = unreleased(released, &order.wanted, &order.uid_file);
+    if left.is_none() {
+        let _ = fs::remove_file(&order.uid_file);
+    }
+    Failure::new(Exit::Route, left.map_or(sentence.clone(), |left| format!("{sentence}; {left}")))
 }
 
 fn side(name: &str, written: &ControlServerProfile) -> Result<Side, Failure> {
@@ -152,7 +183,7 @@ fn keep(path: &PathBuf, uid: &Uid) -> Result<(), Failure> {
 
 /// What to say of the halves that were not released, each with what a person types to do it.
 fn unreleased(
-    released: [Result<(), scistream::Error>; 2],
+    released: [Result<Option<String>, scistream::Error>; 2],
     wanted: &SciStreamProfile,
     uid_file: &std::path::Path,
 ) -> Option<String> {
@@ -199,8 +230,8 @@ mod tests {
         let wanted =
             SciStreamProfile { producer_side: side("p:1"), consumer_side: side("c:2"), ..SciStreamProfile::default() };
         let told = |released| unreleased(released, &wanted, std::path::Path::new("/w/u"));
-        assert_eq!(told([Ok(()), Ok(())]), None);
-        let one = told([Ok(()), Err(scistream::Error::Uid)]).unwrap();
+        assert_eq!(told([Ok(None), Ok(Some("a proxy was silent".to_owned()))]), None);
+        let one = told([Ok(None), Err(scistream::Error::Uid)]).unwrap();
         assert!(one.starts_with("a half of") && one.contains("--s2cs c:2") && !one.contains("--s2cs p:1"), "{one}");
         let both = told([Err(scistream::Error::Uid), Err(scistream::Error::Uid)]).unwrap();
         assert!(both.contains("--s2cs p:1") && both.contains(" and `streamharness s2uc release --s2cs c:2"), "{both}");

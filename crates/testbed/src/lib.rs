@@ -34,6 +34,7 @@ mod tls;
 mod tunnels;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -96,7 +97,10 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             let (Ok(listen), Some(range), Ok(kind)) = (listen.parse(), range, kind.parse()) else {
                 return None;
             };
-            let options = scistream::Options::new(listen, range, kind, PathBuf::from(dir));
+            // Into the log of the part.
+            let log = |line: &str| drop(writeln!(std::io::stderr(), "{line}"));
+            let options =
+                scistream::Options { log, ..scistream::Options::new(listen, range, kind, PathBuf::from(dir)) };
             scistream::serve(options, |_, _| ()).map_err(Error::from)
         }
         ["testbed", "reaper"] => sandbox::reap_until_orphaned(),

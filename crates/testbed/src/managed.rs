@@ -1,7 +1,7 @@
 //! The managed service's way in: a balancer and an ingress, both HAProxy, before the cluster's TLS listeners.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +20,7 @@ use crate::identity::Identity;
 use crate::network::Host;
 use crate::ports::Ports;
 use crate::routes::Balance;
+use crate::tunnels::expect_greeting;
 use crate::{Error, Result, part, place, secrets};
 
 /// What the names of tenants end in; the server's certificate is for all names of one label under it.
@@ -216,10 +217,7 @@ fn greeting(balancer: SocketAddr, ca: &[u8]) -> io::Result<()> {
     tcp.set_read_timeout(Some(GREETING_LIMIT))?;
     let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(session, tcp);
-    stream.write_all(b"AMQP\x00\x00\x09\x01")?;
-    let mut first = [0; 3];
-    stream.read_exact(&mut first)?;
-    if first == [1, 0, 0] { Ok(()) } else { Err(io::Error::other("what answers is no AMQP broker")) }
+    expect_greeting(&mut stream)
 }
 
 #[cfg(test)]

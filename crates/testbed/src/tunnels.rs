@@ -1,8 +1,8 @@
 //! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -185,17 +185,41 @@ pub fn greets(tunnel: &TunnelState) -> Result<()> {
     Ok(())
 }
 
-/// Whether an AMQP broker answers at `HOST:PORT`, or behind whatever does.
-pub fn greeting(address: &str) -> std::io::Result<()> {
-    let mut resolved = address.to_socket_addrs()?;
-    let address = resolved.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, GREETING_LIMIT)?;
+/// Whether an AMQP broker greets at `HOST:PORT`, or behind whatever accepts there. A name's addresses are tried in turn.
+pub fn greeting(address: &str) -> io::Result<()> {
+    let mut last = io::Error::other("the name has no address");
+    for address in address.to_socket_addrs()? {
+        match greeting_at(&address) {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn greeting_at(address: &SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(address, GREETING_LIMIT)?;
     stream.set_read_timeout(Some(GREETING_LIMIT))?;
-    stream.write_all(b"AMQP\x00\x00\x09\x01")?;
+    expect_greeting(&mut stream)
+}
+
+/// Begins the protocol and reads how the broker does; what is there instead is said in words.
+pub fn expect_greeting(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    let in_words = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            let sentence = format!("nothing came back within {} s", GREETING_LIMIT.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, sentence)
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            io::Error::new(error.kind(), "the connection was accepted and closed without a reply")
+        }
+        _ => error,
+    };
+    stream.write_all(b"AMQP\x00\x00\x09\x01").map_err(in_words)?;
     let mut first = [0; 3];
-    stream.read_exact(&mut first)?;
+    stream.read_exact(&mut first).map_err(in_words)?;
     // A method frame on channel 0: connection.start.
-    if first == [1, 0, 0] { Ok(()) } else { Err(std::io::Error::other("what answers is no AMQP broker")) }
+    if first == [1, 0, 0] { Ok(()) } else { Err(io::Error::other("what replies is not an AMQP broker")) }
 }
 
 /// The ports of addresses, for the list of what a part listens on.

@@ -3,6 +3,7 @@
 use super::{place, processes, program, within};
 use nix::sys::signal::Signal;
 use std::{
+    fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -18,24 +19,36 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 pub struct ControlServer {
     place: TempDir,
     child: Child,
+    host: String,
     port: u16,
 }
 
 impl ControlServer {
     /// Starts one of this type with `ports` ports for its proxies.
     pub fn start(kind: &str, ports: u16) -> Self {
+        Self::start_at("127.0.0.1", kind, ports, &[])
+    }
+
+    /// Starts one that listens on `host`.
+    pub fn start_at(host: &str, kind: &str, ports: u16, more: &[&str]) -> Self {
         let place = place();
         let first = free_ports(1 + ports);
         let mut command = Command::new(program());
         command
-            .args(["s2cs", "--listen", &format!("127.0.0.1:{first}"), "--type", kind])
+            .args(["s2cs", "--listen", &format!("{host}:{first}"), "--type", kind])
             .args(["--ports", &format!("{}-{}", first + 1, first + ports), "--dir", "s2cs"])
+            .args(more)
             .current_dir(place.path())
             .stdin(Stdio::null())
-            .stderr(Stdio::null());
-        let server = Self { child: command.spawn().unwrap(), port: first, place };
-        within(START_LIMIT, || server.certificate().exists().then_some(())).expect("it makes its certificate");
+            .stderr(File::create(place.path().join("log")).unwrap());
+        let server = Self { child: command.spawn().unwrap(), host: host.to_owned(), port: first, place };
+        within(START_LIMIT, || server.log().contains(" listens on ").then_some(())).expect("it says that it listens");
         server
+    }
+
+    /// What its operator sees.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap()
     }
 
     /// Its directory.
@@ -45,7 +58,7 @@ impl ControlServer {
 
     /// Where it takes requests.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     /// The certificate that its clients are given.
@@ -73,7 +86,7 @@ impl ControlServer {
     pub fn ask(&self, what: &str, uid_file: &Path, rest: &[&str]) -> Output {
         let mut command = Command::new(program());
         command
-            .args(["s2uc", what, "--s2cs", &format!("127.0.0.1:{}", self.port), "--server-cert"])
+            .args(["s2uc", what, "--s2cs", &self.address(), "--server-cert"])
             .arg(self.certificate())
             .arg("--uid-file")
             .arg(uid_file)
@@ -99,7 +112,7 @@ impl Drop for ControlServer {
 }
 
 /// The first of `count` ports that are free, below those which the system hands out by itself.
-fn free_ports(count: u16) -> u16 {
+pub fn free_ports(count: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(9000);
     let free = |first: &u16| (*first..first + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
     std::iter::repeat_with(|| NEXT.fetch_add(count, Ordering::Relaxed)).find(free).unwrap()
