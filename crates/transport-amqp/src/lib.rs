@@ -6,6 +6,8 @@ mod consume;
 mod dial;
 mod endpoint;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod handshake;
 mod link;

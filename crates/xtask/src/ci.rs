@@ -2,14 +2,14 @@
 
 use crate::{
     cargo::{cargo, cargo_with},
-    leftovers, scripts,
+    fuzz, leftovers, scripts,
 };
 use anyhow::{Context, Result};
 use std::time::Instant;
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", || cargo(&["fmt", "--all", "--check"])),
     ("leftovers", leftovers::check),
     ("shell scripts parse", scripts::check),
@@ -23,6 +23,7 @@ const STEPS: [Step; 8] = [
     // The system tests start this program.
     ("release build", || cargo(&["build", "--release", "--package", "streamharness", "--quiet"])),
     ("tests in one process", || cargo(&["test", "--workspace", "--exclude", "tests", "--quiet"])),
+    ("fuzzing", fuzz::check),
     // Each brings up brokers and ranks of its own: two at a time would measure each other.
     ("tests of the whole", || cargo(&["test", "--package", "tests", "--", "--test-threads=1"])),
 ];

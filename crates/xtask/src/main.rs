@@ -1,9 +1,10 @@
-//! One command per chore: `cargo xtask ci | golden | docs | chaos`.
+//! One command per chore: `cargo xtask ci | fuzz | golden | docs | chaos`.
 
 mod cargo;
 mod chaos;
 mod ci;
 mod files;
+mod fuzz;
 mod golden;
 mod leftovers;
 mod scripts;
@@ -12,6 +13,7 @@ use std::{env, process::ExitCode};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci       every check and test, cheapest first; stops at the first failure
+  fuzz     [--seconds N] [TARGET...]: libFuzzer on what reads other people's bytes, each target for N seconds
   golden   writes all golden files anew; the diff is the review
   chaos    [--seed N] [--minutes M] [--runs R] [--only K]: random faults on random runs of real parts
   docs     builds the documentation of every crate into target/doc";
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["ci"] => ci::run(),
         ["chaos", ref flags @ ..] => chaos::run(flags),
+        ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["golden"] => golden::refresh(),
         ["docs"] => cargo::cargo(&["doc", "--workspace", "--no-deps"]),
         _ => {

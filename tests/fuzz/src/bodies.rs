@@ -1,12 +1,9 @@
-//! Any bytes as the body of any format: accepted or named as a corruption, never a crash.
+//! Any bytes as the body of any format: accepted or named as a corruption.
 //!
-//! The first byte chooses the format. The body of message 0 is XORed with the rest, so that the fuzzer starts from
-//! bodies that are right and need not find their structure; bytes beyond it make it longer, a flag makes it shorter.
-
-#![no_main]
+//! The first byte chooses the format. The body of message 0 is XORed with the rest, so that a fuzzer starts from bodies
+//! that are right and need not find their structure; bytes beyond it make it longer, a flag makes it shorter.
 
 use engine::ports::Payloads;
-use libfuzzer_sys::fuzz_target;
 use payload::Workload;
 use profile::{Layer, Origin, Plan, combine};
 use std::sync::LazyLock;
@@ -22,13 +19,14 @@ const FORMATS: [&str; 5] = [
 static WORKLOADS: LazyLock<Vec<Workload>> = LazyLock::new(|| {
     let workload = |text: &&str| {
         let layer = Layer::parse(Origin::CommandLine, text).expect("it is well formed");
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).expect("it names what is shipped");
+        let profile =
+            combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).expect("it names what is shipped");
         Workload::new(&Plan::resolve(&profile, 1, 1).expect("it resolves")).expect("it can be built")
     };
     FORMATS.iter().map(workload).collect()
 });
 
-fuzz_target!(|data: &[u8]| {
+pub fn run(data: &[u8]) {
     let [format, flags, difference @ ..] = data else { return };
     let workload = &WORKLOADS[usize::from(*format) % FORMATS.len()];
     let mut body = workload.body(0, 0).bytes;
@@ -42,4 +40,4 @@ fuzz_target!(|data: &[u8]| {
     if workload.verify(0, 0, crc32c::crc32c(&body), &body).is_ok() && workload.inspects() {
         let _ = workload.inspect(0, 0, &body);
     }
-});
+}

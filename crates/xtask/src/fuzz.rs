@@ -1,0 +1,120 @@
+//! libFuzzer over the targets of tests/fuzz, built so that what we depend on is the one that tests have built already.
+
+use crate::cargo::{cargo_with, root};
+use anyhow::{Context, Result, bail, ensure};
+use std::{fs, process::Command};
+
+/// What CI has for each target: less than four minutes for all of them.
+const SECONDS: u64 = 22;
+/// How long one input may take.
+const INPUT_LIMIT_S: u64 = 20;
+const MEMORY_MIB: u64 = 2048;
+const CORPUS: &str = "tests/fuzz/corpus";
+
+/// Files of the project that are good inputs already.
+const SEEDS: [(&str, &[&str]); 2] = [
+    ("profiles", &["profiles/architectures", "profiles/examples", "profiles/experiments", "profiles/workloads"]),
+    ("records", &["analysis/example/dts-1", "analysis/example/mss-2"]),
+];
+
+/// `[--seconds N] [TARGET...]`: each target for that long, one after another, all of them where none is named.
+pub fn run(arguments: &[&str]) -> Result<()> {
+    let (seconds, named) = match arguments {
+        ["--seconds", seconds, rest @ ..] => (seconds.parse().context("--seconds takes a whole number")?, rest),
+        rest => (SECONDS, rest),
+    };
+    let known = targets()?;
+    if let Some(unknown) = named.iter().find(|name| !known.iter().any(|known| known == *name)) {
+        bail!("`{unknown}` is no target: name some of {}", known.join(", "));
+    }
+    build()?;
+    for target in known.iter().filter(|target| named.is_empty() || named.contains(&target.as_str())) {
+        fuzz(target, seconds)?;
+    }
+    Ok(())
+}
+
+/// The step of CI: nothing without `STREAMHARNESS_SLOW=1`.
+pub fn check() -> Result<()> {
+    if std::env::var_os("STREAMHARNESS_SLOW").is_none_or(|value| value != "1") {
+        println!("ci: fuzz: left out, STREAMHARNESS_SLOW is not 1; the kept inputs are replayed by the tests");
+        return Ok(());
+    }
+    run(&[])
+}
+
+/// Those that inputs are kept for; a test of tests/fuzz compares them with its list.
+fn targets() -> Result<Vec<String>> {
+    let folders = fs::read_dir(root().join(CORPUS)).with_context(|| format!("{CORPUS} cannot be read"))?;
+    let mut names: Vec<String> =
+        folders.map(|folder| Ok(folder?.file_name().to_string_lossy().into_owned())).collect::<Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn build() -> Result<()> {
+    let wrapper = root().join("tests/fuzz/instrument");
+    let wrapper = wrapper.to_str().context("the path of the workspace is not UTF-8")?;
+    let arguments = ["build", "--package", "fuzz", "--features", "libfuzzer", "--quiet"];
+    cargo_with(&arguments, &[("RUSTC_WORKSPACE_WRAPPER", wrapper)])
+}
+
+fn fuzz(target: &str, seconds: u64) -> Result<()> {
+    let place = root().join("target/fuzz");
+    let (found, scratch) = (place.join("corpus").join(target), place.join("tmp").join(target));
+    let artifacts = root().join("tests/fuzz/artifacts").join(target);
+    for folder in [&found, &scratch, &artifacts] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let kept = root().join(CORPUS).join(target);
+    let seeds = SEEDS.iter().filter(|(name, _)| *name == target).flat_map(|(_, folders)| *folders);
+    let ended = Command::new(root().join("target/debug/fuzzer"))
+        .env("STREAMHARNESS_FUZZ_TARGET", target)
+        .env("TMPDIR", &scratch)
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-timeout={INPUT_LIMIT_S}"))
+        .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args([&found, &kept])
+        .args(seeds.map(|folder| root().join(folder)))
+        .output()
+        .context("the fuzzer does not start")?;
+    let _ = fs::remove_dir_all(&scratch);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(
+        ended.status.success(),
+        "{target}: {}\n  correct it, and move the input from {} to {}, which every `cargo test` replays",
+        why(&said),
+        artifacts.display(),
+        kept.display()
+    );
+    println!("fuzz: {target}: {}", last(&said, "DONE").unwrap_or("ended"));
+    Ok(())
+}
+
+/// What the fuzzer says of the input that it failed on: the panic, and what it was to libFuzzer.
+fn why(said: &str) -> String {
+    let mut lines = said.lines().skip_while(|line| !line.contains(" panicked at "));
+    let panic: Vec<&str> = lines.by_ref().take(2).collect();
+    let summary = last(said, "SUMMARY:").or_else(|| said.lines().last()).unwrap_or("ended without a reason");
+    [panic.as_slice(), &[summary]].concat().join(" ")
+}
+
+fn last<'a>(said: &'a str, word: &str) -> Option<&'a str> {
+    said.lines().rev().find(|line| line.contains(word)).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_what_the_fuzzer_makes_of_it() {
+        let said = "INFO: Seed: 1\nthread '<unnamed>' (7) panicked at a.rs:1:2:\nno ledger\nnote: run with\n\
+            SUMMARY: libFuzzer: deadly signal\nMS: 0\n";
+        let expected = "thread '<unnamed>' (7) panicked at a.rs:1:2: no ledger SUMMARY: libFuzzer: deadly signal";
+        assert_eq!(why(said), expected);
+        assert_eq!(why("SUMMARY: libFuzzer: timeout\n"), "SUMMARY: libFuzzer: timeout");
+        assert_eq!(last("#2 INITED\n#9\tDONE   cov: 3\nDone 9 runs\n", "DONE"), Some("#9\tDONE   cov: 3"));
+    }
+}
