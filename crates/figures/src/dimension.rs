@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, fmt};
 
+use measure::foreign;
 use serde_json::Value;
 
 use crate::{Key, Run, experiment};
@@ -83,7 +84,7 @@ pub enum Level {
 impl Level {
     fn of(value: &Value) -> Self {
         match value {
-            Value::String(text) => Self::Text(text.clone()),
+            Value::String(text) => Self::Text(foreign::line(text).into_owned()),
             Value::Null => Self::Text(String::new()),
             // Queues and the like are told apart by how many there are.
             Value::Array(items) => Self::Number(items.len() as u64),

@@ -18,6 +18,7 @@ mod evaluate;
 mod experiment;
 mod expression;
 mod html;
+pub mod input;
 pub mod judge;
 pub mod load;
 pub mod measured;

@@ -7,7 +7,7 @@ use std::{
 
 use measure::Record;
 
-use crate::FiguresError;
+use crate::{FiguresError, input};
 
 const RECORD: &str = "record.json";
 /// The exit code of a run that was sound and did not meet an `--assert`: its numbers are good.
@@ -112,7 +112,7 @@ fn find(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Figur
 }
 
 fn read(path: &Path) -> Result<Run, FiguresError> {
-    let json = fs::read_to_string(path).map_err(|source| FiguresError::Read { path: path.to_owned(), source })?;
+    let json = input::result(path).map_err(|source| FiguresError::Read { path: path.to_owned(), source })?;
     let record = Record::from_json(&json).map_err(|source| FiguresError::Record { path: path.to_owned(), source })?;
     Ok(Run { dir: path.parent().unwrap_or(Path::new(".")).to_owned(), record })
 }

@@ -3,14 +3,13 @@
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap},
-    fs,
     path::PathBuf,
     rc::Rc,
 };
 
 use measure::{Buckets, Metric, read_hlog};
 
-use crate::{Distribution, FiguresError, Run};
+use crate::{Distribution, FiguresError, Run, input};
 
 const HISTOGRAMS: &str = "histograms.hlog";
 const SERIES: &str = "series.csv";
@@ -52,7 +51,7 @@ impl Measured {
     /// The counters of all latencies of a run, as they are in its file; empty where there is none.
     pub fn histograms(&self, run: &Run) -> Result<Vec<(Metric, Buckets)>, FiguresError> {
         let path = run.dir.join(HISTOGRAMS);
-        match fs::read(&path) {
+        match input::result_bytes(&path) {
             Ok(log) => read_hlog(&log).ok_or(FiguresError::Damaged { path }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(FiguresError::Read { path, source }),
@@ -63,7 +62,7 @@ impl Measured {
     /// there are none.
     pub fn columns(&self, run: &Run) -> Result<Vec<(String, Vec<f64>)>, FiguresError> {
         let path = run.dir.join(SERIES);
-        let text = match fs::read_to_string(&path) {
+        let text = match input::result(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(FiguresError::Read { path, source }),
@@ -113,7 +112,10 @@ impl Measured {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::{
+        fs,
+        time::{Duration, SystemTime},
+    };
 
     use super::*;
     use crate::sample;

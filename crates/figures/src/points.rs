@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use measure::{Metric, record::differences};
+use measure::{Metric, foreign, record::differences};
 use serde_json::Value;
 
 use crate::{Estimate, FiguresError, Run};
@@ -51,14 +51,14 @@ impl Key {
 
 fn text(plan: &Value, pointer: &str) -> String {
     match plan.pointer(pointer) {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => foreign::line(text).into_owned(),
         Some(Value::Null) | None => String::new(),
         Some(other) => other.to_string(),
     }
 }
 
 fn stem(name: &str) -> String {
-    Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    foreign::line(&Path::new(name).file_stem().unwrap_or_default().to_string_lossy()).into_owned()
 }
 
 /// All repetitions of one thing.

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use measure::foreign;
+
 use crate::{
     Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, build,
     chart::Figure,
     experiment::preferred,
+    input,
     published::Published,
     shipped,
     specification::Specification,
@@ -63,7 +66,7 @@ pub fn chosen(names: &[String]) -> Result<Vec<Source>, FiguresError> {
     let find = |name: &String| {
         let path = PathBuf::from(name);
         if path.extension().is_some_and(|ending| ending == "toml") {
-            let text = std::fs::read_to_string(&path);
+            let text = input::profile(&path);
             let text = text.map_err(|source| FiguresError::Read { path: path.clone(), source })?;
             return Ok((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), text));
         }
@@ -167,7 +170,7 @@ impl Report {
         ] {
             if !lines.is_empty() {
                 text += &format!("\n{title}\n");
-                lines.iter().for_each(|line| text += &format!("  {line}\n"));
+                lines.iter().for_each(|line| text += &format!("  {}\n", foreign::line(line)));
             }
         }
         text

@@ -42,6 +42,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         ranks: Vec::new(),
         assertions: Vec::new(),
         failures: Vec::new(),
+        left_behind: Vec::new(),
         warnings: Vec::new(),
     }
 }

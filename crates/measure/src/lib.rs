@@ -7,6 +7,7 @@
 
 pub mod assertion;
 pub mod counters;
+pub mod foreign;
 pub mod histogram;
 pub mod hlog;
 pub mod integrity;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    io::Write,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -267,7 +268,8 @@ impl Drop for Service {
     fn drop(&mut self) {
         for tenant in self.state().clusters.values() {
             if let Err(error) = self.backing.remove(&tenant.access.username, &tenant.fqdn) {
-                eprintln!("streamharness: {error}");
+                // A log that is full ends no service.
+                let _ = writeln!(std::io::stderr(), "streamharness: {error}");
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     stdout,
 };
 use figures::Failed;
+use measure::foreign;
 use std::fmt::Write;
 
 /// Tells each, and exits with 5 where one does not hold.
@@ -22,12 +23,12 @@ pub fn run(arguments: &Assert) -> Result<Exit, Failure> {
             all += 1;
             held += usize::from(outcome.holds);
             let word = if outcome.holds { "holds" } else { "fails" };
-            let _ = writeln!(text, "{word} {}: {}", outcome.expression, outcome.measured);
+            let _ = writeln!(text, "{word} {}: {}", outcome.expression, foreign::line(&outcome.measured));
         }
     }
     let exit = if held == all { Exit::Pass } else { Exit::Assertion };
     let word = if held == all { "PASS" } else { "FAIL" };
     let _ = writeln!(text, "# STATUS: {word} {held} of {all} assertions hold");
-    stdout::print(&text);
+    stdout::print(&text)?;
     Ok(exit)
 }

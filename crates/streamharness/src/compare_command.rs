@@ -9,6 +9,7 @@ use figures::{
     Estimate, Failed, FiguresError, Interval, LeftOut, Point, Points, Quantity,
     compare::{Comparison, Row, Verdict, compare, compared},
 };
+use measure::foreign;
 use profile::nearest;
 use serde_json::{Value, json};
 use std::{fmt::Write, path::Path};
@@ -48,7 +49,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
             "tolerance": tolerance, "regressions": regressions, "warnings": warnings,
             "points": compared.iter().map(Compared::json).collect::<Vec<_>>(),
         });
-        stdout::print(&(serde_json::to_string_pretty(&json).expect("text keys only") + "\n"));
+        stdout::print(&(serde_json::to_string_pretty(&json).expect("text keys only") + "\n"))?;
     } else {
         let mut text: String = compared.iter().map(Compared::table).collect();
         let told = |row: &Row| row.verdict != Verdict::TooFew;
@@ -60,7 +61,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
             _ => "FAIL a regression",
         };
         let _ = writeln!(text, "# STATUS: {word} beyond {}", arguments.tolerance.trim());
-        stdout::print(&text);
+        stdout::print(&text)?;
     }
     Ok(exit)
 }
@@ -148,10 +149,17 @@ impl Compared<'_> {
         let Self { a, b, comparison } = self;
         let mut text = String::new();
         for (name, point) in [("A", a), ("B", b)] {
-            let _ = writeln!(text, "# {name}: {} run(s) of {}", point.runs.len(), point.key);
+            let _ =
+                writeln!(text, "# {name}: {} run(s) of {}", point.runs.len(), foreign::line(&point.key.to_string()));
         }
         for unlike in &comparison.unlike {
-            let _ = writeln!(text, "# not alike: {}: {} and {}", unlike.field, short(&unlike.a), short(&unlike.b));
+            let _ = writeln!(
+                text,
+                "# not alike: {}: {} and {}",
+                foreign::line(&unlike.field),
+                short(&unlike.a),
+                short(&unlike.b)
+            );
         }
         if !comparison.unlike.is_empty() {
             let _ =

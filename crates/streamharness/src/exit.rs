@@ -1,5 +1,6 @@
 //! Exit codes, and the sentence that goes with each failure.
 
+use measure::foreign;
 use std::{fmt, process::ExitCode};
 
 /// What the program's exit code says. A contract: scripts rely on it.
@@ -54,7 +55,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its sentence.
     pub fn new(exit: Exit, sentence: impl fmt::Display) -> Self {
-        Self { exit, sentence: sentence.to_string() }
+        Self { exit, sentence: foreign::sentence(&sentence.to_string()) }
     }
 
     /// Says it on stderr.

@@ -4,6 +4,7 @@ use crate::{
     arguments::Run,
     exit::{Exit, Failure},
 };
+use figures::input;
 use profile::{Layer, Origin, Profile, ProfileError, combine};
 use toml::{Table, Value};
 
@@ -12,7 +13,7 @@ pub fn profile(run: &Run) -> Result<Profile, Failure> {
     let mut layers = Vec::new();
     if let Some(path) = &run.profile {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = input::profile(path).map_err(|error| {
             let known = profile::list(profile::Kind::Workload).chain(profile::list(profile::Kind::Architecture));
             let hint = known
                 .filter(|shipped| shipped.name == name)
@@ -28,7 +29,7 @@ pub fn profile(run: &Run) -> Result<Profile, Failure> {
     for assignment in &run.set {
         layers.push(Layer::assignment(assignment).map_err(failure)?);
     }
-    combine(&layers, |path| std::fs::read_to_string(path)).map_err(failure)
+    combine(&layers, |path| input::profile(path)).map_err(failure)
 }
 
 /// A profile's error with its exit code.

@@ -238,7 +238,6 @@ impl Lead {
 
     /// Saves what is known: what follows may not be reached.
     pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
-        self.keeper.close();
         self.view.say(&ending.to_string());
         // Whether anything is lost is known later.
         self.told = !matches!(ending, Ending::Missing(_));
@@ -249,12 +248,13 @@ impl Lead {
     /// No result follows: what is known is all there will be.
     pub fn rank_lost(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.save_partial(snapshot, ending);
-        if let Some(record) = &self.record {
-            self.print(record);
+        if let Some(Err(failure)) = self.record.as_ref().map(|record| self.print(record)) {
+            self.view.say(&failure.sentence);
         }
     }
 
     fn save_partial(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        self.keeper.close();
         let rows = self.see_service();
         let record = record::partial(&self.facts, snapshot, ending);
         if let Err(failure) = self.output.write_partial(&record, rows) {
@@ -320,7 +320,7 @@ impl Lead {
             let _ = self.output.write_record(&record);
             self.told = true;
         }
-        self.print(&record);
+        let printed = self.print(&record);
         if !self.brief {
             for warning in &record.warnings {
                 self.view.say(warning);
@@ -334,17 +334,15 @@ impl Lead {
                 if !self.brief {
                     self.view.say(&format!("results in {}", self.output.dir().display()));
                 }
-                Ok(Exit::from_code(record.status.exit_code))
+                printed.map(|()| Exit::from_code(record.status.exit_code))
             }
             Err(failure) => Err(failure),
         };
         self.record = Some(record);
     }
 
-    fn print(&self, record: &Record) {
-        if !self.brief {
-            stdout::print(&osu_table(record));
-        }
+    fn print(&self, record: &Record) -> Result<(), Failure> {
+        if self.brief { Ok(()) } else { stdout::print(&osu_table(record)) }
     }
 
     /// What it measured, as far as it got.

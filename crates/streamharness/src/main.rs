@@ -1,5 +1,8 @@
 //! The `streamharness` program: arguments to adapters to engine to exit code.
 
+// Both panic where nobody reads or nothing more can be written; `stdout` and `stderr` do not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod arguments;
 mod assert_command;
 mod cluster;
@@ -82,15 +85,23 @@ fn main() -> ExitCode {
         Some(Command::S3m { command }) => s3m_command::s3m(command),
         Some(Command::Hold) => holder::hold(),
         Some(Command::Testbed { command }) => testbed_command::testbed(command),
-        Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Streamharness::command(), "streamharness", &mut std::io::stdout());
-            Ok(Exit::Pass)
-        }
+        Some(Command::Completions { shell }) => completions(shell),
     };
+    told(done)
+}
+
+fn told(done: Result<Exit, Failure>) -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => failure.tell(),
     }
+}
+
+/// The script goes to memory first: clap panics where its writer fails.
+fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Streamharness::command(), "streamharness", &mut script);
+    stdout::print(&String::from_utf8_lossy(&script)).and(Ok(Exit::Pass))
 }
 
 /// Help goes to stdout; a mistake goes to stderr, as one sentence. Where a launcher started many
@@ -98,8 +109,7 @@ fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         if environment::speaks_for_the_launch() {
-            // A closed stdout is the reader's wish.
-            let _ = error.print();
+            return told(stdout::print_styled(&error.render()).and(Ok(Exit::Pass)));
         }
         return Exit::Pass.into();
     }

@@ -4,6 +4,7 @@ use crate::{
     exit::{Exit, Failure},
     whole,
 };
+use figures::input;
 use measure::{
     Histograms, Record, hlog,
     tables::{SeriesRow, cdf_csv, ranks_csv, series_csv},
@@ -150,7 +151,7 @@ impl Output {
             let sentence = format!("{}: {error}; move it away, or give another directory with --out", path.display());
             Failure::new(Exit::Usage, sentence)
         };
-        match fs::read_to_string(&path) {
+        match input::result(&path) {
             Ok(text) => Record::from_json(&text).map(Some).map_err(|error| unread(&error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unread(&error)),

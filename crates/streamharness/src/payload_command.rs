@@ -20,7 +20,7 @@ pub fn payload(asked: Payload) -> Result<Exit, Failure> {
     let plan = Plan::resolve(&flags::profile(&run)?, 1, 0).map_err(flags::failure)?;
     let bodies = Workload::new(&plan).map_err(|error| Failure::new(Exit::Profile, error))?;
     if describe {
-        stdout::print(&description(&plan, &bodies));
+        stdout::print(&description(&plan, &bodies))?;
     }
     if let Some(out) = out {
         let body = bodies.body(producer, sequence);

@@ -32,6 +32,6 @@ pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
         text += &format!("# rank {rank}: {role}, producers {:?}, consumers {:?}\n", role.producers, role.consumers);
     }
     text += &serde_json::to_string_pretty(&plan).expect("a plan is plain data");
-    stdout::print(&(text + "\n"));
+    stdout::print(&(text + "\n"))?;
     Ok(Exit::Pass)
 }

@@ -24,7 +24,7 @@ pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
                     text += &format!("  {:31} {about}\n", shipped.name);
                 }
             }
-            stdout::print(&text);
+            stdout::print(&text)?;
             Ok(Exit::Pass)
         }
         ["show", name] => {
@@ -33,7 +33,7 @@ pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
                 let hint = nearest(name, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                 return Err(Failure::new(Exit::Usage, format!("no profile is called `{name}`{hint}")));
             };
-            stdout::print(shipped.text);
+            stdout::print(shipped.text)?;
             Ok(Exit::Pass)
         }
         _ => Err(Failure::new(Exit::Usage, "write `streamharness profiles` or `streamharness profiles show NAME`")),

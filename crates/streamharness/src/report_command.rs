@@ -40,9 +40,9 @@ pub fn report(asked: &Asked) -> Result<Exit, Failure> {
     let loaded = figures::load(&asked.dirs, failed).map_err(wrong)?;
     let report = Report::of(loaded, &figures, !asked.figures.is_empty()).map_err(wrong)?;
     if asked.text {
-        stdout::print(&report.text());
+        stdout::print(&report.text())?;
     } else {
-        stdout::print(&report.claims_text());
+        stdout::print(&report.claims_text())?;
     }
     if !asked.text || asked.out.is_some() {
         let out = asked.out.clone().unwrap_or_else(|| asked.dirs[0].join("report"));

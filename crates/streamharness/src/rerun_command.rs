@@ -6,9 +6,10 @@ use crate::{
     exit::{Exit, Failure},
     flags, launch, stdout,
 };
+use figures::input;
 use measure::{Record, record::Hop};
 use profile::{Plan, Profile};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// What a record tells about how its run can be repeated.
 pub struct Before {
@@ -27,7 +28,7 @@ pub fn rerun(arguments: &Rerun) -> Result<Exit, Failure> {
         let before = Before::read(&arguments.record)?;
         if before.plan.placement.world > 1 {
             let typed: Vec<String> = std::env::args().collect();
-            stdout::print(&format!("{}\n", before.command(&typed)));
+            stdout::print(&format!("{}\n", before.command(&typed)))?;
             return Ok(Exit::Pass);
         }
     }
@@ -40,7 +41,7 @@ impl Before {
         let path = if path.is_dir() { path.join("record.json") } else { path.to_owned() };
         let fail =
             |problem: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("`{}`: {problem}", path.display()));
-        let json = fs::read_to_string(&path)
+        let json = input::result(&path)
             .map_err(|error| fail(&format!("{error}; give the record.json of a run, or its directory")))?;
         let record = Record::from_json(&json).map_err(|error| fail(&error))?;
         let version = record.environment.harness_version;
@@ -54,7 +55,7 @@ impl Before {
     /// What to type for a launch that fits the plan.
     fn command(&self, typed: &[String]) -> String {
         let words: Vec<String> = typed.iter().map(|word| quoted(word)).collect();
-        format!("{} -n {} {}", self.launcher, self.plan.placement.world, words.join(" "))
+        format!("{} -n {} {}", quoted(&self.launcher), self.plan.placement.world, words.join(" "))
     }
 
     /// Whether this launch is like that of the record, as far as the plan depends on it.

@@ -160,10 +160,10 @@ impl Runs {
             return;
         }
         let summary = self.summary();
-        stdout::print(&summary.table());
+        let printed = stdout::print(&summary.table());
         let written = self.output.write_summary(&summary.json());
         crate::stderr::say(format_args!("{}; results in {}", summary.verdict().1, self.output.dir().display()));
-        self.exit = written.and(Ok(summary.verdict().0));
+        self.exit = written.and(printed).and(Ok(summary.verdict().0));
     }
 
     /// What the program exits with.

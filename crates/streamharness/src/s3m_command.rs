@@ -158,7 +158,7 @@ pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
         }
         S3m::Serve(asked) => return serve(asked),
     };
-    stdout::print(&format!("{reply:#}\n"));
+    stdout::print(&format!("{reply:#}\n"))?;
     Ok(Exit::Pass)
 }
 

@@ -73,7 +73,7 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
                              request the host at which it is reached, and this port"
                         ));
                     }
-                    stdout::print(&in_lines(&listeners));
+                    stdout::print(&in_lines(&listeners))?;
                 }
                 Err(failure) => {
                     // Nothing was opened under it.
@@ -95,7 +95,7 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
             let entries = connection(&server)?.and_then(async |client: Client| {
                 client.open(&uid, Role::Outbound, connections, &listeners, Some(&listeners)).await
             })?;
-            stdout::print(&in_lines(&entries));
+            stdout::print(&in_lines(&entries))?;
         }
         S2uc::Release { server } => {
             let uid = uid(&server)?;

@@ -2,6 +2,7 @@
 
 use crate::{exit::Exit, repeat::Until};
 use figures::{Estimate, Quantity};
+use measure::foreign;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -108,7 +109,7 @@ impl Summary<'_> {
         }
         let (exit, sentence) = self.verdict();
         let word = if exit == Exit::Pass { "PASS" } else { "FAIL" };
-        line(&mut text, &format!("# STATUS: {word} {}", sentence.replace(['\n', '\r'], " ")));
+        line(&mut text, &format!("# STATUS: {word} {}", foreign::line(&sentence)));
         text
     }
 

@@ -9,6 +9,7 @@ use crate::{
     output::Output,
     stdout, whole,
 };
+use figures::input;
 use measure::{
     Assertion, Record,
     record::{Point, Repetition},
@@ -129,7 +130,7 @@ pub struct Sweep {
 impl Sweep {
     /// Reads the experiment and resolves every point, so that what cannot be carried out is known before anything is.
     pub fn new(arguments: &arguments::Sweep, hosts: &[u32]) -> Result<Self, Failure> {
-        let read = |path: &str| std::fs::read_to_string(path);
+        let read = |path: &str| input::profile(path);
         let mut experiment = Experiment::read(&arguments.experiment, read).map_err(flags::failure)?;
         for only in &arguments.only {
             experiment.keep(only).map_err(flags::failure)?;
@@ -185,7 +186,7 @@ impl Sweep {
             name += &format!("_{key}-{value}");
             layers.push(search.layer(*value).map_err(flags::failure)?);
         }
-        let read = |path: &str| std::fs::read_to_string(path);
+        let read = |path: &str| input::profile(path);
         let resolved =
             combine(&layers, read).and_then(|profile| Ok((Plan::resolve_on(&profile, &self.hosts, 0)?, profile)));
         let (plan, profile) = resolved.map_err(|error| {
@@ -446,15 +447,17 @@ impl Sweep {
         std::fs::create_dir_all(&self.out)
             .and_then(|()| whole::write(&path, text.as_bytes()))
             .map_err(|error| Failure::new(Exit::Partial, format!("cannot write {}: {error}", path.display())))?;
+        let mut printed = Ok(());
         if let Some((Search { key, keeps, .. }, _)) = &self.search {
-            stdout::print(&format!("# the highest {key} with {keeps}\n"));
+            let mut text = format!("# the highest {key} with {keeps}\n");
             for ((cell, repetition), answer) in self.answers() {
                 let answer = match answer {
                     Ok(highest) => highest.unwrap_or_else(|| "none".to_owned()),
                     Err(why) => format!("unknown: {why}"),
                 };
-                stdout::print(&format!("{cell:32} {repetition:3}  {answer}\n"));
+                text += &format!("{cell:32} {repetition:3}  {answer}\n");
             }
+            printed = stdout::print(&text);
         }
         let all_known = self.answers().all(|(_, answer)| answer.is_ok());
         if !all_known {
@@ -473,6 +476,7 @@ impl Sweep {
             self.all,
             self.out.display()
         ));
+        printed?;
         let alike = failed.windows(2).all(|pair| pair[0].exit == pair[1].exit);
         Ok(match failed.first() {
             None if undone == 0 && all_known => Exit::Pass,

@@ -22,7 +22,7 @@ const FIND_LIMIT: Duration = Duration::from_secs(120);
 pub fn sweep(arguments: &arguments::Sweep) -> Result<Exit, Failure> {
     if arguments.plan {
         let hosts = vec![0; arguments.ranks];
-        stdout::print(&Sweep::new(arguments, &hosts)?.plan());
+        stdout::print(&Sweep::new(arguments, &hosts)?.plan())?;
         return Ok(Exit::Pass);
     }
     world::enter(|world| launched(world, arguments))

@@ -35,11 +35,11 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             Ok(Exit::Pass)
         }
         Testbed::Status => {
-            stdout::print(&running()?.status().map_err(unusable)?.to_string());
+            stdout::print(&running()?.status().map_err(unusable)?.to_string())?;
             Ok(Exit::Pass)
         }
         Testbed::Env => {
-            stdout::print(&running()?.env_lines());
+            stdout::print(&running()?.env_lines())?;
             Ok(Exit::Pass)
         }
         Testbed::Exec { command } => {

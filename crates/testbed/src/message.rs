@@ -1,5 +1,6 @@
 //! What the supervisor tells whoever started it, one line of JSON each.
 
+use std::fmt::Display;
 use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,11 @@ pub enum Message {
     Ready,
     /// It is not, and has been removed; the sentence says why.
     Failed(String),
+}
+
+/// A line for the supervisor's log. A disk that is full ends no testbed.
+pub fn log(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A caller that is gone is noticed elsewhere, as the end of its side of the stream.

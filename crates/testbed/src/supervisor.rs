@@ -19,7 +19,7 @@ use crate::error::{FileContext, SystemContext};
 use crate::identity::Identity;
 use crate::limits::Groups;
 use crate::managed::{self, Managed, ManagedState};
-use crate::message::{Message, send};
+use crate::message::{Message, log, send};
 use crate::network::{NetworkChoice, Tools};
 use crate::process::{Process, boot_id};
 use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
@@ -79,7 +79,7 @@ impl Ears {
     }
 
     fn progress(&self, line: &str) {
-        eprintln!("{line}");
+        log(line);
         self.say(&Message::Progress(line.to_owned()));
     }
 
@@ -157,7 +157,7 @@ pub fn supervise(
             supervisor.finish(!unharmed)
         }
         Err(error) => {
-            eprintln!("{error}");
+            log(&error);
             let keep_logs = !ephemeral && !matches!(error, Error::Interrupted);
             let finished = supervisor.finish(keep_logs);
             let mut sentence = error.to_string();
@@ -324,14 +324,14 @@ impl Supervisor {
                         && let Some(network) = sandbox.network()
                         && let Err(error) = counting::save(&self.dir, network)
                     {
-                        eprintln!("{error}");
+                        log(error);
                     }
                     sandbox.reap();
                     for (name, how) in sandbox.ended() {
-                        eprintln!("{name} has ended: {how}");
+                        log(format_args!("{name} has ended: {how}"));
                     }
                     if !sandbox.alive().any(|name| name.starts_with("node ")) {
-                        eprintln!("no broker is left: removing the testbed");
+                        log("no broker is left: removing the testbed");
                         return false;
                     }
                 }

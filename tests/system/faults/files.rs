@@ -1,12 +1,12 @@
 //! Result files, exports, standard streams and input files that are not what they should be.
 
 use crate::support::{
-    Launch, Outcome, Running, Turn, broker::queues_of, by_shell, mpirun, place, processes, service, single, slow,
-    within, workspace,
+    Launch, Outcome, Running, Turn, broker::queues_of, by_shell, mpirun, place, processes, program, service, single,
+    slow, within, workspace,
 };
 use measure::Record;
 use nix::sys::signal::Signal;
-use std::{fs, net::TcpListener, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{fs, net::TcpListener, os::unix::fs::symlink, path::Path, process::Command, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTIAL: u8 = 7;
@@ -192,4 +192,102 @@ fn a_disk_that_fills_during_a_run_leaves_the_record_that_was_kept_and_no_pass() 
     let record = Record::from_json(record).unwrap();
     assert!(record.status.reason.starts_with("cut off while it streamed"), "{:?}", record.status);
     assert!(!outcome.files.keys().any(|file| file.ends_with(".partial")), "{:?}", outcome.files.keys());
+}
+
+#[test]
+fn a_stdout_without_room_is_an_error_and_one_without_a_reader_is_none() {
+    let example = workspace().join("analysis/example");
+    let (a, b) = (example.join("dts-1"), example.join("dts-2"));
+    let (a, b) = (a.to_str().unwrap(), b.to_str().unwrap());
+    let commands: [&[&str]; 9] = [
+        &["completions", "zsh"],
+        &["--help"],
+        &["plan"],
+        &["profiles", "show", "dts"],
+        &["payload", "lstream", "--describe"],
+        &["assert", a, "delivered > 0"],
+        &["compare", a, b],
+        &["compare", "--json", a, b],
+        &["sweep", "dstream-work-sharing-quick", "--plan"],
+    ];
+    let turn = Turn::take();
+    for arguments in commands {
+        let outcome = by_shell("exec \"$0\" \"$@\" > /dev/full", arguments).start_beside(&turn).wait(LIMIT);
+        outcome.fails(PARTIAL.into(), &["streamharness: standard output cannot be written", "No space left"]);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let unread = Command::new(program()).args(arguments).stdout(writer).output().unwrap();
+        assert!(unread.status.success() && unread.stderr.is_empty(), "{arguments:?}: {unread:?}");
+    }
+    let run = ["--arch", "dts-plain", "--messages", "50"];
+    let outcome = by_shell("exec \"$0\" \"$@\" > /dev/full", &run).through(service()).start_beside(&turn).wait(LIMIT);
+    outcome.fails(PARTIAL.into(), &["streamharness: standard output cannot be written"]);
+    assert!(outcome.record().status.pass, "the run was good, and its record says so");
+}
+
+#[test]
+fn a_profile_that_is_no_file_and_values_that_nobody_can_read_are_told_in_a_short_sentence() {
+    if !slow() {
+        return;
+    }
+    let launch = |arguments: &[&str]| by_shell("mkfifo pipe; ln -s pipe linked; exec \"$0\" \"$@\"", arguments);
+    for (arguments, file, reason) in [
+        (&["pipe"][..], "`pipe`", "it is a pipe, not a file"),
+        (&["linked"], "`linked`", "it is a pipe, not a file"),
+        (&["/dev/zero"], "`/dev/zero`", "it is a device, not a file"),
+        (&["plan", "/dev/zero"], "`/dev/zero`", "it is a device, not a file"),
+        (&["--arch", "./pipe.toml"], "pipe.toml", "No such file"),
+    ] {
+        launch(arguments).run(LIMIT).fails(1, &["streamharness: ", file, reason]);
+    }
+    let long = format!("workload = '{}'\n", "x".repeat(900_000));
+    for (arguments, file) in [(&["mine.toml"][..], long.as_str()), (&["mine.toml"], &long[12..])] {
+        let outcome = single(arguments).file("mine.toml", file).run(LIMIT);
+        outcome.fails(2, &["streamharness: mine.toml"]);
+        assert!(outcome.stderr.contains("characters left out"), "{outcome}");
+        assert!(outcome.stderr.len() < 9000, "{} bytes", outcome.stderr.len());
+    }
+}
+
+#[test]
+fn what_records_hold_steers_no_terminal_and_forges_no_line() {
+    if !slow() {
+        return;
+    }
+    let place = place();
+    let evil = "a\u{1b}[31m\u{9b}2Jb\n# STATUS: PASS forged\r\u{202e}";
+    for side in ["a", "b"] {
+        let mut record: serde_json::Value =
+            serde_json::from_slice(&fs::read(workspace().join("analysis/example/dts-1/record.json")).unwrap()).unwrap();
+        for pointer in ["/plan/pattern", "/plan/workload", "/route/architecture", "/environment/hosts/0", "/started"] {
+            *record.pointer_mut(pointer).unwrap() = evil.into();
+        }
+        record["plan"][evil] = side.into();
+        record["status"] = serde_json::json!({"pass": false, "reason": evil, "exit_code": 4});
+        for (run, failed) in [("sound", false), ("failed", true)] {
+            if !failed {
+                record["status"] = serde_json::json!({"pass": true, "reason": evil, "exit_code": 0});
+            }
+            let dir = place.path().join(side).join(run);
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("record.json"), record.to_string()).unwrap();
+            record["status"] = serde_json::json!({"pass": false, "reason": evil, "exit_code": 4});
+        }
+    }
+    let path = |name: &str| place.path().join(name).display().to_string();
+    let commands: [&[&str]; 5] = [
+        &["compare", &path("a"), &path("b")],
+        &["compare", "--json", &path("a"), &path("b")],
+        &["assert", &path("a"), "route.architecture == 'x'"],
+        &["report", &path("a"), "--text"],
+        &["rerun", &path("a/sound")],
+    ];
+    for arguments in commands {
+        let outcome = single(arguments).run(LIMIT);
+        let shown = format!("{}{}", outcome.stdout, outcome.stderr);
+        let steering = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+        assert!(!shown.contains(steering), "{outcome}");
+        assert!(!shown.lines().any(|line| line.contains("forged") && line.starts_with("# STATUS")), "{outcome}");
+        assert!(arguments[0] == "rerun" || shown.contains("\\u001b[31m"), "it is shown, as what it is {outcome}");
+    }
 }

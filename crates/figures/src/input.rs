@@ -1,0 +1,79 @@
+//! Reading files that somebody named: regular ones, and no larger than they can be.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    path::Path,
+};
+
+/// A profile of every key and a comment on each has a tenth of it.
+const PROFILE_MAX: u64 = 1 << 20;
+/// A day of seconds, or the counters of all latencies, have a tenth of it.
+const RESULT_MAX: u64 = 256 << 20;
+
+/// The text of a profile, or of what else people write by hand.
+pub fn profile(path: impl AsRef<Path>) -> io::Result<String> {
+    text(bytes(path.as_ref(), PROFILE_MAX)?)
+}
+
+/// The text of what a run left.
+pub fn result(path: impl AsRef<Path>) -> io::Result<String> {
+    text(result_bytes(path)?)
+}
+
+/// The same for what is no text.
+pub fn result_bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    bytes(path.as_ref(), RESULT_MAX)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+}
+
+fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Not to wait for somebody who writes into a pipe.
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() {
+        let what = match () {
+            () if kind.is_dir() => "a directory",
+            () if kind.is_fifo() => "a pipe",
+            () if kind.is_char_device() || kind.is_block_device() => "a device",
+            () => "a socket",
+        };
+        return Err(io::Error::other(format!("it is {what}, not a file")));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it is larger than {} MiB", most >> 20)));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_refused_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::write(path("large"), vec![b' '; PROFILE_MAX as usize + 1]).unwrap();
+        fs::write(path("binary"), [0xff, 0xfe]).unwrap();
+        fs::write(path("good"), "messages = 1").unwrap();
+        for (path, reason) in [
+            (path("pipe"), "it is a pipe, not a file"),
+            ("/dev/zero".into(), "it is a device, not a file"),
+            (place.path().to_owned(), "it is a directory, not a file"),
+            (path("large"), "it is larger than 1 MiB"),
+            (path("binary"), "it is no text in UTF-8"),
+        ] {
+            assert_eq!(profile(&path).unwrap_err().to_string(), reason, "{}", path.display());
+        }
+        assert_eq!(profile(path("good")).unwrap(), "messages = 1");
+    }
+}
