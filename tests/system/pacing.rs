@@ -10,7 +10,7 @@ const STOPPED: Duration = Duration::from_millis(800);
 #[test]
 fn a_sender_that_was_late_by_itself_fails_a_strict_run_and_says_so_once() {
     let arguments =
-        ["--arch", "dts-plain", "--duration", "5s", "--rate", "200/s", "--confirms", "window:1000", "--strict"];
+        ["--arch", "dts-plain", "--duration", "5s", "--rate", "400/s", "--confirms", "window:1000", "--strict"];
     let mut running = single(&arguments).through(service()).start();
     running.streams(LIMIT);
     // What a busy machine does to a process in small pieces.

@@ -236,7 +236,7 @@ fn pacing(counters: &Counters, histograms: &Histograms, producers: u32) -> Pacin
     let summary = |metric| histograms.get(metric).map(|histogram| histogram.summary());
     let response = summary(Metric::RttFromDue).or_else(|| summary(Metric::ConfirmFromDue));
     Pacing::judge(
-        summary(Metric::ScheduleLag).and_then(|lag| lag.p99_ns.or(lag.max_ns)).unwrap_or_default(),
+        &summary(Metric::ScheduleLag).unwrap_or_default(),
         response.and_then(|response| response.p50_ns).unwrap_or_default(),
         counters,
         producers,

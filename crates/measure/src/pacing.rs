@@ -1,11 +1,16 @@
 //! Whether senders kept their schedule, and if not, whose doing it was.
 
-use crate::Counters;
+use crate::{Counters, LatencySummary};
 
 /// A lag of no more than this is a timer's doing, whatever the answers take.
 const LAG_NS: u64 = 1_000_000;
 /// Of what was due in the window, so much must have been sent in it.
 const IN_TIME: f64 = 0.99;
+
+/// Of fewer messages 1 % is less than ten: what they show of it may be chance.
+const JUDGED_FROM: u64 = 1_000;
+/// With fewer messages, so many that were not sent in time are more than chance would leave of 1 %.
+const MISSING_SURELY: u64 = 10;
 
 /// How senders kept their schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,23 +21,32 @@ pub enum Pacing {
     Saturated,
     /// It did not, for the senders' own reasons: no result about the system.
     GeneratorLimited,
+    /// Some messages were late, and there were too few to say whether that is more than one in a hundred.
+    TooFew,
 }
 
 impl Pacing {
     /// Judges by 99 % of the lag against a tenth of the median response, by what was sent in time, and by which part of
     /// the time in which something was overdue the service held senders back.
-    pub fn judge(lag_p99_ns: u64, response_p50_ns: u64, counters: &Counters, producers: u32) -> Self {
+    pub fn judge(lag: &LatencySummary, response_p50_ns: u64, counters: &Counters, producers: u32) -> Self {
         let &Counters { in_window_due, in_window_in_time, late_ns, backpressure_ns, .. } = counters;
-        let late = lag_p99_ns > LAG_NS.max(response_p50_ns / 10);
         // One message of each producer may be on the edge of the window.
         let missing = in_window_due.saturating_sub(in_window_in_time).saturating_sub(u64::from(producers));
-        let short = missing as f64 > (1.0 - IN_TIME) * in_window_due as f64;
-        if !late && !short {
-            Self::Kept
-        } else if backpressure_ns.saturating_mul(2) > late_ns {
-            Self::Saturated
-        } else {
-            Self::GeneratorLimited
+        match (late(lag, LAG_NS.max(response_p50_ns / 10)), short(missing, in_window_due)) {
+            (Some(false), Some(false)) => Self::Kept,
+            (Some(true), _) | (_, Some(true)) if backpressure_ns.saturating_mul(2) > late_ns => Self::Saturated,
+            (Some(true), _) | (_, Some(true)) => Self::GeneratorLimited,
+            _ => Self::TooFew,
+        }
+    }
+
+    /// As the record has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Saturated => "saturated",
+            Self::GeneratorLimited => "generator-limited",
+            Self::TooFew => "too few messages",
         }
     }
 
@@ -47,13 +61,63 @@ impl Pacing {
                 "generator-limited: senders were late for reasons of their own, so this is no result about the system; \
                  ask for a lower --rate, or start more ranks or cores",
             ),
+            Self::TooFew => Some(
+                "some messages were sent late, and whether that is more than one in a hundred cannot be judged: it takes \
+                 1,000 messages in the measured window; ask for a longer --duration or a higher --rate",
+            ),
         }
+    }
+}
+
+/// Whether more than one in a hundred was late by more than `limit_ns`; none where there are too few to say.
+fn late(lag: &LatencySummary, limit_ns: u64) -> Option<bool> {
+    let over = |quantile: Option<u64>| quantile.map(|ns| ns > limit_ns);
+    match over(lag.p99_ns) {
+        None if over(lag.max_ns) != Some(true) => Some(false),
+        // One in ten is more than one in a hundred.
+        None => over(lag.p90_ns).filter(|late| *late),
+        judged => judged,
+    }
+}
+
+/// Whether more than one in a hundred of `due` messages is `missing`; none where there are too few to say.
+fn short(missing: u64, due: u64) -> Option<bool> {
+    match missing {
+        0 => Some(false),
+        _ if due >= JUDGED_FROM => Some(missing as f64 > (1.0 - IN_TIME) * due as f64),
+        _ => (missing > MISSING_SURELY).then_some(true),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lag(p90_ns: Option<u64>, p99_ns: Option<u64>, max_ns: u64) -> LatencySummary {
+        LatencySummary { p90_ns, p99_ns, max_ns: Some(max_ns), ..LatencySummary::default() }
+    }
+
+    #[test]
+    fn a_verdict_on_one_in_a_hundred_takes_a_thousand_messages() {
+        const MS: u64 = 1_000_000;
+        let (late, early) = (9 * MS, MS / 2);
+        for (lag, due, in_time, expected) in [
+            (lag(None, None, late), 5, 5, Pacing::TooFew),
+            (lag(None, None, early), 5, 5, Pacing::Kept),
+            (lag(Some(early), None, late), 500, 500, Pacing::TooFew),
+            (lag(Some(late), None, late), 500, 500, Pacing::GeneratorLimited),
+            (lag(Some(early), Some(early), late), 1000, 1000, Pacing::Kept),
+            (lag(Some(early), Some(late), late), 1000, 1000, Pacing::GeneratorLimited),
+            (lag(None, None, early), 5, 2, Pacing::TooFew),
+            (lag(None, None, early), 100, 80, Pacing::GeneratorLimited),
+            (LatencySummary::default(), 5, 5, Pacing::Kept),
+        ] {
+            let counters =
+                Counters { in_window_due: due, in_window_in_time: in_time, late_ns: 900, ..Counters::default() };
+            assert_eq!(Pacing::judge(&lag, 0, &counters, 1), expected, "{lag:?} {due} {in_time}");
+        }
+        assert!(Pacing::TooFew.warning().is_some_and(|warning| warning.contains("1,000 messages")));
+    }
 
     #[test]
     fn the_verdict_tells_the_generators_doing_from_the_services() {
@@ -68,6 +132,7 @@ mod tests {
             (0, 0, 1000, 988, 900, 0, Pacing::Kept),
             (0, 0, 1000, 500, 900, 900, Pacing::Saturated),
             (0, 0, 10, 8, 0, 0, Pacing::Kept),
+            (0, 0, 10, 5, 0, 0, Pacing::TooFew),
         ] {
             let counters = Counters {
                 in_window_due: due,
@@ -76,7 +141,8 @@ mod tests {
                 backpressure_ns: held,
                 ..Counters::default()
             };
-            assert_eq!(Pacing::judge(lag, response, &counters, 2), expected, "{lag} {due} {in_time} {held}");
+            let summary = self::lag(Some(lag), Some(lag), lag);
+            assert_eq!(Pacing::judge(&summary, response, &counters, 2), expected, "{lag} {due} {in_time} {held}");
         }
     }
 }

@@ -105,6 +105,7 @@ pub(crate) fn record() -> Record {
         }),
         links: Vec::new(),
         harness: Harness {
+            schedule: Some("kept".to_owned()),
             ceiling_messages_per_second: Some(812_345.5),
             own_producer_us_per_message: Some(0.5),
             own_consumer_us_per_message: Some(1.75),

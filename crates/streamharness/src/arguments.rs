@@ -212,7 +212,7 @@ pub struct RouteFlags {
 /// What is around the plan: how often it is carried out, what is demanded of it, where results go.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Around {
-    /// Exit with 6 where senders could not keep their schedule for reasons of their own.
+    /// Exit with 6 where senders were seen not to keep their schedule for reasons of their own (it takes 1,000 messages).
     #[arg(long)]
     pub strict: bool,
     /// Runs of this one launch, each with a record of its own. With --until, the most or the least and the most, such as

@@ -314,6 +314,7 @@ fn harness(result: &RunResult) -> Harness {
         own_consumer_us_per_message: result.own_cost.consumer_ns.map(|ns| ns / 1e3),
         cpu_us_per_message: per_message(cpu_s, handled),
         schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
+        schedule: result.pacing.map(|pacing| pacing.name().to_owned()),
         generator_limited: result.pacing == Some(Pacing::GeneratorLimited),
         saturated: result.pacing == Some(Pacing::Saturated),
         client_cpu_high: result.client_cpu_high,

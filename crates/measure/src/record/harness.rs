@@ -24,7 +24,11 @@ pub struct Harness {
     /// 99 % of the sends were late by at most this; absent where there was no schedule.
     #[serde(default)]
     pub schedule_lag_p99_ns: Option<u64>,
-    /// Whether senders could not keep their schedule for reasons of their own. Then the run is not a
+    /// How senders kept their schedule: `kept`, `saturated`, `generator-limited`, or `too few messages` to say. Absent where
+    /// there was no schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Whether senders were seen not to keep their schedule for reasons of their own. Then the run is not a
     /// result about the system.
     pub generator_limited: bool,
     /// Messages that were overdue when they were sent, because of an earlier stall.
