@@ -113,8 +113,9 @@ pub fn environment(runs: &[Run]) -> Vec<(&'static str, Vec<(String, usize)>)> {
         (
             "TLS of clients",
             count(&|run| {
-                let tls = run.record.route.tls.as_ref();
-                Some(tls.map_or("none".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher)))
+                let route = &run.record.route;
+                let known = route.broker.as_ref().map(|_| "none".to_owned());
+                route.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher)).or(known)
             }),
         ),
         ("links of the service", count(&|run| Some(links(run)))),

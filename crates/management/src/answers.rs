@@ -1,7 +1,9 @@
-//! What the API answers, as far as it matters here. Versions differ, so what is missing is taken for nothing.
+//! What the API replies, as far as it matters here. Versions and settings differ, so anything may be missing, and what is
+//! missing is not known: it is not 0.
 
 use measure::record::{ServiceNode, ServiceSettings};
 use serde::Deserialize;
+use std::iter::Sum;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -12,12 +14,14 @@ pub struct Overview {
     erlang_version: Option<String>,
     rates_mode: Option<String>,
     pub object_totals: ObjectTotals,
+    /// The service gathers no statistics: `management.disable_stats`, or its metrics collector is off.
+    pub disable_stats: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ObjectTotals {
-    pub connections: u64,
+    pub connections: Option<u64>,
 }
 
 /// Its name apart, all of a node is missing while it is down.
@@ -26,12 +30,12 @@ pub struct ObjectTotals {
 pub struct Node {
     pub name: String,
     pub running: bool,
-    pub mem_used: u64,
-    pub mem_limit: u64,
-    pub mem_alarm: bool,
-    pub disk_free_alarm: bool,
-    disk_free_limit: u64,
-    processors: u32,
+    pub mem_used: Option<u64>,
+    pub mem_limit: Option<u64>,
+    pub mem_alarm: Option<bool>,
+    pub disk_free_alarm: Option<bool>,
+    disk_free_limit: Option<u64>,
+    processors: Option<u32>,
     enabled_plugins: Vec<String>,
 }
 
@@ -39,34 +43,48 @@ pub struct Node {
 #[serde(default)]
 pub struct QueuePage {
     /// Queues of the name, also those of further pages.
-    pub filtered_count: usize,
+    pub filtered_count: Option<usize>,
     pub items: Vec<Queue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Queue {
-    pub messages_ready: u64,
-    pub messages_unacknowledged: u64,
+    pub messages_ready: Option<u64>,
+    pub messages_unacknowledged: Option<u64>,
     /// Missing until something happened to the queue.
     pub message_stats: MessageStats,
+}
+
+impl Queue {
+    /// Messages a second by `of`. Where the service counts messages in queues, a rate that is missing is one of nothing.
+    pub fn rate(&self, of: fn(&MessageStats) -> Option<&Rate>) -> Option<f64> {
+        match of(&self.message_stats) {
+            Some(rate) => rate.rate,
+            None => self.messages_ready.map(|_| 0.0),
+        }
+    }
+}
+
+/// The sum of what all queues or nodes tell; none where one of them does not.
+pub fn total<T, S: Sum<S>>(all: &[T], of: impl Fn(&T) -> Option<S>) -> Option<S> {
+    all.iter().map(of).sum()
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct MessageStats {
-    pub publish_details: Rate,
-    pub deliver_get_details: Rate,
+    pub publish_details: Option<Rate>,
+    pub deliver_get_details: Option<Rate>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Rate {
-    pub rate: f64,
+    pub rate: Option<f64>,
 }
 
 pub fn settings(overview: Overview, nodes: Vec<Node>) -> ServiceSettings {
-    let some = |number: u64| (number > 0).then_some(number);
     ServiceSettings {
         product: overview.product_name,
         version: overview.product_version.or(overview.rabbitmq_version),
@@ -77,9 +95,9 @@ pub fn settings(overview: Overview, nodes: Vec<Node>) -> ServiceSettings {
             .map(|node| ServiceNode {
                 name: node.name,
                 running: node.running,
-                processors: (node.processors > 0).then_some(node.processors),
-                memory_limit_bytes: some(node.mem_limit),
-                disk_free_limit_bytes: some(node.disk_free_limit),
+                processors: node.processors.filter(|processors| *processors > 0),
+                memory_limit_bytes: node.mem_limit.filter(|bytes| *bytes > 0),
+                disk_free_limit_bytes: node.disk_free_limit.filter(|bytes| *bytes > 0),
                 plugins: node.enabled_plugins,
             })
             .collect(),
@@ -89,6 +107,21 @@ pub fn settings(overview: Overview, nodes: Vec<Node>) -> ServiceSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_service_does_not_tell_is_not_nothing() {
+        let read = |json: &str| serde_json::from_str::<Vec<Queue>>(json).unwrap();
+        let ready = |queues: &[Queue]| total(queues, |queue| queue.messages_ready);
+        let rate = |queues: &[Queue]| total(queues, |queue| queue.rate(|stats| stats.publish_details.as_ref()));
+        let silent = read(r#"[{"name":"q.1"}]"#);
+        assert_eq!((ready(&silent), rate(&silent)), (None, None));
+        let new = read(r#"[{"name":"q.1","messages_ready":3}]"#);
+        assert_eq!((ready(&new), rate(&new)), (Some(3), Some(0.0)), "nothing has happened to the queue yet");
+        let half = read(r#"[{"messages_ready":3,"message_stats":{"publish_details":{"rate":2.5}}},{"name":"q.2"}]"#);
+        assert_eq!((ready(&half), rate(&half)), (None, None), "a sum of some is none of all");
+        let overview: Overview = serde_json::from_str(r#"{"disable_stats":true,"object_totals":{}}"#).unwrap();
+        assert_eq!((overview.disable_stats, overview.object_totals.connections), (true, None));
+    }
 
     #[test]
     fn a_node_that_is_down_and_a_service_of_another_age_are_read_all_the_same() {

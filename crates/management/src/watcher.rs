@@ -1,12 +1,14 @@
 //! Looks at the service once a second while a run streams, on a thread of its own that nobody waits for.
 
-use crate::client::{Access, Client, Error, QUEUES_MAX};
+use crate::{
+    answers::{Node, Queue, total},
+    client::{Access, Client, Error, QUEUES_MAX},
+};
 use measure::{
     ServiceSample,
     record::{ServiceNode, ServiceSettings},
 };
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -140,44 +142,48 @@ fn thin(samples: &mut Vec<ServiceSample>, most: usize) -> bool {
     full
 }
 
-/// One look, as far as there are answers; none where there is not any.
+/// What to say of a service that gathers no statistics.
+const NO_STATISTICS: &str = "the service gathers no statistics (its metrics collector is off, or management.disable_stats is set): how \
+     full its queues are, their rates, its memory and its alarms are not known";
+
+/// One look, as far as there are replies; none where there is not any.
 fn sample(client: &Client, seen: &Mutex<Seen>, at: Duration) -> Option<ServiceSample> {
     let (queues, nodes) = (note(seen, client.queues()), note(seen, client.nodes()));
-    let connections = note(seen, client.connections());
-    if queues.is_none() && nodes.is_none() && connections.is_none() {
+    let totals = note(seen, client.totals());
+    if queues.is_none() && nodes.is_none() && totals.is_none() {
         return None;
     }
-    if let Some(page) = queues.as_ref().filter(|page| page.filtered_count > QUEUES_MAX) {
-        add_note(seen, format!("of {} queues the first {QUEUES_MAX} are watched", page.filtered_count));
+    if totals.as_ref().is_some_and(|totals| totals.disable_stats) {
+        add_note(seen, NO_STATISTICS.to_owned());
     }
-    let queues = queues.as_ref().map(|page| &page.items);
-    let nodes = nodes.as_ref().map(|nodes| nodes.iter().filter(|node| node.running));
+    if let Some(count) = queues.as_ref().and_then(|page| page.filtered_count).filter(|count| *count > QUEUES_MAX) {
+        add_note(seen, format!("of {count} queues the first {QUEUES_MAX} are watched"));
+    }
+    let running = nodes.map(|nodes| nodes.into_iter().filter(|node| node.running).collect::<Vec<_>>());
+    let queues = queues.as_ref().map(|page| &page.items[..]).unwrap_or_default();
+    let nodes = running.as_deref().unwrap_or_default();
+    // What no queue and no node told is no sum of none.
+    let of_queues = |of: fn(&Queue) -> Option<u64>| total(queues, of).filter(|_| !queues.is_empty());
+    let rate = |of| total(queues, |queue| queue.rate(of)).filter(|_| !queues.is_empty());
+    let of_limit = |node: &Node| Some(node.mem_used? as f64 / node.mem_limit.filter(|limit| *limit > 0)? as f64);
     Some(ServiceSample {
         at_s: at.as_secs_f64(),
-        ready: queues.map(|queues| queues.iter().map(|queue| queue.messages_ready).sum()),
-        unacknowledged: queues.map(|queues| queues.iter().map(|queue| queue.messages_unacknowledged).sum()),
-        publish_per_second: queues.map(|q| q.iter().map(|queue| queue.message_stats.publish_details.rate).sum()),
-        deliver_per_second: queues.map(|q| q.iter().map(|queue| queue.message_stats.deliver_get_details.rate).sum()),
-        memory_bytes: nodes.clone().map(|nodes| nodes.map(|node| node.mem_used).sum()),
-        memory_of_limit: nodes.clone().and_then(|nodes| {
-            nodes
-                .filter(|node| node.mem_limit > 0)
-                .map(|node| node.mem_used as f64 / node.mem_limit as f64)
-                .reduce(f64::max)
-        }),
-        connections,
-        alarms: nodes
-            .into_iter()
-            .flatten()
-            .flat_map(|node| {
-                let raised = [("memory", node.mem_alarm), ("disk", node.disk_free_alarm)];
-                raised
-                    .into_iter()
-                    .filter(|(_, raised)| *raised)
-                    .map(|(what, _)| format!("{what} alarm on {}", node.name))
-            })
-            .collect::<BTreeSet<_>>(),
+        ready: of_queues(|queue| queue.messages_ready),
+        unacknowledged: of_queues(|queue| queue.messages_unacknowledged),
+        publish_per_second: rate(|stats| stats.publish_details.as_ref()),
+        deliver_per_second: rate(|stats| stats.deliver_get_details.as_ref()),
+        memory_bytes: total(nodes, |node| node.mem_used).filter(|_| !nodes.is_empty()),
+        memory_of_limit: nodes.iter().filter_map(of_limit).reduce(f64::max),
+        connections: totals.and_then(|totals| totals.object_totals.connections),
+        alarms: nodes.iter().flat_map(alarms).collect(),
     })
+}
+
+/// The alarms that a node says are raised.
+fn alarms(node: &Node) -> impl Iterator<Item = String> {
+    let raised = [("memory", node.mem_alarm), ("disk", node.disk_free_alarm)];
+    let raised = raised.into_iter().filter(|(_, raised)| *raised == Some(true));
+    raised.map(|(what, _)| format!("{what} alarm on {}", node.name))
 }
 
 #[cfg(test)]

@@ -30,7 +30,6 @@ pub fn of_tunnel(
     let process = |side: &profile::ControlServerProfile| {
         format!("{} of the S2CS at {}", side.proxy.as_deref().unwrap_or("data server"), side.s2cs)
     };
-    let stunnel = producers.proxy.as_deref().is_some_and(|proxy| proxy.starts_with("stunnel"));
     let hop = |from: &str, to: &str, protocol: &str, addresses: &[String], process, limits: &Option<String>| Hop {
         from: from.to_owned(),
         to: to.to_owned(),
@@ -41,7 +40,12 @@ pub fn of_tunnel(
         limits: limits.clone(),
     };
     let first = hop("producer", "producer proxy", protocol, entries, Some(process(producers)), &producers.limits);
-    let between = if stunnel { "tls" } else { "tcp" };
+    let between = match producers.proxy.as_deref() {
+        Some(proxy) if proxy.starts_with("stunnel") => "tls",
+        Some(proxy) if proxy.starts_with("haproxy") => "tcp",
+        // Whether it encrypts is not known.
+        _ => "unknown",
+    };
     let last = if written.consumers_via_proxy == Some(true) {
         Hop { from: "consumer".to_owned(), ..first.clone() }
     } else {

@@ -1,8 +1,8 @@
 //! Numbers that a fault could make false: what is lost, what is unknown, what was measured too rarely.
 
-use crate::support::{broker::queues_of, mpirun, processes, service, single};
+use crate::support::{broker::queues_of, mpirun, place, processes, service, single, workspace};
 use nix::sys::signal::Signal;
-use std::time::Duration;
+use std::{fs, process::Command, time::Duration};
 
 const STREAMS: Duration = Duration::from_secs(60);
 const ENDS: Duration = Duration::from_secs(60);
@@ -60,4 +60,63 @@ fn what_a_run_cannot_delete_is_named_in_its_record_and_on_stderr() {
     assert_eq!(outcome.stderr.matches(&format!("streamharness: {sentence}")).count(), 1, "{outcome}");
     assert!(service().queues().contains(&queue), "it is there: {outcome}");
     service().delete(&queue);
+}
+
+/// Turns the metrics collectors of all nodes off, and on again when it is dropped.
+struct NoStatistics;
+
+impl NoStatistics {
+    fn new() -> Self {
+        Self::set("true");
+        Self
+    }
+
+    fn set(off: &str) {
+        let name = "rabbitmq_management_agent, disable_metrics_collector";
+        service().control(&["eval", &format!("rpc:multicall(application, set_env, [{name}, {off}]).")]);
+    }
+}
+
+impl Drop for NoStatistics {
+    fn drop(&mut self) {
+        Self::set("false");
+    }
+}
+
+#[test]
+fn what_a_service_without_statistics_does_not_tell_is_not_zero() {
+    let off = NoStatistics::new();
+    let outcome = single(&["--arch", "dts-plain", "--rate", "200/s", "--duration", "3s"]).through(service()).run(ENDS);
+    drop(off);
+    let record = outcome.passes();
+    let view = record.service.as_ref().expect("a testbed's management API is known");
+    assert!(view.samples > 0, "{view:?} {outcome}");
+    let told = [view.ready_max, view.unacknowledged_max, view.memory_max_bytes];
+    assert_eq!((told, view.memory_of_limit_max), ([None; 3], None), "{view:?} {outcome}");
+    assert!(view.notes.iter().any(|note| note.starts_with("the service gathers no statistics")), "{view:?}");
+    let series = outcome.text("series.csv");
+    let head: Vec<&str> = series.lines().next().unwrap().split(',').collect();
+    let silent =
+        ["queue_ready", "queue_unacknowledged", "service_publish_per_second", "service_memory_bytes", "service_alarms"];
+    for row in series.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>()) {
+        let of = |name: &str| row[head.iter().position(|column| *column == name).expect("a column of that name")];
+        assert!(silent.iter().all(|name| of(name).is_empty()), "{series}");
+    }
+}
+
+#[test]
+fn a_tunnel_whose_cipher_is_not_known_is_not_plain() {
+    let place = place();
+    let example = fs::read_to_string(workspace().join("analysis/example/prs-haproxy-1/record.json")).unwrap();
+    let folders =
+        [("plain", example.clone()), ("other", example.replace("\"tcp\"", "\"tls\""))].map(|(name, record)| {
+            let folder = place.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("record.json"), record).unwrap();
+            folder
+        });
+    let output = Command::new(workspace().join("launch/compare")).args(folders).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    let row = table.lines().find(|line| line.starts_with("between proxies")).expect("a row of that name");
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["between", "proxies", "plain", "unknown"], "{table}");
 }

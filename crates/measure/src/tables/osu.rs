@@ -89,7 +89,12 @@ fn head(table: &mut Table, record: &Record) {
     );
     table.comment(
         "tls",
-        &record.route.tls.as_ref().map_or_else(|| "none".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher)),
+        &match (&record.route.tls, &record.route.broker) {
+            (Some(tls), _) => format!("{} {}", tls.version, tls.cipher),
+            (None, Some(_)) => "none".to_owned(),
+            // Nothing is known of the connections of a run that left no result.
+            (None, None) => String::new(),
+        },
     );
 }
 
@@ -484,6 +489,9 @@ total_received          19999     319984000        159992
         record.route = crate::record::Route::default();
         let table = osu_table(&record);
         assert!(table.contains("# length        n/a\n"), "\n{table}");
+        assert!(!table.contains("# tls"), "it is not known:\n{table}");
+        record.route.broker = Some(crate::record::Broker::default());
+        let table = osu_table(&record);
         assert!(table.contains("# tls           none\n"), "\n{table}");
         assert!(!table.contains("Latency"), "\n{table}");
     }
