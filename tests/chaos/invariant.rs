@@ -319,9 +319,12 @@ fn names_as_left(record: &str, name: &str) -> bool {
     names(&json.to_string(), name)
 }
 
-/// Whether a text has a name, or what this name and all others of its run begin with.
+/// Whether a text has a name, or the first of several such, or what all names of its run begin with.
 fn names(text: &str, name: &str) -> bool {
     let of_run = name.match_indices('.').nth(1).map_or(name, |(at, dot)| &name[..at + dot.len()]);
     let alone = |rest: &str| !rest.starts_with(|next: char| next.is_ascii_alphanumeric());
-    text.contains(name) || text.match_indices(of_run).any(|(at, of_run)| alone(&text[at + of_run.len()..]))
+    let several = |line: &str| line.contains("left on the service") && line.contains(of_run) && line.contains(" more");
+    text.contains(name)
+        || text.match_indices(of_run).any(|(at, of_run)| alone(&text[at + of_run.len()..]))
+        || text.lines().any(several)
 }
