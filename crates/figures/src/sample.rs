@@ -41,7 +41,6 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         phases: Default::default(),
         ranks: Vec::new(),
         assertions: Vec::new(),
-        left_behind: Vec::new(),
         failures: Vec::new(),
         left_behind: Vec::new(),
         warnings: Vec::new(),
