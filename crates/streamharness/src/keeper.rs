@@ -44,6 +44,8 @@ struct Files(Arc<Mutex<State>>);
 struct State {
     output: Output,
     open: bool,
+    /// Whether sums of a stream have been kept.
+    streams: bool,
     failure: Option<Failure>,
 }
 
@@ -56,6 +58,7 @@ impl Files {
         let mut state = self.lock();
         if state.open {
             let record = record::kept(&facts, snapshot.as_ref());
+            state.streams |= snapshot.is_some();
             state.failure = state.output.write_partial(&record, rows).err();
         }
     }
@@ -64,7 +67,7 @@ impl Files {
 impl Keeper {
     /// For a run whose results go to `output`, which is prepared.
     pub fn new(output: Output) -> Self {
-        let files = Files(Arc::new(Mutex::new(State { output, open: true, failure: None })));
+        let files = Files(Arc::new(Mutex::new(State { output, open: true, streams: false, failure: None })));
         let (sender, known) = sync_channel::<Known>(1);
         let writer = files.clone();
         let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
@@ -117,7 +120,7 @@ impl Keeper {
         let (files, facts) = (self.files.clone(), facts.clone());
         move |signal| {
             let state = files.lock();
-            if state.open {
+            if state.open && !state.streams {
                 let stopped = Failure::new(Exit::Partial, format!("stopped by {signal} before it streamed"));
                 // Nobody is left to be told that it failed.
                 let _ = state.output.write_partial(&record::refused(&facts, &stopped), Vec::new());
