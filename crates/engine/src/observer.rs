@@ -42,7 +42,7 @@ pub trait Observer {
 /// Sums of all ranks at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Since the start of streaming.
+    /// Since the start of streaming that all ranks have in common; zero before it.
     pub elapsed: Duration,
     /// Sums over all ranks.
     pub total: Status,

@@ -334,6 +334,7 @@ fn watch_over<O: Observer>(
     let mut reported: Option<Instant> = None;
     let mut overseer = Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream);
     let root = comm.rank() == 0;
+    let streamed = || Duration::from_nanos(clock.now_ns().saturating_sub(times.start_ns));
     let planned = match &plan.length {
         RunLength::Window(planned) if root && !planned.is_timed() => Some(planned),
         _ => None,
@@ -361,25 +362,24 @@ fn watch_over<O: Observer>(
             progress.iter().for_each(|worker| mine.merge(&worker.status()));
             if root {
                 overseer.hear(0, mine, started.elapsed());
-                observer.progress(&snapshot(&overseer, started.elapsed()));
+                observer.progress(&snapshot(&overseer, streamed()));
             } else {
                 comm.post(0, &Control::Status(plan.run, mine).encode())?;
             }
         }
-        if let Some((waiting, planned)) = &mut warm_up {
-            let since_start = Duration::from_nanos(clock.now_ns().saturating_sub(times.start_ns));
-            if let Some(warm) = waiting.hear(since_start, overseer.total().received) {
-                let window = planned_window(planned, times.start_ns + warm.start.as_nanos() as u64);
-                times.window.tell(window);
-                for rank in 1..comm.size() {
-                    comm.post(rank, &Control::Window(window).encode())?;
-                }
-                notes.extend(warm.short);
-                warm_up = None;
+        if let Some((waiting, planned)) = &mut warm_up
+            && let Some(warm) = waiting.hear(streamed(), overseer.total().received)
+        {
+            let window = planned_window(planned, times.start_ns + warm.start.as_nanos() as u64);
+            times.window.tell(window);
+            for rank in 1..comm.size() {
+                comm.post(rank, &Control::Window(window).encode())?;
             }
+            notes.extend(warm.short);
+            warm_up = None;
         }
         if root && let Some(ending) = overseer.decide(started.elapsed(), observer.stop_requested()) {
-            let snapshot = snapshot(&overseer, started.elapsed());
+            let snapshot = snapshot(&overseer, streamed());
             observer.progress(&snapshot);
             if ending != Ending::Complete {
                 observer.cut_short(&snapshot, &ending);

@@ -17,14 +17,14 @@ use crate::{
 use engine::{RunResult, Snapshot, control::Ending, ports::Fault};
 use management::{Access, Watcher};
 use measure::{
-    Record, into_series,
+    Record, ServiceSample, into_series,
     record::{Environment, Hop, LeftBehind, Link, Point, Provisioned, Repetition, ServiceView},
     tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
 use std::{
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// What is known before the run and goes into its record.
@@ -92,6 +92,9 @@ pub struct Lead {
     output: Output,
     view: View,
     series: Series,
+    /// When the service was begun to be watched, and how far ahead of the common start that was.
+    watched_from: Option<Instant>,
+    watched_ahead: Option<Duration>,
     links: Links,
     service: Option<Watcher>,
     keeper: Keeper,
@@ -119,6 +122,8 @@ impl Lead {
             output,
             facts,
             series: Series::default(),
+            watched_from: None,
+            watched_ahead: None,
             links: Links::default(),
             service: None,
             told: false,
@@ -190,7 +195,10 @@ impl Lead {
             self.view.say(&format!("if this run is killed, {}", record::left_behind(&self.facts.plan)));
         }
         match (&mut self.service, name) {
-            (Some(service), "stream") => service.begin(),
+            (Some(service), "stream") => {
+                service.begin();
+                self.watched_from = Some(Instant::now());
+            }
             (Some(service), "finish") => service.end(),
             _ => {}
         }
@@ -207,6 +215,9 @@ impl Lead {
     /// Ten times a second while streaming.
     pub fn progress(&mut self, snapshot: &Snapshot) {
         self.series.take(snapshot);
+        if let Some(begun) = self.watched_from.filter(|_| self.watched_ahead.is_none() && !snapshot.elapsed.is_zero()) {
+            self.watched_ahead = Some(begun.elapsed().saturating_sub(snapshot.elapsed));
+        }
         self.view.progress(snapshot);
         self.keep(snapshot);
     }
@@ -227,7 +238,10 @@ impl Lead {
     fn see_service(&mut self) -> Vec<SeriesRow> {
         let mut rows = self.series.rows();
         if let Some(seen) = self.service.as_ref().map(Watcher::seen) {
-            into_series(&seen.samples, &mut rows);
+            // The watch began a little before the start that ranks agreed on.
+            let ahead_s = self.watched_ahead.unwrap_or_default().as_secs_f64();
+            let shifted = |sample: &ServiceSample| ServiceSample { at_s: sample.at_s - ahead_s, ..sample.clone() };
+            into_series(&seen.samples.iter().map(shifted).collect::<Vec<_>>(), &mut rows);
             let view = ServiceView::of(&seen.samples);
             self.facts.service =
                 Some(ServiceView { management: seen.url, interval_s: seen.interval_s, notes: seen.notes, ..view });

@@ -6,45 +6,55 @@ use std::time::Duration;
 
 const STEP: Duration = Duration::from_secs(1);
 
-/// Rows of one second each, made of the sums that rank 0 hears.
+/// Rows of one second each after the common start, made of the sums that rank 0 hears: each second has one row, whenever the
+/// sums came. What happened between two sums is taken to have happened evenly.
 #[derive(Debug, Default)]
 pub struct Series {
     rows: Vec<SeriesRow>,
-    last: (Duration, Status),
+    /// The sums at the beginning of the row that is not complete.
+    begun: Status,
     latest: (Duration, Status),
 }
 
 impl Series {
     /// Takes in the sums at one moment.
     pub fn take(&mut self, snapshot: &Snapshot) {
-        self.latest = (snapshot.elapsed, snapshot.total.clone());
-        if snapshot.elapsed - self.last.0 >= STEP {
-            let row = self.row();
-            self.rows.push(row);
-            self.last = self.latest.clone();
+        let (before, now) = (self.latest.clone(), (snapshot.elapsed, &snapshot.total));
+        while now.0 >= self.begins() + STEP {
+            let end = self.begins() + STEP;
+            let part = (end - before.0.min(end)).as_secs_f64() / (now.0 - before.0).as_secs_f64();
+            let sums = between(&before.1, now.1, part);
+            self.rows.push(self.row(&sums, STEP));
+            self.begun = sums;
         }
+        self.latest = (now.0, now.1.clone());
     }
 
     /// All rows, the unfinished second included.
     pub fn rows(&self) -> Vec<SeriesRow> {
         let mut rows = self.rows.clone();
-        if self.latest.0 > self.last.0 {
-            rows.push(self.row());
+        let rest = self.latest.0.saturating_sub(self.begins());
+        if !rest.is_zero() {
+            rows.push(self.row(&self.latest.1, rest));
         }
         rows
     }
 
-    fn row(&self) -> SeriesRow {
-        let ((from, before), (to, now)) = (&self.last, &self.latest);
+    fn begins(&self) -> Duration {
+        STEP * self.rows.len() as u32
+    }
+
+    fn row(&self, now: &Status, length: Duration) -> SeriesRow {
+        let before = &self.begun;
         let received = now.received - before.received;
         SeriesRow {
-            second: from.as_secs_f64().round() as u64,
+            second: self.rows.len() as u64,
             sent: now.sent - before.sent,
             confirmed: now.accepted - before.accepted,
             rejected: now.rejected - before.rejected,
             received,
             replies: now.replies - before.replies,
-            messages_per_second: received as f64 / (*to - *from).as_secs_f64(),
+            messages_per_second: received as f64 / length.as_secs_f64(),
             blocked_s: (now.alarms.blocked.saturating_sub(before.alarms.blocked)).as_secs_f64(),
             errors: (now.foreign - before.foreign)
                 + (now.corrupt - before.corrupt)
@@ -54,20 +64,70 @@ impl Series {
     }
 }
 
+/// The sums when `part` of the time between two sums had passed.
+fn between(before: &Status, after: &Status, part: f64) -> Status {
+    let part = part.clamp(0.0, 1.0);
+    let count = |of: fn(&Status) -> u64| {
+        let (before, after) = (of(before), of(after));
+        before + (part * after.saturating_sub(before) as f64) as u64
+    };
+    let blocked = after.alarms.blocked.saturating_sub(before.alarms.blocked);
+    let mut sums = before.clone();
+    sums.sent = count(|sums| sums.sent);
+    sums.accepted = count(|sums| sums.accepted);
+    sums.rejected = count(|sums| sums.rejected);
+    sums.received = count(|sums| sums.received);
+    sums.replies = count(|sums| sums.replies);
+    sums.foreign = count(|sums| sums.foreign);
+    sums.corrupt = count(|sums| sums.corrupt);
+    sums.alarms.blocked += blocked.mul_f64(part);
+    sums
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn take(series: &mut Series, millis: u64, received: u64) {
+        let total = Status { received, ..Status::default() };
+        let (elapsed, held) = (Duration::from_millis(millis), measure::Held::default());
+        series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held });
+    }
+
+    fn rows(series: &Series) -> Vec<(u64, u64, f64)> {
+        series.rows().iter().map(|row| (row.second, row.received, row.messages_per_second.round())).collect()
+    }
+
     #[test]
     fn each_second_gets_a_row_and_the_rest_one_more() {
         let mut series = Series::default();
-        for tenth in 0..=25u64 {
-            let total = Status { received: tenth * 10, sent: tenth * 12, ..Status::default() };
-            let elapsed = Duration::from_millis(tenth * 100);
-            series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held: measure::Held::default() });
+        for tenth in 0..=25 {
+            take(&mut series, tenth * 100, tenth * 10);
         }
-        let rows: Vec<_> =
-            series.rows().iter().map(|row| (row.second, row.received, row.messages_per_second.round())).collect();
-        assert_eq!(rows, [(0, 100, 100.0), (1, 100, 100.0), (2, 50, 100.0)]);
+        assert_eq!(rows(&series), [(0, 100, 100.0), (1, 100, 100.0), (2, 50, 100.0)]);
+    }
+
+    #[test]
+    fn sums_that_come_late_shift_no_second_and_leave_none_out() {
+        let mut series = Series::default();
+        // A sum every 107 ms, as where each look takes a little: ten of them are 1.07 s.
+        for look in 0..=600 {
+            take(&mut series, look * 107, look * 107);
+        }
+        let all = series.rows();
+        assert_eq!(all.len(), 65, "64.2 s");
+        assert!(all.iter().enumerate().all(|(second, row)| row.second == second as u64));
+        assert!(all[..64].iter().all(|row| row.received.abs_diff(1000) <= 1), "{all:?}");
+        assert_eq!(all.iter().map(|row| row.received).sum::<u64>(), 600 * 107, "each message once");
+    }
+
+    #[test]
+    fn a_pause_of_rank_0_leaves_a_row_for_each_second_of_it() {
+        let mut series = Series::default();
+        take(&mut series, 0, 0);
+        take(&mut series, 0, 0);
+        take(&mut series, 500, 50);
+        take(&mut series, 3500, 350);
+        assert_eq!(rows(&series), [(0, 100, 100.0), (1, 100, 100.0), (2, 100, 100.0), (3, 50, 100.0)]);
     }
 }

@@ -7,7 +7,7 @@ use crate::{Histogram, Metric, Record, ServiceSample};
 /// What happened in one second of a run, over all ranks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeriesRow {
-    /// Seconds from the start of the stream to the beginning of this one.
+    /// Seconds from the common start of the stream to the beginning of this one.
     pub second: u64,
     /// Messages published for the first time in this second.
     pub sent: u64,
@@ -19,7 +19,7 @@ pub struct SeriesRow {
     pub received: u64,
     /// Replies in this second.
     pub replies: u64,
-    /// Deliveries over the true length of this row, which may be off a second.
+    /// Deliveries over the length of this row: a second, but for the last.
     pub messages_per_second: f64,
     /// Errors in this second: lost connections, corrupt and foreign deliveries, failed workers.
     pub errors: u64,
