@@ -257,6 +257,19 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_read_from_its_file_at_every_call() {
+        let dir = tempfile::tempdir().unwrap();
+        let token_file = Some(dir.path().join("token"));
+        let client = Client::new(Access { token_file, ..access("http://localhost".to_owned()) }).unwrap();
+        let sent = |password: &str| format!("Basic {}", BASE64_STANDARD.encode(format!("bench:{password}")));
+        assert_eq!(client.authorization(), sent("hush"));
+        for token in ["first", "second"] {
+            fs::write(dir.path().join("token"), format!("{token}\n")).unwrap();
+            assert_eq!(client.authorization(), sent(token));
+        }
+    }
+
+    #[test]
     fn an_encrypted_api_is_asked_only_where_its_certificate_is_trusted() {
         use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
         let rcgen::CertifiedKey { cert, signing_key } =

@@ -59,6 +59,8 @@ impl Peer {
                 "{refuses} (SASL EXTERNAL): it needs a user whose name is the subject of that certificate, or what \
                 else it takes as the name (ssl_cert_login_from); `openssl x509 -noout -subject -in FILE` shows it"
             ),
+            // That it has expired is said after this.
+            Some(token) if self.endpoint.password.is_none() && !token.flaw().is_empty() => refuses,
             Some(_) if self.endpoint.password.is_none() => {
                 format!("{refuses}: check its issuer, audience and scopes, and that the service takes OAuth 2 tokens")
             }
