@@ -11,7 +11,10 @@ mod nap;
 mod watchdog;
 
 use buffers::{parts, sendable};
-use engine::ports::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX};
+use engine::{
+    awake::Patience,
+    ports::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX},
+};
 use mpi::{
     Threading,
     collective::{Root, SystemOperation},
@@ -22,7 +25,7 @@ use mpi::{
     traits::{CommunicatorCollectives, MatchedReceiveVec},
 };
 use nap::Nap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use watchdog::Watchdog;
 
 /// Tag of control messages.
@@ -69,9 +72,9 @@ impl MpiComm {
         version.split([',', '\n']).next().unwrap_or_default().trim_end_matches('\0').to_owned()
     }
 
-    /// Sleeps until every rank is here, at most `limit`.
+    /// Sleeps until every rank is here, at most `limit` of time awake.
     fn meet(&self, step: &'static str, limit: Duration) -> Result<(), CommError> {
-        let deadline = Instant::now() + limit;
+        let mut patience = Patience::new(limit);
         let nap = Nap::default();
         let mut barrier = self.world.immediate_barrier();
         loop {
@@ -79,7 +82,7 @@ impl MpiComm {
                 Ok(_) => return Ok(()),
                 Err(pending) => pending,
             };
-            if Instant::now() >= deadline {
+            if patience.left().is_zero() {
                 // It can be neither cancelled nor completed: the launch is about to be aborted.
                 std::mem::forget(barrier);
                 return Err(CommError::Absent { step, limit });

@@ -1,7 +1,10 @@
 //! Ends the process where a blocking collective does not return: MPI itself has no time limits.
 
+use engine::awake::Patience;
 use std::{
+    io::Write,
     sync::mpsc::{RecvTimeoutError, Sender, channel},
+    thread,
     time::Duration,
 };
 
@@ -13,19 +16,24 @@ const PARTIAL: i32 = 7;
 pub(crate) struct Watchdog(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
 
 impl Watchdog {
-    /// Gives `step` until `limit`.
+    /// Gives `step` until `limit`. Where the system has no thread left there is no watchdog: it is needed only where a rank
+    /// dies within a collective.
     pub fn watch(step: &'static str, limit: Duration) -> Self {
         let (sender, dropped) = channel();
-        std::thread::spawn(move || {
-            if dropped.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                eprintln!(
+        let watching = move || {
+            if Patience::new(limit).receive(&dropped) == Err(RecvTimeoutError::Timeout) {
+                let line = format!(
                     "streamharness: MPI did not finish `{step}` within {} s although every rank was there: \
-                     a rank died meanwhile; start the run again",
+                     a rank died meanwhile; start the run again\n",
                     limit.as_secs()
                 );
+                // In one call, so that lines of several ranks stay whole.
+                let _ = std::io::stderr().write_all(line.as_bytes());
                 std::process::exit(PARTIAL);
             }
-        });
+        };
+        // It is not waited for.
+        let _ = thread::Builder::new().name("watchdog".to_owned()).spawn(watching);
         Self(sender)
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     consume::{ConsumerSpec, consume},
     double::{NullPublisher, NullSubscriber},
+    envelope::SealKey,
     one_way::OneWay,
     ports::{Body, Payloads, Source},
     produce::{ProducerSpec, produce},
@@ -69,6 +70,7 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
     let spec = ProducerSpec {
         run: plan.run,
         index: 0,
+        seal: SealKey::default(),
         quota: None,
         start_ns,
         schedule: None,
@@ -100,6 +102,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
     let spec = ConsumerSpec {
         run: plan.run,
         index: 0,
+        seal: SealKey::default(),
         producers: 1,
         inspections: plan.message.inspected_bodies() as usize,
         window: Arc::new(Window::always()),
@@ -110,7 +113,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         verify: plan.verify,
     };
     let (stopper, stop) = watch::channel(false);
-    let mut subscriber = NullSubscriber::new(plan.run, bodies);
+    let mut subscriber = NullSubscriber::new(plan.run, SealKey::default(), bodies);
     let progress = Progress::default();
     let used = cpu_ns();
     let nobody = None::<&mut Answerer<NullPublisher>>;

@@ -5,12 +5,13 @@
 //! count (measuring.md section 3, after Hunold and Carpen-Amarie, CLUSTER 2018).
 
 use crate::{
+    awake::Patience,
     clock::Clock,
     control::Control,
     ports::{Comm, CommError},
 };
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Rounds of exchanges with each host before streaming, and the time between them: a drift shows over time only.
 const ROUNDS: usize = 10;
@@ -259,7 +260,7 @@ fn answer(comm: &impl Comm, clock: Clock, limit: Duration) -> Result<(), CommErr
             Control::Ping => comm.post(0, &Control::Pong(clock.now_ns()).encode())?,
             Control::Timed => return Ok(()),
             // What was under way when streaming ended.
-            Control::Status(..) | Control::Window(_) | Control::Finish | Control::Pong(_) => {}
+            Control::Status(..) | Control::Heard | Control::Window(_) | Control::Finish | Control::Pong(_) => {}
         }
     }
 }
@@ -279,8 +280,8 @@ fn next_asleep(comm: &impl Comm, limit: Duration) -> Result<Control, CommError> 
 }
 
 fn wait(comm: &impl Comm, limit: Duration, pass: impl Fn()) -> Result<Control, CommError> {
-    let started = Instant::now();
-    while started.elapsed() < limit {
+    let mut patience = Patience::new(limit);
+    while !patience.left().is_zero() {
         if let Some((_, bytes)) = comm.poll()? {
             return Ok(Control::decode(&bytes));
         }

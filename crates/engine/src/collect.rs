@@ -2,14 +2,14 @@
 
 use crate::{
     clock::Clock,
-    envelope::Envelope,
+    envelope::{Envelope, SealKey},
     ports::{Delivery, Fault, Payloads, Subscriber},
     produce::TURNS_BEFORE_YIELD,
     progress::Progress,
     window::Window,
 };
 use futures_util::FutureExt;
-use measure::{Counters, Deliveries, Foreign, Histograms, Metric, Observation};
+use measure::{Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation};
 use profile::{Reply, Verify};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
@@ -21,6 +21,8 @@ pub struct CollectorSpec {
     pub run: u32,
     /// The producer.
     pub producer: u32,
+    /// What envelopes of the run are sealed with.
+    pub seal: SealKey,
     /// Answers that each message gets.
     pub replies: u32,
     /// Whether they come from that many consumers and belong together.
@@ -184,6 +186,12 @@ impl<P: Payloads> Collector<'_, P> {
             self.report.ledgers[0].observe_foreign(Foreign { consumer: delivery.answered_by.unwrap_or(0), bytes, run });
             return;
         };
+        if !envelope.is_sealed(spec.seal) {
+            let forged = MessageId { producer: envelope.producer, sequence: envelope.sequence };
+            self.report.ledgers[0].observe_unexpected(forged);
+            self.progress.unexpected.add(1);
+            return;
+        }
         let audience = if spec.gathers { by as usize } else { 0 };
         self.report.last_ns = Some(now_ns);
         self.report.counters.replies += 1;
@@ -195,7 +203,7 @@ impl<P: Payloads> Collector<'_, P> {
             self.progress.corrupt.add(1);
         }
         if ledger.observe(envelope.producer, envelope.sequence, delivery.redelivered) == Observation::New {
-            self.progress.answered.add(1);
+            self.progress.answer(envelope.producer, envelope.sequence);
             self.time(&envelope, now_ns);
         }
     }

@@ -4,7 +4,7 @@ use crate::{
     answer::Answerer,
     clock::Clock,
     delay::{Delays, pass},
-    envelope::Envelope,
+    envelope::{Envelope, SealKey},
     inspections::{Arrival, Exhibit, Inspections},
     one_way::OneWay,
     ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
@@ -13,7 +13,7 @@ use crate::{
     window::Window,
 };
 use futures_util::FutureExt;
-use measure::{ConsumerSpan, Counters, Deliveries, Foreign, Histograms, Metric, Observation};
+use measure::{ConsumerSpan, Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation};
 use profile::{Acks, Verify};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -30,6 +30,8 @@ pub struct ConsumerSpec {
     pub index: u32,
     /// Producers of the run: an envelope with a higher one is not of this run.
     pub producers: u32,
+    /// What envelopes of the run are sealed with.
+    pub seal: SealKey,
     /// Bodies that may wait for their inspection.
     pub inspections: usize,
     /// The measured window.
@@ -256,6 +258,11 @@ fn note<P: Payloads>(
         progress.foreign.add(1);
         return None;
     };
+    if !envelope.is_sealed(spec.seal) {
+        report.deliveries.observe_unexpected(MessageId { producer: envelope.producer, sequence: envelope.sequence });
+        progress.unexpected.add(1);
+        return None;
+    }
     let body = delivery.body.as_ref();
     let bytes = body.len() as u64;
     let Envelope { producer, sequence, .. } = envelope;
@@ -271,7 +278,7 @@ fn note<P: Payloads>(
         progress.redelivered.add(1);
     }
     if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
-        progress.distinct.add(1);
+        progress.deliver(producer, sequence);
     }
     if spec.window.contains(now_ns) {
         let span = &mut report.span;

@@ -5,11 +5,17 @@ use profile::{Delay, Plan};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// A rank that has not been heard for this long is taken for dead.
+/// A rank that rank 0 has not heard for this long, while it ran itself, is taken for dead.
 pub const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// After how many sums of a rank rank 0 says so, and after how many that it has not taken the rank sends no more: MPI holds up
+/// who sends on to a rank that does not take it, and then nobody tells who is asleep and who waits.
+pub const HEARD_EVERY: u32 = 8;
+pub(crate) const UNHEARD_MAX: u32 = 2 * HEARD_EVERY;
+
 /// Where something was delivered twice, the sums may be reached before the last message: wait
-/// until they have not moved for this long.
+/// until they have not moved for this long, and for twice as long as they ever stood still before.
 const QUIET: Duration = Duration::from_millis(500);
+const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// Where all was sent and nothing has arrived for this long, nothing more will: a message of 128 MiB takes as long at
 /// 36 Mbit/s.
@@ -21,6 +27,8 @@ pub enum Control {
     /// A rank's sums, to rank 0, and the number of the run that they are of: where a launch has several runs, the last
     /// sums of one may arrive in the next.
     Status(u32, Status),
+    /// Rank 0 says that it has taken [`HEARD_EVERY`] more of a rank's sums.
+    Heard,
     /// Rank 0 says when the measured window is.
     Window(WindowTimes),
     /// Rank 0 says that streaming is over.
@@ -54,6 +62,8 @@ pub struct Status {
     pub sent: u64,
     /// Messages that must arrive: confirmed or, without confirms, written.
     pub accepted: u64,
+    /// The sum of their traces, which tells whether those that arrived are the same.
+    pub accepted_set: u64,
     /// Nacks.
     pub rejected: u64,
     /// Messages given up.
@@ -62,6 +72,8 @@ pub struct Status {
     pub received: u64,
     /// Deliveries of messages that their consumer had not seen before.
     pub distinct: u64,
+    /// The sum of their traces.
+    pub distinct_set: u64,
     /// Deliveries flagged as redelivered.
     pub redelivered: u64,
     /// Bodies that were not what was sent.
@@ -72,10 +84,16 @@ pub struct Status {
     pub replies: u64,
     /// Answers that their producer had not got before.
     pub answered: u64,
+    /// The sum of the traces of the messages that they answer.
+    pub answered_set: u64,
     /// Deliveries of somebody else's.
     pub foreign: u64,
+    /// Deliveries in the run's name that none of its producers sent.
+    pub unexpected: u64,
     /// How the service holds connections back.
     pub alarms: Alarms,
+    /// For how long this rank did not run.
+    pub suspended: Duration,
     /// The first thing that broke.
     pub fault: Option<Fault>,
 }
@@ -97,16 +115,20 @@ impl Status {
         self.producers_done += other.producers_done;
         self.sent += other.sent;
         self.accepted += other.accepted;
+        self.accepted_set = self.accepted_set.wrapping_add(other.accepted_set);
         self.rejected += other.rejected;
         self.abandoned += other.abandoned;
         self.received += other.received;
         self.distinct += other.distinct;
+        self.distinct_set = self.distinct_set.wrapping_add(other.distinct_set);
         self.redelivered += other.redelivered;
         self.corrupt += other.corrupt;
         self.bytes += other.bytes;
         self.replies += other.replies;
         self.answered += other.answered;
+        self.answered_set = self.answered_set.wrapping_add(other.answered_set);
         self.foreign += other.foreign;
+        self.unexpected += other.unexpected;
         self.alarms.raised += other.alarms.raised;
         self.alarms.times += other.alarms.times;
         self.alarms.blocked += other.alarms.blocked;
@@ -157,20 +179,23 @@ impl fmt::Display for Ending {
             Self::Fault(rank, fault) => write!(f, "rank {rank}: {fault}"),
             Self::Silent(rank) => write!(
                 f,
-                "rank {rank} has not been heard for {} s: it died or hangs; see its output, or the node's log",
+                "rank {rank} has not been heard for {} s: it died, hangs or was suspended; see its \
+                 output, or the node's log",
                 SILENCE_MAX.as_secs()
             ),
         }
     }
 }
 
-/// Rank 0's view of the run. Time is an argument, counted from the start of streaming.
+/// Rank 0's view of the run. Time is an argument, counted from the start of streaming while rank 0 is awake.
 #[derive(Debug)]
 pub struct Overseer {
     ranks: Vec<(Status, Duration)>,
     expected: Expected,
     limit: Duration,
     moved: (u64, Duration),
+    /// The longest time between two arrivals.
+    pause_max: Duration,
 }
 
 /// What must come together before a run is complete.
@@ -201,7 +226,8 @@ impl Expected {
 impl Overseer {
     /// Watches `world` ranks until `limit`.
     pub fn new(world: usize, expected: Expected, limit: Duration) -> Self {
-        Self { ranks: vec![(Status::default(), Duration::ZERO); world], expected, limit, moved: (0, Duration::ZERO) }
+        let ranks = vec![(Status::default(), Duration::ZERO); world];
+        Self { ranks, expected, limit, moved: (0, Duration::ZERO), pause_max: Duration::ZERO }
     }
 
     /// Takes in the sums of a rank, which replace its last ones.
@@ -210,6 +236,9 @@ impl Overseer {
         let total = self.total();
         let arrived = total.received + total.replies;
         if arrived != self.moved.0 {
+            if self.moved.0 > 0 {
+                self.pause_max = self.pause_max.max(now.saturating_sub(self.moved.1));
+            }
             self.moved = (arrived, now);
         }
     }
@@ -235,12 +264,12 @@ impl Overseer {
         let sent_all = total.producers_done == producers;
         let arrived = total.distinct >= total.accepted * u64::from(copies)
             && total.answered >= total.accepted * u64::from(replies);
-        // Sums may then be reached by what came twice, or by what nobody waits for.
-        let ambiguous = total.redelivered + total.rejected + total.abandoned > 0
-            || total.received > total.accepted * u64::from(copies)
-            || total.replies > total.accepted * u64::from(replies);
-        let quiet = now.saturating_sub(self.moved.1) >= QUIET + service_time * 4;
-        if sent_all && arrived && (quiet || !ambiguous) {
+        // Numbers may also be reached by what came to two consumers, or by what nobody waits for: then sets differ.
+        let exact = total.distinct_set == total.accepted_set.wrapping_mul(copies.into())
+            && total.answered_set == total.accepted_set.wrapping_mul(replies.into());
+        let quiet_after = (self.pause_max * 2).clamp(QUIET, QUIET_MAX) + service_time * 4;
+        let quiet = now.saturating_sub(self.moved.1) >= quiet_after;
+        if sent_all && arrived && (quiet || exact) {
             return Some(Ending::Complete);
         }
         let fault = self.ranks.iter().enumerate().find_map(|(rank, (status, _))| Some((rank, status.fault.clone()?)));
@@ -294,9 +323,22 @@ mod tests {
     #[test]
     fn a_redelivery_does_not_pass_for_the_last_message() {
         let mut overseer = Overseer::new(1, SHARED, 60 * S);
-        overseer.hear(0, Status { redelivered: 1, ..status(1, 10, 10) }, S);
-        assert_eq!(overseer.decide(S, None), None, "two consumers may have had the same message");
-        assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete));
+        overseer.hear(0, Status { accepted_set: 55, distinct_set: 54, ..status(1, 10, 10) }, S);
+        assert_eq!(overseer.decide(S, None), None, "two consumers have had the same message");
+        assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete), "what else should come?");
+        overseer.hear(0, Status { accepted_set: 55, distinct_set: 55, redelivered: 3, ..status(1, 10, 10) }, 2 * S);
+        assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete), "each came, some of them twice");
+    }
+
+    #[test]
+    fn a_service_that_delivers_seldom_is_waited_for_as_long_as_it_takes_it() {
+        let mut overseer = Overseer::new(1, SHARED, 60 * S);
+        for (distinct, at) in [(8, 10), (9, 13), (10, 16)] {
+            let unlike = Status { accepted_set: 1, ..status(1, 10, distinct) };
+            overseer.hear(0, unlike, at * S);
+        }
+        assert_eq!(overseer.decide(21 * S, None), None, "it has paused for 3 s before");
+        assert_eq!(overseer.decide(22 * S, None), Some(Ending::Complete));
     }
 
     #[test]
@@ -311,7 +353,7 @@ mod tests {
     #[test]
     fn silence_says_nothing_while_a_consumer_works() {
         let mut overseer = Overseer::new(1, Expected { service_time: S, ..SHARED }, 60 * S);
-        overseer.hear(0, Status { redelivered: 1, ..status(1, 10, 10) }, S);
+        overseer.hear(0, Status { accepted_set: 1, ..status(1, 10, 10) }, S);
         assert_eq!(overseer.decide(4 * S, None), None);
         assert_eq!(overseer.decide(6 * S, None), Some(Ending::Complete));
     }

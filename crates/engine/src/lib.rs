@@ -1,6 +1,7 @@
 //! One run: phases, worker loops, control and the ports they need. Knows no AMQP, no MPI, no route.
 
 mod answer;
+pub mod awake;
 mod begun;
 mod busy;
 mod ceiling;
@@ -24,8 +25,10 @@ pub mod progress;
 mod result;
 mod run;
 pub mod schedule;
+pub mod shortage;
 mod strain;
 mod stream;
+mod suspension;
 mod usage;
 pub mod warmup;
 pub mod window;

@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     collect::Written,
     delay::Delays,
-    envelope::Envelope,
+    envelope::{Envelope, SealKey},
     pace::Pace,
     ports::{Fault, FaultKind, Outcome, Outgoing, Publisher, Source},
     progress::Progress,
@@ -36,6 +36,8 @@ pub struct ProducerSpec {
     pub run: u32,
     /// This producer.
     pub index: u32,
+    /// What envelopes of the run are sealed with.
+    pub seal: SealKey,
     /// How many messages it sends at most.
     pub quota: Option<u64>,
     /// When it starts, in common time.
@@ -172,7 +174,9 @@ pub async fn produce<P: Publisher, S: Source>(
                 due_ns: pending.due_ns,
                 sent_ns,
                 checksum: body.checksum,
-            };
+                seal: 0,
+            }
+            .sealed(spec.seal);
             let written = publisher.publish(Outgoing { body: body.bytes, envelope: envelope.encode(), answer: None });
             writing.push_back((pending, Begun::begin(written, clock)));
             allowance = allowance.saturating_sub(1);
@@ -254,7 +258,7 @@ pub async fn produce<P: Publisher, S: Source>(
             }
             match result {
                 Ok(confirm) if spec.confirms.wanted() => confirming.push_back((pending, Begun::begin(confirm, clock))),
-                Ok(_) => progress.accepted.add(1),
+                Ok(_) => progress.accept(spec.index, pending.sequence),
                 Err(broken) => fault = Some(broken),
             }
         }
@@ -264,7 +268,7 @@ pub async fn produce<P: Publisher, S: Source>(
                     pause = PAUSE_MIN;
                     counters.confirmed += 1;
                     ledger.confirm(pending.sequence);
-                    progress.accepted.add(1);
+                    progress.accept(spec.index, pending.sequence);
                     if spec.window.contains(pending.due_ns) {
                         histograms.record(Metric::Confirm, settled_ns.saturating_sub(pending.sent_ns));
                         if calendar.schedule.is_some() {

@@ -2,14 +2,18 @@
 
 use crate::{
     control::{Alarms, Status},
+    delay::mixed,
     ports::Fault,
 };
-use std::sync::{
-    Mutex,
-    atomic::{
-        AtomicBool, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    time::Duration,
 };
 
 /// Counts of one worker. It alone writes them; the main thread reads them ten times a second, so
@@ -20,6 +24,7 @@ pub struct Progress {
     pub sent: Count,
     /// Messages that must arrive.
     pub accepted: Count,
+    accepted_set: Count,
     /// Nacks.
     pub rejected: Count,
     /// Messages given up.
@@ -28,6 +33,7 @@ pub struct Progress {
     pub received: Count,
     /// First deliveries.
     pub distinct: Count,
+    distinct_set: Count,
     /// Deliveries flagged as redelivered.
     pub redelivered: Count,
     /// Bodies that were not what was sent.
@@ -38,8 +44,11 @@ pub struct Progress {
     pub replies: Count,
     /// First answers.
     pub answered: Count,
+    answered_set: Count,
     /// Deliveries of somebody else's.
     pub foreign: Count,
+    /// Deliveries in the run's name that none of its producers sent.
+    pub unexpected: Count,
     done: AtomicBool,
     fault: Mutex<Option<Fault>>,
 }
@@ -53,7 +62,7 @@ impl Count {
     #[inline]
     pub fn add(&self, n: u64) {
         // One writer: a load and a store cost a tenth of a locked addition.
-        self.0.store(self.0.load(Relaxed) + n, Relaxed);
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
     /// Reads it.
@@ -62,7 +71,30 @@ impl Count {
     }
 }
 
+/// What one message adds to the sum of a set: two sets of equal sums have the same messages in them.
+fn trace(producer: u32, sequence: u64) -> u64 {
+    mixed(mixed(u64::from(producer)) ^ sequence)
+}
+
 impl Progress {
+    /// Notes a message that must arrive.
+    pub fn accept(&self, producer: u32, sequence: u64) {
+        self.accepted.add(1);
+        self.accepted_set.add(trace(producer, sequence));
+    }
+
+    /// Notes the first delivery of a message.
+    pub fn deliver(&self, producer: u32, sequence: u64) {
+        self.distinct.add(1);
+        self.distinct_set.add(trace(producer, sequence));
+    }
+
+    /// Notes the first answer of somebody to a message.
+    pub fn answer(&self, producer: u32, sequence: u64) {
+        self.answered.add(1);
+        self.answered_set.add(trace(producer, sequence));
+    }
+
     /// Says that this producer has settled everything it sent.
     pub fn finish(&self) {
         // Who sees that it is done sees its last counts.
@@ -81,17 +113,22 @@ impl Progress {
             producers_done: u32::from(self.done.load(Acquire)),
             sent: self.sent.get(),
             accepted: self.accepted.get(),
+            accepted_set: self.accepted_set.get(),
             rejected: self.rejected.get(),
             abandoned: self.abandoned.get(),
             received: self.received.get(),
             distinct: self.distinct.get(),
+            distinct_set: self.distinct_set.get(),
             redelivered: self.redelivered.get(),
             corrupt: self.corrupt.get(),
             bytes: self.bytes.get(),
             replies: self.replies.get(),
             answered: self.answered.get(),
+            answered_set: self.answered_set.get(),
             foreign: self.foreign.get(),
+            unexpected: self.unexpected.get(),
             alarms: Alarms::default(),
+            suspended: Duration::ZERO,
             fault: self.fault.lock().expect("nobody panics with this lock").clone(),
         }
     }

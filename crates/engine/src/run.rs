@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     clocks::{self, ClockError},
     control::Ending,
+    envelope::SealKey,
     fetch::{Call, Rounds},
     inspections::Exhibit,
     left::{ASK_LIMIT, left_behind, on_the_way},
@@ -53,9 +54,6 @@ pub enum RunError {
     /// A rank fell silent while streaming: collectives with it would never end.
     #[error("{0}")]
     RankLost(Ending),
-    /// The thread for workers could not be started.
-    #[error("the thread for workers could not be started: {0}")]
-    Thread(String),
 }
 
 fn describe(step: &str, failures: &[(usize, String)]) -> String {
@@ -105,6 +103,8 @@ impl AllowedCores {
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
     pub start_ns: u64,
+    /// What rank 0 drew for this run.
+    pub seal: SealKey,
     pub window: Arc<Window>,
     /// Whether this rank's cores allow a sender to spin.
     pub spin: bool,
@@ -140,15 +140,8 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     let role = plan.placement.role(comm.rank());
     // A producer that waits for a confirm must see it at once.
     let coalesce = if role.producers.is_empty() { plan.service.coalesce } else { Duration::ZERO };
-    let rank = Rank {
-        comm,
-        plan,
-        role,
-        workers: Workers::start(coalesce).map_err(|error| RunError::Thread(error.to_string()))?,
-        transport: Arc::new(transport),
-        payloads: Arc::new(payloads),
-        place,
-    };
+    let workers = together(comm, plan, "starting threads", Workers::start(coalesce))?;
+    let rank = Rank { comm, plan, role, workers, transport: Arc::new(transport), payloads: Arc::new(payloads), place };
     let mut phases = Phases::default();
 
     phases.begin("payloads", observer);
@@ -172,6 +165,19 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     observer.phase("close");
     rank.delete(is_declared, observer);
     result
+}
+
+/// Goes on only if every rank succeeded.
+fn together<V>(comm: &impl Comm, plan: &Plan, step: &'static str, mine: Result<V, String>) -> Result<V, RunError> {
+    let (value, failure) = match mine {
+        Ok(value) => (Some(value), Ok(())),
+        Err(sentence) => (None, Err(sentence)),
+    };
+    match (agree(comm, failure, plan.limits.collective)?, value) {
+        (Ok(()), Some(value)) => Ok(value),
+        (Ok(()), None) => unreachable!("a rank's own failure is among those agreed on"),
+        (Err(failures), _) => Err(RunError::Failed { step, failures }),
+    }
 }
 
 /// What came together on rank 0.
@@ -203,15 +209,7 @@ struct Rank<'a, C, T, P> {
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// Goes on only if every rank succeeded.
     fn together<V>(&self, step: &'static str, mine: Result<V, String>) -> Result<V, RunError> {
-        let (value, failure) = match mine {
-            Ok(value) => (Some(value), Ok(())),
-            Err(sentence) => (None, Err(sentence)),
-        };
-        match (agree(self.comm, failure, self.plan.limits.collective)?, value) {
-            (Ok(()), Some(value)) => Ok(value),
-            (Ok(()), None) => unreachable!("a rank's own failure is among those agreed on"),
-            (Err(failures), _) => Err(RunError::Failed { step, failures }),
-        }
+        together(self.comm, self.plan, step, mine)
     }
 
     /// Runs a future on the workers' thread, at most `limit`.
@@ -410,8 +408,10 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// releases ranks at different times.
     fn agree_on_times(&self, clock: Clock) -> Result<Times, RunError> {
         let start_ns = clock.now_ns() + start_margin(self.comm.size()).as_nanos() as u64;
-        let bytes = self.comm.broadcast(start_ns.to_le_bytes().to_vec(), self.plan.limits.collective)?;
-        let start_ns = u64::from_le_bytes(bytes.try_into().expect("rank 0 sent eight bytes"));
+        let mine = [start_ns.to_le_bytes(), SealKey::random().to_bytes()].concat();
+        let bytes = self.comm.broadcast(mine, self.plan.limits.collective)?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let (start_ns, seal) = (u64::from_le_bytes(words[0]), SealKey::from_bytes(words[1]));
         let window = Arc::new(match self.plan.length {
             RunLength::Messages(_) => Window::always(),
             RunLength::Window(planned) if planned.is_timed() => {
@@ -423,7 +423,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let cores = self.place.cores as usize;
         let own = self.place.allowed.count().is_none_or(|own| own as usize >= THREADS_OF_A_RANK);
         let spin = self.plan.load.spin.unwrap_or(own && cores > THREADS_OF_A_RANK * self.comm.size());
-        Ok(Times { start_ns, window, spin })
+        Ok(Times { start_ns, seal, window, spin })
     }
 
     fn reduce(

@@ -1,13 +1,14 @@
 //! The streaming phase of one rank: workers run on their thread, the main thread reports and decides.
 
 use crate::{
+    awake::{Awake, Patience, Suspended},
     busy::{Busy, Watch},
     ceiling::OwnCost,
     clock::Clock,
     clocks::{Clocks, Compared},
     collect::{CollectorReport, CollectorSpec, collect},
     consume::{ConsumerReport, ConsumerSpec, consume},
-    control::{Alarms, Control, Ending, Expected, Overseer, Status},
+    control::{Alarms, Control, Ending, Expected, HEARD_EVERY, Overseer, Status, UNHEARD_MAX},
     delay::Delays,
     inspections::Exhibit,
     left::held_by,
@@ -19,6 +20,7 @@ use crate::{
     result::RankReport,
     run::{Connected, Consuming, Place, Producing, Times, planned_window},
     schedule::Schedule,
+    suspension,
     usage::Usage,
     warmup::WarmUp,
     workers::Workers,
@@ -154,18 +156,22 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         })
         .collect();
     let usage_at_start = usage_at(workers, clock, times.start_ns);
+    let suspended = Arc::<Suspended>::default();
+    let watched = suspended.clone();
+    drop(workers.spawn(async move { watched.watch(stop).await }));
 
     let started = Instant::now();
     let (mut notes, mut busy) = (Vec::new(), Watch::default());
-    let ended = watch_over(comm, plan, &progress, &alarms, (clock, times), (&mut notes, &mut busy), observer)?;
+    let ended =
+        watch_over(comm, plan, &progress, &alarms, (clock, times, &suspended), (&mut notes, &mut busy), observer)?;
     let ended_ns = clock.now_ns();
     let busy = busy.end(ended_ns);
     stopper.send_replace(true);
-    let deadline = Instant::now() + STOP_LIMIT;
-    let (producers, producers_closing, missing_producers) = gather(producers, deadline);
-    let (collectors, collectors_closing, missing_collectors) = gather(collectors, deadline);
-    let (consumers, consumers_closing, missing_consumers) = gather(consumers, deadline);
-    let usage = Usage::now().since(&usage_at_start.recv_timeout(left(deadline)).unwrap_or_default());
+    let mut patience = Patience::new(STOP_LIMIT);
+    let (producers, producers_closing, missing_producers) = gather(producers, &mut patience);
+    let (collectors, collectors_closing, missing_collectors) = gather(collectors, &mut patience);
+    let (consumers, consumers_closing, missing_consumers) = gather(consumers, &mut patience);
+    let usage = Usage::now().since(&patience.receive(&usage_at_start).unwrap_or_default());
 
     let missing = missing_producers + missing_collectors + missing_consumers;
     let stuck =
@@ -203,6 +209,7 @@ fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
     ProducerSpec {
         run: plan.run,
         index,
+        seal: times.seal,
         quota: plan.messages_of(index),
         start_ns: times.start_ns,
         schedule: Schedule::new(&plan.load, plan.seed, index, plan.placement.producers),
@@ -228,6 +235,7 @@ fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
     CollectorSpec {
         run: plan.run,
         producer,
+        seal: times.seal,
         replies: plan.flow.replies,
         gathers: plan.flow.gathers,
         reply: plan.service.reply,
@@ -251,6 +259,7 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay) -> Con
     ConsumerSpec {
         run: plan.run,
         index,
+        seal: times.seal,
         producers: plan.placement.producers,
         inspections: plan.message.inspected_bodies() as usize,
         window: times.window.clone(),
@@ -294,16 +303,12 @@ fn start<R: Send + 'static, F: Future<Output = Held> + Send + 'static>(
     Worker { report, closed }
 }
 
-fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
-}
-
-/// Reports that come before the deadline, ends of connections to wait for, and how many are missing.
-fn gather<R>(workers: Vec<Worker<R>>, deadline: Instant) -> (Vec<R>, Vec<Receiver<Held>>, usize) {
+/// Reports that come in time, ends of connections to wait for, and how many are missing.
+fn gather<R>(workers: Vec<Worker<R>>, patience: &mut Patience) -> (Vec<R>, Vec<Receiver<Held>>, usize) {
     let expected = workers.len();
     let (mut reports, mut closing) = (Vec::new(), Vec::new());
     for worker in workers {
-        if let Ok(report) = worker.report.recv_timeout(left(deadline)) {
+        if let Ok(report) = patience.receive(&worker.report) {
             reports.push(report);
             closing.push(worker.closed);
         }
@@ -326,12 +331,15 @@ fn watch_over<O: Observer>(
     plan: &Plan,
     progress: &[Progress],
     alarms: &[Arc<Alarm>],
-    (clock, times): (Clock, &Times),
+    (clock, times, suspended): (Clock, &Times, &Suspended),
     (notes, busy): (&mut Vec<String>, &mut Watch),
     observer: &mut O,
 ) -> Result<Option<(Ending, Snapshot)>, CommError> {
     let started = Instant::now();
+    // Silence and limits are counted in time awake: who was stopped has heard nobody meanwhile.
+    let mut awake = Awake::default();
     let mut reported: Option<Instant> = None;
+    let (mut heard, mut unheard) = (vec![0u32; comm.size()], 0u32);
     let mut overseer = Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream);
     let root = comm.rank() == 0;
     let streamed = || Duration::from_nanos(clock.now_ns().saturating_sub(times.start_ns));
@@ -341,10 +349,18 @@ fn watch_over<O: Observer>(
     };
     let mut warm_up = planned.map(|planned| (WarmUp::new(planned), planned));
     loop {
+        let now = awake.look();
         busy.look(clock.now_ns(), times.start_ns, &times.window);
         while let Some((rank, bytes)) = comm.poll()? {
             match Control::decode(&bytes) {
-                Control::Status(run, status) if run == plan.run => overseer.hear(rank, status, started.elapsed()),
+                Control::Status(run, status) if run == plan.run => {
+                    overseer.hear(rank, status, now);
+                    heard[rank] += 1;
+                    if heard[rank].is_multiple_of(HEARD_EVERY) {
+                        comm.post(rank, &Control::Heard.encode())?;
+                    }
+                }
+                Control::Heard => unheard = unheard.saturating_sub(HEARD_EVERY),
                 Control::Window(window) => {
                     if clock.now_ns() > window.start_ns {
                         notes.push(LATE.to_owned());
@@ -358,12 +374,14 @@ fn watch_over<O: Observer>(
         let status_every = (started.elapsed() / 10).clamp(STATUS_EVERY_AT_FIRST, STATUS_EVERY);
         if reported.is_none_or(|at| at.elapsed() >= status_every) {
             reported = Some(Instant::now());
-            let mut mine = Status { alarms: alarms_now(alarms), ..Status::default() };
+            let suspended = suspended.total();
+            let mut mine = Status { alarms: alarms_now(alarms), suspended, ..Status::default() };
             progress.iter().for_each(|worker| mine.merge(&worker.status()));
             if root {
-                overseer.hear(0, mine, started.elapsed());
+                overseer.hear(0, mine, now);
                 observer.progress(&snapshot(&overseer, streamed()));
-            } else {
+            } else if unheard < UNHEARD_MAX {
+                unheard += 1;
                 comm.post(0, &Control::Status(plan.run, mine).encode())?;
             }
         }
@@ -378,7 +396,8 @@ fn watch_over<O: Observer>(
             notes.extend(warm.short);
             warm_up = None;
         }
-        if root && let Some(ending) = overseer.decide(started.elapsed(), observer.stop_requested()) {
+        if root && let Some(ending) = overseer.decide(now, observer.stop_requested()) {
+            notes.extend(suspension::sentences(overseer.ranks(), &ending, plan.service.heartbeat_s));
             let snapshot = snapshot(&overseer, streamed());
             observer.progress(&snapshot);
             if ending != Ending::Complete {
@@ -389,7 +408,7 @@ fn watch_over<O: Observer>(
             }
             return Ok(Some((ending, snapshot)));
         }
-        if started.elapsed() > plan.limits.stream + RANK_0_GRACE {
+        if now > plan.limits.stream + RANK_0_GRACE {
             return Err(CommError::Absent { step: "the end of streaming", limit: plan.limits.stream + RANK_0_GRACE });
         }
         std::thread::sleep((started.elapsed() / 100).clamp(NAP_AT_FIRST, NAP));
@@ -511,9 +530,9 @@ impl Streamed {
     /// Waits until every connection is closed, at most `limit`: acknowledgements reach the broker
     /// before its queues are deleted. Returns what this rank's own queues still held.
     pub fn closed(&self, limit: Duration) -> Held {
-        let deadline = Instant::now() + limit;
+        let mut patience = Patience::new(limit);
         // Late or gone, there is nothing more to do for it.
-        let closed = |closing: &Receiver<Held>| closing.recv_timeout(left(deadline)).unwrap_or_default();
+        let closed = |closing: &Receiver<Held>| patience.receive(closing).unwrap_or_default();
         let held = self.closing.iter().map(closed).fold(Held::NOTHING, Held::and);
         if self.missing > 0 { Held::default() } else { held }
     }

@@ -1,6 +1,10 @@
 //! The thread on which a rank's workers live. The main thread keeps MPI; neither calls the other's API.
 
-use crate::ports::{Fault, FaultKind};
+use crate::{
+    awake::Patience,
+    ports::{Fault, FaultKind},
+    shortage,
+};
 use std::{
     future::Future,
     io,
@@ -8,13 +12,16 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{self, Receiver, RecvTimeoutError},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
 /// Name of the thread that serves the network: no library that takes its time may be called on it.
 pub const WORKERS_THREAD: &str = "workers";
+
+/// How long a thread for inspections waits for the next one: longer than any run.
+const KEEP_ALIVE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A current-thread runtime on a thread of its own.
 #[derive(Debug)]
@@ -26,16 +33,25 @@ pub struct Workers {
 
 impl Workers {
     /// Starts the thread, which goes idle at most once in `coalesce`.
-    pub fn start(coalesce: Duration) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+    pub fn start(coalesce: Duration) -> Result<Self, String> {
+        Self::try_start(coalesce).map_err(|error| shortage::explain(&error))
+    }
+
+    fn try_start(coalesce: Duration) -> io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder
             .enable_all()
             .on_thread_park(rest(coalesce))
             // For inspections and name look-ups. The libraries that inspect have one lock: more would wait for it.
             .max_blocking_threads(2)
-            .build()?;
+            .thread_keep_alive(KEEP_ALIVE);
+        let runtime = shortage::runtime(|| builder.build())?;
         let handle = runtime.handle().clone();
+        // The runtime panics where it has no such thread and gets none: so the first one is started while there are some.
+        thread::Builder::new().spawn(|| ())?;
+        drop(handle.spawn_blocking(|| ()));
         let (shutdown, ended) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name(WORKERS_THREAD.to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name(WORKERS_THREAD.to_owned()).spawn(move || {
             // Naps of 100 us come out at 150 us otherwise. Where it is refused they do.
             let _ = nix::sys::prctl::set_timerslack(1_000);
             // Either the sender speaks or it is gone: both mean the end.
@@ -60,14 +76,14 @@ impl Workers {
         self.handle.block_on(future)
     }
 
-    /// Runs a future on the thread and sleeps until it is done, at most `limit`.
+    /// Runs a future on the thread and sleeps until it is done, at most `limit` of time awake.
     pub fn call<T: Send + 'static>(
         &self,
         step: &str,
         limit: Duration,
         future: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
-        match self.spawn(future).recv_timeout(limit) {
+        match Patience::new(limit).receive(&self.spawn(future)) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
                 Err(Fault::new(FaultKind::Unreachable, format!("{step} took more than {} s", limit.as_secs())))
@@ -87,7 +103,7 @@ fn rest(interval: Duration) -> impl Fn() + Send + Sync {
     move || {
         let since_last = origin.elapsed().saturating_sub(Duration::from_nanos(last_ns.load(Relaxed)));
         if since_last < interval {
-            std::thread::sleep(interval - since_last);
+            thread::sleep(interval - since_last);
         }
         last_ns.store(origin.elapsed().as_nanos() as u64, Relaxed);
     }

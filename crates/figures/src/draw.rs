@@ -166,8 +166,13 @@ pub fn pngs(figures: &[Figure]) -> Vec<Vec<u8>> {
                 drawn.push((index, png(figure)));
             }
         };
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(draw)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("drawing does not panic")).collect()
+        // This thread draws too, alone where the system has no other.
+        let others: Vec<_> =
+            (1..workers).filter_map(|_| thread::Builder::new().spawn_scoped(scope, draw).ok()).collect();
+        let own = draw();
+        own.into_iter()
+            .chain(others.into_iter().flat_map(|other| other.join().expect("drawing does not panic")))
+            .collect()
     });
     drawn.sort_by_key(|(index, _)| *index);
     drawn.into_iter().map(|(_, png)| png).collect()

@@ -68,9 +68,12 @@ pub struct Integrity {
     pub first_corrupt: Option<FirstCorrupt>,
     /// Deliveries without a valid envelope of this run.
     pub foreign: u64,
-    /// Distinct delivered messages that no producer reported as published.
+    /// Deliveries in the run's name that none of its producers sent. They count nowhere else.
     #[serde(default)]
     pub unexpected: u64,
+    /// What the first of them claim to be, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_unexpected: Vec<MessageId>,
     /// The lowest lost messages, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_lost: Vec<MessageId>,
@@ -191,7 +194,11 @@ impl Integrity {
             }),
             (self.unexpected > 0).then(|| {
                 let (unexpected, were) = (self.unexpected, were(self.unexpected));
-                format!("{unexpected} of the delivered messages {were} never reported as sent")
+                let first = first(&self.first_unexpected);
+                format!(
+                    "{unexpected} deliveries in this run's name {were} sent by none of its producers{first}: \
+                     see who else publishes to its queues"
+                )
             }),
             (unexplained > 0).then(|| {
                 let (duplicated, were) = (self.duplicated, were(unexplained));
@@ -285,9 +292,11 @@ fn add_counts(integrity: &mut Integrity, consumer: &Deliveries) {
     integrity.reordered += consumer.reordered();
     integrity.corrupt += consumer.corrupt();
     integrity.foreign += consumer.foreign();
+    integrity.unexpected += consumer.unexpected();
     take_examples(&mut integrity.first_redelivered, consumer.first_redelivered());
     take_examples(&mut integrity.first_reordered, consumer.first_reordered());
     take_examples(&mut integrity.first_foreign, consumer.first_foreign());
+    take_examples(&mut integrity.first_unexpected, consumer.first_unexpected());
 }
 
 /// What an audience as a whole was given of one producer.
@@ -318,8 +327,9 @@ fn join_audience(
         let sent = sent.get(&producer);
         let published = sent.map_or(0, |s| s.published());
         integrity.expected += sent.map_or(0, |s| s.expected());
-        integrity.delivered += given.distinct.len();
-        integrity.unexpected += given.distinct.range_cardinality(published..);
+        let unexpected = given.distinct.range_cardinality(published..);
+        integrity.delivered += given.distinct.len() - unexpected;
+        integrity.unexpected += unexpected;
         integrity.duplicated += given.extra;
         let lost = sent.map_or_else(RoaringTreemap::new, |s| s.missing_from(&given.distinct));
         integrity.lost += lost.len();
@@ -525,8 +535,24 @@ mod tests {
     fn what_no_producer_reported_is_unexpected() {
         let arrived = [(0, 0), (0, 1), (7, 0), (7, 1)];
         let integrity = join(&[(0, confirmed(1))], vec![delivered(arrived)]);
-        assert_eq!((integrity.delivered, integrity.unexpected), (4, 3));
+        assert_eq!((integrity.delivered, integrity.unexpected), (1, 3));
         assert!(integrity.verdict().is_err());
+    }
+
+    #[test]
+    fn what_somebody_else_sent_in_the_runs_name_is_no_delivery_of_it() {
+        let mut deliveries = delivered([(0, 0), (0, 1)]);
+        let forged = MessageId { producer: 0, sequence: (1 << 48) - 1 };
+        deliveries.observe_unexpected(forged);
+        deliveries.observe_unexpected(forged);
+        let integrity = join(&[(0, confirmed(2))], vec![deliveries]);
+        let Integrity { delivered, lost, duplicated, reordered, unexpected, .. } = integrity;
+        assert_eq!([delivered, lost, duplicated, reordered, unexpected], [2, 0, 0, 0, 2]);
+        let said = integrity.verdict().unwrap_err();
+        assert!(
+            said.contains("2 deliveries in this run's name") && said.contains("sequence 281474976710655"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -630,14 +656,14 @@ mod tests {
         let repeated = delivered.iter().filter(|id| times[id] > 1).copied();
         assert_eq!(integrity.sent, published.len() as u64, "sent");
         assert_eq!(integrity.expected, expected.len() as u64, "expected");
-        assert_eq!(integrity.delivered, delivered.len() as u64, "delivered");
+        let unexpected = delivered.iter().filter(|id| !published.contains(id)).count() as u64;
+        assert_eq!(integrity.delivered, delivered.len() as u64 - unexpected, "delivered");
         assert_eq!(integrity.lost, lost.len() as u64, "lost");
         let extra: u64 = times.values().map(|times| times - 1).sum();
         assert_eq!(integrity.duplicated, extra, "duplicated");
         assert_eq!(integrity.reordered, reordered, "reordered");
         assert_eq!(integrity.redelivered, redeliveries, "redelivered");
-        let unexpected = delivered.iter().filter(|id| !published.contains(id)).count();
-        assert_eq!(integrity.unexpected, unexpected as u64, "unexpected");
+        assert_eq!(integrity.unexpected, unexpected, "unexpected");
         assert_eq!(ids(&integrity.first_lost), lost[..lost.len().min(10)], "first lost");
         let first_repeated: Vec<_> = repeated.take(10).collect();
         assert_eq!(ids(&integrity.first_duplicated), first_repeated, "first duplicated");

@@ -255,9 +255,11 @@ pub struct Deliveries {
     reordered: u64,
     corrupt: u64,
     foreign: u64,
+    unexpected: u64,
     first_redelivered: Vec<MessageId>,
     first_reordered: Vec<MessageId>,
     first_foreign: Vec<Foreign>,
+    first_unexpected: Vec<MessageId>,
 }
 
 /// What one consumer was given of one producer.
@@ -325,6 +327,12 @@ impl Deliveries {
         add_example(&mut self.first_foreign, foreign);
     }
 
+    /// Takes note of a delivery in the run's name that none of its producers sent: what it claims to be is not observed.
+    pub fn observe_unexpected(&mut self, claimed: MessageId) {
+        self.unexpected += 1;
+        add_example(&mut self.first_unexpected, claimed);
+    }
+
     /// Deliveries that the broker flagged as redelivered.
     pub fn redelivered(&self) -> u64 {
         self.redelivered
@@ -364,9 +372,11 @@ impl Deliveries {
             reordered: self.reordered,
             corrupt: self.corrupt,
             foreign: self.foreign,
+            unexpected: self.unexpected,
             first_redelivered: self.first_redelivered.clone(),
             first_reordered: self.first_reordered.clone(),
             first_foreign: self.first_foreign.clone(),
+            first_unexpected: self.first_unexpected.clone(),
         });
         let mut bytes = Vec::with_capacity(head.len() + sets().map(RoaringTreemap::serialized_size).sum::<usize>());
         bytes.extend(head);
@@ -393,9 +403,11 @@ impl Deliveries {
             reordered: head.reordered,
             corrupt: head.corrupt,
             foreign: head.foreign,
+            unexpected: head.unexpected,
             first_redelivered: head.first_redelivered,
             first_reordered: head.first_reordered,
             first_foreign: head.first_foreign,
+            first_unexpected: head.first_unexpected,
         })
     }
 
@@ -412,6 +424,16 @@ impl Deliveries {
     /// The first deliveries that did not belong to this run.
     pub fn first_foreign(&self) -> &[Foreign] {
         &self.first_foreign
+    }
+
+    /// Deliveries in the run's name that none of its producers sent.
+    pub fn unexpected(&self) -> u64 {
+        self.unexpected
+    }
+
+    /// What the first of them claim to be.
+    pub fn first_unexpected(&self) -> &[MessageId] {
+        &self.first_unexpected
     }
 
     pub(crate) fn into_logs(self) -> Vec<ProducerLog> {
@@ -480,9 +502,11 @@ struct DeliveriesHead {
     reordered: u64,
     corrupt: u64,
     foreign: u64,
+    unexpected: u64,
     first_redelivered: Vec<MessageId>,
     first_reordered: Vec<MessageId>,
     first_foreign: Vec<Foreign>,
+    first_unexpected: Vec<MessageId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -637,6 +661,7 @@ mod tests {
         deliveries.observe(9, 1 << 47, true);
         deliveries.observe_corrupt();
         deliveries.observe_foreign(Foreign { consumer: 2, bytes: 5, run: None });
+        deliveries.observe_unexpected(MessageId { producer: 1, sequence: 1 << 47 });
         let decoded = Deliveries::decode(&deliveries.encode()).expect("it was just encoded");
         assert_eq!(decoded, deliveries);
 

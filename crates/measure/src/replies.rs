@@ -29,7 +29,7 @@ pub struct Replies {
     pub corrupt: u64,
     /// Deliveries to a reply queue that answered nothing of this run.
     pub foreign: u64,
-    /// Distinct answers to messages that no producer reported as published.
+    /// Answers in the run's name to messages that none of its producers sent. They count nowhere else.
     #[serde(default)]
     pub unexpected: u64,
     /// The lowest messages without an answer, at most ten.
@@ -94,7 +94,7 @@ impl Replies {
             }),
             (self.unexpected > 0).then(|| {
                 let (unexpected, were) = (self.unexpected, were(self.unexpected));
-                format!("{unexpected} of the replies {were} to messages never reported as sent")
+                format!("{unexpected} replies in this run's name {were} sent by none of its consumers")
             }),
             (unexplained > 0).then(|| {
                 let were = were(unexplained);
@@ -142,7 +142,7 @@ mod tests {
     fn an_answer_to_what_was_never_sent_fails() {
         let sent = [(0, confirmed(3))];
         let error = integrity(&sent, vec![vec![got(0, 0..4)]], 1).verdict().unwrap_err();
-        assert!(error.contains("1 of the replies was to messages never reported as sent"), "{error}");
+        assert!(error.contains("1 replies in this run's name was sent by none of its consumers"), "{error}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn bytes_of_any_kind_are_no_body_of_any_workload() {
 #[test]
 fn text_of_any_kind_is_an_envelope_or_none() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
-    let envelope = Envelope { run: 7, producer: 1, sequence: 2, due_ns: 3, sent_ns: 4, checksum: 5 };
+    let envelope = Envelope { run: 7, producer: 1, sequence: 2, due_ns: 3, sent_ns: 4, checksum: 5, seal: 6 };
     for _ in 0..20_000 {
         let mut text = envelope.encode().as_str().as_bytes().to_vec();
         damage(&mut random, &mut text);

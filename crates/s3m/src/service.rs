@@ -269,7 +269,8 @@ impl Drop for Service {
         for tenant in self.state().clusters.values() {
             if let Err(error) = self.backing.remove(&tenant.access.username, &tenant.fqdn) {
                 // A log that is full ends no service.
-                let _ = writeln!(std::io::stderr(), "streamharness: {error}");
+                // In one call, so that it stays a line among those of others.
+                let _ = std::io::stderr().write_all(format!("streamharness: {error}\n").as_bytes());
             }
         }
     }

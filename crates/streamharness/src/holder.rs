@@ -5,6 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     tunnel,
 };
+use engine::shortage;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{SigHandler, Signal, signal},
@@ -146,10 +147,8 @@ pub fn hold() -> Result<Exit, Failure> {
         let sentence = "hold is for a run's own use: say s2uc or s3m, and what to do";
         return Err(Failure::new(Exit::Usage, sentence));
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Route, format!("no runtime can be started: {error}")))?;
+    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(|error| Failure::new(Exit::Route, shortage::explain(&error)))?;
     match order {
         Order::Tunnel(order) => {
             let opened = runtime.block_on(order.open());

@@ -77,6 +77,7 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
         corrupt: total.corrupt,
         redelivered: total.redelivered,
         foreign: total.foreign,
+        unexpected: total.unexpected,
         copies,
         replies: (replies > 0).then(|| Replies {
             delivered: total.answered,

@@ -5,6 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     stderr, stdout,
 };
+use engine::shortage;
 use jiff::Timestamp;
 use scistream::{Client, Error, Options, Role, Uid};
 use std::{
@@ -124,10 +125,8 @@ fn connection(server: &S2ucServer) -> Result<Connection, Failure> {
     let certificate = read("--server-cert", &server.server_cert)?;
     let token = server.token_file.as_ref().map(|file| read("--token-file", file)).transpose()?;
     let token = token.as_deref().map(str::trim);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Route, format!("no runtime can be started: {error}")))?;
+    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(|error| Failure::new(Exit::Route, shortage::explain(&error)))?;
     let client = runtime.block_on(Client::connect(&server.s2cs, &certificate, token, CALL_LIMIT)).map_err(route)?;
     Ok(Connection { runtime, client })
 }

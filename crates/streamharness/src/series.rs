@@ -57,6 +57,7 @@ impl Series {
             messages_per_second: received as f64 / length.as_secs_f64(),
             blocked_s: (now.alarms.blocked.saturating_sub(before.alarms.blocked)).as_secs_f64(),
             errors: (now.foreign - before.foreign)
+                + (now.unexpected - before.unexpected)
                 + (now.corrupt - before.corrupt)
                 + u64::from(now.fault.is_some() && before.fault.is_none()),
             service: None,

@@ -34,7 +34,6 @@ mod tls;
 mod tunnels;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -98,7 +97,7 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
                 return None;
             };
             // Into the log of the part.
-            let log = |line: &str| drop(writeln!(std::io::stderr(), "{line}"));
+            let log = |line: &str| message::log(line);
             let options =
                 scistream::Options { log, ..scistream::Options::new(listen, range, kind, PathBuf::from(dir)) };
             scistream::serve(options, |_, _| ()).map_err(Error::from)

@@ -17,7 +17,8 @@ pub enum Message {
 
 /// A line for the supervisor's log. A disk that is full ends no testbed.
 pub fn log(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    // In one call, so that it stays a line among those of other processes.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// A caller that is gone is noticed elsewhere, as the end of its side of the stream.

@@ -147,7 +147,8 @@ impl Shape {
         for batch in 0..messages / BATCH {
             let mut next = |n: usize| {
                 let sequence = (batch * BATCH + n) as u64;
-                let envelope = Envelope { run: 1, producer: 0, sequence, due_ns: 1, sent_ns: 2, checksum: 3 }.encode();
+                let envelope =
+                    Envelope { run: 1, producer: 0, sequence, due_ns: 1, sent_ns: 2, checksum: 3, seal: 4 }.encode();
                 let body = ring.pop().expect("the ring is larger than a batch");
                 publisher.publish(Outgoing { body, envelope, answer: None })
             };

@@ -20,6 +20,19 @@ pub fn service() -> &'static Broker {
 /// A tenth of it is enough on a machine that has nothing else to do.
 const START_LIMIT: Duration = Duration::from_secs(300);
 
+/// A body, as the management API takes and gives it.
+pub struct Payload {
+    encoding: &'static str,
+    text: String,
+}
+
+impl Payload {
+    /// A body of text.
+    pub fn text(text: &str) -> Self {
+        Self { encoding: "string", text: text.to_owned() }
+    }
+}
+
 /// A testbed that ends with this value or with this process, however that ends.
 pub struct Broker(Ephemeral);
 
@@ -176,9 +189,24 @@ impl Broker {
 
     /// Puts a message of somebody else into a queue.
     pub fn publish(&self, queue: &str, body: &str) {
-        let message = json!({
-            "properties": {}, "routing_key": queue, "payload": body, "payload_encoding": "string",
-        });
+        self.publish_as(queue, json!({}), &Payload::text(body));
+    }
+
+    /// Takes a message out of a queue: its properties and its body. There may be none.
+    pub fn take(&self, queue: &str) -> Option<(Value, Payload)> {
+        let request = json!({"count": 1, "ackmode": "ack_requeue_false", "encoding": "base64"});
+        let mut answer = self.agent().post(self.api(&format!("queues/%2f/{queue}/get"))).send_json(request).unwrap();
+        let messages: Value = answer.body_mut().read_json().unwrap();
+        let message = messages.as_array()?.first()?;
+        let payload = Payload { encoding: "base64", text: message["payload"].as_str()?.to_owned() };
+        Some((message["properties"].clone(), payload))
+    }
+
+    /// Puts a message with these properties into a queue.
+    pub fn publish_as(&self, queue: &str, properties: Value, payload: &Payload) {
+        let Payload { encoding, text } = payload;
+        let message =
+            json!({"properties": properties, "routing_key": queue, "payload": text, "payload_encoding": encoding});
         let mut answer = self.agent().post(self.api("exchanges/%2f/amq.default/publish")).send_json(message).unwrap();
         let answer: Value = answer.body_mut().read_json().unwrap();
         assert_eq!(answer["routed"], true, "queue {queue} takes no message");

@@ -2,7 +2,7 @@
 //! harness.
 
 use crate::{
-    envelope::Envelope,
+    envelope::{Envelope, SealKey},
     ports::{Alarm, Body, ConnectionFacts, Delivery, Fault, Outcome, Outgoing, Publisher, Subscriber},
 };
 use std::{
@@ -47,11 +47,14 @@ pub struct NullSubscriber {
 
 impl NullSubscriber {
     /// Delivers `bodies`, at least one, which must be those of messages 0, 1 ... of producer 0.
-    pub fn new(run: u32, bodies: Vec<Body>) -> Self {
+    pub fn new(run: u32, key: SealKey, bodies: Vec<Body>) -> Self {
         assert!(!bodies.is_empty(), "there is something to deliver");
         let message = |(sequence, body): (u64, Body)| {
             let Body { bytes, checksum, .. } = body;
-            (bytes.into(), Envelope { run, producer: 0, sequence, due_ns: 0, sent_ns: 0, checksum })
+            (
+                bytes.into(),
+                Envelope { run, producer: 0, sequence, due_ns: 0, sent_ns: 0, checksum, seal: 0 }.sealed(key),
+            )
         };
         let messages = (0..).zip(bodies).map(message).collect();
         Self { facts: ConnectionFacts::default(), messages, delivered: 0 }

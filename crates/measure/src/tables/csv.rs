@@ -21,7 +21,7 @@ pub struct SeriesRow {
     pub replies: u64,
     /// Deliveries over the length of this row: a second, but for the last.
     pub messages_per_second: f64,
-    /// Errors in this second: lost connections, corrupt and foreign deliveries, failed workers.
+    /// Errors in this second: lost connections, corrupt, foreign and unexpected deliveries, failed workers.
     pub errors: u64,
     /// Seconds in this one for which the service kept connections blocked (a memory or disk alarm),
     /// summed over connections.

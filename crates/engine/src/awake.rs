@@ -1,0 +1,139 @@
+//! Time in which this process ran: a wait that it slept through itself is nobody else's fault.
+
+use std::{
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, time::timeout};
+
+/// Who looks again this late was stopped meanwhile, or got no core: no wait of this program is half as long.
+pub const SUSPENDED_MIN: Duration = Duration::from_secs(2);
+/// How often somebody who waits has to look.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A clock that stands still while its process does. It has to be looked at far more often than once in
+/// [`SUSPENDED_MIN`].
+#[derive(Debug)]
+pub struct Awake {
+    looked: Instant,
+    time: Time,
+}
+
+#[derive(Debug, Default)]
+struct Time {
+    awake: Duration,
+    suspended: Duration,
+}
+
+impl Time {
+    /// Takes in how long nobody looked. A process that runs seldom still gets on: every wait has an end.
+    fn pass(&mut self, gap: Duration) {
+        self.awake += gap.min(SUSPENDED_MIN);
+        if gap > SUSPENDED_MIN {
+            self.suspended += gap;
+        }
+    }
+}
+
+impl Default for Awake {
+    fn default() -> Self {
+        Self { looked: Instant::now(), time: Time::default() }
+    }
+}
+
+impl Awake {
+    /// How long this process has been awake since the clock was started.
+    pub fn look(&mut self) -> Duration {
+        let now = Instant::now();
+        self.time.pass(now - self.looked);
+        self.looked = now;
+        self.time.awake
+    }
+}
+
+/// For how long this process was stopped, seen from a thread that waits for no other rank: the main thread's own pauses may be
+/// MPI's.
+#[derive(Debug, Default)]
+pub(crate) struct Suspended(AtomicU64);
+
+impl Suspended {
+    /// The time so far.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
+    }
+
+    /// Looks until `stop`.
+    pub async fn watch(&self, mut stop: watch::Receiver<bool>) {
+        let mut awake = Awake::default();
+        while timeout(LOOK_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
+            awake.look();
+            self.0.store(awake.time.suspended.as_nanos() as u64, Relaxed);
+        }
+    }
+}
+
+/// A limit on one wait or on several together.
+#[derive(Debug)]
+pub struct Patience {
+    awake: Awake,
+    limit: Duration,
+}
+
+impl Patience {
+    /// Lasts for `limit` of time awake.
+    pub fn new(limit: Duration) -> Self {
+        Self { awake: Awake::default(), limit }
+    }
+
+    /// What is left of it.
+    pub fn left(&mut self) -> Duration {
+        self.limit.saturating_sub(self.awake.look())
+    }
+
+    /// Sleeps until something comes.
+    pub fn receive<T>(&mut self, receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
+        loop {
+            let left = self.left();
+            match receiver.recv_timeout(left.min(LOOK_EVERY)) {
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_clock_stands_still_while_its_process_does_and_yet_gets_on() {
+        let mut time = Time::default();
+        time.pass(S);
+        assert_eq!((time.awake, time.suspended), (S, Duration::ZERO));
+        time.pass(3600 * S);
+        assert_eq!((time.awake, time.suspended), (3 * S, 3600 * S));
+        (0..10).for_each(|_| time.pass(5 * S));
+        assert!(time.awake >= 20 * S, "a process that runs seldom comes to its limits");
+    }
+
+    #[test]
+    fn patience_ends_with_what_comes_with_who_would_send_it_and_by_itself() {
+        let (sender, receiver) = channel();
+        sender.send(7).unwrap();
+        let mut patience = Patience::new(Duration::from_millis(1200));
+        assert_eq!(patience.receive(&receiver), Ok(7));
+        assert_eq!(patience.receive(&receiver), Err(RecvTimeoutError::Timeout));
+        assert!(patience.left().is_zero());
+        sender.send(8).unwrap();
+        assert_eq!(patience.receive(&receiver), Ok(8), "what has come is taken however late it is");
+        drop(sender);
+        assert_eq!(Patience::new(60 * S).receive(&receiver), Err(RecvTimeoutError::Disconnected));
+    }
+}
