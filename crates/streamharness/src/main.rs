@@ -16,6 +16,7 @@ mod flags;
 mod holder;
 mod keeper;
 mod launch;
+mod launcher;
 mod lead;
 mod links;
 mod login;
@@ -54,10 +55,7 @@ mod world;
 use arguments::{Command, Streamharness};
 use clap::{CommandFactory, Parser};
 use exit::{Exit, Failure};
-use std::{process::ExitCode, thread, time::Duration};
-
-/// How long a rank that says nothing gives rank 0 to say it.
-const SPEAKER_FIRST: Duration = Duration::from_secs(3);
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // First of all, since a process with threads cannot enter a user namespace.
@@ -114,8 +112,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         return Exit::Pass.into();
     }
     if !environment::speaks_for_the_launch() {
-        // A launcher ends the other ranks as soon as one has failed: usually this one, in its sleep.
-        thread::sleep(SPEAKER_FIRST);
+        world::let_rank_0_speak();
         return Exit::Usage.into();
     }
     Failure::new(Exit::Usage, in_one_line(&error.to_string())).tell()

@@ -3,7 +3,7 @@
 use crate::{
     environment,
     exit::{Exit, Failure},
-    machine,
+    launcher, machine,
     signals::Signals,
 };
 use comm_mpi::MpiComm;
@@ -11,14 +11,24 @@ use engine::{
     Place,
     clock::{Clock, boot_id},
     ports::{Comm, CommError},
+    shortage,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 /// How long ranks wait for rank 0 to read its profile, and for each other before anything has begun.
 pub const RESOLVE_LIMIT: Duration = Duration::from_secs(60);
 /// How long ranks wait for each other before they fail together.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a rank that says nothing gives rank 0 to say it.
+const SPEAKER_FIRST: Duration = Duration::from_secs(3);
+
+/// Gives rank 0 time to say why all end: a launcher ends the other ranks as soon as one has failed, usually this one in its
+/// sleep.
+pub fn let_rank_0_speak() {
+    thread::sleep(SPEAKER_FIRST);
+}
 
 /// One rank of a launch, and what it knows of the others.
 pub struct World {
@@ -48,9 +58,19 @@ impl From<CommError> for Stop {
 
 /// Takes part in a launch as one of its ranks, and ends as the others do.
 pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Failure> {
-    let signals = Signals::catch(environment::speaks_for_the_launch())
-        .map_err(|error| Failure::new(Exit::Usage, format!("signals cannot be caught: {error}")))?;
+    // Before MPI starts: without a launcher that it knows, it makes every process rank 0 of its own launch.
+    let (stated, speaks) = (launcher::stated(), environment::speaks_for_the_launch());
+    let signals = Signals::catch(speaks).map_err(|error| {
+        Failure::new(Exit::Usage, format!("signals cannot be caught: {}", shortage::explain(&error)))
+    })?;
     let comm = MpiComm::init().map_err(|error| Failure::new(Exit::Usage, error))?;
+    if let Err(failure) = launcher::check(stated, comm.size(), &MpiComm::library()) {
+        if speaks {
+            return Err(failure);
+        }
+        let_rank_0_speak();
+        return Err(silent(failure.exit));
+    }
     let place = Place {
         host: environment::host(),
         boot: boot_id(),
