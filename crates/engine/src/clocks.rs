@@ -22,6 +22,10 @@ const EXCHANGES: usize = 30;
 const AWAKE: Duration = Duration::from_millis(1);
 const NAP: Duration = Duration::from_micros(200);
 const BILLION: f64 = 1e9;
+/// No clock that runs drifts by more than this: a quartz is good to a tenth of it.
+const DRIFT_MAX: f64 = 1e-3;
+/// What a rank's clock may be off at the end besides: stamps that are gathered tell no less.
+const JUMP_NS: u64 = 1_000_000;
 
 /// How well the clocks of all ranks agree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub struct ClockError {
     pub residual_ns: u64,
     /// The largest drift of a host's clock beside rank 0's, in nanoseconds per second.
     pub drift_ppb: u64,
+    /// By how much a rank's clock was off after streaming, in nanoseconds, where that is more than a clock drifts; else 0.
+    pub jumped_ns: u64,
 }
 
 /// The common time of this rank, and what was learnt of the others'.
@@ -48,6 +54,8 @@ pub struct Clocks {
     pub host_of: Vec<u32>,
     /// One for each host; rank 0's is exact.
     lines: Vec<Line>,
+    /// When they were compared, in common time.
+    at_ns: u64,
 }
 
 /// What has to be added to a host's clock to get rank 0's.
@@ -105,7 +113,7 @@ pub fn synchronise(comm: &impl Comm, host: Clock, boot: &[u8], limit: Duration) 
         0 => host,
         mine => lines[mine as usize].onto(host),
     };
-    Ok(Clocks { clock, host_of, lines })
+    Ok(Clocks { clock, host_of, lines, at_ns: clock.now_ns() })
 }
 
 impl Clocks {
@@ -123,22 +131,38 @@ impl Clocks {
             answer(comm, self.clock, limit)?;
         }
         let (at_ns, seen): (u64, Vec<(i64, u64)>) = share(comm, &(self.clock.now_ns(), seen), limit)?;
-        let error = self.error(&seen);
+        let outside_ns = self.outside(comm, limit)?;
+        let error = self.error(&seen, at_ns, outside_ns);
         Ok(Compared { at_ns, residuals_ns: seen.iter().map(|(residual_ns, _)| *residual_ns).collect(), error })
     }
 
-    fn error(&self, seen: &[(i64, u64)]) -> ClockError {
+    /// By how much the clock of any rank is surely off: every rank reads its own after rank 0 has asked and before rank 0 has
+    /// heard. Ranks of one host are taken to share a clock, so that nothing else would notice one of its own. 0 on the others.
+    fn outside(&self, comm: &impl Comm, limit: Duration) -> Result<u64, CommError> {
+        let asked_ns: u64 = share(comm, &self.clock.now_ns(), limit)?;
+        let stamps = comm.gather(&self.clock.now_ns().to_le_bytes(), limit)?;
+        let heard_ns = self.clock.now_ns();
+        let stamps =
+            stamps.into_iter().map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes were sent")));
+        let outside = |ns: u64| asked_ns.saturating_sub(ns).max(ns.saturating_sub(heard_ns));
+        Ok(stamps.map(outside).max().unwrap_or_default())
+    }
+
+    fn error(&self, seen: &[(i64, u64)], at_ns: u64, outside_ns: u64) -> ClockError {
+        let drifted_ns = JUMP_NS + (at_ns.saturating_sub(self.at_ns) as f64 * DRIFT_MAX) as u64;
         // Between both comparisons a clock is taken to have run straight; a correction is right for a part of the way.
         let left = |residual_ns: i64| residual_ns.unsigned_abs() / (2 * u64::from(crate::one_way::PARTS_MIN));
         let bound =
             |(line, (residual_ns, error_ns)): (&Line, &(i64, u64))| line.error_ns.max(*error_ns) + left(*residual_ns);
         let mut bounds: Vec<u64> = self.lines.iter().zip(seen).map(bound).collect();
         bounds.sort_unstable_by(|one, other| other.cmp(one));
+        let residual_ns = seen.iter().map(|(residual_ns, _)| residual_ns.unsigned_abs()).max().unwrap_or_default();
         ClockError {
+            jumped_ns: Some(residual_ns.max(outside_ns)).filter(|ns| *ns > drifted_ns).unwrap_or_default(),
             hosts: self.lines.len() as u32,
             bound_ns: bounds[0],
             pair_bound_ns: bounds.iter().take(2).sum(),
-            residual_ns: seen.iter().map(|(residual_ns, _)| residual_ns.unsigned_abs()).max().unwrap_or(0),
+            residual_ns,
             drift_ppb: self.lines.iter().map(|line| line.drift_ppb.unsigned_abs()).max().unwrap_or(0),
         }
     }
@@ -328,6 +352,39 @@ mod tests {
                 .collect();
             ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
         })
+    }
+
+    /// What rank 0 learns where the clock of rank 1 moves by so much between both comparisons.
+    fn jumped(boots: [&str; 2], jump_ns: i64) -> ClockError {
+        let comms = ThreadComm::world(2);
+        std::thread::scope(|scope| {
+            let ranks: Vec<_> = comms
+                .into_iter()
+                .zip(boots)
+                .map(|(comm, boot)| {
+                    scope.spawn(move || {
+                        let mut clocks = synchronise(&comm, Clock::default(), boot.as_bytes(), LIMIT).unwrap();
+                        if comm.rank() == 1 {
+                            clocks.clock = clocks.clock.moved(jump_ns, 0, 0);
+                        }
+                        clocks.again(&comm, LIMIT).unwrap().error
+                    })
+                })
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).next().unwrap()
+        })
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_noticed_on_a_host_of_its_own_and_on_a_shared_one() {
+        let years_ns = 57 * 365 * 86_400 * 1_000_000_000;
+        for boots in [["a", "b"], ["a", "a"]] {
+            assert_eq!(jumped(boots, 0).jumped_ns, 0, "{boots:?}");
+            for jump_ns in [years_ns, 3_600_000_000_000] {
+                let seen = jumped(boots, jump_ns).jumped_ns;
+                assert!(seen.abs_diff(jump_ns as u64) < 60_000_000_000, "{boots:?}: {seen} of {jump_ns}");
+            }
+        }
     }
 
     #[test]

@@ -281,6 +281,15 @@ fn corrupt_by_kind(counters: &Counters) -> BTreeMap<String, u64> {
 }
 
 fn withhold_one_way(histograms: &mut Histograms, clock_error: ClockError, warnings: &mut Vec<String>) {
+    if clock_error.jumped_ns > 0 {
+        histograms.remove(Metric::OneWay);
+        warnings.push(format!(
+            "one-way latency is withheld: after streaming the clock of a rank was off by {:.3} s, which is more than a clock \
+             drifts, so it jumped (a machine that was suspended or moved, a clock that was set); run it again",
+            clock_error.jumped_ns as f64 / 1e9
+        ));
+        return;
+    }
     let Some(median_ns) = histograms.get(Metric::OneWay).and_then(|histogram| histogram.summary().p50_ns) else {
         return;
     };
