@@ -328,3 +328,140 @@ fn names(text: &str, name: &str) -> bool {
         || text.match_indices(of_run).any(|(at, of_run)| alone(&text[at + of_run.len()..]))
         || text.lines().any(several)
 }
+
+#[cfg(test)]
+mod sound {
+    use super::*;
+    use crate::{
+        api::Queue,
+        fault::{After, Injected},
+        plan::Plan,
+        watch::Seen,
+    };
+    use rand::SeedableRng;
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+    use tests::support::{Ended, Outcome, workspace};
+
+    const RECORD: &str = "results/one/record.json";
+    const QUEUE: &str = "streamharness.ae0be385.consumer.0";
+
+    /// A run to which nothing was done, with a record that is kept for reports.
+    fn sound() -> Finished {
+        let mut plan = Plan::draw(&mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
+        plan.make_single();
+        (plan.queue_type, plan.acks_auto, plan.confirms) = ("classic", false, true);
+        let record = std::fs::read(workspace().join("analysis/example/dts-1/record.json")).unwrap();
+        let outcome = Outcome {
+            shown: String::new(),
+            status: ExitStatus::from_raw(0),
+            stdout: "# STATUS: PASS\n".to_owned(),
+            stderr: String::new(),
+            elapsed: Duration::from_secs(5),
+            files: [(RECORD.to_owned(), record)].into(),
+        };
+        Finished {
+            plan,
+            ended: Ended { outcome, in_time: true, left: Vec::new() },
+            limit: Duration::from_secs(60),
+            done: Vec::new(),
+            missed: Vec::new(),
+            injected: Injected::default(),
+            seen: Seen::default(),
+            left: Vec::new(),
+            left_exchanges: Vec::new(),
+            counted: true,
+            secrets: vec![("the password", "sesame".to_owned())],
+            diagnosis: String::new(),
+            after: After::Whole,
+        }
+    }
+
+    /// Something is done to a sound run, and is found.
+    #[track_caller]
+    fn check(spoil: impl FnOnce(&mut Finished), expected: &str) {
+        let mut finished = sound();
+        spoil(&mut finished);
+        let wrong = broken(&finished);
+        assert!(wrong.iter().any(|what| what.contains(expected)), "{expected}: {wrong:#?}");
+    }
+
+    /// The record says something else.
+    #[track_caller]
+    fn check_record(pointer: &str, value: impl Into<Value>, expected: &str) {
+        let value = value.into();
+        let spoil = |finished: &mut Finished| {
+            let bytes = finished.ended.outcome.files.get_mut(RECORD).unwrap();
+            let mut json: Value = serde_json::from_slice(bytes).unwrap();
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            json.pointer_mut(parent).unwrap()[key] = value;
+            *bytes = json.to_string().into_bytes();
+        };
+        check(spoil, expected);
+    }
+
+    #[test]
+    fn a_run_to_which_nothing_was_done_breaks_nothing() {
+        assert_eq!(broken(&sound()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn endings_that_do_not_fit_are_found() {
+        check(|finished| finished.ended.in_time = false, "it had not ended");
+        check(|finished| finished.ended.outcome.status = ExitStatus::from_raw(101 << 8), "does not fit");
+        check(|finished| finished.ended.outcome.status = ExitStatus::from_raw(11), "does not fit");
+        check(|finished| finished.ended.outcome.stderr = "thread 'main' panicked".to_owned(), "`panicked` in");
+        check(|finished| finished.ended.outcome.stdout.clear(), "exit code 0 with the verdicts");
+        check(|finished| finished.ended.outcome.files.clear(), "there is no record");
+    }
+
+    #[test]
+    fn sums_that_do_not_hold_are_found() {
+        check_record("/integrity/lost", 1, "nothing is lost");
+        check_record("/integrity/undetermined", 1, "what passes accounts for all");
+        check_record("/integrity/delivered", 23, "what passes delivered all");
+        check_record("/integrity/expected", 25, ">= expected");
+        check_record("/integrity/foreign", 1, "no more foreign messages");
+        check_record("/integrity/corrupt", 1, "no body is damaged");
+        check_record("/integrity/duplicated", 1, "nothing comes twice");
+        check_record("/status/exit_code", 7, "exit_code: 7");
+        check_record("/schema", "streamharness/record/2", "is of schema");
+    }
+
+    #[test]
+    fn counts_that_the_broker_does_not_have_are_found() {
+        let seen =
+            |publish, ack, messages| Queue { name: QUEUE.to_owned(), publish, ack, messages, ..Queue::default() };
+        let watched =
+            |queue: Queue| move |finished: &mut Finished| drop(finished.seen.queues.insert(QUEUE.to_owned(), queue));
+        check(watched(seen(25, 0, 0)), "the broker was given 25 messages");
+        check(watched(seen(24, 25, 0)), "25 acknowledgements");
+        check_kept(23, 0, "24 messages were confirmed, 23 delivered and 0 wait");
+        check_kept(23, 2, "the record has 1 messages in service, and 2 wait there");
+    }
+
+    /// A run that was cut short after so many deliveries, with one message in service by its record and `waiting` by the broker.
+    #[track_caller]
+    fn check_kept(delivered: u64, waiting: u64, expected: &str) {
+        let queue = Queue { name: QUEUE.to_owned(), messages: waiting, ..Queue::default() };
+        let spoil = |finished: &mut Finished| {
+            let bytes = finished.ended.outcome.files.get_mut(RECORD).unwrap();
+            let mut json: Value = serde_json::from_slice(bytes).unwrap();
+            json["integrity"]["delivered"] = delivered.into();
+            json["integrity"]["in_service"] = 1.into();
+            *bytes = json.to_string().into_bytes();
+            finished.seen.queues.insert(QUEUE.to_owned(), queue.clone());
+            finished.left.push(queue);
+        };
+        check(spoil, expected);
+    }
+
+    #[test]
+    fn what_is_left_and_what_is_told_is_found() {
+        let queue = || Queue { name: QUEUE.to_owned(), expires_ms: Some(300_000), ..Queue::default() };
+        check(|finished| finished.left.push(queue()), "is left");
+        check(|finished| finished.left_exchanges.push(("streamharness.ae0be385.all".to_owned(), false)), "is left");
+        check(|finished| finished.ended.outcome.stderr = "the password sesame".to_owned(), "the password is in stderr");
+        let partial = "results/one/.record.json.partial".to_owned();
+        check(move |finished| drop(finished.ended.outcome.files.insert(partial, Vec::new())), "temporary file");
+    }
+}

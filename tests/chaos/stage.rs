@@ -4,6 +4,7 @@ use crate::{api::Api, plan::Where};
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -35,7 +36,13 @@ impl Stage {
         // One line of it is enough to find all of it.
         let key = read(broker.dir().join("tls/server.key"))?;
         let key = key.lines().nth(1).ok_or("an empty key")?.to_owned();
-        let secrets = vec![("the password", password.clone()), ("the token", token), ("the private key", key)];
+        let uid = uid(&broker.dir().join("s2cs-stunnel-producer")).ok_or("no tunnel has a key")?;
+        let secrets = vec![
+            ("the password", password.clone()),
+            ("the token", token),
+            ("the private key", key),
+            ("the uid of a tunnel", uid),
+        ];
         Ok(Self { broker, api, password, secrets })
     }
 
@@ -57,6 +64,14 @@ impl Stage {
     pub fn port(&self) -> u16 {
         port_of(&self.broker.plain_url())
     }
+}
+
+/// The key of a tunnel, which is its uid, from the files of its control server.
+fn uid(dir: &Path) -> Option<String> {
+    let files = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
+    let keys = files.filter(|path| path.extension().is_some_and(|extension| extension == "key"));
+    let mut keys = keys.filter_map(|path| fs::read_to_string(path).ok());
+    keys.find_map(|text| text.trim().split_once(':').map(|(_, key)| key.to_owned())).filter(|key| key.len() > 8)
 }
 
 /// The port at the end of an address.

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt, process::ExitStatus, time::Duration};
 
 /// A launch that has ended.
 pub struct Outcome {
-    pub(super) shown: String,
+    /// The command as it can be typed.
+    pub shown: String,
     /// What the launcher, or the program where there is none, ended with.
     pub status: ExitStatus,
     /// All of its stdout.
