@@ -80,6 +80,7 @@ impl Api {
         });
         let mut reply =
             self.agent.post(self.url("exchanges/%2f/amq.default/publish")).send_json(message).map_err(said)?;
+        accepted("publish", reply.status())?;
         let reply: Value = reply.body_mut().read_json().map_err(said)?;
         Ok(reply["routed"] == true)
     }

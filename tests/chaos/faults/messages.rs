@@ -7,7 +7,11 @@ use crate::{
 use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use std::fmt;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+use tests::support::amqp::{Client, nested};
 
 /// Above the largest frame that clients agree to.
 const LARGE: usize = 200_000;
@@ -41,8 +45,8 @@ pub fn foreign(rng: &mut ChaCha8Rng) -> Box<dyn Fault> {
 }
 
 /// One with headers nested deep.
-pub fn nested(rng: &mut ChaCha8Rng) -> Box<dyn Fault> {
-    Box::new(Message::Nested(*[10, 100, 3000].choose(rng).expect("a choice")))
+pub fn deep_headers(rng: &mut ChaCha8Rng) -> Box<dyn Fault> {
+    Box::new(Message::Nested(*[10, 100, 3000, 20_000].choose(rng).expect("a choice")))
 }
 
 /// One with a header larger than a frame.
@@ -71,11 +75,9 @@ impl Message {
     /// Its properties and how many of them there are.
     fn properties(&self, run: &str) -> (Value, u64) {
         match self {
+            // Published by hand.
+            Self::Nested(_) => (Value::Null, 0),
             Self::Foreign(count) => (json!({"correlation_id": "somebody else's"}), *count),
-            Self::Nested(depth) => {
-                let nested = (0..*depth).fold(json!([]), |inner, _| json!([inner]));
-                (json!({"headers": {"nested": nested}}), 1)
-            }
             Self::LargeHeader => (json!({"headers": {"large": "x".repeat(LARGE)}}), 1),
             Self::Forged(lie, count) => {
                 let (producer, sequence) = match lie {
@@ -105,9 +107,7 @@ impl Fault for Message {
 
     fn permits(&self, _: &Plan, _: When) -> Permits {
         match self {
-            Self::Foreign(_) | Self::Nested(_) => Permits::passes_or(&[]),
-            // It does not fit into what was agreed on: the service may be held to that.
-            Self::LargeHeader => Permits::passes_or(&[3]),
+            Self::Foreign(_) | Self::Nested(_) | Self::LargeHeader => Permits::passes_or(&[]),
             Self::Forged(..) => Permits { forged: true, ..Permits::passes_or(&[4]) },
         }
     }
@@ -119,6 +119,12 @@ impl Fault for Message {
             .find(|queue| queue.contains(".work.") || queue.contains(".consumer.") || queue.contains(".all."));
         let queue = queue.ok_or("there is no queue yet")?;
         let run = queue.split('.').nth(1).ok_or("a queue of no run")?;
+        if let Self::Nested(depth) = self {
+            publish_nested(scene, queue, *depth)?;
+            let mut injected = scene.injected.get();
+            injected.foreign += 1;
+            scene.injected.set(injected);
+        }
         let (properties, count) = self.properties(run);
         for done in 0..count {
             if !scene.stage.api.publish(queue, properties.clone(), BODY)? {
@@ -133,6 +139,13 @@ impl Fault for Message {
         }
         Ok(Struck::once(format!("{self} in {queue}")))
     }
+}
+
+/// The API takes no such message, so it goes over AMQP: as the user of runs, who may have lost its rights.
+fn publish_nested(scene: &Scene, queue: &str, depth: usize) -> Result<(), String> {
+    let properties = [b"\x20\0", nested(depth, b'A').as_slice()].concat();
+    let publish = || Client::connect(&scene.stage.broker).publish("", queue.as_bytes(), &properties, b"foreign");
+    catch_unwind(AssertUnwindSafe(publish)).map_err(|_| "the service takes no message".to_owned())
 }
 
 impl Injected {

@@ -36,7 +36,7 @@ pub const KINDS: [(Draw, u32); 34] = [
     (objects::small_messages, 2),
     (objects::delete_cluster, 3),
     (messages::foreign, 5),
-    (messages::nested, 3),
+    (messages::deep_headers, 3),
     (messages::large_header, 2),
     (messages::forged, 8),
     (line::damage, 5),
