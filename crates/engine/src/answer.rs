@@ -71,7 +71,7 @@ impl<P: Publisher> Answerer<P> {
         Ok(())
     }
 
-    /// Tell when the service holds its connections back.
+    /// Tell when the service holds its connections back, and why it ended one.
     pub fn alarms(&self) -> Vec<Arc<Alarm>> {
         self.publisher.alarms()
     }

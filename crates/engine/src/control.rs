@@ -21,6 +21,10 @@ const QUIET_MAX: Duration = Duration::from_secs(15);
 /// 36 Mbit/s.
 pub(crate) const MISSING: Duration = Duration::from_secs(30);
 
+/// Where messages are on their way and none was confirmed or delivered for this long before the limit, it is not for want of
+/// time.
+const STALLED: Duration = Duration::from_secs(10);
+
 /// A small message between two ranks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Control {
@@ -147,6 +151,8 @@ pub enum Ending {
     Missing(Duration),
     /// The limit on streaming passed first.
     Deadline(Duration),
+    /// It passed after nothing had been confirmed or delivered for this long, of so many messages on their way.
+    Stalled(Duration, Duration, u64),
     /// It passed while the service kept this many connections from publishing.
     Blocked(Duration, u32),
     /// Someone asked for it, by a signal.
@@ -168,6 +174,14 @@ impl fmt::Display for Ending {
                 f,
                 "the limit of {} s on streaming passed before everything was delivered; give more time with --timeout",
                 limit.as_secs()
+            ),
+            Self::Stalled(limit, still, messages) => write!(
+                f,
+                "the limit of {} s on streaming passed, and of {messages} messages on their way none was confirmed or \
+                 delivered for the last {} s: a node of the service, or the way to it, holds still. See whether all nodes \
+                 are up (a quorum queue needs most of them) and reached; more time does not help",
+                limit.as_secs(),
+                still.as_secs()
             ),
             Self::Blocked(limit, connections) => write!(
                 f,
@@ -196,6 +210,8 @@ pub struct Overseer {
     moved: (u64, Duration),
     /// The longest time between two arrivals.
     pause_max: Duration,
+    /// Outcomes of any kind, and when the last one came.
+    settled: (u64, Duration),
 }
 
 /// What must come together before a run is complete.
@@ -227,7 +243,8 @@ impl Overseer {
     /// Watches `world` ranks until `limit`.
     pub fn new(world: usize, expected: Expected, limit: Duration) -> Self {
         let ranks = vec![(Status::default(), Duration::ZERO); world];
-        Self { ranks, expected, limit, moved: (0, Duration::ZERO), pause_max: Duration::ZERO }
+        let (moved, settled) = ((0, Duration::ZERO), (0, Duration::ZERO));
+        Self { ranks, expected, limit, moved, pause_max: Duration::ZERO, settled }
     }
 
     /// Takes in the sums of a rank, which replace its last ones.
@@ -240,6 +257,10 @@ impl Overseer {
                 self.pause_max = self.pause_max.max(now.saturating_sub(self.moved.1));
             }
             self.moved = (arrived, now);
+        }
+        let settled = arrived + total.accepted + total.rejected + total.abandoned;
+        if settled != self.settled.0 {
+            self.settled = (settled, now);
         }
     }
 
@@ -285,8 +306,12 @@ impl Overseer {
             return Some(Ending::Missing(still));
         }
         if now >= self.limit {
+            let stalled = now.saturating_sub(self.settled.1) >= STALLED + service_time * 4;
+            let undelivered = (total.accepted * u64::from(copies)).saturating_sub(total.distinct);
+            let under_way = total.sent.saturating_sub(total.accepted + total.abandoned) + undelivered;
             return Some(match total.alarms.raised {
                 0 if sent_all && quiet => Ending::Missing(still),
+                0 if under_way > 0 && stalled => Ending::Stalled(self.limit, now - self.settled.1, under_way),
                 0 => Ending::Deadline(self.limit),
                 connections => Ending::Blocked(self.limit, connections),
             });
@@ -398,6 +423,23 @@ mod tests {
         assert_eq!(short.decide(5 * S, None), Some(Ending::Missing(4 * S)), "the limit comes first");
         short.hear(0, status(1, 10, 8), 5 * S);
         assert_eq!(short.decide(5 * S, None), Some(Ending::Deadline(5 * S)), "something still moves");
+    }
+
+    #[test]
+    fn a_limit_that_passes_while_nothing_moves_is_told_from_one_that_is_short() {
+        let stalled = |sent, accepted, distinct, at| {
+            let mut overseer = Overseer::new(1, SHARED, 40 * S);
+            overseer.hear(0, Status { sent, ..status(0, accepted, distinct) }, at);
+            // Heard again with the same sums.
+            overseer.hear(0, Status { sent, ..status(0, accepted, distinct) }, 40 * S);
+            overseer.decide(40 * S, None).unwrap()
+        };
+        assert_eq!(stalled(20, 10, 10, 15 * S), Ending::Stalled(40 * S, 25 * S, 10), "no confirm");
+        assert_eq!(stalled(20, 20, 13, 15 * S), Ending::Stalled(40 * S, 25 * S, 7), "no delivery");
+        assert_eq!(stalled(20, 10, 10, 35 * S), Ending::Deadline(40 * S), "something moved of late");
+        assert_eq!(stalled(10, 10, 10, 15 * S), Ending::Deadline(40 * S), "nothing is due");
+        let sentence = stalled(20, 10, 10, 15 * S).to_string();
+        assert!(sentence.contains("for the last 25 s") && sentence.contains("all nodes are up"), "{sentence}");
     }
 
     #[test]

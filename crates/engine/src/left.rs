@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long the service may take to tell: it may be what ended the run.
-pub(crate) const ASK_LIMIT: Duration = Duration::from_secs(3);
+const ASK_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the queue of `subscriber` holds, where only its own connection may ask; nothing where others can.
 pub(crate) async fn held_by(subscriber: &mut impl Subscriber, exclusive: bool, broken: bool) -> Option<u64> {

@@ -31,7 +31,8 @@ mod stream;
 mod suspension;
 mod usage;
 pub mod warmup;
-pub mod window;
+pub mod wind_down;
+mod window;
 mod workers;
 
 pub use busy::Busy;

@@ -148,8 +148,18 @@ impl RankReport {
 
 /// Joins what came together on rank 0.
 pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
-    let Reduced { ending, measured_ns, notes, clock_error, counters, mut histograms, ranks, mut integrity, exhibit } =
-        reduced;
+    let Reduced {
+        ending,
+        measured_ns,
+        notes,
+        clock_error,
+        counters,
+        mut histograms,
+        ranks,
+        mut integrity,
+        exhibit,
+        ..
+    } = reduced;
     let mut warnings = service.notes.clone();
     warnings.extend(notes);
     let late = ranks.iter().filter(|rank| rank.late_window).count();

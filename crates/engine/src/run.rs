@@ -12,11 +12,12 @@ use crate::{
     envelope::SealKey,
     fetch::{Call, Rounds},
     inspections::Exhibit,
-    left::{ASK_LIMIT, left_behind, on_the_way},
+    left::{left_behind, on_the_way},
     observer::{Observer, Snapshot},
     ports::{Comm, CommError, Fault, Payloads, Role, Service, Subscriber, Transport, Undeleted, Worker, agree},
     result::{RankReport, RunResult, join, join_ledgers},
     stream::{Streamed, stream},
+    wind_down::WindDown,
     window::{Window, WindowTimes},
     workers::Workers,
 };
@@ -153,17 +154,22 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     phases.begin("topology", observer);
     let declared = rank.together("declaring queues", rank.declare());
     let is_declared = declared.is_ok();
+    let mut to_delete = plan.limits.connect + plan.limits.broker;
     let result = declared.and_then(|service| {
         service.notes.iter().for_each(|note| observer.note(note));
         let reduced = rank.subscribe_and_stream(workers, own_cost, &mut phases, observer)?;
         Ok(reduced.map(|reduced| {
+            if reduced.ending != Ending::Complete {
+                // The service may be what ended it.
+                to_delete = reduced.wind_down.to_delete();
+            }
             let result = join(plan, reduced, service, phases.end());
             observer.result(&result);
             result
         }))
     });
     observer.phase("close");
-    rank.delete(is_declared, observer);
+    rank.delete(is_declared, to_delete, observer);
     result
 }
 
@@ -193,6 +199,8 @@ pub(crate) struct Reduced {
     pub ranks: Vec<RankReport>,
     pub integrity: Integrity,
     pub exhibit: Option<Exhibit>,
+    /// How long what follows may take.
+    pub wind_down: WindDown,
 }
 
 /// One rank and all it works with.
@@ -293,14 +301,14 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 
     /// Deletes exchanges and queues. Where the service cannot be asked, they are left only if they were declared.
-    fn delete(&self, is_declared: bool, observer: &mut impl Observer) {
+    fn delete(&self, is_declared: bool, limit: Duration, observer: &mut impl Observer) {
         let (exchanges, queues) = self.shared();
         if self.comm.rank() != 0 || exchanges.is_empty() && queues.is_empty() {
             return;
         }
         let names = exchanges.iter().map(|exchange| &exchange.name).chain(queues.iter().map(|queue| &queue.name));
         let names: Vec<String> = names.cloned().collect();
-        let (transport, limit) = (self.transport.clone(), self.plan.limits.connect + self.plan.limits.broker);
+        let transport = self.transport.clone();
         let deleting = async move { transport.delete(&exchanges, &queues).await };
         let undeleted = match self.workers.call("deleting queues", limit, deleting) {
             Ok(undeleted) => undeleted,
@@ -356,7 +364,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let mut streamed =
             stream(self.comm, &self.workers, self.plan, &self.payloads, workers, (&clocks, &times), observer)?;
         if let Some((ending @ Ending::Silent(_), snapshot)) = &streamed.ended {
-            observer.rank_lost(&Snapshot { held: self.held(), ..snapshot.clone() }, ending);
+            let held = self.held(streamed.wind_down.to_count());
+            observer.rank_lost(&Snapshot { held, ..snapshot.clone() }, ending);
             return Err(RunError::RankLost(ending.clone()));
         }
         phases.begin("finish", observer);
@@ -366,13 +375,13 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         streamed.settle_one_way(&compared);
         phases.begin("reduce", observer);
         let reduced = self.reduce(&streamed, &times, own_cost, compared.error)?;
-        let held = self.held_by_all(streamed.closed(self.plan.limits.broker));
+        let held = self.held_by_all(streamed.closed());
         Ok(reduced.map(|mut reduced| {
             let Integrity { lost, replies, .. } = &reduced.integrity;
             let missing = *lost > 0 || replies.as_ref().is_some_and(|replies| replies.lost > 0);
             if missing || reduced.ending != Ending::Complete {
                 let on_the_way = on_the_way(self.plan, &reduced.ending, &reduced.ranks);
-                reduced.integrity.settle(held.and(self.held()), on_the_way);
+                reduced.integrity.settle(held.and(self.held(streamed.wind_down.to_count())), on_the_way);
             }
             reduced
         }))
@@ -391,7 +400,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 
     /// What the shared queues still hold, as the service says now. A stream does not tell: it keeps what was read.
-    fn held(&self) -> Held {
+    fn held(&self, limit: Duration) -> Held {
         let (_, queues) = self.shared();
         if queues.iter().any(|queue| queue.kind == QueueType::Stream) {
             return Held { messages: None, ..Held::NOTHING };
@@ -400,7 +409,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             return Held::NOTHING;
         }
         let transport = self.transport.clone();
-        let held = self.call("counting what is left", ASK_LIMIT, async move { transport.held(&queues).await });
+        let held = self.call("counting what is left", limit, async move { transport.held(&queues).await });
         Held { messages: held.ok(), ..Held::NOTHING }
     }
 
@@ -461,7 +470,18 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let histograms = Histograms::from_reduced(counts, &metrics, &RankReport::merge_extremes(&ranks));
         let measured_ns = times.window.passed_ns(streamed.ended_ns);
         let notes = streamed.notes.clone();
-        Ok(Some(Reduced { ending, measured_ns, notes, clock_error, counters, histograms, ranks, integrity, exhibit }))
+        Ok(Some(Reduced {
+            ending,
+            measured_ns,
+            notes,
+            clock_error,
+            counters,
+            histograms,
+            ranks,
+            integrity,
+            exhibit,
+            wind_down: streamed.wind_down,
+        }))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     suspension,
     usage::Usage,
     warmup::WarmUp,
+    wind_down::WindDown,
     workers::Workers,
 };
 use measure::{Counters, Held, Histogram, Histograms, Metric};
@@ -45,8 +46,6 @@ const STATUS_EVERY: Duration = Duration::from_millis(100);
 const STATUS_EVERY_AT_FIRST: Duration = Duration::from_millis(10);
 /// How long a rank may outlast the limit on streaming before it gives rank 0 up.
 const RANK_0_GRACE: Duration = Duration::from_secs(30);
-/// How long workers may take to come back once they are told to stop.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a rank notes that was told of the window after it had begun.
 const LATE: &str = "late";
@@ -72,6 +71,8 @@ pub(crate) struct Streamed {
     fault: Option<Fault>,
     /// Workers that did not report.
     missing: usize,
+    /// How long what follows may take.
+    pub wind_down: WindDown,
     closing: Vec<Receiver<Held>>,
 }
 
@@ -165,17 +166,18 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
     let ended =
         watch_over(comm, plan, &progress, &alarms, (clock, times, &suspended), (&mut notes, &mut busy), observer)?;
     let ended_ns = clock.now_ns();
+    let refused = refusal(&alarms);
     let busy = busy.end(ended_ns);
     stopper.send_replace(true);
-    let mut patience = Patience::new(STOP_LIMIT);
+    let wind_down = WindDown::begin();
+    let mut patience = Patience::new(wind_down.to_stop());
     let (producers, producers_closing, missing_producers) = gather(producers, &mut patience);
     let (collectors, collectors_closing, missing_collectors) = gather(collectors, &mut patience);
     let (consumers, consumers_closing, missing_consumers) = gather(consumers, &mut patience);
     let usage = Usage::now().since(&patience.receive(&usage_at_start).unwrap_or_default());
 
     let missing = missing_producers + missing_collectors + missing_consumers;
-    let stuck =
-        || Fault::new(FaultKind::Lost, format!("{missing} worker(s) did not stop within {} s", STOP_LIMIT.as_secs()));
+    let stuck = || Fault::new(FaultKind::Lost, format!("{missing} worker(s) did not stop when they were told to"));
     let fault = producers
         .iter()
         .map(|report| &report.fault)
@@ -184,6 +186,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         .flatten()
         .next()
         .cloned()
+        .or(refused)
         .or_else(|| (missing > 0).then(stuck));
     Ok(Streamed {
         ended,
@@ -201,6 +204,7 @@ pub(crate) fn stream<C: Comm, T: Transport, P: Payloads, O: Observer>(
         elapsed: started.elapsed(),
         fault,
         missing,
+        wind_down,
         closing: producers_closing.into_iter().chain(collectors_closing).chain(consumers_closing).collect(),
     })
 }
@@ -377,6 +381,7 @@ fn watch_over<O: Observer>(
             let suspended = suspended.total();
             let mut mine = Status { alarms: alarms_now(alarms), suspended, ..Status::default() };
             progress.iter().for_each(|worker| mine.merge(&worker.status()));
+            mine.fault = mine.fault.or_else(|| refusal(alarms));
             if root {
                 overseer.hear(0, mine, now);
                 observer.progress(&snapshot(&overseer, streamed()));
@@ -426,6 +431,11 @@ fn alarms<T: Transport, P: Payloads>(producing: &[Producing<T, P>], consuming: &
         }
     }
     alarms
+}
+
+/// Why the service ended a connection that publishes, if it did: where no confirm is awaited, no worker hears of it.
+fn refusal(alarms: &[Arc<Alarm>]) -> Option<Fault> {
+    alarms.iter().find_map(|alarm| alarm.fault())
 }
 
 fn alarms_now(alarms: &[Arc<Alarm>]) -> Alarms {
@@ -527,10 +537,10 @@ impl Streamed {
         }
     }
 
-    /// Waits until every connection is closed, at most `limit`: acknowledgements reach the broker
+    /// Waits until every connection is closed, within limits: acknowledgements reach the broker
     /// before its queues are deleted. Returns what this rank's own queues still held.
-    pub fn closed(&self, limit: Duration) -> Held {
-        let mut patience = Patience::new(limit);
+    pub fn closed(&self) -> Held {
+        let mut patience = Patience::new(self.wind_down.to_close());
         // Late or gone, there is nothing more to do for it.
         let closed = |closing: &Receiver<Held>| patience.receive(closing).unwrap_or_default();
         let held = self.closing.iter().map(closed).fold(Held::NOTHING, Held::and);

@@ -4,6 +4,8 @@ use crate::{
     dial::{Buffers, nodelay, reach},
     endpoint::{Endpoint, HostPort, Scheme},
     fault::{Peer, Phase},
+    files,
+    line::{Line, Passed},
     link::{Link, Shared},
     negotiated::{frame_max, service, text_of, tls_cipher, tls_version},
     purpose::Purpose,
@@ -13,10 +15,9 @@ use crate::{
     token::Renewal,
 };
 use async_rs::Runtime;
-use engine::ports::{Alarm, ConnectionFacts, Fault, FaultKind, Role, Worker};
-use futures_util::{Stream, StreamExt};
+use engine::ports::{ConnectionFacts, Fault, FaultKind, Role, Worker};
 use lapin::{
-    AsyncTcpStream, Channel, Connection, ConnectionProperties, Event,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
 };
 use profile::{Plan, Spread};
@@ -27,7 +28,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::mpsc::unbounded_channel,
+    time::{Instant, timeout, timeout_at},
+};
 
 /// Opens connections to the service.
 pub(crate) struct Connector {
@@ -44,6 +48,8 @@ pub(crate) struct Connector {
     producers: u32,
     consumers: u32,
     workers_per_connection: u32,
+    /// Files that the connections of a rank take.
+    files: u64,
     /// Connections of this rank that workers share, by kind: the last one, and how many use it.
     shared: Mutex<SharedConnections>,
 }
@@ -83,6 +89,7 @@ impl Connector {
             producers: 1,
             consumers: 1,
             workers_per_connection: 1,
+            files: 0,
             shared: Mutex::default(),
         })
     }
@@ -101,6 +108,7 @@ impl Connector {
             producers: plan.placement.producers,
             consumers: plan.placement.consumers,
             workers_per_connection: plan.service.workers_per_connection,
+            files: files::of_a_rank(plan),
             ..Self::once(route, plan.limits.connect)?
         })
     }
@@ -142,8 +150,9 @@ impl Connector {
         {
             let request = shared.connection.create_channel();
             let channel = match timeout(self.broker, request).await {
-                Ok(channel) => channel.map_err(|error| shared.peer.refused("open a channel", &error))?,
-                Err(_) => return Err(shared.peer.unanswered("open a channel", self.broker)),
+                Ok(Ok(channel)) => channel,
+                Ok(Err(error)) => return Err(shared.line.refused("open a channel", &error).await),
+                Err(_) => return Err(shared.line.peer.unanswered("open a channel", self.broker)),
             };
             self.shared().insert(kind, (Arc::downgrade(&shared), users + 1));
             return Ok(Link { shared, channel: Arc::new(channel), limit: self.broker });
@@ -158,6 +167,7 @@ impl Connector {
     }
 
     async fn connect(&self, purpose: Purpose) -> Result<Link, Fault> {
+        files::room(self.files)?;
         let endpoint = self.endpoint(purpose);
         let deadline = Instant::now() + self.connect;
         let (host, port) = ConnectTo::apply(&self.route.connect_to, &endpoint.host, endpoint.port);
@@ -195,7 +205,10 @@ impl Connector {
                 session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(tls_cipher);
         }
 
-        let login = self.login(&peer, purpose, Socket::new(stream, greeting.clone(), self.frame_max));
+        let passed = Arc::new(Passed::default());
+        let (told, reasons) = unbounded_channel();
+        let socket = Socket::new(stream, greeting.clone(), self.frame_max, passed.clone(), told);
+        let login = self.login(&peer, purpose, socket);
         let result = timeout_at(deadline, login).await;
         let (connection, channel) = match result {
             Ok(Ok(opened)) => opened,
@@ -210,10 +223,11 @@ impl Connector {
             }
         };
         facts.frame_max_bytes = u64::from(connection.configuration().frame_max());
-        let alarm = Arc::new(Alarm::default());
-        tokio::spawn(watch(connection.events_listener(), alarm.clone()));
+        let heartbeat = Duration::from_secs(connection.configuration().heartbeat().into());
+        let line = Arc::new(Line::new(peer, passed, heartbeat));
+        tokio::spawn(line.clone().watch(connection.events_listener(), reasons));
         let service = service(&greeting.bytes());
-        let shared = Arc::new(Shared { connection, peer: Arc::new(peer), facts, service, alarm, handle });
+        let shared = Arc::new(Shared { connection, line, facts, service, handle });
         if let Some(token) = &self.token {
             token.keep(&shared);
         }
@@ -269,16 +283,5 @@ impl Connector {
         uri.query.heartbeat = Some(self.heartbeat_s);
         uri.query.frame_max = Some(self.frame_max);
         uri
-    }
-}
-
-/// Raises and clears an alarm as the service says. Ends with the connection.
-async fn watch(mut events: impl Stream<Item = Event> + Unpin, alarm: Arc<Alarm>) {
-    while let Some(event) = events.next().await {
-        match event {
-            Event::ConnectionBlocked(_) => alarm.raise(),
-            Event::ConnectionUnblocked => alarm.clear(),
-            _ => {}
-        }
     }
 }

@@ -141,8 +141,8 @@ impl Subscriber for AmqpSubscriber {
                     body: delivery.data,
                 })
             }
-            Some(Err(error)) => Err(lane.link.peer().lost(&error)),
-            None => Err(lane.link.peer().cancelled(&self.source.queue.name)),
+            Some(Err(error)) => Err(lane.link.line().ended(&error).await),
+            None => Err(lane.link.line().peer.cancelled(&self.source.queue.name)),
         }
     }
 
@@ -160,7 +160,9 @@ impl Subscriber for AmqpSubscriber {
             };
             if let Some(tag) = tag {
                 let written = lane.link.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
-                written.unwrap_or(Ok(())).map_err(|error| lane.link.peer().lost(&error))?;
+                if let Some(Err(error)) = written {
+                    return Err(lane.link.line().ended(&error).await);
+                }
             }
         }
         Ok(())

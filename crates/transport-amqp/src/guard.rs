@@ -41,6 +41,8 @@ pub(crate) struct Guard {
     /// Bytes of a frame that has not come whole.
     held: Vec<u8>,
     first: bool,
+    /// Why the service closed something, until it is taken: a code and words.
+    closed: Vec<(u16, String)>,
 }
 
 /// Where in the stream the next byte is.
@@ -69,7 +71,13 @@ enum Verdict {
 impl Guard {
     /// Looks at frames of at most `frame_max` bytes, before the service lowers that.
     pub(crate) fn new(frame_max: u32) -> Self {
-        Self { frame_max, within: Within::Boundary, held: Vec::new(), first: true }
+        Self { frame_max, within: Within::Boundary, held: Vec::new(), first: true, closed: Vec::new() }
+    }
+
+    /// Why the service closed the connection or channels of it, since this was last asked. lapin does not tell of a channel
+    /// that both sides close at once.
+    pub(crate) fn closed(&mut self) -> impl Iterator<Item = (u16, String)> {
+        self.closed.drain(..)
     }
 
     /// Bytes that were held back and come before the next ones.
@@ -183,7 +191,13 @@ impl Guard {
                 return Err(Violation::OfClients(class, method));
             }
             // connection.close and channel.close: a code and the reason, cut at 255 bytes.
-            (10, 50) | (20, 40) => legible(payload, 6, 1),
+            (10, 50) | (20, 40) => {
+                legible(payload, 6, 1);
+                let mut reason = Reader(&payload[4..]);
+                if let (Ok(code), Ok(words)) = (reason.u16(), reason.short()) {
+                    self.closed.push((code, String::from_utf8_lossy(words).into_owned()));
+                }
+            }
             // connection.blocked: the reason.
             (10, 60) => legible(payload, 4, 1),
             // basic.return: a code, the reason, the exchange, and the routing key.

@@ -6,12 +6,15 @@ mod consume;
 mod dial;
 mod endpoint;
 mod fault;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
 mod handshake;
+mod line;
 mod link;
 mod negotiated;
+mod prefetch;
 mod publish;
 mod purpose;
 mod route;

@@ -1,20 +1,19 @@
 //! An open connection, and a channel of it on which a worker exchanges with the service.
 
-use crate::fault::Peer;
-use engine::ports::{Alarm, ConnectionFacts, Fault, Service};
+use crate::line::Line;
+use engine::ports::{ConnectionFacts, Fault, Service};
 use lapin::{Channel, Connection};
 use std::{net::Shutdown, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-const REPLY_SUCCESS: u16 = 200;
+pub(crate) const REPLY_SUCCESS: u16 = 200;
 
 /// An open connection.
 pub(crate) struct Shared {
     pub(crate) connection: Connection,
-    pub peer: Arc<Peer>,
+    pub line: Arc<Line>,
     pub facts: ConnectionFacts,
     pub service: Service,
-    pub alarm: Arc<Alarm>,
     pub(crate) handle: socket2::Socket,
 }
 
@@ -26,8 +25,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn peer(&self) -> &Arc<Peer> {
-        &self.shared.peer
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.shared.line
     }
 
     /// One exchange with the service, within its limit; `what` completes "does not ...".
@@ -37,14 +36,16 @@ impl Link {
         request: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Fault> {
         match timeout(self.limit, request).await {
-            Ok(result) => result.map_err(|error| self.peer().refused(what, &error)),
-            Err(_) => Err(self.peer().unanswered(what, self.limit)),
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(self.line().refused(what, &error).await),
+            Err(_) => Err(self.line().peer.unanswered(what, self.limit)),
         }
     }
 
     /// Replaces a channel that the service closed after a refusal.
     pub(crate) async fn renew(&mut self) -> Result<(), Fault> {
         let channel = self.exchange("open a channel", self.shared.connection.create_channel()).await?;
+        self.line().alarm.renew();
         self.channel = Arc::new(channel);
         Ok(())
     }
@@ -58,6 +59,7 @@ impl Link {
     /// been handled before.
     pub(crate) async fn close(self) {
         let Self { shared, channel, limit } = self;
+        shared.line.leave();
         let goodbye = async {
             // Each is refused if it is closed already, which is as well.
             let _ = channel.close(REPLY_SUCCESS, "OK".into()).await;

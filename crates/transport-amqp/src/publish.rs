@@ -1,6 +1,6 @@
 //! What publishes: messages to an exchange or to queues in turn, with or without confirms, and answers.
 
-use crate::{fault::Peer, link::Link};
+use crate::{line::Line, link::Link};
 use engine::ports::{Alarm, ConnectionFacts, Fault, Outcome, Outgoing, Publisher};
 use lapin::{
     BasicProperties, Confirmation, PublisherConfirm,
@@ -88,7 +88,7 @@ impl Publisher for AmqpPublisher {
     fn publish(&mut self, message: Outgoing) -> Written {
         let (link, key) = self.turn();
         let channel = self.links[link].channel.clone();
-        let peer = self.links[link].peer().clone();
+        let line = self.links[link].line().clone();
         let exchange = self.exchange.clone();
         let options = self.options;
         let properties = self.properties.clone().with_correlation_id(message.envelope.as_str().into());
@@ -99,8 +99,8 @@ impl Publisher for AmqpPublisher {
         Box::pin(async move {
             let result = channel.basic_publish(exchange, key, options, &message.body, properties).await;
             let confirm = match result {
-                Ok(inner) => Ok(Confirm { inner, peer }),
-                Err(error) => Err(peer.lost(&error)),
+                Ok(inner) => Ok(Confirm { inner, line }),
+                Err(error) => Err(line.ended(&error).await),
             };
             (message.body, confirm)
         })
@@ -111,7 +111,7 @@ impl Publisher for AmqpPublisher {
     }
 
     fn alarms(&self) -> Vec<Arc<Alarm>> {
-        self.links.iter().map(|link| link.shared.alarm.clone()).collect()
+        self.links.iter().map(|link| link.shared.line.alarm.clone()).collect()
     }
 
     async fn close(self) {
@@ -127,7 +127,7 @@ impl Publisher for AmqpPublisher {
 /// keep which: the number of [`Outcome::Returned`] is right, and which of them may not be.
 pub struct Confirm {
     inner: PublisherConfirm,
-    peer: Arc<Peer>,
+    line: Arc<Line>,
 }
 
 impl fmt::Debug for Confirm {
@@ -141,7 +141,7 @@ impl Future for Confirm {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let confirmation = ready!(Pin::new(&mut self.inner).poll(cx));
-        Poll::Ready(confirmation.map(outcome).map_err(|error| self.peer.lost(&error)))
+        Poll::Ready(confirmation.map(outcome).map_err(|error| self.line.lost(&error)))
     }
 }
 

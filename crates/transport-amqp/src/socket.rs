@@ -1,6 +1,6 @@
 //! The byte stream under lapin: TCP or TLS, guarded, with its first bytes kept and TLS records read ahead.
 
-use crate::guard::Guard;
+use crate::{guard::Guard, line::Passed};
 use async_rs::{
     Tokio,
     traits::{Executor, Reactor, RuntimeKit},
@@ -8,7 +8,7 @@ use async_rs::{
 };
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::Stream;
-use lapin::AsyncTcpStream;
+use lapin::{AsyncTcpStream, protocol::AMQPError};
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -21,6 +21,7 @@ use std::{
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
+    sync::mpsc::UnboundedSender,
 };
 
 /// rustls asks for 4 KiB at a time, which is four system calls for a record; large bodies come in
@@ -154,12 +155,20 @@ pub(crate) struct Socket {
     guard: Guard,
     /// What the guard let pass and there was no room for.
     ahead: VecDeque<u8>,
+    passed: Arc<Passed>,
+    reasons: UnboundedSender<AMQPError>,
 }
 
 impl Socket {
     /// `frame_max` is the largest frame that will be asked for.
-    pub(crate) fn new(stream: AsyncTcpStream<Tcp>, greeting: Greeting, frame_max: u32) -> Self {
-        Self { stream, greeting: Some(greeting), guard: Guard::new(frame_max), ahead: VecDeque::new() }
+    pub(crate) fn new(
+        stream: AsyncTcpStream<Tcp>,
+        greeting: Greeting,
+        frame_max: u32,
+        passed: Arc<Passed>,
+        reasons: UnboundedSender<AMQPError>,
+    ) -> Self {
+        Self { stream, greeting: Some(greeting), guard: Guard::new(frame_max), ahead: VecDeque::new(), passed, reasons }
     }
 
     /// Reads behind the first `kept` bytes of `into`, which the guard held back.
@@ -169,6 +178,9 @@ impl Socket {
             greeting.ended(error);
         }
         let n = result?;
+        if n > 0 {
+            self.passed.note();
+        }
         if let Some(greeting) = &self.greeting
             && !greeting.keep(&into[kept..kept + n])
         {
@@ -179,7 +191,12 @@ impl Socket {
 
     /// Hands the guard `bytes`; so many of them may go on.
     fn look(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.guard.look(bytes).map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation))
+        let looked = self.guard.look(bytes);
+        for (code, words) in self.guard.closed() {
+            // What is no error code is a goodbye. Nobody listens where the login was given up.
+            let _ = AMQPError::from_id(code, words.into()).map(|reason| self.reasons.send(reason));
+        }
+        looked.map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation))
     }
 }
 
@@ -229,7 +246,9 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let n = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.passed.note();
+        Poll::Ready(Ok(n))
     }
 
     fn poll_write_vectored(
@@ -237,7 +256,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let n = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.passed.note();
+        Poll::Ready(Ok(n))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -343,7 +364,8 @@ mod tests {
             }
         });
         let plain = AsyncTcpStream::Plain(Tcp::new(stream, false));
-        let mut socket = Socket::new(plain, Greeting::default(), 1 << 17);
+        let (reasons, _) = tokio::sync::mpsc::unbounded_channel();
+        let mut socket = Socket::new(plain, Greeting::default(), 1 << 17, Arc::default(), reasons);
         let mut received = Vec::new();
         let mut into = vec![0; room];
         loop {

@@ -11,10 +11,6 @@ const STREAM_FROM: Version = (3, 9);
 const QUORUM_TTL_FROM: Version = (3, 10);
 /// From here on all kinds of queues take the same word for where their leader is.
 const ONE_LEADER_ARGUMENT_FROM: Version = (4, 0);
-/// From here on queues that are transient and not exclusive are refused.
-const TRANSIENT_REFUSED_FROM: Version = (4, 3);
-/// From here on a prefetch per channel is refused.
-const CHANNEL_PREFETCH_REFUSED_FROM: Version = (4, 3);
 /// From here on the largest message is 16 MiB by default, and was 128 MiB before.
 const SMALL_MESSAGES_FROM: Version = (4, 0);
 const SMALL_MESSAGE_BYTES: u64 = 16 << 20;
@@ -44,35 +40,25 @@ pub(crate) fn check(service: &Service, queues: &[QueuePlan], asked: &Asked) -> R
             .then(|| {
                 needs("service.ttl on a quorum queue", QUORUM_TTL_FROM, "leave it out, or use --queue-type classic")
             }),
-        (asked.prefetch_channel > 0 && version >= CHANNEL_PREFETCH_REFUSED_FROM).then(|| {
-            format!(
-                "RabbitMQ {} has no prefetch per channel any more: use --prefetch for each consumer instead of \
-                 service.prefetch_channel",
-                service.version
-            )
-        }),
     ];
     if let Some(sentence) = refused.into_iter().flatten().next() {
         return Err(Fault::new(FaultKind::Refused, sentence));
     }
-    let shared_and_transient = queues.iter().any(|queue| !queue.durable && !queue.exclusive);
-    let notes = [
-        (shared_and_transient && !transient_allowed(service))
-            .then(|| format!("queues are durable: RabbitMQ {} has no transient ones that are shared", service.version)),
-        (asked.body_bytes > SMALL_MESSAGE_BYTES && version >= SMALL_MESSAGES_FROM).then(|| {
-            format!(
-                "messages of {} B are over the 16 MiB that RabbitMQ {} takes by default: if it ends the connection, \
-                 raise its max_message_size",
-                asked.body_bytes, service.version
-            )
-        }),
-    ];
-    Ok(notes.into_iter().flatten().collect())
+    let large = asked.body_bytes > SMALL_MESSAGE_BYTES && version >= SMALL_MESSAGES_FROM;
+    let note = large.then(|| {
+        format!(
+            "messages of {} B are over the 16 MiB that RabbitMQ {} takes by default: if it ends the connection, \
+             raise its max_message_size",
+            asked.body_bytes, service.version
+        )
+    });
+    Ok(note.into_iter().collect())
 }
 
-/// Whether a queue may be transient without being exclusive.
-pub(crate) fn transient_allowed(service: &Service) -> bool {
-    rabbitmq(service).is_none_or(|version| version < TRANSIENT_REFUSED_FROM)
+/// Whether the service refused a queue because it is transient and not exclusive. RabbitMQ 4 can be told to, and does from
+/// 4.3 on unless it is told otherwise; so it is tried, and not guessed from the version.
+pub(crate) fn refuses_transient(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Refused && fault.sentence.contains("transient_nonexcl_queues")
 }
 
 /// The argument that places a leader, and its value for `balanced` or `client-local`.
@@ -108,26 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn queues_are_transient_where_the_service_allows_it() {
-        for (product, version, allowed) in [
-            ("RabbitMQ", "3.10.8", true),
-            ("RabbitMQ", "4.2.1", true),
-            ("RabbitMQ", "4.3.0-rc.1", false),
-            ("RabbitMQ", "4.10", false),
-            ("RabbitMQ", "5.0.0", false),
-            ("LavinMQ", "5.1.0", true),
-        ] {
-            assert_eq!(transient_allowed(&service(product, version)), allowed, "{product} {version}");
-        }
-    }
-
-    #[test]
     fn what_a_version_has_not_is_refused_with_what_to_use_instead() {
         for (version, knobs, expected) in [
             ("3.7.28", "queue_type = 'quorum'", "a quorum queue needs RabbitMQ 3.8"),
             ("3.8.9", "queue_type = 'stream'", "--queue-type classic"),
             ("3.9.1", "queue_type = 'quorum'\nttl = '1s'", "service.ttl"),
-            ("4.3.0", "prefetch_channel = 100", "--prefetch"),
         ] {
             let error = checked(version, knobs, 1).unwrap_err();
             assert!(error.contains(expected), "{error}");
@@ -137,8 +108,7 @@ mod tests {
     #[test]
     fn what_a_version_does_in_another_way_is_told() {
         assert_eq!(checked("3.10.8", "", 20 << 20), Ok(vec![]));
-        assert!(checked("4.3.1", "", 1).unwrap()[0].starts_with("queues are durable"));
-        assert_eq!(checked("4.3.1", "queue_type = 'quorum'", 1), Ok(vec![]));
+        assert_eq!(checked("4.3.1", "", 1), Ok(vec![]));
         assert!(checked("4.1.0", "", 20 << 20).unwrap()[0].contains("max_message_size"));
     }
 }

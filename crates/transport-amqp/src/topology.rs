@@ -1,6 +1,6 @@
 //! Exchanges and queues: declared before the run, deleted after it.
 
-use crate::{connect::Connector, link::Link, purpose::Purpose, support};
+use crate::{connect::Connector, link::Link, prefetch::try_prefetch, purpose::Purpose, support};
 use engine::ports::{Fault, Service, Undeleted};
 use lapin::{
     ExchangeKind as Kind,
@@ -16,9 +16,32 @@ use std::time::Duration;
 const LOOKS_MAX: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// Declares everything that belongs to no worker, if the service can have it. Leaders that are to be
-/// spread are declared through the addresses in turn, each on the node that it leads to.
+/// Declares everything that belongs to no worker, if the service can have it. Where it refuses transient queues, they are
+/// durable.
 pub(crate) async fn declare(
+    connector: &Connector,
+    exchanges: &[Exchange],
+    queues: &[QueuePlan],
+    asked: &support::Asked,
+) -> Result<Service, Fault> {
+    match declare_as_planned(connector, exchanges, queues, asked).await {
+        // The refusal ended the connection, and nothing was declared before it: all transient queues are refused.
+        Err(fault) if support::refuses_transient(&fault) => {
+            let durable: Vec<_> = queues.iter().map(|queue| QueuePlan { durable: true, ..queue.clone() }).collect();
+            let mut service = declare_as_planned(connector, exchanges, &durable, asked).await?;
+            service.notes.push(
+                "queues are durable: this service refuses transient ones that are shared \
+                 (deprecated_features.permit.transient_nonexcl_queues); --set service.durable=true asks for that"
+                    .into(),
+            );
+            Ok(service)
+        }
+        declared => declared,
+    }
+}
+
+/// Leaders that are to be spread are declared through the addresses in turn, each on the node that it leads to.
+async fn declare_as_planned(
     connector: &Connector,
     exchanges: &[Exchange],
     queues: &[QueuePlan],
@@ -46,6 +69,9 @@ async fn declare_through(
     let first = &links[0];
     let mut service = first.shared.service.clone();
     service.notes = support::check(&service, queues, asked)?;
+    if asked.prefetch_channel > 0 {
+        service.notes.extend(try_prefetch(first, queues).await?);
+    }
     for exchange in exchanges {
         let kind = match exchange.kind {
             ExchangeKind::Direct => Kind::Direct,
@@ -64,12 +90,9 @@ async fn declare_through(
 }
 
 /// Declares a queue and binds it. One that is exclusive belongs to the link's connection.
-///
-/// Queues are transient where that was asked for and the service allows it, messages as was asked
-/// for either way.
 pub(crate) async fn declare_queue(link: &Link, queue: &QueuePlan) -> Result<(), Fault> {
     let options = QueueDeclareOptions {
-        durable: queue.durable || (!queue.exclusive && !support::transient_allowed(&link.shared.service)),
+        durable: queue.durable,
         exclusive: queue.exclusive,
         auto_delete: queue.exclusive,
         ..QueueDeclareOptions::default()

@@ -217,6 +217,16 @@ impl Broker {
         self.agent().delete(self.api(&format!("queues/%2f/{queue}"))).call().unwrap();
     }
 
+    /// Sets something of it by its management API.
+    pub fn set(&self, path: &str, value: &Value) {
+        self.agent().put(self.api(path)).send_json(value).unwrap();
+    }
+
+    /// Takes back what was set.
+    pub fn unset(&self, path: &str) {
+        self.agent().delete(self.api(path)).call().unwrap();
+    }
+
     fn api(&self, path: &str) -> String {
         let url = self.route("dts").management_url;
         let address = url.strip_prefix("http://bench@localhost").expect("the testbed's user and host");

@@ -1,13 +1,15 @@
-//! How often and how long the service holds a connection back.
+//! How the service treats a connection: how often and how long it holds it back, and why it ended it.
 
+use super::Fault;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 /// The state of one connection: a service that is short of memory or disk stops reading from
-/// connections that publish, and says so (`connection.blocked`). Raised by the transport, read ten
-/// times a second.
+/// connections that publish, and says so (`connection.blocked`). One that refuses what was published ends
+/// the channel, and only that says so where no confirm is awaited. Raised by the transport, read ten times
+/// a second.
 #[derive(Debug, Default)]
 pub struct Alarm(Mutex<State>);
 
@@ -16,6 +18,7 @@ struct State {
     times: u64,
     before: Duration,
     since: Option<Instant>,
+    fault: Option<Fault>,
 }
 
 impl Alarm {
@@ -34,6 +37,21 @@ impl Alarm {
         if let Some(since) = state.since.take() {
             state.before += since.elapsed();
         }
+    }
+
+    /// The service ended the connection, or a channel of it. The first reason stays.
+    pub fn end(&self, fault: Fault) {
+        self.state().fault.get_or_insert(fault);
+    }
+
+    /// What the service ended is begun again: the reason is of the past.
+    pub fn renew(&self) {
+        self.state().fault = None;
+    }
+
+    /// Why the service ended it, if it did.
+    pub fn fault(&self) -> Option<Fault> {
+        self.state().fault.clone()
     }
 
     /// How often it was stopped.
@@ -76,5 +94,17 @@ mod tests {
         assert_eq!((alarm.times(), alarm.blocked(), alarm.is_raised()), (1, blocked, false));
         alarm.raise();
         assert_eq!(alarm.times(), 2);
+    }
+
+    #[test]
+    fn the_first_reason_for_an_end_stays() {
+        let alarm = Alarm::default();
+        assert_eq!(alarm.fault(), None);
+        let fault = |sentence| Fault::new(crate::ports::FaultKind::Lost, sentence);
+        alarm.end(fault("refused"));
+        alarm.end(fault("closed"));
+        assert_eq!(alarm.fault(), Some(fault("refused")));
+        alarm.renew();
+        assert_eq!(alarm.fault(), None);
     }
 }

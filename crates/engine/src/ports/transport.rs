@@ -97,7 +97,7 @@ pub trait Publisher: Send + 'static {
     /// What was agreed when it connected.
     fn facts(&self) -> &ConnectionFacts;
 
-    /// Tell when the service holds its connections back, one for each.
+    /// Tell when the service holds its connections back, and why it ended one that nobody waits on; one for each.
     fn alarms(&self) -> Vec<Arc<Alarm>>;
 
     /// Closes the connection, after everything written has left.

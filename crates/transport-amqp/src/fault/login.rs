@@ -1,6 +1,9 @@
 //! Logins that fail, and peers that are no AMQP service.
 
-use super::{ACCESS_REFUSED, NOT_ALLOWED, Peer};
+use super::{
+    ACCESS_REFUSED, NOT_ALLOWED, Peer,
+    running::{remedy, told},
+};
 use crate::negotiated::mechanisms;
 use engine::ports::{Fault, FaultKind};
 use lapin::{Error, ErrorKind};
@@ -13,18 +16,18 @@ impl Peer {
     pub(crate) fn login(&self, error: &Error, said: &[u8]) -> Fault {
         let (vhost, who) = (&self.endpoint.vhost, self.who());
         if let ErrorKind::ProtocolError(problem) = error.kind() {
-            let message = problem.get_message();
+            let (message, remedy) = (told(problem), remedy(problem));
             let (kind, sentence) = match problem.get_id() {
                 ACCESS_REFUSED => (FaultKind::Login, self.login_refused()),
                 _ if !offers(said, self.mechanism()) => (FaultKind::Login, self.not_offered(said)),
-                NOT_ALLOWED => (
+                NOT_ALLOWED if remedy.is_empty() => (
                     FaultKind::Login,
                     format!(
                         "the service at {self} does not let {who} into virtual host {vhost} ({message}): \
                         check the part of the URL after the host and the user's permissions"
                     ),
                 ),
-                _ => (FaultKind::Refused, format!("the service at {self} refuses the connection: {message}")),
+                _ => (FaultKind::Refused, format!("the service at {self} refuses the connection: {message}{remedy}")),
             };
             return Fault::new(kind, format!("{sentence}{}", self.flaw()));
         }
@@ -44,8 +47,8 @@ impl Peer {
                     raised there (RabbitMQ 3.12 and later)"
                 ),
                 (None, false) => format!(
-                    "the service at {self} ended the connection during the login of {who} ({error}): \
-                    check the user and the password, and the log of the service"
+                    "the service at {self} ended the connection during the login of {who} without a reason ({error}): its \
+                    log says why. Services that keep reasons to themselves do so where the user or the password is wrong"
                 ),
             };
             Fault::new(FaultKind::Unreachable, sentence)

@@ -1,28 +1,28 @@
 //! What is refused or lost after the login.
 
-use super::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, Peer, RESOURCE_LOCKED};
+use super::{ACCESS_REFUSED, NOT_FOUND, Peer, RESOURCE_LOCKED};
 use engine::ports::{Fault, FaultKind};
-use lapin::{Error, ErrorKind};
-use std::time::Duration;
+use lapin::{Error, ErrorKind, protocol::AMQPError};
+use std::{io, time::Duration};
 
 impl Peer {
     /// A request (`what`) failed after the login.
     pub(crate) fn refused(&self, what: &str, error: &Error) -> Fault {
         match error.kind() {
             ErrorKind::ProtocolError(problem) => {
-                let message = problem.get_message();
-                let hint = match problem.get_id() {
-                    ACCESS_REFUSED => ": the user needs the permission for it",
-                    NOT_FOUND => ": was it deleted?",
-                    RESOURCE_LOCKED => ": another connection holds it exclusively",
-                    PRECONDITION_FAILED => ": it exists with other settings, so use another name or delete it",
-                    _ => "",
-                };
+                let (message, remedy) = (told(problem), remedy(problem));
                 Fault::new(
                     FaultKind::Refused,
-                    format!("the service at {self} refuses to {what} ({message}){hint}{}", self.flaw()),
+                    format!("the service at {self} refuses to {what} ({message}){remedy}{}", self.flaw()),
                 )
             }
+            ErrorKind::ChannelsLimitReached => Fault::new(
+                FaultKind::Refused,
+                format!(
+                    "the service at {self} allows no more channels on a connection: lower \
+                    service.workers_per_connection, or have its channel_max raised"
+                ),
+            ),
             _ => self.lost(error),
         }
     }
@@ -31,26 +31,44 @@ impl Peer {
     pub(crate) fn lost(&self, error: &Error) -> Fault {
         let sentence = match error.kind() {
             ErrorKind::ProtocolError(problem) => {
-                let message = problem.get_message();
-                // So does a managed service whose time is over.
-                let hint = if message.as_str().starts_with("CONNECTION_FORCED - user")
-                    && message.as_str().ends_with("is deleted")
-                {
-                    ": was the cluster deleted, or is its lifetime over?"
-                } else {
-                    ""
-                };
-                format!("the service at {self} ended the connection: {message}{hint}{}", self.flaw())
+                let what = if error.is_amqp_soft_error() { "closed a channel" } else { "ended the connection" };
+                format!("the service at {self} {what}: {}{}{}", told(problem), remedy(problem), self.flaw())
             }
             _ if let Some(sentence) = self.violation(error) => sentence,
             ErrorKind::MissingHeartbeatError => {
                 format!("the service at {self} has gone silent (no heartbeat): is it, or the route to it, still up?")
             }
-            ErrorKind::IOError(error) => format!("the connection to {self} was lost: {error}"),
+            ErrorKind::IOError(error) if error.kind() == io::ErrorKind::ConnectionAborted => format!(
+                "the connection to {self} was lost: the other side closed it without a reason. Is the service, and each \
+                proxy before it, still up? Their logs say more"
+            ),
+            ErrorKind::IOError(error) => format!(
+                "the connection to {self} was lost: {error}. Is the service, and each proxy before it, still up? Their \
+                logs say more"
+            ),
             ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
-                format!("the connection to {self} has ended: see the log of the service")
+                format!("the connection to {self} has ended, and nobody said why: see the log of the service")
             }
             _ => format!("the connection to {self} was lost ({error}): see the log of the service"),
+        };
+        Fault::new(FaultKind::Lost, sentence)
+    }
+
+    /// The other side closed the connection without a reason, when nothing had passed for long.
+    pub(crate) fn idle(&self, idle: Duration, heartbeat: Duration) -> Fault {
+        let (idle, heartbeat) = (idle.as_secs(), heartbeat.as_secs());
+        // A heartbeat passes twice in its time.
+        let shorter = (idle / 2).max(1);
+        let sentence = match heartbeat {
+            1.. if idle > heartbeat => format!(
+                "the connection to {self} was lost: the other side closed it without a reason, and said nothing for {idle} \
+                s before: is the service, and each proxy before it, still up? Their logs say more"
+            ),
+            _ => format!(
+                "the connection to {self} was lost: the other side closed it when nothing had passed for {idle} s, as \
+                proxies do with idle connections (the heartbeat is {heartbeat} s): use --set service.heartbeat_s={shorter}, \
+                or see the logs of the service and of each proxy before it"
+            ),
         };
         Fault::new(FaultKind::Lost, sentence)
     }
@@ -77,11 +95,52 @@ impl Peer {
     }
 }
 
+/// The service's own words, on one line.
+pub(super) fn told(problem: &AMQPError) -> String {
+    let words = problem.get_message().as_str().split(|c: char| c.is_whitespace() || c.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// What to do about an error that the service tells, by its words where they are known and else by its code.
+pub(super) fn remedy(problem: &AMQPError) -> &'static str {
+    const BY_WORDS: [(&[&str], &str); 9] = [
+        (&["message size", "larger than"], ": send smaller messages, or have its max_message_size raised"),
+        (
+            &["delivery acknowledgement", "timed out"],
+            ": it waits no longer for acknowledgements: lower --prefetch, or have its consumer_timeout raised",
+        ),
+        (&["queue limit in"], ": delete queues there, use another virtual host, or have its limit max-queues raised"),
+        (
+            &["connection limit"],
+            ": end other connections, use fewer ranks or service.workers_per_connection, or have the limit max-connections \
+             raised",
+        ),
+        (
+            &["channels opened for user"],
+            ": use fewer ranks or another user, or have the user's limit max-channels raised",
+        ),
+        (&["transient_nonexcl_queues"], ": use --set service.durable=true"),
+        (&["is down or inaccessible"], ": start that node, or use --queue-type quorum, which outlives a node"),
+        (&["CONNECTION_FORCED - user", "is deleted"], ": was the cluster deleted, or is its lifetime over?"),
+        (&["inequivalent arg"], ": it exists with other settings, so use another name or delete it"),
+    ];
+    let message = problem.get_message().as_str();
+    let known = BY_WORDS.iter().find(|(words, _)| words.iter().all(|word| message.contains(word)));
+    known.map_or_else(
+        || match problem.get_id() {
+            ACCESS_REFUSED => ": the user needs the permission for it",
+            NOT_FOUND => ": was it deleted?",
+            RESOURCE_LOCKED => ": another connection holds it exclusively",
+            _ => "",
+        },
+        |(_, remedy)| *remedy,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fault::tests::{check, peer, protocol_error};
-    use std::io;
 
     #[test]
     fn what_is_refused_or_lost_later_says_why() {
@@ -102,5 +161,68 @@ mod tests {
             &["user 'api' is deleted: was the cluster deleted, or is its lifetime over?"],
         );
         check(peer.cancelled("q"), FaultKind::Lost, &["queue q"]);
+    }
+
+    #[test]
+    fn each_limit_of_a_service_has_its_remedy() {
+        let peer = peer("amqp://bench:hunter2@broker.test");
+        for (id, message, remedy) in [
+            (
+                406,
+                "PRECONDITION_FAILED - cannot declare queue 'q' in vhost '/': queue limit in vhost '/' (1) is reached",
+                "max-queues",
+            ),
+            (406, "PRECONDITION_FAILED - message size 20 is larger than configured max size 16", "max_message_size"),
+            (
+                406,
+                "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 1800000 ms.",
+                "consumer_timeout",
+            ),
+            (
+                530,
+                "NOT_ALLOWED - access to vhost '/' refused for user 'u': connection limit (0) is reached",
+                "max-connections",
+            ),
+            (
+                530,
+                "NOT_ALLOWED - connection refused for user 'u': user connection limit (0) is reached",
+                "max-connections",
+            ),
+            (
+                530,
+                "NOT_ALLOWED - number of channels opened for user 'u' has reached the maximum allowed user limit of (1)",
+                "max-channels",
+            ),
+            (
+                541,
+                "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\nIts use is",
+                "service.durable=true",
+            ),
+            (
+                404,
+                "NOT_FOUND - home node 'r@h' of durable queue 'q' in vhost '/' is down or inaccessible",
+                "queue-type quorum",
+            ),
+            (403, "ACCESS_REFUSED - access to exchange 'e' in vhost '/' refused for user 'u'", "needs the permission"),
+        ] {
+            for fault in [peer.refused("x", &protocol_error(id, message)), peer.lost(&protocol_error(id, message))] {
+                assert!(fault.sentence.contains(remedy) && !fault.sentence.contains('\n'), "{fault}");
+                assert!(!fault.sentence.contains("other settings"), "{fault}");
+            }
+        }
+        check(
+            peer.lost(&protocol_error(406, "PRECONDITION_FAILED - message size 20 is larger than 16")),
+            FaultKind::Lost,
+            &["the service at broker.test:5672 closed a channel: PRECONDITION_FAILED - message size 20"],
+        );
+    }
+
+    #[test]
+    fn a_connection_that_was_ended_for_being_idle_names_the_knob() {
+        let peer = peer("amqp://bench:hunter2@broker.test");
+        let s = Duration::from_secs;
+        check(peer.idle(s(20), s(60)), FaultKind::Lost, &["nothing had passed for 20 s", "service.heartbeat_s=10"]);
+        check(peer.idle(s(5), s(0)), FaultKind::Lost, &["service.heartbeat_s=2"]);
+        check(peer.idle(s(70), s(60)), FaultKind::Lost, &["said nothing for 70 s", "Their logs"]);
     }
 }
