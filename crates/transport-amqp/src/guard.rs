@@ -124,12 +124,17 @@ impl Guard {
                     }
                     Verdict::Pass(total) => self.within = Within::Passing(total),
                     Verdict::Bare(total) => {
+                        let last = bytes[from + BARE_FRAME_BYTES - 1];
                         bytes.copy_within(from..from + BARE_FRAME_BYTES, to);
                         bare(&mut bytes[to..to + BARE_FRAME_BYTES]);
                         to += BARE_FRAME_BYTES;
-                        // The end of the frame that came is still to be dropped.
-                        from += BARE_FRAME_BYTES - 1;
-                        self.within = Within::Dropping(total - (BARE_FRAME_BYTES as u64 - 1));
+                        from += BARE_FRAME_BYTES;
+                        self.within = match total - BARE_FRAME_BYTES as u64 {
+                            // The bare one may lie where the end of the frame that came was.
+                            0 if last != FRAME_END => return Err(Violation::NoFrame),
+                            0 => Within::Boundary,
+                            left => Within::Dropping(left),
+                        };
                     }
                 },
             }
@@ -320,8 +325,18 @@ mod tests {
         check(&frame(METHOD, &declare), 1 << 17, Err(Violation::OfClients(50, 10)));
         let mut open_ended = body(5);
         *open_ended.last_mut().unwrap() = 0;
-        for stream in [&b"HTTP/1.1 400"[..], &[body(5), b"noise".to_vec()].concat(), &open_ended, &frame(HEADER, b"x")]
-        {
+        // No longer than the bare one that it becomes.
+        let mut open_header = header(b"\x04\0");
+        *open_header.last_mut().unwrap() = 0;
+        let headers = [header(b"\x20\0\0\0\0\x03\x01kZ"), open_header.clone()].concat();
+        for stream in [
+            &b"HTTP/1.1 400"[..],
+            &[body(5), b"noise".to_vec()].concat(),
+            &open_ended,
+            &open_header,
+            &headers,
+            &frame(HEADER, b"x"),
+        ] {
             check(stream, 4096, Err(Violation::NoFrame));
         }
     }
