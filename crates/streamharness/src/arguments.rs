@@ -352,7 +352,7 @@ pub struct S2cs {
     /// StunnelSubprocess is stunnel-null, HaproxySubprocess is haproxy.
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: String,
-    /// Host that clients are told in place of the address; needed where that is 0.0.0.0 or [::].
+    /// Host that clients are told in place of the address; needed where that is `0.0.0.0` or `[::]`.
     #[arg(long, value_name = "HOST")]
     pub advertise: Option<String>,
     /// Its certificate (PEM), which clients have to be given [default: it makes one, server.pem in --dir].

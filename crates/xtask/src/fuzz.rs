@@ -9,6 +9,10 @@ const SECONDS: u64 = 22;
 /// How long one input may take.
 const INPUT_LIMIT_S: u64 = 20;
 const MEMORY_MIB: u64 = 2048;
+/// libFuzzer draws a seed of its own.
+const ANY_SEED: u32 = 0;
+/// CI draws the same inputs in each run of the same code, so that what it finds is owed to the change.
+const CI_SEED: u32 = 15;
 const CORPUS: &str = "tests/fuzz/corpus";
 
 /// Files of the project that are good inputs already.
@@ -23,13 +27,17 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         ["--seconds", seconds, rest @ ..] => (seconds.parse().context("--seconds takes a whole number")?, rest),
         rest => (SECONDS, rest),
     };
+    fuzz_each(named, seconds, ANY_SEED)
+}
+
+fn fuzz_each(named: &[&str], seconds: u64, seed: u32) -> Result<()> {
     let known = targets()?;
     if let Some(unknown) = named.iter().find(|name| !known.iter().any(|known| known == *name)) {
         bail!("`{unknown}` is no target: name some of {}", known.join(", "));
     }
     build()?;
     for target in known.iter().filter(|target| named.is_empty() || named.contains(&target.as_str())) {
-        fuzz(target, seconds)?;
+        fuzz(target, seconds, seed)?;
     }
     Ok(())
 }
@@ -40,7 +48,7 @@ pub fn check() -> Result<()> {
         println!("ci: fuzz: left out, STREAMHARNESS_SLOW is not 1; the kept inputs are replayed by the tests");
         return Ok(());
     }
-    run(&[])
+    fuzz_each(&[], SECONDS, CI_SEED)
 }
 
 /// Those that inputs are kept for; a test of tests/fuzz compares them with its list.
@@ -59,7 +67,7 @@ fn build() -> Result<()> {
     cargo_with(&arguments, &[("RUSTC_WORKSPACE_WRAPPER", wrapper)])
 }
 
-fn fuzz(target: &str, seconds: u64) -> Result<()> {
+fn fuzz(target: &str, seconds: u64, seed: u32) -> Result<()> {
     let place = root().join("target/fuzz");
     let (found, scratch) = (place.join("corpus").join(target), place.join("tmp").join(target));
     let artifacts = root().join("tests/fuzz/artifacts").join(target);
@@ -72,6 +80,7 @@ fn fuzz(target: &str, seconds: u64) -> Result<()> {
         .env("STREAMHARNESS_FUZZ_TARGET", target)
         .env("TMPDIR", &scratch)
         .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-seed={seed}"))
         .arg(format!("-timeout={INPUT_LIMIT_S}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
