@@ -6,8 +6,8 @@ use nix::{
 };
 use std::{io, os::unix::net::UnixStream};
 
-/// Files that a rank opens before its first connection, its MPI library's among them.
-const FILES_MIN: u64 = 128;
+/// Files that are plenty for a rank, its MPI library and its connections.
+const FILES_PLENTY: u64 = 1024;
 
 /// Pairs of files that a runtime takes at most. It panics where it gets none for its signals.
 const PAIRS_OF_RUNTIME: usize = 6;
@@ -25,15 +25,13 @@ pub fn explain(error: &io::Error) -> String {
     let limit = |resource| getrlimit(resource).map_or_else(|_| "?".to_owned(), |(soft, _)| soft.to_string());
     match errno {
         Errno::EMFILE => format!(
-            "{error}: this process may open {} files, and a rank needs {FILES_MIN} and two for each connection; raise the \
-             limit with `ulimit -n {}`",
-            limit(Resource::RLIMIT_NOFILE),
-            8 * FILES_MIN
+            "{error}: this process may open {} files, which is too few; raise the limit with `ulimit -n {FILES_PLENTY}`",
+            limit(Resource::RLIMIT_NOFILE)
         ),
         Errno::ENFILE => format!("{error}: this host has no more; an administrator can raise `fs.file-max`"),
         Errno::EAGAIN => format!(
             "{error}: this user may have {} processes and threads (`ulimit -u`), or its control group has no more \
-             (`pids.max`); a rank needs about 8",
+             (`pids.max`); raise it, or start fewer ranks on this host",
             limit(Resource::RLIMIT_NPROC)
         ),
         Errno::ENOMEM => format!("{error}: start fewer ranks on this host, or give the job more memory"),
