@@ -364,8 +364,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let mut streamed =
             stream(self.comm, &self.workers, self.plan, &self.payloads, workers, (&clocks, &times), observer)?;
         if let Some((ending @ Ending::Silent(_), snapshot)) = &streamed.ended {
-            let held = self.held(streamed.wind_down.to_count());
-            observer.rank_lost(&Snapshot { held, ..snapshot.clone() }, ending);
+            // Consumers are connected still, and no count of a queue has what they were given and have not acknowledged.
+            observer.rank_lost(&Snapshot { held: Held::default(), ..snapshot.clone() }, ending);
             return Err(RunError::RankLost(ending.clone()));
         }
         phases.begin("finish", observer);

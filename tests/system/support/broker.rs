@@ -103,6 +103,8 @@ impl Broker {
         for variable in ["HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME"] {
             command.env(variable, node.variable(variable).expect("the testbed sets it"));
         }
+        // Where the node goes in the meantime, the command leaves no dump of itself.
+        command.env("ERL_CRASH_DUMP_SECONDS", "0");
         command
     }
 
