@@ -185,10 +185,12 @@ mod tests {
 
     #[test]
     fn the_environment_counts_its_runs() {
-        let environment =
-            environment(&[run("a", sample::record("dts", 1, 1.0)), run("b", sample::record("dts", 2, 1.0))]);
+        let mut reached = sample::record("dts", 1, 1.0);
+        reached.route.broker = Some(measure::record::Broker::default());
+        let runs = [run("a", reached.clone()), run("b", reached), run("c", sample::record("dts", 2, 1.0))];
+        let environment = environment(&runs);
         let (_, values) = environment.iter().find(|(name, _)| *name == "TLS of clients").unwrap();
-        assert_eq!(values, &[("none".to_owned(), 2)]);
+        assert_eq!(values, &[("none".to_owned(), 2), ("unknown".to_owned(), 1)], "the last one reached no service");
     }
 
     #[test]
