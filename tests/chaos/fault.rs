@@ -42,8 +42,6 @@ pub struct Permits {
     pub lost: bool,
     /// Bytes are changed on their way: anything may come of a message, if it is counted.
     pub damaged: bool,
-    /// Messages of others are in the queues.
-    pub forged: bool,
     /// Queues cannot be deleted.
     pub kept: bool,
     /// Results cannot be written.
@@ -76,7 +74,6 @@ impl Permits {
         self.leaderless |= other.leaderless;
         self.lost |= other.lost;
         self.damaged |= other.damaged;
-        self.forged |= other.forged;
         self.kept |= other.kept;
         self.unwritten |= other.unwritten;
         self.silent |= other.silent;

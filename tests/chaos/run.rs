@@ -22,7 +22,7 @@ use tests::support::{Ended, Launch, Running, Turn, place, processes::Process, pr
 
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Where it cannot be seen that messages flow, they do by then.
-const FLOWS_BY: Duration = Duration::from_secs(15);
+const FLOWS_BY: Duration = Duration::from_secs(40);
 /// What a broker may take to remove the queues of connections that are gone.
 const SETTLES: Duration = Duration::from_secs(6);
 /// Two counts of a queue that are this far apart and alike are not of a moment.
