@@ -112,7 +112,7 @@ fn a_control_server_that_cannot_start_says_why() {
     };
     check(&[("STREAMHARNESS_HAPROXY", "/nowhere")], "haproxy", "127.0.0.1:1", 3, &["apt-get install haproxy"]);
     check(&[("STREAMHARNESS_STUNNEL", "/nowhere")], "stunnel", "127.0.0.1:1", 3, &["apt-get install stunnel4"]);
-    check(&[], "nginx", "127.0.0.1:1", 1, &["`nginx` is no type", "stunnel, stunnel-null or haproxy"]);
+    check(&[], "nginx", "127.0.0.1:1", 1, &["`nginx` is not a type", "stunnel, stunnel-null or haproxy"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     check(&[], "haproxy", &address, 3, &["cannot listen on", "--listen"]);
