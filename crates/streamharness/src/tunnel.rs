@@ -139,7 +139,8 @@ fn given_up(silent: Silent, released: [Result<Option<String>, scistream::Error>;
         .collect();
     let why = if told.is_empty() {
         format!(
-            "is it reached from here, do both proxies reach each other, are both of one type (SciStream's              StunnelSubprocess goes with stunnel-null), and does the consumers' side reach {}?",
+            "is it reached from here, do both proxies reach each other, are both of one type (SciStream's \
+             StunnelSubprocess goes with stunnel-null), and does the consumers' side reach {}?",
             order.wanted.service.join(", ")
         )
     } else {
