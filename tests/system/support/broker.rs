@@ -103,7 +103,9 @@ impl Broker {
         for variable in ["HOME", "ERL_EPMD_PORT", "RABBITMQ_NODENAME"] {
             command.env(variable, node.variable(variable).expect("the testbed sets it"));
         }
-        // Where the node goes in the meantime, the command leaves no dump of itself.
+        // Where the node and its epmd go in the meantime, the command starts no epmd of its own, which nobody would
+        // end, and leaves no dump of itself.
+        command.env("ERL_FLAGS", "-start_epmd false");
         command.env("ERL_CRASH_DUMP_SECONDS", "0");
         command
     }
