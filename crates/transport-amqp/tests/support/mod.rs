@@ -15,6 +15,8 @@ pub struct Manners {
     pub ignores_channel_prefetch: bool,
     /// Closes the channel of whoever publishes, with these words.
     pub publish_refusal: Option<&'static str>,
+    /// Closes the channel of whoever closes it, with these words.
+    pub goodbye_refusal: Option<&'static str>,
 }
 
 /// The service.
@@ -77,7 +79,10 @@ impl Fake {
             (10, 40) => say(10, 41, b"\0"),
             (10, 50) => say(10, 51, b""),
             (20, 10) => say(20, 11, &long(b"")),
-            (20, 40) => say(20, 41, b""),
+            (20, 40) => {
+                let refusal = self.manners.goodbye_refusal.map(|words| say(20, 40, &close(403, words)));
+                [refusal.unwrap_or_default(), say(20, 41, b"")].concat()
+            }
             (40, 10) => say(40, 11, b""),
             (50, 10) => {
                 let name = text(6);
