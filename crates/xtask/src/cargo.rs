@@ -18,6 +18,13 @@ pub fn cargo(arguments: &[&str]) -> Result<()> {
 
 /// The same, with more in its environment.
 pub fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let status = command(arguments).envs(environment.iter().copied()).status().context("cargo does not start")?;
+    ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
+    Ok(())
+}
+
+/// cargo at the top of the workspace, to be started.
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments);
     // What cargo says of xtask is not true of what it builds next, and build scripts that read it (ring's) would run
@@ -28,8 +35,5 @@ pub fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()
             command.env_remove(&name);
         }
     }
-    command.envs(environment.iter().copied());
-    let status = command.status().context("cargo does not start")?;
-    ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
-    Ok(())
+    command
 }

@@ -2,14 +2,14 @@
 
 use crate::{
     cargo::{cargo, cargo_with},
-    fuzz, leftovers, scripts,
+    fuzz, leftovers, scripts, system,
 };
 use anyhow::{Context, Result};
 use std::time::Instant;
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", || cargo(&["fmt", "--all", "--check"])),
     ("leftovers", leftovers::check),
     ("shell scripts parse", scripts::check),
@@ -24,8 +24,8 @@ const STEPS: [Step; 9] = [
     ("release build", || cargo(&["build", "--release", "--package", "streamharness", "--quiet"])),
     ("tests in one process", || cargo(&["test", "--workspace", "--exclude", "tests", "--quiet"])),
     ("fuzzing", fuzz::check),
-    // Each brings up brokers and ranks of its own: two at a time would measure each other.
-    ("tests of the whole", || cargo(&["test", "--package", "tests", "--", "--test-threads=1"])),
+    ("architecture", || cargo(&["test", "--workspace", "--test", "architecture", "--quiet"])),
+    ("tests of the whole", system::check),
 ];
 
 /// Runs every step.

@@ -8,6 +8,7 @@ mod fuzz;
 mod golden;
 mod leftovers;
 mod scripts;
+mod system;
 
 use std::{env, process::ExitCode};
 
