@@ -163,6 +163,16 @@ pub enum Ending {
     Silent(usize),
 }
 
+impl Ending {
+    /// Whether the service, the way to it or a rank that died kept senders from going on.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Stalled(..) | Self::Blocked(..) | Self::Fault(..) | Self::Silent(_) => true,
+            Self::Complete | Self::Missing(_) | Self::Deadline(_) | Self::Stopped(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -225,6 +225,7 @@ pub async fn produce<P: Publisher, S: Source>(
         };
 
         // Wait until there is something worth a turn, then settle all that is ready.
+        let mut over = false;
         let waits_for_writes = !writing.is_empty();
         // A batch goes on when all of it is confirmed, and its confirms follow its writes.
         let waits_for_confirms = !confirming.is_empty() && (windowed(spec.confirms) || !waits_for_writes);
@@ -244,10 +245,13 @@ pub async fn produce<P: Publisher, S: Source>(
                     fault = Some(Fault::new(FaultKind::Lost, format!("the timer that paces messages failed: {error}")));
                 }
             }
-            () = &mut stopped => break,
+            () = &mut stopped => over = true,
         }
         if let Some(from_ns) = held_from_ns {
-            counters.backpressure_ns += clock.now_ns().saturating_sub(from_ns);
+            counters.backpressure_ns += clock.now_ns().min(spec.window.stop_ns()).saturating_sub(from_ns);
+        }
+        if over {
+            break;
         }
         while let Some((pending, (bytes, result), written_ns)) = pop_settled(&mut writing) {
             source.give_back(pending.sequence, bytes);
@@ -302,7 +306,7 @@ pub async fn produce<P: Publisher, S: Source>(
             }
         }
     }
-    calendar.close(&mut counters);
+    calendar.close(lateness.free_ns, &mut counters);
     counters.spun_ns = pace.map_or(0, |pace| pace.spun_ns);
     if let Some(fault) = &fault {
         progress.fail(fault.clone());
@@ -371,11 +375,17 @@ impl Calendar<'_> {
         Pending { sequence, due_ns, sent_ns: 0, events: 0, bytes: 0, republished: 0 }
     }
 
-    /// Counts what was due and never sent: who stops with it in arrears did not offer the load that was asked for.
-    fn close(&self, counters: &mut Counters) {
+    /// Counts what was due and never sent: who stops with it in arrears did not offer the load that was asked for. The
+    /// next message could not be sent before `free_ns`.
+    fn close(&self, free_ns: u64, counters: &mut Counters) {
         let Some(schedule) = &self.schedule else { return };
         let window = &self.spec.window;
         let now_ns = self.clock.now_ns();
+        let unsent = schedule.due_ns().filter(|_| self.spec.quota.is_none_or(|quota| counters.sent < quota));
+        if let Some(due_ns) = unsent {
+            let since_ns = free_ns.max(self.spec.start_ns + due_ns);
+            counters.late_ns += now_ns.min(window.stop_ns()).saturating_sub(since_ns);
+        }
         let left = |at_ns: u64| schedule.left_before(at_ns.min(now_ns).saturating_sub(self.spec.start_ns));
         let missing = self.spec.quota.map(|quota| quota - counters.sent);
         let bounded = |left: u64| missing.map_or(left, |missing| missing.min(left));

@@ -173,7 +173,11 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     {
         warnings.push("streaming ended before the measured window began: nothing was measured".to_owned());
     }
-    let pacing = plan.load.is_paced().then(|| pacing(&counters, &histograms, plan.placement.producers));
+    let pacing = plan.load.is_paced().then(|| {
+        let judged = pacing(&counters, &histograms, plan.placement.producers);
+        let broken = ending.is_fault() || ranks.iter().any(|rank| rank.fault.is_some());
+        if broken { judged.cut_short() } else { judged }
+    });
     warnings.extend(pacing.and_then(Pacing::warning).map(str::to_owned));
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 

@@ -21,6 +21,8 @@ pub enum Pacing {
     Saturated,
     /// It did not, for the senders' own reasons: no result about the system.
     GeneratorLimited,
+    /// It did not, since the run broke off: what was not sent says nothing about senders or capacity.
+    CutShort,
     /// Some messages were late, and there were too few to say whether that is more than one in a hundred.
     TooFew,
 }
@@ -40,12 +42,18 @@ impl Pacing {
         }
     }
 
+    /// The verdict on a run that the service, the way to it or a rank that died cut short.
+    pub fn cut_short(self) -> Self {
+        if self == Self::Kept { self } else { Self::CutShort }
+    }
+
     /// As the record has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kept => "kept",
             Self::Saturated => "saturated",
             Self::GeneratorLimited => "generator-limited",
+            Self::CutShort => "cut short",
             Self::TooFew => "too few messages",
         }
     }
@@ -53,7 +61,8 @@ impl Pacing {
     /// What a reader must know before using the numbers.
     pub fn warning(self) -> Option<&'static str> {
         match self {
-            Self::Kept => None,
+            // Why a run was cut short is reported as its ending.
+            Self::Kept | Self::CutShort => None,
             Self::Saturated => Some(
                 "saturated: the service held senders back behind their schedule, so the offered load exceeds its capacity",
             ),
@@ -116,6 +125,9 @@ mod tests {
                 Counters { in_window_due: due, in_window_in_time: in_time, late_ns: 900, ..Counters::default() };
             assert_eq!(Pacing::judge(&lag, 0, &counters, 1), expected, "{lag:?} {due} {in_time}");
         }
+        let cut_short =
+            [Pacing::Kept, Pacing::Saturated, Pacing::GeneratorLimited, Pacing::TooFew].map(Pacing::cut_short);
+        assert_eq!(cut_short, [Pacing::Kept, Pacing::CutShort, Pacing::CutShort, Pacing::CutShort]);
         assert!(Pacing::TooFew.warning().is_some_and(|warning| warning.contains("1,000 messages")));
     }
 

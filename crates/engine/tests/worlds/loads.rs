@@ -114,6 +114,25 @@ fn a_generator_that_cannot_keep_its_schedule_is_found_out() {
 }
 
 #[test]
+fn who_is_held_back_by_a_service_that_stopped_is_not_limited_by_the_generator() {
+    let text =
+        "duration = '1s'\nproducers = 1\nconsumers = 1\n[load]\nrate = '2000/s'\n[service]\nconfirms = 'window:20'";
+    let faults = Faults { stall: Some((200, Duration::from_secs(600))), ..Faults::default() };
+    for (timeout_s, stop_after, expected) in [(15, None, Pacing::CutShort), (60, Some(3), Pacing::Saturated)] {
+        let plan = plan(&format!("timeout = '{timeout_s}s'\n{text}"), 2);
+        let stop_after = stop_after.map(Duration::from_secs);
+        let (outcome, observer) = crate::support::run_world(&plan, &MemoryBroker::with(faults), 0, stop_after);
+        let result = outcome.unwrap();
+        let ended = observer.cut_short;
+        assert_eq!(result.pacing, Some(expected), "{ended:?} {:?}", result.counters);
+        let counters = &result.counters;
+        assert!(counters.unsent > 1000, "due and never sent: {counters:?}");
+        assert!(counters.late_ns >= counters.backpressure_ns && counters.late_ns < 1_100_000_000, "{counters:?}");
+        assert!(counters.backpressure_ns * 2 > counters.late_ns, "the service did not take them: {counters:?}");
+    }
+}
+
+#[test]
 fn a_window_leaves_the_ramp_out() {
     let text = "duration = '400ms'\nwarmup = '400ms'\nproducers = 2\nconsumers = 2\n\
                 [load]\nrate = '1000/s'\nphases = 'ramp 0..max over 400ms'";
