@@ -56,7 +56,8 @@ pub struct Integrity {
     /// Deliveries that the broker flagged as redelivered.
     #[serde(default)]
     pub redelivered: u64,
-    /// First deliveries that came after a later message of the same producer at the same consumer.
+    /// Messages that came after a later message of the same producer at the same consumer, redeliveries apart. One that
+    /// came to several consumers counts if it was late at all of them: which was the first nobody knows.
     pub reordered: u64,
     /// Checked bodies that were not what the producer sent.
     pub corrupt: u64,
@@ -83,7 +84,7 @@ pub struct Integrity {
     /// The lowest messages that were delivered more than once, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
-    /// The first messages of some consumer that came out of order, at most ten.
+    /// The lowest messages that came out of order, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_reordered: Vec<MessageId>,
     /// The first messages of some consumer that were redelivered, at most ten.
@@ -289,12 +290,10 @@ pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
 /// Adds what one consumer counted.
 fn add_counts(integrity: &mut Integrity, consumer: &Deliveries) {
     integrity.redelivered += consumer.redelivered();
-    integrity.reordered += consumer.reordered();
     integrity.corrupt += consumer.corrupt();
     integrity.foreign += consumer.foreign();
     integrity.unexpected += consumer.unexpected();
     take_examples(&mut integrity.first_redelivered, consumer.first_redelivered());
-    take_examples(&mut integrity.first_reordered, consumer.first_reordered());
     take_examples(&mut integrity.first_foreign, consumer.first_foreign());
     take_examples(&mut integrity.first_unexpected, consumer.first_unexpected());
 }
@@ -305,6 +304,25 @@ struct Given {
     distinct: RoaringTreemap,
     repeated: RoaringTreemap,
     extra: u64,
+    /// Those that came late wherever they came, redeliveries apart.
+    late: RoaringTreemap,
+    /// Those that came as redeliveries only.
+    again: RoaringTreemap,
+}
+
+impl Given {
+    /// Takes in which messages came late to a further consumer, which has `seen` these. To come in its turn anywhere is
+    /// not to be late: the other delivery is a copy.
+    fn unite_late(&mut self, seen: &RoaringTreemap, late: RoaringTreemap, again: RoaringTreemap) {
+        // Nearly always there are none, and then no set is built.
+        if self.late.is_empty() && self.again.is_empty() && late.is_empty() && again.is_empty() {
+            return;
+        }
+        let in_turn_before = &self.distinct - &self.again - &self.late;
+        let in_turn = seen - &again - &late;
+        self.again = ((&self.again - seen) | (&again - &self.distinct)) | (&self.again & &again);
+        self.late = (std::mem::take(&mut self.late) - in_turn) | (late - in_turn_before);
+    }
 }
 
 /// Adds the outcome of one audience.
@@ -323,7 +341,7 @@ fn join_audience(
     for &producer in sent.keys() {
         given.entry(producer).or_default();
     }
-    for (producer, given) in given {
+    for (producer, mut given) in given {
         let sent = sent.get(&producer);
         let published = sent.map_or(0, |s| s.published());
         integrity.expected += sent.map_or(0, |s| s.expected());
@@ -331,6 +349,9 @@ fn join_audience(
         integrity.delivered += given.distinct.len() - unexpected;
         integrity.unexpected += unexpected;
         integrity.duplicated += given.extra;
+        given.late.remove_range(published..);
+        integrity.reordered += given.late.len();
+        add_examples(&mut integrity.first_reordered, producer, &given.late);
         let lost = sent.map_or_else(RoaringTreemap::new, |s| s.missing_from(&given.distinct));
         integrity.lost += lost.len();
         add_examples(&mut integrity.first_lost, producer, &lost);
@@ -345,7 +366,7 @@ fn unite(given: &mut BTreeMap<u32, Given>, consumer: Deliveries) {
         let seen = log.take_seen();
         let twice = given.distinct.intersection_len(&seen);
         given.extra += log.extra + twice;
-        // Nearly always there are none, and then no set is built.
+        given.unite_late(&seen, log.late, log.again);
         if twice > 0 {
             given.repeated |= &given.distinct & &seen;
         }
@@ -632,14 +653,18 @@ mod tests {
         let mut seen_by: Vec<HashSet<(u32, u64)>> = vec![HashSet::new(); consumers];
         let mut highest: HashMap<(usize, u32), u64> = HashMap::new();
         let mut times: HashMap<(u32, u64), u64> = HashMap::new();
-        let (mut reordered, mut redeliveries) = (0, 0);
+        let (mut in_turn, mut late) = (HashSet::new(), HashSet::new());
+        let mut redeliveries = 0;
         for id in deliveries {
             let consumer = random.random_range(0..consumers);
             let redelivered = random.random_bool(0.1);
             redeliveries += u64::from(redelivered);
             let is_new = seen_by[consumer].insert(id);
             let highest = highest.entry((consumer, id.0)).or_insert(id.1);
-            reordered += u64::from(is_new && !redelivered && id.1 < *highest);
+            if is_new && !redelivered {
+                let of = if id.1 < *highest { &mut late } else { &mut in_turn };
+                of.insert(id);
+            }
             *highest = id.1.max(*highest);
             *times.entry(id).or_default() += 1;
             let observation = ledgers[consumer].observe(id.0, id.1, redelivered);
@@ -661,7 +686,10 @@ mod tests {
         assert_eq!(integrity.lost, lost.len() as u64, "lost");
         let extra: u64 = times.values().map(|times| times - 1).sum();
         assert_eq!(integrity.duplicated, extra, "duplicated");
-        assert_eq!(integrity.reordered, reordered, "reordered");
+        let mut reordered: Vec<_> = late.difference(&in_turn).filter(|id| published.contains(id)).copied().collect();
+        reordered.sort_unstable();
+        assert_eq!(integrity.reordered, reordered.len() as u64, "reordered");
+        assert_eq!(ids(&integrity.first_reordered), reordered[..reordered.len().min(10)], "first reordered");
         assert_eq!(integrity.redelivered, redeliveries, "redelivered");
         assert_eq!(integrity.unexpected, unexpected, "unexpected");
         assert_eq!(ids(&integrity.first_lost), lost[..lost.len().min(10)], "first lost");
@@ -680,6 +708,24 @@ mod tests {
                 items.swap(at, random.random_range(at.saturating_sub(9)..at));
             }
         }
+    }
+
+    #[test]
+    fn a_copy_that_comes_late_to_another_consumer_changes_no_other_count() {
+        let sent = [(0, confirmed(10))];
+        let (one, other) = (delivered([0, 2, 4, 3, 6, 8].map(|s| (0, s))), [1, 5, 7, 9]);
+        let joined = |other: &[u64]| join(&sent, vec![one.clone(), delivered(other.iter().map(|s| (0, *s)))]);
+        let (plain, copied) = (joined(&other), joined(&[&other[..], &[2]].concat()));
+        assert_eq!((plain.duplicated, plain.reordered), (0, 1), "3 came after 4");
+        let expected = Integrity { duplicated: 1, first_duplicated: copied.first_duplicated.clone(), ..plain };
+        assert_eq!(copied, expected);
+        // Late wherever it came: which of the two was the copy does not matter.
+        assert_eq!(joined(&[&other[..], &[3]].concat()).reordered, 1);
+        // A redelivery says nothing of the order in which the message came first.
+        let mut again = delivered(other.map(|s| (0, s)));
+        again.observe(0, 3, true);
+        assert_eq!(join(&sent, vec![one.clone(), again.clone()]).reordered, 1);
+        assert_eq!(join(&sent, vec![again, one.clone()]).reordered, 1);
     }
 
     #[test]

@@ -252,12 +252,10 @@ pub struct Deliveries {
     /// Ascending by producer.
     logs: Vec<ProducerLog>,
     redelivered: u64,
-    reordered: u64,
     corrupt: u64,
     foreign: u64,
     unexpected: u64,
     first_redelivered: Vec<MessageId>,
-    first_reordered: Vec<MessageId>,
     first_foreign: Vec<Foreign>,
     first_unexpected: Vec<MessageId>,
 }
@@ -277,6 +275,10 @@ pub(crate) struct ProducerLog {
     pub(crate) extra: u64,
     /// One above the highest sequence seen.
     in_order_from: u64,
+    /// Sequences whose first delivery came after a later one, and was no redelivery.
+    pub(crate) late: RoaringTreemap,
+    /// Sequences whose first delivery was a redelivery: whether they were late is not for this consumer to say.
+    pub(crate) again: RoaringTreemap,
 }
 
 impl Deliveries {
@@ -287,8 +289,8 @@ impl Deliveries {
 
     /// Takes note of a delivery with a valid envelope. `redelivered` is the broker's flag.
     ///
-    /// A first delivery counts as reordered when a later message of the same producer came before it,
-    /// unless the broker redelivered it: then it had its turn and came late for another reason.
+    /// A first delivery is late when a later message of the same producer came before it, unless the broker redelivered
+    /// it: then it had its turn and came late for another reason.
     #[inline]
     pub fn observe(&mut self, producer: u32, sequence: u64, redelivered: bool) -> Observation {
         if redelivered {
@@ -307,12 +309,12 @@ impl Deliveries {
             log.extra += 1;
             return Observation::Duplicate;
         }
-        if sequence >= log.in_order_from {
-            log.in_order_from = sequence.saturating_add(1);
-        } else if !redelivered {
-            self.reordered += 1;
-            add_example(&mut self.first_reordered, MessageId { producer, sequence });
+        if redelivered {
+            log.again.insert(sequence);
+        } else if sequence < log.in_order_from {
+            log.late.insert(sequence);
         }
+        log.in_order_from = log.in_order_from.max(sequence.saturating_add(1));
         Observation::New
     }
 
@@ -338,11 +340,6 @@ impl Deliveries {
         self.redelivered
     }
 
-    /// First deliveries that came after a later message of the same producer.
-    pub fn reordered(&self) -> u64 {
-        self.reordered
-    }
-
     /// Deliveries with a wrong body.
     pub fn corrupt(&self) -> u64 {
         self.corrupt
@@ -359,22 +356,22 @@ impl Deliveries {
         for log in &mut self.logs {
             log.seen_ahead.optimize();
             log.repeated.optimize();
+            log.late.optimize();
+            log.again.optimize();
         }
     }
 
     /// This ledger as bytes, for the gather: a head, and the sets one after the other, each written
     /// once, since a copy of them takes as much again.
     pub fn encode(&self) -> Vec<u8> {
-        let sets = || self.logs.iter().flat_map(|log| [&log.seen_ahead, &log.repeated]);
+        let sets = || self.logs.iter().flat_map(|log| [&log.seen_ahead, &log.repeated, &log.late, &log.again]);
         let head = to_bytes(&DeliveriesHead {
             logs: self.logs.iter().map(LogHead::of).collect(),
             redelivered: self.redelivered,
-            reordered: self.reordered,
             corrupt: self.corrupt,
             foreign: self.foreign,
             unexpected: self.unexpected,
             first_redelivered: self.first_redelivered.clone(),
-            first_reordered: self.first_reordered.clone(),
             first_foreign: self.first_foreign.clone(),
             first_unexpected: self.first_unexpected.clone(),
         });
@@ -395,17 +392,16 @@ impl Deliveries {
         let mut logs = Vec::new();
         for LogHead { producer, seen_below, extra, in_order_from } in head.logs {
             let (seen_ahead, repeated) = (next_set()?, next_set()?);
-            logs.push(ProducerLog { producer, seen_below, seen_ahead, repeated, extra, in_order_from });
+            let (late, again) = (next_set()?, next_set()?);
+            logs.push(ProducerLog { producer, seen_below, seen_ahead, repeated, extra, in_order_from, late, again });
         }
         Ok(Self {
             logs,
             redelivered: head.redelivered,
-            reordered: head.reordered,
             corrupt: head.corrupt,
             foreign: head.foreign,
             unexpected: head.unexpected,
             first_redelivered: head.first_redelivered,
-            first_reordered: head.first_reordered,
             first_foreign: head.first_foreign,
             first_unexpected: head.first_unexpected,
         })
@@ -414,11 +410,6 @@ impl Deliveries {
     /// The first deliveries that the broker flagged as redelivered.
     pub fn first_redelivered(&self) -> &[MessageId] {
         &self.first_redelivered
-    }
-
-    /// The first deliveries out of order.
-    pub fn first_reordered(&self) -> &[MessageId] {
-        &self.first_reordered
     }
 
     /// The first deliveries that did not belong to this run.
@@ -450,6 +441,8 @@ impl ProducerLog {
             repeated: RoaringTreemap::new(),
             extra: 0,
             in_order_from: 0,
+            late: RoaringTreemap::new(),
+            again: RoaringTreemap::new(),
         }
     }
 
@@ -494,17 +487,15 @@ struct SentWire {
     republished: u64,
 }
 
-/// All of a [`Deliveries`] but its sets, which follow it: two for each log.
+/// All of a [`Deliveries`] but its sets, which follow it: four for each log.
 #[derive(Serialize, Deserialize)]
 struct DeliveriesHead {
     logs: Vec<LogHead>,
     redelivered: u64,
-    reordered: u64,
     corrupt: u64,
     foreign: u64,
     unexpected: u64,
     first_redelivered: Vec<MessageId>,
-    first_reordered: Vec<MessageId>,
     first_foreign: Vec<Foreign>,
     first_unexpected: Vec<MessageId>,
 }
