@@ -251,6 +251,11 @@ impl Record {
         Ok(serde_json::from_str(json)?)
     }
 
+    /// Whether the service was asked to confirm messages: otherwise how many it confirmed is not known.
+    pub fn asks_for_confirms(&self) -> bool {
+        self.plan.pointer("/service/confirms").and_then(serde_json::Value::as_str) != Some("none")
+    }
+
     /// Paths of what two runs did differently: fields that are not [`MEASURED`]. Names of queues and exchanges, which have
     /// the number of the run in them, are alike where they are apart from it.
     pub fn done_differently(&self, other: &Self) -> Vec<String> {

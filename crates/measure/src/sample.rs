@@ -162,3 +162,11 @@ pub(crate) fn record() -> Record {
         warnings: vec!["the run is short".to_owned()],
     }
 }
+
+/// The same of a run whose service was not asked for confirms.
+pub(crate) fn without_confirms() -> Record {
+    let mut record = record();
+    record.plan["service"]["confirms"] = "none".into();
+    (record.integrity.confirmed, record.ranks[0].confirmed) = (0, 0);
+    record
+}

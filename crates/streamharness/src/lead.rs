@@ -113,6 +113,7 @@ pub struct Lead {
 impl Lead {
     /// Leads a run whose results go to `output`, which is prepared.
     pub fn new(facts: Facts, output: Output, demands: Demands) -> Self {
+        let series = Series::new(facts.plan.service.confirms.wanted());
         let keeper = Keeper::new(output.clone());
         keeper.begin(&facts);
         Self {
@@ -121,7 +122,7 @@ impl Lead {
             view: View::new(&facts.plan),
             output,
             facts,
-            series: Series::default(),
+            series,
             watched_from: None,
             watched_ahead: None,
             links: Links::default(),

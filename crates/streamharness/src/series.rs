@@ -8,8 +8,10 @@ const STEP: Duration = Duration::from_secs(1);
 
 /// Rows of one second each after the common start, made of the sums that rank 0 hears: each second has one row, whenever the
 /// sums came. What happened between two sums is taken to have happened evenly.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Series {
+    /// Whether the service is asked for confirms.
+    confirms: bool,
     rows: Vec<SeriesRow>,
     /// The sums at the beginning of the row that is not complete.
     begun: Status,
@@ -17,6 +19,11 @@ pub struct Series {
 }
 
 impl Series {
+    /// Nothing yet. `confirms`: the service is asked for them.
+    pub fn new(confirms: bool) -> Self {
+        Self { confirms, rows: Vec::new(), begun: Status::default(), latest: (Duration::ZERO, Status::default()) }
+    }
+
     /// Takes in the sums at one moment.
     pub fn take(&mut self, snapshot: &Snapshot) {
         let (before, now) = (self.latest.clone(), (snapshot.elapsed, &snapshot.total));
@@ -50,7 +57,7 @@ impl Series {
         SeriesRow {
             second: self.rows.len() as u64,
             sent: now.sent - before.sent,
-            confirmed: now.accepted - before.accepted,
+            confirmed: self.confirms.then_some(now.accepted - before.accepted),
             rejected: now.rejected - before.rejected,
             received,
             replies: now.replies - before.replies,
@@ -80,6 +87,7 @@ fn between(before: &Status, after: &Status, part: f64) -> Status {
     sums.received = count(|sums| sums.received);
     sums.replies = count(|sums| sums.replies);
     sums.foreign = count(|sums| sums.foreign);
+    sums.unexpected = count(|sums| sums.unexpected);
     sums.corrupt = count(|sums| sums.corrupt);
     sums.alarms.blocked += blocked.mul_f64(part);
     sums
@@ -101,7 +109,7 @@ mod tests {
 
     #[test]
     fn each_second_gets_a_row_and_the_rest_one_more() {
-        let mut series = Series::default();
+        let mut series = Series::new(true);
         for tenth in 0..=25 {
             take(&mut series, tenth * 100, tenth * 10);
         }
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn sums_that_come_late_shift_no_second_and_leave_none_out() {
-        let mut series = Series::default();
+        let mut series = Series::new(true);
         // A sum every 107 ms, as where each look takes a little: ten of them are 1.07 s.
         for look in 0..=600 {
             take(&mut series, look * 107, look * 107);
@@ -123,8 +131,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_accepted_without_confirms_is_not_called_confirmed() {
+        for (confirms, expected) in [(true, Some(9)), (false, None)] {
+            let mut series = Series::new(confirms);
+            let total = Status { sent: 9, accepted: 9, ..Status::default() };
+            let (elapsed, held) = (Duration::from_millis(500), measure::Held::default());
+            series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held });
+            assert_eq!(series.rows()[0].confirmed, expected);
+        }
+    }
+
+    #[test]
     fn a_pause_of_rank_0_leaves_a_row_for_each_second_of_it() {
-        let mut series = Series::default();
+        let mut series = Series::new(true);
         take(&mut series, 0, 0);
         take(&mut series, 0, 0);
         take(&mut series, 500, 50);

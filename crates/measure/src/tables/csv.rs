@@ -11,8 +11,8 @@ pub struct SeriesRow {
     pub second: u64,
     /// Messages published for the first time in this second.
     pub sent: u64,
-    /// Messages accepted in this second.
-    pub confirmed: u64,
+    /// Messages accepted in this second; absent where confirms are off.
+    pub confirmed: Option<u64>,
     /// Negative confirms in this second.
     pub rejected: u64,
     /// Deliveries in this second.
@@ -30,7 +30,7 @@ pub struct SeriesRow {
     pub service: Option<ServiceSample>,
 }
 
-/// `series.csv`: one line per second. What the service did not tell is empty.
+/// `series.csv`: one line per second. What the service did not tell, or was not asked, is empty.
 pub fn series_csv(rows: &[SeriesRow]) -> String {
     let mut csv = String::from(
         "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
@@ -40,6 +40,7 @@ pub fn series_csv(rows: &[SeriesRow]) -> String {
     for row in rows {
         let SeriesRow { second, sent, confirmed, rejected, received, replies, .. } = row;
         let SeriesRow { messages_per_second, errors, blocked_s, .. } = row;
+        let confirmed = whole(*confirmed);
         let service = service_cells(row.service.as_ref());
         line(
             &mut csv,
@@ -85,7 +86,7 @@ pub fn ranks_csv(record: &Record) -> String {
             workers(&rank.producers),
             workers(&rank.consumers),
             rank.sent.to_string(),
-            rank.confirmed.to_string(),
+            whole(record.asks_for_confirms().then_some(rank.confirmed)),
             rank.rejected.to_string(),
             rank.received.to_string(),
             rank.bytes.to_string(),
@@ -160,7 +161,7 @@ mod tests {
         let row = SeriesRow {
             second: 3,
             sent: 10,
-            confirmed: 9,
+            confirmed: Some(9),
             rejected: 1,
             received: 8,
             messages_per_second: 7.99951,
@@ -175,12 +176,12 @@ mod tests {
             }),
         };
         assert_eq!(
-            series_csv(&[row.clone(), SeriesRow { service: None, ..row }]),
+            series_csv(&[row.clone(), SeriesRow { service: None, confirmed: None, ..row }]),
             "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
              queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
              service_connections,service_alarms\n\
              3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,800,,0\n\
-             3,10,9,1,8,8.000,0,7,0.250,,,,,,,\n"
+             3,10,,1,8,8.000,0,7,0.250,,,,,,,\n"
         );
     }
 
@@ -201,6 +202,13 @@ mod tests {
                  \"the broker closed the connection: \"\"gone\"\", twice\",0.000,0.000,0,0,,,,,,,",
             ]
         );
+    }
+
+    #[test]
+    fn where_nothing_is_confirmed_a_cell_is_empty_and_not_zero() {
+        let csv = ranks_csv(&sample::without_confirms());
+        let cells: Vec<&str> = csv.lines().nth(1).unwrap().split(',').collect();
+        assert_eq!(cells[6..9], ["20000", "", "0"], "{csv}");
     }
 
     #[test]

@@ -141,17 +141,18 @@ fn latency(table: &mut Table, record: &Record) {
 
 fn integrity(table: &mut Table, record: &Record) {
     let i = &record.integrity;
-    table.counts(
+    let confirms = |count: u64| record.asks_for_confirms().then_some(count);
+    table.known_counts(
         "Integrity",
         "sent",
         &[
-            ("messages", i.sent),
-            ("confirmed", i.confirmed),
-            ("unconfirmed", i.unconfirmed),
-            ("rejected", i.rejected),
-            ("returned", i.returned),
-            ("republished", i.republished),
-            ("abandoned", i.abandoned),
+            ("messages", Some(i.sent)),
+            ("confirmed", confirms(i.confirmed)),
+            ("unconfirmed", confirms(i.unconfirmed)),
+            ("rejected", Some(i.rejected)),
+            ("returned", Some(i.returned)),
+            ("republished", Some(i.republished)),
+            ("abandoned", Some(i.abandoned)),
         ],
     );
     table.counts(
@@ -368,13 +369,22 @@ impl Table {
 
     /// A row of counts under a head of its own; a section has a title only over its first.
     fn counts(&mut self, title: &str, name: &str, counts: &[(&str, u64)]) {
+        let known: Vec<(&str, Option<u64>)> = counts.iter().map(|(column, count)| (*column, Some(*count))).collect();
+        self.known_counts(title, name, &known);
+    }
+
+    /// The same where some are not known.
+    fn known_counts(&mut self, title: &str, name: &str, counts: &[(&str, Option<u64>)]) {
         let columns: Vec<&str> = counts.iter().map(|(column, _)| *column).collect();
         if title.is_empty() {
             self.heads(title, &columns);
         } else {
             self.columns(title, &columns);
         }
-        let values: Vec<String> = counts.iter().map(|(_, count)| count.to_string()).collect();
+        let values: Vec<String> = counts
+            .iter()
+            .map(|(_, count)| count.map_or_else(|| MISSING.to_owned(), |count| count.to_string()))
+            .collect();
         self.row(name, &values);
     }
 
@@ -442,6 +452,14 @@ total_received          19999     319984000        159992
 ";
         let table = osu_table(&sample::record());
         assert_eq!(table, expected, "\n{table}");
+    }
+
+    #[test]
+    fn where_nothing_is_confirmed_no_number_of_confirms_is_shown() {
+        let table = osu_table(&sample::without_confirms());
+        let row = table.lines().find(|line| line.starts_with("sent ")).expect("a row of that name");
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells, ["sent", "20000", "n/a", "n/a", "0", "0", "0", "0"], "{table}");
     }
 
     #[test]
