@@ -38,9 +38,18 @@ pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> 
     OnTheWay { messages: if comes_back { broken } else { moving }, replies: moving }
 }
 
-/// What is left of a run on the service. An exchange goes with the last queue that is bound to it.
+/// What is left on the service of a run that could not delete these.
 pub(crate) fn left_behind(plan: &Plan, undeleted: &[Undeleted]) -> Vec<LeftBehind> {
-    let left = |name: &str| undeleted.iter().any(|undeleted| undeleted.name == name);
+    left(plan, |name| undeleted.iter().any(|undeleted| undeleted.name == name))
+}
+
+/// What is left on the service of a run that is killed: all that does not go with its connections.
+pub fn left_by_killed(plan: &Plan) -> Vec<LeftBehind> {
+    left(plan, |_| true)
+}
+
+/// What is left of what was not deleted. An exchange goes with the last queue that is bound to it.
+fn left(plan: &Plan, left: impl Fn(&str) -> bool) -> Vec<LeftBehind> {
     let queues = || plan.shared_queues().filter(|queue| left(&queue.name));
     let expires_s = |queue: &QueuePlan| queue.expires.map(|expires| expires.as_secs_f64());
     let kind = |queue: &QueuePlan| if queue.kind == QueueType::Stream { "stream" } else { "queue" };
@@ -85,6 +94,7 @@ mod tests {
             let fault = Fault::new(FaultKind::Login, "the service refuses the login");
             let all = names.chain(exchanges).map(|name| Undeleted { name, fault: fault.clone() }).collect::<Vec<_>>();
             let left = left_behind(&plan, &all);
+            assert_eq!(left, left_by_killed(&plan), "who is killed deletes nothing");
             left.into_iter().map(|left| (left.kind, left.expires_s.is_some())).collect::<Vec<_>>()
         };
         let own = |all: &[(&str, bool)]| all.iter().map(|(kind, ends)| (kind.to_string(), *ends)).collect::<Vec<_>>();

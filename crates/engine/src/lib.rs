@@ -38,6 +38,7 @@ mod workers;
 pub use busy::Busy;
 pub use ceiling::OwnCost;
 pub use inspections::{Arrival, Exhibit};
+pub use left::left_by_killed;
 pub use observer::{Observer, Snapshot};
 pub use result::{RankReport, RunResult};
 pub use run::{AllowedCores, Place, RunError, run};

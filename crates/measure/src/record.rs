@@ -125,7 +125,7 @@ pub struct Record {
     /// What was asserted of it, and whether it holds; empty where nothing was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assertions: Vec<AssertionOutcome>,
-    /// What the run could not delete on the service; empty where nothing is left.
+    /// What the run could not delete on the service, or, where it was killed, had declared; empty where nothing is left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<LeftBehind>,
     /// What went wrong, and where.

@@ -46,6 +46,8 @@ struct State {
     open: bool,
     /// Whether sums of a stream have been kept.
     streams: bool,
+    /// Whether something of the run may be on the service.
+    declared: bool,
     failure: Option<Failure>,
 }
 
@@ -57,7 +59,7 @@ impl Files {
     fn keep(&self, Known { facts, snapshot, rows }: Known) {
         let mut state = self.lock();
         if state.open {
-            let record = record::kept(&facts, snapshot.as_ref());
+            let record = record::kept(&facts, snapshot.as_ref(), state.declared);
             state.streams |= snapshot.is_some();
             state.failure = state.output.write_partial(&record, rows).err();
         }
@@ -67,7 +69,8 @@ impl Files {
 impl Keeper {
     /// For a run whose results go to `output`, which is prepared.
     pub fn new(output: Output) -> Self {
-        let files = Files(Arc::new(Mutex::new(State { output, open: true, streams: false, failure: None })));
+        let files =
+            Files(Arc::new(Mutex::new(State { output, open: true, streams: false, declared: false, failure: None })));
         let (sender, known) = sync_channel::<Known>(1);
         let writer = files.clone();
         let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
@@ -84,6 +87,12 @@ impl Keeper {
     /// The run has begun and does not stream yet.
     pub fn begin(&self, facts: &Facts) {
         self.send(Known { facts: facts.clone(), snapshot: None, rows: Vec::new() });
+    }
+
+    /// From now on there may be something of the run on the service.
+    pub fn declares(&self, facts: &Facts) {
+        self.files.lock().declared = true;
+        self.begin(facts);
     }
 
     /// Whether it is time to bring it up to date again.
@@ -122,8 +131,12 @@ impl Keeper {
             let state = files.lock();
             if state.open && !state.streams {
                 let stopped = Failure::new(Exit::Partial, format!("stopped by {signal} before it streamed"));
+                let mut record = record::refused(&facts, &stopped);
+                if state.declared {
+                    record::leaves_all(&mut record, &facts.plan);
+                }
                 // Nobody is left to be told that it failed.
-                let _ = state.output.write_partial(&record::refused(&facts, &stopped), Vec::new());
+                let _ = state.output.write_partial(&record, Vec::new());
             }
         }
     }

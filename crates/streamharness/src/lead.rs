@@ -192,6 +192,9 @@ impl Lead {
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
         self.view.phase(name);
+        if name == "topology" {
+            self.keeper.declares(&self.facts);
+        }
         if name == "topology" && !self.brief && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none()) {
             self.view.say(&format!("if this run is killed, {}", record::left_behind(&self.facts.plan)));
         }

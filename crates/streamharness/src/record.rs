@@ -119,8 +119,8 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
 }
 
 /// The record of a run that goes on, as it is kept in case nothing follows: of the last sums that rank 0 heard, once it
-/// streams.
-pub fn kept(facts: &Facts, latest: Option<&Snapshot>) -> Record {
+/// streams. `declared`: something of it may be on the service.
+pub fn kept(facts: &Facts, latest: Option<&Snapshot>, declared: bool) -> Record {
     let why = "the run was killed, its node died, or its results could not be written";
     let reason = match latest {
         None => format!("cut off before it streamed: {why}"),
@@ -132,8 +132,16 @@ pub fn kept(facts: &Facts, latest: Option<&Snapshot>) -> Record {
         ),
     };
     let mut record = broken(facts, latest, &exit::Failure::new(Exit::Partial, reason));
-    record.warnings.push(left_behind(&facts.plan));
+    if declared {
+        leaves_all(&mut record, &facts.plan);
+    }
     record
+}
+
+/// The run ended without a chance to delete what it had declared.
+pub fn leaves_all(record: &mut Record, plan: &Plan) {
+    record.left_behind = engine::left_by_killed(plan);
+    record.warnings.push(left_behind(plan));
 }
 
 /// The record of a run that ended without a result, of the last sums that rank 0 heard if it streamed.
@@ -156,15 +164,29 @@ pub fn unwritten(record: &mut Record, failure: &exit::Failure) {
 
 /// What a run that is killed leaves on the service, and for how long.
 pub fn left_behind(plan: &Plan) -> String {
-    let prefix = plan.name_prefix();
-    let lasting = plan.shared_queues().filter(|queue| queue.expires.is_none()).count();
-    let queues = match plan.shared_queues().find_map(|queue| queue.expires) {
-        _ if lasting > 0 => "its queues and their messages stay until somebody deletes them".to_owned(),
-        Some(expires) => format!("the service deletes its queues {} s after their last use", expires.as_secs()),
-        None => "its queues end with its connections".to_owned(),
-    };
-    let exchanges = if plan.service.exchanges.is_empty() { "" } else { ", and its exchanges stay" };
-    format!("{queues}{exchanges}: all their names begin with {prefix}")
+    let all = engine::left_by_killed(plan);
+    let (expiring, staying): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.expires_s.is_some());
+    let exchanges = |all: &[&LeftBehind]| all.iter().any(|one| one.kind == "exchange");
+    let last = expiring.iter().filter_map(|one| one.expires_s).reduce(f64::max);
+    let service = &plan.service;
+    let exclusive = service.queues.iter().any(|queue| queue.exclusive) || plan.flow.replies > 0;
+    let parts = [
+        // What has no expiry is a stream, or an exchange that one holds.
+        (!staying.is_empty()).then(|| {
+            let all = if exchanges(&staying) { "streams and exchanges" } else { "streams" };
+            format!("its {all} stay, with all messages, until somebody deletes them")
+        }),
+        last.map(|s| {
+            let with_them = if exchanges(&expiring) { ", and its exchanges with them" } else { "" };
+            format!("the service deletes its queues {s} s after their last use{with_them}")
+        }),
+        exclusive.then(|| {
+            let all = if all.is_empty() { "all that it declares" } else { "all else that it declares" };
+            format!("{all} goes with its connections")
+        }),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{}; all their names begin with {}", parts.join("; "), plan.name_prefix())
 }
 
 /// The record of a run that ended before it streamed.
@@ -397,7 +419,46 @@ fn failure(rank: &RankReport) -> Option<Failure> {
 mod tests {
     use super::*;
     use engine::ports::FaultKind;
+    use profile::{Layer, Origin, combine};
     use std::time::Duration;
+
+    #[test]
+    fn what_a_killed_run_leaves_is_named_with_how_long_it_stays() {
+        let left = |text: &str| {
+            let layer = Layer::parse(Origin::CommandLine, text).unwrap();
+            let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+            let plan = Plan::resolve(&profile, 3, 7).unwrap();
+            let sentence = left_behind(&plan);
+            let (said, name) = sentence.split_once("; all their names begin with ").unwrap();
+            assert_eq!(name, plan.name_prefix());
+            said.to_owned()
+        };
+        let expire = "the service deletes its queues 300 s after their last use";
+        for (pattern, kind, expected) in [
+            ("work-sharing", "classic", expire.to_owned()),
+            ("broadcast", "classic", "all that it declares goes with its connections".to_owned()),
+            ("broadcast", "quorum", format!("{expire}, and its exchanges with them")),
+            ("work-sharing", "stream", "its streams stay, with all messages, until somebody deletes them".to_owned()),
+            (
+                "broadcast-gather",
+                "stream",
+                "its streams and exchanges stay, with all messages, until somebody deletes them; all else that it \
+                 declares goes with its connections"
+                    .to_owned(),
+            ),
+            (
+                "work-sharing-feedback",
+                "classic",
+                format!("{expire}; all else that it declares goes with its connections"),
+            ),
+        ] {
+            assert_eq!(
+                left(&format!("pattern = '{pattern}'\n[service]\nqueue_type = '{kind}'")),
+                expected,
+                "{pattern}"
+            );
+        }
+    }
 
     #[test]
     fn what_is_lost_is_reported_as_lost_and_what_is_not_known_is_not() {

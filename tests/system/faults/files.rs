@@ -55,6 +55,9 @@ fn a_run_that_is_killed_whole_leaves_a_record_and_what_it_leaves_on_the_service_
     let prefix = record.plan["service"]["queues"][0]["name"].as_str().unwrap().trim_end_matches("work.0").to_owned();
     let named = |record: &Record, what: &str| record.warnings.iter().any(|warning| warning.contains(what));
     assert!(named(&record, "deletes its queues 300 s after") && named(&record, &prefix), "{:?}", record.warnings);
+    let in_record: Vec<_> = record.left_behind.iter().map(|left| (left.name.clone(), left.expires_s)).collect();
+    let queues = queues_of(&record).into_iter().map(|queue| (queue, Some(300.0))).collect::<Vec<_>>();
+    assert_eq!(in_record, queues, "what is left is named: {:?}", record.left_behind);
     for queue in queues_of(&record) {
         let left = service().queue(&queue).expect("nobody was left to delete it");
         assert_eq!(left["arguments"]["x-expires"], 300_000, "{left}");
@@ -71,7 +74,7 @@ fn a_run_that_is_killed_whole_leaves_a_record_and_what_it_leaves_on_the_service_
     queues_of(&repeated).iter().for_each(|queue| service().delete(queue));
     let stream =
         killed(launch("stream", &["--queue-type", "stream"]), &dir("stream"), &turn, |running| running.rank(0));
-    assert!(named(&stream, "stay until somebody deletes them"), "{:?}", stream.warnings);
+    assert!(named(&stream, "streams stay, with all messages, until somebody deletes them"), "{:?}", stream.warnings);
     queues_of(&stream).iter().for_each(|queue| service().delete(queue));
 }
 
