@@ -68,7 +68,9 @@ fn a_sweep_that_is_killed_goes_on_where_it_was() {
     let before = found();
     assert!((3..8).contains(&before.len()), "three points had ended, and not all: {:?}", before.keys());
     sweep(&[]).run(LIMIT).fails(1, &["holds results already", "--resume"]);
-    sweep(&["--resume", "--set", "messages=61"]).run(LIMIT).fails(1, &["another `length", "--out"]);
+    sweep(&["--resume", "--set", "messages=61"])
+        .run(LIMIT)
+        .fails(1, &["with other settings: `length", " is 60 there and 61 here", "--out"]);
     let outcome = sweep(&["--resume"]).run(LIMIT);
     assert!(outcome.status.success() && outcome.stderr.contains("8 of 8 points passed"), "{outcome}");
     let after = found();

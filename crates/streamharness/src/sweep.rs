@@ -3,6 +3,7 @@
 use crate::{
     arguments,
     demands::Demands,
+    environment,
     exit::{Exit, Failure},
     flags, launch,
     lead::{Facts, Lead},
@@ -12,11 +13,11 @@ use crate::{
 use figures::input;
 use measure::{
     Assertion, Record,
-    record::{Point, Repetition},
+    record::{Environment, Point, Repetition, differences},
 };
 use profile::{Experiment, Layer, Plan, Profile, RunLength, Search, combine};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
@@ -29,6 +30,9 @@ const SCHEMA: &str = "streamharness/sweep/1";
 const LINK_BITS_PER_SECOND: f64 = 1e9;
 /// What a point takes besides streaming, measured over loopback.
 const BESIDES: Duration = Duration::from_millis(700);
+
+/// Settings that are named where a run has others: one that is no setting, such as the expiry of queues, is in every queue.
+const DIFFERENCES_MAX: usize = 3;
 
 /// What rank 0 tells of a point; every rank resolves it.
 #[derive(Serialize, Deserialize)]
@@ -287,12 +291,13 @@ impl Sweep {
             }
             let run = record.plan["run"].as_u64().and_then(|run| run.try_into().ok()).unwrap_or_default();
             let mine = serde_json::to_value(cell.plan.with_run(run)).expect("a plan is plain data");
-            if let Some(key) = figures::points::difference(&mine, &record.plan) {
+            if let Some(others) = set_otherwise(&mine, &record.plan) {
                 let sentence = format!(
-                    "{} holds a run of {} with another `{key}`: resume it with the same settings and as many ranks, \
-                     or give another --out",
+                    "{} holds a run of {} with other settings: {others}{}; resume it with the settings and as many ranks \
+                     as before, or give another --out",
                     self.out.display(),
-                    cell.title()
+                    cell.title(),
+                    of_another_build(&record.environment),
                 );
                 return Err(Failure::new(Exit::Usage, sentence));
             }
@@ -486,6 +491,30 @@ impl Sweep {
     }
 }
 
+/// Fields in which the plan of a run differs from the one that is wanted, with both values; none where they are alike.
+fn set_otherwise(wanted: &Value, found: &Value) -> Option<String> {
+    let shown = |value: &Value| if value.is_null() { "absent".to_owned() } else { value.to_string() };
+    let mut all = Vec::new();
+    differences(wanted, found, "", &mut |path, wanted, found| {
+        all.push(format!("`{path}` is {} there and {} here", shown(found), shown(wanted)));
+    });
+    let more = all.len().saturating_sub(DIFFERENCES_MAX);
+    all.truncate(DIFFERENCES_MAX);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    (!all.is_empty()).then(|| all.join(", ") + &more)
+}
+
+/// What no setting changes may be what another build does: which one that was, if it was another.
+fn of_another_build(found: &Environment) -> String {
+    let mine = environment::describe(0);
+    let named = |one: &Environment| {
+        let commit = one.git_commit.as_deref().map_or_else(String::new, |commit| format!(" ({commit})"));
+        format!("streamharness {}{commit}", one.harness_version)
+    };
+    let (there, here) = (named(found), named(&mine));
+    if there == here { String::new() } else { format!("; {there} made it, and this is {here}") }
+}
+
 /// A run in a line.
 fn in_short(record: &Record) -> String {
     let rate = record.throughput.messages_per_second.map_or_else(String::new, |rate| format!("{rate:.0} msg/s"));
@@ -503,5 +532,32 @@ fn rounded(time: Duration) -> String {
         ..90.0 => format!("{seconds:.0} s"),
         ..5400.0 => format!("{:.0} min", seconds / 60.0),
         _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_an_earlier_run_is_named_with_both_values() {
+        let plan = |expires: u64, prefetch: Value| {
+            let queue = json!({"expires": {"secs": expires, "nanos": 0}});
+            json!({"service": {"queues": [queue, queue, queue], "prefetch": prefetch}})
+        };
+        assert_eq!(set_otherwise(&plan(300, json!(4)), &plan(300, json!(4))), None);
+        assert_eq!(
+            set_otherwise(&plan(300, json!(4)), &plan(600, Value::Null)).unwrap(),
+            "`service.prefetch` is absent there and 4 here, `service.queues.0.expires.secs` is 600 there and 300 here, \
+             `service.queues.1.expires.secs` is 600 there and 300 here, and 1 more"
+        );
+    }
+
+    #[test]
+    fn a_run_of_another_build_is_said_to_be_one() {
+        let mine = environment::describe(1);
+        assert_eq!(of_another_build(&mine), "");
+        let other = Environment { git_commit: Some("abc".to_owned()), ..mine };
+        assert!(of_another_build(&other).contains("(abc) made it, and this is streamharness"), "{other:?}");
     }
 }
