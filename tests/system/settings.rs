@@ -105,4 +105,16 @@ fn variables_of_the_environment_are_an_address_too() {
         .variable("STREAMHARNESS_PASSWORD", service().password())
         .run(LIMIT);
     outcome.passes();
+    for (variable, url, arch, remedy) in [
+        ("STREAMHARNESS_URL", service().url(), "dts-plain", "has TLS, and this architecture is without: use amqp://"),
+        (
+            "STREAMHARNESS_URLS",
+            service().plain_url(),
+            "dts",
+            "is without TLS, and this architecture has TLS: use amqps://",
+        ),
+    ] {
+        let outcome = single(&["--arch", arch, "--messages", "300"]).variable(variable, &url).run(LIMIT);
+        outcome.fails(1, &[&format!("{variable} in the environment: {url}"), remedy, &format!("or unset {variable}")]);
+    }
 }

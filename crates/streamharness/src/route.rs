@@ -90,9 +90,13 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&
     }
     // The environment names the service's own addresses; a route to them would be left out.
     if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
-        && let Some(urls) = urls_of_environment(tls)
+        && let Some((name, urls)) = urls_of_environment(tls, |name| env::var(name).ok())
     {
         let management = written.management.clone().or_else(|| env::var("STREAMHARNESS_MGMT_URL").ok());
+        endpoints(&urls, tls).map_err(|failure| {
+            let sentence = format!("{name} in the environment: {}; or unset {name}", failure.sentence);
+            Failure::new(failure.exit, sentence)
+        })?;
         return by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None);
     }
     let Some(name) = &written.testbed else {
@@ -151,19 +155,20 @@ fn fail<T>(exit: Exit, sentence: String) -> Result<T, Failure> {
     Err(Failure::new(exit, sentence))
 }
 
-/// Addresses that the environment gives, as `testbed exec` and `eval "$(... testbed env)"` do.
-fn urls_of_environment(tls: bool) -> Option<Vec<String>> {
+/// Addresses that the environment gives, as `testbed exec` and `eval "$(... testbed env)"` do, with the variable's name: of
+/// several that are set the one whose scheme is the architecture's, else the first, which must not be passed over in silence.
+fn urls_of_environment(tls: bool, value: impl Fn(&str) -> Option<String>) -> Option<(&'static str, Vec<String>)> {
     let scheme = if tls { "amqps://" } else { "amqp://" };
     let names = if tls {
-        ["STREAMHARNESS_URLS", "STREAMHARNESS_URL"]
+        ["STREAMHARNESS_URLS", "STREAMHARNESS_URL", "STREAMHARNESS_PLAIN_URLS"]
     } else {
-        ["STREAMHARNESS_PLAIN_URLS", "STREAMHARNESS_URL"]
+        ["STREAMHARNESS_PLAIN_URLS", "STREAMHARNESS_URL", "STREAMHARNESS_URLS"]
     };
-    names
-        .into_iter()
-        .filter_map(|name| env::var(name).ok())
-        .map(|urls| urls.split(',').map(str::to_owned).collect::<Vec<_>>())
-        .find(|urls| urls.iter().all(|url| url.starts_with(scheme)))
+    let of = |name| Some((name, value(name).filter(|urls| !urls.trim().is_empty())?));
+    let urls = |(name, urls): (&'static str, String)| (name, urls.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let mut set: Vec<_> = names.into_iter().filter_map(of).map(urls).collect();
+    let fitting = set.iter().position(|(_, urls)| urls.iter().all(|url| url.starts_with(scheme)));
+    (!set.is_empty()).then(|| set.swap_remove(fitting.unwrap_or(0)))
 }
 
 fn by_testbed(
@@ -443,5 +448,30 @@ fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
         tls: None,
         process: None,
         limits: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_the_environment_that_does_not_fit_is_not_passed_over() {
+        let (tls, plain) = ("amqps://u@h", "amqp://u@h");
+        for (set, of_tls, of_plain) in [
+            (&[][..], None, None),
+            (&[("URL", "")], None, None),
+            (&[("URL", tls)], Some("URL"), Some("URL")),
+            (&[("URL", plain), ("URLS", tls)], Some("URLS"), Some("URL")),
+            (&[("URL", tls), ("URLS", tls), ("PLAIN_URLS", plain)], Some("URLS"), Some("PLAIN_URLS")),
+            (&[("PLAIN_URLS", plain)], Some("PLAIN_URLS"), Some("PLAIN_URLS")),
+            (&[("URL", "http://h")], Some("URL"), Some("URL")),
+        ] {
+            let value = |name: &str| {
+                set.iter().find(|(one, _)| name == format!("STREAMHARNESS_{one}")).map(|(_, urls)| (*urls).to_owned())
+            };
+            let name = |tls| urls_of_environment(tls, value).map(|(name, _)| name.trim_start_matches("STREAMHARNESS_"));
+            assert_eq!((name(true), name(false)), (of_tls, of_plain), "{set:?}");
+        }
     }
 }
