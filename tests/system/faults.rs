@@ -4,6 +4,7 @@
 
 mod auth;
 mod files;
+mod launchers;
 mod numbers;
 mod peers;
 mod ranks;

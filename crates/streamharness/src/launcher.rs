@@ -4,7 +4,8 @@
 //! own, all of them stream at once, and each says that all is well.
 
 use crate::exit::{Exit, Failure};
-use std::env;
+use nix::unistd::{dup, dup2_stderr};
+use std::{env, fs::File, io};
 
 /// Numbers from here on are those of Slurm's own steps: the batch script, an interactive shell, what is outside of steps.
 const SLURM_STEP_SPECIAL: u64 = 0xffff_fff0;
@@ -25,8 +26,11 @@ impl Launcher {
         let stated = |launcher, name| Some((launcher, name, number(name)?));
         // A batch script and an interactive shell of a job are no steps that srun started.
         let in_step = || variable("SLURM_STEP_ID")?.trim().parse().ok().filter(|step: &u64| *step < SLURM_STEP_SPECIAL);
+        // `srun --mpi=pmi2` speaks as Hydra does, and names its own step.
+        let step = in_step().and_then(|step| Some(format!("{}.{step}", variable("SLURM_JOB_ID")?)));
+        let pmi = if step.is_some() && step == variable("PMI_JOBID") { Self::Srun } else { Self::Pmi };
         stated(Self::OpenMpi, "OMPI_COMM_WORLD_SIZE")
-            .or_else(|| stated(Self::Pmi, "PMI_SIZE"))
+            .or_else(|| stated(pmi, "PMI_SIZE"))
             .or_else(|| in_step().and_then(|_| stated(Self::Srun, "SLURM_STEP_NUM_TASKS")))
     }
 
@@ -57,18 +61,55 @@ impl Launcher {
     }
 }
 
-/// What a launcher states: itself, its variable, and the number of processes that it started.
+/// What a launcher states.
 #[derive(Debug, Clone, Copy)]
-pub struct Stated(Option<(Launcher, &'static str, usize)>);
+pub struct Stated {
+    /// Itself, its variable, and the number of processes that it started.
+    launcher: Option<(Launcher, &'static str, usize)>,
+    /// Whether it speaks PMIx.
+    pmix: bool,
+}
 
 /// What the environment states. To be read before MPI starts, which may state a world of one there.
 pub fn stated() -> Stated {
-    Stated(Launcher::innermost(|name| env::var(name).ok()))
+    Stated::by(|name| env::var(name).ok())
+}
+
+impl Stated {
+    fn by(variable: impl Fn(&str) -> Option<String>) -> Self {
+        Self { pmix: variable("PMIX_RANK").is_some(), launcher: Launcher::innermost(variable) }
+    }
+
+    /// What to say before MPI starts, where it may end this process instead of returning: Open MPI before version 5 does that,
+    /// with a page of its own for each process, in a step of srun without PMIx, unless it was built for Slurm's own PMI. It
+    /// does not tell beforehand which it was built for.
+    pub fn forewarning(self, library: &str) -> Option<String> {
+        let (Launcher::Srun, _, processes) = self.launcher.filter(|_| !self.pmix)? else { return None };
+        let version = library.strip_prefix("Open MPI v")?.split('.').next()?;
+        (version.parse::<u32>().ok()? < 5).then(|| {
+            format!(
+                "srun started {processes} process(es) without PMIx, and {library} cannot start like that unless it was built \
+                 for Slurm's own PMI; if the launch ends here, {}",
+                Launcher::Srun.remedy(library, processes)
+            )
+        })
+    }
+}
+
+/// Does something of which nothing on stderr is seen.
+pub fn unheard<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let stderr = dup(io::stderr())?;
+    dup2_stderr(File::options().write(true).open("/dev/null")?)?;
+    let done = work();
+    dup2_stderr(stderr)?;
+    Ok(done)
 }
 
 /// Refuses a launch whose ranks do not see each other; `seen` are those that MPI sees.
 pub fn check(stated: Stated, seen: usize, library: &str) -> Result<(), Failure> {
-    let Some((launcher, name, stated)) = stated.0.filter(|(_, _, stated)| *stated != seen) else { return Ok(()) };
+    let Some((launcher, name, stated)) = stated.launcher.filter(|(_, _, stated)| *stated != seen) else {
+        return Ok(());
+    };
     let sentence = format!(
         "{} started {stated} process(es) ({name}), but MPI sees {seen}: this program is built for {library}, which does \
          not understand that launcher, and each process would stream by itself; {}",
@@ -88,7 +129,12 @@ mod tests {
 
     fn of(seen: usize, library: &str, variables: &[(&str, &str)]) -> Result<(), String> {
         let get = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        check(Stated(Launcher::innermost(get)), seen, library).map_err(|failure| failure.sentence)
+        check(Stated::by(get), seen, library).map_err(|failure| failure.sentence)
+    }
+
+    fn forewarned(library: &str, variables: &[(&str, &str)]) -> Option<String> {
+        let get = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Stated::by(get).forewarning(library)
     }
 
     #[track_caller]
@@ -133,5 +179,27 @@ mod tests {
         let step = [("SLURM_STEP_ID", "2"), ("SLURM_STEP_NUM_TASKS", "4")];
         refuses(OPEN_MPI, &step, &["srun started 4", "--mpi=pmix -n 4"]);
         refuses(MPICH, &step, &["srun started 4", "--mpi=pmi2 -n 4"]);
+    }
+    #[test]
+    fn srun_is_named_where_it_speaks_as_hydra_does() {
+        let pmi2 = [("SLURM_JOB_ID", "10"), ("SLURM_STEP_ID", "0"), ("PMI_JOBID", "10.0"), ("PMI_SIZE", "2")];
+        refuses(OPEN_MPI, &pmi2, &["srun started 2 process(es) (PMI_SIZE)", "--mpi=pmix -n 2"]);
+        let hydra = [("SLURM_JOB_ID", "10"), ("SLURM_STEP_ID", "0"), ("PMI_SIZE", "2")];
+        refuses(OPEN_MPI, &hydra, &["mpiexec of MPICH", "mpirun -n 2"]);
+    }
+
+    #[test]
+    fn open_mpi_4_in_a_step_without_pmix_is_forewarned_and_nothing_else_is() {
+        let step = [("SLURM_JOB_ID", "10"), ("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "3")];
+        let said = forewarned(OPEN_MPI, &step).unwrap();
+        assert!(said.contains("srun started 3") && said.contains("type `srun --mpi=pmix -n 3"), "{said}");
+        assert!(forewarned(OPEN_MPI, &[&step[..], &[("PMI_JOBID", "10.0"), ("PMI_SIZE", "3")]].concat()).is_some());
+        for other in [("PMIX_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "3"), ("PMI_SIZE", "3")] {
+            assert_eq!(forewarned(OPEN_MPI, &[&step[..], &[other]].concat()), None, "{other:?}");
+        }
+        // These see themselves alone, and are refused after.
+        assert_eq!(forewarned("Open MPI v5.0.7", &step), None);
+        assert_eq!(forewarned(MPICH, &step), None);
+        assert_eq!(forewarned(OPEN_MPI, &[("SLURM_STEP_ID", BATCH), ("SLURM_STEP_NUM_TASKS", "3")]), None);
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     exit::{Exit, Failure},
     launcher, machine,
     signals::Signals,
+    stderr,
 };
 use comm_mpi::MpiComm;
 use engine::{
@@ -63,8 +64,21 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     let signals = Signals::catch(speaks).map_err(|error| {
         Failure::new(Exit::Usage, format!("signals cannot be caught: {}", shortage::explain(&error)))
     })?;
-    let comm = MpiComm::init().map_err(|error| Failure::new(Exit::Usage, error))?;
-    if let Err(failure) = launcher::check(stated, comm.size(), &MpiComm::library()) {
+    let library = MpiComm::library();
+    let comm = match stated.forewarning(&library) {
+        None => MpiComm::init(),
+        Some(sentence) => {
+            if speaks {
+                stderr::say(sentence);
+            } else {
+                let_rank_0_speak();
+            }
+            let init = launcher::unheard(MpiComm::init);
+            init.map_err(|error| Failure::new(Exit::Usage, shortage::explain(&error)))?
+        }
+    };
+    let comm = comm.map_err(|error| Failure::new(Exit::Usage, error))?;
+    if let Err(failure) = launcher::check(stated, comm.size(), &library) {
         if speaks {
             return Err(failure);
         }

@@ -1,15 +1,15 @@
-//! Ranks that are damaged by messages, suspended, or started by the wrong launcher.
+//! Ranks that are damaged by messages, or suspended.
 
 use crate::support::{
-    Turn,
+    Outcome, Turn,
     broker::{Payload, queues_of},
     mpirun,
     processes::send,
-    program, service, single, slow, within,
+    service, slow, within,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::{process::Command, thread, time::Duration};
+use std::{thread, time::Duration};
 
 const STREAMS: Duration = Duration::from_secs(90);
 const ENDS: Duration = Duration::from_secs(120);
@@ -18,6 +18,32 @@ const INTEGRITY: u8 = 4;
 const SUSPENDED: Duration = Duration::from_secs(17);
 /// At a rate: what is late is made up for.
 const PACED: [&str; 6] = ["--arch", "dts-plain", "--duration", "25s", "--rate", "100/s"];
+/// Messages of these that are due in a second.
+const RATE: u64 = 100;
+
+/// Row k of `series.csv` covers second k to k + 1 after the common start: no second is missing or there twice, all rows together
+/// have what the record has, and none has a message before it was due.
+#[track_caller]
+fn has_a_row_for_each_second(outcome: &Outcome) {
+    let (record, table) = (outcome.record(), outcome.text("series.csv"));
+    let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = rows.next().unwrap();
+    let rows: Vec<_> = rows.collect();
+    let column = |name: &str| -> Vec<u64> {
+        let at = head.iter().position(|column| *column == name).expect("a column of that name");
+        rows.iter().map(|row| row[at].parse().unwrap()).collect()
+    };
+    assert_eq!(column("second"), (0..rows.len() as u64).collect::<Vec<_>>(), "{table}");
+    let [sent, received] = ["sent", "received"].map(column);
+    assert_eq!(sent.iter().sum::<u64>(), record.integrity.sent, "{table}");
+    assert_eq!(received.iter().sum::<u64>(), record.totals.received.messages, "{table}");
+    let mut so_far = 0;
+    for (second, sent) in sent.iter().enumerate() {
+        so_far += sent;
+        let due = RATE * (second as u64 + 1) + record.plan["placement"]["producers"].as_u64().unwrap();
+        assert!(so_far <= due, "{so_far} were sent by the end of second {second}, and {due} were due: {table}");
+    }
+}
 
 /// An envelope with one of its fields written anew.
 fn with(envelope: &str, field: usize, value: &str) -> Value {
@@ -81,6 +107,7 @@ fn a_pause_of_rank_0_is_blamed_on_no_other_rank() {
     thread::sleep(SUSPENDED);
     send(rank_0, Signal::SIGCONT);
     let outcome = running.wait(ENDS);
+    has_a_row_for_each_second(&outcome);
     let warnings = outcome.passes().warnings;
     let own: Vec<_> = warnings.iter().filter(|line| line.contains(" was suspended for ")).collect();
     assert!(own.len() == 1 && own[0].starts_with("rank 0 was suspended for 1"), "{warnings:?} {outcome}");
@@ -104,65 +131,10 @@ fn a_job_that_is_suspended_whole_and_resumed_goes_on() {
         thread::sleep(Duration::from_millis(200));
     }
     let outcome = running.wait(ENDS);
+    has_a_row_for_each_second(&outcome);
     let warnings = outcome.passes().warnings;
     assert!(
         warnings.iter().any(|line| line.starts_with("the whole run was suspended for 1")),
         "{warnings:?} {outcome}"
     );
-}
-
-/// What Hydra, or srun, gives each process that it starts.
-const STARTED_BY: [(&str, &[(&str, &str)]); 2] = [
-    ("mpiexec of MPICH", &[("PMI_SIZE", "3")]),
-    ("srun started 3", &[("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "3"), ("SLURM_PROCID", "0")]),
-];
-
-#[test]
-fn ranks_that_do_not_see_each_other_end_before_anything_streams() {
-    let turn = Turn::take();
-    for (launcher, variables) in STARTED_BY {
-        let with = |arguments: &[&str]| {
-            variables
-                .iter()
-                .fold(single(arguments).through(service()), |launch, (name, value)| launch.variable(name, value))
-        };
-        let before = service().queues();
-        let outcome = with(&["--messages", "100"]).start_beside(&turn).wait(ENDS);
-        outcome.fails(1, &["streamharness: ", launcher, "MPI sees 1", "Open MPI v", "type `"]);
-        assert_eq!(service().queues(), before, "it connected to nothing");
-        assert!(!outcome.files.keys().any(|path| path.starts_with("results/")), "{:?}", outcome.files.keys());
-        // What starts no MPI is for everybody.
-        with(&["plan", "--ranks", "3"]).start_beside(&turn).wait(ENDS).prints("# bytes to send");
-    }
-    // A batch script of a job with more tasks is one process that no srun started.
-    let job = [("SLURM_JOB_ID", "7"), ("SLURM_NTASKS", "3"), ("SLURM_PROCID", "0")];
-    let alone = job
-        .iter()
-        .fold(single(&["--messages", "100"]).through(service()), |launch, (name, value)| launch.variable(name, value));
-    alone.start_beside(&turn).wait(ENDS).passes();
-}
-
-#[test]
-fn the_launcher_of_another_mpi_is_named_once() {
-    // Where MPICH is installed beside Open MPI.
-    let hydra = "mpiexec.hydra";
-    if !slow() {
-        return;
-    }
-    if !Command::new(hydra).arg("--version").output().is_ok_and(|output| output.status.success()) {
-        println!(
-            "the_launcher_of_another_mpi_is_named_once: skipped, there is no {hydra} here (Debian's mpich has it)"
-        );
-        return;
-    }
-    let program = program();
-    let output = Command::new(hydra)
-        .args(["-n", "3", program.to_str().unwrap(), "--messages", "100"])
-        .env("STREAMHARNESS_TESTBED", service().dir())
-        .current_dir(service().dir())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(stderr.lines().filter(|line| line.contains("mpiexec of MPICH")).count(), 1, "{stderr}");
-    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
 }
