@@ -3,6 +3,7 @@
 //! Those that once crashed a run or put a false number into a record are tested in every run; the others are slow tests.
 
 mod auth;
+mod clocks;
 mod files;
 mod launchers;
 mod numbers;

@@ -173,16 +173,23 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     {
         warnings.push("streaming ended before the measured window began: nothing was measured".to_owned());
     }
-    let pacing = plan.load.is_paced().then(|| {
+    let jumped = clock_error.jumped_ns > 0;
+    let pacing = (plan.load.is_paced() && !jumped).then(|| {
         let judged = pacing(&counters, &histograms, plan.placement.producers);
         let broken = ending.is_fault() || ranks.iter().any(|rank| rank.fault.is_some());
         if broken { judged.cut_short() } else { judged }
     });
     warnings.extend(pacing.and_then(Pacing::warning).map(str::to_owned));
+    if jumped {
+        histograms = Histograms::new();
+        warnings.push(jump_warning(clock_error));
+    }
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
     let spans: Vec<ConsumerSpan> = ranks.iter().flat_map(|rank| rank.spans.iter().copied()).collect();
     let throughput = match plan.length {
+        // What a rank counts inside of the window is by its clock.
+        _ if jumped => Throughput::default(),
         RunLength::Messages(_) => {
             let Counters { received, bytes_received, events_received, .. } = counters;
             let total = Volume { messages: received, bytes: bytes_received, events: events_received };
@@ -212,7 +219,8 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     let ceiling_messages_per_second = own_cost.ceiling(producing, consuming, hosts.values().sum());
     let client_cpu_high = strain::client_cpu_high(&ranks, throughput.messages_per_second, ceiling_messages_per_second);
     let oversubscribed = strain::oversubscribed(&ranks);
-    warnings.extend(client_cpu_high.iter().chain(&oversubscribed).cloned());
+    // Both name parts of a window that nobody knows where a clock jumped.
+    warnings.extend(client_cpu_high.iter().chain(&oversubscribed).filter(|_| !jumped).cloned());
     RunResult {
         ending,
         counters,
@@ -220,7 +228,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         integrity,
         exhibit,
         throughput,
-        completion: completion(&ranks),
+        completion: if jumped { Completion::default() } else { completion(&ranks) },
         ranks,
         clock_error,
         pacing,
@@ -294,16 +302,15 @@ fn corrupt_by_kind(counters: &Counters) -> BTreeMap<String, u64> {
     .collect()
 }
 
+fn jump_warning(clock_error: ClockError) -> String {
+    format!(
+        "rates, latencies and the time of completion are withheld: after streaming the clock of a rank was off by {:.3} s, which \
+         is more than a clock drifts, so it jumped (a machine that was suspended or moved, a clock that was set); run it again",
+        clock_error.jumped_ns as f64 / 1e9
+    )
+}
+
 fn withhold_one_way(histograms: &mut Histograms, clock_error: ClockError, warnings: &mut Vec<String>) {
-    if clock_error.jumped_ns > 0 {
-        histograms.remove(Metric::OneWay);
-        warnings.push(format!(
-            "one-way latency is withheld: after streaming the clock of a rank was off by {:.3} s, which is more than a clock \
-             drifts, so it jumped (a machine that was suspended or moved, a clock that was set); run it again",
-            clock_error.jumped_ns as f64 / 1e9
-        ));
-        return;
-    }
     let Some(median_ns) = histograms.get(Metric::OneWay).and_then(|histogram| histogram.summary().p50_ns) else {
         return;
     };
