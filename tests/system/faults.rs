@@ -9,5 +9,6 @@ mod launchers;
 mod numbers;
 mod peers;
 mod ranks;
+mod shortage;
 mod tls;
 mod tunnels;

@@ -8,8 +8,10 @@ use profile::Plan;
 const OF_A_CONNECTION: u64 = 2;
 /// Looking a name up, and what the rest of the program opens meanwhile.
 const SPARE: u64 = 8;
+/// What may be open for a moment when somebody looks: who gives as many as are asked for is asked for no more.
+const ROOM: u64 = 2 * SPARE;
 
-/// Files that the connections of a rank take, on the rank that has the most.
+/// Files that the connections of a rank take, on the rank that has the most, and the one through which queues are declared.
 pub(crate) fn of_a_rank(plan: &Plan) -> u64 {
     let placement = &plan.placement;
     let workers = |rank| {
@@ -21,7 +23,7 @@ pub(crate) fn of_a_rank(plan: &Plan) -> u64 {
     };
     let most = (0..placement.world).map(workers).max().unwrap_or_default();
     let ways = if plan.flow.replies > 0 { 2 } else { 1 };
-    most * ways * u64::from(plan.service.connections) * OF_A_CONNECTION
+    (most * ways * u64::from(plan.service.connections) + 1) * OF_A_CONNECTION
 }
 
 /// Makes room for one more connection of those that take `all` files together, if the system allows it.
@@ -33,7 +35,7 @@ pub(crate) fn room(all: u64) -> Result<(), Fault> {
     if wanted <= soft || (wanted <= hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok()) {
         return Ok(());
     }
-    Err(Fault::new(FaultKind::Unreachable, sentence(open, hard, open + all + SPARE)))
+    Err(Fault::new(FaultKind::Unreachable, sentence(open, hard, open + all + ROOM)))
 }
 
 fn sentence(open: u64, limit: u64, needed: u64) -> String {
@@ -57,11 +59,11 @@ mod tests {
     #[test]
     fn what_a_rank_needs_follows_from_its_plan() {
         for (text, world, files) in [
-            ("", 2, 2),
-            ("producers = 3\nconsumers = 6", 1, 18),
-            ("producers = 3\nconsumers = 6\npattern = 'work-sharing-feedback'", 1, 36),
-            ("producers = 3\nconsumers = 6\n[service]\nconnections = 2", 1, 36),
-            ("producers = 3\nconsumers = 6\n[service]\nworkers_per_connection = 4", 1, 6),
+            ("", 2, 4),
+            ("producers = 3\nconsumers = 6", 1, 20),
+            ("producers = 3\nconsumers = 6\npattern = 'work-sharing-feedback'", 1, 38),
+            ("producers = 3\nconsumers = 6\n[service]\nconnections = 2", 1, 38),
+            ("producers = 3\nconsumers = 6\n[service]\nworkers_per_connection = 4", 1, 8),
         ] {
             assert_eq!(of_a_rank(&plan(text, world)), files, "{text}");
         }

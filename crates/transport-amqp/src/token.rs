@@ -2,6 +2,7 @@
 
 use crate::{link::Shared, route::Secret};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use engine::shortage;
 use lapin::types::LongString;
 use serde::Deserialize;
 use std::{
@@ -39,7 +40,7 @@ impl Token {
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
-            .map_err(|error| format!("cannot read the token file `{shown}`: {error}"))?;
+            .map_err(|error| format!("cannot read the token file `{shown}`: {}", shortage::explain(&error)))?;
         if bytes.len() as u64 > BYTES_MAX {
             return Err(format!("the token file `{shown}` is longer than {BYTES_MAX} bytes, which no token is"));
         }
@@ -129,10 +130,12 @@ impl Renewal {
         state.connections.retain(|known| known.strong_count() > 0);
         state.connections.push(Arc::downgrade(connection));
         if !state.watched {
-            state.watched = true;
             let (this, runtime) = (Arc::downgrade(self), Handle::current());
             // A thread, since a file on a server that is away may hold it up for ever.
-            thread::spawn(move || watch(&this, &runtime));
+            match thread::Builder::new().spawn(move || watch(&this, &runtime)) {
+                Ok(_) => state.watched = true,
+                Err(error) => state.trouble = Some(format!("no thread can watch it: {}", shortage::explain(&error))),
+            }
         }
     }
 
