@@ -11,6 +11,7 @@ use lapin::{
 };
 use profile::{Exchange, ExchangeKind, LeaderLocator, QueuePlan, QueueType};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often queues are looked at until nothing changes in them, and how long after each other.
 const LOOKS_MAX: usize = 5;
@@ -151,6 +152,7 @@ pub(crate) async fn delete(
     let exchanges = exchanges.iter().map(|exchange| (exchange.name.as_str(), false));
     let mut all = queues.chain(exchanges);
     while let Some((name, is_queue)) = all.next() {
+        let asked = Instant::now();
         let deleted = if is_queue {
             let request = link.channel.queue_delete(name.into(), QueueDeleteOptions::default());
             link.exchange(&format!("delete queue {name}"), request).await.map(drop)
@@ -161,8 +163,9 @@ pub(crate) async fn delete(
         if let Err(fault) = deleted {
             let left = |name: &str| Undeleted { name: name.to_owned(), fault: fault.clone() };
             undeleted.push(left(name));
-            // The service closes a channel on which it refused something. Without another one the rest is left, too.
-            if link.renew().await.is_err() {
+            // The service closes a channel on which it refused something. Without another one the rest is left, too, and
+            // so it is where the service does not reply at all: to wait for each would take as long for each.
+            if asked.elapsed() >= link.limit() || link.renew().await.is_err() {
                 undeleted.extend(all.by_ref().map(|(name, _)| left(name)));
             }
         }

@@ -114,3 +114,17 @@ async fn a_refusal_that_meets_a_goodbye_is_told() {
         assert!(alarm.fault().unwrap().sentence.contains(WORDS), "{:?}", alarm.fault());
     }
 }
+
+#[tokio::test]
+async fn a_service_that_falls_silent_while_queues_are_deleted_is_asked_once_and_all_are_named() {
+    let fake = Fake::default();
+    let mut plan = plan("queues = 3");
+    plan.limits.broker = Duration::from_millis(300);
+    let queues: Vec<_> = plan.shared_queues().cloned().collect();
+    let names: Vec<_> = queues.iter().map(|queue| queue.name.clone()).collect();
+    let undeleted = transport(&fake, &plan).await.delete(&[], &queues).await.unwrap();
+    assert_eq!(undeleted.iter().map(|undeleted| undeleted.name.clone()).collect::<Vec<_>>(), names);
+    assert_eq!(fake.to_delete(), names[..1], "who does not reply to one would not reply to the next one");
+    let sentence = &undeleted[0].fault.sentence;
+    assert!(sentence.contains(&format!("does not delete queue {} within 0.3 s", names[0])), "{sentence}");
+}

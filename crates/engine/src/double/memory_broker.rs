@@ -252,6 +252,9 @@ impl Transport for MemoryBroker {
         if self.faults.refuse_deletes {
             return Err(Fault::new(FaultKind::Login, "the service refuses the login"));
         }
+        if self.faults.silent_deletes {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.lock();
         queues.iter().for_each(|queue| state.remove(&queue.name));
         for exchange in exchanges {

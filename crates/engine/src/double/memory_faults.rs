@@ -30,6 +30,8 @@ pub struct Faults {
     pub refuse_login: bool,
     /// Refuses to delete anything.
     pub refuse_deletes: bool,
+    /// Never replies where it is asked to delete something.
+    pub silent_deletes: bool,
     /// Hits one in n by chance, drawn from this seed, instead of every n-th.
     pub seed: Option<u64>,
     /// Hits answers, and leaves the messages alone.

@@ -105,6 +105,25 @@ fn a_service_that_deletes_nothing_any_more_takes_nothing_from_the_numbers_and_wh
 }
 
 #[test]
+fn a_run_that_is_cut_short_ends_though_the_service_holds_still_also_while_it_is_asked_to_delete() {
+    // Its limit is ten seconds.
+    if std::env::var_os("STREAMHARNESS_SLOW").is_none_or(|value| value != "1") {
+        return println!("skipped, STREAMHARNESS_SLOW=1 runs it");
+    }
+    let never = Duration::from_secs(3600);
+    let faults = Faults { stall: Some((5, never)), silent_deletes: true, ..Faults::default() };
+    let mut plan = plan("messages = 1000", 2);
+    // Of these limits none may count once the run was cut short: with one of them it would not end.
+    (plan.limits.connect, plan.limits.broker) = (never, never);
+    let (outcome, observer) = run_world(&plan, &MemoryBroker::with(faults), 0, Some(Duration::from_millis(200)));
+    assert!(matches!(outcome.unwrap().ending, Ending::Stopped(_)));
+    let queues: Vec<_> = plan.shared_queues().map(|queue| queue.name.clone()).collect();
+    assert_eq!(observer.left, queues, "all that was declared is named");
+    let fault = observer.left_for.expect("it is told why");
+    assert!(fault.sentence.starts_with("deleting queues took more than "), "{fault}");
+}
+
+#[test]
 fn a_full_queue_slows_producers_down_and_loses_nothing() {
     let result = result("messages = 2000\n[service]\nmax_length = 10\nconfirms = 'window:100'", 4, Faults::default());
     assert_eq!((result.integrity.delivered, result.integrity.lost), (2000, 0));

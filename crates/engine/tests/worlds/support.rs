@@ -37,13 +37,16 @@ pub struct Quiet {
     stop_after: Option<(Instant, Duration)>,
     pub cut_short: Option<Ending>,
     pub left: Vec<String>,
+    /// Why.
+    pub left_for: Option<Fault>,
 }
 
 impl Observer for Quiet {
     fn cut_short(&mut self, _: &engine::Snapshot, ending: &Ending) {
         self.cut_short = Some(ending.clone());
     }
-    fn left_behind(&mut self, left: Vec<LeftBehind>, _: &Fault) {
+    fn left_behind(&mut self, left: Vec<LeftBehind>, fault: &Fault) {
+        self.left_for = Some(fault.clone());
         self.left = left.into_iter().map(|left| left.name).collect();
     }
     fn stop_requested(&self) -> Option<String> {

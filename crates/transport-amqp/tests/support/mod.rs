@@ -25,6 +25,8 @@ pub struct Fake {
     manners: Manners,
     /// Each declared queue, and whether it is durable.
     declared: Arc<Mutex<Vec<(String, bool)>>>,
+    /// Each queue that it was asked to delete, to which it does not reply.
+    to_delete: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
@@ -35,6 +37,11 @@ impl Fake {
     /// The queues that were declared, each with whether it is durable.
     pub fn declared(&self) -> Vec<(String, bool)> {
         self.declared.lock().unwrap().clone()
+    }
+
+    /// The queues that it was asked to delete.
+    pub fn to_delete(&self) -> Vec<String> {
+        self.to_delete.lock().unwrap().clone()
     }
 
     /// Serves every connection. Returns the port.
@@ -98,6 +105,10 @@ impl Fake {
                 }
             }
             (50, 20) => say(50, 21, b""),
+            (50, 40) => {
+                self.to_delete.lock().unwrap().push(String::from_utf8(text(6).to_vec()).unwrap());
+                Vec::new()
+            }
             (60, 10) => say(60, 11, b""),
             (60, 20) => {
                 let tag = text(7 + usize::from(payload[6]));
