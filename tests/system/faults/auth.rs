@@ -88,7 +88,7 @@ impl Facility {
         let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT","kid":"local"}"#);
         let claims = serde_json::json!({
             "sub": "carol", "aud": ["rabbitmq"], "exp": expires.as_secs(), "filler": filler,
-            "scope": ["rabbitmq.read:*/*", "rabbitmq.write:*/*", "rabbitmq.configure:*/*"],
+            "scope": ["rabbitmq.read:*/*", "rabbitmq.write:*/*", "rabbitmq.configure:*/*", "rabbitmq.tag:monitoring"],
         });
         let signed = format!("{header}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
         let dir = self.place.path();
@@ -157,6 +157,7 @@ fn certificates_and_tokens_log_in_and_those_that_do_not_are_told_why() {
     let facility = Facility::start();
     a_certificate_logs_in_instead_of_a_password(&facility);
     a_token_logs_in_as_well(&facility);
+    a_token_opens_the_management_api_too(&facility);
     a_token_that_is_renewed_carries_a_run_past_the_end_of_the_one_before(&facility);
     a_token_that_expires_ends_a_run_with_that_reason_and_a_record(&facility);
 }
@@ -191,6 +192,18 @@ fn a_token_logs_in_as_well(facility: &Facility) {
     fs::write(&token.path, "forged.forged.forged").unwrap();
     let outcome = facility.by_token(single, &token, &[]).run(LIMIT);
     outcome.fails(ROUTE, &["refuses the login of the token in `", "check its issuer, audience and scopes"]);
+}
+
+fn a_token_opens_the_management_api_too(facility: &Facility) {
+    let token = facility.token("watching", HOUR);
+    let management = facility.broker.route("dts").management_url;
+    let load = ["--duration", "4s", "--rate", "200/s", "--set", &format!("route.management={management}")];
+    let outcome = facility.by_token(three_ranks, &token, &load).run(LIMIT);
+    let record = outcome.passes();
+    let view = record.service.as_ref().unwrap_or_else(|| panic!("it was asked {outcome}"));
+    assert!(view.samples > 0 && view.ready_max.is_some() && view.unacknowledged_max.is_some(), "{view:?} {outcome}");
+    assert!(record.environment.service.is_some(), "it told its settings {outcome}");
+    token.is_nowhere_in(&outcome);
 }
 
 fn a_token_that_is_renewed_carries_a_run_past_the_end_of_the_one_before(facility: &Facility) {
