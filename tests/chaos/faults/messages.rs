@@ -27,11 +27,11 @@ enum Message {
 }
 
 /// What is wrong about an envelope of the run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Lie {
     /// A producer that the run has, a sequence that it sends, another body.
     Body,
-    /// A producer that the run does not have.
+    /// A producer that the run does not have: such a message is foreign.
     Producer,
     /// A sequence that no producer comes to.
     Far,
@@ -107,7 +107,9 @@ impl Fault for Message {
 
     fn permits(&self, _: &Plan, _: When) -> Permits {
         match self {
-            Self::Foreign(_) | Self::Nested(_) | Self::LargeHeader => Permits::passes_or(&[]),
+            Self::Foreign(_) | Self::Nested(_) | Self::LargeHeader | Self::Forged(Lie::Producer, _) => {
+                Permits::passes_or(&[])
+            }
             // Nobody outside the run can write its seal: they are counted, and nothing else changes.
             Self::Forged(..) => Permits::ends_with(&[4]),
         }
@@ -133,7 +135,7 @@ impl Fault for Message {
             }
             let mut injected = scene.injected.get();
             match self {
-                Self::Forged(..) => injected.forged += 1,
+                Self::Forged(lie, _) if *lie != Lie::Producer => injected.forged += 1,
                 _ => injected.foreign += 1,
             }
             scene.injected.set(injected);
