@@ -50,6 +50,13 @@ pub enum InitError {
     Threads,
 }
 
+/// Takes what was posted and never read: where MPI finds it at its end, MPICH over UCX warns of it on stdout, after the table.
+impl Drop for MpiComm {
+    fn drop(&mut self) {
+        while let Ok(Some(_)) = self.poll() {}
+    }
+}
+
 impl MpiComm {
     /// Starts MPI. Without a launcher this is a world of one rank.
     pub fn init() -> Result<Self, InitError> {
@@ -69,7 +76,9 @@ impl MpiComm {
     /// Name and version of the MPI library.
     pub fn library() -> String {
         let version = mpi::environment::library_version().unwrap_or_default();
-        version.split([',', '\n']).next().unwrap_or_default().trim_end_matches('\0').to_owned()
+        let first = version.split([',', '\n']).next().unwrap_or_default().trim_end_matches('\0');
+        // MPICH sets its number off with a tab.
+        first.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// Sleeps until every rank is here, at most `limit` of time awake.

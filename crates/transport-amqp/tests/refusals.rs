@@ -7,7 +7,7 @@ use engine::{
     envelope::Envelope,
     ports::{Fault, Outgoing, Publisher, Role, Service, Transport, Worker},
 };
-use profile::{Layer, Origin, Plan, combine};
+use profile::{Layer, Origin, Plan, QueuePlan, combine};
 use std::time::Duration;
 use support::{Fake, Manners};
 use transport_amqp::{Amqp, AmqpRoute, Endpoint, Secret};
@@ -118,10 +118,11 @@ async fn a_refusal_that_meets_a_goodbye_is_told() {
 #[tokio::test]
 async fn a_service_that_falls_silent_while_queues_are_deleted_is_asked_once_and_all_are_named() {
     let fake = Fake::default();
-    let mut plan = plan("queues = 3");
+    let mut plan = plan("");
     plan.limits.broker = Duration::from_millis(300);
-    let queues: Vec<_> = plan.shared_queues().cloned().collect();
-    let names: Vec<_> = queues.iter().map(|queue| queue.name.clone()).collect();
+    let one = plan.shared_queues().next().unwrap();
+    let names = ["one", "two", "three"];
+    let queues = names.map(|name| QueuePlan { name: name.to_owned(), ..one.clone() });
     let undeleted = transport(&fake, &plan).await.delete(&[], &queues).await.unwrap();
     assert_eq!(undeleted.iter().map(|undeleted| undeleted.name.clone()).collect::<Vec<_>>(), names);
     assert_eq!(fake.to_delete(), names[..1], "who does not reply to one would not reply to the next one");
