@@ -25,7 +25,6 @@ pub mod progress;
 mod result;
 mod run;
 pub mod schedule;
-pub mod shortage;
 mod strain;
 mod stream;
 mod suspension;

@@ -3,7 +3,6 @@
 use crate::{
     awake::Patience,
     ports::{Fault, FaultKind},
-    shortage,
 };
 use std::{
     future::Future,

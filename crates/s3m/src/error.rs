@@ -79,6 +79,9 @@ pub enum Error {
         /// How long was waited, in seconds.
         limit_s: u64,
     },
+    /// The system has no room for the service.
+    #[error("the S3M service cannot start: {0}")]
+    Short(String),
     /// The service cannot serve.
     #[error("the S3M service cannot {action}: {reason}; check its options")]
     Serve {

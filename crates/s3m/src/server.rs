@@ -17,12 +17,17 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Answers on `listen`; `up` is told the address. Returns when told to end, with every cluster removed.
 pub fn serve(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let short = |error: io::Error| Error::Short(error.to_string());
+    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build());
+    // The runtime panics where it needs a thread and has none.
+    shortage::thread("blocking", || ()).map_err(short)?;
     let failed = |error: io::Error| Error::Serve { action: "listen", reason: error.to_string() };
-    runtime.map_err(failed)?.block_on(until_told(service, listen, up)).map_err(failed)
+    runtime.map_err(short)?.block_on(until_told(service, listen, up)).map_err(failed)
 }
 
 async fn until_told(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    // Sweeps keep this first one.
+    drop(spawn_blocking(|| ()));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(listen).await?;

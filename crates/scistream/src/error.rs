@@ -120,6 +120,14 @@ pub enum Error {
         /// What TLS said.
         reason: String,
     },
+    /// The system has no room for what is to be started.
+    #[error("cannot {action}: {reason}")]
+    Short {
+        /// What was being done.
+        action: &'static str,
+        /// What it lacks, and what to do.
+        reason: io::Error,
+    },
     /// The server said no.
     #[error("the S2CS at {address} refused to {action}: {message}")]
     Refused {

@@ -118,10 +118,8 @@ impl Server {
 
 /// Runs a control server until SIGTERM or SIGINT, on this thread. `ready` gets its address and certificate.
 pub fn serve(options: Options, ready: impl FnOnce(SocketAddr, &str)) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .when("start the control server's runtime")?;
+    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(|reason| Error::Short { action: "start the control server", reason })?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).when("handle signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).when("handle signals")?;

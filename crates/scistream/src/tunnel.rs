@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::SystemContext;
-use crate::{Client, Reached, Result, Role, Uid};
+use crate::{Client, Error, Reached, Result, Role, Uid};
 
 /// One control server as its clients see it.
 #[derive(Debug, Clone)]
@@ -106,5 +105,6 @@ fn reached(side: &Side, listeners: &[String]) -> Result<Vec<String>> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().when("start a runtime")
+    shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(|reason| Error::Short { action: "ask for a tunnel", reason })
 }

@@ -5,7 +5,6 @@ use crate::{
     exit::{Exit, Failure},
     tunnel,
 };
-use engine::shortage;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{SigHandler, Signal, signal},
@@ -148,7 +147,7 @@ pub fn hold() -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, sentence));
     };
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
-        .map_err(|error| Failure::new(Exit::Route, shortage::explain(&error)))?;
+        .map_err(|error| Failure::new(Exit::Route, error))?;
     match order {
         Order::Tunnel(order) => {
             let opened = runtime.block_on(order.open());

@@ -5,7 +5,6 @@ use crate::{
     exit::{Exit, Failure},
     stderr, stdout,
 };
-use engine::shortage;
 use jiff::Timestamp;
 use scistream::{Client, Error, Options, Role, Uid};
 use std::{
@@ -126,7 +125,7 @@ fn connection(server: &S2ucServer) -> Result<Connection, Failure> {
     let token = server.token_file.as_ref().map(|file| read("--token-file", file)).transpose()?;
     let token = token.as_deref().map(str::trim);
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
-        .map_err(|error| Failure::new(Exit::Route, shortage::explain(&error)))?;
+        .map_err(|error| Failure::new(Exit::Route, error))?;
     let client = runtime.block_on(Client::connect(&server.s2cs, &certificate, token, CALL_LIMIT)).map_err(route)?;
     Ok(Connection { runtime, client })
 }

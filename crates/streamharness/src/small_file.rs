@@ -1,12 +1,10 @@
 //! Small files that are named on the command line or in the environment, read within limits of time and size.
 
-use engine::shortage;
 use std::{
     fs::File,
     io::{self, Read},
     path::Path,
     sync::mpsc,
-    thread,
     time::Duration,
 };
 
@@ -24,10 +22,9 @@ fn read_within(path: &Path, limit: Duration) -> io::Result<Vec<u8>> {
     let path = path.to_owned();
     let (sender, receiver) = mpsc::channel();
     // Left behind where it waits for ever; the process ends without it.
-    let reads = thread::Builder::new().spawn(move || {
+    shortage::thread("file", move || {
         let _ = sender.send(read_some(&path));
-    });
-    reads.map_err(explained)?;
+    })?;
     let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {} s", limit.as_secs()));
     receiver.recv_timeout(limit).unwrap_or_else(|_| Err(late())).map_err(explained)
 }

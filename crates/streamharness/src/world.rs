@@ -12,7 +12,6 @@ use engine::{
     Place,
     clock::{Clock, boot_id},
     ports::{Comm, CommError},
-    shortage,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{thread, time::Duration};

@@ -2,7 +2,6 @@
 
 use crate::{link::Shared, route::Secret};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use engine::shortage;
 use lapin::types::LongString;
 use serde::Deserialize;
 use std::{
@@ -132,9 +131,10 @@ impl Renewal {
         if !state.watched {
             let (this, runtime) = (Arc::downgrade(self), Handle::current());
             // A thread, since a file on a server that is away may hold it up for ever.
-            match thread::Builder::new().spawn(move || watch(&this, &runtime)) {
-                Ok(_) => state.watched = true,
-                Err(error) => state.trouble = Some(format!("no thread can watch it: {}", shortage::explain(&error))),
+            match shortage::thread("token", move || watch(&this, &runtime)) {
+                Ok(()) => state.watched = true,
+                // The next connection tries again.
+                Err(error) => state.trouble = Some(format!("no thread can watch it: {error}")),
             }
         }
     }

@@ -3,11 +3,11 @@
 use crate::support::{
     Broker, Turn,
     amqp::{Client, method, nested, service_that_says},
-    mpirun, processes, service, single, slow,
+    mpirun, place, processes, program, service, single, slow,
 };
 use nix::sys::signal::Signal;
 use serde_json::json;
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 const STREAMS: Duration = Duration::from_secs(60);
 const ENDS: Duration = Duration::from_secs(60);
@@ -136,5 +136,25 @@ fn a_service_that_cannot_be_understood_is_not_blamed_on_the_password() {
         let outcome = launch.variable("STREAMHARNESS_PASSWORD", "x").run(ENDS);
         outcome.fails(3, &["127.0.0.1", part, "Check the address"]);
         assert!(!outcome.stderr.contains("check the user"), "{outcome}");
+    }
+}
+
+#[test]
+fn a_server_that_may_open_too_few_files_says_so_and_does_not_panic() {
+    let files = place();
+    let file = files.path().join("any").display().to_string();
+    std::fs::write(&file, "any\n").unwrap();
+    let s2cs = ["s2cs", "--listen", "127.0.0.1:0", "--ports", "5100-5101", "--type", "haproxy", "--dir", &file];
+    let served = ["--listen", "127.0.0.1:0", "--management", "http://127.0.0.1:1", "--user", "any", "--backend", "any"];
+    let named = ["--token-file", "--password-file", "--ingress-socket", "--ingress-map"].map(|flag| [flag, &file]);
+    let s3m = [&["s3m", "serve"][..], &served, named.as_flattened()].concat();
+    for (arguments, what) in [(&s2cs[..], "cannot start the control server"), (&s3m, "the S3M service cannot start")] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n 7; exec timeout 60 \"$0\" \"$@\""]).arg(program()).args(arguments);
+        let output = shell.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(what) && said.contains("may open 7 files") && !said.contains("panicked"), "{said}");
+        assert!(said.trim_end().ends_with("raise the limit with `ulimit -n 1024`"), "{said}");
     }
 }

@@ -1,10 +1,12 @@
 //! What the system lacks where it refuses a thread or a file: a sentence that names the limit and what to type.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use nix::{
     errno::Errno,
     sys::resource::{Resource, getrlimit},
 };
-use std::{io, os::unix::net::UnixStream};
+use std::{io, os::unix::net::UnixStream, thread};
 
 /// Files that are plenty for a rank, its MPI library and its connections.
 const FILES_PLENTY: u64 = 1024;
@@ -12,11 +14,22 @@ const FILES_PLENTY: u64 = 1024;
 /// Pairs of files that a runtime takes at most. It panics where it gets none for its signals.
 const PAIRS_OF_RUNTIME: usize = 6;
 
-/// A runtime for one thread, made by `build` if there are files enough for it.
+/// A runtime for one thread, made by `build` if there are files enough for it: it panics where it finds none. The error says
+/// what to do. Starts no thread, which a process that has left its PID namespace cannot.
 pub fn runtime<T>(build: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let room: io::Result<Vec<_>> = (0..PAIRS_OF_RUNTIME).map(|_| UnixStream::pair()).collect();
-    drop(room?);
-    build()
+    drop(room.map_err(explained)?);
+    build().map_err(explained)
+}
+
+/// Starts a thread, which `std::thread::spawn` panics at where there is none. The error says what to do.
+pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(explained)
+}
+
+fn explained(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), explain(&error))
 }
 
 /// What to do about an error of the system's, where a limit of the system is behind it.
