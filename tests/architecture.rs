@@ -96,6 +96,19 @@ fn every_foreign_crate_has_its_reason_on_the_page_of_dependencies() {
 }
 
 #[test]
+fn no_library_writes_lines_in_pieces() {
+    let crates = metadata().workspace_root.join("crates");
+    for folder in fs::read_dir(crates).unwrap().flatten() {
+        let Ok(text) = fs::read_to_string(folder.path().join("src/lib.rs")) else { continue };
+        assert!(
+            text.contains("\n#![warn(clippy::print_stdout, clippy::print_stderr)]\n"),
+            "{}: `println!` and `eprintln!` write in pieces, and panic where nobody reads; forbid them",
+            folder.path().display()
+        );
+    }
+}
+
+#[test]
 fn a_crate_is_named_after_its_folder() {
     for package in metadata().workspace_packages() {
         assert_eq!(package.manifest_path.parent().and_then(|folder| folder.file_name()), Some(package.name.as_str()));

@@ -4,6 +4,7 @@
 //! collective everyone meets in a non-blocking barrier that is tested between naps, so that the
 //! collective itself, in which MPI spins, finds everybody present and is short.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
 
 mod buffers;

@@ -1,5 +1,7 @@
 //! One run: phases, worker loops, control and the ports they need. Knows no AMQP, no MPI, no route.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod answer;
 pub mod awake;
 mod begun;

@@ -9,6 +9,8 @@
 //! | `/runs/RUN_ID/histograms/METRIC/value_ns`, `count` | upper ends of the counters that hold samples, and how many |
 //! | `/runs/RUN_ID/series/COLUMN` | one value for each second |
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod image;
 
 use std::{

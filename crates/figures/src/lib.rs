@@ -3,6 +3,8 @@
 //! [`fn@load`] reads result directories, [`points`] puts repetitions together, [`statistics`] says what they tell.
 //! Nothing measures again, and nothing is dropped in silence.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod axis;
 mod build;
 mod canvas;

@@ -5,6 +5,8 @@
 //! are merged ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable
 //! [`Record`], from which [`tables`] are drawn.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod assertion;
 pub mod counters;
 pub mod foreign;

@@ -3,6 +3,8 @@
 //! A workload is a [`Workload`]; the bodies of one producer are its [`Bodies`]. Each layout is one module and one
 //! variant of `Layout`; how bodies are kept, counted and summed is the same for all of them.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod adara;
 mod bodies;
 mod draws;

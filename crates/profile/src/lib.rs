@@ -3,6 +3,8 @@
 //! Pure: no I/O, no clock, no C. Every rank resolves the same profile for the same world size and
 //! gets the same plan, which [`Plan::digest`] lets them check.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod error;
 mod experiment;
 mod facility;

@@ -1,5 +1,7 @@
 //! The S3M streaming API: a client that provisions a managed service, and a compatible local service.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod backing;
 mod client;
 mod error;

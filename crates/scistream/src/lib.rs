@@ -3,6 +3,8 @@
 //! Wire-compatible with SciStream 1.2.1. Its words: the *user client* (S2UC) asks the *control server* (S2CS) of each
 //! facility, which starts a *data server* (S2DS) for each request. Bytes pass through data servers only.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod certificate;
 mod client;
 mod config;

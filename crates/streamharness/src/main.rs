@@ -58,7 +58,8 @@ use exit::{Exit, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // First of all, since a process with threads cannot enter a user namespace.
+    stderr::report_panics();
+    // Before all else, since a process with threads cannot enter a user namespace.
     if let Some(code) = testbed::run_hidden(std::env::args_os().skip(1)) {
         return code;
     }

@@ -5,6 +5,8 @@
 //! *sandbox* that dies with it, so that nothing outlives a crash. The caller talks to it through the directory only: a lock
 //! file says "alive", `state.json` says what.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod counting;
 mod error;
 mod identity;

@@ -1,4 +1,6 @@
 //! [`engine::ports::Transport`] over lapin: the only crate that knows AMQP and TLS.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
 
 mod connect;

@@ -15,6 +15,7 @@ pub fn undisturbed<T>(limit: Duration, experiment: impl Fn() -> T) -> (T, bool) 
     first_calm(limit, || watched(&experiment))
 }
 
+#[expect(clippy::print_stderr, reason = "it is of tests only")]
 fn first_calm<T>(limit: Duration, mut measure: impl FnMut() -> (T, Duration)) -> (T, bool) {
     for _ in 1..TRIES {
         let (measured, held_up) = measure();

@@ -15,8 +15,8 @@ pub fn reap_until_orphaned() -> Result<()> {
     // Without it, a broker would look itself up under its own pid and find some process of the host.
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).when("mount /proc in the sandbox")?;
     ignore_children()?;
-    println!("ready");
-    std::io::stdout().flush().when("report to the supervisor")?;
+    let mut stdout = std::io::stdout();
+    stdout.write_all(b"ready\n").and_then(|()| stdout.flush()).when("report to the supervisor")?;
     let _ = std::io::stdin().read(&mut [0]);
     Ok(())
 }
