@@ -13,8 +13,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
 use crate::connector::{Connector, NoHandshake};
-use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, TROUBLE, UpdateTargets};
-use crate::{Error, Result, Role, Uid, certificate, config};
+use crate::wire::{AppResponse, Call, Hello, KIND, Release, Request, Response, TROUBLE, UpdateTargets};
+use crate::{Error, Kind, Result, Role, Uid, certificate, config};
 
 /// What goes in place of a token where there is none.
 const NO_TOKEN: &str = "INVALID_TOKEN";
@@ -86,6 +86,18 @@ impl Client {
         application: &[String],
         targets: Option<&[String]>,
     ) -> Result<Vec<String>> {
+        self.start(uid, role, connections, application, targets).await.map(|(listeners, _)| listeners)
+    }
+
+    /// The same, with the type of the data server, if the server is one of ours, which tells it.
+    pub(crate) async fn start(
+        &self,
+        uid: &Uid,
+        role: Role,
+        connections: u32,
+        application: &[String],
+        targets: Option<&[String]>,
+    ) -> Result<(Vec<String>, Option<Kind>)> {
         let named = uid.hyphenated();
         let request = Request {
             uid: named.clone(),
@@ -104,14 +116,16 @@ impl Client {
         let (reserved, _) = tokio::try_join!(self.call::<_, Response>(Call::Req, request, "reserve listeners"), hello)?;
         let targets = targets.map_or(reserved.prod_listeners, <[String]>::to_vec);
         let update = UpdateTargets { uid: named, remote_listeners: targets, role: role.word().to_owned() };
-        let started = match self.call::<_, Response>(Call::Update, update, "start its data server").await {
+        let started = match self.replied::<_, Response>(Call::Update, update, "start its data server").await {
             Ok(started) => started,
             Err(error) => {
                 let _ = self.release(uid).await;
                 return Err(error);
             }
         };
-        Ok(if started.listeners.is_empty() { reserved.listeners } else { started.listeners })
+        let kind = started.metadata().get(KIND).and_then(|kind| kind.to_str().ok()?.parse().ok());
+        let started = started.into_inner().listeners;
+        Ok((if started.is_empty() { reserved.listeners } else { started }, kind))
     }
 
     /// Ends a request: its data server is gone and its ports are free again. With what kept connections from passing, if

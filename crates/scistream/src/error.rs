@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::Kind;
+
 /// Why a request or a control server failed. Holds no uid and no token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -119,6 +121,21 @@ pub enum Error {
         address: String,
         /// What TLS said.
         reason: String,
+    },
+    /// The two halves of a tunnel are of different types.
+    #[error(
+        "the S2CS at {outbound} starts {outer} and the one at {inbound} starts {inner}, which do not understand each other: \
+         start both with the same --type"
+    )]
+    Unlike {
+        /// The one that applications connect to.
+        outbound: String,
+        /// What it starts.
+        outer: Kind,
+        /// The one where the service is.
+        inbound: String,
+        /// What it starts.
+        inner: Kind,
     },
     /// The system has no room for what is to be started.
     #[error("cannot {action}: {reason}")]

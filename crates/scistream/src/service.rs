@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use prost::Message;
 use tonic::body::Body;
+use tonic::metadata::MetadataValue;
 use tonic::server::{Grpc, UnaryService};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Response, Status};
@@ -15,7 +16,7 @@ use tower_service::Service;
 
 use crate::server::{advertised, sessions};
 use crate::sessions::Sessions;
-use crate::wire::{self, Call, Release, TROUBLE};
+use crate::wire::{self, Call, KIND, Release, TROUBLE, UpdateTargets};
 use crate::{Error, Options};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -58,7 +59,7 @@ impl Service<http::Request<Body>> for ControlService {
             Ok(match call {
                 Call::Req => unary(request, move |message| log.note(call, replied(sessions.req(message)))).await,
                 Call::Hello => unary(request, move |message| log.note(call, replied(sessions.hello(message)))).await,
-                Call::Update => unary(request, move |message| log.note(call, replied(sessions.update(message)))).await,
+                Call::Update => unary(request, move |message| log.note(call, updated(sessions, message))).await,
                 Call::Release => unary(request, move |message| log.note(call, released(sessions, message))).await,
             })
         })
@@ -67,6 +68,14 @@ impl Service<http::Request<Body>> for ControlService {
 
 async fn replied<A>(work: impl Future<Output = Result<A, Status>>) -> Result<Response<A>, Status> {
     work.await.map(Response::new)
+}
+
+/// Tells beside the reply what was started: two proxies of different types do not understand each other.
+async fn updated(sessions: Sessions, message: UpdateTargets) -> Result<Response<wire::Response>, Status> {
+    let kind = sessions.kind();
+    let mut reply = Response::new(sessions.update(message).await?);
+    reply.metadata_mut().insert(KIND, MetadataValue::from_static(kind.name()));
+    Ok(reply)
 }
 
 /// Tells beside the reply what kept connections from passing: whoever asked cannot read the log here.

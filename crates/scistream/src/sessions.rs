@@ -99,6 +99,11 @@ impl Sessions {
         Ok(Self { caller: caller.into(), ..self.clone() })
     }
 
+    /// What it starts.
+    pub fn kind(&self) -> Kind {
+        self.settings.kind
+    }
+
     /// Logs the call if it is refused.
     pub async fn note<T>(self, call: Call, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         let done = work.await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Client, Error, Reached, Result, Role, Uid};
+use crate::{Client, Error, Kind, Reached, Result, Role, Uid};
 
 /// One control server as its clients see it.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub struct Tunnel {
     pub entries: Vec<String>,
     /// Where the outbound data server connects to.
     pub exits: Vec<String>,
+    /// Whether both servers are ours: what they start listens before they reply.
+    pub ours: bool,
 }
 
 impl TunnelRequest {
@@ -56,12 +58,14 @@ impl TunnelRequest {
     pub async fn open_as(self, uid: Uid) -> Result<Tunnel> {
         let inbound = self.client(&self.inbound).await?;
         let outbound = self.client(&self.outbound).await?;
-        let exits = inbound.open(&uid, Role::Inbound, self.connections, &self.service, None).await?;
+        let (exits, inner) = inbound.start(&uid, Role::Inbound, self.connections, &self.service, None).await?;
         let opened = async {
             let exits = reached(&self.inbound, &exits)?;
-            let entries = outbound.open(&uid, Role::Outbound, self.connections, &self.service, Some(&exits)).await?;
-            match reached(&self.outbound, &entries) {
-                Ok(entries) => Ok((entries, exits)),
+            let (entries, outer) =
+                outbound.start(&uid, Role::Outbound, self.connections, &self.service, Some(&exits)).await?;
+            let alike = self.alike(inner, outer);
+            match alike.and_then(|ours| Ok((reached(&self.outbound, &entries)?, ours))) {
+                Ok((entries, ours)) => Ok((entries, exits, ours)),
                 Err(error) => {
                     let _ = outbound.release(&uid).await;
                     Err(error)
@@ -69,11 +73,24 @@ impl TunnelRequest {
             }
         };
         match opened.await {
-            Ok((entries, exits)) => Ok(Tunnel { request: self, uid, entries, exits }),
+            Ok((entries, exits, ours)) => Ok(Tunnel { request: self, uid, entries, exits, ours }),
             Err(error) => {
                 let _ = inbound.release(&uid).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Whether both servers told what they started, which must be alike.
+    fn alike(&self, inner: Option<Kind>, outer: Option<Kind>) -> Result<bool> {
+        match (inner, outer) {
+            (Some(inner), Some(outer)) if inner != outer => Err(Error::Unlike {
+                outbound: self.outbound.address.clone(),
+                outer,
+                inbound: self.inbound.address.clone(),
+                inner,
+            }),
+            (inner, outer) => Ok(inner.is_some() && outer.is_some()),
         }
     }
 
@@ -107,4 +124,37 @@ fn reached(side: &Side, listeners: &[String]) -> Result<Vec<String>> {
 fn runtime() -> Result<tokio::runtime::Runtime> {
     shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
         .map_err(|reason| Error::Short { action: "ask for a tunnel", reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_of_different_types_are_refused_at_once_and_what_is_not_told_is_tried() {
+        let side = |address: &str| Side {
+            address: address.to_owned(),
+            certificate: String::new(),
+            token: None,
+            reached: Reached::default(),
+        };
+        let request = TunnelRequest {
+            outbound: side("out:1"),
+            inbound: side("in:2"),
+            service: Vec::new(),
+            connections: 1,
+            limit: Duration::ZERO,
+            quick: true,
+        };
+        let error = request.alike(Some(Kind::StunnelNull), Some(Kind::Stunnel)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the S2CS at out:1 starts stunnel and the one at in:2 starts stunnel-null"),
+            "{error}"
+        );
+        assert!(error.ends_with("start both with the same --type"), "{error}");
+        assert!(request.alike(Some(Kind::Haproxy), Some(Kind::Haproxy)).unwrap());
+        for told in [(None, None), (Some(Kind::Stunnel), None), (None, Some(Kind::Stunnel))] {
+            assert!(!request.alike(told.0, told.1).unwrap(), "one of SciStream's does not tell");
+        }
+    }
 }

@@ -106,6 +106,9 @@ pub struct AppResponse {
 /// Metadata of the reply to `release`, beside the contract: what kept connections from passing, where anything did.
 pub const TROUBLE: &str = "x-data-server-trouble";
 
+/// Metadata of the reply to `update`, beside the contract: which type of data server was started.
+pub const KIND: &str = "x-data-server-type";
+
 /// The four calls, each with the path it has in HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
