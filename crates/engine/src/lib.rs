@@ -2,46 +2,27 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod answer;
-pub mod awake;
-mod begun;
-mod busy;
-mod ceiling;
-pub mod clock;
-pub mod clocks;
-pub mod collect;
-pub mod consume;
-pub mod control;
-mod delay;
 pub mod double;
 pub mod envelope;
-mod fetch;
-mod inspections;
-mod left;
-mod observer;
-pub mod one_way;
-mod pace;
+mod host;
 pub mod ports;
-pub mod produce;
-pub mod progress;
 mod result;
 mod run;
-pub mod schedule;
-mod strain;
-mod stream;
-mod suspension;
-mod usage;
-pub mod warmup;
-pub mod wind_down;
-mod window;
-mod workers;
+mod time;
+mod worker;
 
-pub use busy::Busy;
-pub use ceiling::OwnCost;
-pub use inspections::{Arrival, Exhibit};
-pub use left::left_by_killed;
-pub use observer::{Observer, Snapshot};
-pub use result::{RankReport, RunResult};
-pub use run::{AllowedCores, Place, RunError, run};
-pub use usage::Usage;
-pub use workers::WORKERS_THREAD;
+pub use host::{busy::Busy, usage::Usage};
+pub use result::{join::RunResult, left::left_by_killed, report::RankReport};
+pub use run::{
+    control,
+    error::RunError,
+    observer::{Observer, Snapshot},
+    place::{AllowedCores, Place},
+    run,
+    workers_thread::WORKERS_THREAD,
+};
+pub use time::{awake, clock, clocks};
+pub use worker::{
+    ceiling::OwnCost,
+    inspections::{Arrival, CorruptSample},
+};

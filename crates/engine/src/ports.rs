@@ -9,6 +9,6 @@ pub use alarm::Alarm;
 pub use comm::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX, agree};
 pub use payloads::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 pub use transport::{
-    Answer, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Role, Service, Subscriber,
+    ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Role, Service, Subscriber,
     Transport, Undeleted, Worker,
 };

@@ -323,8 +323,8 @@ impl Lead {
         let rows = self.see_service();
         let mut record = record::complete(&self.facts, result);
         self.demands.judge(&mut record);
-        if let (Some(exhibit), Some(first)) = (&result.exhibit, &mut record.integrity.first_corrupt) {
-            match self.output.write_exhibit(&exhibit.body, self.facts.plan.message.format.extension()) {
+        if let (Some(sample), Some(first)) = (&result.first_corrupt, &mut record.integrity.first_corrupt) {
+            match self.output.write_corrupt(&sample.body, self.facts.plan.message.format.extension()) {
                 Ok(file) => first.file = Some(file),
                 Err(failure) => self.view.say(&failure.sentence),
             }

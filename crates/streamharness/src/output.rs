@@ -138,7 +138,7 @@ impl Output {
     }
 
     /// The first body that was not what was sent; returns the name of its file.
-    pub fn write_exhibit(&self, body: &[u8], ending: &str) -> Result<String, Failure> {
+    pub fn write_corrupt(&self, body: &[u8], ending: &str) -> Result<String, Failure> {
         let name = format!("{EXHIBIT}.{ending}");
         self.replace(&name, body)?;
         Ok(name)
@@ -207,7 +207,7 @@ mod tests {
         let mut output = Output::into_dir(root.clone());
         output.prepare().unwrap();
         fs::write(root.join("cdf.csv"), "old").unwrap();
-        output.write_exhibit(b"old", "h5").unwrap();
+        output.write_corrupt(b"old", "h5").unwrap();
         fs::write(root.join("notes.txt"), "mine").unwrap();
         fs::write(root.join(".record.json.Xy12.partial"), "killed").unwrap();
         output.of_run(2).prepare().unwrap();

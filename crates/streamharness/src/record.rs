@@ -80,9 +80,9 @@ pub fn partial(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
         unexpected: total.unexpected,
         copies,
         replies: (replies > 0).then(|| Replies {
-            delivered: total.answered,
+            delivered: total.distinct_replies,
             expected: total.accepted * replies,
-            undetermined: missing(total.accepted * replies, total.answered),
+            undetermined: missing(total.accepted * replies, total.distinct_replies),
             in_service: snapshot.held.replies,
             ..Replies::default()
         }),

@@ -150,7 +150,7 @@ impl Shape {
                 let envelope =
                     Envelope { run: 1, producer: 0, sequence, due_ns: 1, sent_ns: 2, checksum: 3, seal: 4 }.encode();
                 let body = ring.pop().expect("the ring is larger than a batch");
-                publisher.publish(Outgoing { body, envelope, answer: None })
+                publisher.publish(Outgoing { body, envelope, reply: None })
             };
             let mut finished = Vec::with_capacity(BATCH);
             match self {

@@ -135,7 +135,7 @@ impl Subscriber for AmqpSubscriber {
                         .as_ref()
                         .and_then(|id| Envelope::decode(id.as_str().as_bytes())),
                     reply_to: text(properties.reply_to()),
-                    answered_by: properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok()),
+                    replied_by: properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok()),
                     tag: delivery.delivery_tag * lanes + at as u64,
                     redelivered: delivery.redelivered,
                     body: delivery.data,

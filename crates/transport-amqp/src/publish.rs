@@ -1,7 +1,7 @@
 //! What publishes: messages to an exchange or to queues in turn, with or without confirms, and answers.
 
 use crate::{line::Line, link::Link};
-use engine::ports::{Alarm, ConnectionFacts, Fault, Outcome, Outgoing, Publisher};
+use engine::ports::{Alarm, ConnectionFacts, Fault, Outcome, Outgoing, Publisher, ReplyTo};
 use lapin::{
     BasicProperties, Confirmation, PublisherConfirm,
     options::{BasicPublishOptions, ConfirmSelectOptions},
@@ -92,9 +92,9 @@ impl Publisher for AmqpPublisher {
         let exchange = self.exchange.clone();
         let options = self.options;
         let properties = self.properties.clone().with_correlation_id(message.envelope.as_str().into());
-        let (key, properties) = match message.answer {
+        let (key, properties) = match message.reply {
             None => (self.keys[key].clone(), properties),
-            Some(answer) => (answer.to.into(), properties.with_message_id(answer.by.to_string().into())),
+            Some(ReplyTo { key, consumer }) => (key.into(), properties.with_message_id(consumer.to_string().into())),
         };
         Box::pin(async move {
             let result = channel.basic_publish(exchange, key, options, &message.body, properties).await;

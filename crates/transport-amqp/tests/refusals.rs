@@ -74,7 +74,7 @@ async fn what_is_refused_where_no_confirm_is_awaited_is_told_all_the_same() {
     let worker = Worker { role: Role::Producer, index: 0 };
     let mut publisher = transport.connect_publisher(worker, &plan.target_of(0)).await.unwrap();
     let envelope = Envelope { run: 1, producer: 0, sequence: 0, due_ns: 0, sent_ns: 0, checksum: 0, seal: 0 };
-    let mut publish = || publisher.publish(Outgoing { body: vec![1; 7], envelope: envelope.encode(), answer: None });
+    let mut publish = || publisher.publish(Outgoing { body: vec![1; 7], envelope: envelope.encode(), reply: None });
     let (_, first) = publish().await;
     first.unwrap();
     let second = async {
@@ -102,7 +102,7 @@ async fn a_refusal_that_meets_a_goodbye_is_told() {
         let mut publisher = transport.connect_publisher(worker, &plan.target_of(0)).await.unwrap();
         let alarm = publisher.alarms()[0].clone();
         let envelope = Envelope { run: 1, producer: 0, sequence: 0, due_ns: 0, sent_ns: 0, checksum: 0, seal: 0 };
-        let written = publisher.publish(Outgoing { body: vec![1; 7], envelope: envelope.encode(), answer: None });
+        let written = publisher.publish(Outgoing { body: vec![1; 7], envelope: envelope.encode(), reply: None });
         written.await.1.unwrap();
         publisher.close().await;
         let told = async {

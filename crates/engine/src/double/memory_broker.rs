@@ -4,7 +4,7 @@ use super::memory_faults::{Faults, Injected, Kind};
 use crate::{
     envelope::Envelope,
     ports::{
-        Alarm, Answer, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, Service, Subscriber,
+        Alarm, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Service, Subscriber,
         Transport, Undeleted, Worker,
     },
 };
@@ -58,7 +58,7 @@ struct Stored {
     body: Vec<u8>,
     envelope: Option<Envelope>,
     reply_to: Option<String>,
-    answered_by: Option<u32>,
+    replied_by: Option<u32>,
     redelivered: bool,
 }
 
@@ -134,7 +134,7 @@ impl State {
         if hit(Kind::Foreign) {
             injected.foreign += 1;
             let body = b"not of this run".to_vec();
-            let nobody = Stored { body, envelope: None, reply_to: None, answered_by: None, redelivered: false };
+            let nobody = Stored { body, envelope: None, reply_to: None, replied_by: None, redelivered: false };
             queue.ready.push_back(nobody);
         }
     }
@@ -182,8 +182,8 @@ impl MemoryBroker {
 
     fn accept(&self, exchange: &str, key: &str, stored: &Stored) -> Result<Outcome, Fault> {
         let mut state = self.lock();
-        // An answer is not hit where messages are to be, and the other way round.
-        let faults = (stored.answered_by.is_some() == self.faults.answers).then_some(&self.faults);
+        // A reply is not hit where messages are to be, and the other way round.
+        let faults = (stored.replied_by.is_some() == self.faults.replies).then_some(&self.faults);
         state.publishes += u64::from(faults.is_some());
         let publish = state.publishes;
         if let Some((_, time)) = self.faults.stall.filter(|(at, _)| *at == publish && faults.is_some()) {
@@ -278,16 +278,16 @@ impl Publisher for MemoryPublisher {
     type Written = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send>>;
 
     fn publish(&mut self, message: Outgoing) -> Self::Written {
-        let Outgoing { body, envelope, answer } = message;
+        let Outgoing { body, envelope, reply } = message;
         let Target { exchange, keys, reply_to, .. } = &self.target;
-        let (key, answered_by) = match answer {
-            Some(Answer { to, by }) => (to, Some(by)),
+        let (key, replied_by) = match reply {
+            Some(ReplyTo { key, consumer }) => (key, Some(consumer)),
             None => (keys[self.published % keys.len()].clone(), None),
         };
         self.published += 1;
         let envelope = Envelope::decode(envelope.as_str().as_bytes());
         let stored =
-            Stored { body: body.clone(), envelope, reply_to: reply_to.clone(), answered_by, redelivered: false };
+            Stored { body: body.clone(), envelope, reply_to: reply_to.clone(), replied_by, redelivered: false };
         let outcome = self.broker.accept(exchange, &key, &stored);
         let written = (body, outcome.map(|outcome| ready(Ok(outcome))));
         match self.broker.lock().stalled_until.filter(|until| *until > Instant::now()) {
@@ -362,9 +362,9 @@ impl Subscriber for MemorySubscriber {
                 };
                 (message, held_back, broken)
             };
-            if let Some(Stored { body, envelope, reply_to, answered_by, redelivered }) = message {
+            if let Some(Stored { body, envelope, reply_to, replied_by, redelivered }) = message {
                 self.tag += 1;
-                return Ok(Delivery { body, envelope, tag: self.tag, redelivered, reply_to, answered_by });
+                return Ok(Delivery { body, envelope, tag: self.tag, redelivered, reply_to, replied_by });
             }
             if broken {
                 return Err(Fault::new(FaultKind::Lost, "the broker closed the connection"));

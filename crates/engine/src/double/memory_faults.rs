@@ -1,6 +1,6 @@
 //! What goes wrong in the memory broker, and how often it did.
 
-use crate::delay::mixed;
+use crate::time::delay::mixed;
 use std::time::Duration;
 
 /// Faults on demand, each by the number of the copy of a message that reaches a queue, from 1.
@@ -34,8 +34,8 @@ pub struct Faults {
     pub silent_deletes: bool,
     /// Hits one in n by chance, drawn from this seed, instead of every n-th.
     pub seed: Option<u64>,
-    /// Hits answers, and leaves the messages alone.
-    pub answers: bool,
+    /// Hits replies, and leaves the messages alone.
+    pub replies: bool,
 }
 
 /// How often each fault came about.

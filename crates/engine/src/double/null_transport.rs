@@ -77,7 +77,7 @@ impl Subscriber for NullSubscriber {
             tag: self.delivered,
             redelivered: false,
             reply_to: None,
-            answered_by: None,
+            replied_by: None,
         })
     }
 

@@ -12,12 +12,12 @@ use std::{fmt, future::Future, net::IpAddr, sync::Arc};
 ///
 /// Implementations decide to which address a worker connects (its index chooses among several) and
 /// keep every wait within the plan's limits. Worker loops are generic over this trait, so that
-/// nothing stands between them and the client library. Publishing, consuming and answering each
+/// nothing stands between them and the client library. Publishing, consuming and replying each
 /// have a connection of their own: one that is held back must not hold back the others.
 pub trait Transport: Send + Sync + 'static {
-    /// Publishes messages or answers.
+    /// Publishes messages or replies.
     type Publisher: Publisher;
-    /// Reads messages or answers.
+    /// Reads messages or replies.
     type Subscriber: Subscriber;
 
     /// Connects a worker to publish to `target`.
@@ -76,9 +76,9 @@ pub struct Worker {
 /// What a worker is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It sends messages, and reads their answers.
+    /// It sends messages, and reads the replies to them.
     Producer,
-    /// It reads messages, and answers them.
+    /// It reads messages, and replies to them.
     Consumer,
 }
 
@@ -135,17 +135,17 @@ pub struct Outgoing {
     pub body: Vec<u8>,
     /// The harness's own data, for the basic property `correlation_id`.
     pub envelope: EnvelopeText,
-    /// Whom it answers; none where it is no answer.
-    pub answer: Option<Answer>,
+    /// Where it goes, if it is a reply.
+    pub reply: Option<ReplyTo>,
 }
 
-/// What makes a message an answer.
+/// Where a reply goes, and who sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The routing key of its producer's reply queue.
-    pub to: String,
-    /// The consumer that answers.
-    pub by: u32,
+pub struct ReplyTo {
+    /// The routing key of the producer's reply queue.
+    pub key: String,
+    /// The consumer that replies.
+    pub consumer: u32,
 }
 
 /// One message that arrived.
@@ -159,10 +159,10 @@ pub struct Delivery<B> {
     pub tag: u64,
     /// Whether the service says that it delivered this before.
     pub redelivered: bool,
-    /// Where an answer goes, if one is wanted.
+    /// The routing key of a reply to it, if one is wanted.
     pub reply_to: Option<String>,
-    /// The consumer whose answer this is, if it is one.
-    pub answered_by: Option<u32>,
+    /// The consumer whose reply this is, if it is one.
+    pub replied_by: Option<u32>,
 }
 
 /// What the service says about a published message.

@@ -125,7 +125,7 @@ fn lost_and_doubled_answers_are_told_from_lost_and_doubled_messages() {
         let faults = Faults {
             lose_every: Some(200),
             duplicate_every: Some(200),
-            answers: true,
+            replies: true,
             seed: Some(seed),
             ..Faults::default()
         };

@@ -63,7 +63,7 @@ fn an_answer_of_a_chosen_size_is_checked_as_such() {
         assert_eq!(right.integrity.verdict(), Ok(()), "{size}");
     }
     let text = "pattern = 'work-sharing-feedback'\nmessages = 50\n[service]\nreply = '8B'";
-    let damaged = result(text, 2, Faults { corrupt_every: Some(10), answers: true, ..Faults::default() });
+    let damaged = result(text, 2, Faults { corrupt_every: Some(10), replies: true, ..Faults::default() });
     assert_eq!(damaged.integrity.replies.as_ref().unwrap().corrupt, 5);
     assert!(damaged.integrity.verdict().unwrap_err().contains("replies were not what had to be answered"));
 }
@@ -122,7 +122,7 @@ fn a_broadcast_that_a_slow_queue_refuses_comes_again_and_is_explained() {
 fn a_reply_that_never_comes_ends_in_a_verdict() {
     for pattern in ["work-sharing-feedback", "broadcast-gather"] {
         let text = format!("pattern = '{pattern}'\nmessages = 100\nproducers = 1\nconsumers = 1\ntimeout = '4s'");
-        let faults = Faults { lose_every: Some(100), answers: true, ..Faults::default() };
+        let faults = Faults { lose_every: Some(100), replies: true, ..Faults::default() };
         let result = result(&text, 2, faults);
         assert!(matches!(result.ending, Ending::Missing(_)), "{:?}", result.ending);
         let error = result.integrity.verdict().unwrap_err();
@@ -133,7 +133,7 @@ fn a_reply_that_never_comes_ends_in_a_verdict() {
 #[test]
 fn a_connection_for_answers_that_breaks_ends_the_run() {
     let plan = plan("pattern = 'broadcast-gather'\nmessages = 100000", 3);
-    let broker = MemoryBroker::with(Faults { break_at: Some(300), answers: true, ..Faults::default() });
+    let broker = MemoryBroker::with(Faults { break_at: Some(300), replies: true, ..Faults::default() });
     let (outcome, _) = run_world(&plan, &broker, 0, None);
     assert!(matches!(outcome.unwrap().ending, Ending::Fault(..)));
 }

@@ -69,7 +69,7 @@ fn the_ledger_reports_exactly_what_was_injected() {
     let damaged = result(base, 3, Faults { corrupt_every: hit, ..Faults::default() });
     assert_eq!((damaged.integrity.corrupt, damaged.integrity.lost), (10, 0));
     assert_eq!(damaged.integrity.corrupt_by_kind, [("checksum".to_owned(), 10)].into());
-    let (exhibit, first) = (damaged.exhibit.unwrap(), damaged.integrity.first_corrupt.unwrap());
+    let (exhibit, first) = (damaged.first_corrupt.unwrap(), damaged.integrity.first_corrupt.unwrap());
     assert_eq!((exhibit.arrival.producer, exhibit.arrival.sequence), (first.producer, first.sequence));
     assert_eq!(exhibit.body.len(), 100);
     assert_eq!((exhibit.body[0] ^ exhibit.body[1], exhibit.body[1]), (1, exhibit.body[99]), "the body as it arrived");
@@ -230,7 +230,7 @@ fn what_an_inspection_finds_is_counted_and_kept_even_from_the_last_message() {
         let integrity = &result.integrity;
         assert_eq!((integrity.corrupt, integrity.delivered), (expected, 400), "{text}");
         assert_eq!(integrity.corrupt_by_kind.get("content").copied().unwrap_or_default(), expected, "{text}");
-        assert_eq!(result.exhibit.is_some(), expected > 0, "{text}");
+        assert_eq!(result.first_corrupt.is_some(), expected > 0, "{text}");
         if let Some(first) = &integrity.first_corrupt {
             assert!(first.detail.starts_with("spoilt") && integrity.verdict().unwrap_err().contains("spoilt"));
         }

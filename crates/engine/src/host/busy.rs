@@ -1,0 +1,160 @@
+//! How busy this process's threads were inside the measured window: running, or waiting for a core.
+
+use crate::time::window::Window;
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, fs};
+
+/// The threads of a rank inside the measured window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Busy {
+    /// Name of the thread that ran the most.
+    pub thread: String,
+    /// The part of the window for which it ran: of one core.
+    pub of_core: f64,
+    /// Time for which threads were ready to run and had no core, summed over threads, in seconds.
+    pub waited_s: f64,
+    /// How much of the window there was, in seconds.
+    pub window_s: f64,
+}
+
+/// CPU time of one thread so far.
+#[derive(Debug, Clone, PartialEq)]
+struct Thread {
+    name: String,
+    ran_ns: u64,
+    waited_ns: u64,
+}
+
+/// All threads of the process at one instant.
+#[derive(Debug, Clone)]
+struct Reading {
+    at_ns: u64,
+    threads: HashMap<u32, Thread>,
+}
+
+/// Reads the threads when the window begins and when it ends, if it is asked often enough.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    begin: Option<Reading>,
+    end: Option<Reading>,
+}
+
+impl Watch {
+    /// Looks whether it is time. `start_ns` is when streaming begins, and a window does not before.
+    pub fn look(&mut self, now_ns: u64, start_ns: u64, window: &Window) {
+        if self.begin.is_none() && now_ns >= window.start_ns().max(start_ns) {
+            self.begin = Some(Reading::now(now_ns));
+        }
+        if self.begin.is_some() && self.end.is_none() && now_ns >= window.end_ns() {
+            self.end = Some(Reading::now(now_ns));
+        }
+    }
+
+    /// What there was of the window by `ended_ns`; nothing, where it never began or the kernel does not tell.
+    pub fn end(self, ended_ns: u64) -> Option<Busy> {
+        let begin = self.begin?;
+        let end = self.end.unwrap_or_else(|| Reading::now(ended_ns));
+        between(&begin, &end)
+    }
+}
+
+impl Reading {
+    /// Threads that end while they are read are left out.
+    fn now(at_ns: u64) -> Self {
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().filter_map(|entry| {
+            let entry = entry.ok()?;
+            let read = |file: &str| fs::read_to_string(entry.path().join(file)).ok();
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            Some((id, Thread::parse(read("comm")?.trim_end(), &read("schedstat")?)?))
+        });
+        Self { at_ns, threads: threads.collect() }
+    }
+}
+
+impl Thread {
+    /// `schedstat` holds nanoseconds on a core, nanoseconds in wait of one, and turns.
+    fn parse(name: &str, schedstat: &str) -> Option<Self> {
+        let mut numbers = schedstat.split_whitespace().map(str::parse);
+        let (ran_ns, waited_ns) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some(Self { name: name.to_owned(), ran_ns, waited_ns })
+    }
+}
+
+fn between(begin: &Reading, end: &Reading) -> Option<Busy> {
+    let window_ns = end.at_ns.checked_sub(begin.at_ns).filter(|ns| *ns > 0)?;
+    // What a thread that is new has used was inside the window.
+    let new = Thread { name: String::new(), ran_ns: 0, waited_ns: 0 };
+    let since = end.threads.iter().map(|(id, now)| {
+        let then = begin.threads.get(id).filter(|then| then.name == now.name).unwrap_or(&new);
+        (now, now.ran_ns.saturating_sub(then.ran_ns), now.waited_ns.saturating_sub(then.waited_ns))
+    });
+    let (mut busiest, mut waited_ns): (Option<(&str, u64)>, u64) = (None, 0);
+    for (thread, ran_ns, waited) in since {
+        waited_ns += waited;
+        if busiest.is_none_or(|(_, most)| ran_ns > most) {
+            busiest = Some((&thread.name, ran_ns));
+        }
+    }
+    let (name, ran_ns) = busiest?;
+    Some(Busy {
+        thread: name.to_owned(),
+        of_core: ran_ns as f64 / window_ns as f64,
+        waited_s: waited_ns as f64 / 1e9,
+        window_s: window_ns as f64 / 1e9,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::window::WindowTimes;
+    use nix::{
+        sys::time::TimeValLike,
+        time::{ClockId, clock_gettime},
+        unistd::gettid,
+    };
+
+    fn reading(at_ns: u64, threads: &[(u32, &str, u64, u64)]) -> Reading {
+        let thread = |(id, name, ran_ns, waited_ns): &(u32, &str, u64, u64)| {
+            (*id, Thread { name: (*name).to_owned(), ran_ns: *ran_ns, waited_ns: *waited_ns })
+        };
+        Reading { at_ns, threads: threads.iter().map(thread).collect() }
+    }
+
+    #[test]
+    fn the_busiest_thread_is_told_with_its_part_of_the_window_only() {
+        let begin = reading(1_000, &[(1, "workers", 900, 0), (2, "io", 0, 0), (3, "gone", 0, 0)]);
+        let end = reading(2_000, &[(1, "workers", 1_200, 50), (2, "io", 850, 100), (4, "new", 10, 7)]);
+        let busy = between(&begin, &end).unwrap();
+        assert_eq!((busy.thread.as_str(), busy.of_core), ("io", 0.85));
+        assert_eq!((busy.waited_s, busy.window_s), (157e-9, 1e-6));
+        assert_eq!(between(&end, &end), None, "no time has passed");
+        assert_eq!(Thread::parse("io", "nonsense"), None);
+    }
+
+    #[test]
+    fn a_window_holds_what_a_thread_ran_in_it_and_begins_with_streaming() {
+        // Asking for a thread's time has the kernel settle it, so that what is read next is not a tick old.
+        let cpu_ns = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_nanoseconds() as u64;
+        let run_for = |ns: u64| {
+            let until = cpu_ns() + ns;
+            while cpu_ns() < until {}
+        };
+        let window = Window::at(WindowTimes { start_ns: 0, end_ns: 2_000, stop_ns: u64::MAX });
+        let mut watch = Watch::default();
+        watch.look(0, 1_000, &window);
+        assert!(watch.begin.is_none(), "streaming has not begun");
+        run_for(3_000_000);
+        watch.look(1_000, 1_000, &window);
+        run_for(20_000_000);
+        watch.look(1_999, 1_000, &window);
+        assert!(watch.end.is_none(), "the window has not ended");
+        watch.look(2_000, 1_000, &window);
+        run_for(3_000_000);
+        // Of this thread alone: other tests run beside it.
+        let own = gettid().as_raw() as u32;
+        let [begin, end] = [watch.begin, watch.end].map(|reading| reading.unwrap().threads.remove(&own).unwrap());
+        assert!(begin.ran_ns >= 3_000_000, "{begin:?}");
+        assert!(end.ran_ns - begin.ran_ns >= 20_000_000, "{begin:?} {end:?}");
+    }
+}

@@ -1,0 +1,26 @@
+//! What came together on rank 0, before it is joined.
+
+use crate::{
+    result::report::RankReport,
+    run::{control::Ending, wind_down::WindDown},
+    time::clocks::ClockError,
+    worker::inspections::CorruptSample,
+};
+use measure::{Counters, Histograms, Integrity};
+
+/// What came together on rank 0.
+pub(crate) struct Reduced {
+    pub ending: Ending,
+    /// How much of the measured window there was: less than planned where the run was cut short.
+    pub measured_ns: u64,
+    /// What a reader should know of the window.
+    pub notes: Vec<String>,
+    pub clock_error: ClockError,
+    pub counters: Counters,
+    pub histograms: Histograms,
+    pub ranks: Vec<RankReport>,
+    pub integrity: Integrity,
+    pub first_corrupt: Option<CorruptSample>,
+    /// How long what follows may take.
+    pub wind_down: WindDown,
+}

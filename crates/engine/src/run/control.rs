@@ -1,0 +1,463 @@
+//! What ranks tell each other while they stream, and how rank 0 decides that the run is over.
+
+use crate::{ports::Fault, time::window::WindowTimes};
+use profile::{Delay, Plan};
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// A rank that rank 0 has not heard for this long, while it ran itself, is taken for dead.
+pub const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// After how many sums of a rank rank 0 says so, and after how many that it has not taken the rank sends no more: MPI holds up
+/// who sends on to a rank that does not take it, and then nobody tells who is asleep and who waits.
+pub const HEARD_EVERY: u32 = 8;
+pub(crate) const UNHEARD_MAX: u32 = 2 * HEARD_EVERY;
+
+/// Where something was delivered twice, the sums may be reached before the last message: wait
+/// until they have not moved for this long, and for twice as long as they ever stood still before.
+const QUIET: Duration = Duration::from_millis(500);
+const QUIET_MAX: Duration = Duration::from_secs(15);
+
+/// Where all was sent and nothing has arrived for this long, nothing more will: a message of 128 MiB takes as long at
+/// 36 Mbit/s.
+pub(crate) const MISSING: Duration = Duration::from_secs(30);
+
+/// Where messages are on their way and none was confirmed or delivered for this long before the limit, it is not for want of
+/// time.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// A small message between two ranks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Control {
+    /// A rank's sums, to rank 0, and the number of the run that they are of: where a launch has several runs, the last
+    /// sums of one may arrive in the next.
+    Status(u32, Status),
+    /// Rank 0 says that it has taken [`HEARD_EVERY`] more of a rank's sums.
+    Heard,
+    /// Rank 0 says when the measured window is.
+    Window(WindowTimes),
+    /// Rank 0 says that streaming is over.
+    Finish,
+    /// Rank 0 asks for a time stamp.
+    Ping,
+    /// The time stamp.
+    Pong(u64),
+    /// Rank 0 has seen enough time stamps.
+    Timed,
+}
+
+impl Control {
+    /// The bytes to post.
+    pub fn encode(&self) -> Vec<u8> {
+        bincode::serde::encode_to_vec(self, bincode::config::standard()).expect("control messages encode")
+    }
+
+    /// Reads posted bytes.
+    pub fn decode(bytes: &[u8]) -> Self {
+        bincode::serde::decode_from_slice(bytes, bincode::config::standard()).expect("ranks run the same binary").0
+    }
+}
+
+/// The sums of one rank's workers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Producers that will send no more and have settled everything they sent.
+    pub producers_done: u32,
+    /// Messages published, each once.
+    pub sent: u64,
+    /// Messages that must arrive: confirmed or, without confirms, written.
+    pub accepted: u64,
+    /// The sum of their traces, which tells whether those that arrived are the same.
+    pub accepted_set: u64,
+    /// Nacks.
+    pub rejected: u64,
+    /// Messages given up.
+    pub abandoned: u64,
+    /// Deliveries.
+    pub received: u64,
+    /// Deliveries of messages that their consumer had not seen before.
+    pub distinct: u64,
+    /// The sum of their traces.
+    pub distinct_set: u64,
+    /// Deliveries flagged as redelivered.
+    pub redelivered: u64,
+    /// Bodies that were not what was sent.
+    pub corrupt: u64,
+    /// Body bytes delivered.
+    pub bytes: u64,
+    /// Replies.
+    pub replies: u64,
+    /// Replies that their producer had not got before.
+    pub distinct_replies: u64,
+    /// The sum of the traces of the messages that they answer.
+    pub distinct_replies_set: u64,
+    /// Deliveries of somebody else's.
+    pub foreign: u64,
+    /// Deliveries in the run's name that none of its producers sent.
+    pub unexpected: u64,
+    /// How the service holds connections back.
+    pub alarms: Alarms,
+    /// For how long this rank did not run.
+    pub suspended: Duration,
+    /// The first thing that broke.
+    pub fault: Option<Fault>,
+}
+
+/// How the service holds the connections of a rank back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alarms {
+    /// Connections that are stopped now.
+    pub raised: u32,
+    /// Times that one was stopped.
+    pub times: u64,
+    /// For how long, over all connections.
+    pub blocked: Duration,
+}
+
+impl Status {
+    /// Adds the sums of another rank; the first fault stays.
+    pub fn merge(&mut self, other: &Self) {
+        self.producers_done += other.producers_done;
+        self.sent += other.sent;
+        self.accepted += other.accepted;
+        self.accepted_set = self.accepted_set.wrapping_add(other.accepted_set);
+        self.rejected += other.rejected;
+        self.abandoned += other.abandoned;
+        self.received += other.received;
+        self.distinct += other.distinct;
+        self.distinct_set = self.distinct_set.wrapping_add(other.distinct_set);
+        self.redelivered += other.redelivered;
+        self.corrupt += other.corrupt;
+        self.bytes += other.bytes;
+        self.replies += other.replies;
+        self.distinct_replies += other.distinct_replies;
+        self.distinct_replies_set = self.distinct_replies_set.wrapping_add(other.distinct_replies_set);
+        self.foreign += other.foreign;
+        self.unexpected += other.unexpected;
+        self.alarms.raised += other.alarms.raised;
+        self.alarms.times += other.alarms.times;
+        self.alarms.blocked += other.alarms.blocked;
+        if self.fault.is_none() {
+            self.fault.clone_from(&other.fault);
+        }
+    }
+}
+
+/// Why streaming ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ending {
+    /// All that was accepted has been delivered.
+    Complete,
+    /// All was sent, nothing holds it back, and yet nothing has arrived for long.
+    Missing(Duration),
+    /// The limit on streaming passed first.
+    Deadline(Duration),
+    /// It passed after nothing had been confirmed or delivered for this long, of so many messages on their way.
+    Stalled(Duration, Duration, u64),
+    /// It passed while the service kept this many connections from publishing.
+    Blocked(Duration, u32),
+    /// Someone asked for it, by a signal.
+    Stopped(String),
+    /// A worker of this rank failed.
+    Fault(usize, Fault),
+    /// This rank has not been heard for long.
+    Silent(usize),
+}
+
+impl Ending {
+    /// Whether the service, the way to it or a rank that died kept senders from going on.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Stalled(..) | Self::Blocked(..) | Self::Fault(..) | Self::Silent(_) => true,
+            Self::Complete | Self::Missing(_) | Self::Deadline(_) | Self::Stopped(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::Missing(still) => {
+                write!(f, "all was sent, and nothing more has arrived for {:.1} s", still.as_secs_f64())
+            }
+            Self::Deadline(limit) => write!(
+                f,
+                "the limit of {} s on streaming passed before everything was delivered; give more time with --timeout",
+                limit.as_secs()
+            ),
+            Self::Stalled(limit, still, messages) => write!(
+                f,
+                "the limit of {} s on streaming passed, and of {messages} messages on their way none was confirmed or \
+                 delivered for the last {} s: a node of the service, or the way to it, holds still. See whether all nodes \
+                 are up (a quorum queue needs most of them) and reached; more time does not help",
+                limit.as_secs(),
+                still.as_secs()
+            ),
+            Self::Blocked(limit, connections) => write!(
+                f,
+                "the limit of {} s on streaming passed while the service kept {connections} connection(s) from \
+                 publishing (connection.blocked): it is short of memory or disk; see its log",
+                limit.as_secs()
+            ),
+            Self::Stopped(why) => write!(f, "stopped by {why} before everything was delivered"),
+            Self::Fault(rank, fault) => write!(f, "rank {rank}: {fault}"),
+            Self::Silent(rank) => write!(
+                f,
+                "rank {rank} has not been heard for {} s: it died, hangs or was suspended; see its \
+                 output, or the node's log",
+                SILENCE_MAX.as_secs()
+            ),
+        }
+    }
+}
+
+/// Rank 0's view of the run. Time is an argument, counted from the start of streaming while rank 0 is awake.
+#[derive(Debug)]
+pub struct Overseer {
+    ranks: Vec<(Status, Duration)>,
+    expected: Expected,
+    limit: Duration,
+    moved: (u64, Duration),
+    /// The longest time between two arrivals.
+    pause_max: Duration,
+    /// Outcomes of any kind, and when the last one came.
+    settled: (u64, Duration),
+}
+
+/// What must come together before a run is complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    /// Producers that must be done.
+    pub producers: u32,
+    /// Copies of each accepted message that must arrive.
+    pub copies: u32,
+    /// Replies to each accepted message that must arrive.
+    pub replies: u32,
+    /// How long a consumer may work on one message: silence this long says nothing.
+    pub service_time: Duration,
+}
+
+impl Expected {
+    /// What a plan owes.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            producers: plan.placement.producers,
+            copies: plan.flow.copies,
+            replies: plan.flow.replies,
+            service_time: plan.service_time.map_or(Duration::ZERO, Delay::mean),
+        }
+    }
+}
+
+impl Overseer {
+    /// Watches `world` ranks until `limit`.
+    pub fn new(world: usize, expected: Expected, limit: Duration) -> Self {
+        let ranks = vec![(Status::default(), Duration::ZERO); world];
+        let (moved, settled) = ((0, Duration::ZERO), (0, Duration::ZERO));
+        Self { ranks, expected, limit, moved, pause_max: Duration::ZERO, settled }
+    }
+
+    /// Takes in the sums of a rank, which replace its last ones.
+    pub fn hear(&mut self, rank: usize, status: Status, now: Duration) {
+        self.ranks[rank] = (status, now);
+        let total = self.total();
+        let arrived = total.received + total.replies;
+        if arrived != self.moved.0 {
+            if self.moved.0 > 0 {
+                self.pause_max = self.pause_max.max(now.saturating_sub(self.moved.1));
+            }
+            self.moved = (arrived, now);
+        }
+        let settled = arrived + total.accepted + total.rejected + total.abandoned;
+        if settled != self.settled.0 {
+            self.settled = (settled, now);
+        }
+    }
+
+    /// The sums of all ranks.
+    pub fn total(&self) -> Status {
+        let mut total = Status::default();
+        for (status, _) in &self.ranks {
+            total.merge(status);
+        }
+        total
+    }
+
+    /// The latest sums of each rank.
+    pub fn ranks(&self) -> impl Iterator<Item = &Status> {
+        self.ranks.iter().map(|(status, _)| status)
+    }
+
+    /// Whether the run is over, and why. A run that is complete is complete, whatever else is wrong.
+    pub fn decide(&self, now: Duration, stop: Option<String>) -> Option<Ending> {
+        let total = self.total();
+        let Expected { producers, copies, replies, service_time } = self.expected;
+        let sent_all = total.producers_done == producers;
+        let arrived = total.distinct >= total.accepted * u64::from(copies)
+            && total.distinct_replies >= total.accepted * u64::from(replies);
+        // Numbers may also be reached by what came to two consumers, or by what nobody waits for: then sets differ.
+        let exact = total.distinct_set == total.accepted_set.wrapping_mul(copies.into())
+            && total.distinct_replies_set == total.accepted_set.wrapping_mul(replies.into());
+        let quiet_after = (self.pause_max * 2).clamp(QUIET, QUIET_MAX) + service_time * 4;
+        let quiet = now.saturating_sub(self.moved.1) >= quiet_after;
+        if sent_all && arrived && (quiet || exact) {
+            return Some(Ending::Complete);
+        }
+        let fault = self.ranks.iter().enumerate().find_map(|(rank, (status, _))| Some((rank, status.fault.clone()?)));
+        if let Some((rank, fault)) = fault {
+            return Some(Ending::Fault(rank, fault));
+        }
+        if let Some(why) = stop {
+            return Some(Ending::Stopped(why));
+        }
+        let still = now.saturating_sub(self.moved.1);
+        let free = total.alarms.raised == 0;
+        if sent_all && free && still >= MISSING + service_time * 4 {
+            return Some(Ending::Missing(still));
+        }
+        if now >= self.limit {
+            let stalled = now.saturating_sub(self.settled.1) >= STALLED + service_time * 4;
+            let undelivered = (total.accepted * u64::from(copies)).saturating_sub(total.distinct);
+            let under_way = total.sent.saturating_sub(total.accepted + total.abandoned) + undelivered;
+            return Some(match total.alarms.raised {
+                0 if sent_all && quiet => Ending::Missing(still),
+                0 if under_way > 0 && stalled => Ending::Stalled(self.limit, now - self.settled.1, under_way),
+                0 => Ending::Deadline(self.limit),
+                connections => Ending::Blocked(self.limit, connections),
+            });
+        }
+        let silent = |heard: Duration| now.saturating_sub(heard) >= SILENCE_MAX;
+        self.ranks.iter().position(|(_, heard)| silent(*heard)).map(Ending::Silent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::FaultKind;
+
+    const S: Duration = Duration::from_secs(1);
+    const SHARED: Expected = Expected { producers: 1, copies: 1, replies: 0, service_time: Duration::ZERO };
+
+    fn status(producers_done: u32, accepted: u64, distinct: u64) -> Status {
+        Status { producers_done, accepted, distinct, received: distinct, sent: accepted, ..Status::default() }
+    }
+
+    #[test]
+    fn a_run_is_complete_when_sums_say_so_and_not_before() {
+        let mut overseer = Overseer::new(2, SHARED, 60 * S);
+        overseer.hear(0, status(0, 10, 0), S);
+        overseer.hear(1, status(0, 0, 10), S);
+        assert_eq!(overseer.decide(S, None), None, "the producer may send more");
+        overseer.hear(0, status(1, 11, 0), S);
+        assert_eq!(overseer.decide(S, None), None, "one message is on its way");
+        overseer.hear(1, status(0, 0, 11), S);
+        assert_eq!(overseer.decide(S, None), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn a_redelivery_does_not_pass_for_the_last_message() {
+        let mut overseer = Overseer::new(1, SHARED, 60 * S);
+        overseer.hear(0, Status { accepted_set: 55, distinct_set: 54, ..status(1, 10, 10) }, S);
+        assert_eq!(overseer.decide(S, None), None, "two consumers have had the same message");
+        assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete), "what else should come?");
+        overseer.hear(0, Status { accepted_set: 55, distinct_set: 55, redelivered: 3, ..status(1, 10, 10) }, 2 * S);
+        assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete), "each came, some of them twice");
+    }
+
+    #[test]
+    fn a_service_that_delivers_seldom_is_waited_for_as_long_as_it_takes_it() {
+        let mut overseer = Overseer::new(1, SHARED, 60 * S);
+        for (distinct, at) in [(8, 10), (9, 13), (10, 16)] {
+            let unlike = Status { accepted_set: 1, ..status(1, 10, distinct) };
+            overseer.hear(0, unlike, at * S);
+        }
+        assert_eq!(overseer.decide(21 * S, None), None, "it has paused for 3 s before");
+        assert_eq!(overseer.decide(22 * S, None), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn a_run_with_answers_waits_for_every_copy_and_every_answer() {
+        let mut overseer = Overseer::new(1, Expected { copies: 3, replies: 3, ..SHARED }, 60 * S);
+        for (distinct, distinct_replies, over) in [(29, 30, false), (30, 29, false), (30, 30, true)] {
+            overseer.hear(0, Status { distinct_replies, replies: distinct_replies, ..status(1, 10, distinct) }, S);
+            assert_eq!(overseer.decide(S, None).is_some(), over, "{distinct} {distinct_replies}");
+        }
+    }
+
+    #[test]
+    fn silence_says_nothing_while_a_consumer_works() {
+        let mut overseer = Overseer::new(1, Expected { service_time: S, ..SHARED }, 60 * S);
+        overseer.hear(0, Status { accepted_set: 1, ..status(1, 10, 10) }, S);
+        assert_eq!(overseer.decide(4 * S, None), None);
+        assert_eq!(overseer.decide(6 * S, None), Some(Ending::Complete));
+    }
+
+    #[test]
+    fn a_limit_that_passes_while_the_service_blocks_is_told_from_one_that_just_passes() {
+        let mut overseer = Overseer::new(1, SHARED, 10 * S);
+        let alarms = Alarms { raised: 2, times: 2, blocked: S };
+        overseer.hear(0, Status { alarms, ..status(0, 5, 1) }, 9 * S);
+        let ending = overseer.decide(10 * S, None).unwrap();
+        assert_eq!(ending, Ending::Blocked(10 * S, 2));
+        assert!(ending.to_string().contains("connection.blocked"), "{ending}");
+    }
+
+    #[test]
+    fn every_other_ending_is_named() {
+        let fault = Fault::new(FaultKind::Lost, "the broker closed the connection");
+        let mut overseer = Overseer::new(2, SHARED, 10 * S);
+        overseer.hear(0, status(0, 5, 1), 9 * S);
+        overseer.hear(1, Status { fault: Some(fault.clone()), ..status(0, 0, 1) }, 9 * S);
+        assert_eq!(overseer.decide(9 * S, None), Some(Ending::Fault(1, fault)));
+        overseer.hear(1, status(0, 0, 1), 9 * S);
+        assert_eq!(overseer.decide(9 * S, Some("SIGTERM".into())), Some(Ending::Stopped("SIGTERM".into())));
+        assert_eq!(overseer.decide(10 * S, None), Some(Ending::Deadline(10 * S)));
+    }
+
+    #[test]
+    fn what_never_arrives_is_missed_when_all_was_sent_and_nothing_holds_it_back() {
+        let mut overseer = Overseer::new(1, SHARED, 600 * S);
+        overseer.hear(0, status(0, 10, 9), S);
+        assert_eq!(overseer.decide(60 * S, None), Some(Ending::Silent(0)), "its producer may still send");
+        overseer.hear(0, status(1, 10, 9), 20 * S);
+        assert_eq!(overseer.decide(30 * S, None), None);
+        overseer.hear(0, status(1, 10, 9), 31 * S);
+        assert_eq!(overseer.decide(31 * S, None), Some(Ending::Missing(30 * S)));
+        let alarms = Alarms { raised: 1, ..Alarms::default() };
+        overseer.hear(0, Status { alarms, ..status(1, 10, 9) }, 40 * S);
+        assert_eq!(overseer.decide(40 * S, None), None, "the service says that it holds connections back");
+
+        let mut short = Overseer::new(1, SHARED, 5 * S);
+        short.hear(0, status(1, 10, 9), S);
+        assert_eq!(short.decide(5 * S, None), Some(Ending::Missing(4 * S)), "the limit comes first");
+        short.hear(0, status(1, 10, 8), 5 * S);
+        assert_eq!(short.decide(5 * S, None), Some(Ending::Deadline(5 * S)), "something still moves");
+    }
+
+    #[test]
+    fn a_limit_that_passes_while_nothing_moves_is_told_from_one_that_is_short() {
+        let stalled = |sent, accepted, distinct, at| {
+            let mut overseer = Overseer::new(1, SHARED, 40 * S);
+            overseer.hear(0, Status { sent, ..status(0, accepted, distinct) }, at);
+            // Heard again with the same sums.
+            overseer.hear(0, Status { sent, ..status(0, accepted, distinct) }, 40 * S);
+            overseer.decide(40 * S, None).unwrap()
+        };
+        assert_eq!(stalled(20, 10, 10, 15 * S), Ending::Stalled(40 * S, 25 * S, 10), "no confirm");
+        assert_eq!(stalled(20, 20, 13, 15 * S), Ending::Stalled(40 * S, 25 * S, 7), "no delivery");
+        assert_eq!(stalled(20, 10, 10, 35 * S), Ending::Deadline(40 * S), "something moved of late");
+        assert_eq!(stalled(10, 10, 10, 15 * S), Ending::Deadline(40 * S), "nothing is due");
+        let sentence = stalled(20, 10, 10, 15 * S).to_string();
+        assert!(sentence.contains("for the last 25 s") && sentence.contains("all nodes are up"), "{sentence}");
+    }
+
+    #[test]
+    fn a_rank_that_falls_silent_is_named() {
+        let mut overseer = Overseer::new(2, SHARED, 600 * S);
+        overseer.hear(0, status(0, 5, 1), 20 * S);
+        overseer.hear(1, status(0, 0, 1), 4 * S);
+        assert_eq!(overseer.decide(18 * S, None), None);
+        assert_eq!(overseer.decide(20 * S, None), Some(Ending::Silent(1)));
+    }
+}

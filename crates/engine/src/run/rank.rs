@@ -1,0 +1,79 @@
+//! One rank and all it works with.
+
+use crate::{
+    ports::{Comm, Fault, Payloads, Transport, agree},
+    run::{error::RunError, place::Place, workers_thread::WorkersThread},
+    worker::ceiling::{self, OwnCost},
+};
+use profile::{Plan, RankRole};
+use std::{sync::Arc, time::Duration};
+
+/// How often a rank tries to measure its own loops.
+const CEILING_TRIES: usize = 3;
+
+/// One rank and all it works with.
+pub(crate) struct Rank<'a, C, T, P> {
+    pub comm: &'a C,
+    pub plan: &'a Plan,
+    pub role: RankRole,
+    pub thread: WorkersThread,
+    pub transport: Arc<T>,
+    pub payloads: Arc<P>,
+    pub place: &'a Place,
+}
+
+impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
+    /// Goes on only if every rank succeeded.
+    pub fn together<V>(&self, step: &'static str, mine: Result<V, String>) -> Result<V, RunError> {
+        together(self.comm, self.plan, step, mine)
+    }
+
+    /// Runs a future on the workers' thread, at most `limit`.
+    pub fn call<V: Send + 'static>(
+        &self,
+        step: &str,
+        limit: Duration,
+        future: impl Future<Output = Result<V, Fault>> + Send + 'static,
+    ) -> Result<V, String> {
+        self.thread.call(step, limit, future).map_err(|fault| fault.to_string())
+    }
+
+    /// Builds the bodies of this rank's producers.
+    pub fn sources(&self) -> Result<Vec<P::Source>, String> {
+        let source = |index: &u32| self.payloads.source(*index).map_err(|error| error.to_string());
+        self.role.producers.iter().map(source).collect()
+    }
+
+    /// What this rank's loops cost by themselves.
+    pub fn own_cost(&self, sources: &mut [P::Source]) -> OwnCost {
+        let (plan, clock) = (self.plan, self.place.clock);
+        // A rank that had no core all the time tries again.
+        let tries = |measured: &mut dyn FnMut() -> Option<f64>| (0..CEILING_TRIES).find_map(|_| measured());
+        OwnCost {
+            producer_ns: sources
+                .first_mut()
+                .and_then(|source| tries(&mut || self.thread.block_on(ceiling::of_producer(plan, source, clock)))),
+            consumer_ns: (!self.role.consumers.is_empty())
+                .then(|| tries(&mut || self.thread.block_on(ceiling::of_consumer(plan, &self.payloads, clock))))
+                .flatten(),
+        }
+    }
+}
+
+/// Goes on only if every rank succeeded.
+pub(crate) fn together<V>(
+    comm: &impl Comm,
+    plan: &Plan,
+    step: &'static str,
+    mine: Result<V, String>,
+) -> Result<V, RunError> {
+    let (value, failure) = match mine {
+        Ok(value) => (Some(value), Ok(())),
+        Err(sentence) => (None, Err(sentence)),
+    };
+    match (agree(comm, failure, plan.limits.collective)?, value) {
+        (Ok(()), Some(value)) => Ok(value),
+        (Ok(()), None) => unreachable!("a rank's own failure is among those agreed on"),
+        (Err(failures), _) => Err(RunError::Failed { step, failures }),
+    }
+}

@@ -1,0 +1,274 @@
+//! Puts the workers of a rank on their thread: what each is to do, where it shows its progress, how it reports.
+
+use crate::{
+    ports::{Comm, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
+    result::left::held_by,
+    run::{
+        connect::{Connected, Consuming, Producing},
+        rank::Rank,
+        times::Times,
+    },
+    time::{awake::Patience, clocks::Clocks, delay::Delays, one_way::OneWay, schedule::Schedule},
+    worker::{
+        calendar::Catchup,
+        collect::{Collector, CollectorReport, CollectorSpec},
+        consume::{Consumer, ConsumerReport, ConsumerSpec},
+        produce::{Producer, ProducerReport, ProducerSpec},
+        progress::Progress,
+    },
+};
+use measure::Held;
+use profile::Plan;
+use std::sync::{
+    Arc,
+    mpsc::{self, Receiver},
+};
+use tokio::sync::{mpsc::unbounded_channel, watch};
+
+/// The workers of a rank, at work.
+pub(crate) struct Started {
+    /// What each shows of itself.
+    pub progress: Arc<[Progress]>,
+    producers: Vec<Worker<ProducerReport>>,
+    collectors: Vec<Worker<CollectorReport>>,
+    consumers: Vec<Worker<ConsumerReport>>,
+}
+
+/// What the workers of a rank reported.
+pub(crate) struct Reports {
+    pub producers: Vec<ProducerReport>,
+    pub collectors: Vec<CollectorReport>,
+    pub consumers: Vec<ConsumerReport>,
+    /// Workers that did not report.
+    pub missing: usize,
+    /// Ends of their connections, with what their own queues still held.
+    pub closing: Vec<Receiver<Held>>,
+}
+
+/// A worker's way back to the main thread: its report, then the end of its connection with what its own queue still held.
+struct Worker<R> {
+    report: Receiver<R>,
+    closed: Receiver<Held>,
+}
+
+impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
+    /// Starts all workers of this rank; they wait for the start of streaming by themselves.
+    pub fn start(
+        &self,
+        (producing, consuming): Connected<T, P>,
+        clocks: &Clocks,
+        times: &Times,
+        stop: &watch::Receiver<bool>,
+    ) -> Started {
+        // Each producer has one place for what it sends and one for its replies.
+        let mut slots = Slots::new(2 * producing.len() + consuming.len());
+        let progress = slots.progress.clone();
+        let (mut producers, mut collectors) = (Vec::new(), Vec::new());
+        for mut producing in producing {
+            let mut spec = producer_spec(self.plan, producing.index, times);
+            if let Some(replies) = producing.replies.take() {
+                let (returned, returns) = unbounded_channel();
+                spec.returned = Some(returned);
+                let spec = collector_spec(self.plan, producing.index, times);
+                let (slot, stop, payloads, clock) = (slots.next(), stop.clone(), self.payloads.clone(), clocks.clock);
+                collectors.push(self.spawn(slot.clone(), move |report| async move {
+                    let mut replies = replies;
+                    let collector = Collector::new(&mut replies, &*payloads, &spec, clock, slot.progress());
+                    let collected = collector.run(returns, stop).await;
+                    let broken = collected.fault.is_some();
+                    report(collected);
+                    let held = held_by(&mut replies, true, broken).await;
+                    replies.close().await;
+                    Held { replies: held, ..Held::NOTHING }
+                }));
+            }
+            let (slot, stop, clock) = (slots.next(), stop.clone(), clocks.clock);
+            producers.push(self.spawn(slot.clone(), move |report| async move {
+                let Producing { mut publisher, mut source, .. } = producing;
+                report(Producer::new(&mut publisher, &mut source, &spec, clock, slot.progress()).run(stop).await);
+                publisher.close().await;
+                Held::NOTHING
+            }));
+        }
+        let hosts: Arc<[u32]> = producers_hosts(self.plan, clocks).into();
+        let own_host = clocks.host_of[self.comm.rank()];
+        let consumers = consuming.into_iter().map(|Consuming { index, mut subscriber, mut replier }| {
+            let one_way = OneWay::new(hosts.clone(), own_host, times.start_ns);
+            let spec = consumer_spec(self.plan, index, times, one_way);
+            let exclusive = self.plan.source_of(index).queue.exclusive;
+            let (slot, stop, payloads, clock) = (slots.next(), stop.clone(), self.payloads.clone(), clocks.clock);
+            self.spawn(slot.clone(), move |report| async move {
+                let consumer =
+                    Consumer::new(&mut subscriber, replier.as_mut(), &payloads, &spec, clock, slot.progress());
+                let consumed = consumer.run(stop).await;
+                let broken = consumed.fault.is_some();
+                report(consumed);
+                let messages = held_by(&mut subscriber, exclusive, broken).await;
+                subscriber.close().await;
+                if let Some(replier) = replier {
+                    replier.close().await;
+                }
+                Held { messages, ..Held::NOTHING }
+            })
+        });
+        let consumers = consumers.collect();
+        Started { progress, producers, collectors, consumers }
+    }
+
+    /// Starts one worker. It reports before it closes its connection: a broker that is gone must not delay the record.
+    fn spawn<R: Send + 'static, F: Future<Output = Held> + Send + 'static>(
+        &self,
+        slot: Slot,
+        work: impl FnOnce(Box<dyn FnOnce(R) + Send>) -> F,
+    ) -> Worker<R> {
+        let (sender, report) = mpsc::channel();
+        // The receiver is gone where the main thread has given up waiting.
+        let work = work(Box::new(move |done| drop(sender.send(done))));
+        let closed = self.thread.spawn(async move {
+            let _guard = Guard(slot);
+            work.await
+        });
+        Worker { report, closed }
+    }
+}
+
+impl Started {
+    /// The reports that come in time.
+    pub fn gather(self, patience: &mut Patience) -> Reports {
+        let mut closing = Vec::new();
+        let expected = self.producers.len() + self.collectors.len() + self.consumers.len();
+        let producers = gather(self.producers, patience, &mut closing);
+        let collectors = gather(self.collectors, patience, &mut closing);
+        let consumers = gather(self.consumers, patience, &mut closing);
+        let missing = expected - closing.len();
+        Reports { producers, collectors, consumers, missing, closing }
+    }
+}
+
+fn gather<R>(workers: Vec<Worker<R>>, patience: &mut Patience, closing: &mut Vec<Receiver<Held>>) -> Vec<R> {
+    let mut reports = Vec::new();
+    for worker in workers {
+        if let Ok(report) = patience.receive(&worker.report) {
+            reports.push(report);
+            closing.push(worker.closed);
+        }
+    }
+    reports
+}
+
+impl Reports {
+    /// What broke first, by kind of worker.
+    pub fn fault(&self) -> Option<Fault> {
+        let producers = self.producers.iter().map(|report| &report.fault);
+        let collectors = self.collectors.iter().map(|report| &report.fault);
+        let consumers = self.consumers.iter().map(|report| &report.fault);
+        producers.chain(collectors).chain(consumers).flatten().next().cloned()
+    }
+}
+
+/// Places in which workers show their progress.
+struct Slots {
+    progress: Arc<[Progress]>,
+    taken: usize,
+}
+
+impl Slots {
+    fn new(count: usize) -> Self {
+        Self { progress: (0..count).map(|_| Progress::default()).collect(), taken: 0 }
+    }
+
+    fn next(&mut self) -> Slot {
+        self.taken += 1;
+        Slot { at: self.taken - 1, all: self.progress.clone() }
+    }
+}
+
+/// Where one worker shows its progress.
+#[derive(Clone)]
+struct Slot {
+    at: usize,
+    all: Arc<[Progress]>,
+}
+
+impl Slot {
+    fn progress(&self) -> &Progress {
+        &self.all[self.at]
+    }
+}
+
+/// Reports a fault where a worker panics: otherwise rank 0 would wait for what it can no longer do.
+struct Guard(Slot);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.progress().fail(Fault::new(FaultKind::Lost, "a worker panicked; its output says where"));
+        }
+    }
+}
+
+fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
+    ProducerSpec {
+        run: plan.run,
+        index,
+        seal: times.seal,
+        quota: plan.messages_of(index),
+        start_ns: times.start_ns,
+        schedule: Schedule::new(&plan.load, plan.seed, index, plan.placement.producers),
+        catchup: catchup(plan),
+        spin: times.spin,
+        window: times.window.clone(),
+        confirms: plan.service.confirms,
+        in_flight: plan.service.in_flight,
+        republish_limit: plan.service.republish_limit,
+        think: plan.think_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1)),
+        returned: None,
+    }
+}
+
+/// A sender pauses for as long as its schedule leaves between two messages where it is densest.
+fn catchup(plan: &Plan) -> Option<Catchup> {
+    let (limit, per_second) = (plan.load.catchup_limit?, plan.load.messages_per_second?);
+    let rest_ns = f64::from(plan.placement.producers) / per_second * 1e9;
+    Some(Catchup { limit: u64::from(limit), rest_ns: rest_ns.round() as u64 })
+}
+
+fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
+    CollectorSpec {
+        run: plan.run,
+        producer,
+        seal: times.seal,
+        replies: plan.flow.replies,
+        gathers: plan.flow.gathers,
+        reply: plan.service.reply,
+        // Often enough that the service never waits for it.
+        ack_every: (u32::from(plan.service.reply_prefetch) / 4).max(1),
+        verify: plan.verify,
+        window: times.window.clone(),
+    }
+}
+
+/// The host of each producer.
+fn producers_hosts(plan: &Plan, clocks: &Clocks) -> Vec<u32> {
+    let mut hosts = vec![0; plan.placement.producers as usize];
+    for (rank, host) in clocks.host_of.iter().enumerate() {
+        plan.placement.role(rank).producers.iter().for_each(|producer| hosts[*producer as usize] = *host);
+    }
+    hosts
+}
+
+fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay) -> ConsumerSpec {
+    ConsumerSpec {
+        run: plan.run,
+        index,
+        seal: times.seal,
+        producers: plan.placement.producers,
+        inspections: plan.message.inspected_bodies() as usize,
+        window: times.window.clone(),
+        one_way,
+        acks: plan.service.acks,
+        ack_after: plan.service.ack_after,
+        work: plan.service_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1 | 1)),
+        verify: plan.verify,
+    }
+}

@@ -1,0 +1,148 @@
+//! What streaming left on one rank.
+
+use crate::{
+    host::{busy::Busy, usage::Usage},
+    ports::{ConnectionFacts, Fault},
+    result::report::RankReport,
+    run::{
+        control::{Alarms, Ending},
+        observer::Snapshot,
+        place::Place,
+        start::Reports,
+        wind_down::WindDown,
+    },
+    time::{awake::Patience, clocks::Compared},
+    worker::{ceiling::OwnCost, inspections::CorruptSample},
+};
+use measure::{Counters, Held, Histogram, Histograms, Metric};
+use profile::RankRole;
+use std::{sync::mpsc::Receiver, time::Duration};
+
+/// What streaming left on one rank.
+pub(crate) struct Streamed {
+    /// Why it ended, and what was known then; known to rank 0.
+    pub ended: Option<(Ending, Snapshot)>,
+    /// When it ended, in common time.
+    pub ended_ns: u64,
+    /// What a reader should know of the window; known to rank 0.
+    pub notes: Vec<String>,
+    pub late_window: bool,
+    pub reports: Reports,
+    pub alarms: Alarms,
+    pub producer_facts: Vec<ConnectionFacts>,
+    pub consumer_facts: Vec<ConnectionFacts>,
+    pub usage: Usage,
+    pub busy: Option<Busy>,
+    pub elapsed: Duration,
+    pub fault: Option<Fault>,
+    /// How long what follows may take.
+    pub wind_down: WindDown,
+}
+
+impl Streamed {
+    /// Makes up for what the clocks were off, before latencies are summed.
+    pub fn settle_one_way(&mut self, compared: &Compared) {
+        for report in &mut self.reports.consumers {
+            report.one_way.settle(compared, &mut report.histograms);
+        }
+    }
+
+    /// Counts and latencies of this rank's workers together.
+    pub fn sums(&self) -> (Counters, Histograms) {
+        let (mut counters, mut histograms) = (Counters::default(), Histograms::new());
+        let producers = self.reports.producers.iter().map(|report| (&report.counters, &report.histograms));
+        let collectors = self.reports.collectors.iter().map(|report| (&report.counters, &report.histograms));
+        let consumers = self.reports.consumers.iter().map(|report| (&report.counters, &report.histograms));
+        for (counts, latencies) in producers.chain(collectors).chain(consumers) {
+            counters.merge(counts);
+            histograms.merge(latencies);
+        }
+        counters.blocked_times = self.alarms.times;
+        counters.blocked_ns = self.alarms.blocked.as_nanos() as u64;
+        (counters, histograms)
+    }
+
+    /// The first body that came to this rank and was not what was sent.
+    pub fn first_corrupt(&self) -> Option<&CorruptSample> {
+        self.reports
+            .consumers
+            .iter()
+            .filter_map(|report| report.first_corrupt.as_ref())
+            .min_by_key(|first| first.arrival.at_ns)
+    }
+
+    /// When the last delivery or reply came to this rank.
+    fn last_arrival_ns(&self) -> Option<u64> {
+        let deliveries = self.reports.consumers.iter().filter_map(|report| report.last_ns);
+        deliveries.chain(self.reports.collectors.iter().filter_map(|report| report.last_ns)).max()
+    }
+
+    /// Its consumers' side of the ledger, encoded.
+    pub fn ledgers(&self) -> Vec<Vec<u8>> {
+        self.reports.consumers.iter().map(|report| report.deliveries.encode()).collect()
+    }
+
+    /// What this rank reports; `ledgers` are those of its consumers.
+    pub fn report(
+        &self,
+        rank: usize,
+        place: &Place,
+        role: &RankRole,
+        own_cost: OwnCost,
+        ledgers: &[Vec<u8>],
+    ) -> RankReport {
+        let (counters, histograms) = self.sums();
+        RankReport {
+            rank,
+            host: place.host.clone(),
+            cores: place.cores,
+            allowed: place.allowed.clone(),
+            machine: place.machine.clone(),
+            own_cost,
+            pid: std::process::id(),
+            role: role.to_string(),
+            producers: role.producers.clone(),
+            consumers: role.consumers.clone(),
+            counters,
+            usage: self.usage,
+            busy: self.busy.clone(),
+            schedule_lag: histograms.get(Metric::ScheduleLag).map(Histogram::summary),
+            stream_s: self.elapsed.as_secs_f64(),
+            producer_facts: self.producer_facts.clone(),
+            consumer_facts: self.consumer_facts.clone(),
+            fault: self.fault.clone(),
+            catchup_run_max: self
+                .reports
+                .producers
+                .iter()
+                .map(|report| report.catchup_run_max)
+                .max()
+                .unwrap_or_default(),
+            first_sent_ns: self.reports.producers.iter().filter_map(|report| Some(report.sent_ns?.0)).min(),
+            last_sent_ns: self.reports.producers.iter().filter_map(|report| Some(report.sent_ns?.1)).max(),
+            last_arrival_ns: self.last_arrival_ns(),
+            late_window: self.late_window,
+            extremes: histograms.extremes(),
+            spans: self.reports.consumers.iter().map(|report| report.span).collect(),
+            sent: self.reports.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),
+            ledger_bytes: ledgers.iter().map(|ledger| ledger.len() as u64).sum(),
+            first_corrupt_ns: self.first_corrupt().map(|first| first.arrival.at_ns),
+            replies: self
+                .reports
+                .collectors
+                .iter()
+                .map(|report| report.ledgers.iter().map(measure::Deliveries::encode).collect())
+                .collect(),
+        }
+    }
+
+    /// Waits until every connection is closed, within limits: acknowledgements reach the broker
+    /// before its queues are deleted. Returns what this rank's own queues still held.
+    pub fn closed(&self) -> Held {
+        let mut patience = Patience::new(self.wind_down.to_close());
+        // Late or gone, there is nothing more to do for it.
+        let closed = |closing: &Receiver<Held>| patience.receive(closing).unwrap_or_default();
+        let held = self.reports.closing.iter().map(closed).fold(Held::NOTHING, Held::and);
+        if self.reports.missing > 0 { Held::default() } else { held }
+    }
+}

@@ -1,0 +1,76 @@
+//! Exchanges and queues that belong to no worker: rank 0 declares them, asks what they hold, and deletes them.
+
+use crate::{
+    ports::{Comm, Payloads, Service, Transport, Undeleted},
+    result::left::left_behind,
+    run::{observer::Observer, rank::Rank},
+};
+use measure::Held;
+use profile::{Exchange, QueuePlan, QueueType};
+use std::time::Duration;
+
+impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
+    /// Declares them, on rank 0.
+    pub fn declare(&self) -> Result<Service, String> {
+        if self.comm.rank() != 0 {
+            return Ok(Service::default());
+        }
+        let (transport, (exchanges, queues)) = (self.transport.clone(), self.shared());
+        let limit = self.plan.limits.connect + self.plan.limits.broker;
+        self.call("declaring queues", limit, async move { transport.declare(&exchanges, &queues).await })
+    }
+
+    /// Deletes exchanges and queues. Where the service cannot be reached, they are left only if they were declared.
+    pub fn delete(&self, is_declared: bool, limit: Duration, observer: &mut impl Observer) {
+        let (exchanges, queues) = self.shared();
+        if self.comm.rank() != 0 || exchanges.is_empty() && queues.is_empty() {
+            return;
+        }
+        let names = exchanges.iter().map(|exchange| &exchange.name).chain(queues.iter().map(|queue| &queue.name));
+        let names: Vec<String> = names.cloned().collect();
+        let transport = self.transport.clone();
+        let deleting = async move { transport.delete(&exchanges, &queues).await };
+        let undeleted = match self.thread.call("deleting queues", limit, deleting) {
+            Ok(undeleted) => undeleted,
+            Err(fault) if is_declared => {
+                names.into_iter().map(|name| Undeleted { name, fault: fault.clone() }).collect()
+            }
+            Err(_) => return,
+        };
+        let left = left_behind(self.plan, &undeleted);
+        if let Some(Undeleted { fault, .. }) = undeleted.first().filter(|_| !left.is_empty()) {
+            observer.left_behind(left, fault);
+        }
+    }
+
+    /// What belongs to no worker.
+    fn shared(&self) -> (Vec<Exchange>, Vec<QueuePlan>) {
+        (self.plan.service.exchanges.clone(), self.plan.shared_queues().cloned().collect())
+    }
+
+    /// What the queues of single connections still held, on all ranks together; known to rank 0. Everyone's connections
+    /// are closed then, and what they had not acknowledged is back in the queues that are shared.
+    pub fn held_by_all(&self, mine: Held) -> Held {
+        let config = bincode::config::standard();
+        let bytes = bincode::serde::encode_to_vec(mine, config).expect("numbers encode");
+        // A rank that is lost now takes nothing from what is measured.
+        let all = self.comm.gather(&bytes, self.plan.limits.collective).unwrap_or_default();
+        let decoded = all.iter().map(|bytes| bincode::serde::decode_from_slice(bytes, config));
+        let decoded = decoded.map(|decoded| decoded.expect("ranks run the same binary").0);
+        decoded.reduce(Held::and).unwrap_or_default()
+    }
+
+    /// What the shared queues still hold, as the service reports now. Of a stream that is unknown: it keeps what was read.
+    pub fn held(&self, limit: Duration) -> Held {
+        let (_, queues) = self.shared();
+        if queues.iter().any(|queue| queue.kind == QueueType::Stream) {
+            return Held { messages: None, ..Held::NOTHING };
+        }
+        if queues.is_empty() {
+            return Held::NOTHING;
+        }
+        let transport = self.transport.clone();
+        let held = self.call("counting what is left", limit, async move { transport.held(&queues).await });
+        Held { messages: held.ok(), ..Held::NOTHING }
+    }
+}

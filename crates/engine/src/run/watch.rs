@@ -1,0 +1,213 @@
+//! The main thread while workers stream: it reports this rank's sums to rank 0, which opens the window and decides the end.
+
+use crate::{
+    host::busy::Watch,
+    ports::{Comm, CommError},
+    result::suspension,
+    run::{
+        alarms::ConnectionAlarms,
+        control::{Control, Ending, Expected, HEARD_EVERY, Overseer, Status, UNHEARD_MAX},
+        observer::{Observer, Snapshot},
+        times::{Times, planned_window},
+    },
+    time::{
+        awake::{Awake, Suspended},
+        clock::Clock,
+        warm_up::WarmUp,
+    },
+    worker::progress::Progress,
+};
+use measure::Held;
+use profile::{MeasuredWindow, Plan, RunLength};
+use std::time::{Duration, Instant};
+
+/// How often a rank looks for control messages and signals; it sleeps in between. A look takes some 30 us, and where many
+/// ranks share few cores, each look of an idle one is taken from those that work.
+const NAP: Duration = Duration::from_millis(25);
+const NAP_AT_FIRST: Duration = Duration::from_millis(5);
+/// How often a rank reports its sums to rank 0: more often at first, as what is short is over between two reports.
+const STATUS_EVERY: Duration = Duration::from_millis(100);
+const STATUS_EVERY_AT_FIRST: Duration = Duration::from_millis(10);
+/// How long a rank may outlast the limit on streaming before it gives rank 0 up.
+const RANK_0_GRACE: Duration = Duration::from_secs(30);
+
+/// What the main thread learned while workers streamed.
+pub(crate) struct Watched {
+    /// Why streaming ended, and the last sums; known to rank 0.
+    pub ended: Option<(Ending, Snapshot)>,
+    /// What a reader should know of the window; known to rank 0.
+    pub notes: Vec<String>,
+    /// Whether this rank learned of the window after that had begun.
+    pub late_window: bool,
+    pub busy: Watch,
+}
+
+/// The main thread of a rank, watching over its workers.
+pub(crate) struct Watching<'a, C> {
+    comm: &'a C,
+    plan: &'a Plan,
+    clock: Clock,
+    times: &'a Times,
+    alarms: &'a ConnectionAlarms,
+    suspended: &'a Suspended,
+    started: Instant,
+    /// When it last reported.
+    reported: Option<Instant>,
+    overseer: Overseer,
+    /// Reports of each rank that rank 0 has taken.
+    heard: Vec<u32>,
+    /// Reports of this rank that rank 0 has not been seen to take.
+    unheard: u32,
+    /// On rank 0, while the window waits for the end of the warm-up.
+    warm_up: Option<(WarmUp, &'a MeasuredWindow)>,
+    watched: Watched,
+}
+
+impl<'a, C: Comm> Watching<'a, C> {
+    /// It has heard nothing yet.
+    pub fn new(
+        comm: &'a C,
+        plan: &'a Plan,
+        clock: Clock,
+        times: &'a Times,
+        alarms: &'a ConnectionAlarms,
+        suspended: &'a Suspended,
+    ) -> Self {
+        let planned = match &plan.length {
+            RunLength::Window(planned) if comm.rank() == 0 && !planned.is_timed() => Some(planned),
+            _ => None,
+        };
+        Self {
+            comm,
+            plan,
+            clock,
+            times,
+            alarms,
+            suspended,
+            started: Instant::now(),
+            reported: None,
+            overseer: Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream),
+            heard: vec![0; comm.size()],
+            unheard: 0,
+            warm_up: planned.map(|planned| (WarmUp::new(planned), planned)),
+            watched: Watched { ended: None, notes: Vec::new(), late_window: false, busy: Watch::default() },
+        }
+    }
+
+    /// Watches until rank 0 decides that streaming is over.
+    pub fn run(mut self, progress: &[Progress], observer: &mut impl Observer) -> Result<Watched, CommError> {
+        // Silence and limits are counted in time awake: a process that was stopped has heard nobody meanwhile.
+        let mut awake = Awake::default();
+        let limit = self.plan.limits.stream + RANK_0_GRACE;
+        loop {
+            let now = awake.look();
+            self.watched.busy.look(self.clock.now_ns(), self.times.start_ns, &self.times.window);
+            if self.listen(now)? {
+                return Ok(self.watched);
+            }
+            let every = (self.started.elapsed() / 10).clamp(STATUS_EVERY_AT_FIRST, STATUS_EVERY);
+            if self.reported.is_none_or(|at| at.elapsed() >= every) {
+                self.reported = Some(Instant::now());
+                self.report(progress, now, observer)?;
+            }
+            self.open_window()?;
+            if self.leads()
+                && let Some(ending) = self.overseer.decide(now, observer.stop_requested())
+            {
+                self.end(ending, observer)?;
+                return Ok(self.watched);
+            }
+            if now > limit {
+                return Err(CommError::Absent { step: "the end of streaming", limit });
+            }
+            std::thread::sleep((self.started.elapsed() / 100).clamp(NAP_AT_FIRST, NAP));
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.comm.rank() == 0
+    }
+
+    /// Time streamed so far; zero before the start.
+    fn streamed(&self) -> Duration {
+        Duration::from_nanos(self.clock.now_ns().saturating_sub(self.times.start_ns))
+    }
+
+    /// Takes in what other ranks posted; true where rank 0 says that streaming is over.
+    fn listen(&mut self, now: Duration) -> Result<bool, CommError> {
+        while let Some((rank, bytes)) = self.comm.poll()? {
+            match Control::decode(&bytes) {
+                Control::Status(run, status) if run == self.plan.run => {
+                    self.overseer.hear(rank, status, now);
+                    self.heard[rank] += 1;
+                    if self.heard[rank].is_multiple_of(HEARD_EVERY) {
+                        self.comm.post(rank, &Control::Heard.encode())?;
+                    }
+                }
+                Control::Heard => self.unheard = self.unheard.saturating_sub(HEARD_EVERY),
+                Control::Window(window) => {
+                    self.watched.late_window = self.clock.now_ns() > window.start_ns;
+                    self.times.window.tell(window);
+                }
+                Control::Finish => return Ok(true),
+                Control::Status(..) | Control::Ping | Control::Pong(_) | Control::Timed => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reports this rank's sums, unless rank 0 takes none.
+    fn report(&mut self, progress: &[Progress], now: Duration, observer: &mut impl Observer) -> Result<(), CommError> {
+        let mut sums = Status { alarms: self.alarms.sums(), suspended: self.suspended.total(), ..Status::default() };
+        progress.iter().for_each(|worker| sums.merge(&worker.status()));
+        sums.fault = sums.fault.or_else(|| self.alarms.refusal());
+        if self.leads() {
+            self.overseer.hear(0, sums, now);
+            observer.progress(&self.snapshot());
+        } else if self.unheard < UNHEARD_MAX {
+            self.unheard += 1;
+            self.comm.post(0, &Control::Status(self.plan.run, sums).encode())?;
+        }
+        Ok(())
+    }
+
+    /// Tells all ranks when the measured window is, once the warm-up is over.
+    fn open_window(&mut self) -> Result<(), CommError> {
+        let streamed = self.streamed();
+        let Some((warm_up, planned)) = &mut self.warm_up else { return Ok(()) };
+        let Some(warm) = warm_up.hear(streamed, self.overseer.total().received) else { return Ok(()) };
+        let window = planned_window(planned, self.times.start_ns + warm.start.as_nanos() as u64);
+        self.times.window.tell(window);
+        self.post_to_all(&Control::Window(window))?;
+        self.watched.notes.extend(warm.short);
+        self.warm_up = None;
+        Ok(())
+    }
+
+    /// Tells all ranks that streaming is over.
+    fn end(&mut self, ending: Ending, observer: &mut impl Observer) -> Result<(), CommError> {
+        let heartbeat_s = self.plan.service.heartbeat_s;
+        self.watched.notes.extend(suspension::sentences(self.overseer.ranks(), &ending, heartbeat_s));
+        let snapshot = self.snapshot();
+        observer.progress(&snapshot);
+        if ending != Ending::Complete {
+            observer.cut_short(&snapshot, &ending);
+        }
+        self.post_to_all(&Control::Finish)?;
+        self.watched.ended = Some((ending, snapshot));
+        Ok(())
+    }
+
+    fn post_to_all(&self, control: &Control) -> Result<(), CommError> {
+        (1..self.comm.size()).try_for_each(|rank| self.comm.post(rank, &control.encode()))
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            elapsed: self.streamed(),
+            total: self.overseer.total(),
+            ranks: self.overseer.ranks().cloned().collect(),
+            held: Held::default(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The clock that a rank reads: its host's, moved to rank 0's.
+
+use nix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// Parts of a second per second in which drift is counted.
+const BILLION: i64 = 1_000_000_000;
+
+/// Reads the common time on this rank: rank 0's monotonic clock, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// What to add to this host's clock at `since_ns` to get rank 0's.
+    offset_ns: i64,
+    /// Nanoseconds by which rank 0's clock gains on this host's in a second.
+    drift_ppb: i64,
+    /// When the offset was right, on this host's clock.
+    since_ns: u64,
+}
+
+impl Clock {
+    /// A clock that is off by so much; tests shift clocks with it.
+    pub fn shifted(offset_ns: i64) -> Self {
+        Self { offset_ns, ..Self::default() }
+    }
+
+    /// A clock that is off by so much now, and by `drift_ppb` nanoseconds more each second; tests do it.
+    pub fn drifting(offset_ns: i64, drift_ppb: i64) -> Self {
+        Self { offset_ns, drift_ppb, since_ns: host_ns() }
+    }
+
+    /// This clock with what has to be added to it: `offset_ns` where it reads `since_ns`, and `drift_ppb` more each second.
+    pub(crate) fn moved(self, offset_ns: i64, drift_ppb: i64, since_ns: u64) -> Self {
+        let host_ns = host_ns();
+        let read_ns = self.at(host_ns) as i64;
+        let moved_ns = read_ns + offset_ns + (read_ns - since_ns as i64) * drift_ppb / BILLION;
+        // Of two lines one after the other the drifts add up: their product is beyond a nanosecond.
+        Self { offset_ns: moved_ns - host_ns as i64, drift_ppb: self.drift_ppb + drift_ppb, since_ns: host_ns }
+    }
+
+    /// Now.
+    #[inline]
+    pub fn now_ns(&self) -> u64 {
+        self.at(host_ns())
+    }
+
+    /// Where the host's clock reads so much.
+    #[inline]
+    pub(crate) fn at(&self, host_ns: u64) -> u64 {
+        // An hour times a drift of a tenth of a percent still fits.
+        let drifted_ns = (host_ns.wrapping_sub(self.since_ns) as i64) * self.drift_ppb / BILLION;
+        host_ns.saturating_add_signed(self.offset_ns + drifted_ns)
+    }
+}
+
+/// Sleeps until a common time.
+pub(crate) async fn sleep_until(clock: Clock, at_ns: u64) {
+    tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(clock.now_ns()))).await;
+}
+
+/// This host's monotonic clock. Not slewed by NTP, so that one line holds for a whole run.
+#[inline]
+fn host_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC_RAW).expect("Linux has had CLOCK_MONOTONIC_RAW since 2.6.28");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}
+
+/// What tells two clocks apart: the kernel's boot, and the time namespace that may shift it.
+pub fn boot_id() -> Vec<u8> {
+    let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
+    [boot, namespace.into_os_string().into_encoded_bytes()].concat()
+}

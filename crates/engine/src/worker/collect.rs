@@ -1,0 +1,260 @@
+//! The replies to a producer: taken as they come, checked, timed against their messages.
+
+use crate::{
+    envelope::{Envelope, SealKey},
+    ports::{Delivery, Fault, Payloads, Subscriber},
+    time::{clock::Clock, window::Window},
+    worker::{TURNS_BEFORE_YIELD, progress::Progress},
+};
+use futures_util::FutureExt;
+use measure::{Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation};
+use profile::{Reply, Verify};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::{mpsc::UnboundedReceiver, watch};
+
+/// What the replies to one producer must be.
+#[derive(Debug, Clone)]
+pub struct CollectorSpec {
+    /// The run.
+    pub run: u32,
+    /// The producer.
+    pub producer: u32,
+    /// What envelopes of the run are sealed with.
+    pub seal: SealKey,
+    /// Replies that each message gets.
+    pub replies: u32,
+    /// Whether they come from that many consumers and belong together.
+    pub gathers: bool,
+    /// What the replies are.
+    pub reply: Reply,
+    /// After how many of them all are acknowledged.
+    pub ack_every: u32,
+    /// Which of them are checked.
+    pub verify: Verify,
+    /// The measured window: samples belong to it by their due time.
+    pub window: Arc<Window>,
+}
+
+/// The replies that one producer got.
+#[derive(Debug)]
+pub struct CollectorReport {
+    /// Its counts.
+    pub counters: Counters,
+    /// Its latencies.
+    pub histograms: Histograms,
+    /// One ledger for each reply that a message gets.
+    pub ledgers: Vec<Deliveries>,
+    /// When the last reply arrived.
+    pub last_ns: Option<u64>,
+    /// What ended it before its time.
+    pub fault: Option<Fault>,
+}
+
+/// When the publish of a message returned, in common time.
+#[derive(Debug, Clone, Copy)]
+pub struct PublishReturned {
+    /// The message.
+    pub sequence: u64,
+    /// When.
+    pub at_ns: u64,
+}
+
+/// Messages whose replies are timed. A reply that is further behind is counted and not timed: most likely the others are
+/// lost, and a run that loses many must not run out of memory.
+const AWAITED_MAX: usize = 1 << 18;
+
+/// A message that still awaits replies.
+#[derive(Debug, Default)]
+struct Awaited {
+    returned_ns: Option<u64>,
+    /// Replies that were looked at before the publish was seen to have returned.
+    early_ns: Vec<u64>,
+    replies: u32,
+}
+
+/// The collector of one producer's replies, at work.
+pub(crate) struct Collector<'a, S, P> {
+    subscriber: &'a mut S,
+    payloads: &'a P,
+    spec: &'a CollectorSpec,
+    clock: Clock,
+    progress: &'a Progress,
+    awaited: BTreeMap<u64, Awaited>,
+    /// Replies that are not acknowledged yet.
+    waiting: u32,
+    report: CollectorReport,
+}
+
+impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
+    /// A collector that has received nothing.
+    pub fn new(
+        subscriber: &'a mut S,
+        payloads: &'a P,
+        spec: &'a CollectorSpec,
+        clock: Clock,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            subscriber,
+            payloads,
+            spec,
+            clock,
+            progress,
+            awaited: BTreeMap::new(),
+            waiting: 0,
+            report: CollectorReport {
+                counters: Counters::default(),
+                histograms: Histograms::new(),
+                ledgers: vec![Deliveries::new(); spec.replies as usize],
+                last_ns: None,
+                fault: None,
+            },
+        }
+    }
+
+    /// Takes replies until `stop` or until the stream breaks. `returned` reports when publishes returned.
+    pub async fn run(
+        mut self,
+        mut returned: UnboundedReceiver<PublishReturned>,
+        stop: watch::Receiver<bool>,
+    ) -> CollectorReport {
+        if let Err(fault) = self.collect(&mut returned, stop).await {
+            self.progress.fail(fault.clone());
+            self.report.fault = Some(fault);
+        }
+        self.take_returned(&mut returned);
+        self.report.ledgers.iter_mut().for_each(Deliveries::pack);
+        self.report
+    }
+
+    async fn collect(
+        &mut self,
+        returned: &mut UnboundedReceiver<PublishReturned>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), Fault> {
+        let mut turns = 0u32;
+        let look = stop.clone();
+        let stopped = stop.wait_for(|stop| *stop).map(drop);
+        tokio::pin!(stopped);
+        loop {
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
+                tokio::task::yield_now().await;
+                // Where replies never pause, `stopped` is never polled.
+                if *look.borrow() {
+                    return Ok(());
+                }
+            }
+            let delivery = tokio::select! {
+                biased;
+                delivery = self.subscriber.next() => delivery,
+                Some(message) = returned.recv() => {
+                    self.note_returned(message);
+                    continue;
+                }
+                () = &mut stopped => return Ok(()),
+            };
+            let now_ns = self.clock.now_ns();
+            let delivery = delivery?;
+            self.take_returned(returned);
+            self.take(&delivery, now_ns);
+            self.acknowledge(delivery.tag).await?;
+        }
+    }
+
+    /// Acknowledges replies in groups. Those of the last group are left: their queue goes with its connection.
+    async fn acknowledge(&mut self, tag: u64) -> Result<(), Fault> {
+        self.waiting += 1;
+        if self.waiting < self.spec.ack_every {
+            return Ok(());
+        }
+        self.waiting = 0;
+        self.subscriber.ack(tag, true).await
+    }
+
+    fn take_returned(&mut self, returned: &mut UnboundedReceiver<PublishReturned>) {
+        while let Ok(message) = returned.try_recv() {
+            self.note_returned(message);
+        }
+    }
+
+    fn note_returned(&mut self, PublishReturned { sequence, at_ns }: PublishReturned) {
+        let awaited = self.awaited.entry(sequence).or_default();
+        awaited.returned_ns = Some(at_ns);
+        for early_ns in awaited.early_ns.drain(..) {
+            self.report.histograms.record_signed(Metric::RttFromSent, early_ns as i64 - at_ns as i64);
+        }
+        if awaited.replies >= self.spec.replies {
+            self.awaited.remove(&sequence);
+        } else if self.awaited.len() > AWAITED_MAX {
+            self.awaited.pop_first();
+        }
+    }
+
+    /// Takes one delivery that arrived at `now_ns`.
+    fn take(&mut self, delivery: &Delivery<impl AsRef<[u8]>>, now_ns: u64) {
+        let spec = self.spec;
+        let envelope = delivery.envelope.filter(|e| e.run == spec.run && e.producer == spec.producer);
+        let by = delivery.replied_by.filter(|by| !spec.gathers || *by < spec.replies);
+        let (Some(envelope), Some(by)) = (envelope, by) else {
+            let run = delivery.envelope.map(|envelope| envelope.run);
+            let bytes = delivery.body.as_ref().len() as u64;
+            self.report.counters.foreign += 1;
+            self.report.ledgers[0].observe_foreign(Foreign { consumer: delivery.replied_by.unwrap_or(0), bytes, run });
+            return;
+        };
+        if !envelope.is_sealed(spec.seal) {
+            let forged = MessageId { producer: envelope.producer, sequence: envelope.sequence };
+            self.report.ledgers[0].observe_unexpected(forged);
+            self.progress.unexpected.add(1);
+            return;
+        }
+        let audience = if spec.gathers { by as usize } else { 0 };
+        self.report.last_ns = Some(now_ns);
+        self.report.counters.replies += 1;
+        self.progress.replies.add(1);
+        let wrong = spec.verify.covers(envelope.sequence) && !self.is_right(&envelope, delivery.body.as_ref());
+        let ledger = &mut self.report.ledgers[audience];
+        if wrong {
+            ledger.observe_corrupt();
+            self.progress.corrupt.add(1);
+        }
+        if ledger.observe(envelope.producer, envelope.sequence, delivery.redelivered) == Observation::New {
+            self.progress.reply(envelope.producer, envelope.sequence);
+            self.time(&envelope, now_ns);
+        }
+    }
+
+    fn is_right(&self, envelope: &Envelope, body: &[u8]) -> bool {
+        match self.spec.reply {
+            Reply::Echo => self.payloads.verify(envelope.producer, envelope.sequence, envelope.checksum, body).is_ok(),
+            Reply::Sized(size) => body.len() as u64 == size.0 && body.iter().all(|byte| *byte == 0),
+        }
+    }
+
+    fn time(&mut self, envelope: &Envelope, now_ns: u64) {
+        let spec = self.spec;
+        let measured = spec.window.contains(envelope.due_ns);
+        let awaited = self.awaited.entry(envelope.sequence).or_default();
+        awaited.replies += 1;
+        let complete = awaited.replies >= spec.replies;
+        let histograms = &mut self.report.histograms;
+        if measured {
+            histograms.record(Metric::RttFromDue, now_ns.saturating_sub(envelope.due_ns));
+            histograms.record(Metric::Service, now_ns.saturating_sub(envelope.sent_ns));
+            match awaited.returned_ns {
+                Some(returned_ns) => {
+                    histograms.record_signed(Metric::RttFromSent, now_ns as i64 - returned_ns as i64);
+                }
+                None => awaited.early_ns.push(now_ns),
+            }
+            if complete && spec.gathers {
+                histograms.record(Metric::Gather, now_ns.saturating_sub(envelope.due_ns));
+            }
+        }
+        // Kept where its publish has yet to be seen to return.
+        if complete && awaited.returned_ns.is_some() {
+            self.awaited.remove(&envelope.sequence);
+        }
+    }
+}

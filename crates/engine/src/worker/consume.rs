@@ -1,0 +1,416 @@
+//! A consumer: takes each delivery, checks it, counts it, works on it, acknowledges it and replies to it.
+
+use crate::{
+    envelope::{Envelope, SealKey},
+    ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
+    time::{
+        clock::Clock,
+        delay::{Delays, pass},
+        one_way::OneWay,
+        window::Window,
+    },
+    worker::{
+        TURNS_BEFORE_YIELD,
+        inspections::{Arrival, CorruptSample, Inspections},
+        progress::Progress,
+        reply::Replier,
+    },
+};
+use futures_util::FutureExt;
+use measure::{ConsumerSpan, Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation};
+use profile::{Acks, Verify};
+use std::{pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep},
+};
+
+/// What one consumer is to do.
+#[derive(Debug, Clone)]
+pub struct ConsumerSpec {
+    /// The run.
+    pub run: u32,
+    /// This consumer.
+    pub index: u32,
+    /// Producers of the run: an envelope with a higher one is not of this run.
+    pub producers: u32,
+    /// What envelopes of the run are sealed with.
+    pub seal: SealKey,
+    /// Bodies that may wait for their inspection.
+    pub inspections: usize,
+    /// The measured window.
+    pub window: Arc<Window>,
+    /// Where latencies of producers on other hosts go.
+    pub one_way: OneWay,
+    /// How it acknowledges.
+    pub acks: Acks,
+    /// How long deliveries wait for enough others to be acknowledged with.
+    pub ack_after: Duration,
+    /// How long it works on each message.
+    pub work: Option<Delays>,
+    /// Which bodies it checks.
+    pub verify: Verify,
+}
+
+/// What one consumer did.
+#[derive(Debug)]
+pub struct ConsumerReport {
+    /// Its counts.
+    pub counters: Counters,
+    /// Its latencies.
+    pub histograms: Histograms,
+    /// Its latencies from other hosts, as long as clocks have not been compared again.
+    pub one_way: OneWay,
+    /// Its side of the ledger.
+    pub deliveries: Deliveries,
+    /// The first body that was not what was sent.
+    pub first_corrupt: Option<CorruptSample>,
+    /// When it was busy inside the window.
+    pub span: ConsumerSpan,
+    /// When its last message arrived, inside the window or not.
+    pub last_ns: Option<u64>,
+    /// What ended it before its time.
+    pub fault: Option<Fault>,
+}
+
+/// A consumer at work.
+pub(crate) struct Consumer<'a, S, A: Publisher, P> {
+    subscriber: &'a mut S,
+    replier: Option<&'a mut Replier<A>>,
+    payloads: &'a Arc<P>,
+    spec: &'a ConsumerSpec,
+    clock: Clock,
+    progress: &'a Progress,
+    inspections: Inspections<P>,
+    acks: Acknowledger,
+    work: Option<Delays>,
+    report: ConsumerReport,
+}
+
+/// What a consumer acts on next.
+enum Event<B> {
+    Delivery(Delivery<B>),
+    /// Something was settled on the way.
+    Settled,
+    Stopped,
+}
+
+/// Whether a consumer goes on.
+#[derive(PartialEq)]
+enum Turn {
+    Next,
+    Last,
+}
+
+/// A delivery of this run.
+struct Counted {
+    envelope: Envelope,
+    /// What is to be inspected besides.
+    to_inspect: Option<Arrival>,
+}
+
+impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
+    /// A consumer that has received nothing; `replier` is its way to reply, where the pattern has replies.
+    pub fn new(
+        subscriber: &'a mut S,
+        replier: Option<&'a mut Replier<A>>,
+        payloads: &'a Arc<P>,
+        spec: &'a ConsumerSpec,
+        clock: Clock,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            subscriber,
+            replier,
+            payloads,
+            spec,
+            clock,
+            progress,
+            inspections: Inspections::new(payloads.clone(), spec.inspections),
+            acks: Acknowledger::new(spec),
+            work: spec.work.clone(),
+            report: ConsumerReport {
+                counters: Counters::default(),
+                histograms: Histograms::new(),
+                one_way: spec.one_way.clone(),
+                deliveries: Deliveries::new(),
+                first_corrupt: None,
+                span: ConsumerSpan::default(),
+                last_ns: None,
+                fault: None,
+            },
+        }
+    }
+
+    /// Consumes until `stop` or until the stream breaks; acknowledges the remainder.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> ConsumerReport {
+        let look = stop.clone();
+        let stopped = stop.wait_for(|stop| *stop).map(drop);
+        tokio::pin!(stopped);
+        let ended = self.consume(&look, &mut stopped).await;
+        self.finish(ended).await
+    }
+
+    async fn consume(
+        &mut self,
+        look: &watch::Receiver<bool>,
+        stopped: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<(), Fault> {
+        let mut turns = 0u32;
+        loop {
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
+                tokio::task::yield_now().await;
+                // Where deliveries never pause, `stopped` is never polled.
+                if *look.borrow() {
+                    return Ok(());
+                }
+            }
+            match self.next(stopped).await? {
+                Event::Delivery(delivery) => {
+                    if self.take(delivery, stopped).await? == Turn::Last {
+                        return Ok(());
+                    }
+                }
+                Event::Settled => {}
+                Event::Stopped => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits for the next delivery; meanwhile replies and acknowledgements leave.
+    async fn next(&mut self, stopped: &mut (impl Future<Output = ()> + Unpin)) -> Result<Event<S::Body>, Fault> {
+        let replies = self.replier.as_ref().is_some_and(|replier| replier.is_busy());
+        let replier = &mut self.replier;
+        tokio::select! {
+            biased;
+            delivery = self.subscriber.next() => return Ok(Event::Delivery(delivery?)),
+            settled = async { replier.as_mut().expect("the branch is on only with one").settle().await }, if replies => {
+                settled?;
+            }
+            () = self.acks.overdue(), if self.acks.is_waiting() => self.acks.settle(self.subscriber).await?,
+            () = stopped => return Ok(Event::Stopped),
+        }
+        Ok(Event::Settled)
+    }
+
+    /// Takes one delivery through all steps.
+    async fn take(
+        &mut self,
+        delivery: Delivery<S::Body>,
+        stopped: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<Turn, Fault> {
+        let counted = self.count(&delivery, self.clock.now_ns());
+        // What counts as delivered is acknowledged, also where the end comes before the work on it is done.
+        let worked = self.work(stopped).await;
+        self.acknowledge(delivery.tag).await?;
+        if worked == Turn::Last {
+            return Ok(Turn::Last);
+        }
+        let Some(Counted { envelope, to_inspect }) = counted else { return Ok(Turn::Next) };
+        // Acknowledged first, then replied to, as the paper's consumers do.
+        if let (Some(replier), Some(to)) = (&mut self.replier, delivery.reply_to) {
+            tokio::select! {
+                biased;
+                replied = replier.reply(to, &envelope, delivery.body.as_ref()) => replied?,
+                () = stopped => return Ok(Turn::Last),
+            }
+        }
+        if let Some(arrival) = to_inspect {
+            self.inspections.add(arrival, delivery.body).await;
+            while let Some(found) = self.inspections.next_done() {
+                self.keep_corrupt(found);
+            }
+        }
+        Ok(Turn::Next)
+    }
+
+    /// Works on a message for as long as the plan says.
+    async fn work(&mut self, stopped: &mut (impl Future<Output = ()> + Unpin)) -> Turn {
+        if self.work.is_none() {
+            return Turn::Next;
+        }
+        tokio::select! {
+            () = pass(self.work.as_mut(), self.clock) => Turn::Next,
+            () = stopped => Turn::Last,
+        }
+    }
+
+    async fn acknowledge(&mut self, tag: u64) -> Result<(), Fault> {
+        self.acks.take(tag, self.subscriber).await?;
+        // A consumer whose next message waits already never comes to the branch in `next`.
+        if self.work.is_some() && self.acks.is_overdue() {
+            self.acks.settle(self.subscriber).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, ended: Result<(), Fault>) -> ConsumerReport {
+        let inspections = std::mem::replace(&mut self.inspections, Inspections::new(self.payloads.clone(), 1));
+        for found in inspections.all_done().await {
+            self.keep_corrupt(found);
+        }
+        let ended = match ended {
+            Ok(()) => self.acks.settle(self.subscriber).await,
+            broken => broken,
+        };
+        if let Err(fault) = ended {
+            self.progress.fail(fault.clone());
+            self.report.fault = Some(fault);
+        }
+        self.report.deliveries.pack();
+        self.report
+    }
+
+    /// Counts a delivery that arrived at `now_ns`; none if it is not of this run.
+    fn count(&mut self, delivery: &Delivery<S::Body>, now_ns: u64) -> Option<Counted> {
+        let spec = self.spec;
+        let ours = |envelope: &Envelope| envelope.run == spec.run && envelope.producer < spec.producers;
+        let Some(envelope) = delivery.envelope.filter(ours) else {
+            self.count_foreign(delivery);
+            return None;
+        };
+        let Envelope { producer, sequence, .. } = envelope;
+        if !envelope.is_sealed(spec.seal) {
+            self.report.deliveries.observe_unexpected(MessageId { producer, sequence });
+            self.progress.unexpected.add(1);
+            return None;
+        }
+        self.count_ours(&envelope, delivery, now_ns);
+        if !spec.verify.covers(sequence) {
+            return Some(Counted { envelope, to_inspect: None });
+        }
+        self.report.counters.verified += 1;
+        let arrival = Arrival { consumer: spec.index, producer, sequence, at_ns: now_ns };
+        let body = delivery.body.as_ref();
+        let to_inspect = match self.payloads.verify(producer, sequence, envelope.checksum, body) {
+            Ok(()) => self.payloads.inspects().then_some(arrival),
+            Err(corruption) => {
+                self.count_corrupt(corruption.kind);
+                // Deliveries come in order of time, inspections after them: the first stays. Only it is copied.
+                if self.report.first_corrupt.as_ref().is_none_or(|first| now_ns < first.arrival.at_ns) {
+                    self.report.first_corrupt = Some(CorruptSample { arrival, corruption, body: body.to_vec() });
+                }
+                None
+            }
+        };
+        Some(Counted { envelope, to_inspect })
+    }
+
+    fn count_foreign(&mut self, delivery: &Delivery<S::Body>) {
+        let run = delivery.envelope.map(|envelope| envelope.run);
+        let bytes = delivery.body.as_ref().len() as u64;
+        self.report.counters.foreign += 1;
+        self.report.deliveries.observe_foreign(Foreign { consumer: self.spec.index, bytes, run });
+        self.progress.foreign.add(1);
+    }
+
+    fn count_ours(&mut self, envelope: &Envelope, delivery: &Delivery<S::Body>, now_ns: u64) {
+        let Self { report, progress, spec, .. } = self;
+        let Envelope { producer, sequence, .. } = *envelope;
+        let bytes = delivery.body.as_ref().len() as u64;
+        let events = u64::from(self.payloads.events(producer, sequence));
+        report.last_ns = Some(now_ns);
+        report.counters.received += 1;
+        report.counters.bytes_received += bytes;
+        report.counters.events_received += events;
+        progress.received.add(1);
+        progress.bytes.add(bytes);
+        if delivery.redelivered {
+            report.counters.redelivered += 1;
+            progress.redelivered.add(1);
+        }
+        if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
+            progress.deliver(producer, sequence);
+        }
+        if spec.window.contains(now_ns) {
+            let span = &mut report.span;
+            if span.messages == 0 {
+                span.first_ns = now_ns;
+            }
+            span.messages += 1;
+            span.last_ns = now_ns;
+            report.counters.in_window_messages += 1;
+            report.counters.in_window_bytes += bytes;
+            report.counters.in_window_events += events;
+        }
+        if spec.window.contains(envelope.due_ns) {
+            let ns = now_ns as i64 - envelope.sent_ns as i64;
+            if !report.one_way.takes(producer, now_ns, ns) {
+                report.histograms.record_signed(Metric::OneWay, ns);
+            }
+        }
+    }
+
+    /// Counts what an inspection found, and keeps the first.
+    fn keep_corrupt(&mut self, found: CorruptSample) {
+        self.count_corrupt(found.corruption.kind);
+        if self.report.first_corrupt.as_ref().is_none_or(|first| found.arrival.at_ns < first.arrival.at_ns) {
+            self.report.first_corrupt = Some(found);
+        }
+    }
+
+    fn count_corrupt(&mut self, kind: CorruptionKind) {
+        let counters = &mut self.report.counters;
+        counters.corrupt += 1;
+        *match kind {
+            CorruptionKind::Length => &mut counters.corrupt_length,
+            CorruptionKind::Checksum => &mut counters.corrupt_checksum,
+            CorruptionKind::Structure => &mut counters.corrupt_structure,
+            CorruptionKind::Content => &mut counters.corrupt_content,
+        } += 1;
+        self.report.deliveries.observe_corrupt();
+        self.progress.corrupt.add(1);
+    }
+}
+
+/// Which deliveries are still to be acknowledged, and until when.
+struct Acknowledger {
+    acks: Acks,
+    after: Duration,
+    waiting: u32,
+    last_tag: u64,
+    due: Pin<Box<Sleep>>,
+}
+
+impl Acknowledger {
+    fn new(spec: &ConsumerSpec) -> Self {
+        let due = Box::pin(sleep(spec.ack_after));
+        Self { acks: spec.acks, after: spec.ack_after, waiting: 0, last_tag: 0, due }
+    }
+
+    /// Takes a delivery that is done with.
+    async fn take(&mut self, tag: u64, subscriber: &mut impl Subscriber) -> Result<(), Fault> {
+        self.last_tag = tag;
+        match self.acks {
+            Acks::Auto => Ok(()),
+            Acks::Each => subscriber.ack(tag, false).await,
+            Acks::Multiple(n) => {
+                if self.waiting == 0 {
+                    self.due.as_mut().reset(Instant::now() + self.after);
+                }
+                self.waiting += 1;
+                if self.waiting == n.get() { self.settle(subscriber).await } else { Ok(()) }
+            }
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Whether those that wait have waited long enough.
+    fn is_overdue(&self) -> bool {
+        self.waiting > 0 && self.due.deadline() <= Instant::now()
+    }
+
+    /// Returns when those that wait have waited long enough.
+    async fn overdue(&mut self) {
+        self.due.as_mut().await;
+    }
+
+    /// Acknowledges those that wait.
+    async fn settle(&mut self, subscriber: &mut impl Subscriber) -> Result<(), Fault> {
+        if std::mem::take(&mut self.waiting) > 0 { subscriber.ack(self.last_tag, true).await } else { Ok(()) }
+    }
+}

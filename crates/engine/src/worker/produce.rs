@@ -1,0 +1,504 @@
+//! A producer: publishes its messages in order, keeps the network busy, settles every message.
+
+use crate::{
+    envelope::{Envelope, SealKey},
+    ports::{Fault, FaultKind, Outcome, Outgoing, Publisher, Source},
+    time::{
+        clock::{Clock, sleep_until},
+        delay::Delays,
+        pace::Pace,
+        schedule::Schedule,
+        window::Window,
+    },
+    worker::{
+        TURNS_BEFORE_YIELD,
+        calendar::{Calendar, Catchup, Lateness, Upcoming},
+        collect::PublishReturned,
+        in_flight::InFlight,
+        progress::Progress,
+    },
+};
+use futures_util::{FutureExt, future::poll_fn};
+use measure::{Counters, Histograms, Metric, Sent, SentSummary};
+use profile::Confirms;
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc::UnboundedSender, watch},
+    time::{Sleep, sleep},
+};
+
+/// How long a producer waits after a rejection; doubled by each further one, up to the maximum.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// What one producer is to do.
+#[derive(Debug, Clone)]
+pub struct ProducerSpec {
+    /// The run.
+    pub run: u32,
+    /// This producer.
+    pub index: u32,
+    /// What envelopes of the run are sealed with.
+    pub seal: SealKey,
+    /// How many messages it sends at most.
+    pub quota: Option<u64>,
+    /// When it starts, in common time.
+    pub start_ns: u64,
+    /// When each of its messages is due; none where it sends as fast as it may.
+    pub schedule: Option<Schedule>,
+    /// How it makes up for a stall; none for at once.
+    pub catchup: Option<Catchup>,
+    /// Whether it spins for the last moments before a message is due.
+    pub spin: bool,
+    /// When it is measured (samples belong to the window by their due time), and when it stops.
+    pub window: Arc<Window>,
+    /// How it learns that messages were accepted.
+    pub confirms: Confirms,
+    /// Publishes handed over and not yet written.
+    pub in_flight: u32,
+    /// How often it publishes a rejected message again.
+    pub republish_limit: u32,
+    /// How long it pauses after each message.
+    pub think: Option<Delays>,
+    /// Where to report that publishes have returned.
+    pub returned: Option<UnboundedSender<PublishReturned>>,
+}
+
+/// What one producer did.
+#[derive(Debug)]
+pub struct ProducerReport {
+    /// This producer.
+    pub index: u32,
+    /// Its counts.
+    pub counters: Counters,
+    /// Its latencies.
+    pub histograms: Histograms,
+    /// Its side of the ledger.
+    pub sent: SentSummary,
+    /// The most messages that it sent one after the other to catch up with a stall.
+    pub catchup_run_max: u64,
+    /// When it sent its first and its last message, in common time.
+    pub sent_ns: Option<(u64, u64)>,
+    /// What ended it before its time.
+    pub fault: Option<Fault>,
+}
+
+/// One message between its publish and its settlement.
+#[derive(Debug, Clone, Copy, Default)]
+struct Message {
+    sequence: u64,
+    /// 0 where there is no schedule: then it is due when it can be sent.
+    due_ns: u64,
+    sent_ns: u64,
+    events: u32,
+    bytes: u64,
+    republished: u32,
+}
+
+/// What a producer does next.
+enum Step {
+    /// Publishes the message that is due since this instant.
+    Publish(u64),
+    Wait(Wait),
+    /// Everything is sent and settled.
+    Finish,
+}
+
+/// What a producer waits for besides the settlement of what is in flight.
+struct Wait {
+    /// When the next message is due, where only time holds it back.
+    due_ns: Option<u64>,
+    /// Since when the service holds the next message back, if it does.
+    held_from_ns: Option<u64>,
+}
+
+/// A producer at work.
+pub(crate) struct Producer<'a, P: Publisher, S> {
+    publisher: &'a mut P,
+    source: &'a mut S,
+    spec: &'a ProducerSpec,
+    clock: Clock,
+    progress: &'a Progress,
+    calendar: Calendar,
+    /// None where there is no schedule.
+    pace: Option<Pace>,
+    pause: Pause,
+    /// Publishes that have not returned.
+    writing: Queue<P::Written>,
+    /// Publishes that have returned and are not confirmed.
+    confirming: Queue<P::Confirm>,
+    /// Messages to publish again.
+    rejected: VecDeque<Message>,
+    /// Messages that may be published before all of them must be confirmed.
+    allowance: u32,
+    ledger: Sent,
+    counters: Counters,
+    histograms: Histograms,
+    sent_ns: Option<(u64, u64)>,
+    fault: Option<Fault>,
+}
+
+impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
+    /// A producer that has sent nothing.
+    pub fn new(
+        publisher: &'a mut P,
+        source: &'a mut S,
+        spec: &'a ProducerSpec,
+        clock: Clock,
+        progress: &'a Progress,
+    ) -> Self {
+        let (pace, fault) = match spec.schedule.as_ref().map(|_| Pace::new(spec.spin)).transpose() {
+            Ok(pace) => (pace, None),
+            Err(error) => {
+                (None, Some(Fault::new(FaultKind::Refused, format!("no timer to pace messages with: {error}"))))
+            }
+        };
+        Self {
+            publisher,
+            source,
+            spec,
+            clock,
+            progress,
+            calendar: Calendar {
+                quota: spec.quota,
+                start_ns: spec.start_ns,
+                window: spec.window.clone(),
+                clock,
+                schedule: spec.schedule.clone(),
+                catchup: spec.catchup,
+                not_before_ns: 0,
+                lateness: Lateness::from(spec.start_ns),
+            },
+            pace,
+            pause: Pause { until: None, thinks: false, think: spec.think.clone(), after_rejection: PAUSE_MIN },
+            writing: Queue::default(),
+            confirming: Queue::default(),
+            rejected: VecDeque::new(),
+            allowance: 0,
+            ledger: Sent::new(spec.confirms.wanted()),
+            counters: Counters::default(),
+            histograms: Histograms::new(),
+            sent_ns: None,
+            fault,
+        }
+    }
+
+    /// Publishes until the quota, the end or `stop`; returns when every message is settled, or at once when stopped or
+    /// broken.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> ProducerReport {
+        let stopped = stop.wait_for(|stop| *stop).map(drop);
+        tokio::pin!(stopped);
+        let mut turns = 0u32;
+        sleep_until(self.clock, self.spec.start_ns).await;
+        while self.fault.is_none() {
+            match self.step() {
+                Step::Publish(due_ns) => {
+                    self.publish(due_ns);
+                    turns = turns.wrapping_add(1);
+                    if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Step::Wait(wait) => {
+                    if !self.wait(wait, &mut stopped).await {
+                        break;
+                    }
+                    self.settle_writes();
+                    self.settle_confirms();
+                }
+                Step::Finish => {
+                    self.progress.finish();
+                    break;
+                }
+            }
+        }
+        self.report()
+    }
+
+    fn step(&mut self) -> Step {
+        let unsettled = self.writing.len() + self.confirming.len();
+        if unsettled == 0 {
+            self.allowance = batch(self.spec.confirms);
+        }
+        let permit = self.may_publish(unsettled);
+        // A rejected message goes before a new one.
+        let upcoming =
+            if self.rejected.is_empty() { self.calendar.upcoming(self.counters.sent) } else { Upcoming::Now(0) };
+        let held = !permit && !self.pause.thinks;
+        match upcoming {
+            Upcoming::Now(due_ns) if permit => Step::Publish(due_ns),
+            Upcoming::Now(due_ns) => {
+                let held_from_ns = held.then(|| due_ns.max(self.clock.now_ns()));
+                Step::Wait(Wait { due_ns: None, held_from_ns })
+            }
+            Upcoming::At(due_ns) => {
+                Step::Wait(Wait { due_ns: permit.then_some(due_ns), held_from_ns: held.then_some(due_ns) })
+            }
+            Upcoming::Over if unsettled == 0 && !self.pause.is_on() => Step::Finish,
+            Upcoming::Over => Step::Wait(Wait { due_ns: None, held_from_ns: None }),
+        }
+    }
+
+    /// Whether what is in flight leaves room for one more message.
+    fn may_publish(&self, unsettled: usize) -> bool {
+        !self.pause.is_on()
+            && self.writing.len() < self.spec.in_flight as usize
+            && match self.spec.confirms {
+                Confirms::Window(n) => unsettled < n.get() as usize,
+                Confirms::None => true,
+                Confirms::Each | Confirms::Batch(_) => self.allowance > 0,
+            }
+    }
+
+    /// Hands the next message over.
+    fn publish(&mut self, due_ns: u64) {
+        let spec = self.spec;
+        let next = self.rejected.pop_front().unwrap_or_else(|| {
+            let sequence = self.ledger.publish();
+            self.calendar.advance();
+            Message { sequence, due_ns, ..Message::default() }
+        });
+        let body = self.source.take(next.sequence);
+        let sent_ns = self.clock.now_ns();
+        let message = Message {
+            due_ns: if next.due_ns == 0 { sent_ns } else { next.due_ns },
+            sent_ns,
+            events: body.events,
+            bytes: body.bytes.len() as u64,
+            ..next
+        };
+        let envelope = Envelope {
+            run: spec.run,
+            producer: spec.index,
+            sequence: message.sequence,
+            due_ns: message.due_ns,
+            sent_ns,
+            checksum: body.checksum,
+            seal: 0,
+        };
+        let envelope = envelope.sealed(spec.seal).encode();
+        let writing = self.publisher.publish(Outgoing { body: body.bytes, envelope, reply: None });
+        self.writing.push(message, writing, self.clock);
+        self.allowance = self.allowance.saturating_sub(1);
+        if message.republished == 0 {
+            self.count_first(&message);
+        } else {
+            self.counters.republished += 1;
+            self.ledger.republish();
+        }
+        self.pause.think(sent_ns);
+    }
+
+    /// Counts a message that was published for the first time.
+    fn count_first(&mut self, message: &Message) {
+        let Message { due_ns, sent_ns, .. } = *message;
+        self.counters.sent += 1;
+        self.counters.bytes_sent += message.bytes;
+        self.counters.events_sent += u64::from(message.events);
+        self.progress.sent.add(1);
+        self.sent_ns = Some((self.sent_ns.map_or(sent_ns, |(first_ns, _)| first_ns), sent_ns));
+        self.calendar.note(due_ns, sent_ns, &mut self.counters, &mut self.histograms);
+    }
+
+    /// Waits until there is something worth a turn; false where the run is over.
+    async fn wait(&mut self, wait: Wait, stopped: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+        let windowed = is_windowed(self.spec.confirms);
+        let waits_for_writes = !self.writing.is_empty();
+        // A batch goes on when all of it is confirmed, and its confirms follow its writes.
+        let waits_for_confirms = !self.confirming.is_empty() && (windowed || !waits_for_writes);
+        let (pace, clock) = (&mut self.pace, self.clock);
+        let mut goes_on = true;
+        tokio::select! {
+            biased;
+            () = self.writing.settled(windowed), if waits_for_writes => {}
+            () = self.confirming.settled(windowed), if waits_for_confirms => {}
+            () = self.pause.over(), if self.pause.is_on() => {}
+            waited = async {
+                let pace = pace.as_mut().expect("a schedule comes with a timer");
+                pace.until(clock, wait.due_ns.expect("the branch is on only with one")).await
+            }, if wait.due_ns.is_some() => {
+                if let Err(error) = waited {
+                    let sentence = format!("the timer that paces messages failed: {error}");
+                    self.fault = Some(Fault::new(FaultKind::Lost, sentence));
+                }
+            }
+            () = stopped => goes_on = false,
+        }
+        if let Some(from_ns) = wait.held_from_ns {
+            let until_ns = self.clock.now_ns().min(self.spec.window.stop_ns());
+            self.counters.backpressure_ns += until_ns.saturating_sub(from_ns);
+        }
+        goes_on
+    }
+
+    /// Takes back the bodies of publishes that have returned.
+    fn settle_writes(&mut self) {
+        while let Some((message, (body, result), at_ns)) = self.writing.pop_settled() {
+            self.source.give_back(message.sequence, body);
+            // A message that is published again was sent when it was sent first.
+            if let Some(returned) = self.spec.returned.as_ref().filter(|_| message.republished == 0) {
+                // The receiver is gone where the connection of the replies broke.
+                let _ = returned.send(PublishReturned { sequence: message.sequence, at_ns });
+            }
+            match result {
+                Ok(confirm) if self.spec.confirms.wanted() => self.confirming.push(message, confirm, self.clock),
+                Ok(_) => self.progress.accept(self.spec.index, message.sequence),
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+    }
+
+    /// Acts on the confirms that have come.
+    fn settle_confirms(&mut self) {
+        while let Some((message, outcome, at_ns)) = self.confirming.pop_settled() {
+            match outcome {
+                Ok(Outcome::Accepted | Outcome::NotAsked) => self.accept(&message, at_ns),
+                Ok(Outcome::Rejected) => {
+                    self.counters.rejected += 1;
+                    self.ledger.reject();
+                    self.progress.rejected.add(1);
+                    self.publish_again(message);
+                }
+                Ok(Outcome::Returned) => {
+                    self.counters.returned += 1;
+                    self.ledger.give_back();
+                    self.publish_again(message);
+                }
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+    }
+
+    fn accept(&mut self, message: &Message, at_ns: u64) {
+        self.pause.after_rejection = PAUSE_MIN;
+        self.counters.confirmed += 1;
+        self.ledger.confirm(message.sequence);
+        self.progress.accept(self.spec.index, message.sequence);
+        if self.spec.window.contains(message.due_ns) {
+            self.histograms.record(Metric::Confirm, at_ns.saturating_sub(message.sent_ns));
+            if self.calendar.is_paced() {
+                self.histograms.record(Metric::ConfirmFromDue, at_ns.saturating_sub(message.due_ns));
+            }
+        }
+    }
+
+    /// Publishes a message again after a pause, unless that was done as often as the plan allows.
+    fn publish_again(&mut self, message: Message) {
+        if message.republished < self.spec.republish_limit {
+            self.rejected.push_back(Message { republished: message.republished + 1, ..message });
+            self.pause.back_off();
+        } else {
+            self.counters.abandoned += 1;
+            self.ledger.abandon(message.sequence);
+            self.progress.abandoned.add(1);
+        }
+    }
+
+    fn report(mut self) -> ProducerReport {
+        self.calendar.close(&mut self.counters);
+        self.counters.spun_ns = self.pace.map_or(0, |pace| pace.spun_ns);
+        if let Some(fault) = &self.fault {
+            self.progress.fail(fault.clone());
+        }
+        ProducerReport {
+            index: self.spec.index,
+            counters: self.counters,
+            histograms: self.histograms,
+            sent: self.ledger.finish(),
+            catchup_run_max: self.calendar.lateness.run_max,
+            sent_ns: self.sent_ns,
+            fault: self.fault,
+        }
+    }
+}
+
+/// A time in which a producer publishes nothing: it thinks, or a message was rejected.
+struct Pause {
+    until: Option<Pin<Box<Sleep>>>,
+    /// Whether it thinks: then the service holds nothing back.
+    thinks: bool,
+    think: Option<Delays>,
+    /// How long the next rejection makes it wait.
+    after_rejection: Duration,
+}
+
+impl Pause {
+    fn is_on(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Begins the pause after a message that was sent at `sent_ns`, if there is one.
+    fn think(&mut self, sent_ns: u64) {
+        if let Some(rest) = self.think.as_mut().and_then(|think| think.begin(sent_ns)) {
+            self.until = Some(Box::pin(sleep(rest)));
+            self.thinks = true;
+        }
+    }
+
+    /// Begins the pause after a rejection, unless there is a pause already.
+    fn back_off(&mut self) {
+        self.until.get_or_insert_with(|| Box::pin(sleep(self.after_rejection)));
+        self.after_rejection = (self.after_rejection * 2).min(PAUSE_MAX);
+    }
+
+    /// Returns when the pause is over. Call it only during one.
+    async fn over(&mut self) {
+        self.until.as_mut().expect("it is called only during a pause").await;
+        self.until = None;
+        self.thinks = false;
+    }
+}
+
+/// Operations of messages in flight, in the order in which they were started: that is the order on the wire.
+struct Queue<F: Future>(VecDeque<(Message, InFlight<F>)>);
+
+impl<F: Future> Default for Queue<F> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<F: Future + Unpin> Queue<F> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn push(&mut self, message: Message, operation: F, clock: Clock) {
+        self.0.push_back((message, InFlight::start(operation, clock)));
+    }
+
+    /// Waits for the last of the operations, or for the middle one; those before it are then settled too, since a channel
+    /// writes in order and a broker confirms nearly so. Where it did not, the first is waited for.
+    async fn settled(&mut self, middle: bool) {
+        let at = if middle { self.0.len() / 2 } else { self.0.len() - 1 };
+        let at = if self.0[at].1.is_settled() { 0 } else { at };
+        poll_fn(|cx| self.0[at].1.poll_settled(cx)).await;
+    }
+
+    /// The first of the operations, if it is settled: what it resolved to, and when.
+    fn pop_settled(&mut self) -> Option<(Message, F::Output, u64)> {
+        if !self.0.front_mut()?.1.is_settled() {
+            return None;
+        }
+        let (message, operation) = self.0.pop_front()?;
+        operation.settled().map(|(output, at_ns)| (message, output, at_ns))
+    }
+}
+
+/// How many messages go out before all of them must be confirmed.
+fn batch(confirms: Confirms) -> u32 {
+    match confirms {
+        Confirms::Batch(n) => n.get(),
+        Confirms::Each => 1,
+        Confirms::None | Confirms::Window(_) => 0,
+    }
+}
+
+/// Whether messages follow each other without a stop, so that half of what is in flight is enough to go on with.
+fn is_windowed(confirms: Confirms) -> bool {
+    matches!(confirms, Confirms::Window(_) | Confirms::None)
+}
