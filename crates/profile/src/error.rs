@@ -1,6 +1,6 @@
 //! What can be wrong with a profile, each as one sentence that says what to do.
 
-use crate::layers::Origin;
+use crate::origin::Origin;
 
 /// A profile that cannot become a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,4 +46,9 @@ impl ProfileError {
 /// Parts that are understood and cannot be carried out together.
 pub(crate) fn impossible<T>(message: impl Into<String>) -> Result<T, ProfileError> {
     Err(ProfileError::Impossible(message.into()))
+}
+
+/// A layer that holds something which is not understood.
+pub(crate) fn wrong(origin: &Origin, message: impl Into<String>) -> ProfileError {
+    ProfileError::Layer { origin: origin.clone(), message: message.into() }
 }

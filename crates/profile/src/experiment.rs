@@ -1,9 +1,10 @@
 //! An experiment: many runs that differ along axes, described once. Pure.
 
 use crate::{
-    error::ProfileError,
-    layers::{Layer, Origin, overlay, sentence},
+    error::{ProfileError, wrong},
+    layers::{Layer, overlay, sentence, table_of},
     names::hint,
+    origin::Origin,
     search::Search,
     shipped::{self, Kind},
 };
@@ -217,10 +218,6 @@ impl Experiment {
     }
 }
 
-pub(crate) fn wrong(origin: &Origin, message: impl Into<String>) -> ProfileError {
-    ProfileError::Layer { origin: origin.clone(), message: message.into() }
-}
-
 fn text_of(
     from: &Origin,
     name: &str,
@@ -239,14 +236,6 @@ fn text_of(
     }
     let text = read(name).map_err(|error| wrong(from, format!("cannot read the experiment file `{name}`: {error}")))?;
     Ok((Origin::File(name.to_owned()), text))
-}
-
-/// `service.queues` and 2 as a table in a table.
-pub(crate) fn table_of(key: &str, value: Value) -> Table {
-    match key.split_once('.') {
-        Some((first, rest)) => Table::from_iter([(first.to_owned(), Value::Table(table_of(rest, value)))]),
-        None => Table::from_iter([(key.to_owned(), value)]),
-    }
 }
 
 /// A value as people write it.

@@ -1,137 +1,10 @@
-//! What a route file says of a facility: the control servers to ask for a tunnel, and legs that are known by hand.
+//! Whether the parts of a route file fit together.
 
 use crate::{
     error::{ProfileError, impossible},
     profile::RouteProfile,
-    values::Span,
+    requests::S3mProfile,
 };
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
-
-/// How long a facility may take to provision.
-const READY_WITHIN: Duration = Duration::from_secs(600);
-
-/// A tunnel that rank 0 asks two SciStream control servers for, and releases at the end.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SciStreamProfile {
-    /// Addresses of the service, `HOST:PORT`, as the consumers' side reaches them: SciStream's remote ip and receiver ports.
-    pub service: Vec<String>,
-    /// Ports on each side: SciStream's num_conn.
-    pub connections: Option<NonZeroU32>,
-    /// The control server at the producers.
-    pub producer_side: ControlServerProfile,
-    /// The control server at the service.
-    pub consumer_side: ControlServerProfile,
-    /// Where the tunnel's uid, which is its key, is kept while it is open; mode 0600 [default: in the working directory].
-    pub uid_file: Option<String>,
-}
-
-/// One control server.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ControlServerProfile {
-    /// `HOST:PORT` where it takes requests.
-    pub s2cs: String,
-    /// File with its certificate (PEM).
-    pub certificate: String,
-    /// File with the token that it asks for.
-    pub token_file: Option<String>,
-    /// Host at which its proxies are reached, where that is not the one it tells.
-    pub host: Option<String>,
-    /// `5100-5110:30510-30520`: its proxies' ports, and those at which they are reached.
-    pub node_ports: Option<String>,
-    /// What its proxies are, as the facility says: `stunnel`, `haproxy`.
-    pub proxy: Option<String>,
-    /// Limits of the pod or host that it runs in, as the facility says: `0.3 CPU, 500 MiB`.
-    pub limits: Option<String>,
-}
-
-/// A managed service that rank 0 asks an S3M interface for, and deletes at the end.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct S3mProfile {
-    /// Where the interface is: `https://s3m.example.org`.
-    pub url: String,
-    /// Path before each call [default: that of the facility's open enclave].
-    pub prefix: Option<String>,
-    /// File with the token [default: what S3M_TOKEN holds, or the file that S3M_TOKEN_FILE names].
-    pub token_file: Option<String>,
-    /// File with the authorities to trust for the interface (PEM) [default: those that browsers do].
-    pub ca: Option<String>,
-    /// What to provision: `general`.
-    pub kind: Option<String>,
-    /// Name of the cluster, at most 40 small letters, digits and dashes [default: one drawn for each launch].
-    pub name: Option<String>,
-    /// Whether a cluster of that name that is there already is used, and left as it is.
-    pub reuse: Option<bool>,
-    /// Resources to ask for, such as `nodes = 3`; each is above 0.
-    pub resources: BTreeMap<String, i64>,
-    /// Switches to set.
-    pub feature_flags: Option<BTreeMap<String, bool>>,
-    /// How long the cluster may take until clients can connect [default: 10min].
-    pub ready_within: Option<Span>,
-}
-
-impl S3mProfile {
-    /// How long the cluster may take until clients can connect.
-    pub fn ready_within(&self) -> Duration {
-        self.ready_within.map_or(READY_WITHIN, |span| span.0)
-    }
-
-    fn check(&self, route: &RouteProfile) -> Result<(), ProfileError> {
-        if !["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme)) {
-            return impossible("route.s3m has no `url` of the form https://HOST: say where the S3M interface is");
-        }
-        for (key, given) in [
-            ("urls", route.urls.is_some()),
-            ("producer_urls", route.producer_urls.is_some()),
-            ("consumer_urls", route.consumer_urls.is_some()),
-            ("scistream", route.scistream.is_some()),
-            ("auth", route.auth.is_some()),
-            ("token_file", route.token_file.is_some()),
-        ] {
-            if given {
-                return impossible(format!(
-                    "route.{key} and route.s3m exclude each other: clients connect to the cluster that is provisioned"
-                ));
-            }
-        }
-        if route.tls == Some(false) {
-            return impossible(
-                "route.tls = false and route.s3m exclude each other: a managed service speaks AMQPS only",
-            );
-        }
-        if self.reuse == Some(true) && self.name.is_none() {
-            return impossible("route.s3m.reuse needs route.s3m.name: say which cluster");
-        }
-        match self.resources.iter().find(|(_, amount)| **amount <= 0) {
-            Some((key, amount)) => impossible(format!("route.s3m.resources.{key} is {amount}: say a number above 0")),
-            None => Ok(()),
-        }
-    }
-}
-
-/// One leg of a route whose addresses were given, for the record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HopProfile {
-    /// Who opens the connection: `producer`, `consumer`, or who accepted the leg before.
-    pub from: String,
-    /// Who accepts it.
-    pub to: String,
-    /// `amqp`, `amqps`, `tcp`, `tls`.
-    pub protocol: String,
-    /// Where it is accepted.
-    #[serde(default)]
-    pub address: Option<String>,
-    /// The program that accepts it.
-    #[serde(default)]
-    pub process: Option<String>,
-    /// Limits of what accepts it.
-    #[serde(default)]
-    pub limits: Option<String>,
-}
 
 impl RouteProfile {
     /// Whether its parts say one route.
@@ -144,7 +17,7 @@ impl RouteProfile {
             }
         }
         if let Some(s3m) = &self.s3m {
-            s3m.check(self)?;
+            check_s3m(s3m, self)?;
         }
         if let Some(url) = &self.management {
             let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
@@ -184,6 +57,38 @@ impl RouteProfile {
             }
         }
         Ok(())
+    }
+}
+
+fn check_s3m(s3m: &S3mProfile, route: &RouteProfile) -> Result<(), ProfileError> {
+    if !["http://", "https://"].iter().any(|scheme| s3m.url.starts_with(scheme)) {
+        return impossible("route.s3m has no `url` of the form https://HOST: say where the S3M interface is");
+    }
+    for (key, given) in [
+        ("urls", route.urls.is_some()),
+        ("producer_urls", route.producer_urls.is_some()),
+        ("consumer_urls", route.consumer_urls.is_some()),
+        ("scistream", route.scistream.is_some()),
+        ("auth", route.auth.is_some()),
+        ("token_file", route.token_file.is_some()),
+    ] {
+        if given {
+            return impossible(format!(
+                "route.{key} and route.s3m exclude each other: clients connect to the cluster that is provisioned"
+            ));
+        }
+    }
+    if route.tls == Some(false) {
+        return impossible(
+            "route.tls = false and route.s3m exclude each other: a managed service speaks AMQPS only",
+        );
+    }
+    if s3m.reuse == Some(true) && s3m.name.is_none() {
+        return impossible("route.s3m.reuse needs route.s3m.name: say which cluster");
+    }
+    match s3m.resources.iter().find(|(_, amount)| **amount <= 0) {
+        Some((key, amount)) => impossible(format!("route.s3m.resources.{key} is {amount}: say a number above 0")),
+        None => Ok(()),
     }
 }
 

@@ -1,33 +1,16 @@
 //! Partial profiles laid over each other, the later over the earlier.
 
 use crate::{
-    error::ProfileError,
-    load::{Arrivals, read_trace},
+    arrivals::Arrivals,
+    error::{ProfileError, wrong},
+    load::read_trace,
     names::with_hint,
+    origin::Origin,
     profile::Profile,
     shipped::{self, Kind},
 };
 use serde::Deserialize;
-use std::fmt;
 use toml::{Table, Value};
-
-/// Where a layer was written: the part of an error that tells a person where to look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// Flags and `--set`.
-    CommandLine,
-    /// A file, by its path or shipped name.
-    File(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CommandLine => f.write_str("command line"),
-            Self::File(name) => f.write_str(name),
-        }
-    }
-}
 
 /// One partial profile and where it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,10 +66,6 @@ pub(crate) fn sentence(error: &toml::de::Error) -> String {
         Some(key) => format!("{key}: {message}"),
         None => message,
     }
-}
-
-fn wrong(origin: &Origin, message: &str) -> ProfileError {
-    ProfileError::Layer { origin: origin.clone(), message: message.to_owned() }
 }
 
 /// Lays `written` (lowest first) over the files that it names as its architecture and workload.
@@ -154,6 +133,14 @@ pub(crate) fn overlay(below: &mut Table, above: Table) {
                 below.insert(key, value);
             }
         }
+    }
+}
+
+/// `service.queues` and 2 as a table in a table.
+pub(crate) fn table_of(key: &str, value: Value) -> Table {
+    match key.split_once('.') {
+        Some((first, rest)) => Table::from_iter([(first.to_owned(), Value::Table(table_of(rest, value)))]),
+        None => Table::from_iter([(key.to_owned(), value)]),
     }
 }
 

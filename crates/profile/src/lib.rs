@@ -5,6 +5,9 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod arrivals;
+mod contents;
+mod endpoints;
 mod error;
 mod experiment;
 mod facility;
@@ -14,9 +17,11 @@ mod layers;
 mod load;
 mod message;
 mod names;
+mod origin;
 mod placement;
 mod plan;
 mod profile;
+mod requests;
 mod search;
 mod service;
 mod shipped;
@@ -24,18 +29,21 @@ mod spread;
 mod values;
 mod warmup;
 
+pub use arrivals::{Arrivals, Level, LoadRate, Phase, Phases};
+pub use contents::{Content, Dtype, Events, Fill, Format, Rate, Storage};
 pub use error::ProfileError;
 pub use experiment::{Experiment, Point};
-pub use facility::{ControlServerProfile, HopProfile, S3mProfile, SciStreamProfile};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
 pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
-pub use layers::{Layer, Origin, combine};
-pub use load::{Arrivals, COUNT_BITS, Level, Load, LoadRate, Phase, Phases, Segment, Trace};
-pub use message::{Content, Dtype, Events, Fill, Format, Frames, Message, Rate, Storage};
+pub use layers::{Layer, combine};
+pub use load::{COUNT_BITS, Load, Segment, Trace};
+pub use message::{Frames, Message};
 pub use names::nearest;
+pub use origin::Origin;
 pub use placement::{Placement, RankRole, share};
 pub use plan::{Limits, MeasuredWindow, Plan, RunLength};
 pub use profile::{Auth, FramesProfile, LoadProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
+pub use requests::{ControlServerProfile, HopProfile, S3mProfile, SciStreamProfile};
 pub use search::Search;
 pub use service::Service;
 pub use shipped::{Kind, Shipped, find, list};

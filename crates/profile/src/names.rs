@@ -1,4 +1,4 @@
-//! The nearest right name for a misspelt one.
+//! Names: the nearest right one for a misspelt one, and those of a run's own objects on the service.
 
 /// The candidate that `word` was most likely meant to be, if any is near.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -26,6 +26,11 @@ pub(crate) fn with_hint(message: &str) -> String {
         }
         _ => message.to_owned(),
     }
+}
+
+/// What names of queues and exchanges of a run begin with.
+pub(crate) fn own_prefix(run: u32) -> String {
+    format!("streamharness.{run:08x}.")
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What will be done: a profile resolved for a number of ranks. Nothing after this can be invalid.
 
 use crate::{
+    contents::Fill,
     error::{ProfileError, impossible},
-    facility::S3mProfile,
     flow::Flow,
     knobs::{Delay, Layout},
     load::{COUNT_BITS, Load},
-    message::{Fill, Message},
+    message::Message,
+    names::own_prefix,
     placement::{Placement, share},
     profile::Profile,
+    requests::S3mProfile,
     service::{Service, in_flight, service},
     spread::Spread,
     values::{Acks, Pattern, Verify},
@@ -281,11 +283,6 @@ impl Plan {
         let received = u64::from(self.service.prefetch) + u64::from(self.message.inspected_bodies());
         (ring + answered, received * body + answers * answer)
     }
-}
-
-/// What names of queues and exchanges of a run begin with.
-pub(crate) fn own_prefix(run: u32) -> String {
-    format!("streamharness.{run:08x}.")
 }
 
 fn named(name: &Option<String>, key: &str) -> Result<String, ProfileError> {

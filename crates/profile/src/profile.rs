@@ -1,10 +1,10 @@
 //! What was written: every field optional, every unknown key refused.
 
 use crate::{
-    facility::{HopProfile, S3mProfile, SciStreamProfile},
+    arrivals::{Arrivals, LoadRate, Phases},
+    contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
-    load::{Arrivals, LoadRate, Phases},
-    message::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    requests::{HopProfile, S3mProfile, SciStreamProfile},
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
     warmup::Warmup,

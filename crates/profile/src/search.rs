@@ -1,9 +1,9 @@
 //! The search for the highest value of a setting at which something still holds, such as a rate that keeps a latency low.
 
 use crate::{
-    error::ProfileError,
-    experiment::{table_of, wrong},
-    layers::{Layer, Origin},
+    error::{ProfileError, wrong},
+    layers::{Layer, table_of},
+    origin::Origin,
 };
 use serde::Deserialize;
 use toml::Value;

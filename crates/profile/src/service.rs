@@ -5,8 +5,8 @@ use crate::{
     flow::{Binding, Exchange, ExchangeKind, QueuePlan},
     knobs::{LeaderLocator, Mapping, QueueType, Reply},
     message::Message,
+    names::own_prefix,
     placement::Placement,
-    plan::own_prefix,
     profile::{Profile, ServiceProfile},
     values::{Acks, Confirms, Overflow, Pattern},
 };

@@ -112,7 +112,7 @@ pub fn find(kind: Kind, name: &str) -> Option<&'static Shipped> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Experiment, Layer, Plan, combine, layers::Origin};
+    use crate::{Experiment, Layer, Plan, combine, origin::Origin};
     use std::path::Path;
 
     #[test]
