@@ -13,6 +13,7 @@ use crate::{
     quantity, rules,
     specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
+    style::style,
 };
 
 /// Whole seconds without which a run has no course to show.
@@ -496,12 +497,6 @@ impl<'a> Builder<'a> {
         };
         vec![format!("Medians of {runs} runs a point; {intervals}.")]
     }
-}
-
-/// Architectures have styles of their own, the same in every figure; others by their place.
-pub(crate) fn style(level: &Level, place: usize) -> Style {
-    let known = ["dts", "prs-haproxy", "prs-haproxy-4", "prs-stunnel", "mss", "dts-plain", "prs-stunnel-null"];
-    Style(known.iter().position(|name| *level == Level::Text((*name).to_owned())).unwrap_or(place))
 }
 
 fn not_taken(of: Quantity) -> String {

@@ -34,6 +34,7 @@ mod sample;
 pub mod shipped;
 pub mod specification;
 pub mod statistics;
+mod style;
 pub mod tables;
 mod terminal;
 mod truth;

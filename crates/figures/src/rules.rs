@@ -2,11 +2,11 @@
 
 use crate::{
     Dimension, Key, Level, Run,
-    build::style,
     chart::{Rule, RuleKind},
     points::Quantity,
     published::Published,
     specification::{Bound, Specification},
+    style::style,
 };
 
 /// What is drawn into a panel of estimates beside them.

@@ -79,9 +79,7 @@ fn check_s3m(s3m: &S3mProfile, route: &RouteProfile) -> Result<(), ProfileError>
         }
     }
     if route.tls == Some(false) {
-        return impossible(
-            "route.tls = false and route.s3m exclude each other: a managed service speaks AMQPS only",
-        );
+        return impossible("route.tls = false and route.s3m exclude each other: a managed service speaks AMQPS only");
     }
     if s3m.reuse == Some(true) && s3m.name.is_none() {
         return impossible("route.s3m.reuse needs route.s3m.name: say which cluster");

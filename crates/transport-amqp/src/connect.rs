@@ -229,7 +229,7 @@ impl Connector {
         let service = service(&greeting.bytes());
         let shared = Arc::new(Shared { connection, line, facts, service, handle });
         if let Some(token) = &self.token {
-            token.keep(&shared);
+            token.keep(shared.clone());
         }
         Ok(Link { shared, channel: Arc::new(channel), limit: self.broker })
     }

@@ -1,6 +1,6 @@
 //! One address of the service: how its URL is read and shown.
 
-use crate::route::Secret;
+use crate::secret::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};

@@ -20,6 +20,7 @@ mod prefetch;
 mod publish;
 mod purpose;
 mod route;
+mod secret;
 mod socket;
 mod support;
 mod tables;
@@ -31,7 +32,8 @@ pub use consume::AmqpSubscriber;
 pub use endpoint::{Endpoint, RouteError, Scheme};
 use publish::Body;
 pub use publish::{AmqpPublisher, Confirm, Written};
-pub use route::{AmqpRoute, ConnectTo, Secret};
+pub use route::{AmqpRoute, ConnectTo};
+pub use secret::Secret;
 pub use token::Token;
 
 use connect::Connector;

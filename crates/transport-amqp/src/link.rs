@@ -1,6 +1,6 @@
 //! An open connection, and a channel of it on which a worker exchanges with the service.
 
-use crate::line::Line;
+use crate::{line::Line, token::LoggedIn};
 use engine::ports::{ConnectionFacts, Fault, Service};
 use lapin::{Channel, Connection};
 use std::{net::Shutdown, sync::Arc, time::Duration};
@@ -15,6 +15,12 @@ pub(crate) struct Shared {
     pub facts: ConnectionFacts,
     pub service: Service,
     pub(crate) handle: socket2::Socket,
+}
+
+impl LoggedIn for Shared {
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
 }
 
 /// A channel of an open connection.

@@ -1,8 +1,11 @@
 //! Where the service is and how to be let in: endpoints, `--connect-to`, certificates, password or token.
 
-use crate::endpoint::{Endpoint, RouteError};
+use crate::{
+    endpoint::{Endpoint, RouteError},
+    secret::Secret,
+};
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 /// Everything that is needed to reach the service. Rank 0 sends it to all ranks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,28 +24,6 @@ pub struct AmqpRoute {
     pub password: Secret,
     /// File of an OAuth 2 token, which may be renewed while connections last.
     pub token_file: Option<PathBuf>,
-}
-
-/// A text that is never shown.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text` from being shown.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for whoever sends it to the service.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
 }
 
 /// An address to connect to in place of the one in a URL, as curl's `--connect-to` has it.

@@ -2,7 +2,8 @@
 
 use crate::{
     handshake::{Asked, Checked, Seen},
-    route::{AmqpRoute, Secret},
+    route::AmqpRoute,
+    secret::Secret,
 };
 use engine::ports::{Fault, FaultKind};
 use lapin::tcp::RustlsConnector;

@@ -1,8 +1,8 @@
 //! The OAuth 2 token that logs in: read from its file, and again while connections last.
 
-use crate::{link::Shared, route::Secret};
+use crate::secret::Secret;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use lapin::types::LongString;
+use lapin::{Connection, types::LongString};
 use serde::Deserialize;
 use std::{
     fs::File,
@@ -69,6 +69,12 @@ impl Token {
     }
 }
 
+/// Something that logged in with a token.
+pub(crate) trait LoggedIn: Send + Sync {
+    /// Its connection.
+    fn connection(&self) -> &Connection;
+}
+
 /// The token of this rank's connections, renewed on all of them when its file changes.
 pub(crate) struct Renewal {
     path: PathBuf,
@@ -80,7 +86,7 @@ struct State {
     token: Token,
     /// Why the file gave no token when it was last looked at.
     trouble: Option<String>,
-    connections: Vec<Weak<Shared>>,
+    connections: Vec<Weak<dyn LoggedIn>>,
     watched: bool,
 }
 
@@ -124,10 +130,10 @@ impl Renewal {
     }
 
     /// Renews the token of this connection, too. Must be called in the runtime that drives it.
-    pub(crate) fn keep(self: &Arc<Self>, connection: &Arc<Shared>) {
+    pub(crate) fn keep(self: &Arc<Self>, connection: Arc<dyn LoggedIn>) {
         let mut state = self.state();
         state.connections.retain(|known| known.strong_count() > 0);
-        state.connections.push(Arc::downgrade(connection));
+        state.connections.push(Arc::downgrade(&connection));
         if !state.watched {
             let (this, runtime) = (Arc::downgrade(self), Handle::current());
             // A thread, since a file on a server that is away may hold it up for ever.
@@ -171,9 +177,9 @@ fn watch(renewal: &Weak<Renewal>, runtime: &Handle) {
 }
 
 /// A refusal ends the connection, which its worker reports.
-async fn update(connection: Arc<Shared>, token: Secret, limit: Duration) {
+async fn update(connection: Arc<dyn LoggedIn>, token: Secret, limit: Duration) {
     let token = LongString::from(token.expose());
-    let update = connection.connection.update_secret(token, "the token was renewed".into());
+    let update = connection.connection().update_secret(token, "the token was renewed".into());
     let _ = timeout(limit, update).await;
 }
 

@@ -25,14 +25,13 @@
 use super::{
     CRYSTALS, HEADER_BYTES, events, opening,
     pulse::{Pulses, energies},
-    shape::{CHANNELS_MAX, Shape},
+    shape::{CHANNEL_HEADER_BYTES, CHANNELS_MAX, Shape},
     ticks::Ticks,
 };
 use crate::{draws::Draws, noise::Noise};
 use engine::ports::PayloadError;
 
 const TYPE_RAW: u32 = 2;
-pub const CHANNEL_HEADER_BYTES: usize = 32;
 const SYNC: u64 = 0xAAAA_AAAA;
 const CHANNELS_PER_BOARD: usize = 10;
 const CORE: usize = 9;

@@ -1,8 +1,9 @@
 //! Which channels and traces fill an event of a given size exactly.
 
-use super::{HEADER_BYTES, raw::CHANNEL_HEADER_BYTES};
+use super::HEADER_BYTES;
 use engine::ports::PayloadError;
 
+pub const CHANNEL_HEADER_BYTES: usize = 32;
 /// A crystal has four digitizer boards of ten channels.
 pub const CHANNELS_MAX: usize = 40;
 /// The length word has 11 bits.
