@@ -124,6 +124,10 @@ impl State {
             queue.ready.push_back(stored.clone());
             stored.redelivered = true;
         }
+        let forged = stored.envelope.filter(|_| hit(Kind::Forge)).map(|envelope| Stored {
+            envelope: Some(Envelope { sequence: envelope.sequence ^ 1, seal: !envelope.seal, ..envelope }),
+            ..stored.clone()
+        });
         let producer = |stored: &Stored| stored.envelope.map(|envelope| envelope.producer);
         let this = producer(&stored);
         queue.ready.push_back(stored);
@@ -137,6 +141,8 @@ impl State {
             let nobody = Stored { body, envelope: None, reply_to: None, replied_by: None, redelivered: false };
             queue.ready.push_back(nobody);
         }
+        injected.forged += u64::from(forged.is_some());
+        queue.ready.extend(forged);
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Faults {
     pub corrupt_every: Option<u64>,
     /// Puts a message of nobody after every n-th copy.
     pub foreign_every: Option<u64>,
+    /// Puts a message in the name of its producer, with an invented seal, after every n-th copy.
+    pub forge_every: Option<u64>,
     /// Refuses every n-th publish.
     pub reject_every: Option<u64>,
     /// Breaks every connection at the n-th publish.
@@ -53,6 +55,8 @@ pub struct Injected {
     pub corrupted: u64,
     /// Messages of nobody.
     pub foreign: u64,
+    /// Messages in the name of a producer that did not send them.
+    pub forged: u64,
     /// Publishes refused.
     pub rejected: u64,
 }
@@ -66,6 +70,7 @@ pub(super) enum Kind {
     Swap,
     Corrupt,
     Foreign,
+    Forge,
     Reject,
 }
 
@@ -79,6 +84,7 @@ impl Faults {
             Kind::Swap => self.swap_every,
             Kind::Corrupt => self.corrupt_every,
             Kind::Foreign => self.foreign_every,
+            Kind::Forge => self.forge_every,
             Kind::Reject => self.reject_every,
         };
         every.is_some_and(|n| match self.seed {

@@ -57,6 +57,7 @@ fn found(result: &RunResult) -> Injected {
         swapped: integrity.reordered,
         corrupted: integrity.corrupt,
         foreign: integrity.foreign,
+        forged: integrity.unexpected,
         rejected: integrity.rejected,
     }
 }
@@ -114,6 +115,23 @@ fn what_disturbs_without_loss_is_counted_as_what_it_is() {
         assert_eq!(found, injected, "seed {seed}");
         assert_eq!(integrity.first_redelivered.len(), (injected.redelivered as usize).min(10));
         assert_eq!(integrity.first_foreign.len(), (injected.foreign as usize).min(10));
+    }
+}
+
+#[test]
+fn a_message_with_an_invented_seal_is_unexpected_and_changes_no_other_count() {
+    for replies in [false, true] {
+        let text = "pattern = 'work-sharing-feedback'\nmessages = 200\nproducers = 2\nconsumers = 2";
+        let (injected, result) = hit(text, Faults { forge_every: Some(10), replies, ..Faults::default() });
+        let integrity = &result.integrity;
+        let of_replies = integrity.replies.as_ref().unwrap();
+        assert!(injected.forged > 0, "{injected:?}");
+        let expected = if replies { (0, injected.forged) } else { (injected.forged, 0) };
+        assert_eq!((integrity.unexpected, of_replies.unexpected), expected);
+        assert_eq!((integrity.sent, integrity.delivered, of_replies.delivered), (200, 200, 200));
+        assert_eq!((integrity.duplicated, integrity.reordered, integrity.foreign), (0, 0, 0));
+        assert_eq!((of_replies.duplicated, of_replies.reordered, of_replies.foreign), (0, 0, 0));
+        assert!(integrity.verdict().is_err());
     }
 }
 
