@@ -29,7 +29,7 @@ impl Layer {
 
     /// Reads a layer from a table.
     pub fn new(origin: Origin, table: Table) -> Result<Self, ProfileError> {
-        let profile = Profile::deserialize(table.clone()).map_err(|error| wrong(&origin, &sentence(&error)))?;
+        let profile = Profile::deserialize(table.clone()).map_err(|error| wrong(&origin, sentence(&error)))?;
         if profile.messages.is_some() && profile.duration.is_some() {
             return Err(wrong(&origin, "`messages` and `duration` exclude each other: give one of them"));
         }
@@ -39,14 +39,14 @@ impl Layer {
     /// One `key=value`, as `--set` takes it; the key may be dotted and the value may go unquoted.
     pub fn assignment(text: &str) -> Result<Self, ProfileError> {
         let Some((key, value)) = text.split_once('=') else {
-            return Err(wrong(&Origin::CommandLine, &format!("--set {text}: write it as key=value")));
+            return Err(wrong(&Origin::CommandLine, format!("--set {text}: write it as key=value")));
         };
         let (key, value) = (key.trim(), value.trim());
         let quoted = Value::String(value.to_owned());
         Self::parse(Origin::CommandLine, &format!("{key} = {value}"))
             .or_else(|_| Self::parse(Origin::CommandLine, &format!("{key} = {quoted}")))
             .map_err(|error| match error {
-                ProfileError::Layer { origin, message } => wrong(&origin, &format!("--set {text}: {message}")),
+                ProfileError::Layer { origin, message } => wrong(&origin, format!("--set {text}: {message}")),
                 other => other,
             })
     }
@@ -115,7 +115,7 @@ fn named(
         });
     }
     let text =
-        read(name).map_err(|error| wrong(origin, &format!("cannot read {} file `{name}`: {error}", kind.noun())))?;
+        read(name).map_err(|error| wrong(origin, format!("cannot read {} file `{name}`: {error}", kind.noun())))?;
     Layer::parse(Origin::File(name.to_owned()), &text)
 }
 
