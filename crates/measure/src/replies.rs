@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::integrity::{first, join_audiences, were};
-use crate::ledger::{Deliveries, MessageId, SentSummary};
+use crate::ledger::MessageId;
+use crate::sentences::{first, were};
 
 /// What became of the answers to the messages of all producers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,32 +41,6 @@ pub struct Replies {
     /// The lowest messages with an answer too many, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
-}
-
-/// Holds answers against what was sent. Each producer brings one ledger for each answer that its
-/// messages get; one that did not report got none of its `replies`.
-pub fn join_replies(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>, replies: usize) -> Replies {
-    let mut audiences: Vec<Vec<Deliveries>> = Vec::new();
-    audiences.resize_with(replies, Vec::new);
-    for of_producer in collected {
-        for (audience, one) in audiences.iter_mut().zip(of_producer) {
-            audience.push(one);
-        }
-    }
-    let joined = join_audiences(sent, audiences);
-    Replies {
-        delivered: joined.delivered,
-        expected: joined.expected,
-        lost: joined.lost,
-        duplicated: joined.duplicated,
-        reordered: joined.reordered,
-        corrupt: joined.corrupt,
-        foreign: joined.foreign,
-        unexpected: joined.unexpected,
-        first_lost: joined.first_lost,
-        first_duplicated: joined.first_duplicated,
-        ..Replies::default()
-    }
 }
 
 impl Replies {
@@ -113,8 +87,7 @@ impl Replies {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{Integrity, Sent, join};
+    use crate::{Deliveries, Integrity, Sent, SentSummary, join, join_replies};
 
     fn confirmed(count: u64) -> SentSummary {
         let mut sent = Sent::new(true);
