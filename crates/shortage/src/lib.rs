@@ -28,7 +28,8 @@ pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()
     started.map(drop).map_err(explained)
 }
 
-fn explained(error: io::Error) -> io::Error {
+/// An error of the system's with what to do about it, where a limit of the system is behind it.
+pub fn explained(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), explain(&error))
 }
 

@@ -265,7 +265,7 @@ pub(crate) trait FileContext<T> {
 
 impl<T> FileContext<T> for io::Result<T> {
     fn on(self, action: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|source| Error::File { action, path: path.to_owned(), source })
+        self.map_err(|source| Error::File { action, path: path.to_owned(), source: shortage::explained(source) })
     }
 }
 
@@ -276,6 +276,6 @@ pub(crate) trait SystemContext<T> {
 
 impl<T, E: Into<io::Error>> SystemContext<T> for Result<T, E> {
     fn when(self, action: &'static str) -> Result<T, Error> {
-        self.map_err(|source| Error::System { action, source: source.into() })
+        self.map_err(|source| Error::System { action, source: shortage::explained(source.into()) })
     }
 }

@@ -1,6 +1,7 @@
 //! The lock file whose holder is the testbed: held means alive, free means stale.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -38,10 +39,15 @@ fn is_removed(file: &File, path: &Path) -> Result<bool> {
     Ok(file.metadata().on("look at", path)?.nlink() == 0)
 }
 
-/// Whether a testbed (or someone who starts or removes one) holds the lock.
-pub fn is_held(dir: &Path) -> bool {
-    let Ok(file) = File::open(path(dir)) else { return false };
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+/// Whether a testbed (or someone who starts or removes one) holds the lock. An error where that cannot be known: not every
+/// file that cannot be opened is absent.
+pub fn is_held(dir: &Path) -> Result<bool> {
+    let path = path(dir);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        opened => opened.on("open", &path)?,
+    };
+    Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]
@@ -51,17 +57,28 @@ mod tests {
     #[test]
     fn a_held_lock_is_seen_and_not_taken_twice() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(!is_held(dir.path()));
+        assert!(!is_held(dir.path()).unwrap());
         let held = take(dir.path()).unwrap().unwrap();
-        assert!(is_held(dir.path()));
+        assert!(is_held(dir.path()).unwrap());
         assert!(take(dir.path()).unwrap().is_none());
         drop(held);
         // What other tests start has a copy of the file until it runs a program of its own.
         let end = Instant::now() + Duration::from_secs(10);
-        while is_held(dir.path()) {
+        while is_held(dir.path()).unwrap() {
             assert!(Instant::now() < end, "it is held for ever");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_looked_at_is_no_free_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        // A file in place of the directory: an error that is not absence.
+        let place = dir.path().join("file");
+        std::fs::write(&place, "").unwrap();
+        let sentence = is_held(&place).unwrap_err().to_string();
+        assert!(sentence.starts_with("cannot open ") && sentence.contains("file/lock"), "{sentence}");
+        assert!(!is_held(&dir.path().join("nothing")).unwrap());
     }
 
     #[test]

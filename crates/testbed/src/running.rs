@@ -132,7 +132,7 @@ fn without_first_hop(
 
 /// The testbed in `dir`. None unless it is up and ready.
 pub fn find(dir: &Path) -> Result<Option<Testbed>> {
-    if !lock::is_held(dir) {
+    if !lock::is_held(dir)? {
         return Ok(None);
     }
     let dir = std::path::absolute(dir).on("resolve", dir)?;

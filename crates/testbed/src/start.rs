@@ -83,7 +83,7 @@ fn clear_stale_ephemerals(parent: &Path) -> Result<()> {
         let path = entry.path();
         let is_ephemeral = entry.file_name().to_string_lossy().starts_with(EPHEMERAL_PREFIX);
         // One without a lock file is just being prepared by somebody else.
-        if is_ephemeral && lock::path(&path).exists() && !lock::is_held(&path) {
+        if is_ephemeral && lock::path(&path).exists() && lock::is_held(&path).is_ok_and(|held| !held) {
             // Somebody else may be doing the same; whoever loses has nothing left to do.
             let _ = stop::down(&path, &mut |_| ());
         }

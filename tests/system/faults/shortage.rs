@@ -32,7 +32,7 @@ fn too_few_files_for_a_launch_are_told_with_the_number_that_is_enough() {
     with_files(22)
         .run(ENDS)
         .fails(ROUTE, &["starting threads failed", "may open 22 files", "raise the limit with `ulimit -n"]);
-    with_files(20).run(ENDS).fails(ROUTE, &["cannot read ", "may open 20 files", "raise the limit with `ulimit -n"]);
+    with_files(20).run(ENDS).fails(ROUTE, &["may open 20 files", "raise the limit with `ulimit -n"]);
 }
 
 /// One who has no other processes than those of the test: the limit counts all of a user's, and none of root's.
