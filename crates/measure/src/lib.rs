@@ -8,12 +8,12 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod assertion;
+pub mod audiences;
 pub mod counters;
 pub mod foreign;
 pub mod histogram;
 pub mod hlog;
 pub mod integrity;
-pub mod join;
 pub mod ledger;
 pub mod metric;
 mod pacing;
@@ -27,11 +27,11 @@ pub mod tables;
 pub mod throughput;
 
 pub use assertion::{Assertion, AssertionError};
+pub use audiences::{join, join_each, join_replies};
 pub use counters::Counters;
 pub use histogram::{Extremes, Histogram, LatencySummary};
 pub use hlog::{Buckets, hlog, read_hlog};
 pub use integrity::{FirstCorrupt, Held, Integrity, OnTheWay};
-pub use join::{join, join_each, join_replies};
 pub use ledger::{Deliveries, Foreign, LedgerError, MessageId, Observation, Sent, SentSummary};
 pub use metric::{Histograms, Metric};
 pub use pacing::Pacing;
