@@ -1,16 +1,23 @@
 //! One launch, the same on every rank: resolve, open the route, carry out its runs, close.
 
+pub mod launcher;
+pub mod one_run;
+pub mod signals;
+pub mod world;
+
 use crate::{
-    arguments::{Around, Rerun, Run},
-    demands::Demands,
-    exit::{Exit, Failure},
-    flags,
-    one_run::Prepared,
-    repeat::Repeat,
-    rerun_command::Before,
+    cli::{
+        arguments::{Around, Rerun, Run},
+        flags,
+    },
+    commands::rerun::Before,
+    launch::{
+        one_run::Prepared,
+        world::{self, RESOLVE_LIMIT, Stop, World},
+    },
+    rank0::{demands::Demands, repeat::Repeat, runs::Runs},
     route::{self, CLOSE_LIMIT, Connect, Own, Route},
-    runs::Runs,
-    world::{self, RESOLVE_LIMIT, Stop, World},
+    terminal::exit::{Exit, Failure},
 };
 use engine::ports::Comm;
 use profile::{Plan, Profile};

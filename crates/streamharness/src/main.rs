@@ -3,59 +3,25 @@
 // Both panic where nobody reads or nothing more can be written; `stdout` and `stderr` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod arguments;
-mod assert_command;
-mod cluster;
-mod compare_command;
-mod demands;
-mod environment;
-mod exit;
-mod export_command;
-mod facility;
-mod flags;
-mod holder;
-mod keeper;
+mod cli;
+mod commands;
+mod files;
+mod host;
 mod launch;
-mod launcher;
-mod lead;
-mod links;
-mod login;
-mod machine;
-mod one_run;
-mod output;
-mod payload_command;
-mod pem_file;
-mod plan_command;
-mod profiles_command;
-mod progress;
-mod record;
-mod repeat;
-mod report_command;
-mod rerun_command;
+mod rank0;
 mod route;
-mod runs;
-mod s3m_command;
-#[cfg(test)]
-mod sample;
-mod scistream_command;
-mod secrets;
-mod series;
-mod signals;
-mod small_file;
-mod stderr;
-mod stdout;
-mod summary;
-mod sweep;
-mod sweep_command;
-mod testbed_command;
-mod tunnel;
-mod whole;
-mod world;
+mod terminal;
 
-use arguments::{Command, Streamharness};
 use clap::{CommandFactory, Parser};
-use exit::{Exit, Failure};
+use cli::arguments::{Command, Streamharness};
+use host::environment;
+use launch::world;
+use route::holder;
 use std::process::ExitCode;
+use terminal::{
+    exit::{Exit, Failure},
+    stderr, stdout,
+};
 
 fn main() -> ExitCode {
     stderr::report_panics();
@@ -70,20 +36,20 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         None => launch::run(&arguments.run),
         Some(Command::Run(run)) => launch::run(&run),
-        Some(Command::Sweep(sweep)) => sweep_command::sweep(&sweep),
-        Some(Command::Plan { ranks, run }) => plan_command::plan(&run, ranks),
-        Some(Command::Assert(assert)) => assert_command::run(&assert),
-        Some(Command::Compare(compare)) => compare_command::run(&compare),
-        Some(Command::Payload(payload)) => payload_command::payload(payload),
-        Some(Command::Profiles { show }) => profiles_command::profiles(show),
-        Some(Command::Export(asked)) => export_command::export(&asked),
-        Some(Command::Report(asked)) => report_command::report(&asked),
-        Some(Command::Rerun(rerun)) => rerun_command::rerun(&rerun),
-        Some(Command::S2cs(s2cs)) => scistream_command::s2cs(s2cs),
-        Some(Command::S2uc { command }) => scistream_command::s2uc(command),
-        Some(Command::S3m { command }) => s3m_command::s3m(command),
+        Some(Command::Sweep(sweep)) => commands::sweep::sweep(&sweep),
+        Some(Command::Plan { ranks, run }) => commands::plan::plan(&run, ranks),
+        Some(Command::Assert(assert)) => commands::assert::run(&assert),
+        Some(Command::Compare(compare)) => commands::compare::run(&compare),
+        Some(Command::Payload(payload)) => commands::payload::payload(payload),
+        Some(Command::Profiles { show }) => commands::profiles::profiles(show),
+        Some(Command::Export(asked)) => commands::export::export(&asked),
+        Some(Command::Report(asked)) => commands::report::report(&asked),
+        Some(Command::Rerun(rerun)) => commands::rerun::rerun(&rerun),
+        Some(Command::S2cs(s2cs)) => commands::scistream::s2cs(s2cs),
+        Some(Command::S2uc { command }) => commands::scistream::s2uc(command),
+        Some(Command::S3m { command }) => commands::s3m::s3m(command),
         Some(Command::Hold) => holder::hold(),
-        Some(Command::Testbed { command }) => testbed_command::testbed(command),
+        Some(Command::Testbed { command }) => commands::testbed::testbed(command),
         Some(Command::Completions { shell }) => completions(shell),
     };
     told(done)

@@ -1,12 +1,17 @@
 //! Where this run connects to: addresses given, a running testbed, or one built for the run.
 
+pub mod cluster;
+pub mod facility;
+pub mod holder;
+pub mod links;
+pub mod login;
+pub mod secrets;
+pub mod tunnel;
+
 use crate::{
-    cluster::Cluster,
-    exit::{Exit, Failure},
-    facility,
-    holder::RELEASE_LIMIT,
-    login, pem_file, secrets,
-    tunnel::Tunnel,
+    files::pem_file,
+    route::{cluster::Cluster, facility, holder::RELEASE_LIMIT, login, secrets, tunnel::Tunnel},
+    terminal::exit::{Exit, Failure},
 };
 use management::Access;
 use measure::record::{Hop, Provisioned, Tls};
@@ -146,7 +151,7 @@ impl Own {
     /// Removes it; what could not be removed is told.
     pub fn close(self) {
         if let Some(Err(error)) = self.ephemeral.map(Ephemeral::close) {
-            crate::stderr::say(error);
+            crate::terminal::stderr::say(error);
         }
     }
 }

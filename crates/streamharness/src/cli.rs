@@ -1,0 +1,4 @@
+//! What can be typed: arguments, and flags as a layer of the profile.
+
+pub mod arguments;
+pub mod flags;

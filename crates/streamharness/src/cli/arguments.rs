@@ -1,0 +1,475 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+
+/// Streams scientific workloads through a RabbitMQ service over cross-facility architectures and
+/// measures what each costs.
+///
+/// Start it with mpirun or srun: each rank becomes a producer or a consumer. Without an address and
+/// without a running testbed it builds a local service for the run and removes it afterwards.
+#[derive(Debug, Parser)]
+#[command(name = "streamharness", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+pub struct Streamharness {
+    /// What to do; without one, a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The run.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One run (the default).
+    Run(Run),
+    /// Every point of an experiment, in one launch.
+    Sweep(Sweep),
+    /// The resolved plan, bytes and memory; connects to nothing.
+    Plan {
+        /// Ranks to resolve it for.
+        #[arg(long, default_value_t = 4)]
+        ranks: usize,
+        /// The run.
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Whether assertions hold of runs that are over; exits with 5 where one does not.
+    Assert(Assert),
+    /// Whether runs of B are better than those of A, metric by metric, and by how much; exits with 5 on a regression.
+    Compare(Compare),
+    /// What a workload sends: one message as a file, or its layout, sizes and rate.
+    Payload(Payload),
+    /// The shipped architectures and workloads.
+    Profiles {
+        /// Show one of them: `profiles show NAME`.
+        #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
+        show: Vec<String>,
+    },
+    /// All runs of a sweep in one HDF5 file.
+    Export(crate::commands::export::Asked),
+    /// Tables, figures and an HTML page from the records of runs.
+    Report(crate::commands::report::Asked),
+    /// The plan of a run carried out once more, from its record; without a launcher, the command to type.
+    Rerun(Rerun),
+    /// A SciStream control server: starts stunnel or HAProxy for whoever asks, until it is told to end.
+    S2cs(S2cs),
+    /// A SciStream user client: asks control servers for one half of a tunnel, or ends it.
+    S2uc {
+        /// What to ask for.
+        #[command(subcommand)]
+        command: S2uc,
+    },
+    /// Managed services through the S3M streaming API, or a compatible local service.
+    S3m {
+        /// What to do.
+        #[command(subcommand)]
+        command: crate::commands::s3m::S3m,
+    },
+    /// A real local service: RabbitMQ nodes in a private directory, and proxies before them.
+    Testbed {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: Testbed,
+    },
+    /// Holds what a run has asked for.
+    #[command(hide = true)]
+    Hold,
+    /// Completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// One run. Values are checked by the profile, which knows their nearest right spelling.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Run {
+    /// A profile; flags win over what it says.
+    #[arg(value_name = "PROFILE.toml")]
+    pub profile: Option<PathBuf>,
+    /// Architecture: dts, dts-plain, prs, prs-stunnel and more (`streamharness profiles`), or a file [default: dts].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub arch: Option<String>,
+    /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file [default: dstream].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub workload: Option<String>,
+    /// Messaging pattern: work-sharing, work-sharing-feedback, broadcast, broadcast-gather
+    /// [default: work-sharing].
+    #[arg(long, value_name = "NAME")]
+    pub pattern: Option<String>,
+    /// Producers over all ranks [default: half of the ranks; one in a broadcast].
+    #[arg(long, value_name = "N")]
+    pub producers: Option<String>,
+    /// Consumers over all ranks [default: the other ranks].
+    #[arg(long, value_name = "N")]
+    pub consumers: Option<String>,
+    /// Messages of all producers together [default: 20000].
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    pub messages: Option<String>,
+    /// Length of the measured window, such as 30s.
+    #[arg(long, value_name = "TIME")]
+    pub duration: Option<String>,
+    /// What passes unmeasured before the window: 2s, 500msgs, auto (until the rate is steady), or several joined by +.
+    #[arg(long, value_name = "WHAT")]
+    pub warmup: Option<String>,
+    /// How fast messages are offered, by all producers together: max, nominal (the instrument's), 20000/s, 8Gbit/s
+    /// [default: max].
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<String>,
+    /// How the times between messages are spread: constant, poisson, on-off:1s-4s, trace:FILE [default: constant].
+    #[arg(long, value_name = "HOW")]
+    pub arrivals: Option<String>,
+    /// How the rate changes: `ramp 0..max over 30s, hold 50% for 10s`; the level of the last phase stays.
+    #[arg(long, value_name = "PHASES")]
+    pub phases: Option<String>,
+    /// Where to connect to.
+    #[command(flatten)]
+    pub route: RouteFlags,
+    /// Publisher confirms: none, each, batch:N, window:N.
+    #[arg(long, value_name = "HOW")]
+    pub confirms: Option<String>,
+    /// Consumer acknowledgements: auto, each, multiple:N.
+    #[arg(long, value_name = "HOW")]
+    pub acks: Option<String>,
+    /// Unacknowledged deliveries a consumer may hold; 0 is no limit.
+    #[arg(long, value_name = "N")]
+    pub prefetch: Option<String>,
+    /// Shared work queues.
+    #[arg(long, value_name = "N")]
+    pub queues: Option<String>,
+    /// When bodies are built: ring (before the clock starts) or fresh (each as it is sent) [default: ring].
+    #[arg(long, value_name = "HOW")]
+    pub fill: Option<String>,
+    /// What queues are kept in: classic, quorum, stream [default: classic].
+    #[arg(long, value_name = "TYPE")]
+    pub queue_type: Option<String>,
+    /// Connections over which each worker spreads its messages [default: 1].
+    #[arg(long, value_name = "N")]
+    pub connections: Option<String>,
+    /// Workers over ranks: block (producers first), cyclic (in turn), by-host (never both roles on a
+    /// host) [default: block].
+    #[arg(long, value_name = "HOW")]
+    pub layout: Option<String>,
+    /// How long a consumer works on each message: constant:1ms, exponential:1ms, uniform:1ms-3ms.
+    #[arg(long, value_name = "DELAY")]
+    pub service_time: Option<String>,
+    /// How long a producer pauses after each message, in the same way.
+    #[arg(long, value_name = "DELAY")]
+    pub think_time: Option<String>,
+    /// Bodies that consumers check: off, every:N, all [default: all].
+    #[arg(long, value_name = "WHICH")]
+    pub verify: Option<String>,
+    /// Seed of every random choice [default: 1].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<String>,
+    /// Limit on streaming [default: 120s, besides the duration].
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Any other setting of a profile, such as service.republish_limit=10. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// What is around the plan.
+    #[command(flatten)]
+    pub around: Around,
+}
+
+/// Where producers and consumers connect to.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RouteFlags {
+    /// `amqp[s]://user@host:port/vhost` of the service; the password comes from STREAMHARNESS_PASSWORD
+    /// or the file STREAMHARNESS_PASSWORD_FILE. Repeatable: workers take turns.
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Address for producers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub producer_url: Vec<String>,
+    /// Address for consumers only. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub consumer_url: Vec<String>,
+    /// Connect to ADDR:PORT for HOST:PORT, and still verify the certificate against HOST. Repeatable.
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
+    pub connect_to: Vec<String>,
+    /// Certificates of the authorities to trust (PEM) [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Certificate of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<String>,
+    /// Key of this client (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<String>,
+    /// What logs in: password, or external (the certificate of --cert, as SASL EXTERNAL) [default: password].
+    #[arg(long, value_name = "HOW")]
+    pub auth: Option<String>,
+    /// File of an OAuth 2 token to log in with, in place of a password; may be renewed during the run [default: the file
+    /// that STREAMHARNESS_TOKEN_FILE names].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<String>,
+}
+
+/// What is around the plan: how often it is carried out, what is demanded of it, where results go.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Around {
+    /// Exit with 6 where senders were seen not to keep their schedule for reasons of their own (it takes 1,000 messages).
+    #[arg(long)]
+    pub strict: bool,
+    /// Runs of this one launch, each with a record of its own. With --until, the most or the least and the most, such as
+    /// 6-30 [default: 1; with --until 6-30].
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<String>,
+    /// Repeat until a median is known this well, such as 'ci<5%' (of throughput) or 'rtt_p99 ci<10%'.
+    #[arg(long, value_name = "WHAT")]
+    pub until: Option<String>,
+    /// Time between repetitions in which nothing runs [default: 1s].
+    #[arg(long, value_name = "TIME")]
+    pub idle: Option<String>,
+    /// Exit with 5 where this does not hold of the run, such as 'rtt_p99 < 5ms and lost == 0'. Repeatable.
+    #[arg(long = "assert", value_name = "EXPR")]
+    pub assertions: Vec<String>,
+    /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// A run to repeat.
+#[derive(Debug, Clone, Args)]
+pub struct Rerun {
+    /// The record.json of a run, or its directory.
+    #[arg(value_name = "RECORD")]
+    pub record: PathBuf,
+    /// Where to connect to, where the architecture does not say it: addresses are no part of the plan.
+    #[command(flatten)]
+    pub route: RouteFlags,
+    /// What is around the plan.
+    #[command(flatten)]
+    pub around: Around,
+}
+
+/// Runs, and what is asserted of them.
+#[derive(Debug, Clone, Args)]
+pub struct Assert {
+    /// A record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "RECORD")]
+    pub records: PathBuf,
+    /// Expressions over the fields of a record, such as 'rtt_p99 < 5ms and lost == 0'.
+    #[arg(value_name = "EXPR", required = true)]
+    pub assertions: Vec<String>,
+}
+
+/// Two sets of runs.
+#[derive(Debug, Clone, Args)]
+pub struct Compare {
+    /// Runs to compare with: a record.json, or a directory with one or more in or under it.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// Runs that may be better or worse.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// By how much B may be worse: it is a regression where all of the 95 % interval is beyond that.
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub tolerance: String,
+    /// Only this, such as throughput or rtt_p99. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub metric: Vec<String>,
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One message of a workload.
+#[derive(Debug, Clone, Args)]
+pub struct Payload {
+    /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file.
+    #[arg(value_name = "NAME|FILE")]
+    pub workload: String,
+    /// The producer whose message it is.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub producer: u32,
+    /// The message's number, from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub sequence: u64,
+    /// Where to write the body, exactly as it is streamed.
+    #[arg(long, value_name = "FILE", required_unless_present = "describe")]
+    pub out: Option<PathBuf>,
+    /// Print layout, sizes and nominal rate.
+    #[arg(long)]
+    pub describe: bool,
+    /// When bodies are built: ring or fresh [default: ring].
+    #[arg(long, value_name = "HOW")]
+    pub fill: Option<String>,
+    /// Seed of every random choice [default: 1].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<String>,
+    /// Any other setting of a profile, such as message.events=poisson:8. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// The points of an experiment.
+#[derive(Debug, Clone, Args)]
+pub struct Sweep {
+    /// The experiment: a shipped name (`streamharness profiles` lists them) or a file.
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: String,
+    /// Say which points there are and what they need, and connect to nothing.
+    #[arg(long)]
+    pub plan: bool,
+    /// Ranks to say it for.
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "plan")]
+    pub ranks: usize,
+    /// Go on where a sweep with the same settings ended: points that passed are not run again.
+    #[arg(long)]
+    pub resume: bool,
+    /// Only cells with these values: arch=prs, consumers=1,2. Repeatable; all must hold.
+    #[arg(long, value_name = "AXIS=VALUE,...")]
+    pub only: Vec<String>,
+    /// Runs of each cell [default: as the experiment says].
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<std::num::NonZeroU32>,
+    /// Seed of the order of the points.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub order: u64,
+    /// Any setting that all points share, such as messages=1000. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Directory for the results, one in it for each cell [default: results/EXPERIMENT].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// A control server.
+#[derive(Debug, Clone, Args)]
+pub struct S2cs {
+    /// Where it takes requests; its proxies listen on the same address, and on no other.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// Ports of its proxies.
+    #[arg(long, value_name = "FROM-TO")]
+    pub ports: String,
+    /// What it starts: stunnel, stunnel-null (authenticates, does not encrypt) or haproxy. SciStream's names do, too:
+    /// StunnelSubprocess is stunnel-null, HaproxySubprocess is haproxy.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: String,
+    /// Host that clients are told in place of the address; needed where that is `0.0.0.0` or `[::]`.
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
+    /// Its certificate (PEM), which clients have to be given [default: it makes one, server.pem in --dir].
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Tokens of those who may ask, one a line [default: anyone may].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Its private directory, kept when it ends: configurations, keys, logs.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// What to ask of a control server.
+#[derive(Debug, Clone, Subcommand)]
+pub enum S2uc {
+    /// The half where the service is. Writes a new uid to --uid-file and prints the listeners, one a line.
+    Inbound {
+        /// The server.
+        #[command(flatten)]
+        server: S2ucServer,
+        /// Addresses of the service.
+        #[arg(long, value_name = "HOST:PORT", required = true)]
+        service: Vec<String>,
+        /// Ports to ask for.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        num_conn: u32,
+    },
+    /// The half where producers are, with the uid of the other. Prints what they connect to, one a line.
+    Outbound {
+        /// The server.
+        #[command(flatten)]
+        server: S2ucServer,
+        /// Listeners of the inbound half, as they are reached from this one.
+        #[arg(value_name = "HOST:PORT", required = true)]
+        listeners: Vec<String>,
+        /// Ports to ask for [default: as many as listeners].
+        #[arg(long, value_name = "N")]
+        num_conn: Option<u32>,
+    },
+    /// Ends a half.
+    Release {
+        /// The server.
+        #[command(flatten)]
+        server: S2ucServer,
+    },
+}
+
+/// How to reach a control server.
+#[derive(Debug, Clone, Args)]
+pub struct S2ucServer {
+    /// The control server.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub s2cs: String,
+    /// Its certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub server_cert: PathBuf,
+    /// File with the token that it asks for.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// File of the uid, which is the tunnel's key: mode 0600, never on a command line.
+    #[arg(long, value_name = "FILE")]
+    pub uid_file: PathBuf,
+}
+
+/// What to do with the testbed.
+#[derive(Debug, Subcommand)]
+pub enum Testbed {
+    /// Starts it and returns when it is ready.
+    Up {
+        /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss and more, or all; dts and
+        /// dts-plain are always there.
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
+        arch: Vec<String>,
+        /// RabbitMQ nodes.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+        /// How the ingress of mss chooses a node: source (as OpenShift does), roundrobin, leastconn [default: source].
+        #[arg(long, value_name = "HOW")]
+        balance: Option<String>,
+        /// Where its parts are: loopback (ports of this host), or facility (each on a host of its own, joined by limited
+        /// links; what uses it runs under `testbed exec`).
+        #[arg(long, value_name = "HOW", default_value = "loopback", value_parser = ["loopback", "facility"])]
+        network: String,
+        /// Rate of each link but the clients' own, such as 100mbit, or unlimited [default: 1gbit].
+        #[arg(long, value_name = "RATE")]
+        link: Option<String>,
+        /// Delay one way between the clients and all others, such as 1ms [default: none].
+        #[arg(long, value_name = "TIME")]
+        delay: Option<String>,
+        /// Factor that link rates are multiplied by, for small machines, such as 0.2 [default: 1].
+        #[arg(long, value_name = "FACTOR")]
+        scale: Option<f64>,
+        /// CPUs that a part may take, such as s2cs=0.3 or `node 1=2`: a part as `testbed status` names it, or its first
+        /// words for all that begin so, each with a limit of its own. Repeatable [default: no limit].
+        #[arg(long, value_name = "PART=CPUS")]
+        cpu_limit: Vec<String>,
+        /// Plugin of RabbitMQ to enable besides the testbed's own, such as rabbitmq_auth_backend_oauth2. Repeatable.
+        #[arg(long, value_name = "NAME")]
+        plugin: Vec<String>,
+        /// Lines to add to the rabbitmq.conf of every node; the last line of a key counts.
+        #[arg(long, value_name = "FILE")]
+        broker_config: Option<PathBuf>,
+    },
+    /// Shows every process with its ports and health, and every link.
+    Status,
+    /// Prints its addresses as shell variables: eval "$(streamharness testbed env)".
+    Env,
+    /// Runs a command with these variables, in a facility network among its clients.
+    Exec {
+        /// The command and its arguments, after --.
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+    /// Stops it and leaves nothing behind.
+    Down,
+}

@@ -1,0 +1,35 @@
+//! `streamharness export`: all runs of a sweep in one file, for those who analyse themselves.
+
+use crate::{
+    files::whole,
+    terminal::exit::{Exit, Failure},
+};
+use clap::Args;
+use figures::{Failed, Measured};
+use std::{io, path::PathBuf};
+
+/// What to export.
+#[derive(Debug, Clone, Args)]
+pub struct Asked {
+    /// Directories that runs or sweeps wrote; records are found at any depth.
+    #[arg(value_name = "DIR", required = true)]
+    dirs: Vec<PathBuf>,
+    /// The HDF5 file to write.
+    #[arg(long, value_name = "FILE")]
+    hdf5: PathBuf,
+}
+
+/// Writes the file. Failed runs are in it, and say so.
+pub fn export(asked: &Asked) -> Result<Exit, Failure> {
+    let loaded = figures::load(&asked.dirs, Failed::Use).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let measured = Measured::of(loaded.runs);
+    let bytes = export_hdf5::export(&measured).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let runs = measured.runs.len();
+    let sound = |written: &_| export_hdf5::check(written, runs).map_err(io::Error::other);
+    whole::write_checked(&asked.hdf5, &bytes, sound).map_err(|error| {
+        let file = asked.hdf5.display();
+        Failure::new(Exit::Usage, format!("`{file}` cannot be written: {error}; give another file with --hdf5"))
+    })?;
+    crate::terminal::stderr::say(format_args!("{} runs in {}", runs, asked.hdf5.display()));
+    Ok(Exit::Pass)
+}

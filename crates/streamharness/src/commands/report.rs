@@ -1,0 +1,91 @@
+//! `streamharness report`: tables, figures and an HTML page from the records of runs.
+
+use crate::{
+    files::whole,
+    terminal::{
+        exit::{Exit, Failure},
+        stdout,
+    },
+};
+use clap::Args;
+use figures::{Failed, Report, report};
+use std::path::{Path, PathBuf};
+
+/// What to report on.
+#[derive(Debug, Clone, Args)]
+pub struct Asked {
+    /// Directories that runs or sweeps wrote; records are found at any depth.
+    #[arg(value_name = "DIR", required = true)]
+    dirs: Vec<PathBuf>,
+    /// Folder for the report [default: report, in the first DIR].
+    #[arg(short, long, value_name = "OUT")]
+    out: Option<PathBuf>,
+    /// Draw in the terminal, and write files only where --out is given.
+    #[arg(long)]
+    text: bool,
+    /// Only these figures, by name or as a TOML file; fails where one cannot be drawn.
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    figures: Vec<String>,
+    /// Use what failed runs measured, too; each figure then says so.
+    #[arg(long)]
+    failed: bool,
+}
+
+/// Reads, draws, writes.
+pub fn report(asked: &Asked) -> Result<Exit, Failure> {
+    let wrong = |error: figures::FiguresError| Failure::new(Exit::Usage, error);
+    let figures = if asked.figures.is_empty() {
+        report::shipped_figures()
+    } else {
+        report::chosen(&asked.figures).map_err(wrong)?
+    };
+    let failed = if asked.failed { Failed::Use } else { Failed::LeaveOut };
+    let loaded = figures::load(&asked.dirs, failed).map_err(wrong)?;
+    let report = Report::of(loaded, &figures, !asked.figures.is_empty()).map_err(wrong)?;
+    if asked.text {
+        stdout::print(&report.text())?;
+    } else {
+        stdout::print(&report.claims_text())?;
+    }
+    if !asked.text || asked.out.is_some() {
+        let out = asked.out.clone().unwrap_or_else(|| asked.dirs[0].join("report"));
+        write(&report, &asked.dirs, &out)?;
+    }
+    Ok(Exit::Pass)
+}
+
+fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
+    let unwritten = |path: &Path, error: std::io::Error| {
+        let path = path.display();
+        Failure::new(Exit::Usage, format!("`{path}` cannot be written: {error}; give another folder with --out"))
+    };
+    let folder = out.join("figures");
+    whole::make_dir(out, &folder).map_err(|error| unwritten(&folder, error))?;
+    let keep = |path: PathBuf, bytes: &[u8]| whole::write(&path, bytes).map_err(|error| unwritten(&path, error));
+    for (figure, png) in report.figures.iter().zip(figures::pngs(&report.figures)) {
+        keep(folder.join(format!("{}.svg", figure.name)), figures::svg(figure).as_bytes())?;
+        keep(folder.join(format!("{}.png", figure.name)), &png)?;
+    }
+    let names: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let page = out.join("report.html");
+    let title = format!("streamharness: {}", names.join(", "));
+    keep(page.clone(), figures::page(report, &title, out).as_bytes())?;
+    crate::terminal::stderr::say(format_args!(
+        "{}: {} figure(s) in {}",
+        report.summary(),
+        report.figures.len(),
+        page.display()
+    ));
+    let (lacking, others): (Vec<_>, Vec<_>) = report.not_drawn.iter().partition(|figure| figure.lacks_runs);
+    for figure in others {
+        crate::terminal::stderr::say(format_args!("not drawn: {}", figure.told()));
+    }
+    if !lacking.is_empty() {
+        let names: Vec<&str> = lacking.iter().map(|figure| figure.name.as_str()).collect();
+        crate::terminal::stderr::say(format_args!(
+            "no runs here for {}; the page says what each wants",
+            names.join(", ")
+        ));
+    }
+    Ok(())
+}

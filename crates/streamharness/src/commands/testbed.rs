@@ -1,0 +1,104 @@
+//! `streamharness testbed`: a lasting local service.
+
+use crate::{
+    cli::arguments::Testbed,
+    terminal::{
+        exit::{Exit, Failure},
+        stdout,
+    },
+};
+use profile::{Layer, Origin, combine};
+use std::path::Path;
+
+/// Does what was asked with the testbed. `exec` ends with the exit code of its command.
+pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
+    let dir = testbed::default_dir();
+    let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
+    let running = || {
+        testbed::find(&dir).map_err(unusable)?.ok_or_else(|| {
+            Failure::new(Exit::Route, "no testbed is running: start one with `streamharness testbed up`")
+        })
+    };
+    match command {
+        Testbed::Up { arch, nodes, balance, network, link, delay, scale, cpu_limit, plugin, broker_config } => {
+            let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
+            let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
+            let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
+            if let (Some(managed), Some(balance)) = (&mut routes.managed, balance) {
+                *managed = balance.parse().map_err(wrong)?;
+            }
+            let network = network_choice(&network, link, delay, scale)?;
+            let limits = cpu_limit.iter().map(String::as_str);
+            let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
+            let broker = broker_extras(plugin, broker_config.as_deref())?;
+            let new = testbed::Options::new(nodes).map_err(unusable)?;
+            let options = testbed::Options { routes, network, cpu_limits, broker, ..new };
+            testbed::up(&options, &mut |line| crate::terminal::stderr::say(line)).map_err(unusable)?;
+            Ok(Exit::Pass)
+        }
+        Testbed::Status => {
+            stdout::print(&running()?.status().map_err(unusable)?.to_string())?;
+            Ok(Exit::Pass)
+        }
+        Testbed::Env => {
+            stdout::print(&running()?.env_lines())?;
+            Ok(Exit::Pass)
+        }
+        Testbed::Exec { command } => {
+            let code = running()?.exec(&command).map_err(unusable)?;
+            // The command's own code, which need not be one of ours.
+            std::process::exit(i32::from(code))
+        }
+        Testbed::Down => {
+            testbed::down(&dir, &mut |line| crate::terminal::stderr::say(line)).map_err(unusable)?;
+            Ok(Exit::Pass)
+        }
+    }
+}
+
+fn broker_extras(plugins: Vec<String>, file: Option<&Path>) -> Result<testbed::BrokerExtras, Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error);
+    let read = |path: &Path| {
+        std::fs::read_to_string(path)
+            .map_err(|error| usage(&format!("cannot read --broker-config `{}`: {error}", path.display())))
+    };
+    let lines = file.map(read).transpose()?.unwrap_or_default();
+    testbed::BrokerExtras::new(plugins, lines).map_err(|error| usage(&error))
+}
+
+/// Where the parts are to be.
+fn network_choice(
+    network: &str,
+    link: Option<String>,
+    delay: Option<String>,
+    scale: Option<f64>,
+) -> Result<testbed::NetworkChoice, Failure> {
+    if network == "facility" {
+        let (link, delay) = (link.as_deref().unwrap_or("1gbit"), delay.as_deref().unwrap_or("0ms"));
+        let facility = testbed::Facility::parse(link, delay, scale.unwrap_or(1.0));
+        return facility.map(testbed::NetworkChoice::Facility).map_err(|error| Failure::new(Exit::Usage, error));
+    }
+    if link.is_some() || delay.is_some() || scale.is_some() {
+        let sentence =
+            "links are those of a facility: say --network facility too, or leave --link, --delay, --scale out";
+        return Err(Failure::new(Exit::Usage, sentence));
+    }
+    Ok(testbed::NetworkChoice::Loopback)
+}
+
+/// The testbed's route for an architecture, by its profile.
+fn route_name(arch: &str) -> Result<String, Failure> {
+    if arch == "all" {
+        return Ok(arch.to_owned());
+    }
+    let mut table = toml::Table::new();
+    table.insert("arch".to_owned(), toml::Value::String(arch.to_owned()));
+    let layer = Layer::new(Origin::CommandLine, table).map_err(crate::cli::flags::failure)?;
+    let profile = combine(&[layer], |path| std::fs::read_to_string(path)).map_err(crate::cli::flags::failure)?;
+    profile.route.testbed.ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("architecture `{arch}` has no local testbed: its addresses are in its profile"),
+        )
+    })
+}

@@ -1,0 +1,4 @@
+//! The host that a rank runs on.
+
+pub mod environment;
+pub mod machine;

@@ -1,0 +1,161 @@
+//! One run of one plan inside a launched world: what a launch does once, and repetitions or a sweep many times.
+
+use crate::{
+    launch::{
+        signals::Signals,
+        world::{Stop, World, silent},
+    },
+    rank0::lead::Lead,
+    route::Connect,
+    terminal::exit::{Exit, Failure},
+};
+use engine::{
+    Observer, RunError, RunResult, Snapshot,
+    control::Ending,
+    ports::{Comm, Fault, agree},
+};
+use measure::record::LeftBehind;
+use payload::Workload;
+use profile::Plan;
+use transport_amqp::Amqp;
+
+/// A plan that every rank has alike, with the bodies that it asks for.
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    payloads: Workload,
+}
+
+impl Prepared {
+    /// Every rank calls it with the plan that it resolved. Connects to nothing.
+    pub fn new(world: &World, plan: Plan) -> Result<Self, Stop> {
+        same_plan(world, &plan)?;
+        let payloads = same_bodies(world, &plan)?;
+        Ok(Self { plan, payloads })
+    }
+
+    /// Carries it out over an open route; every rank calls it, rank 0 with its lead. What the run came to, good or bad, is
+    /// with the lead: ranks that have no worker in this plan, and all ranks after a failure that they share, are ready
+    /// for the next run. Only where a rank is lost there is none.
+    pub fn carry_out(self, world: &World, connect: &Connect, mut lead: Option<&mut Lead>) -> Result<(), Stop> {
+        if let Some(lead) = &mut lead {
+            lead.route(connect);
+            lead.hear(&world.signals);
+        }
+        let transport = match Amqp::new(connect.amqp.clone(), &self.plan) {
+            Ok(transport) => transport,
+            // The same on every rank: it is made of what all have alike.
+            Err(fault) => {
+                let failure = Failure::new(Exit::Route, fault);
+                if let Some(lead) = lead {
+                    lead.refused(failure.clone());
+                }
+                return Err(world.stop(failure));
+            }
+        };
+        let mut watcher = Watcher { lead, signals: &world.signals };
+        match engine::run(&world.comm, &self.plan, transport, self.payloads, &world.place, &mut watcher) {
+            Ok(_) => Ok(()),
+            Err(error @ RunError::Failed { .. }) => {
+                if let Some(lead) = watcher.lead {
+                    lead.refused(Failure::new(Exit::Route, error));
+                }
+                Ok(())
+            }
+            // The lead has told why.
+            Err(RunError::RankLost(_)) => Err(Stop::Alone(silent(Exit::Partial))),
+            Err(error) => {
+                let failure = Failure::new(Exit::Partial, error);
+                if let Some(lead) = watcher.lead {
+                    lead.lost(&failure);
+                }
+                Err(Stop::Alone(failure))
+            }
+        }
+    }
+}
+
+/// Two builds or two files on two nodes must not be measured as one.
+fn same_plan(world: &World, plan: &Plan) -> Result<(), Stop> {
+    let theirs = world.comm.broadcast(plan.digest().to_vec(), plan.limits.collective)?;
+    let mine = if theirs == plan.digest() { Ok(()) } else { Err("resolved another plan than rank 0".to_owned()) };
+    agree(&world.comm, mine, plan.limits.collective)?.map_err(|failures| {
+        let (rank, what) = &failures[0];
+        let sentence = format!("rank {rank} {what}: install the same streamharness on every node");
+        world.stop(Failure::new(Exit::Profile, sentence))
+    })
+}
+
+/// The bodies of the plan, before anything is started for them; every rank must be able to build them, and the same.
+fn same_bodies(world: &World, plan: &Plan) -> Result<Workload, Stop> {
+    let built = Workload::new(plan);
+    let fingerprint = built.as_ref().map_or(0, Workload::fingerprint).to_le_bytes();
+    let theirs = world.comm.broadcast(fingerprint.to_vec(), plan.limits.collective)?;
+    let mine = match &built {
+        Err(error) => Err(error.to_string()),
+        Ok(_) if theirs != fingerprint => {
+            Err("bodies are not the same on every node: install the same streamharness and the same libhdf5".to_owned())
+        }
+        Ok(_) => Ok(()),
+    };
+    match (agree(&world.comm, mine, plan.limits.collective)?, built) {
+        (Ok(()), Ok(workload)) => Ok(workload),
+        (Err(failures), _) => Err(world.stop(Failure::new(Exit::Profile, &failures[0].1))),
+        (Ok(()), Err(_)) => unreachable!("a rank's own failure is among those agreed on"),
+    }
+}
+
+/// Passes on what happens to the lead, if this rank has it, and signals to the run.
+struct Watcher<'a> {
+    lead: Option<&'a mut Lead>,
+    signals: &'a Signals,
+}
+
+impl Observer for Watcher<'_> {
+    fn phase(&mut self, name: &'static str) {
+        self.signals.set_streaming(matches!(name, "stream" | "finish" | "reduce"));
+        if let Some(lead) = &mut self.lead {
+            lead.phase(name);
+        }
+    }
+
+    fn note(&mut self, sentence: &str) {
+        if let Some(lead) = &mut self.lead {
+            lead.say(sentence);
+        }
+    }
+
+    fn progress(&mut self, snapshot: &Snapshot) {
+        if let Some(lead) = &mut self.lead {
+            lead.progress(snapshot);
+        }
+    }
+
+    fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        if let Some(lead) = &mut self.lead {
+            lead.cut_short(snapshot, ending);
+        }
+    }
+
+    fn rank_lost(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        if let Some(lead) = &mut self.lead {
+            lead.rank_lost(snapshot, ending);
+        }
+    }
+
+    fn result(&mut self, result: &RunResult) {
+        if let Some(lead) = &mut self.lead {
+            lead.result(result);
+        }
+    }
+
+    fn left_behind(&mut self, left: Vec<LeftBehind>, why: &Fault) {
+        if let Some(lead) = &mut self.lead {
+            lead.left_behind(left, why);
+        }
+    }
+
+    fn stop_requested(&self) -> Option<String> {
+        self.signals.requested().map(str::to_owned)
+    }
+}

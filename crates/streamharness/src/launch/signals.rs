@@ -1,0 +1,63 @@
+//! Signals: before streaming they end the process, while streaming they ask for an orderly end.
+
+use signal_hook::{consts::signal::*, iterator::Signals as Incoming, low_level::signal_name};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What has been asked for by signal so far.
+#[derive(Clone)]
+pub struct Signals {
+    state: Arc<Mutex<State>>,
+}
+
+/// What is done with a signal's name before it ends the process.
+type Farewell = Box<dyn FnOnce(&str) + Send>;
+
+#[derive(Default)]
+struct State {
+    streaming: bool,
+    requested: Option<&'static str>,
+    farewell: Option<Farewell>,
+}
+
+impl Signals {
+    /// Catches SIGINT, SIGTERM, SIGHUP and SIGUSR1 from now on. `speaks`: whether this process says
+    /// what it does.
+    pub fn catch(speaks: bool) -> std::io::Result<Self> {
+        let signals = Self { state: Arc::default() };
+        let state = signals.state.clone();
+        let mut incoming = Incoming::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in incoming.forever() {
+                let name = signal_name(signal).unwrap_or("a signal");
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                // A second request means: now.
+                if !state.streaming || (state.requested.is_some() && signal == SIGINT) {
+                    if speaks {
+                        crate::terminal::stderr::say(format_args!("stopped by {name}"));
+                    }
+                    if let Some(farewell) = state.farewell.take() {
+                        farewell(name);
+                    }
+                    std::process::exit(i32::from(crate::terminal::exit::Exit::Partial as u8));
+                }
+                state.requested.get_or_insert(name);
+            }
+        })?;
+        Ok(signals)
+    }
+
+    /// Has `farewell` called with the name of a signal that ends the process, in place of what was to be called before.
+    pub fn before_exit(&self, farewell: impl FnOnce(&str) + Send + 'static) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).farewell = Some(Box::new(farewell));
+    }
+
+    /// Whether streaming goes on, so that a signal must wait for the orderly end.
+    pub fn set_streaming(&self, streaming: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).streaming = streaming;
+    }
+
+    /// The first signal that came while streaming.
+    pub fn requested(&self) -> Option<&'static str> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).requested
+    }
+}

@@ -1,0 +1,15 @@
+//! What rank 0 does besides: leads runs, shows them, and writes their files.
+
+pub mod demands;
+pub mod keeper;
+pub mod lead;
+pub mod output;
+pub mod progress;
+pub mod record;
+pub mod repeat;
+pub mod runs;
+#[cfg(test)]
+pub mod sample;
+pub mod series;
+pub mod summary;
+pub mod sweep;

@@ -1,0 +1,93 @@
+//! What is demanded of a run besides that its numbers are good: `--strict` and `--assert`.
+
+use crate::{
+    cli::arguments::Around,
+    terminal::exit::{Exit, Failure},
+};
+use measure::{
+    Assertion, Pacing, Record,
+    record::{AssertionOutcome, Status},
+};
+
+/// What is demanded of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Demands {
+    strict: bool,
+    assertions: Vec<Assertion>,
+}
+
+impl Demands {
+    /// What was asked for. A mistake in it is better known before the run than after.
+    pub fn asked(arguments: &Around) -> Result<Self, Failure> {
+        Ok(Self { strict: arguments.strict, assertions: parse(&arguments.assertions)? })
+    }
+
+    /// Adds to the record what came of each demand, and to the verdict of a run that is sound whether it met them.
+    pub fn judge(&self, record: &mut Record) {
+        record.assertions = self.assertions.iter().map(|assertion| assertion.of(record)).collect();
+        if !record.status.pass {
+            return;
+        }
+        if self.strict && record.harness.generator_limited {
+            let reason = Pacing::GeneratorLimited.warning().unwrap_or_default().to_owned();
+            record.status = Status { pass: false, reason, exit_code: Exit::GeneratorLimited as u8 };
+        } else if let Some(reason) = unmet(&record.assertions) {
+            record.status = Status { pass: false, reason, exit_code: Exit::Assertion as u8 };
+        }
+    }
+}
+
+/// Reads expressions.
+pub fn parse(texts: &[String]) -> Result<Vec<Assertion>, Failure> {
+    let read = |text: &String| Assertion::parse(text).map_err(|error| Failure::new(Exit::Usage, error));
+    texts.iter().map(read).collect()
+}
+
+/// What does not hold, in one sentence.
+pub fn unmet(outcomes: &[AssertionOutcome]) -> Option<String> {
+    let failed = outcomes.iter().filter(|outcome| !outcome.holds);
+    let told: Vec<String> = failed.map(|outcome| format!("`{}`: {}", outcome.expression, outcome.measured)).collect();
+    match &told[..] {
+        [] => None,
+        [one] => Some(format!("an assertion does not hold, {one}")),
+        several => Some(format!("{} assertions do not hold, {}", several.len(), several.join("; "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rank0::sample;
+
+    fn judged(strict: bool, assertions: &[&str], change: impl Fn(&mut Record)) -> Record {
+        let assertions = assertions.iter().map(|&text| text.to_owned()).collect();
+        let mut record = sample::record(1, 100.0, 0);
+        change(&mut record);
+        Demands::asked(&Around { strict, assertions, ..Around::default() }).unwrap().judge(&mut record);
+        record
+    }
+
+    #[test]
+    fn a_sound_run_that_does_not_meet_an_assertion_says_what_was_measured() {
+        let record = judged(true, &["throughput > 90", "throughput > 200/s", "rtt_p99 < 1ms"], |_| {});
+        assert_eq!((record.status.pass, record.status.exit_code), (false, 5));
+        assert_eq!(
+            record.status.reason,
+            "2 assertions do not hold, `throughput > 200/s`: throughput is 100/s; `rtt_p99 < 1ms`: rtt_p99 was not measured"
+        );
+        assert_eq!(record.assertions.iter().map(|outcome| outcome.holds).collect::<Vec<_>>(), [true, false, false]);
+        assert!(judged(true, &["throughput > 90"], |_| {}).status.pass);
+    }
+
+    #[test]
+    fn whether_the_numbers_are_good_comes_before_what_they_are() {
+        let lost = |record: &mut Record| {
+            record.status = Status { pass: false, reason: "lost".to_owned(), exit_code: 4 };
+        };
+        let record = judged(false, &["throughput > 200"], lost);
+        assert_eq!((record.status.exit_code, record.assertions.len()), (4, 1));
+        let limited = |record: &mut Record| record.harness.generator_limited = true;
+        assert_eq!(judged(true, &["throughput > 200"], limited).status.exit_code, 6);
+        assert_eq!(judged(false, &["throughput > 200"], limited).status.exit_code, 5);
+    }
+}

@@ -1,0 +1,381 @@
+//! What rank 0 does besides: tells people how the run goes, and writes its files.
+
+use crate::{
+    host::environment,
+    launch::signals::Signals,
+    rank0::{demands::Demands, keeper::Keeper, output::Output, progress::View, record, series::Series},
+    route::{Connect, links::Links},
+    terminal::{
+        exit::{Exit, Failure},
+        stdout,
+    },
+};
+use engine::{RunResult, Snapshot, control::Ending, ports::Fault};
+use management::{Access, Watcher};
+use measure::{
+    Record, ServiceSample, into_series,
+    record::{Environment, Hop, LeftBehind, Link, Point, Provisioned, Repetition, ServiceView},
+    tables::{SeriesRow, osu_table},
+};
+use profile::{Events, Format, Message, Plan, RunLength};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// What is known before the run and goes into its record.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The plan.
+    pub plan: Plan,
+    /// Names the run.
+    pub run_id: String,
+    /// When it began.
+    pub started: jiff::Timestamp,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Legs of the route.
+    pub hops: Vec<Hop>,
+    /// The managed service that was asked for.
+    pub provisioned: Option<Provisioned>,
+    /// What the testbed's links carried, once the stream is over.
+    pub links: Vec<Link>,
+    /// Which repetition it is, where there are several.
+    pub repetition: Option<Repetition>,
+    /// The cell of an experiment that it belongs to.
+    pub point: Option<Point>,
+    /// What the service told of itself, once the stream is over.
+    pub service: Option<ServiceView>,
+    /// What it could not delete on the service, and the sentence on it.
+    pub left: Option<(Vec<LeftBehind>, String)>,
+}
+
+impl Facts {
+    /// What is known once the plan is resolved.
+    pub fn new(plan: &Plan, world: usize) -> Self {
+        let started = jiff::Timestamp::now();
+        let mut environment = environment::describe(world);
+        environment.seed = plan.seed;
+        Self {
+            plan: plan.clone(),
+            run_id: format!("{}-{:08x}", started.strftime("%Y%m%dT%H%M%SZ"), plan.run),
+            started,
+            environment,
+            hops: Vec::new(),
+            provisioned: None,
+            links: Vec::new(),
+            repetition: None,
+            point: None,
+            service: None,
+            left: None,
+        }
+    }
+}
+
+/// The size of a body, exact where all have one size that is known without building it.
+fn size(message: &Message) -> String {
+    match (message.events, message.format) {
+        (Events::Fixed(_), Format::GebRaw | Format::GebDecomposed | Format::Variables | Format::Adara) => {
+            format!("{} B", message.body_bytes)
+        }
+        _ => format!("about {:.0} kB", message.mean_body_bytes() / 1e3),
+    }
+}
+
+/// Rank 0's side of the run.
+pub struct Lead {
+    facts: Facts,
+    output: Output,
+    view: View,
+    series: Series,
+    /// When the service was begun to be watched, and how far ahead of the common start that was.
+    watched_from: Option<Instant>,
+    watched_ahead: Option<Duration>,
+    links: Links,
+    service: Option<Watcher>,
+    keeper: Keeper,
+    /// The last sums that were heard.
+    latest: Option<Snapshot>,
+    told: bool,
+    /// Whether it is one of so many that its table is in its files only.
+    brief: bool,
+    demands: Demands,
+    /// Whether somebody stopped it, by a signal.
+    stopped: bool,
+    record: Option<Record>,
+    exit: Result<Exit, Failure>,
+}
+
+impl Lead {
+    /// Leads a run whose results go to `output`, which is prepared.
+    pub fn new(facts: Facts, output: Output, demands: Demands) -> Self {
+        let series = Series::new(facts.plan.service.confirms.wanted());
+        let keeper = Keeper::new(output.clone());
+        keeper.begin(&facts);
+        Self {
+            keeper,
+            latest: None,
+            view: View::new(&facts.plan),
+            output,
+            facts,
+            series,
+            watched_from: None,
+            watched_ahead: None,
+            links: Links::default(),
+            service: None,
+            told: false,
+            brief: false,
+            demands,
+            stopped: false,
+            record: None,
+            exit: Err(Failure::new(Exit::Partial, "the run left no result")),
+        }
+    }
+
+    /// It is one of many, called `title` where people watch it.
+    pub fn of_many(mut self, title: String) -> Self {
+        self.view.entitle(title);
+        self.brief = true;
+        self
+    }
+
+    /// Where a signal ends the process before it streams, the record says so.
+    pub fn hear(&self, signals: &Signals) {
+        signals.before_exit(self.keeper.farewell(&self.facts));
+    }
+
+    /// Says what will be done.
+    pub fn announce(&mut self) {
+        let plan = self.facts.plan.clone();
+        let length = match plan.length {
+            RunLength::Messages(messages) => format!("{messages} messages"),
+            RunLength::Window(window) => {
+                let most = if window.is_timed() { "" } else { "at most " };
+                format!("messages for {most}{} s", Duration::from_nanos(window.total_ns()).as_secs_f64())
+            }
+        };
+        let placement = &plan.placement;
+        self.say(&format!(
+            "{} over {}: {length} of {} from {} producer(s) to {} consumer(s) on {} rank(s), {}",
+            plan.workload,
+            plan.architecture,
+            size(&plan.message),
+            placement.producers,
+            placement.consumers,
+            placement.world,
+            plan.pattern
+        ));
+    }
+
+    /// One line for people.
+    pub fn say(&mut self, line: &str) {
+        self.view.say(line);
+    }
+
+    /// The service can be watched.
+    pub fn manage(&mut self, access: Option<Access>) {
+        let queues = self.facts.plan.name_prefix();
+        self.service = access.map(|access| Watcher::start(Access { queues, ..access }));
+    }
+
+    /// The route is open, through what was provisioned for it if anything was.
+    pub fn route(&mut self, connect: &Connect) {
+        self.facts.hops.clone_from(&connect.hops);
+        self.facts.provisioned.clone_from(&connect.provisioned);
+        self.keeper.begin(&self.facts);
+    }
+
+    /// A phase begins.
+    pub fn phase(&mut self, name: &str) {
+        self.view.phase(name);
+        if name == "topology" {
+            self.keeper.declares(&self.facts);
+        }
+        if name == "topology" && !self.brief && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none()) {
+            self.view.say(&format!("if this run is killed, {}", record::left_behind(&self.facts.plan)));
+        }
+        match (&mut self.service, name) {
+            (Some(service), "stream") => {
+                service.begin();
+                self.watched_from = Some(Instant::now());
+            }
+            (Some(service), "finish") => service.end(),
+            _ => {}
+        }
+        let counted = match name {
+            "clocks" => self.links.begin(),
+            "finish" => self.links.end().map(|links| self.facts.links = links),
+            _ => Ok(()),
+        };
+        if let Err(error) = counted {
+            self.view.say(&error.to_string());
+        }
+    }
+
+    /// Ten times a second while streaming.
+    pub fn progress(&mut self, snapshot: &Snapshot) {
+        self.series.take(snapshot);
+        if let Some(begun) = self.watched_from.filter(|_| self.watched_ahead.is_none() && !snapshot.elapsed.is_zero()) {
+            self.watched_ahead = Some(begun.elapsed().saturating_sub(snapshot.elapsed));
+        }
+        self.view.progress(snapshot);
+        self.keep(snapshot);
+    }
+
+    /// Brings the record up to date that is kept in case nothing follows.
+    fn keep(&mut self, snapshot: &Snapshot) {
+        if self.keeper.is_due() {
+            let rows = self.see_service();
+            self.keeper.stream(&self.facts, snapshot, rows);
+            self.latest = Some(snapshot.clone());
+        }
+        if let Some(failure) = self.keeper.failure() {
+            self.view.say(&format!("the record is not kept up to date: {}", failure.sentence));
+        }
+    }
+
+    /// Takes what the service has told by now into the facts; the series with it.
+    fn see_service(&mut self) -> Vec<SeriesRow> {
+        let mut rows = self.series.rows();
+        if let Some(seen) = self.service.as_ref().map(Watcher::seen) {
+            // The watch began a little before the start that ranks agreed on.
+            let ahead_s = self.watched_ahead.unwrap_or_default().as_secs_f64();
+            let shifted = |sample: &ServiceSample| ServiceSample { at_s: sample.at_s - ahead_s, ..sample.clone() };
+            into_series(&seen.samples.iter().map(shifted).collect::<Vec<_>>(), &mut rows);
+            let view = ServiceView::of(&seen.samples);
+            self.facts.service =
+                Some(ServiceView { management: seen.url, interval_s: seen.interval_s, notes: seen.notes, ..view });
+            self.facts.environment.service = seen.settings;
+        }
+        rows
+    }
+
+    /// Saves what is known: what follows may not be reached.
+    pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        self.view.say(&ending.to_string());
+        // Whether anything is lost is known later.
+        self.told = !matches!(ending, Ending::Missing(_));
+        self.save_partial(snapshot, ending);
+        self.stopped = matches!(ending, Ending::Stopped(_));
+    }
+
+    /// No result follows: what is known is all there will be.
+    pub fn rank_lost(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        self.save_partial(snapshot, ending);
+        if let Some(Err(failure)) = self.record.as_ref().map(|record| self.print(record)) {
+            self.view.say(&failure.sentence);
+        }
+    }
+
+    fn save_partial(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        self.keeper.close();
+        let rows = self.see_service();
+        let record = record::partial(&self.facts, snapshot, ending);
+        if let Err(failure) = self.output.write_partial(&record, rows) {
+            self.view.say(&failure.sentence);
+        }
+        self.exit = Ok(Exit::from_code(record.status.exit_code));
+        self.record = Some(record);
+    }
+
+    /// Something that the run declared is left on the service: that changes no number and no verdict.
+    pub fn left_behind(&mut self, left: Vec<LeftBehind>, why: &Fault) {
+        let sentence = record::left(&left, why);
+        self.view.say(&sentence);
+        if let Some(record) = &mut self.record {
+            record.left_behind.clone_from(&left);
+            record.warnings.push(sentence.clone());
+            if let Err(failure) = self.output.write_record(record) {
+                self.view.say(&failure.sentence);
+            }
+        }
+        self.facts.left = Some((left, sentence));
+    }
+
+    /// Ranks cannot talk any more. Where streaming had ended before, the record says why.
+    pub fn lost(&mut self, failure: &Failure) {
+        if self.record.is_none() {
+            self.refused(failure.clone());
+        }
+    }
+
+    /// The run ended without a result, and not by what it measured.
+    pub fn refused(&mut self, failure: Failure) {
+        self.view.finish();
+        self.keeper.close();
+        let rows = self.see_service();
+        let record = record::broken(&self.facts, self.latest.as_ref(), &failure);
+        if let Err(unwritten) = self.output.write_partial(&record, rows) {
+            self.view.say(&unwritten.sentence);
+        }
+        self.record = Some(record);
+        self.exit = Err(failure);
+    }
+
+    /// Everything is known: writes the files, prints the table.
+    pub fn result(&mut self, result: &RunResult) {
+        self.view.finish();
+        self.keeper.close();
+        let rows = self.see_service();
+        let mut record = record::complete(&self.facts, result);
+        self.demands.judge(&mut record);
+        if let (Some(sample), Some(first)) = (&result.first_corrupt, &mut record.integrity.first_corrupt) {
+            match self.output.write_corrupt(&sample.body, self.facts.plan.message.format.extension()) {
+                Ok(file) => first.file = Some(file),
+                Err(failure) => self.view.say(&failure.sentence),
+            }
+        }
+        let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
+        let written =
+            self.output.write(&record, &result.histograms, rows, SystemTime::from(self.facts.started), stream);
+        if let Err(failure) = &written {
+            record::unwritten(&mut record, failure);
+            // A record takes less room than what may have failed.
+            let _ = self.output.write_record(&record);
+            self.told = true;
+        }
+        let printed = self.print(&record);
+        if !self.brief {
+            for warning in &record.warnings {
+                self.view.say(warning);
+            }
+        }
+        if !record.status.pass && !self.told && !self.brief && !record.warnings.contains(&record.status.reason) {
+            self.view.say(&record.status.reason);
+        }
+        self.exit = match written {
+            Ok(()) => {
+                if !self.brief {
+                    self.view.say(&format!("results in {}", self.output.dir().display()));
+                }
+                printed.map(|()| Exit::from_code(record.status.exit_code))
+            }
+            Err(failure) => Err(failure),
+        };
+        self.record = Some(record);
+    }
+
+    fn print(&self, record: &Record) -> Result<(), Failure> {
+        if self.brief { Ok(()) } else { stdout::print(&osu_table(record)) }
+    }
+
+    /// What it measured, as far as it got.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    /// Where it left what, as far as it got.
+    pub fn into_record(self) -> Option<(PathBuf, Record)> {
+        Some((self.output.dir().to_owned(), self.record?))
+    }
+
+    /// Whether somebody stopped it, by a signal.
+    pub fn was_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// What the program exits with.
+    pub fn exit(&self) -> Result<Exit, Failure> {
+        self.exit.clone()
+    }
+}

@@ -1,0 +1,113 @@
+//! How a run looks on stderr: a bar on a terminal, plain lines in a log.
+
+use engine::Snapshot;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use profile::{Plan, RunLength};
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+/// Plain lines come this often at most.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// What people see.
+pub struct View {
+    goal: Goal,
+    /// What goes before all that is said of it, where there are many.
+    title: String,
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+    last: (Duration, u64),
+}
+
+/// When the run is over.
+#[derive(Clone, Copy)]
+enum Goal {
+    Messages(u64),
+    Time(Duration),
+}
+
+impl View {
+    /// For a run of this plan.
+    pub fn new(plan: &Plan) -> Self {
+        let goal = match plan.length {
+            RunLength::Messages(messages) => Goal::Messages(messages * u64::from(plan.flow.copies)),
+            RunLength::Window(window) => Goal::Time(Duration::from_nanos(window.total_ns())),
+        };
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(10));
+            let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {msg}").expect("a constant template");
+            bar.with_style(style.progress_chars("=> "))
+        });
+        Self { goal, title: String::new(), bar, last_line: None, last: (Duration::ZERO, 0) }
+    }
+
+    /// Which of many it is.
+    pub fn entitle(&mut self, title: String) {
+        self.title = title + " ";
+    }
+
+    /// One line that stays.
+    pub fn say(&mut self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| crate::terminal::stderr::say(format_args!("{}{line}", self.title))),
+            None => crate::terminal::stderr::say(format_args!("{}{line}", self.title)),
+        }
+    }
+
+    /// A phase begins.
+    pub fn phase(&mut self, name: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(format!("{}{name}", self.title));
+            bar.tick();
+        }
+    }
+
+    /// The sums at one moment.
+    pub fn progress(&mut self, snapshot: &Snapshot) {
+        let total = &snapshot.total;
+        let (since, before) = self.last;
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        if self.bar.is_none() && !(due && total.received > 0) {
+            return;
+        }
+        let span = snapshot.elapsed.saturating_sub(since).as_secs_f64();
+        let rate = if span > 0.0 { (total.received - before) as f64 / span } else { 0.0 };
+        let part = match self.goal {
+            Goal::Messages(messages) => total.received as f64 / messages as f64,
+            Goal::Time(time) => snapshot.elapsed.as_secs_f64() / time.as_secs_f64(),
+        }
+        .clamp(0.0, 1.0);
+        let left = if part > 0.0 { snapshot.elapsed.as_secs_f64() * (1.0 - part) / part } else { 0.0 };
+        let errors = total.corrupt + total.abandoned + u64::from(total.fault.is_some());
+        let blocked = match total.alarms.raised {
+            0 => String::new(),
+            connections => format!("  {connections} connection(s) blocked by the service"),
+        };
+        let line = format!(
+            "{:3.0} %  {} delivered  {rate:.0} msg/s  {} rejected  {errors} errors  {left:.0} s left{blocked}",
+            100.0 * part,
+            total.received,
+            total.rejected,
+        );
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position((1000.0 * part) as u64);
+                bar.set_message(line);
+            }
+            None => self.say(&line),
+        }
+        if due {
+            self.last_line = Some(Instant::now());
+            self.last = (snapshot.elapsed, total.received);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The way to the terminal and the exit code.
+
+pub mod exit;
+pub mod stderr;
+pub mod stdout;

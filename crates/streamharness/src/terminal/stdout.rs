@@ -1,0 +1,28 @@
+//! The one way to stdout: a reader that has gone (`| head`) is no error, a disk without room is one.
+
+use crate::terminal::exit::{Exit, Failure};
+use clap::builder::StyledStr;
+use measure::foreign;
+use std::io::{ErrorKind, IsTerminal, Write, stdout};
+
+/// Writes `text`, whatever is in it that was read somewhere.
+pub fn print(text: &str) -> Result<(), Failure> {
+    write(foreign::lines(text).as_bytes())
+}
+
+/// Writes what the program says of itself, with its colours on a terminal.
+pub fn print_styled(text: &StyledStr) -> Result<(), Failure> {
+    let text = if stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+    write(text.as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let sentence = format!("standard output cannot be written: {error}; send it to where there is room");
+            Err(Failure::new(Exit::Partial, sentence))
+        }
+        _ => Ok(()),
+    }
+}
