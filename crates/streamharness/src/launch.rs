@@ -13,7 +13,7 @@ use crate::{
     commands::rerun::Before,
     launch::{
         one_run::Prepared,
-        world::{self, RESOLVE_LIMIT, Stop, World},
+        world::{RESOLVE_LIMIT, Stop, World},
     },
     rank0::{demands::Demands, repeat::Repeat, runs::Runs},
     route::{self, CLOSE_LIMIT, Connect, Own, Route},

@@ -10,7 +10,7 @@ pub mod tunnel;
 
 use crate::{
     files::pem_file,
-    route::{cluster::Cluster, facility, holder::RELEASE_LIMIT, login, secrets, tunnel::Tunnel},
+    route::{cluster::Cluster, holder::RELEASE_LIMIT, tunnel::Tunnel},
     terminal::exit::{Exit, Failure},
 };
 use management::Access;
