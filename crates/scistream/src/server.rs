@@ -1,8 +1,6 @@
-//! The control server as a process: its options, its socket, its end.
+//! The control server as a process: its socket, and its end.
 
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,45 +10,13 @@ use tonic::transport::{Identity, ServerTlsConfig};
 
 use crate::data_server::{create_private_dir, write_private};
 use crate::error::{FileContext, SystemContext};
-use crate::ports::Ports;
+use crate::options::{Options, advertised, sessions};
 use crate::service::ControlService;
-use crate::sessions::{Sessions, Settings};
-use crate::{Error, Kind, Result, SelfSigned, config};
+use crate::sessions::Sessions;
+use crate::{Error, Result, SelfSigned};
 
 /// How long a client may take over its TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-
-/// What a control server is started with.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where it takes requests. Its data servers listen on the same address, and on no other.
-    pub listen: SocketAddr,
-    /// The host that is told to clients in place of that address.
-    pub advertise: Option<String>,
-    /// The ports of its data servers.
-    pub ports: RangeInclusive<u16>,
-    /// What it starts.
-    pub kind: Kind,
-    /// Its private directory: configurations, keys, logs.
-    pub dir: PathBuf,
-    /// Certificate and key (PEM). Without them it makes its own and leaves the certificate in `dir/server.pem`.
-    pub identity: Option<(String, String)>,
-    /// Who may call; anyone where there are none.
-    pub tokens: Vec<String>,
-    /// How long a request waits for its `hello`.
-    pub hello_limit: Duration,
-    /// Gets a line for the operator for each request, refusal, start, trouble and release, without uids and tokens.
-    pub log: fn(&str),
-}
-
-impl Options {
-    /// With SciStream's own limit, no tokens and no log.
-    pub fn new(listen: SocketAddr, ports: RangeInclusive<u16>, kind: Kind, dir: PathBuf) -> Self {
-        let hello_limit = Duration::from_secs(180);
-        let log = |_: &str| ();
-        Self { listen, advertise: None, ports, kind, dir, identity: None, tokens: Vec::new(), hello_limit, log }
-    }
-}
 
 /// A control server that listens.
 pub struct Server {
@@ -134,42 +100,6 @@ pub fn serve(options: Options, ready: impl FnOnce(SocketAddr, &str)) -> Result<(
             })
             .await
     })
-}
-
-/// What is served, with `advertise` as the host that clients are told.
-pub(crate) fn sessions(options: Options, advertise: String) -> Sessions {
-    let bind = options.listen.ip();
-    let settings = Settings {
-        kind: options.kind,
-        bind,
-        advertise,
-        dir: options.dir,
-        tokens: options.tokens,
-        hello_limit: options.hello_limit,
-        log: options.log,
-    };
-    Sessions::new(settings, Ports::new(bind, options.ports))
-}
-
-/// The host that clients are told: the one given, else the address itself, which has to be one that can be reached.
-pub(crate) fn advertised(options: &Options) -> Result<String> {
-    let Some(host) = &options.advertise else {
-        let bind = options.listen.ip();
-        return if bind.is_unspecified() { Err(Error::Wildcard { listen: options.listen }) } else { Ok(shown(bind)) };
-    };
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    match bare.parse::<IpAddr>() {
-        Ok(address) if !address.is_unspecified() => Ok(shown(address)),
-        Err(_) if config::target(&format!("{host}:1")).is_some() => Ok(host.clone()),
-        _ => Err(Error::Advertise(host.clone())),
-    }
-}
-
-fn shown(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    }
 }
 
 fn unusable(error: tonic::transport::Error) -> Error {

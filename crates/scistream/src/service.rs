@@ -14,10 +14,10 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower_service::Service;
 
-use crate::server::{advertised, sessions};
+use crate::Error;
+use crate::options::{Options, advertised, sessions};
 use crate::sessions::Sessions;
 use crate::wire::{self, Call, KIND, Release, TROUBLE, UpdateTargets};
-use crate::{Error, Options};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
