@@ -22,7 +22,7 @@ pub mod wind_down;
 pub(crate) mod workers_thread;
 
 use crate::{
-    ports::{Comm, Payloads, Transport},
+    ports::{Comm, FaultKind, Payloads, Transport},
     result::{
         join::{RunResult, join},
         left::on_the_way,
@@ -116,14 +116,28 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         phases.begin("reduce", observer);
         let reduced = self.reduce(&streamed, &times, own_cost, compared.error)?;
         let held = self.held_by_all(streamed.closed());
-        Ok(reduced.map(|mut reduced| {
-            let Integrity { lost, replies, .. } = &reduced.integrity;
-            let missing = *lost > 0 || replies.as_ref().is_some_and(|replies| replies.lost > 0);
-            if missing || reduced.ending != Ending::Complete {
-                let on_the_way = on_the_way(self.plan, &reduced.ending, &reduced.ranks);
-                reduced.integrity.settle(held.and(self.held(streamed.wind_down.to_count())), on_the_way);
+        Ok(reduced.map(|reduced| self.settle(reduced, held, streamed.wind_down.to_count())))
+    }
+
+    /// Tells what is lost from what the service still holds, which it is asked for `limit`.
+    fn settle(&self, mut reduced: Reduced, held: Held, limit: Duration) -> Reduced {
+        let Integrity { lost, replies, .. } = &reduced.integrity;
+        let missing = *lost > 0 || replies.as_ref().is_some_and(|replies| replies.lost > 0);
+        if !missing && reduced.ending == Ending::Complete {
+            return reduced;
+        }
+        let shared = self.held(limit);
+        let on_the_way = on_the_way(self.plan, &reduced.ending, &reduced.ranks);
+        match shared {
+            Ok(shared) => reduced.integrity.settle(held.and(shared), on_the_way),
+            Err(fault) => {
+                reduced.integrity.settle(Held { messages: None, ..held }, on_the_way);
+                // A service need not tell anyone that a queue was deleted: then this is why nothing moved.
+                if matches!(reduced.ending, Ending::Stalled(..)) && fault.kind == FaultKind::Refused {
+                    reduced.ending = Ending::Fault(0, fault);
+                }
             }
-            reduced
-        }))
+        }
+        reduced
     }
 }

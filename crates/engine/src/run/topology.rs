@@ -1,7 +1,7 @@
 //! Exchanges and queues that belong to no worker: rank 0 declares them, asks what they hold, and deletes them.
 
 use crate::{
-    ports::{Comm, Payloads, Service, Transport, Undeleted},
+    ports::{Comm, Fault, Payloads, Service, Transport, Undeleted},
     result::left::left_behind,
     run::{observer::Observer, rank::Rank},
 };
@@ -61,16 +61,16 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 
     /// What the shared queues still hold, as the service reports now. Of a stream that is unknown: it keeps what was read.
-    pub fn held(&self, limit: Duration) -> Held {
+    pub fn held(&self, limit: Duration) -> Result<Held, Fault> {
         let (_, queues) = self.shared();
         if queues.iter().any(|queue| queue.kind == QueueType::Stream) {
-            return Held { messages: None, ..Held::NOTHING };
+            return Ok(Held { messages: None, ..Held::NOTHING });
         }
         if queues.is_empty() {
-            return Held::NOTHING;
+            return Ok(Held::NOTHING);
         }
         let transport = self.transport.clone();
-        let held = self.call("counting what is left", limit, async move { transport.held(&queues).await });
-        Held { messages: held.ok(), ..Held::NOTHING }
+        let held = self.thread.call("counting what is left", limit, async move { transport.held(&queues).await })?;
+        Ok(Held { messages: Some(held), ..Held::NOTHING })
     }
 }

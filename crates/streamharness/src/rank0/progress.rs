@@ -69,7 +69,8 @@ impl View {
         let total = &snapshot.total;
         let (since, before) = self.last;
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        if self.bar.is_none() && !(due && total.received > 0) {
+        let begun = total.received > 0 || total.alarms.raised > 0;
+        if self.bar.is_none() && !(due && begun) {
             return;
         }
         let span = snapshot.elapsed.saturating_sub(since).as_secs_f64();

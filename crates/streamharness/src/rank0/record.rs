@@ -248,17 +248,16 @@ pub fn left(left: &[LeftBehind], why: &Fault) -> String {
 /// short has messages on their way.
 fn status(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) -> Status {
     let Integrity { delivered, copies, .. } = integrity;
-    // A run that was cut short owes what it had sent.
+    // A run that was cut short owes what it had sent, and a reply to each copy.
     let (owed, what) = (integrity.sent * copies.max(&1), if *copies > 1 { "copies" } else { "messages" });
     let replies = integrity.replies.as_ref();
-    let answered =
-        replies.map_or_else(String::new, |replies| format!(", {} of {} replies", replies.delivered, replies.expected));
-    let had_been = format!("{delivered} of {owed} {what} had been delivered{answered}");
+    let replied = replies.map_or_else(String::new, |replies| format!(", {} of {owed} replies", replies.delivered));
+    let had_been = format!("{delivered} of {owed} {what} had been delivered{replied}");
     let (findings, open) = (integrity.findings().join("; "), integrity.open());
     let sound = findings.is_empty() && open.is_none();
     let (exit, parts) = match (ending, fault) {
         (Ending::Complete, _) if sound => {
-            (Exit::Pass, vec![format!("{delivered} of {owed} {what} delivered{answered}, none lost")])
+            (Exit::Pass, vec![format!("{delivered} of {owed} {what} delivered{replied}, none lost")])
         }
         (Ending::Complete | Ending::Missing(_), None) if !findings.is_empty() => (Exit::Integrity, vec![findings]),
         // What a worker that broke has not reported is not lost.
