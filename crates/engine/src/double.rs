@@ -1,5 +1,5 @@
-//! In-process doubles of the ports: a broker in memory, a transport that does nothing, plain bodies,
-//! and ranks that are threads; and what keeps a busy machine out of a test's numbers.
+//! In-process doubles of the ports: a broker in memory, a transport that does nothing, plain bodies, and ranks that are
+//! threads; and a retry that keeps other load on the machine out of a test's numbers.
 
 mod memory_broker;
 mod memory_faults;

@@ -1,10 +1,9 @@
 //! The harness's own data about a message, as a fixed-width text that rides beside the body.
 //!
-//! `run(8)-producer(6)-sequence(12)-due(16)-sent(16)-checksum(8)-seal(8)`, all lower-case hexadecimal: 80
-//! characters, formatted and parsed without allocating. Text, because it travels in the basic
-//! property `correlation_id`, a short string, where other clients can read it. The seal is what they
-//! cannot write: a message with another one was sent by no producer of the run, whatever its other
-//! fields claim, and may change no count but one.
+//! `run(8)-producer(6)-sequence(12)-due(16)-sent(16)-checksum(8)-seal(8)`, all lower-case hexadecimal: 80 characters,
+//! formatted and parsed without allocating. It is text because it travels in the basic property `correlation_id`, a
+//! short string, where other clients can read it. Other clients cannot write the seal: a message with another seal was
+//! sent by no producer of the run, whatever its other fields claim, and changes only one count.
 
 use std::{
     collections::hash_map::{DefaultHasher, RandomState},
@@ -17,7 +16,7 @@ pub const LEN: usize = 8 + 1 + 6 + 1 + 12 + 1 + 16 + 1 + 16 + 1 + 8 + 1 + 8;
 
 const WIDTHS: [usize; 7] = [8, 6, 12, 16, 16, 8, 8];
 
-/// What the harness says about one message.
+/// The harness's own data about one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Envelope {
     /// The run it belongs to.
@@ -32,17 +31,17 @@ pub struct Envelope {
     pub sent_ns: u64,
     /// CRC-32C of the body.
     pub checksum: u32,
-    /// What only the ranks of the run can write ([`SealKey`]).
+    /// Seal that only the ranks of the run can write ([`SealKey`]).
     pub seal: u32,
 }
 
-/// What the ranks of a run seal its envelopes with. It tells the run's own messages from those that somebody put into its
-/// queues, by mistake or to see what happens; it keeps nothing secret, and is itself in no record and no message.
+/// The key with which the ranks of a run seal its envelopes. It distinguishes the run's own messages from messages that
+/// others put into its queues, by mistake or on purpose. It encrypts nothing, and is in no record and no message.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct SealKey(u64);
 
 impl SealKey {
-    /// A key that nobody knows.
+    /// A random key.
     pub fn random() -> Self {
         Self(RandomState::new().hash_one(()))
     }
@@ -118,7 +117,7 @@ impl Envelope {
         EnvelopeText(text)
     }
 
-    /// Reads an envelope; none if the text is not one.
+    /// Reads an envelope; `None` if the text is not one.
     pub fn decode(text: &[u8]) -> Option<Self> {
         if text.len() != LEN {
             return None;

@@ -1,4 +1,4 @@
-//! What the host gives this process: CPU, memory, threads and files.
+//! Resources of this process on its host: CPU time, memory, context switches and busy threads.
 
 pub(crate) mod busy;
 pub(crate) mod usage;

@@ -1,4 +1,28 @@
 //! One run: phases, worker loops, control and the ports they need. Knows no AMQP, no MPI, no route.
+//!
+//! Every rank calls [`run()`] with its [`Comm`](ports::Comm), [`Transport`](ports::Transport) and
+//! [`Payloads`](ports::Payloads); rank 0 gets the result. With the doubles of this crate:
+//!
+//! ```no_run
+//! use engine::double::{MemoryBroker, PlainPayloads, ThreadComm};
+//! # use engine::{AllowedCores, Observer, Place, clock::Clock};
+//! # struct Quiet;
+//! # impl Observer for Quiet {}
+//! # fn place() -> Place {
+//! #     let (allowed, machine) = (AllowedCores::default(), measure::record::Machine::default());
+//! #     Place { host: "host".into(), boot: Vec::new(), cores: 2, allowed, machine, clock: Clock::default() }
+//! # }
+//! use profile::{Layer, Origin, Plan, combine};
+//!
+//! let layer = Layer::parse(Origin::CommandLine, "messages = 1000\nproducers = 1\nconsumers = 1").unwrap();
+//! let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+//! let plan = Plan::resolve(&profile, 1, 7).unwrap(); // one rank, run 7
+//!
+//! let comm = ThreadComm::world(1).remove(0);
+//! let payloads = PlainPayloads { bytes: 100, spoilt_every: None };
+//! let result = engine::run(&comm, &plan, MemoryBroker::default(), payloads, &place(), &mut Quiet).unwrap();
+//! assert_eq!(result.expect("rank 0 has the result").integrity.lost, 0);
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,4 +1,4 @@
-//! What a run needs of the world: a way to stream, something to stream, and a way for ranks to talk.
+//! The ports of a run: [`Transport`] to stream, [`Payloads`] to send, and [`Comm`] between ranks.
 
 mod alarm;
 mod comm;

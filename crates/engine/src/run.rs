@@ -43,7 +43,13 @@ use rank::{Rank, together};
 use std::{sync::Arc, time::Duration};
 use workers_thread::WorkersThread;
 
-/// Carries out `plan`; every rank calls it. Returns the result on rank 0, nothing on the others.
+/// Carries out `plan`. Every rank calls it. Returns the result on rank 0, `None` on the others.
+///
+/// # Errors
+///
+/// [`RunError::Failed`] if a step before streaming failed on some ranks, [`RunError::Comm`] if ranks cannot
+/// communicate, and [`RunError::RankLost`] if a rank fell silent while streaming. A run that was cut short is not an
+/// error: its result has the reason.
 pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     comm: &C,
     plan: &Plan,
@@ -53,7 +59,7 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     observer: &mut O,
 ) -> Result<Option<RunResult>, RunError> {
     let role = plan.placement.role(comm.rank());
-    // A producer that waits for a confirm must see it at once.
+    // A producer that waits for a confirm must receive it without delay.
     let coalesce = if role.producers.is_empty() { plan.service.coalesce } else { Duration::ZERO };
     let thread = together(comm, plan, "starting threads", WorkersThread::start(coalesce))?;
     let rank = Rank { comm, plan, role, thread, transport: Arc::new(transport), payloads: Arc::new(payloads), place };
@@ -74,7 +80,7 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
         let reduced = rank.subscribe_and_stream(workers, own_cost, &mut phases, observer)?;
         Ok(reduced.map(|reduced| {
             if reduced.ending != Ending::Complete {
-                // The service may be what ended it.
+                // The service itself may have ended the run.
                 to_delete = reduced.wind_down.to_delete();
             }
             let result = join(plan, reduced, service, phases.end());
@@ -104,12 +110,12 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         phases.begin("stream", observer);
         let mut streamed = self.stream(workers, &clocks, &times, observer)?;
         if let Some((ending @ Ending::Silent(_), snapshot)) = &streamed.ended {
-            // Consumers are connected still, and no count of a queue has what they were given and have not acknowledged.
+            // Consumers are still connected, so the count of a queue lacks their unacknowledged deliveries.
             observer.rank_lost(&Snapshot { held: Held::default(), ..snapshot.clone() }, ending);
             return Err(RunError::RankLost(ending.clone()));
         }
         phases.begin("finish", observer);
-        // Everyone is here before the blocking collectives begin, so that nobody spins in them.
+        // All ranks are here before the blocking collectives begin, so that none spins in them.
         self.comm.barrier(limit)?;
         let compared = clocks.again(self.comm, limit)?;
         streamed.settle_one_way(&compared);
@@ -119,7 +125,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         Ok(reduced.map(|reduced| self.settle(reduced, held, streamed.wind_down.to_count())))
     }
 
-    /// Tells what is lost from what the service still holds, which it is asked for `limit`.
+    /// Separates lost from undetermined messages, by the number that the service still holds; it has `limit` to reply.
     fn settle(&self, mut reduced: Reduced, held: Held, limit: Duration) -> Reduced {
         let Integrity { lost, replies, .. } = &reduced.integrity;
         let missing = *lost > 0 || replies.as_ref().is_some_and(|replies| replies.lost > 0);
@@ -132,7 +138,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             Ok(shared) => reduced.integrity.settle(held.and(shared), on_the_way),
             Err(fault) => {
                 reduced.integrity.settle(Held { messages: None, ..held }, on_the_way);
-                // A service need not tell anyone that a queue was deleted: then this is why nothing moved.
+                // A service need not report that a queue was deleted: then this is why nothing moved.
                 if matches!(reduced.ending, Ending::Stalled(..)) && fault.kind == FaultKind::Refused {
                     reduced.ending = Ending::Fault(0, fault);
                 }

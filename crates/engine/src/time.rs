@@ -1,4 +1,4 @@
-//! Clocks of ranks, and all that happens at its time: schedules, pauses, the measured window, waits with a limit.
+//! Clocks of ranks, and everything that depends on time: schedules, pauses, the measured window, waits with a limit.
 
 pub mod awake;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! What the workers of a rank do with each message: publish it, consume it, reply to it, collect the replies.
+//! The workers of a rank: they publish messages, consume them, reply to them and collect the replies.
 
 pub(crate) mod calendar;
 pub(crate) mod ceiling;
@@ -10,5 +10,5 @@ pub(crate) mod produce;
 pub(crate) mod progress;
 pub(crate) mod reply;
 
-/// Other workers of the rank share the thread: let them run after so many turns, however busy.
+/// A busy worker yields after this many turns, because other workers of the rank share the thread.
 const TURNS_BEFORE_YIELD: u32 = 64;

@@ -21,11 +21,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// A message that was held back is delivered all the same when nothing follows it for this long.
+/// A message that was held back is delivered anyway if nothing follows it for this long.
 const HELD_BACK_MAX: Duration = Duration::from_millis(50);
 
-/// A broker that all ranks of one test share. Deliveries are not redelivered: a consumer that ends
-/// keeps what it was given.
+/// A broker that all ranks of one test share. Deliveries are not redelivered: a consumer that ends keeps its
+/// deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBroker {
     faults: Faults,
@@ -157,7 +157,7 @@ impl MemoryBroker {
         self.lock().queues.keys().cloned().collect()
     }
 
-    /// How often each fault came about.
+    /// How often each fault was injected.
     pub fn injected(&self) -> Injected {
         self.lock().injected
     }
@@ -188,7 +188,7 @@ impl MemoryBroker {
 
     fn accept(&self, exchange: &str, key: &str, stored: &Stored) -> Result<Outcome, Fault> {
         let mut state = self.lock();
-        // A reply is not hit where messages are to be, and the other way round.
+        // A fault on messages does not hit replies, and the other way round.
         let faults = (stored.replied_by.is_some() == self.faults.replies).then_some(&self.faults);
         state.publishes += u64::from(faults.is_some());
         let publish = state.publishes;
@@ -212,7 +212,7 @@ impl MemoryBroker {
         let mut outcome = Outcome::Accepted;
         for name in queues {
             let queue = &state.queues[&name];
-            // As RabbitMQ does: the others get it, and the publisher is told that not all did.
+            // As RabbitMQ does: the other queues get it, and the publisher learns that not all did.
             if queue.is_full() && queue.overflow == Some(Overflow::RejectPublish) {
                 outcome = Outcome::Rejected;
             } else {
@@ -316,7 +316,7 @@ impl Publisher for MemoryPublisher {
     async fn close(self) {}
 }
 
-/// A reading connection to a [`MemoryBroker`].
+/// A consuming connection to a [`MemoryBroker`].
 #[derive(Debug)]
 pub struct MemorySubscriber {
     broker: MemoryBroker,
@@ -348,7 +348,7 @@ impl Subscriber for MemorySubscriber {
         if let Some((_, late)) = self.broker.faults.late_reader.filter(|(end, _)| self.name().ends_with(end))
             && self.tag == 0
         {
-            // From its subscription on, so that a call that is given up and made again waits no longer.
+            // Counted from the subscription, so that a cancelled and repeated call waits no longer.
             sleep_until(self.since + late).await;
         }
         loop {

@@ -1,4 +1,4 @@
-//! What goes wrong in the memory broker, and how often it did.
+//! Faults of the memory broker, and how often each was injected.
 
 use crate::time::delay::mixed;
 use std::time::Duration;
@@ -10,29 +10,29 @@ pub struct Faults {
     pub lose_every: Option<u64>,
     /// Delivers every n-th copy twice.
     pub duplicate_every: Option<u64>,
-    /// Delivers every n-th copy twice, and says so.
+    /// Delivers every n-th copy twice, the second time flagged as redelivered.
     pub redeliver_every: Option<u64>,
     /// Delivers every n-th copy after the next one of the same producer.
     pub swap_every: Option<u64>,
     /// Flips a bit in every n-th copy.
     pub corrupt_every: Option<u64>,
-    /// Puts a message of nobody after every n-th copy.
+    /// Puts a foreign message after every n-th copy.
     pub foreign_every: Option<u64>,
-    /// Puts a message in the name of its producer, with an invented seal, after every n-th copy.
+    /// Puts a message with the producer's envelope and an invented seal after every n-th copy.
     pub forge_every: Option<u64>,
-    /// Refuses every n-th publish.
+    /// Rejects every n-th publish.
     pub reject_every: Option<u64>,
     /// Breaks every connection at the n-th publish.
     pub break_at: Option<u64>,
     /// Stands still from the n-th publish on, for this long: nothing is read, confirmed or delivered.
     pub stall: Option<(u64, Duration)>,
-    /// The consumer that reads queues with this ending begins to read so late.
+    /// The consumer of queues with this suffix starts this late.
     pub late_reader: Option<(&'static str, Duration)>,
     /// Refuses every login.
     pub refuse_login: bool,
     /// Refuses to delete anything.
     pub refuse_deletes: bool,
-    /// Never replies where it is asked to delete something.
+    /// Never replies to requests to delete something.
     pub silent_deletes: bool,
     /// Hits one in n by chance, drawn from this seed, instead of every n-th.
     pub seed: Option<u64>,
@@ -40,24 +40,24 @@ pub struct Faults {
     pub replies: bool,
 }
 
-/// How often each fault came about.
+/// How often each fault was injected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Injected {
     /// Copies lost.
     pub lost: u64,
-    /// Copies delivered a second time in silence.
+    /// Copies delivered a second time without the redelivered flag.
     pub duplicated: u64,
-    /// Copies delivered a second time as such.
+    /// Copies delivered a second time, flagged as redelivered.
     pub redelivered: u64,
     /// Neighbours of one producer that changed places.
     pub swapped: u64,
     /// Copies damaged.
     pub corrupted: u64,
-    /// Messages of nobody.
+    /// Foreign messages.
     pub foreign: u64,
-    /// Messages in the name of a producer that did not send them.
+    /// Messages with the envelope of a producer that did not send them.
     pub forged: u64,
-    /// Publishes refused.
+    /// Publishes rejected.
     pub rejected: u64,
 }
 

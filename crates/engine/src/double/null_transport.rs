@@ -1,5 +1,4 @@
-//! A transport that accepts everything and delivers the same body for ever: what is left is the
-//! harness.
+//! A transport that accepts everything and delivers the same bodies for ever: the remaining cost is the harness's own.
 
 use crate::{
     envelope::{Envelope, SealKey},

@@ -1,4 +1,4 @@
-//! Bodies of plain bytes, each all of one value that (producer, sequence) decide.
+//! Bodies of plain bytes: every byte of a body has the same value, which follows from (producer, sequence).
 
 use crate::ports::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 
@@ -7,7 +7,7 @@ use crate::ports::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Sou
 pub struct PlainPayloads {
     /// Size of a body.
     pub bytes: usize,
-    /// Inspections find fault with every n-th message.
+    /// Inspections report every n-th message as corrupt.
     pub spoilt_every: Option<u64>,
 }
 

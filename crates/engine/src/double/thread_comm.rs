@@ -1,4 +1,4 @@
-//! Ranks that are threads of one test. What MPI refuses or cannot do is refused here too.
+//! Ranks that are threads of one test. Calls that MPI would refuse are refused here too.
 
 use crate::ports::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX};
 use std::{
@@ -26,7 +26,7 @@ struct World {
 /// Control messages that wait for a rank, each with its sender.
 type Mailbox = VecDeque<(usize, Vec<u8>)>;
 
-/// What ranks have brought to the current collective, and what the last one collected.
+/// Contributions of ranks to the current collective, and the result of the last one.
 #[derive(Debug, Default)]
 struct Meeting {
     number: u64,
@@ -43,7 +43,7 @@ impl ThreadComm {
         Self::world_within(size, BYTES_MAX)
     }
 
-    /// The same where a collective carries at most `bytes_max`: nobody has 2 GiB to try it with.
+    /// The same with a limit of `bytes_max` per collective, so that a test of the limit needs no 2 GiB.
     fn world_within(size: usize, bytes_max: u64) -> Vec<Self> {
         let world = Arc::new(World {
             size,
@@ -55,7 +55,7 @@ impl ThreadComm {
         (0..size).map(|rank| Self { rank, world: world.clone() }).collect()
     }
 
-    /// Every collective is this: all bring bytes, all leave with everyone's.
+    /// Every collective is built on this one: each rank contributes bytes, and each receives the bytes of all.
     fn exchange(&self, step: Step, bytes: Vec<u8>, limit: Duration) -> Result<Arc<Vec<Vec<u8>>>, CommError> {
         let deadline = Instant::now() + limit;
         let mut meeting = self.world.meeting.lock().expect("no rank panics with the lock");
@@ -79,7 +79,7 @@ impl ThreadComm {
         Ok(meeting.collected.clone())
     }
 
-    /// Refuses what MPI cannot count.
+    /// Refuses more bytes than MPI can count.
     fn refuse_over(&self, step: Step, bytes: usize) -> Result<(), CommError> {
         CommError::refuse_over(step, bytes as u64, self.world.bytes_max)
     }

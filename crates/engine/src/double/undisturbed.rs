@@ -1,4 +1,4 @@
-//! Measures once more what the machine itself held up: a test's numbers are the program's then, and not its neighbours'.
+//! Repeats an experiment during which the machine was held up, so that a test measures the program and not other load.
 
 use std::{
     sync::mpsc::{self, RecvTimeoutError},
@@ -10,7 +10,8 @@ const LOOK: Duration = Duration::from_millis(1);
 /// How often it is tried; the last try counts, disturbed or not.
 const TRIES: u32 = 4;
 
-/// What `experiment` gives where no thread beside it overslept by `limit`, and whether that could be had.
+/// Runs `experiment` until a watching thread has not overslept by `limit`, at most `TRIES` times. Returns the last
+/// result, and whether that run was undisturbed.
 pub fn undisturbed<T>(limit: Duration, experiment: impl Fn() -> T) -> (T, bool) {
     first_calm(limit, || watched(&experiment))
 }
@@ -28,7 +29,7 @@ fn first_calm<T>(limit: Duration, mut measure: impl FnMut() -> (T, Duration)) ->
     (measured, held_up < limit)
 }
 
-/// What it gives, and the longest that a thread beside it overslept.
+/// The result, and the longest time that a watching thread overslept.
 fn watched<T>(experiment: impl Fn() -> T) -> (T, Duration) {
     let (done, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {

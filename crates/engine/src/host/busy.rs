@@ -9,11 +9,11 @@ use std::{collections::HashMap, fs};
 pub struct Busy {
     /// Name of the thread that ran the most.
     pub thread: String,
-    /// The part of the window for which it ran: of one core.
+    /// The fraction of the window during which it ran, from 0 to 1 (one core).
     pub of_core: f64,
     /// Time for which threads were ready to run and had no core, summed over threads, in seconds.
     pub waited_s: f64,
-    /// How much of the window there was, in seconds.
+    /// Length of the part of the window that took place, in seconds.
     pub window_s: f64,
 }
 
@@ -40,7 +40,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Looks whether it is time. `start_ns` is when streaming begins, and a window does not before.
+    /// Takes a reading when the window begins or ends. `start_ns` is the start of streaming; a window does not begin
+    /// earlier.
     pub fn look(&mut self, now_ns: u64, start_ns: u64, window: &Window) {
         if self.begin.is_none() && now_ns >= window.start_ns().max(start_ns) {
             self.begin = Some(Reading::now(now_ns));
@@ -50,7 +51,7 @@ impl Watch {
         }
     }
 
-    /// What there was of the window by `ended_ns`; nothing, where it never began or the kernel does not tell.
+    /// The reading of the window up to `ended_ns`; `None` if the window never began or the kernel does not report it.
     pub fn end(self, ended_ns: u64) -> Option<Busy> {
         let begin = self.begin?;
         let end = self.end.unwrap_or_else(|| Reading::now(ended_ns));
@@ -72,7 +73,7 @@ impl Reading {
 }
 
 impl Thread {
-    /// `schedstat` holds nanoseconds on a core, nanoseconds in wait of one, and turns.
+    /// `schedstat` has nanoseconds on a core, nanoseconds waiting for one, and the number of time slices.
     fn parse(name: &str, schedstat: &str) -> Option<Self> {
         let mut numbers = schedstat.split_whitespace().map(str::parse);
         let (ran_ns, waited_ns) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
@@ -82,7 +83,7 @@ impl Thread {
 
 fn between(begin: &Reading, end: &Reading) -> Option<Busy> {
     let window_ns = end.at_ns.checked_sub(begin.at_ns).filter(|ns| *ns > 0)?;
-    // What a thread that is new has used was inside the window.
+    // A new thread used all of its time inside the window.
     let new = Thread { name: String::new(), ran_ns: 0, waited_ns: 0 };
     let since = end.threads.iter().map(|(id, now)| {
         let then = begin.threads.get(id).filter(|then| then.name == now.name).unwrap_or(&new);

@@ -1,4 +1,4 @@
-//! What this process has used so far: CPU, memory, context switches.
+//! CPU time, memory and context switches of this process so far.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 /// A reading, or the difference of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// CPU time of all threads in the program, in seconds.
+    /// CPU time of all threads in user mode, in seconds.
     pub user_s: f64,
-    /// CPU time of all threads in the kernel on the program's behalf, in seconds.
+    /// CPU time of all threads in kernel mode, in seconds.
     pub system_s: f64,
     /// Largest resident set so far, in bytes.
     pub max_rss_bytes: u64,
-    /// Times that a thread gave its core up, to wait for something.
+    /// Number of times that a thread gave its core up to wait for something.
     pub voluntary_switches: u64,
-    /// Times that a thread was made to give its core up.
+    /// Number of times that a thread's core was taken away.
     pub involuntary_switches: u64,
 }
 
@@ -37,13 +37,13 @@ impl Usage {
         self.user_s + self.system_s
     }
 
-    /// What was used since `start`; memory is a maximum and stays what it is.
+    /// The usage since `start`; `max_rss_bytes` is a maximum and is not subtracted.
     pub fn since(&self, start: &Self) -> Self {
         Self {
             user_s: self.user_s - start.user_s,
             system_s: self.system_s - start.system_s,
             max_rss_bytes: self.max_rss_bytes,
-            // A run that is stopped before it streams may be read at its end before it is at its start.
+            // If a run is stopped before it streams, the reading at its end may be older than the one at its start.
             voluntary_switches: self.voluntary_switches.saturating_sub(start.voluntary_switches),
             involuntary_switches: self.involuntary_switches.saturating_sub(start.involuntary_switches),
         }

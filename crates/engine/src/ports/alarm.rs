@@ -1,4 +1,4 @@
-//! How the service treats a connection: how often and how long it holds it back, and why it ended it.
+//! The state of a connection: how often and how long the service held it back, and why the service ended it.
 
 use super::Fault;
 use std::{
@@ -6,10 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The state of one connection: a service that is short of memory or disk stops reading from
-/// connections that publish, and says so (`connection.blocked`). One that refuses what was published ends
-/// the channel, and only that says so where no confirm is awaited. Raised by the transport, read ten times
-/// a second.
+/// The state of one connection: a service that is short of memory or disk stops reading from connections that publish,
+/// and reports it (`connection.blocked`). A service that rejects a published message may end the channel; without
+/// confirms this is the only sign. The transport raises the alarm, the engine reads it ten times a second.
 #[derive(Debug, Default)]
 pub struct Alarm(Mutex<State>);
 
@@ -31,7 +30,7 @@ impl Alarm {
         }
     }
 
-    /// The service lets the connection go on.
+    /// The service resumes the connection.
     pub fn clear(&self) {
         let mut state = self.state();
         if let Some(since) = state.since.take() {
@@ -44,7 +43,7 @@ impl Alarm {
         self.state().fault.get_or_insert(fault);
     }
 
-    /// What the service ended is begun again: the reason is of the past.
+    /// The connection was renewed: the earlier reason no longer applies.
     pub fn renew(&self) {
         self.state().fault = None;
     }
@@ -59,7 +58,7 @@ impl Alarm {
         self.state().times
     }
 
-    /// For how long it was stopped so far, this time included.
+    /// For how long it was stopped so far, including a current stop.
     pub fn blocked(&self) -> Duration {
         let state = self.state();
         state.before + state.since.map_or(Duration::ZERO, |since| since.elapsed())

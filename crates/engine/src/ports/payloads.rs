@@ -1,4 +1,4 @@
-//! Something to stream: bodies for producers, and checks for consumers.
+//! The port for bodies: producers fill them, consumers check them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,24 +8,36 @@ pub trait Payloads: Send + Sync + 'static {
     /// Bodies of one producer.
     type Source: Source;
 
-    /// Builds the bodies of a producer. Slow (it fills memory): call it before the clock starts.
+    /// Builds the bodies of producer `producer`. This is slow (it fills memory): call it before the clock starts.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`] if the bodies cannot be built, such as for lack of memory.
     fn source(&self, producer: u32) -> Result<Self::Source, PayloadError>;
 
-    /// The body that a producer's source lends for message `sequence`, by itself.
+    /// The body that the source of `producer` lends for message `sequence`, computed without the source.
     fn body(&self, producer: u32, sequence: u64) -> Body;
 
     /// Events in message `sequence` of `producer`.
     fn events(&self, producer: u32, sequence: u64) -> u32;
 
-    /// Checks a body that arrived as message `sequence` of `producer`: `checksum` is what its
-    /// envelope says. Fast enough for every message, on the thread that serves the network.
+    /// Checks a body that arrived as message `sequence` of `producer`; `checksum` is the CRC-32C in its envelope. Fast
+    /// enough for every message, on the thread that serves the network.
+    ///
+    /// # Errors
+    ///
+    /// [`Corruption`] with the first check that fails.
     fn verify(&self, producer: u32, sequence: u64, checksum: u32, body: &[u8]) -> Result<(), Corruption>;
 
-    /// Whether there is more to check than [`Payloads::verify`] does.
+    /// Whether [`Payloads::inspect`] checks more than [`Payloads::verify`] does.
     fn inspects(&self) -> bool;
 
-    /// Checks a body as a reader of its format would, with that format's library: slow, and under
-    /// locks of its own, so never called on the thread that serves the network.
+    /// Checks a body as a reader of its format would, with that format's library. This is slow and takes the library's
+    /// locks, so it is never called on the thread that serves the network.
+    ///
+    /// # Errors
+    ///
+    /// [`Corruption`] with the first check that fails.
     fn inspect(&self, producer: u32, sequence: u64, body: &[u8]) -> Result<(), Corruption>;
 }
 
@@ -41,7 +53,7 @@ pub trait Source: Send + 'static {
 /// One message body.
 #[derive(Debug)]
 pub struct Body {
-    /// What is sent.
+    /// The bytes to send.
     pub bytes: Vec<u8>,
     /// CRC-32C of `bytes`.
     pub checksum: u32,
@@ -49,30 +61,30 @@ pub struct Body {
     pub events: u32,
 }
 
-/// Bodies that cannot be built.
+/// Why bodies cannot be built, as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PayloadError(pub String);
 
-/// What is wrong with a body that arrived.
+/// Why an arrived body is corrupt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Corruption {
-    /// To count by.
+    /// The kind, for counting.
     pub kind: CorruptionKind,
-    /// To look for.
+    /// Details, for people.
     pub detail: String,
 }
 
-/// Kinds of [`Corruption`], in the order in which they are looked for.
+/// Kinds of [`Corruption`], in the order in which they are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CorruptionKind {
-    /// It is longer or shorter than what was sent.
+    /// The length differs from the sent one.
     Length,
-    /// Its bytes are not those that were sent.
+    /// The bytes differ from the sent ones.
     Checksum,
-    /// Its checksum is right but its events or datasets are not where they should be.
+    /// The checksum is right, but events or datasets are not in their places.
     Structure,
-    /// It is well formed, but what it holds is not this message.
+    /// The structure is right, but the contents are not those of this message.
     Content,
 }
 

@@ -1,4 +1,4 @@
-//! Streaming: connect, publish, subscribe, acknowledge.
+//! The port for streaming: connect, publish, subscribe, acknowledge.
 
 use crate::{
     envelope::{Envelope, EnvelopeText},
@@ -17,18 +17,26 @@ use std::{fmt, future::Future, net::IpAddr, sync::Arc};
 pub trait Transport: Send + Sync + 'static {
     /// Publishes messages or replies.
     type Publisher: Publisher;
-    /// Reads messages or replies.
+    /// Consumes messages or replies.
     type Subscriber: Subscriber;
 
     /// Connects a worker to publish to `target`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the service is unreachable, or refuses TLS or the login.
     fn connect_publisher(
         &self,
         worker: Worker,
         target: &Target,
     ) -> impl Future<Output = Result<Self::Publisher, Fault>> + Send;
 
-    /// Connects a worker to read `source`. It does not before [`Subscriber::subscribe`], since
+    /// Connects a worker that will consume from `source`. Consumption starts with [`Subscriber::subscribe`], since
     /// exchanges and queues are declared only after every worker has connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect_publisher`].
     fn connect_subscriber(
         &self,
         worker: Worker,
@@ -36,18 +44,30 @@ pub trait Transport: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Subscriber, Fault>> + Send;
 
     /// Declares exchanges, shared queues and their bindings. Called on rank 0 only.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultKind::Refused`] if the service refuses an exchange or a queue; other faults of the connection.
     fn declare(
         &self,
         exchanges: &[Exchange],
         queues: &[QueuePlan],
     ) -> impl Future<Output = Result<Service, Fault>> + Send;
 
-    /// Messages that `queues` of [`Self::declare`] hold, those apart that are delivered and not acknowledged. An error where
-    /// one of them does not tell. Called on rank 0 only.
+    /// Number of messages that `queues` of [`Self::declare`] hold, without those delivered and not acknowledged. Called
+    /// on rank 0 only.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if a queue does not report its number of messages.
     fn held(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<u64, Fault>> + Send;
 
-    /// Deletes what [`Self::declare`] declared, what is gone already included. Returns what the service did not delete; an
-    /// error where it could not even be asked. Called on rank 0 only.
+    /// Deletes what [`Self::declare`] declared; objects that no longer exist count as deleted. Returns the objects that
+    /// the service did not delete. Called on rank 0 only.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the service could not be asked.
     fn delete(
         &self,
         exchanges: &[Exchange],
@@ -64,61 +84,78 @@ pub struct Undeleted {
     pub fault: Fault,
 }
 
-/// Whose connection it is.
+/// The worker that a connection belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Worker {
-    /// What it is.
+    /// Producer or consumer.
     pub role: Role,
-    /// Which of its kind, over all ranks.
+    /// Its index among the workers of its kind, over all ranks.
     pub index: u32,
 }
 
-/// What a worker is.
+/// The kind of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It sends messages, and reads the replies to them.
+    /// Sends messages, and consumes the replies to them.
     Producer,
-    /// It reads messages, and replies to them.
+    /// Consumes messages, and replies to them.
     Consumer,
 }
 
 /// A connection that publishes.
 pub trait Publisher: Send + 'static {
-    /// Resolves to what the service says about one message.
+    /// Resolves to the service's outcome for one message.
     type Confirm: Future<Output = Result<Outcome, Fault>> + Send + Unpin + 'static;
-    /// Resolves when the message has been written to the network: the buffer comes back, for the
-    /// ring, and the confirm is still to come.
+    /// Resolves when the message has been written to the network. It returns the buffer, for the ring, and the confirm,
+    /// which is still pending.
     type Written: Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send + Unpin + 'static;
 
-    /// Publishes one message. The futures of one publisher must first be polled in the order in
-    /// which they were made: that is the order on the wire.
+    /// Publishes one message. The first polls of one publisher's futures must be in the order in which the futures were
+    /// made: that is the order on the wire.
     fn publish(&mut self, message: Outgoing) -> Self::Written;
 
     /// What was agreed when it connected.
     fn facts(&self) -> &ConnectionFacts;
 
-    /// Tell when the service holds its connections back, and why it ended one that nobody waits on; one for each.
+    /// Alarms, one per connection: they show when the service holds the connection back, and why it ended a connection
+    /// on which no confirm is awaited.
     fn alarms(&self) -> Vec<Arc<Alarm>>;
 
     /// Closes the connection, after everything written has left.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-/// A connection that reads.
+/// A connection that consumes.
 pub trait Subscriber: Send + 'static {
-    /// A body that arrived, in whatever the client library holds it.
+    /// A body that arrived, in the client library's own type.
     type Body: AsRef<[u8]> + Send + 'static;
 
-    /// Declares the queue, where it belongs to this connection, and starts to read it.
+    /// Declares the queue if it belongs to this connection, and starts to consume from it.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the service refuses the queue or the subscription.
     fn subscribe(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// The next delivery; pends while there is none. An error ends the stream. Cancel safe.
+    /// The next delivery; pending while there is none. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the connection or channel ended. The stream of deliveries is then over.
     fn next(&mut self) -> impl Future<Output = Result<Delivery<Self::Body>, Fault>> + Send;
 
     /// Acknowledges delivery `tag`, and with `multiple` all before it.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the connection or channel ended.
     fn ack(&mut self, tag: u64, multiple: bool) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Messages that its queue holds, those apart that are delivered and not acknowledged.
+    /// Number of messages that its queue holds, without those delivered and not acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the queue does not report its number of messages.
     fn held(&mut self) -> impl Future<Output = Result<u64, Fault>> + Send;
 
     /// What was agreed when it connected.
@@ -131,15 +168,15 @@ pub trait Subscriber: Send + 'static {
 /// One message on its way out.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// The body, lent: it comes back when written.
+    /// The body, lent: it is returned when written.
     pub body: Vec<u8>,
     /// The harness's own data, for the basic property `correlation_id`.
     pub envelope: EnvelopeText,
-    /// Where it goes, if it is a reply.
+    /// Destination of a reply; `None` for a message.
     pub reply: Option<ReplyTo>,
 }
 
-/// Where a reply goes, and who sends it.
+/// The destination and the sender of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyTo {
     /// The routing key of the producer's reply queue.
@@ -153,11 +190,11 @@ pub struct ReplyTo {
 pub struct Delivery<B> {
     /// The body.
     pub body: B,
-    /// What the harness said about it; none if it is not of ours.
+    /// The harness's own data about it; `None` for a foreign message.
     pub envelope: Option<Envelope>,
-    /// What to acknowledge.
+    /// The delivery tag to acknowledge.
     pub tag: u64,
-    /// Whether the service says that it delivered this before.
+    /// Whether the service flags it as redelivered.
     pub redelivered: bool,
     /// The routing key of a reply to it, if one is wanted.
     pub reply_to: Option<String>,
@@ -165,20 +202,20 @@ pub struct Delivery<B> {
     pub replied_by: Option<u32>,
 }
 
-/// What the service says about a published message.
+/// The service's outcome for a published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has it.
+    /// The service has accepted the message.
     Accepted,
-    /// It refuses it (a full queue, for one): publish it again.
+    /// The service rejects it (for example because a queue is full): publish it again.
     Rejected,
-    /// It could route it nowhere.
+    /// The service could not route it to any queue.
     Returned,
-    /// It was not asked (confirms `none`).
+    /// No confirm was requested (confirms `none`).
     NotAsked,
 }
 
-/// What one connection agreed on.
+/// Negotiated and measured properties of one connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionFacts {
     /// `host:port` that was connected to.
@@ -187,53 +224,53 @@ pub struct ConnectionFacts {
     pub tls_version: Option<String>,
     /// TLS cipher suite; none without TLS.
     pub tls_cipher: Option<String>,
-    /// Whether TCP_NODELAY is set, read back from the socket; none where there is no socket.
+    /// Whether TCP_NODELAY is set, read back from the socket; `None` without a socket.
     pub nodelay: Option<bool>,
-    /// The socket's send buffer, as the system has it; none where there is no socket.
+    /// The socket's send buffer as the system reports it, in bytes; `None` without a socket.
     pub send_buffer_bytes: Option<u64>,
-    /// The socket's receive buffer, as the system has it; none where there is no socket.
+    /// The socket's receive buffer as the system reports it, in bytes; `None` without a socket.
     pub receive_buffer_bytes: Option<u64>,
-    /// How the kernel keeps the socket from congesting the network (`TCP_CONGESTION`); none where it does not tell.
+    /// The socket's congestion control (`TCP_CONGESTION`); `None` if the kernel does not report it.
     pub congestion_control: Option<String>,
-    /// Address of this side; none where there is no socket.
+    /// Address of this side; `None` without a socket.
     pub local_address: Option<IpAddr>,
-    /// Largest frame agreed, in bytes.
+    /// Largest negotiated frame, in bytes.
     pub frame_max_bytes: u64,
 }
 
-/// What the service says about itself.
+/// The service's description of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Product, such as `RabbitMQ`.
     pub product: String,
     /// Its version.
     pub version: String,
-    /// What it does in another way than was asked, each in a sentence.
+    /// Settings that it applies differently than requested, each as a sentence.
     pub notes: Vec<String>,
 }
 
-/// Why streaming failed: a kind to act on and a sentence to show.
+/// Why streaming failed: a kind that code acts on and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{sentence}")]
 pub struct Fault {
-    /// What to act on.
+    /// The kind that code acts on.
     pub kind: FaultKind,
-    /// What to show. Holds no secret.
+    /// The sentence for people. It contains no secret.
     pub sentence: String,
 }
 
 /// Kinds of [`Fault`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FaultKind {
-    /// Nothing answers at the address, or not in time.
+    /// The address is unreachable, or does not reply in time.
     Unreachable,
-    /// The service answers and refuses the login.
+    /// The service replies and refuses the login.
     Login,
-    /// TLS could not be agreed: certificate, host name, version.
+    /// The TLS handshake failed: certificate, host name, version.
     Tls,
     /// The connection or channel ended during the run.
     Lost,
-    /// The service refuses what was asked (a queue's arguments, for one).
+    /// The service refuses a request (for example a queue's arguments).
     Refused,
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(crate) struct ConnectionAlarms(Vec<Arc<Alarm>>);
 
 impl ConnectionAlarms {
-    /// Those of the workers of a rank.
+    /// The alarms of the workers of a rank.
     pub fn of<T: Transport, P: Payloads>(producing: &[Producing<T, P>], consuming: &[Consuming<T>]) -> Self {
         let repliers = consuming.iter().filter_map(|consuming| consuming.replier.as_ref());
         let all = producing.iter().flat_map(|producing| producing.publisher.alarms());
@@ -35,7 +35,7 @@ impl ConnectionAlarms {
         }
     }
 
-    /// Why the service ended a connection that publishes, if it did: where no confirm is awaited, no worker hears of it.
+    /// Why the service ended a connection that publishes, if it did. Without confirms no worker would notice it.
     pub fn refusal(&self) -> Option<Fault> {
         self.0.iter().find_map(|alarm| alarm.fault())
     }

@@ -1,4 +1,4 @@
-//! Connects the workers of a rank, and subscribes those that read.
+//! Connects the workers of a rank, and subscribes those that consume.
 
 use crate::{
     ports::{Comm, Payloads, Role, Subscriber, Transport, Worker},
@@ -8,7 +8,7 @@ use crate::{
 use profile::{Source, Target};
 use std::time::Duration;
 
-/// A connected producer, its bodies and the connection on which its replies come, waiting for the start.
+/// A connected producer, its bodies and the connection for its replies, waiting for the start.
 pub(crate) struct Producing<T: Transport, P: Payloads> {
     pub index: u32,
     pub publisher: T::Publisher,
@@ -17,7 +17,7 @@ pub(crate) struct Producing<T: Transport, P: Payloads> {
     pub replies: Option<T::Subscriber>,
 }
 
-/// A connected consumer and its way to reply, waiting for the start.
+/// A connected consumer and its connection for replies, waiting for the start.
 pub(crate) struct Consuming<T: Transport> {
     pub index: u32,
     pub subscriber: T::Subscriber,
@@ -29,8 +29,8 @@ pub(crate) struct Consuming<T: Transport> {
 pub(crate) type Connected<T, P> = (Vec<Producing<T, P>>, Vec<Consuming<T>>);
 
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
-    /// Connects this rank's workers one after another: at once, 64 handshakes would compete for
-    /// the broker and the slowest might miss its limit.
+    /// Connects this rank's workers one after another: 64 simultaneous handshakes would compete for the broker, and the
+    /// slowest might miss its limit.
     pub fn connect(&self, sources: Vec<P::Source>) -> Result<Connected<T, P>, String> {
         let mut producing = Vec::new();
         for (index, source) in self.role.producers.iter().copied().zip(sources) {
@@ -65,7 +65,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         self.call(step, limit, async move { transport.connect_subscriber(worker, &source).await })
     }
 
-    /// For all connections of a worker, one after the other; each has its own limit besides.
+    /// Limit for all connections of a worker, one after the other; each connection also has its own limit.
     fn connect_limit(&self) -> Duration {
         self.plan.limits.connect * self.plan.service.connections + Duration::from_secs(1)
     }

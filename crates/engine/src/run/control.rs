@@ -1,47 +1,48 @@
-//! What ranks tell each other while they stream, and how rank 0 decides that the run is over.
+//! Control messages between ranks while they stream, and how rank 0 decides that the run is over.
 
 use crate::{ports::Fault, time::window::WindowTimes};
 use profile::{Delay, Plan};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
-/// A rank that rank 0 has not heard for this long, while it ran itself, is taken for dead.
+/// A rank from which rank 0 has received nothing for this long, while rank 0 itself ran, is considered dead.
 pub const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// After how many sums of a rank rank 0 says so, and after how many that it has not taken the rank sends no more: MPI holds up
-/// who sends on to a rank that does not take it, and then nobody tells who is asleep and who waits.
+/// Rank 0 acknowledges a rank's sums after this many. With twice as many unacknowledged sums the rank stops sending:
+/// MPI would block a rank that sends to one that does not receive, and then a suspended rank could not be told from a
+/// waiting one.
 pub const HEARD_EVERY: u32 = 8;
 pub(crate) const UNHEARD_MAX: u32 = 2 * HEARD_EVERY;
 
-/// Where something was delivered twice, the sums may be reached before the last message: wait
-/// until they have not moved for this long, and for twice as long as they ever stood still before.
+/// If a message was delivered twice, the sums may be reached before the last message: wait until they have not changed
+/// for this long, and for twice the longest pause so far.
 const QUIET: Duration = Duration::from_millis(500);
 const QUIET_MAX: Duration = Duration::from_secs(15);
 
-/// Where all was sent and nothing has arrived for this long, nothing more will: a message of 128 MiB takes as long at
-/// 36 Mbit/s.
+/// If everything was sent and nothing has arrived for this long, nothing more will: a message of 128 MiB takes as long
+/// at 36 Mbit/s.
 pub(crate) const MISSING: Duration = Duration::from_secs(30);
 
-/// Where messages are on their way and none was confirmed or delivered for this long before the limit, it is not for want of
-/// time.
+/// If messages are under way and none was confirmed or delivered for this long before the limit, more time would not
+/// help.
 const STALLED: Duration = Duration::from_secs(10);
 
 /// A small message between two ranks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Control {
-    /// A rank's sums, to rank 0, and the number of the run that they are of: where a launch has several runs, the last
-    /// sums of one may arrive in the next.
+    /// A rank's sums, to rank 0, with the number of their run: if a launch has several runs, the last sums of one may
+    /// arrive in the next.
     Status(u32, Status),
-    /// Rank 0 says that it has taken [`HEARD_EVERY`] more of a rank's sums.
+    /// Rank 0 has received [`HEARD_EVERY`] more of a rank's sums.
     Heard,
-    /// Rank 0 says when the measured window is.
+    /// Rank 0 announces the measured window.
     Window(WindowTimes),
-    /// Rank 0 says that streaming is over.
+    /// Rank 0 ends streaming.
     Finish,
-    /// Rank 0 asks for a time stamp.
+    /// Rank 0 requests a time stamp.
     Ping,
     /// The time stamp.
     Pong(u64),
-    /// Rank 0 has seen enough time stamps.
+    /// Rank 0 needs no more time stamps.
     Timed,
 }
 
@@ -66,11 +67,11 @@ pub struct Status {
     pub sent: u64,
     /// Messages that must arrive: confirmed or, without confirms, written.
     pub accepted: u64,
-    /// The sum of their traces, which tells whether those that arrived are the same.
+    /// The sum of their traces, which shows whether the same messages arrived.
     pub accepted_set: u64,
     /// Nacks.
     pub rejected: u64,
-    /// Messages given up.
+    /// Messages abandoned after too many rejections.
     pub abandoned: u64,
     /// Deliveries.
     pub received: u64,
@@ -86,30 +87,30 @@ pub struct Status {
     pub bytes: u64,
     /// Replies.
     pub replies: u64,
-    /// Replies that their producer had not got before.
+    /// Replies that their producer had not received before.
     pub distinct_replies: u64,
-    /// The sum of the traces of the messages that they answer.
+    /// The sum of the traces of the messages that they reply to.
     pub distinct_replies_set: u64,
-    /// Deliveries of somebody else's.
+    /// Deliveries of foreign messages.
     pub foreign: u64,
     /// Deliveries in the run's name that none of its producers sent.
     pub unexpected: u64,
     /// How the service holds connections back.
     pub alarms: Alarms,
-    /// For how long this rank did not run.
+    /// For how long this rank was suspended.
     pub suspended: Duration,
-    /// The first thing that broke.
+    /// The first fault.
     pub fault: Option<Fault>,
 }
 
 /// How the service holds the connections of a rank back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alarms {
-    /// Connections that are stopped now.
+    /// Connections that are blocked now.
     pub raised: u32,
-    /// Times that one was stopped.
+    /// How often a connection was blocked.
     pub times: u64,
-    /// For how long, over all connections.
+    /// Blocked time, summed over all connections.
     pub blocked: Duration,
 }
 
@@ -147,24 +148,25 @@ impl Status {
 pub enum Ending {
     /// All that was accepted has been delivered.
     Complete,
-    /// All was sent, nothing holds it back, and yet nothing has arrived for long.
+    /// Everything was sent, no connection is blocked, and nothing has arrived for this long.
     Missing(Duration),
     /// The limit on streaming passed first.
     Deadline(Duration),
-    /// It passed after nothing had been confirmed or delivered for this long, of so many messages on their way.
+    /// The limit (first) passed after nothing had been confirmed or delivered for the second duration, with this many
+    /// messages under way.
     Stalled(Duration, Duration, u64),
-    /// It passed while the service kept this many connections from publishing.
+    /// The limit passed while the service blocked this many connections.
     Blocked(Duration, u32),
-    /// Someone asked for it, by a signal.
+    /// Stopped on request, such as by a signal.
     Stopped(String),
     /// A worker of this rank failed.
     Fault(usize, Fault),
-    /// This rank has not been heard for long.
+    /// Nothing was received from this rank for [`SILENCE_MAX`].
     Silent(usize),
 }
 
 impl Ending {
-    /// Whether the service, the way to it or a rank that died kept senders from going on.
+    /// Whether the service, the route or a dead rank kept senders from continuing.
     pub fn is_fault(&self) -> bool {
         match self {
             Self::Stalled(..) | Self::Blocked(..) | Self::Fault(..) | Self::Silent(_) => true,
@@ -224,7 +226,7 @@ pub struct Overseer {
     settled: (u64, Duration),
 }
 
-/// What must come together before a run is complete.
+/// The conditions for a complete run.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected {
     /// Producers that must be done.
@@ -233,12 +235,12 @@ pub struct Expected {
     pub copies: u32,
     /// Replies to each accepted message that must arrive.
     pub replies: u32,
-    /// How long a consumer may work on one message: silence this long says nothing.
+    /// How long a consumer may work on one message: a pause of this length has no meaning.
     pub service_time: Duration,
 }
 
 impl Expected {
-    /// What a plan owes.
+    /// The expectations of a plan.
     pub fn of(plan: &Plan) -> Self {
         Self {
             producers: plan.placement.producers,
@@ -257,7 +259,7 @@ impl Overseer {
         Self { ranks, expected, limit, moved, pause_max: Duration::ZERO, settled }
     }
 
-    /// Takes in the sums of a rank, which replace its last ones.
+    /// Stores the sums of a rank, which replace its previous ones.
     pub fn hear(&mut self, rank: usize, status: Status, now: Duration) {
         self.ranks[rank] = (status, now);
         let total = self.total();
@@ -288,14 +290,14 @@ impl Overseer {
         self.ranks.iter().map(|(status, _)| status)
     }
 
-    /// Whether the run is over, and why. A run that is complete is complete, whatever else is wrong.
+    /// Whether the run is over, and why. Completeness comes first, whatever else is wrong.
     pub fn decide(&self, now: Duration, stop: Option<String>) -> Option<Ending> {
         let total = self.total();
         let Expected { producers, copies, replies, service_time } = self.expected;
         let sent_all = total.producers_done == producers;
         let arrived = total.distinct >= total.accepted * u64::from(copies)
             && total.distinct_replies >= total.accepted * u64::from(replies);
-        // Numbers may also be reached by what came to two consumers, or by what nobody waits for: then sets differ.
+        // Duplicates or unneeded deliveries may also reach the numbers: then the sets differ.
         let exact = total.distinct_set == total.accepted_set.wrapping_mul(copies.into())
             && total.distinct_replies_set == total.accepted_set.wrapping_mul(replies.into());
         let quiet_after = (self.pause_max * 2).clamp(QUIET, QUIET_MAX) + service_time * 4;

@@ -10,7 +10,7 @@ pub enum RunError {
     Failed {
         /// The step.
         step: &'static str,
-        /// Ranks and what each said.
+        /// Failed ranks, each with its sentence.
         failures: Vec<(usize, String)>,
     },
     /// A rank is gone.

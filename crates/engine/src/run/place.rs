@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct Place {
     /// Name of this host.
     pub host: String,
-    /// What tells this host's clock from others' ([`crate::clock::boot_id`]).
+    /// Identifies this host's clock ([`crate::clock::boot_id`]).
     pub boot: Vec<u8>,
-    /// Its cores.
+    /// Number of its cores.
     pub cores: u32,
-    /// Those that this rank may use.
+    /// The cores that this rank may use.
     pub allowed: AllowedCores,
     /// This host, for the record.
     pub machine: Machine,
@@ -21,17 +21,18 @@ pub struct Place {
     pub clock: Clock,
 }
 
-/// What this rank may use of its host's cores.
+/// The cores of its host that this rank may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowedCores {
-    /// Numbers of the cores that the launcher or the batch system left it; empty where that cannot be told.
+    /// Numbers of the cores to which the launcher or the batch system binds it; empty if unknown.
     pub bound: Vec<u32>,
-    /// Cores' worth of time that a control group leaves it and all else in the group, where it leaves less.
+    /// Cores' worth of CPU time that a control group allows it, together with all else in the group; `None` without
+    /// such a quota.
     pub quota: Option<u32>,
 }
 
 impl AllowedCores {
-    /// How many it may keep busy at once; none where that cannot be told.
+    /// How many it may keep busy at once; `None` if unknown.
     pub fn count(&self) -> Option<u32> {
         let bound = (!self.bound.is_empty()).then_some(self.bound.len() as u32);
         [bound, self.quota].into_iter().flatten().min()

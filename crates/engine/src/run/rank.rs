@@ -1,4 +1,4 @@
-//! One rank and all it works with.
+//! One rank with its ports, plan and workers' thread.
 
 use crate::{
     ports::{Comm, Fault, Payloads, Transport, agree},
@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 /// How often a rank tries to measure its own loops.
 const CEILING_TRIES: usize = 3;
 
-/// One rank and all it works with.
+/// One rank with its ports, plan and workers' thread.
 pub(crate) struct Rank<'a, C, T, P> {
     pub comm: &'a C,
     pub plan: &'a Plan,
@@ -23,7 +23,7 @@ pub(crate) struct Rank<'a, C, T, P> {
 }
 
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
-    /// Goes on only if every rank succeeded.
+    /// Continues only if every rank succeeded.
     pub fn together<V>(&self, step: &'static str, mine: Result<V, String>) -> Result<V, RunError> {
         together(self.comm, self.plan, step, mine)
     }
@@ -44,10 +44,10 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         self.role.producers.iter().map(source).collect()
     }
 
-    /// What this rank's loops cost by themselves.
+    /// The CPU cost of this rank's own loops.
     pub fn own_cost(&self, sources: &mut [P::Source]) -> OwnCost {
         let (plan, clock) = (self.plan, self.place.clock);
-        // A rank that had no core all the time tries again.
+        // A rank that did not have a core all the time tries again.
         let tries = |measured: &mut dyn FnMut() -> Option<f64>| (0..CEILING_TRIES).find_map(|_| measured());
         OwnCost {
             producer_ns: sources
@@ -60,7 +60,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 }
 
-/// Goes on only if every rank succeeded.
+/// Continues only if every rank succeeded.
 pub(crate) fn together<V>(
     comm: &impl Comm,
     plan: &Plan,

@@ -16,7 +16,7 @@ use measure::{Counters, Histograms, Metric};
 use profile::Plan;
 
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
-    /// Every rank calls it; the result is on rank 0.
+    /// Every rank calls it. Returns the result on rank 0, `None` on the others.
     pub fn reduce(
         &self,
         streamed: &Streamed,
@@ -67,7 +67,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 }
 
-/// The latencies that a run takes: only these are summed over ranks.
+/// The latencies that a run measures: only these are summed over ranks.
 fn metrics(plan: &Plan) -> Vec<Metric> {
     let flow = &plan.flow;
     let always = [Metric::Confirm, Metric::OneWay].into_iter();

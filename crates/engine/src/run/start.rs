@@ -1,4 +1,5 @@
-//! Puts the workers of a rank on their thread: what each is to do, where it shows its progress, how it reports.
+//! Starts the workers of a rank on their thread, each with its task, a place for its progress, and a channel for its
+//! report.
 
 use crate::{
     ports::{Comm, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
@@ -25,27 +26,29 @@ use std::sync::{
 };
 use tokio::sync::{mpsc::unbounded_channel, watch};
 
-/// The workers of a rank, at work.
+/// The running workers of a rank.
 pub(crate) struct Started {
-    /// What each shows of itself.
+    /// The progress of each.
     pub progress: Arc<[Progress]>,
     producers: Vec<Worker<ProducerReport>>,
     collectors: Vec<Worker<CollectorReport>>,
     consumers: Vec<Worker<ConsumerReport>>,
 }
 
-/// What the workers of a rank reported.
+/// The reports of a rank's workers.
 pub(crate) struct Reports {
     pub producers: Vec<ProducerReport>,
     pub collectors: Vec<CollectorReport>,
     pub consumers: Vec<ConsumerReport>,
     /// Workers that did not report.
     pub missing: usize,
-    /// Ends of their connections, with what their own queues still held.
+    /// Receivers for the ends of their connections, each with the number of messages that the worker's own queue still
+    /// held.
     pub closing: Vec<Receiver<Held>>,
 }
 
-/// A worker's way back to the main thread: its report, then the end of its connection with what its own queue still held.
+/// A worker's channels to the main thread: its report, then the end of its connection with the number of messages that
+/// its own queue still held.
 struct Worker<R> {
     report: Receiver<R>,
     closed: Receiver<Held>,
@@ -60,7 +63,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         times: &Times,
         stop: &watch::Receiver<bool>,
     ) -> Started {
-        // Each producer has one place for what it sends and one for its replies.
+        // Each producer has one slot for its messages and one for its replies.
         let mut slots = Slots::new(2 * producing.len() + consuming.len());
         let progress = slots.progress.clone();
         let (mut producers, mut collectors) = (Vec::new(), Vec::new());
@@ -122,7 +125,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         work: impl FnOnce(Box<dyn FnOnce(R) + Send>) -> F,
     ) -> Worker<R> {
         let (sender, report) = mpsc::channel();
-        // The receiver is gone where the main thread has given up waiting.
+        // The receiver is gone if the main thread has given up waiting.
         let work = work(Box::new(move |done| drop(sender.send(done))));
         let closed = self.thread.spawn(async move {
             let _guard = Guard(slot);
@@ -133,7 +136,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
 }
 
 impl Started {
-    /// The reports that come in time.
+    /// The reports that arrive in time.
     pub fn gather(self, patience: &mut Patience) -> Reports {
         let mut closing = Vec::new();
         let expected = self.producers.len() + self.collectors.len() + self.consumers.len();
@@ -157,7 +160,7 @@ fn gather<R>(workers: Vec<Worker<R>>, patience: &mut Patience, closing: &mut Vec
 }
 
 impl Reports {
-    /// What broke first, by kind of worker.
+    /// The first fault, by kind of worker.
     pub fn fault(&self) -> Option<Fault> {
         let producers = self.producers.iter().map(|report| &report.fault);
         let collectors = self.collectors.iter().map(|report| &report.fault);
@@ -166,7 +169,7 @@ impl Reports {
     }
 }
 
-/// Places in which workers show their progress.
+/// Slots in which workers show their progress.
 struct Slots {
     progress: Arc<[Progress]>,
     taken: usize,
@@ -183,7 +186,7 @@ impl Slots {
     }
 }
 
-/// Where one worker shows its progress.
+/// The slot of one worker's progress.
 #[derive(Clone)]
 struct Slot {
     at: usize,
@@ -196,7 +199,8 @@ impl Slot {
     }
 }
 
-/// Reports a fault where a worker panics: otherwise rank 0 would wait for what it can no longer do.
+/// Reports a fault if a worker panics: otherwise rank 0 would wait for messages that the worker can no longer send or
+/// take.
 struct Guard(Slot);
 
 impl Drop for Guard {
@@ -226,7 +230,7 @@ fn producer_spec(plan: &Plan, index: u32, times: &Times) -> ProducerSpec {
     }
 }
 
-/// A sender pauses for as long as its schedule leaves between two messages where it is densest.
+/// A sender pauses for the gap between two messages of its schedule, where that is densest.
 fn catchup(plan: &Plan) -> Option<Catchup> {
     let (limit, per_second) = (plan.load.catchup_limit?, plan.load.messages_per_second?);
     let rest_ns = f64::from(plan.placement.producers) / per_second * 1e9;
@@ -241,7 +245,7 @@ fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
         replies: plan.flow.replies,
         gathers: plan.flow.gathers,
         reply: plan.service.reply,
-        // Often enough that the service never waits for it.
+        // Often enough that the service never waits for an acknowledgement.
         ack_every: (u32::from(plan.service.reply_prefetch) / 4).max(1),
         verify: plan.verify,
         window: times.window.clone(),

@@ -26,7 +26,7 @@ use std::{
 use tokio::sync::watch;
 
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
-    /// Streams until rank 0 says that it is over. Fails only where ranks cannot talk.
+    /// Streams until rank 0 ends it. Fails only if ranks cannot communicate.
     pub fn stream(
         &self,
         workers: Connected<T, P>,
@@ -74,7 +74,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         })
     }
 
-    /// Reads what the process has used at a common time, so that connecting does not count.
+    /// Reads the usage of the process at a common time, so that connecting does not count.
     fn usage_at(&self, clocks: &Clocks, at_ns: u64) -> Receiver<Usage> {
         let clock = clocks.clock;
         self.thread.spawn(async move {
@@ -83,7 +83,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         })
     }
 
-    /// Notices until `stop` when this process is suspended.
+    /// Detects suspensions of this process until `stop`.
     fn watch_for_suspension(&self, stop: watch::Receiver<bool>) -> Arc<Suspended> {
         let suspended = Arc::<Suspended>::default();
         let watched = suspended.clone();

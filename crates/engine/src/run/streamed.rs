@@ -1,4 +1,4 @@
-//! What streaming left on one rank.
+//! The result of streaming on one rank.
 
 use crate::{
     host::{busy::Busy, usage::Usage},
@@ -18,13 +18,13 @@ use measure::{Counters, Held, Histogram, Histograms, Metric};
 use profile::RankRole;
 use std::{sync::mpsc::Receiver, time::Duration};
 
-/// What streaming left on one rank.
+/// The result of streaming on one rank.
 pub(crate) struct Streamed {
-    /// Why it ended, and what was known then; known to rank 0.
+    /// Why it ended, and the last sums; on rank 0 only.
     pub ended: Option<(Ending, Snapshot)>,
     /// When it ended, in common time.
     pub ended_ns: u64,
-    /// What a reader should know of the window; known to rank 0.
+    /// Notes on the window for the reader; on rank 0 only.
     pub notes: Vec<String>,
     pub late_window: bool,
     pub reports: Reports,
@@ -35,19 +35,19 @@ pub(crate) struct Streamed {
     pub busy: Option<Busy>,
     pub elapsed: Duration,
     pub fault: Option<Fault>,
-    /// How long what follows may take.
+    /// Limits of the steps that follow.
     pub wind_down: WindDown,
 }
 
 impl Streamed {
-    /// Makes up for what the clocks were off, before latencies are summed.
+    /// Corrects one-way latencies for the offsets of the clocks, before latencies are summed.
     pub fn settle_one_way(&mut self, compared: &Compared) {
         for report in &mut self.reports.consumers {
             report.one_way.settle(compared, &mut report.histograms);
         }
     }
 
-    /// Counts and latencies of this rank's workers together.
+    /// Sums of the counts and latencies of this rank's workers.
     pub fn sums(&self) -> (Counters, Histograms) {
         let (mut counters, mut histograms) = (Counters::default(), Histograms::new());
         let producers = self.reports.producers.iter().map(|report| (&report.counters, &report.histograms));
@@ -62,7 +62,7 @@ impl Streamed {
         (counters, histograms)
     }
 
-    /// The first body that came to this rank and was not what was sent.
+    /// The first corrupt body that arrived at this rank.
     pub fn first_corrupt(&self) -> Option<&CorruptSample> {
         self.reports
             .consumers
@@ -71,7 +71,7 @@ impl Streamed {
             .min_by_key(|first| first.arrival.at_ns)
     }
 
-    /// When the last delivery or reply came to this rank.
+    /// When the last delivery or reply arrived at this rank.
     fn last_arrival_ns(&self) -> Option<u64> {
         let deliveries = self.reports.consumers.iter().filter_map(|report| report.last_ns);
         deliveries.chain(self.reports.collectors.iter().filter_map(|report| report.last_ns)).max()
@@ -82,7 +82,7 @@ impl Streamed {
         self.reports.consumers.iter().map(|report| report.deliveries.encode()).collect()
     }
 
-    /// What this rank reports; `ledgers` are those of its consumers.
+    /// This rank's report; `ledgers` are those of its consumers.
     pub fn report(
         &self,
         rank: usize,
@@ -136,11 +136,11 @@ impl Streamed {
         }
     }
 
-    /// Waits until every connection is closed, within limits: acknowledgements reach the broker
-    /// before its queues are deleted. Returns what this rank's own queues still held.
+    /// Waits until every connection is closed, within limits: acknowledgements reach the broker before its queues are
+    /// deleted. Returns the number of messages that this rank's own queues still held.
     pub fn closed(&self) -> Held {
         let mut patience = Patience::new(self.wind_down.to_close());
-        // Late or gone, there is nothing more to do for it.
+        // If it is late or gone, nothing more can be done.
         let closed = |closing: &Receiver<Held>| patience.receive(closing).unwrap_or_default();
         let held = self.reports.closing.iter().map(closed).fold(Held::NOTHING, Held::and);
         if self.reports.missing > 0 { Held::default() } else { held }

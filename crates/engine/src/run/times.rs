@@ -1,4 +1,4 @@
-//! When a run streams: rank 0 sets the start and draws the seal, every rank takes both over.
+//! When a run streams: rank 0 sets the start and draws the seal key, and every rank uses both.
 
 use crate::{
     envelope::SealKey,
@@ -13,14 +13,14 @@ use profile::{MeasuredWindow, RunLength};
 use std::{sync::Arc, time::Duration};
 
 /// Threads of a rank that are busy while it streams: its workers', its client library's and its main thread. All ranks
-/// are taken to be on one host, which errs on the side of not spinning.
+/// are assumed to be on one host, which errs on the side of not spinning.
 const THREADS_OF_A_RANK: usize = 3;
 
 /// When a run streams, in common time.
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
     pub start_ns: u64,
-    /// What rank 0 drew for this run.
+    /// The key that rank 0 drew for this run.
     pub seal: SealKey,
     pub window: Arc<Window>,
     /// Whether this rank's cores allow a sender to spin.
@@ -28,8 +28,8 @@ pub(crate) struct Times {
 }
 
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
-    /// Rank 0 sets the start a little ahead; each rank starts there on its own, since a barrier
-    /// releases ranks at different times.
+    /// Rank 0 sets the start shortly ahead; each rank starts at that time on its own, since a barrier releases ranks at
+    /// different times.
     pub fn agree_on_times(&self, clock: Clock) -> Result<Times, RunError> {
         let start_ns = clock.now_ns() + start_margin(self.comm.size()).as_nanos() as u64;
         let mine = [start_ns.to_le_bytes(), SealKey::random().to_bytes()].concat();
@@ -43,7 +43,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             }
             RunLength::Window(_) => Window::default(),
         });
-        // Spinning takes a core from somebody, unless there are more of them than threads that work.
+        // A spinning thread takes a core from others, unless there are more cores than working threads.
         let cores = self.place.cores as usize;
         let own = self.place.allowed.count().is_none_or(|own| own as usize >= THREADS_OF_A_RANK);
         let spin = self.plan.load.spin.unwrap_or(own && cores > THREADS_OF_A_RANK * self.comm.size());
@@ -51,7 +51,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 }
 
-/// How far ahead of now rank 0 sets the start: time for it to reach every rank, of which several may share a core.
+/// How far ahead rank 0 sets the start: the message must reach every rank, and several ranks may share a core.
 fn start_margin(ranks: usize) -> Duration {
     Duration::from_millis((40 + 5 * ranks as u64).min(200))
 }

@@ -1,4 +1,5 @@
-//! Exchanges and queues that belong to no worker: rank 0 declares them, asks what they hold, and deletes them.
+//! Exchanges and queues that belong to no worker: rank 0 declares them, asks for their number of messages, and deletes
+//! them.
 
 use crate::{
     ports::{Comm, Fault, Payloads, Service, Transport, Undeleted},
@@ -20,7 +21,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         self.call("declaring queues", limit, async move { transport.declare(&exchanges, &queues).await })
     }
 
-    /// Deletes exchanges and queues. Where the service cannot be reached, they are left only if they were declared.
+    /// Deletes exchanges and queues. If the service is unreachable, they are reported as left behind only if they were
+    /// declared.
     pub fn delete(&self, is_declared: bool, limit: Duration, observer: &mut impl Observer) {
         let (exchanges, queues) = self.shared();
         if self.comm.rank() != 0 || exchanges.is_empty() && queues.is_empty() {
@@ -43,24 +45,25 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         }
     }
 
-    /// What belongs to no worker.
+    /// The exchanges and queues that belong to no worker.
     fn shared(&self) -> (Vec<Exchange>, Vec<QueuePlan>) {
         (self.plan.service.exchanges.clone(), self.plan.shared_queues().cloned().collect())
     }
 
-    /// What the queues of single connections still held, on all ranks together; known to rank 0. Everyone's connections
-    /// are closed then, and what they had not acknowledged is back in the queues that are shared.
+    /// The number of messages that the queues of single connections still held, summed over all ranks; on rank 0 only.
+    /// All connections are closed by then, and unacknowledged deliveries are back in the shared queues.
     pub fn held_by_all(&self, mine: Held) -> Held {
         let config = bincode::config::standard();
         let bytes = bincode::serde::encode_to_vec(mine, config).expect("numbers encode");
-        // A rank that is lost now takes nothing from what is measured.
+        // A rank that is lost now does not change the measurement.
         let all = self.comm.gather(&bytes, self.plan.limits.collective).unwrap_or_default();
         let decoded = all.iter().map(|bytes| bincode::serde::decode_from_slice(bytes, config));
         let decoded = decoded.map(|decoded| decoded.expect("ranks run the same binary").0);
         decoded.reduce(Held::and).unwrap_or_default()
     }
 
-    /// What the shared queues still hold, as the service reports now. Of a stream that is unknown: it keeps what was read.
+    /// The number of messages that the shared queues still hold, as the service reports now. For a stream it is
+    /// unknown, because a stream keeps read messages.
     pub fn held(&self, limit: Duration) -> Result<Held, Fault> {
         let (_, queues) = self.shared();
         if queues.iter().any(|queue| queue.kind == QueueType::Stream) {

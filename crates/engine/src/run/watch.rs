@@ -21,23 +21,24 @@ use measure::Held;
 use profile::{MeasuredWindow, Plan, RunLength};
 use std::time::{Duration, Instant};
 
-/// How often a rank looks for control messages and signals; it sleeps in between. A look takes some 30 us, and where many
-/// ranks share few cores, each look of an idle one is taken from those that work.
+/// How often a rank checks for control messages and signals; it sleeps in between. A check takes some 30 us. If many
+/// ranks share few cores, each check of an idle rank takes time from the working ones.
 const NAP: Duration = Duration::from_millis(25);
 const NAP_AT_FIRST: Duration = Duration::from_millis(5);
-/// How often a rank reports its sums to rank 0: more often at first, as what is short is over between two reports.
+/// How often a rank reports its sums to rank 0: more often at first, because a short run would be over between two
+/// reports.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 const STATUS_EVERY_AT_FIRST: Duration = Duration::from_millis(10);
-/// How long a rank may outlast the limit on streaming before it gives rank 0 up.
+/// How long after the limit on streaming a rank waits for rank 0 before it gives up.
 const RANK_0_GRACE: Duration = Duration::from_secs(30);
 
-/// What the main thread learned while workers streamed.
+/// What the main thread learned while the workers streamed.
 pub(crate) struct Watched {
-    /// Why streaming ended, and the last sums; known to rank 0.
+    /// Why streaming ended, and the last sums; on rank 0 only.
     pub ended: Option<(Ending, Snapshot)>,
-    /// What a reader should know of the window; known to rank 0.
+    /// Notes on the window for the reader; on rank 0 only.
     pub notes: Vec<String>,
-    /// Whether this rank learned of the window after that had begun.
+    /// Whether this rank received the window after it had begun.
     pub late_window: bool,
     pub busy: Watch,
 }
@@ -51,12 +52,12 @@ pub(crate) struct Watching<'a, C> {
     alarms: &'a ConnectionAlarms,
     suspended: &'a Suspended,
     started: Instant,
-    /// When it last reported.
+    /// Time of its last report.
     reported: Option<Instant>,
     overseer: Overseer,
-    /// Reports of each rank that rank 0 has taken.
+    /// Number of reports of each rank that rank 0 has received.
     heard: Vec<u32>,
-    /// Reports of this rank that rank 0 has not been seen to take.
+    /// Number of reports of this rank that rank 0 has not acknowledged.
     unheard: u32,
     /// On rank 0, while the window waits for the end of the warm-up.
     warm_up: Option<(WarmUp, &'a MeasuredWindow)>,
@@ -64,7 +65,7 @@ pub(crate) struct Watching<'a, C> {
 }
 
 impl<'a, C: Comm> Watching<'a, C> {
-    /// It has heard nothing yet.
+    /// A watch that has received nothing yet.
     pub fn new(
         comm: &'a C,
         plan: &'a Plan,
@@ -96,7 +97,7 @@ impl<'a, C: Comm> Watching<'a, C> {
 
     /// Watches until rank 0 decides that streaming is over.
     pub fn run(mut self, progress: &[Progress], observer: &mut impl Observer) -> Result<Watched, CommError> {
-        // Silence and limits are counted in time awake: a process that was stopped has heard nobody meanwhile.
+        // Silence and limits are counted in time awake: a suspended process receives nothing.
         let mut awake = Awake::default();
         let limit = self.plan.limits.stream + RANK_0_GRACE;
         loop {
@@ -133,7 +134,7 @@ impl<'a, C: Comm> Watching<'a, C> {
         Duration::from_nanos(self.clock.now_ns().saturating_sub(self.times.start_ns))
     }
 
-    /// Takes in what other ranks posted; true where rank 0 says that streaming is over.
+    /// Handles the messages of other ranks; true if rank 0 ends streaming.
     fn listen(&mut self, now: Duration) -> Result<bool, CommError> {
         while let Some((rank, bytes)) = self.comm.poll()? {
             match Control::decode(&bytes) {
@@ -156,7 +157,7 @@ impl<'a, C: Comm> Watching<'a, C> {
         Ok(false)
     }
 
-    /// Reports this rank's sums, unless rank 0 takes none.
+    /// Reports this rank's sums, unless rank 0 does not receive any.
     fn report(&mut self, progress: &[Progress], now: Duration, observer: &mut impl Observer) -> Result<(), CommError> {
         let mut sums = Status { alarms: self.alarms.sums(), suspended: self.suspended.total(), ..Status::default() };
         progress.iter().for_each(|worker| sums.merge(&worker.status()));
@@ -171,7 +172,7 @@ impl<'a, C: Comm> Watching<'a, C> {
         Ok(())
     }
 
-    /// Tells all ranks when the measured window is, once the warm-up is over.
+    /// Announces the measured window to all ranks, once the warm-up is over.
     fn open_window(&mut self) -> Result<(), CommError> {
         let streamed = self.streamed();
         let Some((warm_up, planned)) = &mut self.warm_up else { return Ok(()) };
@@ -184,7 +185,7 @@ impl<'a, C: Comm> Watching<'a, C> {
         Ok(())
     }
 
-    /// Tells all ranks that streaming is over.
+    /// Ends streaming on all ranks.
     fn end(&mut self, ending: Ending, observer: &mut impl Observer) -> Result<(), CommError> {
         let heartbeat_s = self.plan.service.heartbeat_s;
         self.watched.notes.extend(suspension::sentences(self.overseer.ranks(), &ending, heartbeat_s));

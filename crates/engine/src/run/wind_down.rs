@@ -1,22 +1,23 @@
-//! How long a run may take to end, once streaming is over: a service that is gone or holds still does not hold up the record.
+//! How long a run may take to end, once streaming is over: a service that is gone or hangs must not delay the record.
 
 use std::time::{Duration, Instant};
 
-/// From the word that it is over to the end of all that the service is asked for, where the run was cut short.
+/// For a run that was cut short: the time from the end of streaming to the end of all requests to the service.
 pub const WIND_DOWN_MAX: Duration = Duration::from_secs(10);
-/// Until when workers have reported, then closed their connections, and the service has told what it holds.
+/// Time limits, from the end of streaming: for the workers to report, to close their connections, and for the service
+/// to report the messages it holds.
 const STOPPED: Duration = Duration::from_secs(5);
 const CLOSED: Duration = Duration::from_secs(6);
 const COUNTED: Duration = Duration::from_secs(8);
-/// Where summing up took long, the service is asked all the same.
+/// Even if the reduction took long, the service gets at least this long to reply.
 const ASKED_AT_LEAST: Duration = Duration::from_secs(2);
 
-/// The end of a run, since the word that streaming is over.
+/// The end of a run, with the time at which streaming ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WindDown(Instant);
 
 impl WindDown {
-    /// It begins.
+    /// Begins now.
     pub fn begin() -> Self {
         Self(Instant::now())
     }
@@ -31,7 +32,7 @@ impl WindDown {
         self.left_of(CLOSED)
     }
 
-    /// How long the service may take to tell what it holds.
+    /// How long the service may take to report the messages it holds.
     pub fn to_count(self) -> Duration {
         self.left_of(COUNTED).max(ASKED_AT_LEAST)
     }

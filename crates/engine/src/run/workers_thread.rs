@@ -1,4 +1,4 @@
-//! The thread on which a rank's workers live. The main thread keeps MPI; neither calls the other's API.
+//! The thread on which a rank's workers run. The main thread uses MPI; neither calls the other's API.
 
 use crate::{
     ports::{Fault, FaultKind},
@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
-/// Name of the thread that serves the network: no library that takes its time may be called on it.
+/// Name of the thread that serves the network: no slow library may be called on it.
 pub const WORKERS_THREAD: &str = "workers";
 
 /// How long a thread for inspections waits for the next one: longer than any run.
@@ -41,30 +41,31 @@ impl WorkersThread {
         builder
             .enable_all()
             .on_thread_park(rest(coalesce))
-            // For inspections and name look-ups. The libraries that inspect have one lock: more would wait for it.
+            // For inspections and name look-ups. The inspecting libraries have one lock: more threads would only wait
+            // for it.
             .max_blocking_threads(2)
             .thread_keep_alive(KEEP_ALIVE);
         let runtime = shortage::runtime(|| builder.build())?;
         let handle = runtime.handle().clone();
-        // The runtime panics where it has no such thread and gets none: so the first one is started while there are some.
+        // The runtime panics if it cannot start such a thread: so the first one is started while threads are available.
         thread::Builder::new().spawn(|| ())?;
         drop(handle.spawn_blocking(|| ()));
         let (shutdown, ended) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name(WORKERS_THREAD.to_owned()).spawn(move || {
-            // Naps of 100 us come out at 150 us otherwise. Where it is refused they do.
+            // Otherwise naps of 100 us take 150 us. If the kernel refuses, they do.
             let _ = nix::sys::prctl::set_timerslack(1_000);
-            // Either the sender speaks or it is gone: both mean the end.
+            // A message and a dropped sender both mean the end.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
         })?;
         Ok(Self { handle, shutdown: Some(shutdown), thread: Some(thread) })
     }
 
-    /// Runs a future on the thread; its result comes through the channel.
+    /// Runs a future on the thread; the channel returns its result.
     pub fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Receiver<T> {
         let (sender, receiver) = mpsc::channel();
         self.handle.spawn(async move {
-            // Nobody listens any more where the main thread has given up waiting.
+            // The receiver is gone if the main thread has given up waiting.
             let _ = sender.send(future.await);
         });
         receiver
@@ -92,10 +93,9 @@ impl WorkersThread {
     }
 }
 
-/// What the thread does before it goes idle: where it was idle less than `interval` ago, it sleeps
-/// until that has passed, so that what arrives meanwhile is handled in one go. On a stream of many
-/// messages a wake for each costs more CPU than the message; at less than one in `interval` nothing
-/// is delayed.
+/// Called before the thread goes idle. If it was idle less than `interval` ago, it sleeps until `interval` has passed,
+/// so that messages that arrive meanwhile are handled together (D4). At high rates a wake-up per message costs more CPU
+/// than the message; below one message per `interval` nothing is delayed.
 fn rest(interval: Duration) -> impl Fn() + Send + Sync {
     let origin = Instant::now();
     let last_ns = AtomicU64::new(0);

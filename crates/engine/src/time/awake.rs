@@ -1,4 +1,5 @@
-//! Time in which this process ran: a wait that it slept through itself is nobody else's fault.
+//! Time in which this process ran: limits count only this, so that a suspended process blames no other for its own
+//! pause.
 
 use std::{
     sync::{
@@ -9,13 +10,13 @@ use std::{
 };
 use tokio::{sync::watch, time::timeout};
 
-/// Who looks again this late was stopped meanwhile, or got no core: no wait of this program is half as long.
+/// A gap of this length between two checks means that the process was suspended or had no core: no wait of this program
+/// is half as long.
 pub const SUSPENDED_MIN: Duration = Duration::from_secs(2);
-/// How often somebody who waits has to look.
+/// How often a waiting thread has to check.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// A clock that stands still while its process does. It has to be looked at far more often than once in
-/// [`SUSPENDED_MIN`].
+/// A clock that stops while its process is suspended. It has to be read far more often than once in [`SUSPENDED_MIN`].
 #[derive(Debug)]
 pub struct Awake {
     looked: Instant,
@@ -29,7 +30,8 @@ struct Time {
 }
 
 impl Time {
-    /// Takes in how long nobody looked. A process that runs seldom still gets on: every wait has an end.
+    /// Adds a gap between two checks. Part of a long gap counts too, so that every wait ends even if the process runs
+    /// rarely.
     fn pass(&mut self, gap: Duration) {
         self.awake += gap.min(SUSPENDED_MIN);
         if gap > SUSPENDED_MIN {
@@ -54,8 +56,8 @@ impl Awake {
     }
 }
 
-/// For how long this process was stopped, seen from a thread that waits for no other rank: the main thread's own pauses may be
-/// MPI's.
+/// For how long this process was suspended, measured on a thread that waits for no other rank: pauses of the main
+/// thread may come from MPI.
 #[derive(Debug, Default)]
 pub(crate) struct Suspended(AtomicU64);
 
@@ -65,7 +67,7 @@ impl Suspended {
         Duration::from_nanos(self.0.load(Relaxed))
     }
 
-    /// Looks until `stop`.
+    /// Measures until `stop`.
     pub async fn watch(&self, mut stop: watch::Receiver<bool>) {
         let mut awake = Awake::default();
         while timeout(LOOK_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
@@ -83,17 +85,17 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Lasts for `limit` of time awake.
+    /// A limit of `limit`, in time awake.
     pub fn new(limit: Duration) -> Self {
         Self { awake: Awake::default(), limit }
     }
 
-    /// What is left of it.
+    /// The remaining time.
     pub fn left(&mut self) -> Duration {
         self.limit.saturating_sub(self.awake.look())
     }
 
-    /// Sleeps until something comes.
+    /// Sleeps until something is received.
     pub fn receive<T>(&mut self, receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
         loop {
             let left = self.left();

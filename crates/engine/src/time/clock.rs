@@ -1,4 +1,4 @@
-//! The clock that a rank reads: its host's, moved to rank 0's.
+//! The clock that a rank reads: its host's clock, corrected to rank 0's.
 
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
@@ -11,39 +11,40 @@ const BILLION: i64 = 1_000_000_000;
 pub struct Clock {
     /// What to add to this host's clock at `since_ns` to get rank 0's.
     offset_ns: i64,
-    /// Nanoseconds by which rank 0's clock gains on this host's in a second.
+    /// Nanoseconds per second by which rank 0's clock gains on this host's.
     drift_ppb: i64,
     /// When the offset was right, on this host's clock.
     since_ns: u64,
 }
 
 impl Clock {
-    /// A clock that is off by so much; tests shift clocks with it.
+    /// A clock that is off by `offset_ns`, for tests.
     pub fn shifted(offset_ns: i64) -> Self {
         Self { offset_ns, ..Self::default() }
     }
 
-    /// A clock that is off by so much now, and by `drift_ppb` nanoseconds more each second; tests do it.
+    /// A clock that is off by `offset_ns` now, and by `drift_ppb` nanoseconds more each second, for tests.
     pub fn drifting(offset_ns: i64, drift_ppb: i64) -> Self {
         Self { offset_ns, drift_ppb, since_ns: host_ns() }
     }
 
-    /// This clock with what has to be added to it: `offset_ns` where it reads `since_ns`, and `drift_ppb` more each second.
+    /// This clock with a correction: `offset_ns` at its reading `since_ns`, and `drift_ppb` nanoseconds more each
+    /// second.
     pub(crate) fn moved(self, offset_ns: i64, drift_ppb: i64, since_ns: u64) -> Self {
         let host_ns = host_ns();
         let read_ns = self.at(host_ns) as i64;
         let moved_ns = read_ns + offset_ns + (read_ns - since_ns as i64) * drift_ppb / BILLION;
-        // Of two lines one after the other the drifts add up: their product is beyond a nanosecond.
+        // The drifts of two consecutive corrections add up: their product is below a nanosecond.
         Self { offset_ns: moved_ns - host_ns as i64, drift_ppb: self.drift_ppb + drift_ppb, since_ns: host_ns }
     }
 
-    /// Now.
+    /// The common time now, in nanoseconds.
     #[inline]
     pub fn now_ns(&self) -> u64 {
         self.at(host_ns())
     }
 
-    /// Where the host's clock reads so much.
+    /// The common time at which the host's clock reads `host_ns`.
     #[inline]
     pub(crate) fn at(&self, host_ns: u64) -> u64 {
         // An hour times a drift of a tenth of a percent still fits.
@@ -64,7 +65,7 @@ fn host_ns() -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
-/// What tells two clocks apart: the kernel's boot, and the time namespace that may shift it.
+/// Identifies a host's clock: the kernel's boot id, and the time namespace that may shift the clock.
 pub fn boot_id() -> Vec<u8> {
     let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();

@@ -1,8 +1,9 @@
-//! One time for all ranks: how each host's clock runs beside rank 0's, found by ping-pong before and after streaming.
+//! One time for all ranks: offset and drift of each host's clock relative to rank 0's, measured by ping-pong before and
+//! after streaming.
 //!
-//! Ranks of one host (see [`crate::time::clock::boot_id`]) share its clock, so that one rank of each host exchanges stamps with
-//! rank 0 and the others take over what it learns. An exchange's error is at most half its round trip; the shortest ones
-//! count (measuring.md section 3, after Hunold and Carpen-Amarie, CLUSTER 2018).
+//! Ranks of one host (see [`crate::time::clock::boot_id`]) share its clock, so one rank of each host exchanges time
+//! stamps with rank 0 and the others use its result. The error of an exchange is at most half of its round trip; the
+//! shortest ones count (after Hunold and Carpen-Amarie, CLUSTER 2018; see docs/measuring.md, "Clocks").
 
 use crate::{
     ports::{Comm, CommError},
@@ -12,21 +13,21 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Rounds of exchanges with each host before streaming, and the time between them: a drift shows over time only.
+/// Rounds of exchanges with each host before streaming, and the time between them: drift is visible only over time.
 const ROUNDS: usize = 10;
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
 /// Exchanges of a round; the one with the shortest round trip counts.
 const EXCHANGES: usize = 30;
-/// Parts of the time streamed in which one-way latencies are kept apart (`one_way.rs`), at least: a drift that is seen only
-/// at the end moves a sample by no more than its share of a part.
+/// The least number of time intervals into which one-way latencies are sorted (`one_way.rs`): a drift that is found
+/// only at the end moves a sample by at most the drift within one interval.
 pub(crate) const PARTS_MIN: u32 = 16;
-/// How long a rank waits awake for the next exchange before it goes to sleep, and how long it then sleeps at a time.
+/// How long a rank spins for the next exchange before it sleeps, and how long each sleep is.
 const AWAKE: Duration = Duration::from_millis(1);
 const NAP: Duration = Duration::from_micros(200);
 const BILLION: f64 = 1e9;
-/// No clock that runs drifts by more than this: a quartz is good to a tenth of it.
+/// No working clock drifts by more than this: a quartz stays within a tenth of it.
 const DRIFT_MAX: f64 = 1e-3;
-/// What a rank's clock may be off at the end besides: stamps that are gathered tell no less.
+/// Additional tolerance for a rank's clock at the end: gathered time stamps resolve no less.
 const JUMP_NS: u64 = 1_000_000;
 
 /// How well the clocks of all ranks agree.
@@ -34,48 +35,49 @@ const JUMP_NS: u64 = 1_000_000;
 pub struct ClockError {
     /// Hosts with a clock of their own, that of rank 0 included.
     pub hosts: u32,
-    /// Bound on the difference between any rank's common time and rank 0's, in nanoseconds, once what was seen after
-    /// streaming is made up for.
+    /// Bound on the difference between any rank's common time and rank 0's, in nanoseconds, after the correction by the
+    /// second comparison.
     pub bound_ns: u64,
     /// The same for any two ranks.
     pub pair_bound_ns: u64,
-    /// By how much the worst clock was off after streaming, in nanoseconds.
+    /// The largest offset of a clock after streaming, in nanoseconds.
     pub residual_ns: u64,
-    /// The largest drift of a host's clock beside rank 0's, in nanoseconds per second.
+    /// The largest drift of a host's clock relative to rank 0's, in nanoseconds per second.
     pub drift_ppb: u64,
-    /// By how much a rank's clock was off after streaming, in nanoseconds, where that is more than a clock drifts; else 0.
+    /// The largest offset of a rank's clock after streaming, in nanoseconds, if it exceeds what drift can explain;
+    /// otherwise 0.
     pub jumped_ns: u64,
 }
 
-/// The common time of this rank, and what was learnt of the others'.
+/// The common time of this rank, and the corrections of the other hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clocks {
-    /// This rank's.
+    /// This rank's clock.
     pub clock: Clock,
     /// The host of each rank; rank 0's is 0.
     pub host_of: Vec<u32>,
-    /// One for each host; rank 0's is exact.
+    /// One line for each host; rank 0's is exact.
     lines: Vec<Line>,
-    /// When they were compared, in common time.
+    /// Time of the first comparison, in common time.
     at_ns: u64,
 }
 
-/// What has to be added to a host's clock to get rank 0's.
+/// The correction that turns a host's clock into rank 0's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Line {
     offset_ns: i64,
     drift_ppb: i64,
-    /// Where the host's clock read this when the offset was right.
+    /// Reading of the host's clock at which the offset applies.
     since_ns: u64,
     error_ns: u64,
 }
 
-/// What the second comparison showed.
+/// The result of the second comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// When, in common time.
+    /// Its time, in common time.
     pub at_ns: u64,
-    /// What has to be added to the common time of each host at that time, in nanoseconds.
+    /// The remaining correction of each host's common time at that time, in nanoseconds.
     pub residuals_ns: Vec<i64>,
     /// How well clocks agreed.
     pub error: ClockError,
@@ -89,7 +91,12 @@ struct Point {
     error_ns: u64,
 }
 
-/// Agrees on the common time. `host` is this rank's own clock, `boot` tells it from other hosts'.
+/// Establishes the common time; every rank calls it. `host` is this rank's own clock, `boot` identifies it
+/// ([`crate::time::clock::boot_id`]), `limit` bounds each collective.
+///
+/// # Errors
+///
+/// [`CommError`] if a rank does not reply or enter a collective in time.
 pub fn synchronise(comm: &impl Comm, host: Clock, boot: &[u8], limit: Duration) -> Result<Clocks, CommError> {
     let host_of = hosts(comm, boot, limit)?;
     let mut lines = vec![Line::default()];
@@ -120,6 +127,10 @@ pub fn synchronise(comm: &impl Comm, host: Clock, boot: &[u8], limit: Duration) 
 
 impl Clocks {
     /// Compares the clocks again after streaming.
+    ///
+    /// # Errors
+    ///
+    /// [`CommError`] if a rank does not reply or enter a collective in time.
     pub fn again(&self, comm: &impl Comm, limit: Duration) -> Result<Compared, CommError> {
         let leaders = leaders(&self.host_of);
         let mut seen = vec![(0, 0)];
@@ -138,8 +149,9 @@ impl Clocks {
         Ok(Compared { at_ns, residuals_ns: seen.iter().map(|(residual_ns, _)| *residual_ns).collect(), error })
     }
 
-    /// By how much the clock of any rank is surely off: every rank reads its own after rank 0 has asked and before rank 0 has
-    /// heard. Ranks of one host are taken to share a clock, so that nothing else would notice one of its own. 0 on the others.
+    /// A lower bound on the largest offset of any rank's clock: every rank reads its clock after rank 0 has asked and
+    /// before rank 0 has received the replies. Ranks of one host are assumed to share a clock, so no other check would
+    /// notice a rank with a different one. 0 on the other ranks.
     fn outside(&self, comm: &impl Comm, limit: Duration) -> Result<u64, CommError> {
         let asked_ns: u64 = share(comm, &self.clock.now_ns(), limit)?;
         let stamps = comm.gather(&self.clock.now_ns().to_le_bytes(), limit)?;
@@ -152,7 +164,7 @@ impl Clocks {
 
     fn error(&self, seen: &[(i64, u64)], at_ns: u64, outside_ns: u64) -> ClockError {
         let drifted_ns = JUMP_NS + (at_ns.saturating_sub(self.at_ns) as f64 * DRIFT_MAX) as u64;
-        // Between both comparisons a clock is taken to have run straight; a correction is right for a part of the way.
+        // Between both comparisons a clock is assumed to drift evenly; a correction applies to one interval.
         let left = |residual_ns: i64| residual_ns.unsigned_abs() / (2 * u64::from(PARTS_MIN));
         let bound =
             |(line, (residual_ns, error_ns)): (&Line, &(i64, u64))| line.error_ns.max(*error_ns) + left(*residual_ns);
@@ -171,11 +183,11 @@ impl Clocks {
 }
 
 impl Line {
-    /// Through all rounds by least squares, each with the weight that its error leaves it. A drift that their errors could
-    /// explain is none.
+    /// A least-squares line through all rounds, weighted by their errors. A drift that these errors could explain is
+    /// set to zero.
     fn fit(points: &[Point]) -> Self {
         let first = points[0];
-        // Relative to the first: a double does not hold nanoseconds since boot.
+        // Relative to the first point: a double cannot hold nanoseconds since boot exactly.
         let relative =
             |point: &Point| ((point.theirs_ns - first.theirs_ns) as f64, (point.offset_ns - first.offset_ns) as f64);
         let weight = |point: &Point| (point.error_ns.max(1) as f64).powi(-2);
@@ -202,8 +214,8 @@ impl Line {
         Self { error_ns: line.error(points), ..line }
     }
 
-    /// Bound on what the line is off while the rounds last. The difference between two lines is largest at one end, and
-    /// any two rounds limit it there; so those that took long widen the bound only where no others stand in for them.
+    /// Bound on the line's error during the rounds. The difference between two lines is largest at one end, and any two
+    /// rounds limit it there; so slow rounds widen the bound only if no faster rounds limit it.
     fn error(&self, points: &[Point]) -> u64 {
         let off = |point: &Point| (point.offset_ns.abs_diff(self.offset_at(point.theirs_ns)) + point.error_ns) as f64;
         let away = |one: &Point, other: &Point| one.theirs_ns.abs_diff(other.theirs_ns) as f64;
@@ -247,7 +259,7 @@ fn leaders(host_of: &[u32]) -> Vec<usize> {
     (0..hosts).map(|host| host_of.iter().position(|of| *of == host).expect("hosts are numbered by ranks")).collect()
 }
 
-/// Gives every rank what rank 0 has.
+/// Sends rank 0's value to every rank.
 fn share<V: Serialize + for<'de> Deserialize<'de>>(
     comm: &impl Comm,
     value: &V,
@@ -259,7 +271,7 @@ fn share<V: Serialize + for<'de> Deserialize<'de>>(
     Ok(bincode::serde::decode_from_slice(&bytes, config).expect("ranks run the same binary").0)
 }
 
-/// Rank 0's side of a round: what has to be added to the clock of `rank`.
+/// Rank 0's side of a round: the offset of the clock of `rank`.
 fn exchange(comm: &impl Comm, rank: usize, clock: Clock, limit: Duration) -> Result<Point, CommError> {
     let mut best: Option<(u64, Point)> = None;
     for _ in 0..EXCHANGES {
@@ -279,13 +291,13 @@ fn exchange(comm: &impl Comm, rank: usize, clock: Clock, limit: Duration) -> Res
     Ok(best.expect("there is at least one exchange").1)
 }
 
-/// The other side: answers until it is dismissed. It is awake for a round only: others may need its core.
+/// The other side: replies until it is dismissed. It spins only during a round, because others may need its core.
 fn answer(comm: &impl Comm, clock: Clock, limit: Duration) -> Result<(), CommError> {
     loop {
         match next(comm, AWAKE).or_else(|_| next_asleep(comm, limit))? {
             Control::Ping => comm.post(0, &Control::Pong(clock.now_ns()).encode())?,
             Control::Timed => return Ok(()),
-            // What was under way when streaming ended.
+            // Messages that were under way when streaming ended.
             Control::Status(..) | Control::Heard | Control::Window(_) | Control::Finish | Control::Pong(_) => {}
         }
     }
@@ -295,12 +307,12 @@ fn dismiss(comm: &impl Comm, leaders: &[usize]) -> Result<(), CommError> {
     leaders.iter().skip(1).try_for_each(|leader| comm.post(*leader, &Control::Timed.encode()))
 }
 
-/// The next control message, waited for awake: a nap would be longer than the round trip.
+/// The next control message, received by spinning: a nap would be longer than the round trip.
 fn next(comm: &impl Comm, limit: Duration) -> Result<Control, CommError> {
     wait(comm, limit, std::thread::yield_now)
 }
 
-/// The next control message, waited for asleep.
+/// The next control message, received by polling between naps.
 fn next_asleep(comm: &impl Comm, limit: Duration) -> Result<Control, CommError> {
     wait(comm, limit, || std::thread::sleep(NAP))
 }
@@ -322,10 +334,10 @@ mod tests {
     use crate::double::ThreadComm;
 
     const LIMIT: Duration = Duration::from_secs(20);
-    /// What whole nanoseconds lose on the way.
+    /// Rounding error of whole nanoseconds.
     const ROUNDING_NS: u64 = 10;
 
-    /// What each rank found, and on the clock of this machine when it began and ended to compare, before and after.
+    /// The result of each rank, and when it began and ended each comparison on this machine's clock.
     struct Found {
         clocks: Clocks,
         compared: Compared,
@@ -356,7 +368,7 @@ mod tests {
         })
     }
 
-    /// What rank 0 learns where the clock of rank 1 moves by so much between both comparisons.
+    /// Rank 0's result if the clock of rank 1 moves by `jump_ns` between both comparisons.
     fn jumped(boots: [&str; 2], jump_ns: i64) -> ClockError {
         let comms = ThreadComm::world(2);
         std::thread::scope(|scope| {

@@ -1,11 +1,11 @@
-//! Time that passes for each message: work at a consumer, thought at a producer.
+//! Delays per message: service time of a consumer, think time of a producer.
 
 use crate::time::clock::Clock;
 use profile::Delay;
 use std::time::Duration;
 
-/// Timers are this coarse. What is shorter is saved up, and what a timer slept too long is made up
-/// for, so that the mean is right at any length.
+/// Resolution of timers. Shorter delays are accumulated, and oversleeping is subtracted, so that the mean is exact for
+/// any delay (D12).
 const GRAIN_NS: u64 = 1_000_000;
 const OVERSLEPT_MAX_NS: u64 = 3_000_000;
 
@@ -18,12 +18,13 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// Those of a worker; `salt` keeps the draws of two workers apart.
+    /// Delays of one worker; `salt` gives two workers different draws.
     pub fn new(delay: Delay, seed: u64, salt: u64) -> Self {
         Self { delay, random: seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15), free_ns: 0 }
     }
 
-    /// Begins the next one at `now_ns`; returns how long to sleep for it, if that is worth it.
+    /// Begins the next delay at `now_ns`; returns how long to sleep, or `None` if the accumulated time is still too
+    /// short.
     pub fn begin(&mut self, now_ns: u64) -> Option<Duration> {
         let start_ns = self.free_ns.max(now_ns.saturating_sub(OVERSLEPT_MAX_NS));
         self.free_ns = start_ns + self.draw_ns();
@@ -47,7 +48,7 @@ pub(crate) fn unit(random: &mut u64) -> f64 {
     (mixed(*random) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// SplitMix64's output function: neighbours come out far apart.
+/// SplitMix64's output function: neighbouring inputs give unrelated outputs.
 pub(crate) fn mixed(mut z: u64) -> u64 {
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -65,8 +66,8 @@ pub(crate) async fn pass(delays: Option<&mut Delays>, clock: Clock) {
 mod tests {
     use super::*;
 
-    /// The mean of many delays, where each begins as soon as the sleep before it is over, and a
-    /// sleep takes up to a grain longer than asked for.
+    /// The mean of many delays, if each begins as soon as the sleep before it is over, and a sleep takes up to a grain
+    /// longer than requested.
     fn mean_ns(delay: Delay, overslept_ns: u64) -> f64 {
         let (mut delays, mut now_ns) = (Delays::new(delay, 1, 2), 1_000_000_000);
         let start_ns = now_ns;

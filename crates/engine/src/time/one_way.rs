@@ -1,21 +1,21 @@
-//! One-way latencies between hosts, kept apart by time until the clocks have been compared again.
+//! One-way latencies between hosts, sorted by time until the clocks have been compared again.
 
 use crate::time::clocks::Compared;
 use measure::{Histograms, Metric};
 use std::{collections::HashMap, sync::Arc};
 
-/// Samples are kept apart in at most so many parts of the time streamed, and where there are as many, in at least half
-/// ([`crate::time::clocks`] counts on that).
+/// Samples are sorted into at most this many intervals of the time streamed, and in a long run into at least half as
+/// many ([`crate::time::clocks`] relies on that).
 const PARTS_MAX: u64 = 32;
-/// How long a part is at first; it doubles as the time does.
+/// Length of an interval at first; it doubles as the run gets longer.
 const PART_NS: u64 = 50_000_000;
-/// Bits of a sample that are kept: those that a histogram tells apart.
+/// Bits of a sample that are kept: the resolution of a histogram.
 const BITS: u32 = 12;
 
 /// The samples of one consumer whose producers are on other hosts.
 #[derive(Debug, Clone, Default)]
 pub struct OneWay {
-    /// The host of each producer; those that are not on the list are on the consumer's own.
+    /// The host of each producer; producers that are not in the list are on the consumer's own host.
     hosts: Arc<[u32]>,
     mine: u32,
     start_ns: u64,
@@ -31,13 +31,13 @@ struct Key {
 }
 
 impl OneWay {
-    /// For a consumer on host `mine` that streams from `start_ns` on, in common time; `hosts` are those of the producers.
+    /// For a consumer on host `mine`, from `start_ns` on in common time; `hosts` lists the host of each producer.
     pub fn new(hosts: Arc<[u32]>, mine: u32, start_ns: u64) -> Self {
         Self { hosts, mine, start_ns, part_ns: PART_NS, counts: HashMap::new() }
     }
 
-    /// Counts one sample, which may be negative, of `producer` that arrived at `now_ns`. False, and nothing is done, where
-    /// both share a clock: such a sample is right as it is.
+    /// Counts one sample of `ns` (may be negative) from `producer`, which arrived at `now_ns`. Returns false and counts
+    /// nothing if both share a clock: such a sample needs no correction.
     pub fn takes(&mut self, producer: u32, now_ns: u64, ns: i64) -> bool {
         match self.hosts.get(producer as usize) {
             Some(host) if *host != self.mine => self.record(*host, now_ns, ns),
@@ -63,8 +63,8 @@ impl OneWay {
         self.counts = counts;
     }
 
-    /// Adds the samples to `histograms`, each moved by what both clocks were off in its part: nothing at the start, what
-    /// the second comparison showed at its time, and in proportion between.
+    /// Adds the samples to `histograms`, each corrected by the offset of both clocks in its interval: zero at the
+    /// start, the result of the second comparison at the end, linear in between.
     pub fn settle(&self, compared: &Compared, histograms: &mut Histograms) {
         let whole_ns = compared.at_ns.saturating_sub(self.start_ns).max(1) as f64;
         let residual = |host: u32| compared.residuals_ns[host as usize] as f64;

@@ -1,4 +1,4 @@
-//! Waits for the instant at which a message is due, more finely than the runtime's timers of a millisecond.
+//! Waits for a message's due time, with a finer resolution than the runtime's timers of a millisecond.
 
 use crate::time::clock::Clock;
 use nix::{
@@ -15,23 +15,23 @@ use std::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// A kernel's timer wakes a thread about this late: who spins wakes so much earlier.
+/// A kernel timer wakes a thread about this late: a spinning thread wakes this much earlier.
 const SPIN_NS: u64 = 60_000;
-/// Timers and the common clock may drift apart: a long wait is looked at again on the way.
+/// Timers and the common clock may drift apart: a long wait is checked again after this long.
 const LEG_NS: u64 = 10_000_000_000;
 
-/// A timer of the kernel's, waited for like a socket: its thread sleeps, or serves others meanwhile.
+/// A kernel timer that is awaited like a socket: its thread sleeps, or serves others meanwhile.
 #[derive(Debug)]
 pub struct Pace {
     timer: AsyncFd<Timer>,
-    /// What it is set for while it has not fired: whoever waits again for the same instant need not set it again.
+    /// The time for which it is set while it has not fired: a repeated wait for the same time need not set it again.
     set_ns: Option<u64>,
     spin: bool,
     /// For how long it has spun so far.
     pub spun_ns: u64,
 }
 
-/// What the runtime needs to wait for a timer.
+/// The wrapper that the runtime needs to await a timer.
 #[derive(Debug)]
 struct Timer(TimerFd);
 
@@ -48,11 +48,12 @@ impl AsRawFd for Timer {
 }
 
 impl Pace {
-    /// A timer on the runtime that calls; `spin` wakes early and spins for the rest.
+    /// A timer on the calling runtime; with `spin` it wakes early and spins for the rest.
     pub fn new(spin: bool) -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = Timer(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
-        // Its successor is unsafe, for descriptors that may be closed or changed meanwhile: this one is the timer's own.
+        // Its successor is unsafe because a descriptor may be closed or replaced meanwhile: this one belongs to the
+        // timer.
         #[expect(deprecated)]
         let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
         Ok(Self { timer, set_ns: None, spin, spun_ns: 0 })
@@ -76,7 +77,8 @@ impl Pace {
                 self.set_ns = Some(at_ns);
             }
             let mut ready = self.timer.readable().await?;
-            // A timer that was set anew has nothing to read, and is then waited for again; one that has fired has no more.
+            // A timer that was set again has nothing to read, and is awaited again; a timer that has fired has nothing
+            // more.
             if ready.try_io(|timer| Ok(read(timer.get_ref(), &mut [0; 8])?)).is_ok() {
                 ready.clear_ready();
                 self.set_ns = None;

@@ -3,20 +3,20 @@
 use crate::time::delay::{mixed, unit};
 use profile::{Arrivals, COUNT_BITS, Load};
 
-/// Keeps the draws of a schedule apart from all others of the same seed.
+/// Separates the draws of a schedule from all others of the same seed.
 const SALT: u64 = 0x5c4e_d01e_0000_0000;
 const ONE: u128 = 1 << COUNT_BITS;
 
 /// Due times of one producer, ascending, in nanoseconds from the start of streaming.
 ///
-/// The schedules of all producers together are the load: where arrivals are even, producer `p` of `P` takes messages
-/// `p`, `p + P`, `p + 2P` of it, so that producers do not send in step; where they are random, each draws its own at a
-/// `P`-th of the rate. What was sent, and when, never matters.
+/// The schedules of all producers together are the load. With even arrivals, producer `p` of `P` takes messages `p`,
+/// `p + P`, `p + 2P` of it, so that producers do not send simultaneously; with random arrivals, each draws its own at
+/// 1/`P` of the rate. The schedule never depends on which messages were sent, or when (open loop).
 #[derive(Debug, Clone)]
 pub struct Schedule {
     load: Load,
     producers: u128,
-    /// Drawn gaps; none where arrivals are even.
+    /// State of the random gaps; `None` with even arrivals.
     random: Option<u64>,
     /// The place of the next message among those of all producers, with a fraction of [`COUNT_BITS`].
     count: u128,
@@ -24,7 +24,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of `producer` of `producers`; none where the load has none.
+    /// The schedule of `producer` of `producers`; `None` if the load has no schedule.
     pub fn new(load: &Load, seed: u64, producer: u32, producers: u32) -> Option<Self> {
         if !load.is_paced() {
             return None;
@@ -44,18 +44,18 @@ impl Schedule {
         Some(schedule)
     }
 
-    /// When the next message is due; none where there is none any more.
+    /// When the next message is due; `None` if there are no more.
     pub fn due_ns(&self) -> Option<u64> {
         self.due_ns
     }
 
-    /// Goes on to the message after it.
+    /// Moves on to the next message.
     pub fn advance(&mut self) {
         self.count += self.gap();
         self.due_ns = self.load.due_ns(self.count);
     }
 
-    /// How many more are due before `at_ns`; where arrivals are random, as many as are to be expected.
+    /// How many more are due before `at_ns`; with random arrivals, the expected number.
     pub fn left_before(&self, at_ns: u64) -> u64 {
         let ahead = self.load.due_before(at_ns) - self.count as f64 / ONE as f64;
         (ahead / self.producers as f64).ceil().max(0.0) as u64
@@ -92,7 +92,7 @@ mod tests {
         (0..count).map_while(|_| next()).collect()
     }
 
-    /// Of all producers, in the order of time.
+    /// The due times of all producers, in the order of time.
     fn together(load: &Load, seed: u64, producers: u32, each: usize) -> Vec<u64> {
         let of = |producer| dues(&mut Schedule::new(load, seed, producer, producers).unwrap(), each);
         let mut all: Vec<u64> = (0..producers).flat_map(of).collect();

@@ -1,15 +1,15 @@
-//! When rank 0 lets the measured window begin. Time is an argument, counted from the start of streaming.
+//! Decides when the measured window begins. Time is an argument, counted from the start of streaming.
 
 use profile::MeasuredWindow;
 use std::{collections::VecDeque, time::Duration};
 
-/// How far ahead the window is announced, so that every rank knows of it before it begins.
+/// How far ahead the window is announced, so that every rank knows it before it begins.
 const MARGIN: Duration = Duration::from_millis(200);
-/// Whether a rate is steady is judged by so many rates of one second each.
+/// Number of one-second rates by which steadiness is judged.
 const RATES: usize = 5;
 const STEP: Duration = Duration::from_secs(1);
 
-/// What rank 0 waits for.
+/// The conditions that rank 0 waits for.
 #[derive(Debug)]
 pub struct WarmUp {
     plan: MeasuredWindow,
@@ -20,19 +20,19 @@ pub struct WarmUp {
 /// The window may begin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Warm {
-    /// When, from the start of streaming.
+    /// Its start, from the start of streaming.
     pub start: Duration,
-    /// What was not reached within the limit, in a sentence.
+    /// The condition that was not reached within the limit, as a sentence.
     pub short: Option<String>,
 }
 
 impl WarmUp {
-    /// Waits for what the plan asks.
+    /// Waits for the conditions of a plan.
     pub fn new(plan: &MeasuredWindow) -> Self {
         Self { plan: *plan, rates: VecDeque::with_capacity(RATES), last: (Duration::ZERO, 0) }
     }
 
-    /// Takes in how many were delivered by `now`; says when the window may begin.
+    /// Stores the number of messages delivered by `now`; returns when the window may begin.
     pub fn hear(&mut self, now: Duration, delivered: u64) -> Option<Warm> {
         let passed = now.saturating_sub(self.last.0);
         if passed >= STEP {
@@ -53,7 +53,7 @@ impl WarmUp {
         Some(Warm { start: earliest.max(now + MARGIN), short })
     }
 
-    /// What the window still waits for, its time apart.
+    /// The condition that the window still waits for, apart from its time.
     fn missing(&self, delivered: u64) -> Option<String> {
         let wanted = self.plan.warmup_messages;
         if delivered < wanted {
@@ -67,8 +67,8 @@ impl WarmUp {
         }
     }
 
-    /// By how much the rate changes from the first to the last of the seconds looked at, by the line of least squares
-    /// through them, in per cent of their mean.
+    /// The change of the rate over the last [`RATES`] seconds, by a least-squares line through them, in per cent of
+    /// their mean.
     fn change_percent(&self) -> Option<f64> {
         if self.rates.len() < RATES {
             return None;
@@ -99,7 +99,8 @@ mod tests {
         }
     }
 
-    /// Hears ten times a second of what `delivered` says for a time; when the window begins, and what it says.
+    /// Calls [`WarmUp::hear`] ten times a second with `delivered` of that time; returns when the window begins, and its
+    /// sentence.
     fn begins(plan: &MeasuredWindow, delivered: impl Fn(f64) -> f64) -> (f64, Option<String>) {
         let mut warm_up = WarmUp::new(plan);
         for tenth in 0..1000 {

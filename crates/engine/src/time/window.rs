@@ -1,4 +1,4 @@
-//! The measured window as every worker of a rank sees it: not there until rank 0 has said when it is.
+//! The measured window as every worker of a rank sees it: unset until rank 0 has announced it.
 
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{
@@ -6,7 +6,7 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// When it is measured, in common time.
+/// The measured window, in common time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowTimes {
     /// When the window begins.
@@ -17,7 +17,7 @@ pub struct WindowTimes {
     pub stop_ns: u64,
 }
 
-/// The window of a run: told once, and read for every sample.
+/// The window of a run: set once, and read for every sample.
 #[derive(Debug)]
 pub struct Window {
     start_ns: AtomicU64,
@@ -28,7 +28,7 @@ pub struct Window {
 const NEVER: u64 = u64::MAX;
 
 impl Default for Window {
-    /// One that nobody has told yet: nothing is inside.
+    /// A window that is not announced yet: it contains nothing.
     fn default() -> Self {
         Self { start_ns: NEVER.into(), end_ns: NEVER.into(), stop_ns: NEVER.into() }
     }
@@ -40,18 +40,18 @@ impl Window {
         Self { start_ns: 0.into(), ..Self::default() }
     }
 
-    /// A window that is known.
+    /// A window with known times.
     pub fn at(times: WindowTimes) -> Self {
         let window = Self::default();
         window.tell(times);
         window
     }
 
-    /// Says when it is.
+    /// Sets its times.
     pub fn tell(&self, times: WindowTimes) {
         self.end_ns.store(times.end_ns, Relaxed);
         self.stop_ns.store(times.stop_ns, Relaxed);
-        // Who sees the beginning sees the end.
+        // A thread that sees the beginning also sees the end.
         self.start_ns.store(times.start_ns, Release);
     }
 
@@ -61,23 +61,23 @@ impl Window {
         at_ns >= self.start_ns.load(Acquire) && at_ns < self.end_ns.load(Relaxed)
     }
 
-    /// When it begins; [`u64::MAX`] where that is not known.
+    /// When it begins; [`u64::MAX`] if unknown.
     pub fn start_ns(&self) -> u64 {
         self.start_ns.load(Acquire)
     }
 
-    /// When it ends; [`u64::MAX`] where that is not known, or never.
+    /// When it ends; [`u64::MAX`] if unknown, or never.
     pub fn end_ns(&self) -> u64 {
         self.end_ns.load(Acquire)
     }
 
-    /// When producers stop; [`u64::MAX`] where that is not known, or never.
+    /// When producers stop; [`u64::MAX`] if unknown, or never.
     #[inline]
     pub fn stop_ns(&self) -> u64 {
         self.stop_ns.load(Relaxed)
     }
 
-    /// How much of it there was by `ended_ns`.
+    /// Length of its part before `ended_ns`.
     pub fn passed_ns(&self, ended_ns: u64) -> u64 {
         ended_ns.min(self.end_ns()).saturating_sub(self.start_ns())
     }

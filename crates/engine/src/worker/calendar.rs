@@ -4,10 +4,10 @@ use crate::time::{clock::Clock, schedule::Schedule, window::Window};
 use measure::{Counters, Histograms, Metric};
 use std::sync::Arc;
 
-/// A message that is sent later than this after it was due is sent to catch up with a stall; less is a timer's doing.
+/// A message that is sent later than this counts as catching up after a stall; less is a timer's error.
 const OVERDUE_NS: u64 = 1_000_000;
 
-/// A bound on how fast a sender makes up for a stall. Due times never move, so it stays late for longer.
+/// A limit on how fast a sender catches up after a stall. Due times never move, so it stays late for longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Catchup {
     /// Overdue messages that it sends without a pause.
@@ -16,10 +16,10 @@ pub struct Catchup {
     pub rest_ns: u64,
 }
 
-/// What a producer sends next.
+/// The next step of a producer's schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Upcoming {
-    /// A message is due, since this instant; 0 where there is no schedule.
+    /// A message is due since this time; 0 without a schedule.
     Now(u64),
     /// No message before this instant.
     At(u64),
@@ -36,9 +36,9 @@ pub(crate) struct Calendar {
     /// When it is measured, and when it stops.
     pub window: Arc<Window>,
     pub clock: Clock,
-    /// None where it sends as fast as it may.
+    /// `None` if it sends as fast as it may.
     pub schedule: Option<Schedule>,
-    /// How it makes up for a stall; none for at once.
+    /// How it catches up after a stall; `None`: at once.
     pub catchup: Option<Catchup>,
     /// Until when the sender pauses although more is overdue.
     pub not_before_ns: u64,
@@ -47,14 +47,14 @@ pub(crate) struct Calendar {
 }
 
 impl Calendar {
-    /// What is next after `sent` messages.
+    /// The next step after `sent` messages.
     pub fn upcoming(&self, sent: u64) -> Upcoming {
         let stop_ns = self.window.stop_ns();
         if self.quota.is_some_and(|quota| sent >= quota) {
             return Upcoming::Over;
         }
         let Some(schedule) = &self.schedule else {
-            // The clock is read only where something depends on it.
+            // The clock is read only if something depends on it.
             let over = stop_ns != u64::MAX && self.clock.now_ns() >= stop_ns;
             return if over { Upcoming::Over } else { Upcoming::Now(0) };
         };
@@ -83,7 +83,7 @@ impl Calendar {
         self.schedule.is_some()
     }
 
-    /// Notes a message that was due at `due_ns` and sent for the first time at `sent_ns`.
+    /// Records a message that was due at `due_ns` and sent for the first time at `sent_ns`.
     pub fn note(&mut self, due_ns: u64, sent_ns: u64, counters: &mut Counters, histograms: &mut Histograms) {
         if !self.is_paced() {
             return;
@@ -97,8 +97,8 @@ impl Calendar {
         }
     }
 
-    /// Counts the messages that were due and never sent: a producer that stops in arrears did not offer the load that was
-    /// configured.
+    /// Counts the messages that were due and never sent: a producer that stops while messages are overdue did not offer
+    /// the configured load.
     pub fn close(&self, counters: &mut Counters) {
         let Some(schedule) = &self.schedule else { return };
         let now_ns = self.clock.now_ns();
@@ -119,7 +119,7 @@ impl Calendar {
 /// How a sender keeps its schedule.
 #[derive(Debug, Default)]
 pub(crate) struct Lateness {
-    /// When the last message was sent: the next one could not be sent before.
+    /// When the last message was sent: the next one could not be sent earlier.
     free_ns: u64,
     /// Overdue messages sent since the last one that was in time.
     run: u64,

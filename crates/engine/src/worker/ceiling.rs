@@ -1,7 +1,7 @@
-//! What the harness itself costs: the worker loops over a transport that does nothing.
+//! The cost of the harness itself: the worker loops over a transport that does nothing.
 //!
-//! Costs are CPU time of this thread, so that ranks which measure at the same time on the same
-//! cores do not count each other's.
+//! Costs are CPU time of this thread, so that ranks that measure at the same time on the same cores do not count each
+//! other's (D2).
 
 use crate::{
     double::{NullPublisher, NullSubscriber},
@@ -28,19 +28,18 @@ use tokio::sync::watch;
 /// Long enough for a stable figure, short enough to precede every run.
 const TIME: Duration = Duration::from_millis(50);
 
-/// Bodies delivered in turn: enough of them not to be checked out of the nearest cache, and few
-/// where they are large.
+/// Bodies delivered in turn: enough that they do not stay in the nearest cache, and few if they are large.
 const BODIES: u64 = 64;
 const BODIES_BYTES: u64 = 4 << 20;
-/// How often one body is inspected to learn what that costs.
+/// How often one body is inspected to measure the cost of an inspection.
 const INSPECTIONS: u64 = 8;
 
-/// CPU time of one message in the worker loops, in nanoseconds; none without such a worker.
+/// CPU time of one message in the worker loops, in nanoseconds; `None` without such a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct OwnCost {
-    /// To take a body, stamp it, envelope it, publish it to nothing and settle it.
+    /// Cost to take a body, stamp it, add its envelope, publish it to nothing and settle it.
     pub producer_ns: Option<f64>,
-    /// To take a delivery, read its envelope, check and inspect its body and note it.
+    /// Cost to take a delivery, read its envelope, check and inspect its body and count it.
     pub consumer_ns: Option<f64>,
 }
 
@@ -54,9 +53,9 @@ impl OwnCost {
         Self { producer_ns: mean(|cost| cost.producer_ns), consumer_ns: mean(|cost| cost.consumer_ns) }
     }
 
-    /// Messages per second that a launch could reach if the network and the service cost nothing:
-    /// as many as the ranks of its producers, those of its consumers and the cores under both allow. The workers of a rank
-    /// share a thread.
+    /// Messages per second that a launch could reach if the network and the service cost nothing: the least of the
+    /// limits set by the ranks of its producers, the ranks of its consumers, and the cores under both. The workers of a
+    /// rank share a thread.
     pub fn ceiling(&self, producing_ranks: u32, consuming_ranks: u32, cores: u32) -> Option<f64> {
         let (producer_ns, consumer_ns) = (self.producer_ns?, self.consumer_ns?);
         let rates = [
@@ -98,7 +97,7 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
     each(cpu_ns() - used, report.counters.sent)
 }
 
-/// Cost of a message in a consumer's loop, in nanoseconds, with the checks that the plan asks for.
+/// Cost of a message in a consumer's loop, in nanoseconds, with the checks of the plan.
 pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clock) -> Option<f64> {
     let bodies: Vec<Body> = (0..(BODIES_BYTES / plan.message.body_bytes).clamp(2, BODIES))
         .map(|sequence| payloads.body(0, sequence))
@@ -131,8 +130,8 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
     each(cpu_ns() - used, report.counters.received).map(|ns| ns + inspection_ns)
 }
 
-/// Cost of inspecting as many messages as the plan asks for, over all messages. Inspections have threads of their own,
-/// so the loop's own CPU time does not show it.
+/// Cost of the plan's inspections, averaged over all messages. Inspections have threads of their own, so the CPU time
+/// of the loop does not include it.
 fn of_inspection(verify: Verify, payloads: &impl Payloads, body: &Body) -> f64 {
     let share = match verify {
         Verify::Off => return 0.0,
@@ -141,7 +140,7 @@ fn of_inspection(verify: Verify, payloads: &impl Payloads, body: &Body) -> f64 {
     };
     let used = cpu_ns();
     for _ in 0..INSPECTIONS {
-        // What it finds does not matter here; in the run it is counted.
+        // The result does not matter here; in the run it is counted.
         let _ = std::hint::black_box(payloads.inspect(0, 0, &body.bytes));
     }
     share * (cpu_ns() - used) as f64 / INSPECTIONS as f64

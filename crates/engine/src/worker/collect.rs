@@ -1,4 +1,4 @@
-//! The replies to a producer: taken as they come, checked, timed against their messages.
+//! The replies to a producer: received, checked, and timed against their messages.
 
 use crate::{
     envelope::{Envelope, SealKey},
@@ -12,30 +12,30 @@ use profile::{Reply, Verify};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
 
-/// What the replies to one producer must be.
+/// The expected replies to one producer.
 #[derive(Debug, Clone)]
 pub struct CollectorSpec {
     /// The run.
     pub run: u32,
     /// The producer.
     pub producer: u32,
-    /// What envelopes of the run are sealed with.
+    /// The key that seals envelopes of the run.
     pub seal: SealKey,
     /// Replies that each message gets.
     pub replies: u32,
-    /// Whether they come from that many consumers and belong together.
+    /// Whether they come from that many consumers and form one gather.
     pub gathers: bool,
-    /// What the replies are.
+    /// The body of a reply.
     pub reply: Reply,
-    /// After how many of them all are acknowledged.
+    /// Number of replies per acknowledgement.
     pub ack_every: u32,
-    /// Which of them are checked.
+    /// Which replies are checked.
     pub verify: Verify,
     /// The measured window: samples belong to it by their due time.
     pub window: Arc<Window>,
 }
 
-/// The replies that one producer got.
+/// The result of one producer's collector.
 #[derive(Debug)]
 pub struct CollectorReport {
     /// Its counts.
@@ -46,7 +46,7 @@ pub struct CollectorReport {
     pub ledgers: Vec<Deliveries>,
     /// When the last reply arrived.
     pub last_ns: Option<u64>,
-    /// What ended it before its time.
+    /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
 
@@ -55,24 +55,24 @@ pub struct CollectorReport {
 pub struct PublishReturned {
     /// The message.
     pub sequence: u64,
-    /// When.
+    /// The time.
     pub at_ns: u64,
 }
 
-/// Messages whose replies are timed. A reply that is further behind is counted and not timed: most likely the others are
-/// lost, and a run that loses many must not run out of memory.
+/// Most messages whose replies are timed. A reply that is further behind is counted and not timed: most likely the
+/// other replies are lost, and a run with many losses must not run out of memory.
 const AWAITED_MAX: usize = 1 << 18;
 
 /// A message that still awaits replies.
 #[derive(Debug, Default)]
 struct Awaited {
     returned_ns: Option<u64>,
-    /// Replies that were looked at before the publish was seen to have returned.
+    /// Arrival times of replies that were handled before the publish was seen to return (D13).
     early_ns: Vec<u64>,
     replies: u32,
 }
 
-/// The collector of one producer's replies, at work.
+/// The running collector of one producer's replies.
 pub(crate) struct Collector<'a, S, P> {
     subscriber: &'a mut S,
     payloads: &'a P,
@@ -112,7 +112,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         }
     }
 
-    /// Takes replies until `stop` or until the stream breaks. `returned` reports when publishes returned.
+    /// Takes replies until `stop` or until the stream ends with a fault. `returned` reports when publishes returned.
     pub async fn run(
         mut self,
         mut returned: UnboundedReceiver<PublishReturned>,
@@ -140,7 +140,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
                 tokio::task::yield_now().await;
-                // Where replies never pause, `stopped` is never polled.
+                // If replies never pause, `stopped` is never polled.
                 if *look.borrow() {
                     return Ok(());
                 }
@@ -162,7 +162,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         }
     }
 
-    /// Acknowledges replies in groups. Those of the last group are left: their queue goes with its connection.
+    /// Acknowledges replies in groups. The last group stays unacknowledged: its queue is deleted with its connection.
     async fn acknowledge(&mut self, tag: u64) -> Result<(), Fault> {
         self.waiting += 1;
         if self.waiting < self.spec.ack_every {
@@ -252,7 +252,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
                 histograms.record(Metric::Gather, now_ns.saturating_sub(envelope.due_ns));
             }
         }
-        // Kept where its publish has yet to be seen to return.
+        // Kept if its publish has not been seen to return yet.
         if complete && awaited.returned_ns.is_some() {
             self.awaited.remove(&envelope.sequence);
         }

@@ -25,26 +25,26 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// What one consumer is to do.
+/// The task of one consumer.
 #[derive(Debug, Clone)]
 pub struct ConsumerSpec {
     /// The run.
     pub run: u32,
     /// This consumer.
     pub index: u32,
-    /// Producers of the run: an envelope with a higher one is not of this run.
+    /// Number of producers of the run: an envelope with a higher index is not of this run.
     pub producers: u32,
-    /// What envelopes of the run are sealed with.
+    /// The key that seals envelopes of the run.
     pub seal: SealKey,
-    /// Bodies that may wait for their inspection.
+    /// Number of bodies that may wait for their inspection.
     pub inspections: usize,
     /// The measured window.
     pub window: Arc<Window>,
-    /// Where latencies of producers on other hosts go.
+    /// Collects latencies of producers on other hosts.
     pub one_way: OneWay,
     /// How it acknowledges.
     pub acks: Acks,
-    /// How long deliveries wait for enough others to be acknowledged with.
+    /// How long deliveries wait for others to be acknowledged together.
     pub ack_after: Duration,
     /// How long it works on each message.
     pub work: Option<Delays>,
@@ -52,28 +52,28 @@ pub struct ConsumerSpec {
     pub verify: Verify,
 }
 
-/// What one consumer did.
+/// The result of one consumer.
 #[derive(Debug)]
 pub struct ConsumerReport {
     /// Its counts.
     pub counters: Counters,
     /// Its latencies.
     pub histograms: Histograms,
-    /// Its latencies from other hosts, as long as clocks have not been compared again.
+    /// Its latencies from other hosts, until the clocks are compared again.
     pub one_way: OneWay,
     /// Its side of the ledger.
     pub deliveries: Deliveries,
-    /// The first body that was not what was sent.
+    /// The first corrupt body.
     pub first_corrupt: Option<CorruptSample>,
-    /// When it was busy inside the window.
+    /// Its busy span inside the window.
     pub span: ConsumerSpan,
     /// When its last message arrived, inside the window or not.
     pub last_ns: Option<u64>,
-    /// What ended it before its time.
+    /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
 
-/// A consumer at work.
+/// A running consumer.
 pub(crate) struct Consumer<'a, S, A: Publisher, P> {
     subscriber: &'a mut S,
     replier: Option<&'a mut Replier<A>>,
@@ -87,15 +87,15 @@ pub(crate) struct Consumer<'a, S, A: Publisher, P> {
     report: ConsumerReport,
 }
 
-/// What a consumer acts on next.
+/// The next event for a consumer.
 enum Event<B> {
     Delivery(Delivery<B>),
-    /// Something was settled on the way.
+    /// A reply or an acknowledgement was settled.
     Settled,
     Stopped,
 }
 
-/// Whether a consumer goes on.
+/// Whether a consumer continues.
 #[derive(PartialEq)]
 enum Turn {
     Next,
@@ -105,12 +105,12 @@ enum Turn {
 /// A delivery of this run.
 struct Counted {
     envelope: Envelope,
-    /// What is to be inspected besides.
+    /// The arrival to inspect, if any.
     to_inspect: Option<Arrival>,
 }
 
 impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
-    /// A consumer that has received nothing; `replier` is its way to reply, where the pattern has replies.
+    /// A consumer that has received nothing; `replier` sends its replies, if the pattern has any.
     pub fn new(
         subscriber: &'a mut S,
         replier: Option<&'a mut Replier<A>>,
@@ -142,7 +142,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         }
     }
 
-    /// Consumes until `stop` or until the stream breaks; acknowledges the remainder.
+    /// Consumes until `stop` or until the stream ends with a fault; acknowledges the remainder.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> ConsumerReport {
         let look = stop.clone();
         let stopped = stop.wait_for(|stop| *stop).map(drop);
@@ -161,7 +161,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
                 tokio::task::yield_now().await;
-                // Where deliveries never pause, `stopped` is never polled.
+                // If deliveries never pause, `stopped` is never polled.
                 if *look.borrow() {
                     return Ok(());
                 }
@@ -178,7 +178,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         }
     }
 
-    /// Waits for the next delivery; meanwhile replies and acknowledgements leave.
+    /// Waits for the next delivery; meanwhile replies and acknowledgements are sent.
     async fn next(&mut self, stopped: &mut (impl Future<Output = ()> + Unpin)) -> Result<Event<S::Body>, Fault> {
         let replies = self.replier.as_ref().is_some_and(|replier| replier.is_busy());
         let replier = &mut self.replier;
@@ -201,7 +201,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         stopped: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<Turn, Fault> {
         let counted = self.count(&delivery, self.clock.now_ns());
-        // What counts as delivered is acknowledged, also where the end comes before the work on it is done.
+        // Every counted delivery is acknowledged, even if the run ends before the work on it is done.
         let worked = self.work(stopped).await;
         self.acknowledge(delivery.tag).await?;
         if worked == Turn::Last {
@@ -225,7 +225,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         Ok(Turn::Next)
     }
 
-    /// Works on a message for as long as the plan says.
+    /// Works on a message for the plan's service time.
     async fn work(&mut self, stopped: &mut (impl Future<Output = ()> + Unpin)) -> Turn {
         if self.work.is_none() {
             return Turn::Next;
@@ -238,7 +238,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
 
     async fn acknowledge(&mut self, tag: u64) -> Result<(), Fault> {
         self.acks.take(tag, self.subscriber).await?;
-        // A consumer whose next message waits already never comes to the branch in `next`.
+        // A consumer whose next message is already waiting never reaches the branch in `next`.
         if self.work.is_some() && self.acks.is_overdue() {
             self.acks.settle(self.subscriber).await?;
         }
@@ -262,7 +262,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         self.report
     }
 
-    /// Counts a delivery that arrived at `now_ns`; none if it is not of this run.
+    /// Counts a delivery that arrived at `now_ns`; `None` if it is not of this run.
     fn count(&mut self, delivery: &Delivery<S::Body>, now_ns: u64) -> Option<Counted> {
         let spec = self.spec;
         let ours = |envelope: &Envelope| envelope.run == spec.run && envelope.producer < spec.producers;
@@ -364,7 +364,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
     }
 }
 
-/// Which deliveries are still to be acknowledged, and until when.
+/// The deliveries to acknowledge, and the deadline for that.
 struct Acknowledger {
     acks: Acks,
     after: Duration,
@@ -379,7 +379,7 @@ impl Acknowledger {
         Self { acks: spec.acks, after: spec.ack_after, waiting: 0, last_tag: 0, due }
     }
 
-    /// Takes a delivery that is done with.
+    /// Takes a handled delivery.
     async fn take(&mut self, tag: u64, subscriber: &mut impl Subscriber) -> Result<(), Fault> {
         self.last_tag = tag;
         match self.acks {
@@ -399,17 +399,17 @@ impl Acknowledger {
         self.waiting > 0
     }
 
-    /// Whether those that wait have waited long enough.
+    /// Whether the waiting deliveries have waited long enough.
     fn is_overdue(&self) -> bool {
         self.waiting > 0 && self.due.deadline() <= Instant::now()
     }
 
-    /// Returns when those that wait have waited long enough.
+    /// Returns when the waiting deliveries have waited long enough.
     async fn overdue(&mut self) {
         self.due.as_mut().await;
     }
 
-    /// Acknowledges those that wait.
+    /// Acknowledges the waiting deliveries.
     async fn settle(&mut self, subscriber: &mut impl Subscriber) -> Result<(), Fault> {
         if std::mem::take(&mut self.waiting) > 0 { subscriber.ack(self.last_tag, true).await } else { Ok(()) }
     }

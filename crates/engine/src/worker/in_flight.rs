@@ -1,9 +1,9 @@
 //! Operations that are started in order and settled in bulk, each stamped when it resolved.
 //!
-//! Waking a task for every message costs more than the message. So each future is polled once, with
-//! a waker that only notes the time, and the task waits for one of them, far enough behind that the
-//! others are ready when it is. The stamp is taken where the future is resolved (for a client
-//! library that is its I/O thread), so a latency does not include the wait to be looked at.
+//! Waking a task for every message costs more than the message. So each future is polled once, with a waker that only
+//! stores the time, and the task waits for one that was started late enough that the earlier ones are ready too (D3).
+//! The stamp is taken where the future is resolved (for a client library that is its I/O thread), so a latency does not
+//! include the wait until the task runs.
 
 use crate::time::clock::Clock;
 use std::{
@@ -24,11 +24,11 @@ pub(crate) struct InFlight<F: Future> {
     waker: Waker,
 }
 
-/// When a future woke its task, and whom to tell.
+/// When a future woke its task, and the task to wake.
 #[derive(Debug)]
 struct Stamp {
     clock: Clock,
-    /// Common time; 0 is not yet.
+    /// Common time; 0 means not yet.
     at_ns: AtomicU64,
     listener: Mutex<Option<Waker>>,
 }
@@ -45,7 +45,7 @@ impl Wake for Stamp {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Released: who sees the stamp sees what was done before it.
+        // Release ordering: a thread that sees the stamp sees everything before it.
         let _ = self.at_ns.compare_exchange(0, self.clock.now_ns(), Ordering::Release, Ordering::Relaxed);
         let listener = self.listener().take();
         if let Some(listener) = listener {
@@ -63,10 +63,10 @@ impl<F: Future + Unpin> InFlight<F> {
         operation
     }
 
-    /// Whether it has resolved. Costs a load where it has not.
+    /// Whether it has resolved. Costs one load if it has not.
     pub fn is_settled(&mut self) -> bool {
         if self.output.is_none() && self.stamp.at_ns.load(Ordering::Acquire) != 0 {
-            // Woken for nothing, it is stamped again by the wake that counts.
+            // A spurious wake-up is followed by a new stamp at the final one.
             let woken_ns = self.stamp.at_ns.swap(0, Ordering::AcqRel);
             self.poll_future();
             if self.output.is_some() {
@@ -82,11 +82,11 @@ impl<F: Future + Unpin> InFlight<F> {
             return Poll::Ready(());
         }
         *self.stamp.listener() = Some(cx.waker().clone());
-        // It may have resolved before it could know the listener.
+        // It may have resolved before the waker was registered.
         if self.is_settled() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// What it resolved to, and when, in common time. None if it has not.
+    /// Its output, and when it resolved, in common time. `None` if it has not.
     pub fn settled(mut self) -> Option<(F::Output, u64)> {
         self.is_settled();
         let at_ns = self.stamp.at_ns.load(Ordering::Relaxed);

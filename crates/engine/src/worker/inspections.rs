@@ -1,36 +1,36 @@
-//! Bodies on their way through the format's own library, on threads that serve no network.
+//! Inspections of bodies by the format's own library, on threads that serve no network.
 
 use crate::ports::{Corruption, CorruptionKind, Payloads};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::task::JoinHandle;
 
-/// One delivery, by what its envelope says.
+/// One delivery, as described by its envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// Who received it.
+    /// The consumer that received it.
     pub consumer: u32,
-    /// Who is said to have sent it.
+    /// The producer in its envelope.
     pub producer: u32,
-    /// The number it is said to have.
+    /// The sequence in its envelope.
     pub sequence: u64,
     /// When it arrived, in common time.
     pub at_ns: u64,
 }
 
-/// A body that is not what was sent, kept to be looked at.
+/// A corrupt body, kept for people to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorruptSample {
     /// Its delivery.
     pub arrival: Arrival,
-    /// What is wrong with it.
+    /// Why it is corrupt.
     pub corruption: Corruption,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// The inspections of one consumer. They are few at a time, so that a consumer that is faster than
-/// its inspections waits for them and does not fill its memory.
+/// The inspections of one consumer. Their number is limited, so that a consumer that is faster than its inspections
+/// waits for them instead of filling its memory.
 #[derive(Debug)]
 pub(crate) struct Inspections<P> {
     payloads: Arc<P>,
@@ -45,7 +45,7 @@ impl<P: Payloads> Inspections<P> {
         Self { payloads, limit: limit.max(1), pending: VecDeque::new(), done: VecDeque::new() }
     }
 
-    /// Has a body inspected; waits while there are too many before it.
+    /// Starts the inspection of a body; waits while too many are pending.
     pub async fn add(&mut self, arrival: Arrival, body: impl AsRef<[u8]> + Send + 'static) {
         while self.pending.len() >= self.limit || self.pending.front().is_some_and(|(_, first)| first.is_finished()) {
             self.finish_first().await;
@@ -59,12 +59,12 @@ impl<P: Payloads> Inspections<P> {
         self.pending.push_back((arrival, inspection));
     }
 
-    /// The next one that was found to be wrong so far.
+    /// The next corrupt body found so far.
     pub fn next_done(&mut self) -> Option<CorruptSample> {
         self.done.pop_front()
     }
 
-    /// Waits for all; those found to be wrong that were not told yet.
+    /// Waits for all inspections; returns the corrupt bodies that were not returned yet.
     pub async fn all_done(mut self) -> VecDeque<CorruptSample> {
         while !self.pending.is_empty() {
             self.finish_first().await;
@@ -74,7 +74,7 @@ impl<P: Payloads> Inspections<P> {
 
     async fn finish_first(&mut self) {
         let Some((arrival, first)) = self.pending.pop_front() else { return };
-        // A body on which the library stumbled is not what was sent; the others go on.
+        // A body that makes the library panic is corrupt; the other inspections continue.
         let stumbled = |error| CorruptSample {
             arrival,
             corruption: Corruption::new(CorruptionKind::Content, format!("its inspection broke off: {error}")),

@@ -27,44 +27,44 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// How long a producer waits after a rejection; doubled by each further one, up to the maximum.
+/// How long a producer waits after a rejection; each further rejection doubles it, up to the maximum.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// What one producer is to do.
+/// The task of one producer.
 #[derive(Debug, Clone)]
 pub struct ProducerSpec {
     /// The run.
     pub run: u32,
     /// This producer.
     pub index: u32,
-    /// What envelopes of the run are sealed with.
+    /// The key that seals envelopes of the run.
     pub seal: SealKey,
     /// How many messages it sends at most.
     pub quota: Option<u64>,
     /// When it starts, in common time.
     pub start_ns: u64,
-    /// When each of its messages is due; none where it sends as fast as it may.
+    /// When each of its messages is due; `None` if it sends as fast as it may.
     pub schedule: Option<Schedule>,
-    /// How it makes up for a stall; none for at once.
+    /// How it catches up after a stall; `None`: at once.
     pub catchup: Option<Catchup>,
     /// Whether it spins for the last moments before a message is due.
     pub spin: bool,
-    /// When it is measured (samples belong to the window by their due time), and when it stops.
+    /// The measured window (samples belong to it by their due time), and when the producer stops.
     pub window: Arc<Window>,
-    /// How it learns that messages were accepted.
+    /// Its confirm mode.
     pub confirms: Confirms,
-    /// Publishes handed over and not yet written.
+    /// Limit on publishes handed over and not yet written.
     pub in_flight: u32,
     /// How often it publishes a rejected message again.
     pub republish_limit: u32,
     /// How long it pauses after each message.
     pub think: Option<Delays>,
-    /// Where to report that publishes have returned.
+    /// Channel for the times at which publishes returned.
     pub returned: Option<UnboundedSender<PublishReturned>>,
 }
 
-/// What one producer did.
+/// The result of one producer.
 #[derive(Debug)]
 pub struct ProducerReport {
     /// This producer.
@@ -75,11 +75,11 @@ pub struct ProducerReport {
     pub histograms: Histograms,
     /// Its side of the ledger.
     pub sent: SentSummary,
-    /// The most messages that it sent one after the other to catch up with a stall.
+    /// The longest sequence of messages that it sent to catch up after a stall.
     pub catchup_run_max: u64,
-    /// When it sent its first and its last message, in common time.
+    /// When it sent its first and last message, in common time.
     pub sent_ns: Option<(u64, u64)>,
-    /// What ended it before its time.
+    /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
 
@@ -87,7 +87,7 @@ pub struct ProducerReport {
 #[derive(Debug, Clone, Copy, Default)]
 struct Message {
     sequence: u64,
-    /// 0 where there is no schedule: then it is due when it can be sent.
+    /// 0 without a schedule: then it is due when it can be sent.
     due_ns: u64,
     sent_ns: u64,
     events: u32,
@@ -95,24 +95,24 @@ struct Message {
     republished: u32,
 }
 
-/// What a producer does next.
+/// The next step of a producer.
 enum Step {
-    /// Publishes the message that is due since this instant.
+    /// Publish the message that is due since this time.
     Publish(u64),
     Wait(Wait),
     /// Everything is sent and settled.
     Finish,
 }
 
-/// What a producer waits for besides the settlement of what is in flight.
+/// What a producer waits for, apart from the settlement of messages in flight.
 struct Wait {
-    /// When the next message is due, where only time holds it back.
+    /// When the next message is due, if only the schedule holds it back.
     due_ns: Option<u64>,
     /// Since when the service holds the next message back, if it does.
     held_from_ns: Option<u64>,
 }
 
-/// A producer at work.
+/// A running producer.
 pub(crate) struct Producer<'a, P: Publisher, S> {
     publisher: &'a mut P,
     source: &'a mut S,
@@ -120,7 +120,7 @@ pub(crate) struct Producer<'a, P: Publisher, S> {
     clock: Clock,
     progress: &'a Progress,
     calendar: Calendar,
-    /// None where there is no schedule.
+    /// `None` without a schedule.
     pace: Option<Pace>,
     pause: Pause,
     /// Publishes that have not returned.
@@ -129,7 +129,7 @@ pub(crate) struct Producer<'a, P: Publisher, S> {
     confirming: Queue<P::Confirm>,
     /// Messages to publish again.
     rejected: VecDeque<Message>,
-    /// Messages that may be published before all of them must be confirmed.
+    /// Number of messages that may be published before all of them must be confirmed.
     allowance: u32,
     ledger: Sent,
     counters: Counters,
@@ -184,7 +184,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
     }
 
     /// Publishes until the quota, the end or `stop`; returns when every message is settled, or at once when stopped or
-    /// broken.
+    /// at a fault.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> ProducerReport {
         let stopped = stop.wait_for(|stop| *stop).map(drop);
         tokio::pin!(stopped);
@@ -239,7 +239,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         }
     }
 
-    /// Whether what is in flight leaves room for one more message.
+    /// Whether the messages in flight leave room for one more.
     fn may_publish(&self, unsettled: usize) -> bool {
         !self.pause.is_on()
             && self.writing.len() < self.spec.in_flight as usize
@@ -300,11 +300,11 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         self.calendar.note(due_ns, sent_ns, &mut self.counters, &mut self.histograms);
     }
 
-    /// Waits until there is something worth a turn; false where the run is over.
+    /// Waits until there is something to do; false if the run is over.
     async fn wait(&mut self, wait: Wait, stopped: &mut (impl Future<Output = ()> + Unpin)) -> bool {
         let windowed = is_windowed(self.spec.confirms);
         let waits_for_writes = !self.writing.is_empty();
-        // A batch goes on when all of it is confirmed, and its confirms follow its writes.
+        // A batch continues when all of it is confirmed, and its confirms follow its writes.
         let waits_for_confirms = !self.confirming.is_empty() && (windowed || !waits_for_writes);
         let (pace, clock) = (&mut self.pace, self.clock);
         let mut goes_on = true;
@@ -335,9 +335,9 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
     fn settle_writes(&mut self) {
         while let Some((message, (body, result), at_ns)) = self.writing.pop_settled() {
             self.source.give_back(message.sequence, body);
-            // A message that is published again was sent when it was sent first.
+            // A re-published message counts as sent at its first publish.
             if let Some(returned) = self.spec.returned.as_ref().filter(|_| message.republished == 0) {
-                // The receiver is gone where the connection of the replies broke.
+                // The receiver is gone if the connection for replies ended.
                 let _ = returned.send(PublishReturned { sequence: message.sequence, at_ns });
             }
             match result {
@@ -348,7 +348,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         }
     }
 
-    /// Acts on the confirms that have come.
+    /// Handles the confirms that have arrived.
     fn settle_confirms(&mut self) {
         while let Some((message, outcome, at_ns)) = self.confirming.pop_settled() {
             match outcome {
@@ -382,7 +382,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         }
     }
 
-    /// Publishes a message again after a pause, unless that was done as often as the plan allows.
+    /// Publishes a message again after a pause, unless the plan's limit is reached.
     fn publish_again(&mut self, message: Message) {
         if message.republished < self.spec.republish_limit {
             self.rejected.push_back(Message { republished: message.republished + 1, ..message });
@@ -412,13 +412,13 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
     }
 }
 
-/// A time in which a producer publishes nothing: it thinks, or a message was rejected.
+/// A time in which a producer publishes nothing: think time, or the pause after a rejection.
 struct Pause {
     until: Option<Pin<Box<Sleep>>>,
-    /// Whether it thinks: then the service holds nothing back.
+    /// Whether it is think time: then the service holds nothing back.
     thinks: bool,
     think: Option<Delays>,
-    /// How long the next rejection makes it wait.
+    /// The pause after the next rejection.
     after_rejection: Duration,
 }
 
@@ -471,15 +471,15 @@ impl<F: Future + Unpin> Queue<F> {
         self.0.push_back((message, InFlight::start(operation, clock)));
     }
 
-    /// Waits for the last of the operations, or for the middle one; those before it are then settled too, since a channel
-    /// writes in order and a broker confirms nearly so. Where it did not, the first is waited for.
+    /// Waits for the last of the operations, or for the middle one. Earlier ones are then settled too, since a channel
+    /// writes in order and a broker confirms nearly in order. If the first is not settled, it is awaited next.
     async fn settled(&mut self, middle: bool) {
         let at = if middle { self.0.len() / 2 } else { self.0.len() - 1 };
         let at = if self.0[at].1.is_settled() { 0 } else { at };
         poll_fn(|cx| self.0[at].1.poll_settled(cx)).await;
     }
 
-    /// The first of the operations, if it is settled: what it resolved to, and when.
+    /// The first of the operations, if it is settled: its output, and when it resolved.
     fn pop_settled(&mut self) -> Option<(Message, F::Output, u64)> {
         if !self.0.front_mut()?.1.is_settled() {
             return None;
@@ -489,7 +489,7 @@ impl<F: Future + Unpin> Queue<F> {
     }
 }
 
-/// How many messages go out before all of them must be confirmed.
+/// Number of messages published before all of them must be confirmed.
 fn batch(confirms: Confirms) -> u32 {
     match confirms {
         Confirms::Batch(n) => n.get(),
@@ -498,7 +498,8 @@ fn batch(confirms: Confirms) -> u32 {
     }
 }
 
-/// Whether messages follow each other without a stop, so that half of what is in flight is enough to go on with.
+/// Whether messages follow each other without a stop, so that the producer continues when half of the messages in
+/// flight are settled.
 fn is_windowed(confirms: Confirms) -> bool {
     matches!(confirms, Confirms::Window(_) | Confirms::None)
 }

@@ -1,4 +1,4 @@
-//! What a worker shows of itself while it runs, for the thread that reports to rank 0.
+//! A worker's running counts, for the thread that reports to rank 0.
 
 use crate::{
     ports::Fault,
@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-/// Counts of one worker. It alone writes them; the main thread reads them ten times a second, so
-/// relaxed order is enough.
+/// Counts of one worker. Only this worker writes them, and the main thread reads them ten times a second, so relaxed
+/// ordering is enough.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Messages published, each once.
@@ -27,7 +27,7 @@ pub struct Progress {
     accepted_set: Count,
     /// Nacks.
     pub rejected: Count,
-    /// Messages given up.
+    /// Messages abandoned after too many rejections.
     pub abandoned: Count,
     /// Deliveries.
     pub received: Count,
@@ -36,7 +36,7 @@ pub struct Progress {
     distinct_set: Count,
     /// Deliveries flagged as redelivered.
     pub redelivered: Count,
-    /// Bodies that were not what was sent.
+    /// Corrupt bodies.
     pub corrupt: Count,
     /// Body bytes delivered.
     pub bytes: Count,
@@ -45,7 +45,7 @@ pub struct Progress {
     /// First replies.
     pub distinct_replies: Count,
     distinct_replies_set: Count,
-    /// Deliveries of somebody else's.
+    /// Deliveries of foreign messages.
     pub foreign: Count,
     /// Deliveries in the run's name that none of its producers sent.
     pub unexpected: Count,
@@ -71,37 +71,37 @@ impl Count {
     }
 }
 
-/// What one message adds to the sum of a set: two sets of equal sums have the same messages in them.
+/// The contribution of one message to the sum of a set: sets with equal sums have, almost surely, the same messages.
 fn trace(producer: u32, sequence: u64) -> u64 {
     mixed(mixed(u64::from(producer)) ^ sequence)
 }
 
 impl Progress {
-    /// Notes a message that must arrive.
+    /// Counts a message that must arrive.
     pub fn accept(&self, producer: u32, sequence: u64) {
         self.accepted.add(1);
         self.accepted_set.add(trace(producer, sequence));
     }
 
-    /// Notes the first delivery of a message.
+    /// Counts the first delivery of a message.
     pub fn deliver(&self, producer: u32, sequence: u64) {
         self.distinct.add(1);
         self.distinct_set.add(trace(producer, sequence));
     }
 
-    /// Notes the first reply of a consumer to a message.
+    /// Counts the first reply of a consumer to a message.
     pub fn reply(&self, producer: u32, sequence: u64) {
         self.distinct_replies.add(1);
         self.distinct_replies_set.add(trace(producer, sequence));
     }
 
-    /// Says that this producer has settled everything it sent.
+    /// Marks this producer as done: it has settled everything that it sent.
     pub fn finish(&self) {
-        // Who sees that it is done sees its last counts.
+        // A thread that sees that it is done sees its last counts.
         self.done.store(true, Release);
     }
 
-    /// Says what broke.
+    /// Reports a fault.
     pub fn fail(&self, fault: Fault) {
         self.fault.lock().expect("nobody panics with this lock").get_or_insert(fault);
     }
@@ -109,7 +109,7 @@ impl Progress {
     /// Its sums.
     pub fn status(&self) -> Status {
         Status {
-            // First of all: the counts read after it are then the last ones.
+            // Read first: the counts read after it are then the last ones.
             producers_done: u32::from(self.done.load(Acquire)),
             sent: self.sent.get(),
             accepted: self.accepted.get(),

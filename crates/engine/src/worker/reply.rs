@@ -10,14 +10,14 @@ use futures_util::future::poll_fn;
 use profile::Reply;
 use std::{collections::VecDeque, sync::Arc};
 
-/// A consumer's way to reply.
+/// Sends the replies of a consumer.
 pub struct Replier<P: Publisher> {
     publisher: P,
     consumer: u32,
     reply: Reply,
     in_flight: usize,
     writing: VecDeque<InFlight<P::Written>>,
-    /// Buffers that came back.
+    /// Returned buffers.
     spare: Vec<Vec<u8>>,
     clock: Clock,
 }
@@ -59,7 +59,7 @@ impl<P: Publisher> Replier<P> {
         self.take_back()
     }
 
-    /// Takes back the buffers of what is written.
+    /// Takes back the buffers of written replies.
     fn take_back(&mut self) -> Result<(), Fault> {
         while let Some(true) = self.writing.front_mut().map(InFlight::is_settled) {
             let oldest = self.writing.pop_front().and_then(InFlight::settled);
@@ -71,7 +71,7 @@ impl<P: Publisher> Replier<P> {
         Ok(())
     }
 
-    /// Report when the service holds its connections back, and why it ended one.
+    /// Alarms of its connections.
     pub fn alarms(&self) -> Vec<Arc<Alarm>> {
         self.publisher.alarms()
     }
