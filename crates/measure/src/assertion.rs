@@ -1,7 +1,7 @@
-//! What is asserted of a run: an expression over the fields of its record that holds or does not.
+//! Assertions: boolean expressions over the fields of a record.
 //!
-//! `rtt_p99 < 5ms and integrity.lost == 0`. docs/assertions.md is its description. Names, units and kinds are checked when
-//! an expression is read, so that a mistake is told before a run and not after it.
+//! `rtt_p99 < 5ms and integrity.lost == 0`. docs/assertions.md describes the language. Names, units and kinds are
+//! checked when an expression is parsed, so that a mistake is reported before a run and not after it.
 
 mod fields;
 mod parse;
@@ -15,13 +15,13 @@ use fields::Field;
 use parse::{Expression, Operator};
 use units::Dimension;
 
-/// Why a text is no assertion.
+/// Why a text is not a valid assertion.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the assertion `{text}`: {problem}")]
 pub struct AssertionError {
     /// The text.
     pub text: String,
-    /// What is wrong, and what would be right.
+    /// The error, and a correct form.
     pub problem: String,
 }
 
@@ -32,10 +32,10 @@ pub struct Assertion {
     expression: Expression,
 }
 
-/// What an expression comes to, or a part of it.
+/// The value of an expression, or of a part of it.
 #[derive(Clone, Debug, PartialEq)]
 enum Quantity {
-    /// In seconds, bits or what they make.
+    /// A number in seconds, bits or products of them.
     Number(f64, Dimension),
     Text(String),
     Truth(bool),
@@ -43,7 +43,7 @@ enum Quantity {
     Absent,
 }
 
-/// What kind of value an expression has, as far as it is known without a record.
+/// The kind of an expression's value, as far as it is known without a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Number(Dimension),
@@ -54,7 +54,11 @@ enum Kind {
 }
 
 impl Assertion {
-    /// Reads an expression. Every name in it is a field of records, and units go together.
+    /// Parses an expression. Every name in it must be a field of records, and units must match.
+    ///
+    /// # Errors
+    ///
+    /// [`AssertionError`] with what is wrong and a correct form.
     pub fn parse(text: &str) -> Result<Self, AssertionError> {
         let problem = |problem: String| AssertionError { text: text.to_owned(), problem };
         let expression = parse::parse(text).map_err(problem)?;
@@ -66,7 +70,7 @@ impl Assertion {
         }
     }
 
-    /// Whether it holds of a run. What was not measured meets no bound.
+    /// Whether it holds for a run. A comparison with an unmeasured field fails.
     pub fn of(&self, record: &Record) -> AssertionOutcome {
         let (value, mut seen) = self.value(record);
         let holds = value == Ok(Quantity::Truth(true));
@@ -76,12 +80,12 @@ impl Assertion {
         AssertionOutcome { expression: self.text.clone(), holds, measured: seen.join(", ") }
     }
 
-    /// Whether the run measured what it takes to say.
+    /// Whether the run measured every field that the expression needs.
     pub fn is_known(&self, record: &Record) -> bool {
         self.value(record).0 != Ok(Quantity::Absent)
     }
 
-    /// What it comes to, and what each field was.
+    /// Its value, and the value of each field.
     fn value(&self, record: &Record) -> (Result<Quantity, String>, Vec<String>) {
         let record = serde_json::to_value(record).expect("a record has text keys only");
         let mut seen = Vec::new();
@@ -89,7 +93,7 @@ impl Assertion {
     }
 }
 
-/// What kind of value it has, where its parts go together.
+/// The kind of its value, if the kinds of its parts match.
 fn kind(expression: &Expression) -> Result<Kind, String> {
     let truth = |one: &Expression| match kind(one)? {
         Kind::Truth | Kind::Any => Ok(()),
@@ -134,7 +138,7 @@ fn kind(expression: &Expression) -> Result<Kind, String> {
     })
 }
 
-/// Evaluates; `seen` is told what each field was, for people.
+/// Evaluates; appends the value of each field to `seen`, for people.
 fn evaluate(expression: &Expression, record: &Value, seen: &mut Vec<String>) -> Result<Quantity, String> {
     Ok(match expression {
         Expression::Number { value, dimension, .. } => Quantity::Number(*value, *dimension),
@@ -183,8 +187,8 @@ impl Operator {
         matches!(self, Self::Less | Self::AtMost | Self::Greater | Self::AtLeast) || self.compares_equality()
     }
 
-    /// The dimension of what it makes of two numbers; none within where it compares them, none where they do not go
-    /// together. A bare number may stand for a rate, of which there is one unit only.
+    /// The dimension of its result for two numbers: the inner `None` for a comparison, the outer `None` if the
+    /// dimensions do not match. A bare number may stand for a rate, which has only one unit.
     fn on(self, a: Dimension, b: Dimension, bare: (bool, bool)) -> Option<Option<Dimension>> {
         let alike = a == b || (bare.0 && b == Dimension::RATE) || (bare.1 && a == Dimension::RATE);
         match self {
@@ -199,7 +203,7 @@ impl Operator {
     fn apply(self, a: Quantity, b: Quantity, bare: (bool, bool)) -> Option<Quantity> {
         use Quantity::*;
         Some(match (self, a, b) {
-            // What is not known may be either: only where the other side decides alone does it not matter.
+            // An unknown side may be either: it does not matter only if the other side decides alone.
             (Self::And, Truth(false), _) | (Self::And, _, Truth(false)) => Truth(false),
             (Self::Or, Truth(true), _) | (Self::Or, _, Truth(true)) => Truth(true),
             (_, Absent, _) | (_, _, Absent) => Absent,
@@ -228,7 +232,7 @@ impl Operator {
     }
 
     fn holds(self, a: f64, b: f64) -> Option<bool> {
-        // Bounds are typed in one unit and measured in another: 5ms is not to differ from 5000000 ns in the last bit.
+        // Bounds are typed in one unit and measured in another: 5ms must not differ from 5000000 ns in the last bit.
         let same = (a - b).abs() <= 4.0 * f64::EPSILON * a.abs().max(b.abs());
         match self {
             Self::Less => Some(a < b && !same),

@@ -1,4 +1,4 @@
-//! Holds the ledgers of consumers against those of producers.
+//! Joins the ledgers of consumers with those of producers.
 
 use crate::integrity::Integrity;
 use crate::ledger::{Deliveries, EXAMPLES_MAX, MessageId, SentSummary};
@@ -6,16 +6,15 @@ use crate::replies::Replies;
 use roaring::RoaringTreemap;
 use std::collections::BTreeMap;
 
-/// Holds the deliveries of all consumers, which share the work, against what was sent.
+/// Joins the deliveries of all consumers, which share the work, with the messages sent.
 ///
-/// Ledgers are taken one after the other and dropped, so that one is in memory at a time where they
-/// come so.
+/// Ledgers are taken one after the other and dropped, so that only one is in memory at a time if the iterator is lazy.
 pub fn join(sent: &[(u32, SentSummary)], deliveries: impl IntoIterator<Item = Deliveries>) -> Integrity {
     join_audiences(sent, [deliveries])
 }
 
-/// Holds the deliveries of each of `consumers` against all that was sent. One that did not report
-/// got nothing.
+/// Joins the deliveries of each of `consumers` with all messages sent. A consumer that did not report counts as having
+/// received nothing.
 pub fn join_each(
     sent: &[(u32, SentSummary)],
     deliveries: impl IntoIterator<Item = Deliveries>,
@@ -25,7 +24,7 @@ pub fn join_each(
     join_audiences(sent, all.take(consumers).map(|one| [one]))
 }
 
-/// Holds the deliveries of each audience against all that was sent.
+/// Joins the deliveries of each audience with all messages sent.
 pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
     sent: &[(u32, SentSummary)],
     audiences: impl IntoIterator<Item = A>,
@@ -47,7 +46,7 @@ pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
     integrity
 }
 
-/// Adds what one consumer counted.
+/// Adds the counts of one consumer.
 fn add_counts(integrity: &mut Integrity, consumer: &Deliveries) {
     integrity.redelivered += consumer.redelivered();
     integrity.corrupt += consumer.corrupt();
@@ -58,23 +57,23 @@ fn add_counts(integrity: &mut Integrity, consumer: &Deliveries) {
     take_examples(&mut integrity.first_unexpected, consumer.first_unexpected());
 }
 
-/// What an audience as a whole was given of one producer.
+/// The deliveries of one producer's messages to an audience as a whole.
 #[derive(Default)]
 struct Given {
     distinct: RoaringTreemap,
     repeated: RoaringTreemap,
     extra: u64,
-    /// Those that came late wherever they came, redeliveries apart.
+    /// Messages that were late at every consumer that received them, apart from redeliveries.
     late: RoaringTreemap,
-    /// Those that came as redeliveries only.
+    /// Messages that arrived as redeliveries only.
     again: RoaringTreemap,
 }
 
 impl Given {
-    /// Takes in which messages came late to a further consumer, which has `seen` these. To come in its turn anywhere is
-    /// not to be late: the other delivery is a copy.
+    /// Adds the late messages of a further consumer, which has `seen` these. A message that is in order at any consumer
+    /// is not late: its other delivery is a duplicate.
     fn unite_late(&mut self, seen: &RoaringTreemap, late: RoaringTreemap, again: RoaringTreemap) {
-        // Nearly always there are none, and then no set is built.
+        // Nearly always there are none; then no set is built.
         if self.late.is_empty() && self.again.is_empty() && late.is_empty() && again.is_empty() {
             return;
         }
@@ -97,7 +96,7 @@ fn join_audience(
         unite(&mut given, consumer);
     }
     let sent: BTreeMap<u32, &SentSummary> = sent.iter().map(|(p, s)| (*p, s)).collect();
-    // A producer of which nothing arrived must be asked too, and so must one that never reported.
+    // A producer without any arrival must be included, and so must one that never reported.
     for &producer in sent.keys() {
         given.entry(producer).or_default();
     }
@@ -119,7 +118,7 @@ fn join_audience(
     }
 }
 
-/// By producer, so that the examples come out in order.
+/// Sorted by producer, so that the examples are in order.
 fn unite(given: &mut BTreeMap<u32, Given>, consumer: Deliveries) {
     for mut log in consumer.into_logs() {
         let given = given.entry(log.producer).or_default();
@@ -145,8 +144,8 @@ fn take_examples<T: Clone>(examples: &mut Vec<T>, more: &[T]) {
     examples.extend(more.iter().take(room).cloned());
 }
 
-/// Holds answers against what was sent. Each producer brings one ledger for each answer that its
-/// messages get; one that did not report got none of its `replies`.
+/// Joins replies with the messages sent. Each producer has one ledger for each reply per message; a producer that did
+/// not report counts as having received none of its `replies`.
 pub fn join_replies(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>, replies: usize) -> Replies {
     let mut audiences: Vec<Vec<Deliveries>> = Vec::new();
     audiences.resize_with(replies, Vec::new);

@@ -1,4 +1,4 @@
-//! What a worker counted, as numbers that add up over workers and ranks.
+//! Counts of a worker, which add up over workers and ranks.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ counters! {
     returned,
     /// Messages published again after a rejection, a return or a reconnection, each time counted.
     republished,
-    /// Messages given up after the bound on re-publishing.
+    /// Messages abandoned after the limit on re-publishing.
     abandoned,
     /// Every delivery with a valid envelope of this run, duplicates included.
     received,
@@ -56,19 +56,19 @@ counters! {
     redelivered,
     /// Deliveries whose body was checked.
     verified,
-    /// Checked bodies that were not what the producer sent.
+    /// Checked bodies that differ from the sent ones.
     corrupt,
     /// Of `corrupt`: of the wrong length.
     corrupt_length,
     /// Of `corrupt`: of the right length with the wrong checksum.
     corrupt_checksum,
-    /// Of `corrupt`: with the right checksum and events or datasets that are not where they should be.
+    /// Of `corrupt`: with the right checksum, and events or datasets that are not in their places.
     corrupt_structure,
-    /// Of `corrupt`: well formed, and not the message that it is said to be.
+    /// Of `corrupt`: well formed, and not the contents of the message in the envelope.
     corrupt_content,
     /// Deliveries without a valid envelope of this run. They are in no other counter.
     foreign,
-    /// First deliveries that came after a later message of the same producer.
+    /// First deliveries that arrived after a later message of the same producer.
     reordered,
     /// Body bytes of `sent`.
     bytes_sent,
@@ -86,17 +86,17 @@ counters! {
     in_window_events,
     /// Replies with a valid envelope of this run, duplicates included.
     replies,
-    /// Times that the service stopped a connection (`connection.blocked`: a memory or disk alarm).
+    /// How often the service blocked a connection (`connection.blocked`: a memory or disk alarm).
     blocked_times,
-    /// For how long it did, over all connections.
+    /// Blocked time, summed over all connections.
     blocked_ns,
     /// Messages that were overdue by more than a millisecond when they were sent, because of an earlier stall.
     catchup_messages,
-    /// Time in which a sender had a message to send and the service did not let it: for a confirm, a credit, the
-    /// socket, or after a rejection.
+    /// Time in which the service held a sender with a message to send back: for a confirm, a credit, the socket, or
+    /// after a rejection.
     backpressure_ns,
-    /// Time in which a sender had a message that was overdue, whatever the reason. `backpressure_ns` is part of it where
-    /// there is a schedule.
+    /// Time in which a sender had an overdue message, whatever the reason. With a schedule, `backpressure_ns` is part
+    /// of it.
     late_ns,
     /// Messages that were due inside the measured window, sent or not.
     in_window_due,
@@ -104,7 +104,7 @@ counters! {
     in_window_in_time,
     /// Messages that were due before their sender stopped, and were never sent.
     unsent,
-    /// Time for which senders spun until a message was due: CPU time that nothing needed.
+    /// Time for which senders spun until a message was due: CPU time that is not a cost of messages.
     spun_ns,
     /// Connections that were lost and made again.
     reconnects,

@@ -1,17 +1,17 @@
-//! Text that others wrote (services, records, profiles, hosts) made fit to be shown: it steers no terminal, begins no line
-//! of its own, and is not longer than anybody reads.
+//! Makes foreign text (of services, records, profiles, hosts) safe to print: without control characters and line
+//! breaks, and of limited length.
 
 use std::borrow::Cow;
 
-/// Characters of a line; a longer one is cut in its middle, since it ends in what to do.
+/// Most characters of a line; a longer one is cut in its middle, because its end has the remedy.
 const LINE_MAX: usize = 2000;
-/// What then stays of its begin and of its end.
+/// Characters that remain at its begin and at its end.
 const BEGIN: usize = 1200;
 const END: usize = 600;
-/// Lines of a sentence: it may quote the last ones of a log.
+/// Most lines of a sentence: it may quote the end of a log.
 const LINES_MAX: usize = 40;
 
-/// Text of several lines. What steers a terminal is shown as JSON would write it, so that JSON stays JSON.
+/// Text of several lines. Control characters are escaped as in JSON, so that JSON stays valid.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| matches!(character, '\n' | '\t'))
 }
@@ -21,7 +21,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// A sentence with what it quotes, no longer than a person reads.
+/// A sentence with its quotations, at most 40 lines of 2,000 characters.
 pub fn sentence(text: &str) -> String {
     let shown = lines(text.trim_end());
     shown.lines().take(LINES_MAX).map(cut).collect::<Vec<_>>().join("\n")
@@ -53,7 +53,7 @@ fn escaped(text: &str, keeps: impl Fn(char) -> bool) -> Cow<'_, str> {
     shown.into()
 }
 
-/// What turns the direction of writing, or breaks a line, without being a control character.
+/// Characters that change the direction of writing or break a line without being control characters.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

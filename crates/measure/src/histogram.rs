@@ -1,14 +1,14 @@
 //! Latencies of one kind, in counters that line up on every rank so that ranks can be summed.
 //!
-//! The layout is fixed: 1 ns to 1 h at 3 significant digits, [`Histogram::LAYOUT_LEN`] counters
-//! (about 270 kB). Minimum and maximum are kept exactly beside the counters, and what the layout
-//! cannot hold is counted, never dropped: `saturated` above the range, `negative` below it.
+//! The layout is fixed: 1 ns to 1 h at 3 significant digits, [`Histogram::LAYOUT_LEN`] counters (about 270 kB). Minimum
+//! and maximum are kept exactly beside the counters, and values outside the layout are counted, never dropped:
+//! `saturated` above the range, `negative` below it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Values of one counter bucket are told apart up to here; above, the width doubles with the value.
-/// 2048 is the power of two above 2 * 10^3, which is what 3 significant digits need.
+/// Below this value each bucket holds one value; above, the width of buckets doubles with the value. 2048 is the power
+/// of two above 2 * 10^3, which is what 3 significant digits need.
 const SUB_BUCKETS: u64 = 1 << SUB_BUCKET_BITS;
 const SUB_BUCKET_BITS: u32 = 11;
 
@@ -22,15 +22,15 @@ pub struct Histogram {
     extremes: Extremes,
 }
 
-/// What the counters of a [`Histogram`] do not hold: the exact ends and the samples out of range.
+/// The exact minimum and maximum of a [`Histogram`], and its samples out of range.
 ///
-/// The four fields travel beside the counters when ranks are merged: `min_ns` by minimum, `max_ns`
-/// by maximum, the other two by sum. The values of an empty histogram are the neutral ones.
+/// The four fields travel beside the counters when ranks are merged: `min_ns` by minimum, `max_ns` by maximum, the
+/// other two by sum. The values of an empty histogram are the neutral ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extremes {
-    /// The smallest sample; `u64::MAX` where there is none.
+    /// The smallest sample; `u64::MAX` if there is none.
     pub min_ns: u64,
-    /// The largest sample, also where it is above the layout; 0 where there is none.
+    /// The largest sample, also above the layout; 0 if there is none.
     pub max_ns: u64,
     /// Samples above [`Histogram::HIGHEST_NS`]. They are counted at that bound.
     pub saturated: u64,
@@ -45,7 +45,7 @@ impl Default for Extremes {
 }
 
 impl Extremes {
-    /// Takes in the extremes of another rank or worker.
+    /// Adds the extremes of another rank or worker.
     pub fn merge(&mut self, other: &Self) {
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
@@ -56,8 +56,8 @@ impl Extremes {
 
 /// The figures of one latency in a record.
 ///
-/// A quantile is absent (null) unless at least ten samples lie beyond it, so p99.9 takes 10 000 of
-/// them; the median is given as soon as there is a sample.
+/// A quantile is absent (null) unless at least ten samples lie beyond it, so p99.9 needs 10 000 samples; the median
+/// needs one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencySummary {
     /// Samples counted. Negative ones are not among them.
@@ -72,9 +72,9 @@ pub struct LatencySummary {
     pub p99_ns: Option<u64>,
     /// 99.9 % of the samples are at most this.
     pub p999_ns: Option<u64>,
-    /// The largest sample, exactly, also where it saturated.
+    /// The largest sample, exactly, also if it saturated.
     pub max_ns: Option<u64>,
-    /// Arithmetic mean, to the resolution of the counters; saturated samples enter at 1 h.
+    /// Arithmetic mean, to the resolution of the counters; saturated samples count as 1 h.
     pub mean_ns: Option<f64>,
     /// Samples above 1 h, counted at 1 h.
     #[serde(default)]
@@ -85,7 +85,7 @@ pub struct LatencySummary {
 }
 
 impl LatencySummary {
-    /// The quantiles that may be absent, each with the samples that it takes.
+    /// The quantiles that may be absent, each with the number of samples that it needs.
     pub(crate) const LEAST_SAMPLES: [(&str, u64); 3] =
         [("p90_ns", least_samples(900)), ("p99_ns", least_samples(990)), ("p999_ns", least_samples(999))];
 }
@@ -116,11 +116,11 @@ impl Histogram {
         self.extremes.min_ns = self.extremes.min_ns.min(ns);
         self.extremes.max_ns = self.extremes.max_ns.max(ns);
         self.extremes.saturated += u64::from(ns > Self::HIGHEST_NS);
-        // The last bucket reaches beyond 1 h, so HdrHistogram would spread saturated samples over it.
+        // The last bucket extends beyond 1 h, so HdrHistogram would spread saturated samples over it.
         self.counters.saturating_record(ns.min(Self::HIGHEST_NS));
     }
 
-    /// Counts one sample that clock error may have made negative; those are only counted as such.
+    /// Counts one sample that clock error may have made negative; negative samples are only counted.
     #[inline]
     pub fn record_signed(&mut self, ns: i64) {
         match u64::try_from(ns) {
@@ -142,7 +142,7 @@ impl Histogram {
         }
     }
 
-    /// How many samples were counted, without the negative ones.
+    /// Number of samples, without the negative ones.
     pub fn len(&self) -> u64 {
         self.counters.len()
     }
@@ -157,7 +157,7 @@ impl Histogram {
         &self.extremes
     }
 
-    /// Takes in the samples of another histogram.
+    /// Adds the samples of another histogram.
     pub fn merge(&mut self, other: &Self) {
         self.counters.add(&other.counters).expect("every histogram has the same layout");
         self.extremes.merge(&other.extremes);
@@ -196,7 +196,7 @@ impl Histogram {
         histogram
     }
 
-    /// The figures that go into a record.
+    /// The figures for a record.
     pub fn summary(&self) -> LatencySummary {
         let some = !self.is_empty();
         LatencySummary {
@@ -235,18 +235,19 @@ impl Histogram {
         (self.len() >= least_samples(per_mille)).then(|| self.value_at(per_mille as f64 / 1000.0))
     }
 
-    /// A bucket enters with its middle, which may lie beyond what was really seen.
+    /// A bucket counts with its middle, which may lie beyond the largest sample.
     fn mean(&self) -> f64 {
         self.counters.mean().clamp(self.extremes.min_ns as f64, self.extremes.max_ns as f64)
     }
 
-    /// A bucket answers with its upper end, which may lie beyond what was really seen.
+    /// The value is the upper end of a bucket, which may lie beyond the largest sample.
     fn value_at(&self, quantile: f64) -> u64 {
         self.counters.value_at_quantile(quantile).clamp(self.extremes.min_ns, self.extremes.max_ns)
     }
 }
 
-/// How many samples a quantile takes. In whole numbers: `n * (1.0 - 0.999)` falls short of ten at 10 000 samples.
+/// Number of samples that a quantile needs. Computed in integers: `n * (1.0 - 0.999)` falls short of ten at 10 000
+/// samples.
 const fn least_samples(per_mille: u64) -> u64 {
     (SAMPLES_BEYOND_MIN * 1000).div_ceil(1000 - per_mille)
 }

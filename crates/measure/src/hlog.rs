@@ -1,4 +1,4 @@
-//! Histograms as a standard HdrHistogram interval log, which other people's tools can read.
+//! Histograms as a standard HdrHistogram interval log, which other tools can read.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,12 +27,12 @@ pub fn hlog(sections: &[(Metric, &Histogram)], start: SystemTime, duration: Dura
     log
 }
 
-/// Samples of one latency as they are kept: the upper end of each counter that holds any, in nanoseconds, and how many.
+/// Samples of one latency as stored: the upper end of each non-empty bucket in nanoseconds, and its number of samples.
 /// Ascending.
 pub type Buckets = Vec<(u64, u64)>;
 
-/// Reads what [`fn@hlog`] wrote; lines of metrics that this version does not know are passed over. `None` where it is
-/// something else, or cut off.
+/// Reads a log that [`fn@hlog`] wrote; lines of unknown metrics are skipped. `None` if it is not such a log, or cut
+/// off.
 pub fn read_hlog(log: &[u8]) -> Option<Vec<(Metric, Buckets)>> {
     let mut sections = Vec::new();
     let mut deserializer = Deserializer::new();

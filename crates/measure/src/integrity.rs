@@ -1,8 +1,8 @@
-//! What was sent held against what was delivered: how many messages were lost, and which.
+//! The comparison of sent and delivered messages: how many were lost, and which.
 //!
-//! The join works on an *audience*: consumers that share one copy of every message. Work sharing is
-//! one audience of all consumers ([`crate::join`]); a pattern that gives each consumer its own copy is one
-//! audience per consumer ([`crate::join_each`]), with the same join and the sum of the outcomes.
+//! The join works on an *audience*: consumers that share one copy of every message. Work sharing is one audience of all
+//! consumers ([`crate::join`]); a pattern that gives each consumer its own copy is one audience per consumer
+//! ([`crate::join_each`]), with the same join and the sum of the outcomes.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use crate::sentences::{first, were};
 pub struct Integrity {
     /// Messages published, re-publishes not counted.
     pub sent: u64,
-    /// Messages that the broker accepted. 0 where it was not asked for confirms.
+    /// Messages that the broker accepted. 0 if confirms are off.
     pub confirmed: u64,
-    /// Messages neither confirmed nor abandoned when the run ended. 0 where confirms are off.
+    /// Messages neither confirmed nor abandoned when the run ended. 0 if confirms are off.
     #[serde(default)]
     pub unconfirmed: u64,
     /// Negative confirms, each counted: a message can be rejected more than once.
@@ -30,10 +30,10 @@ pub struct Integrity {
     /// Publishes of a message that had been published before, each counted.
     #[serde(default)]
     pub republished: u64,
-    /// Messages given up after the bound on re-publishing.
+    /// Messages abandoned after the limit on re-publishing.
     #[serde(default)]
     pub abandoned: u64,
-    /// Copies of each message that had to arrive: 1 where consumers share the work, else one for each.
+    /// Copies of each message that had to arrive: 1 if consumers share the work, otherwise one per consumer.
     #[serde(default = "one")]
     pub copies: u64,
     /// Distinct messages that were delivered, each copy counted.
@@ -41,14 +41,15 @@ pub struct Integrity {
     /// Messages that had to be delivered, each copy counted: those confirmed or, without confirms,
     /// those not abandoned.
     pub expected: u64,
-    /// Expected messages that were not delivered although all was sent and the service had nothing left of the run.
+    /// Expected messages that were not delivered although everything was sent and the service had nothing left of the
+    /// run.
     pub lost: u64,
-    /// Expected messages that were not delivered, of which nobody can say whether they are lost: the run was cut short, or
-    /// the service still had messages of the run, or did not tell.
+    /// Expected messages that were not delivered and are not proved to be lost: the run was cut short, or the service
+    /// still had messages of the run, or did not report.
     #[serde(default)]
     pub undetermined: u64,
-    /// Messages that the run's queues still held when its consumers were gone, those in `unconfirmed` and those whose
-    /// acknowledgement came too late among them. Absent where nobody asked, or where the service does not tell.
+    /// Messages that the run's queues still held after its consumers had left, including those in `unconfirmed` and
+    /// those whose acknowledgement came too late. Absent if nobody asked, or if the service did not report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_service: Option<u64>,
     /// Deliveries beyond the first of each message, within a consumer and between consumers.
@@ -56,15 +57,16 @@ pub struct Integrity {
     /// Deliveries that the broker flagged as redelivered.
     #[serde(default)]
     pub redelivered: u64,
-    /// Messages that came after a later message of the same producer at the same consumer, redeliveries apart. One that
-    /// came to several consumers counts if it was late at all of them: which was the first nobody knows.
+    /// Messages that arrived after a later message of the same producer at the same consumer, apart from redeliveries.
+    /// A message that arrived at several consumers counts if it was late at all of them, because their order is
+    /// unknown.
     pub reordered: u64,
-    /// Checked bodies that were not what the producer sent.
+    /// Checked bodies that differ from the sent ones.
     pub corrupt: u64,
     /// The same by kind (`length`, `checksum`, `structure`, `content`); kinds that did not occur are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub corrupt_by_kind: BTreeMap<String, u64>,
-    /// The first body that was not what was sent.
+    /// The first corrupt body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_corrupt: Option<FirstCorrupt>,
     /// Deliveries without a valid envelope of this run.
@@ -72,7 +74,7 @@ pub struct Integrity {
     /// Deliveries in the run's name that none of its producers sent. They count nowhere else.
     #[serde(default)]
     pub unexpected: u64,
-    /// What the first of them claim to be, at most ten.
+    /// The messages that the first of them claim to be, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_unexpected: Vec<MessageId>,
     /// The lowest lost messages, at most ten.
@@ -84,7 +86,7 @@ pub struct Integrity {
     /// The lowest messages that were delivered more than once, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
-    /// The lowest messages that came out of order, at most ten.
+    /// The lowest messages that arrived out of order, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_reordered: Vec<MessageId>,
     /// The first messages of some consumer that were redelivered, at most ten.
@@ -93,7 +95,7 @@ pub struct Integrity {
     /// The first deliveries of some consumer that did not belong to the run, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_foreign: Vec<Foreign>,
-    /// What became of the answers, in patterns that have them.
+    /// The same for replies, in patterns that have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replies: Option<Replies>,
 }
@@ -102,56 +104,57 @@ fn one() -> u64 {
     1
 }
 
-/// What the service still had of a run when its consumers were gone; none where nobody asked, or where it does not tell.
+/// Messages of a run that the service still had after its consumers had left; `None` if nobody asked, or if the service
+/// did not report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// Messages that waited for consumers.
+    /// Messages that were waiting for consumers.
     pub messages: Option<u64>,
-    /// Replies that waited for producers.
+    /// Replies that were waiting for producers.
     pub replies: Option<u64>,
 }
 
-/// Whether something of a run may be neither delivered nor in the service's queues when it ends: not sent yet, or sent to a
-/// consumer that has not got it.
+/// Whether messages of a run may be neither delivered nor in the service's queues when it ends: not sent yet, or sent
+/// to a consumer that has not received them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OnTheWay {
-    /// Messages may be.
+    /// Whether messages may be under way.
     pub messages: bool,
-    /// Replies may be.
+    /// Whether replies may be under way.
     pub replies: bool,
 }
 
 impl Held {
-    /// Nothing, as the service says.
+    /// The service reports nothing.
     pub const NOTHING: Self = Self { messages: Some(0), replies: Some(0) };
 
-    /// What queues hold together: known only where it is known of each.
+    /// The sum of both; known only if both are known.
     pub fn and(self, other: Self) -> Self {
         let sum = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
         Self { messages: sum(self.messages, other.messages), replies: sum(self.replies, other.replies) }
     }
 }
 
-/// The first body that was not what was sent.
+/// The first corrupt body.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FirstCorrupt {
-    /// Who is said to have sent it.
+    /// The producer in its envelope.
     pub producer: u32,
-    /// Which of that producer's messages it is said to be.
+    /// The sequence in its envelope.
     pub sequence: u64,
-    /// Who received it.
+    /// The consumer that received it.
     pub consumer: u32,
     /// Its kind.
     pub kind: String,
-    /// What is wrong with it.
+    /// Why it is corrupt.
     pub detail: String,
     /// The file beside the record that holds the body as it arrived.
     pub file: Option<String>,
 }
 
 impl Integrity {
-    /// Tells what is lost from what may only be late, by what the service still had. `on_the_way` says whether messages and
-    /// replies may be anywhere else: what is missing is lost only where they can be nowhere.
+    /// Separates lost from undetermined messages, by the number that the service still had. `on_the_way` is whether
+    /// messages and replies may be anywhere else: missing ones are lost only if they can be nowhere.
     pub fn settle(&mut self, held: Held, on_the_way: OnTheWay) {
         self.in_service = held.messages;
         let drained = !on_the_way.messages && held.messages == Some(0);
@@ -164,19 +167,22 @@ impl Integrity {
         }
     }
 
-    /// Whether the deliveries can be vouched for, or one sentence on why not.
+    /// Whether the deliveries are sound.
     ///
-    /// Duplicates that a redelivery or a re-publish explains are what at-least-once delivery
-    /// promises, reordering is not an error of work sharing, and foreign messages disturb but damage
-    /// nothing: these are in the numbers and not in the verdict.
+    /// Duplicates that a redelivery or a re-publish explains are allowed by at-least-once delivery, reordering is not
+    /// an error of work sharing, and foreign messages damage nothing: these are in the numbers and not in the verdict.
+    ///
+    /// # Errors
+    ///
+    /// One sentence with the reasons why the deliveries are not sound.
     pub fn verdict(&self) -> Result<(), String> {
         let findings: Vec<String> = self.findings().into_iter().chain(self.open()).collect();
         if findings.is_empty() { Ok(()) } else { Err(findings.join("; ")) }
     }
 
-    /// What is proven against the deliveries, each in a sentence.
+    /// The proven errors of the deliveries, each as a sentence.
     pub fn findings(&self) -> Vec<String> {
-        // A message that one queue of several refused has come to the others twice when it comes again.
+        // A message that one of several queues rejected reaches the others twice when it is published again.
         let explained = self.redelivered + self.republished * self.copies;
         let unexplained = self.duplicated.saturating_sub(explained);
         [
@@ -226,7 +232,7 @@ impl Integrity {
         .collect()
     }
 
-    /// What nobody can say of the deliveries, in one sentence; none where all is known.
+    /// The undetermined part of the deliveries, as one sentence; `None` if everything is known.
     pub fn open(&self) -> Option<String> {
         let of = |count, expected, what, held: Option<u64>| {
             (count > 0).then(|| {

@@ -1,9 +1,9 @@
 //! Which messages were sent and which were delivered, one by one.
 //!
-//! A message is named by its producer and a sequence that counts 0, 1, 2 … per producer. Each
-//! producer keeps a [`Sent`], each consumer a [`Deliveries`]; both are encoded, gathered, and held
-//! against each other by [`crate::join`]. The sets are exact and compressed: 100 million
-//! messages take about 12 MiB, and a contiguous range next to nothing on the wire.
+//! A message is named by its producer and a sequence that counts 0, 1, 2 … per producer. Each producer keeps a
+//! [`Sent`], each consumer a [`Deliveries`]; both are encoded, gathered, and compared by [`crate::join`]. The sets are
+//! exact and compressed: 100 million messages take about 12 MiB, and a contiguous range takes almost nothing on the
+//! wire.
 
 use roaring::RoaringTreemap;
 use schemars::JsonSchema;
@@ -13,25 +13,25 @@ use thiserror::Error;
 /// The name of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct MessageId {
-    /// Which producer sent it.
+    /// The producer that sent it.
     pub producer: u32,
-    /// Which of that producer's messages it is, from 0.
+    /// Its number among that producer's messages, from 0.
     pub sequence: u64,
 }
 
 /// A delivery that is not of this run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Foreign {
-    /// The consumer that got it.
+    /// The consumer that received it.
     pub consumer: u32,
     /// Size of its body.
     pub bytes: u64,
-    /// The run that its envelope names; absent where it has none.
+    /// The run in its envelope; absent without an envelope.
     #[serde(default)]
     pub run: Option<u32>,
 }
 
-/// Examples are for finding the cause; the numbers are in the counts.
+/// Most examples of a kind: they help to find the cause; the counts have the numbers.
 pub(crate) const EXAMPLES_MAX: usize = 10;
 
 /// Why a ledger from another rank could not be read.
@@ -45,9 +45,9 @@ pub enum LedgerError {
     Set(#[from] std::io::Error),
 }
 
-/// What became of the messages of one producer, kept by that producer.
+/// The state of one producer's messages, kept by that producer.
 ///
-/// Confirms come nearly in order, so all but a few of the confirmed sequences are one number.
+/// Confirms arrive nearly in order, so one watermark and a few exceptions describe the confirmed sequences.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sent {
     summary: SentSummary,
@@ -56,7 +56,7 @@ pub struct Sent {
 /// The end state of a [`Sent`], as the ledger's join reads it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SentSummary {
-    /// Whether the broker confirms messages. Where it does, what it did not confirm is not expected.
+    /// Whether the broker confirms messages. If it does, unconfirmed messages are not expected.
     confirms: bool,
     /// Sequences `0..published` were published at least once.
     published: u64,
@@ -64,7 +64,7 @@ pub struct SentSummary {
     settled_below: u64,
     /// Confirmed sequences at or above `settled_below`.
     confirmed_ahead: RoaringTreemap,
-    /// Sequences given up, and not confirmed later after all.
+    /// Sequences abandoned, and not confirmed later.
     abandoned: RoaringTreemap,
     rejected: u64,
     returned: u64,
@@ -85,8 +85,7 @@ impl Sent {
         sequence
     }
 
-    /// The broker accepted a message. Once is enough: a repeated confirm changes nothing, and a late
-    /// one takes back an abandonment.
+    /// The broker accepted a message. A repeated confirm changes nothing, and a late one revokes an abandonment.
     #[inline]
     pub fn confirm(&mut self, sequence: u64) {
         let s = &mut self.summary;
@@ -102,7 +101,7 @@ impl Sent {
         }
     }
 
-    /// The broker refused a message. It is still open: publish it again or abandon it.
+    /// The broker rejected a message. It is still open: publish it again or abandon it.
     pub fn reject(&mut self) {
         self.summary.rejected += 1;
     }
@@ -118,7 +117,7 @@ impl Sent {
         self.summary.republished += 1;
     }
 
-    /// A message was given up. Of no effect on one that is confirmed.
+    /// A message was abandoned. This has no effect on a confirmed message.
     pub fn abandon(&mut self, sequence: u64) {
         let s = &mut self.summary;
         let is_confirmed = sequence < s.settled_below || s.confirmed_ahead.contains(sequence);
@@ -148,12 +147,12 @@ impl SentSummary {
         self.settled_below - abandoned + self.confirmed_ahead.len()
     }
 
-    /// Messages given up.
+    /// Messages abandoned.
     pub fn abandoned(&self) -> u64 {
         self.abandoned.len()
     }
 
-    /// Messages that were neither confirmed nor given up, where confirms were asked for.
+    /// Messages that were neither confirmed nor abandoned, if confirms are on.
     pub fn unconfirmed(&self) -> u64 {
         if self.confirms { self.published - self.confirmed() - self.abandoned() } else { 0 }
     }
@@ -173,14 +172,14 @@ impl SentSummary {
         self.republished
     }
 
-    /// How many sequences must arrive: what the broker accepted or, where it was not asked,
-    /// everything that was not given up.
+    /// Number of sequences that must arrive: those that the broker accepted or, without confirms, all that were not
+    /// abandoned.
     pub(crate) fn expected(&self) -> u64 {
         let contiguous = self.contiguous();
         contiguous - self.abandoned.range_cardinality(..contiguous) + self.confirmed_ahead.len()
     }
 
-    /// Those of them that are not in `delivered`. Where nothing is missing no set is built.
+    /// The expected sequences that are not in `delivered`. If nothing is missing, no set is built.
     pub(crate) fn missing_from(&self, delivered: &RoaringTreemap) -> RoaringTreemap {
         let contiguous = self.contiguous();
         let plain = self.abandoned.is_empty() && self.confirmed_ahead.is_empty();
@@ -195,7 +194,7 @@ impl SentSummary {
         missing
     }
 
-    /// Every sequence below this must arrive, but for those that were given up.
+    /// Every sequence below this must arrive, except abandoned ones.
     fn contiguous(&self) -> u64 {
         if self.confirms { self.settled_below } else { self.published }
     }
@@ -246,7 +245,7 @@ pub enum Observation {
     Duplicate,
 }
 
-/// What one consumer was given.
+/// The deliveries to one consumer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Deliveries {
     /// Ascending by producer.
@@ -260,12 +259,12 @@ pub struct Deliveries {
     first_unexpected: Vec<MessageId>,
 }
 
-/// What one consumer was given of one producer.
+/// The deliveries of one producer's messages to one consumer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProducerLog {
     pub(crate) producer: u32,
-    /// Every sequence below this one was delivered: where a consumer gets everything, nearly in
-    /// order, one number says nearly all.
+    /// Every sequence below this watermark was delivered: if a consumer gets everything nearly in order, it describes
+    /// nearly all (D6).
     seen_below: u64,
     /// Sequences that were delivered, above `seen_below`.
     seen_ahead: RoaringTreemap,
@@ -275,9 +274,9 @@ pub(crate) struct ProducerLog {
     pub(crate) extra: u64,
     /// One above the highest sequence seen.
     in_order_from: u64,
-    /// Sequences whose first delivery came after a later one, and was no redelivery.
+    /// Sequences whose first delivery arrived after a later one, and was not a redelivery.
     pub(crate) late: RoaringTreemap,
-    /// Sequences whose first delivery was a redelivery: whether they were late is not for this consumer to say.
+    /// Sequences whose first delivery was a redelivery: this consumer cannot know whether they were late.
     pub(crate) again: RoaringTreemap,
 }
 
@@ -287,10 +286,10 @@ impl Deliveries {
         Self::default()
     }
 
-    /// Takes note of a delivery with a valid envelope. `redelivered` is the broker's flag.
+    /// Records a delivery with a valid envelope. `redelivered` is the broker's flag.
     ///
-    /// A first delivery is late when a later message of the same producer came before it, unless the broker redelivered
-    /// it: then it had its turn and came late for another reason.
+    /// A first delivery is late if a later message of the same producer arrived before it, unless the broker
+    /// redelivered it: then it is late for another reason.
     #[inline]
     pub fn observe(&mut self, producer: u32, sequence: u64, redelivered: bool) -> Observation {
         if redelivered {
@@ -318,18 +317,19 @@ impl Deliveries {
         Observation::New
     }
 
-    /// Takes note that the body of a delivery, already observed, was not what was sent.
+    /// Records that the body of a delivery, already observed, is corrupt.
     pub fn observe_corrupt(&mut self) {
         self.corrupt += 1;
     }
 
-    /// Takes note of a delivery without a valid envelope of this run, which cannot be observed.
+    /// Records a delivery without a valid envelope of this run, which cannot be observed.
     pub fn observe_foreign(&mut self, foreign: Foreign) {
         self.foreign += 1;
         add_example(&mut self.first_foreign, foreign);
     }
 
-    /// Takes note of a delivery in the run's name that none of its producers sent: what it claims to be is not observed.
+    /// Records a delivery in the run's name that none of its producers sent: the message that it claims to be is not
+    /// observed.
     pub fn observe_unexpected(&mut self, claimed: MessageId) {
         self.unexpected += 1;
         add_example(&mut self.first_unexpected, claimed);
@@ -350,8 +350,8 @@ impl Deliveries {
         self.foreign
     }
 
-    /// Compresses what was delivered, when nothing more will be: while growing, sets are faster
-    /// without. In place, since a copy would take as much again.
+    /// Compresses the sets once nothing more will be delivered: growing sets are faster uncompressed. In place, since a
+    /// copy would take the same memory again.
     pub fn pack(&mut self) {
         for log in &mut self.logs {
             log.seen_ahead.optimize();
@@ -361,8 +361,8 @@ impl Deliveries {
         }
     }
 
-    /// This ledger as bytes, for the gather: a head, and the sets one after the other, each written
-    /// once, since a copy of them takes as much again.
+    /// This ledger as bytes, for the gather: a head, and the sets one after the other, each written once, since a copy
+    /// would take the same memory again.
     pub fn encode(&self) -> Vec<u8> {
         let sets = || self.logs.iter().flat_map(|log| [&log.seen_ahead, &log.repeated, &log.late, &log.again]);
         let head = to_bytes(&DeliveriesHead {
@@ -422,7 +422,7 @@ impl Deliveries {
         self.unexpected
     }
 
-    /// What the first of them claim to be.
+    /// The messages that the first of them claim to be.
     pub fn first_unexpected(&self) -> &[MessageId] {
         &self.first_unexpected
     }
@@ -446,7 +446,7 @@ impl ProducerLog {
         }
     }
 
-    /// Takes note of a sequence; false if it is not new.
+    /// Records a sequence; false if it is not new.
     #[inline]
     fn see(&mut self, sequence: u64) -> bool {
         if sequence != self.seen_below {
@@ -461,7 +461,7 @@ impl ProducerLog {
         true
     }
 
-    /// Every sequence that was delivered; the log knows none any more.
+    /// Takes every delivered sequence out of the log, which is then empty.
     pub(crate) fn take_seen(&mut self) -> RoaringTreemap {
         let mut seen = std::mem::take(&mut self.seen_ahead);
         seen.insert_range(..std::mem::take(&mut self.seen_below));
@@ -487,7 +487,7 @@ struct SentWire {
     republished: u64,
 }
 
-/// All of a [`Deliveries`] but its sets, which follow it: four for each log.
+/// All of a [`Deliveries`] except its sets, which follow it: four for each log.
 #[derive(Serialize, Deserialize)]
 struct DeliveriesHead {
     logs: Vec<LogHead>,

@@ -1,9 +1,9 @@
-//! What a run measured: histograms, counters, the delivery ledger, estimators and the record. Pure.
+//! The results of a run: histograms, counters, the delivery ledger, estimators and the record. Pure.
 //!
-//! *During* a run every worker owns its [`Histograms`], [`Counters`] and one side of the ledger
-//! ([`Sent`] or [`Deliveries`]) and shares them with nobody, so nothing here locks. *After* it they
-//! are merged ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable
-//! [`Record`], from which [`tables`] are drawn.
+//! *During* a run every worker owns its [`Histograms`], [`Counters`] and one side of the ledger ([`Sent`] or
+//! [`Deliveries`]) and does not share them, so nothing here locks. *After* it they are merged
+//! ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable [`Record`], from which
+//! [`tables`] are made.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

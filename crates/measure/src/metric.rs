@@ -1,8 +1,7 @@
-//! Which latencies are taken, between which instants, and one histogram for each.
+//! The measured latencies, each defined by two instants, with one histogram for each.
 //!
-//! Instants of message *i*, all on the clock of its producer unless said otherwise: due `t`,
-//! publish begins `s`, publish returns `p`, confirm arrives `c`, reply arrives `r`, and `d`, dequeued
-//! at the consumer.
+//! Instants of message *i*, on the clock of its producer unless noted otherwise: due `t`, publish begins `s`, publish
+//! returns `p`, confirm arrives `c`, reply arrives `r`, and delivery `d` at the consumer.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +10,27 @@ use crate::{Extremes, Histogram, LatencySummary};
 /// A kind of latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// `c - s`: from the beginning of the publish to the broker's confirm. A confirm says accepted,
-    /// not consumed.
+    /// `c - s`: from the beginning of the publish to the broker's confirm. A confirm means acceptance, not consumption.
     Confirm,
     /// `c - t`: from the due time to the broker's confirm. Charges a stall to every message that it delayed.
     ConfirmFromDue,
-    /// `d - s`, with `d` moved from the consumer's clock to the producer's. The only metric on two
-    /// clocks: reported with the clock error, and the only one that may come out negative.
+    /// `d - s`, with `d` converted from the consumer's clock to the producer's. The only metric on two clocks, so it is
+    /// reported with the clock error and may be negative.
     OneWay,
-    /// `r - t`: what a user would feel. Charges a stall to every message that it delayed.
+    /// `r - t`: the delay that a user notices. Charges a stall to every message that it delayed.
     RttFromDue,
     /// `r - p`: the paper's RTT, which leaves out the time blocked in the publish.
     RttFromSent,
-    /// `s - t`: did the load arrive as asked?
+    /// `s - t`: how late the message was offered.
     ScheduleLag,
-    /// `r - s`: how long once offered. `rtt_from_due = schedule_lag + service`, message by message.
+    /// `r - s`: the delay once it was offered. `rtt_from_due = schedule_lag + service`, message by message.
     Service,
     /// `max r - t`: from the due time until the last of the replies of all consumers.
     Gather,
 }
 
 impl Metric {
-    /// How many there are.
+    /// Number of metrics.
     pub const COUNT: usize = 8;
 
     /// Every metric, in the order of a reduced vector.
@@ -62,14 +60,14 @@ impl Metric {
     }
 }
 
-/// One histogram per metric, allocated by its first sample: most workers see two or three of them.
+/// One histogram per metric, allocated by its first sample: most workers use two or three of them.
 #[derive(Clone, Debug, Default)]
 pub struct Histograms {
     slots: [Option<Box<Histogram>>; Metric::COUNT],
 }
 
 impl Histograms {
-    /// No samples of anything.
+    /// Without any samples.
     pub fn new() -> Self {
         Self::default()
     }
@@ -96,7 +94,7 @@ impl Histograms {
         self.slots[metric as usize].as_deref()
     }
 
-    /// Forgets a metric, where its samples turn out not to be worth telling.
+    /// Removes a metric whose samples turn out to be unusable.
     pub fn remove(&mut self, metric: Metric) {
         self.slots[metric as usize] = None;
     }
@@ -111,15 +109,15 @@ impl Histograms {
         self.recorded().into_iter().map(|(metric, histogram)| (metric.name().to_owned(), histogram.summary())).collect()
     }
 
-    /// Takes in the samples of another worker.
+    /// Adds the samples of another worker.
     pub fn merge(&mut self, other: &Self) {
         for (metric, histogram) in other.recorded() {
             self.of(metric).merge(histogram);
         }
     }
 
-    /// The counters of `metrics` in one vector, to be summed over ranks: as long on every rank,
-    /// whatever it recorded. `metrics` are all that this run takes, in the same order on every rank.
+    /// The counters of `metrics` in one vector, to be summed over ranks. It has the same length on every rank, whatever
+    /// that rank recorded. `metrics` are all metrics of this run, in the same order on every rank.
     pub fn reduce_vector(&self, metrics: &[Metric]) -> Vec<u64> {
         assert!(
             self.recorded().iter().all(|(metric, _)| metrics.contains(metric)),

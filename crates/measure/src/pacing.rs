@@ -1,38 +1,39 @@
-//! Whether senders kept their schedule, and if not, whose doing it was.
+//! Whether senders kept their schedule, and if not, why.
 
 use crate::{Counters, LatencySummary};
 
-/// A lag of no more than this is a timer's doing, whatever the answers take.
+/// A lag of no more than this is a timer's error, whatever the replies take.
 const LAG_NS: u64 = 1_000_000;
-/// Of what was due in the window, so much must have been sent in it.
+/// Fraction of the messages due in the window that must be sent in it.
 const IN_TIME: f64 = 0.99;
 
-/// Of fewer messages 1 % is less than ten: what they show of it may be chance.
+/// With fewer messages 1 % is less than ten, so the result may be chance.
 const JUDGED_FROM: u64 = 1_000;
-/// With fewer messages, so many that were not sent in time are more than chance would leave of 1 %.
+/// With fewer messages, this many late ones are surely more than 1 %.
 const MISSING_SURELY: u64 = 10;
 
 /// How senders kept their schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pacing {
-    /// The load arrived as it was asked for.
+    /// The load arrived as configured.
     Kept,
-    /// It did not, since the service did not take it: the offered load exceeds its capacity.
+    /// It did not, because the service held senders back: the offered load exceeds its capacity.
     Saturated,
     /// It did not, for the senders' own reasons: no result about the system.
     GeneratorLimited,
-    /// It did not, since the run broke off: what was not sent says nothing about senders or capacity.
+    /// It did not, because a fault ended the run: unsent messages say nothing about senders or capacity.
     CutShort,
-    /// Some messages were late, and there were too few to say whether that is more than one in a hundred.
+    /// Some messages were late, and there were too few to judge whether that is more than one in a hundred.
     TooFew,
 }
 
 impl Pacing {
-    /// Judges by 99 % of the lag against a tenth of the median response, by what was sent in time, and by which part of
-    /// the time in which something was overdue the service held senders back.
+    /// Judges a run: the 99th percentile of the lag against 1 ms and a tenth of the median response, the fraction of
+    /// messages sent in time, and the fraction of the overdue time in which the service held senders back
+    /// (docs/measuring.md, "Whether the load arrived").
     pub fn judge(lag: &LatencySummary, response_p50_ns: u64, counters: &Counters, producers: u32) -> Self {
         let &Counters { in_window_due, in_window_in_time, late_ns, backpressure_ns, .. } = counters;
-        // One message of each producer may be on the edge of the window.
+        // One message of each producer may be at the edge of the window.
         let missing = in_window_due.saturating_sub(in_window_in_time).saturating_sub(u64::from(producers));
         match (late(lag, LAG_NS.max(response_p50_ns / 10)), short(missing, in_window_due)) {
             (Some(false), Some(false)) => Self::Kept,
@@ -42,12 +43,12 @@ impl Pacing {
         }
     }
 
-    /// The verdict on a run that the service, the way to it or a rank that died cut short.
+    /// The verdict on a run that the service, the route or a dead rank cut short.
     pub fn cut_short(self) -> Self {
         if self == Self::Kept { self } else { Self::CutShort }
     }
 
-    /// As the record has it.
+    /// Its name in a record.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kept => "kept",
@@ -58,7 +59,7 @@ impl Pacing {
         }
     }
 
-    /// What a reader must know before using the numbers.
+    /// A warning for the reader of the numbers.
     pub fn warning(self) -> Option<&'static str> {
         match self {
             // Why a run was cut short is reported as its ending.
@@ -78,7 +79,7 @@ impl Pacing {
     }
 }
 
-/// Whether more than one in a hundred was late by more than `limit_ns`; none where there are too few to say.
+/// Whether more than one in a hundred was late by more than `limit_ns`; `None` if there are too few to judge.
 fn late(lag: &LatencySummary, limit_ns: u64) -> Option<bool> {
     let over = |quantile: Option<u64>| quantile.map(|ns| ns > limit_ns);
     match over(lag.p99_ns) {
@@ -89,7 +90,7 @@ fn late(lag: &LatencySummary, limit_ns: u64) -> Option<bool> {
     }
 }
 
-/// Whether more than one in a hundred of `due` messages is `missing`; none where there are too few to say.
+/// Whether more than one in a hundred of `due` messages is `missing`; `None` if there are too few to judge.
 fn short(missing: u64, due: u64) -> Option<bool> {
     match missing {
         0 => Some(false),

@@ -1,4 +1,4 @@
-//! Answers held against what was sent: how many never came, and which.
+//! The comparison of replies and sent messages: how many replies never arrived, and which.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,45 +6,46 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::MessageId;
 use crate::sentences::{first, were};
 
-/// What became of the answers to the messages of all producers.
+/// The replies to the messages of all producers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replies {
-    /// Distinct answers that their producer got.
+    /// Distinct replies that their producer received.
     pub delivered: u64,
-    /// Answers that had to come: one, or one of each consumer, for each message that had to arrive.
+    /// Replies that had to arrive: one, or one from each consumer, for each message that had to arrive.
     pub expected: u64,
-    /// Expected replies that did not come, those to lost messages included, although the service had nothing left.
+    /// Expected replies that did not arrive although the service had nothing left, including replies to lost messages.
     pub lost: u64,
-    /// Expected replies that did not come, of which nobody can say whether they are lost. See the same of messages.
+    /// Expected replies that did not arrive and are not proved to be lost, as for messages.
     #[serde(default)]
     pub undetermined: u64,
-    /// Replies that waited for their producers at the end; absent where nobody asked, or where the service does not tell.
+    /// Replies that were waiting for their producers at the end; absent if nobody asked, or if the service did not
+    /// report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_service: Option<u64>,
-    /// Answers beyond the first of each.
+    /// Replies beyond the first of each.
     pub duplicated: u64,
-    /// First answers that came after that to a later message.
+    /// First replies that arrived after the reply to a later message.
     pub reordered: u64,
-    /// Checked answers that were not what they had to be.
+    /// Checked replies with a wrong body.
     pub corrupt: u64,
-    /// Deliveries to a reply queue that answered nothing of this run.
+    /// Deliveries to a reply queue that reply to no message of this run.
     pub foreign: u64,
-    /// Answers in the run's name to messages that none of its producers sent. They count nowhere else.
+    /// Replies in the run's name to messages that none of its producers sent. They count nowhere else.
     #[serde(default)]
     pub unexpected: u64,
-    /// The lowest messages without an answer, at most ten.
+    /// The lowest messages without a reply, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_lost: Vec<MessageId>,
     /// The lowest messages whose reply is undetermined, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_undetermined: Vec<MessageId>,
-    /// The lowest messages with an answer too many, at most ten.
+    /// The lowest messages with a duplicate reply, at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub first_duplicated: Vec<MessageId>,
 }
 
 impl Replies {
-    /// Tells what is lost from what may only be late. `drained` says whether no message and no reply is on its way.
+    /// Separates lost from undetermined replies. `drained` is whether no message and no reply is under way.
     pub(crate) fn settle(&mut self, held: Option<u64>, drained: bool) {
         self.in_service = held;
         if !drained || held != Some(0) {
@@ -53,8 +54,8 @@ impl Replies {
         }
     }
 
-    /// What speaks against the answers. A message that was delivered twice is answered twice:
-    /// `explained` is how often that may have happened.
+    /// The proven errors of the replies. A message that is delivered twice gets two replies: `explained` is how often
+    /// that may have happened.
     pub(crate) fn findings(&self, explained: u64) -> Vec<String> {
         let unexplained = self.duplicated.saturating_sub(explained);
         [

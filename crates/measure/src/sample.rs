@@ -1,4 +1,4 @@
-//! One record with something in every field, for the tests of what reads records.
+//! One record with a value in every field, for the tests of code that reads records.
 
 use crate::record::{
     AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, LeftBehind, Machine, Point,
@@ -163,7 +163,7 @@ pub(crate) fn record() -> Record {
     }
 }
 
-/// The same of a run whose service was not asked for confirms.
+/// The same for a run without confirms.
 pub(crate) fn without_confirms() -> Record {
     let mut record = record();
     record.plan["service"]["confirms"] = "none".into();

@@ -1,9 +1,9 @@
-//! What the service said of itself while a run streamed: samples, their place in the series, and what they come to.
+//! The service's own figures while a run streamed: samples, their rows in the series, and their summary.
 
 use crate::{record::ServiceView, tables::SeriesRow};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One look at the service. What it did not tell is absent.
+/// One sample of the service. Values that it did not report are absent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceSample {
     /// Seconds from the start of the stream.
@@ -12,21 +12,21 @@ pub struct ServiceSample {
     pub ready: Option<u64>,
     /// Messages delivered from the run's queues and not yet acknowledged.
     pub unacknowledged: Option<u64>,
-    /// Messages that came into the run's queues, per second, copies and replies counted.
+    /// Messages into the run's queues per second, including copies and replies.
     pub publish_per_second: Option<f64>,
-    /// Messages that went out of them, per second.
+    /// Messages out of the run's queues per second.
     pub deliver_per_second: Option<f64>,
     /// Memory of all nodes.
     pub memory_bytes: Option<u64>,
-    /// The largest part of a node's memory limit that is used.
+    /// The largest used fraction of a node's memory limit.
     pub memory_of_limit: Option<f64>,
-    /// Connections to the service, those of others among them.
+    /// Connections to the service, including those of others.
     pub connections: Option<u64>,
     /// Alarms that are raised: `memory alarm on rabbit@node1`.
     pub alarms: BTreeSet<String>,
 }
 
-/// Puts each sample into the row of its second; of several the last one stays.
+/// Puts each sample into the row of its second; if there are several, the last one counts.
 pub fn into_series(samples: &[ServiceSample], rows: &mut [SeriesRow]) {
     let by_second: BTreeMap<u64, &ServiceSample> = samples.iter().map(|sample| (sample.at_s as u64, sample)).collect();
     for row in rows {
@@ -35,7 +35,7 @@ pub fn into_series(samples: &[ServiceSample], rows: &mut [SeriesRow]) {
 }
 
 impl ServiceView {
-    /// What samples come to.
+    /// The summary of samples.
     pub fn of(samples: &[ServiceSample]) -> Self {
         fn most<T>(
             samples: &[ServiceSample],
@@ -61,7 +61,7 @@ impl ServiceView {
         }
     }
 
-    /// What a reader must know before using the numbers: alarms, each with how often it was seen.
+    /// Warnings for the reader of the numbers: alarms, each with the number of samples that have it.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         self.alarms.iter().map(|(alarm, times)| {
             format!(

@@ -1,4 +1,4 @@
-//! The record and its series drawn as text: CSV files, and the table on standard output.
+//! The record and its series as text: CSV files, and the table on standard output.
 
 mod csv;
 mod osu;

@@ -1,22 +1,22 @@
-//! How fast messages were delivered, by a window that all ranks share, and by the paper's estimator.
+//! Rates of delivery: over a window that all ranks share, and by the paper's estimator.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const NS_PER_S: f64 = 1e9;
 
-/// When one consumer was busy, in the time that all ranks share.
+/// The busy span of one consumer, in common time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerSpan {
     /// Messages delivered to this consumer.
     pub messages: u64,
-    /// When the first of them was delivered. Of no meaning where there is none.
+    /// When the first of them was delivered. Meaningless if there are none.
     pub first_ns: u64,
-    /// When the last of them was delivered. Of no meaning where there is none.
+    /// When the last of them was delivered. Meaningless if there are none.
     pub last_ns: u64,
 }
 
-/// How much was sent, or delivered.
+/// Amount of data sent or delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Volume {
     /// Messages.
@@ -27,19 +27,18 @@ pub struct Volume {
     pub events: u64,
 }
 
-/// What the window of a throughput was.
+/// The kind of a throughput's window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowKind {
-    /// From the first delivery to any consumer to the last one: runs of a fixed count. Contains the
-    /// ramps.
+    /// From the first delivery to any consumer to the last one: runs of a fixed count. Includes the ramps.
     #[default]
     Span,
     /// An interval chosen beforehand, the same for all ranks: runs of a fixed time.
     Fixed,
 }
 
-/// Rates of delivery. A rate is absent (null) where the deliveries do not span any time.
+/// Rates of delivery. A rate is absent (null) if the deliveries do not span any time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Throughput {
     /// Messages delivered inside the window, over its length.
@@ -50,11 +49,11 @@ pub struct Throughput {
     pub events_per_second: Option<f64>,
     /// The length of the window.
     pub window_s: f64,
-    /// What the window was.
+    /// The kind of the window.
     #[serde(default)]
     pub window: WindowKind,
-    /// The paper's estimator: the sum over consumers of their messages over their own span. Never
-    /// below the rate over the span; far above it where consumers were busy at different times.
+    /// The paper's estimator: the sum over consumers of their messages over their own span. Never below the rate over
+    /// the span; far above it if consumers were busy at different times.
     pub sum_of_rates_messages_per_second: Option<f64>,
     /// The paper's estimator over `messages_per_second`: far from 1 means that the run is too short
     /// or that the work was shared unevenly.
@@ -72,12 +71,12 @@ impl Throughput {
             (Some(first_ns), Some(last_ns)) => last_ns.saturating_sub(first_ns),
             _ => 0,
         };
-        // The first delivery opens the window and is not inside it, whatever it carried.
+        // The first delivery opens the window and is not inside it.
         let inside = 1.0 - 1.0 / total.messages.max(1) as f64;
         Self::new(WindowKind::Span, window_ns as f64, inside, total, spans)
     }
 
-    /// The rate of a run of a fixed time, from what was delivered inside its window.
+    /// The rate of a run of a fixed time, from the deliveries inside its window.
     pub fn in_window(window_ns: u64, inside: &Volume, spans: &[ConsumerSpan]) -> Self {
         Self::new(WindowKind::Fixed, window_ns as f64, 1.0, inside, spans)
     }
@@ -101,8 +100,8 @@ impl Throughput {
     }
 }
 
-/// The paper's estimator, n intervals and all. Undefined, and not infinite, as soon as one consumer
-/// got all its messages at one instant: leaving that consumer out would understate the sum.
+/// The paper's estimator, with n instead of n - 1 intervals. Undefined, not infinite, if a consumer received all its
+/// messages at one instant: leaving that consumer out would understate the sum.
 fn sum_of_rates(spans: &[ConsumerSpan]) -> Option<f64> {
     let mut sum = None;
     for span in spans.iter().filter(|span| span.messages > 0) {

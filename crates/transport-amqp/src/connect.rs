@@ -48,13 +48,13 @@ pub(crate) struct Connector {
     producers: u32,
     consumers: u32,
     workers_per_connection: u32,
-    /// Files that the connections of a rank take.
+    /// Number of files that the connections of a rank need.
     files: u64,
-    /// Connections of this rank that workers share, by kind: the last one, and how many use it.
+    /// Shared connections of this rank, by kind: the latest one, and the number of its users.
     shared: Mutex<SharedConnections>,
 }
 
-/// Whether it publishes, whose it is and where it goes; the connection, and how many workers use it.
+/// Key: whether it publishes, its role and its address; value: the connection, and the number of workers that use it.
 type SharedConnections = HashMap<(bool, Role, String), (Weak<Shared>, u32)>;
 
 impl fmt::Debug for Connector {
@@ -64,7 +64,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// Without a plan: to see whether it can be connected to within `limit`.
+    /// Without a plan: to test whether a connection can be made within `limit`.
     pub(crate) fn once(route: AmqpRoute, limit: Duration) -> Result<Self, Fault> {
         if route.producer.is_empty() || route.consumer.is_empty() {
             return Err(Fault::new(
@@ -113,12 +113,12 @@ impl Connector {
         })
     }
 
-    /// Addresses through which queues can be declared.
+    /// Number of addresses through which queues can be declared.
     pub(crate) fn topology_addresses(&self) -> u32 {
         self.route.consumer.len() as u32
     }
 
-    /// Where a connection goes to.
+    /// The address of a connection.
     fn endpoint(&self, purpose: Purpose) -> &Endpoint {
         let Self { route, spread, seed, producers, consumers, .. } = self;
         let of = |endpoints: &[Endpoint], index, workers, seed| {
@@ -132,7 +132,7 @@ impl Connector {
             Purpose::Publish(Worker { index, .. }) | Purpose::Read(Worker { index, .. }) => {
                 &route.consumer[of(&route.consumer, index, *consumers, !*seed)]
             }
-            // Consumers are the nearer to the service where a route treats the two differently.
+            // Consumers are nearer to the service if a route treats both sides differently.
             Purpose::Topology(n) => &route.consumer[n as usize % route.consumer.len()],
         }
     }
@@ -213,7 +213,7 @@ impl Connector {
         let (connection, channel) = match result {
             Ok(Ok(opened)) => opened,
             failed => {
-                // Ends lapin's thread, which would wait for an answer for ever.
+                // Ends lapin's thread, which would wait for a reply for ever.
                 let _ = handle.shutdown(Shutdown::Both);
                 let said = greeting.bytes();
                 return Err(match failed {
@@ -234,7 +234,7 @@ impl Connector {
         Ok(Link { shared, channel: Arc::new(channel), limit: self.broker })
     }
 
-    /// Why a login failed. TLS 1.3 has the service refuse our certificate, or that we have none, only now.
+    /// Why a login failed. With TLS 1.3 the service refuses a missing or wrong client certificate only at this point.
     fn not_let_in(&self, peer: &Peer, error: &lapin::Error, greeting: &Greeting) -> Fault {
         let said = greeting.bytes();
         let seen = self.tls.as_ref().filter(|_| peer.endpoint.scheme == Scheme::Amqps).map(|tls| &tls.seen);
@@ -265,7 +265,7 @@ impl Connector {
     fn uri(&self, endpoint: &Endpoint) -> AMQPUri {
         let (user, password) = match (&endpoint.password, &self.token) {
             (Some(password), _) => (endpoint.user(), password.clone()),
-            // The token names its user; the name in the URL is for people.
+            // The token names its user; the name in the URL is only for people.
             (None, Some(token)) => (endpoint.user.as_deref().unwrap_or_default(), token.secret()),
             (None, None) => (endpoint.user(), self.route.password.clone()),
         };

@@ -1,4 +1,4 @@
-//! What reads: deliveries of one queue, their envelopes, and acknowledgements.
+//! The subscriber: deliveries of one queue, their envelopes, and acknowledgements.
 
 use crate::{link::Link, topology};
 use engine::{
@@ -21,12 +21,12 @@ use std::{
 use tokio::time::sleep;
 
 const CONSUMER_TAG: &str = "streamharness";
-/// What RabbitMQ says where a stream's replica on the consumer's node has not started yet: it does so
-/// after the declaration is answered.
+/// RabbitMQ's error if a stream's replica on the consumer's node has not started yet: it starts after the reply to the
+/// declaration (D22).
 const NO_REPLICA_YET: &str = "does not have a replica on the local node";
 const REPLICA_POLL: Duration = Duration::from_millis(50);
 
-/// A worker that reads, over one connection or over several.
+/// A worker that consumes, over one connection or over several.
 pub struct AmqpSubscriber {
     lanes: Vec<Lane>,
     source: Source,
@@ -65,7 +65,7 @@ impl AmqpSubscriber {
     }
 }
 
-/// Sets how much may be delivered ahead. What is not acknowledged has no limit.
+/// Sets the prefetch limits. Without acknowledgements there is no limit.
 async fn limit_deliveries(link: &Link, source: &Source) -> Result<(), Fault> {
     for (limit, global) in [(source.prefetch, false), (source.prefetch_channel, true)] {
         if limit > 0 && source.acks {
@@ -80,7 +80,7 @@ async fn consume(link: &Link, source: &Source) -> Result<Consumer, Fault> {
     let Source { queue, acks, .. } = source;
     let mut arguments = FieldTable::default();
     if queue.kind == QueueType::Stream {
-        // Producers start later, and their first messages count.
+        // From the first message: producers start later, and their first messages count.
         arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
     }
     let options = BasicConsumeOptions { no_ack: !acks, ..BasicConsumeOptions::default() };
@@ -146,10 +146,9 @@ impl Subscriber for AmqpSubscriber {
         }
     }
 
-    /// Hands the acknowledgement to lapin, which writes it next. Waiting until it is written would
-    /// cost a change of threads each time; if it never is, the connection is lost and
-    /// [`Subscriber::next`] says so. Tags are those of a lane times the number of lanes, plus its
-    /// index; `multiple` takes in all that was delivered on any lane.
+    /// Hands the acknowledgement to lapin, which writes it next. Waiting until it is written would cost a thread switch
+    /// each time; if it is never written, the connection is lost and [`Subscriber::next`] reports it. A tag is the
+    /// lane's tag times the number of lanes, plus the lane's index; `multiple` includes all deliveries of every lane.
     async fn ack(&mut self, tag: u64, multiple: bool) -> Result<(), Fault> {
         let lanes = self.lanes.len() as u64;
         let acked = (tag % lanes) as usize;
@@ -179,7 +178,7 @@ impl Subscriber for AmqpSubscriber {
     async fn close(self) {
         for Lane { link, consumer, .. } in self.lanes {
             if consumer.is_some() {
-                // Answered after every acknowledgement before it.
+                // Its reply follows every acknowledgement before it.
                 let request = link.channel.basic_cancel(CONSUMER_TAG.into(), BasicCancelOptions::default());
                 let _ = link.exchange("end the subscription", request).await;
             }

@@ -1,4 +1,4 @@
-//! One TCP connection to the service: to whichever of its addresses answers, with the buffers that were asked for.
+//! One TCP connection to the service: to the first of its addresses that responds, with the configured socket buffers.
 
 use crate::fault::{Peer, Phase};
 use engine::ports::Fault;
@@ -9,17 +9,17 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-/// How long an address may keep silent before the next is tried beside it (RFC 8305).
+/// How long an address may be silent before the next one is tried in parallel (RFC 8305).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Sizes of socket buffers that were asked for.
+/// Configured sizes of socket buffers, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Buffers {
     pub send_bytes: Option<u32>,
     pub receive_bytes: Option<u32>,
 }
 
-/// An address that cannot be connected to, and why.
+/// An unreachable address, and the reason.
 pub(crate) type Failed = (SocketAddr, io::Error);
 
 /// Resolves `host` and connects to one of its addresses, before `deadline`, which is after `limit`.
@@ -38,7 +38,7 @@ pub(crate) async fn reach(
         .map_err(|failed| peer.unreachable(&failed, limit))
 }
 
-/// Both families in turn, each in the order that the resolver prefers, beginning with the one that it prefers.
+/// IPv6 and IPv4 alternate, each in the resolver's order, beginning with the family of its first address.
 fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (these, those): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == preferred);
@@ -52,8 +52,8 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// The first of `addresses` that connects. Each is tried when the one before it has failed or kept silent for a while, and
-/// all go on beside each other. Those that said nothing before `deadline` timed out.
+/// The first of `addresses` that connects. Each is tried when the previous one has failed or been silent for
+/// [`ATTEMPT_DELAY`], and all attempts continue in parallel. Addresses that are silent until `deadline` have timed out.
 async fn first<T, Attempt: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     attempt: impl Fn(SocketAddr) -> Attempt,
@@ -94,7 +94,7 @@ async fn first<T, Attempt: Future<Output = io::Result<T>>>(
     }
 }
 
-/// Buffers are sized first: the window that TCP offers follows from them.
+/// Buffers are sized before connecting, because they determine the window that TCP offers.
 async fn dial(address: SocketAddr, buffers: Buffers) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if let Some(bytes) = buffers.send_bytes {
@@ -127,7 +127,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// A listener whose queue is full: the kernel drops what comes. It lasts as long as the sockets.
+    /// A listener whose queue is full: the kernel drops new connections. It lasts as long as the sockets.
     fn silent() -> (SocketAddr, Vec<Socket>) {
         let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let listener = socket();

@@ -1,16 +1,16 @@
-//! One address of the service: how its URL is read and shown.
+//! One address of the service: parsing and printing its URL.
 
 use crate::secret::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Whether TLS is spoken.
+/// Whether the connection uses TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheme {
-    /// No.
+    /// Without TLS.
     Amqp,
-    /// Yes.
+    /// With TLS.
     Amqps,
 }
 
@@ -32,10 +32,10 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// One address of the service, as a URL gives it. Shown without its password.
+/// One address of the service, from a URL. Printed without its password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Whether TLS is spoken.
+    /// Whether the connection uses TLS.
     pub scheme: Scheme,
     /// Host name or address, without the brackets of IPv6; TLS verifies it.
     pub host: String,
@@ -45,27 +45,30 @@ pub struct Endpoint {
     pub user: Option<String>,
     /// Virtual host.
     pub vhost: String,
-    /// Password, if the URL has one, or that of RabbitMQ's own user if it has no user.
+    /// Password in the URL; without a user, the password of RabbitMQ's default user.
     pub password: Option<Secret>,
     /// Whether the client's certificate logs in (SASL EXTERNAL), without a password.
     pub external: bool,
 }
 
-/// Why a part of a route cannot be understood; says what to type. Holds no password.
+/// Why a part of a route cannot be parsed, with what to type. Contains no password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RouteError(pub(crate) String);
 
 const URL_FORM: &str = "write amqps://user@host:5671/vhost, or amqp:// without TLS";
-/// RabbitMQ's own user, which it lets in from its own host only.
+/// RabbitMQ's default user, which can log in from its own host only.
 const DEFAULT_USER: &str = "guest";
-/// What stays as it is where a user or virtual host is shown.
+/// Characters that are escaped when a user or virtual host is printed.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 impl Endpoint {
     /// Reads `amqps://user[:password]@host[:port][/vhost][?auth_mechanism=external]`; user, password and vhost are
-    /// percent-decoded. Ports default to 5671 with TLS and 5672 without, no vhost is `/`, and no
-    /// user is RabbitMQ's own `guest`.
+    /// percent-decoded. Defaults: port 5671 with TLS and 5672 without, vhost `/`, user `guest`.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError`] with the part that is wrong and what to type; the URL is not quoted.
     pub fn parse(url: &str) -> Result<Self, RouteError> {
         let (scheme, rest) = match url.trim().split_once("://") {
             Some(("amqp", rest)) => (Scheme::Amqp, rest),
@@ -103,20 +106,20 @@ impl Endpoint {
             Some((user, password)) => (Some(decode(user)?), Some(Secret::new(decode(password)?))),
         };
         let vhost = if vhost.is_empty() { "/".to_owned() } else { decode(vhost)? };
-        // A short string of AMQP; lapin would panic.
+        // It must fit an AMQP short string; otherwise lapin would panic.
         if vhost.len() > 255 {
             return Err(wrong("has a vhost of more than 255 bytes"));
         }
         Ok(Self { scheme, host, port, user, vhost, password, external })
     }
 
-    /// The user to log in as, where a password does that.
+    /// The user of a login by password.
     pub fn user(&self) -> &str {
         self.user.as_deref().unwrap_or(DEFAULT_USER)
     }
 }
 
-/// The text is not repeated in errors: any part of it may hold the password.
+/// The error does not quote the URL: any part of it may contain the password.
 fn wrong(what: &str) -> RouteError {
     RouteError(format!("the URL of the service {what}: {URL_FORM}"))
 }
@@ -134,7 +137,7 @@ fn decode(text: &str) -> Result<String, RouteError> {
     decoded.map(|text| text.into_owned()).map_err(|_| wrong("has a percent escape that is no UTF-8"))
 }
 
-/// What is before the settings, and whether they are those of a login by certificate.
+/// The part before the settings, and whether these select a login by certificate.
 fn split_settings(tail: &str) -> Result<(&str, bool), RouteError> {
     let (path, settings) = tail.split_once('?').unwrap_or((tail, ""));
     let external = match settings.to_ascii_lowercase().as_str() {
@@ -176,7 +179,7 @@ fn host_and_port(address: &str, scheme: Scheme) -> Result<(String, u16), RouteEr
     Ok((host.to_owned(), port))
 }
 
-/// Splits `host[:port]`; none without a host or with what follows the brackets of IPv6 amiss.
+/// Splits `host[:port]`; `None` without a host, or if the brackets of IPv6 are not followed by a port.
 fn split_port(address: &str) -> Option<(&str, Option<&str>)> {
     let (host, tail) = match address.strip_prefix('[') {
         Some(inner) => inner.split_once(']')?,
@@ -210,7 +213,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A host and its port, with brackets around IPv6.
+/// A host and its port, printed with brackets around IPv6.
 pub(crate) struct HostPort<'a>(pub &'a str, pub u16);
 
 impl fmt::Display for HostPort<'_> {

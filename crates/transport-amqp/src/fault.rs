@@ -1,4 +1,4 @@
-//! From what went wrong to a kind to act on and a sentence that ends in what to do.
+//! Translates errors into a kind that code acts on and a sentence that ends in what to do.
 
 mod certificate;
 mod login;
@@ -20,9 +20,9 @@ const NOT_ALLOWED: u16 = 530;
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub endpoint: Endpoint,
-    /// Where `--connect-to` leads, if anywhere else.
+    /// The address from `--connect-to`, if it differs.
     pub reached_at: Option<(String, u16)>,
-    /// The token that logs in, if one does.
+    /// The token for the login, if there is one.
     pub token: Option<Arc<Renewal>>,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Peer {
 }
 
 impl Peer {
-    /// What logs in.
+    /// The credential of the login, for sentences.
     fn who(&self) -> String {
         match &self.token {
             _ if self.endpoint.external => "the certificate of --cert".to_owned(),
@@ -46,13 +46,13 @@ impl Peer {
         }
     }
 
-    /// What is wrong with the token, if one logs in and something is, to end a sentence about a refusal.
+    /// A known problem of the token, to end a sentence about a refusal; empty without a problem.
     fn flaw(&self) -> String {
         self.token.as_ref().map_or_else(String::new, |token| token.flaw())
     }
 }
 
-/// What was being done when the limit for connecting ran out.
+/// The phase of connecting in which the limit passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Resolve,

@@ -1,17 +1,18 @@
-//! Whether this process may open the files that its connections take.
+//! Whether this process may open the files that its connections need.
 
 use engine::ports::{Fault, FaultKind};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use profile::Plan;
 
-/// A socket, and a second handle on it.
+/// Files per connection: a socket, and a second handle on it.
 const OF_A_CONNECTION: u64 = 2;
-/// Looking a name up, and what the rest of the program opens meanwhile.
+/// Spare files for name look-ups and the rest of the program.
 const SPARE: u64 = 8;
-/// What may be open for a moment when somebody looks: who gives as many as are asked for is asked for no more.
+/// Room for files that are open only briefly: whoever sets the limit that an error names gets no second error.
 const ROOM: u64 = 2 * SPARE;
 
-/// Files that the connections of a rank take, on the rank that has the most, and the one through which queues are declared.
+/// Files of a rank's connections, on the rank with the most, including the connection through which queues are
+/// declared.
 pub(crate) fn of_a_rank(plan: &Plan) -> u64 {
     let placement = &plan.placement;
     let workers = |rank| {
@@ -26,9 +27,9 @@ pub(crate) fn of_a_rank(plan: &Plan) -> u64 {
     (most * ways * u64::from(plan.service.connections) + 1) * OF_A_CONNECTION
 }
 
-/// Makes room for one more connection of those that take `all` files together, if the system allows it.
+/// Makes room for one more connection, if the system allows it; all connections together need `all` files.
 pub(crate) fn room(all: u64) -> Result<(), Fault> {
-    // Where the system does not tell, connecting does.
+    // If the system does not report its limit, connecting will.
     let Ok(open) = std::fs::read_dir("/proc/self/fd").map(|files| files.count() as u64) else { return Ok(()) };
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
     let wanted = open + OF_A_CONNECTION + SPARE;

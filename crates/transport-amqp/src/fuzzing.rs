@@ -1,9 +1,10 @@
-//! What the guard lets through, held against the parser that gets it. For tests/fuzz, which may not name the client library.
+//! Checks that lapin's parser can read everything that the guard passes. For tests/fuzz, which may not name the client
+//! library.
 
 use crate::guard::{Guard, Violation};
 use lapin::protocol::{basic::parse_properties, parse_class};
 
-/// Small, so that frames that are too large are short inputs.
+/// Small, so that short inputs can be too large for a frame.
 const FRAME_MAX: u32 = 4096;
 /// The first byte of a frame.
 const METHOD: u8 = 1;
@@ -13,16 +14,16 @@ const HEAD_BYTES: usize = 7;
 /// Class, weight and size of the body come before them.
 const PROPERTIES_AT: usize = 12;
 
-/// Takes `stream` as a connection does, in chunks of `chunk` bytes.
+/// Handles `stream` as a connection does, in chunks of `chunk` bytes.
 ///
 /// # Panics
 ///
-/// Where something else passes than in one piece, or a header passes that the client library cannot read.
+/// If the result depends on the chunks, or if a header passes that the client library cannot read.
 pub fn take_frames(stream: &[u8], chunk: usize) {
     let whole = through(stream, stream.len().max(1));
     assert_eq!(through(stream, chunk.max(1)), whole, "in chunks of {chunk}");
     let Ok(passed) = whole else { return };
-    // What another version of AMQP greets with: lapin reads no further, and neither does the guard.
+    // The greeting of another AMQP version: lapin reads no further, and neither does the guard.
     let mut rest = if passed.starts_with(b"A") { &[] } else { passed.as_slice() };
     while let Some((kind, payload, after)) = frame(rest) {
         match kind {
@@ -34,7 +35,7 @@ pub fn take_frames(stream: &[u8], chunk: usize) {
     }
 }
 
-/// The first frame's type and payload, if it is there whole, and what follows it.
+/// The first frame's type and payload, if it is complete, and the remaining bytes.
 fn frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
     let size = u32::from_be_bytes(head[3..].try_into().expect("four bytes are left"));

@@ -1,9 +1,10 @@
-//! Frames on their way to lapin: what its parser cannot take is made harmless, or ends the connection with a true reason.
+//! Checks frames before lapin: what its parser cannot read is made harmless, or ends the connection with the true
+//! reason (docs/decisions/foreign-headers.md).
 //!
-//! What a message says of itself comes from whoever published it; services hand it on as it is. lapin's parser recurses
-//! over nested tables to the end of its stack, and takes a property that it cannot read, or a header that is larger than
-//! the frames that were agreed on, for an error of the whole connection. So such a header goes on with no properties: the
-//! message arrives, and counts as somebody else's. Bodies pass unread.
+//! Properties of a message come from its publisher; services forward them unchanged. lapin's parser recurses over
+//! nested tables to the end of its stack, and treats a property that it cannot read, or a header larger than the
+//! negotiated frame size, as an error of the whole connection. So the guard strips the properties of such a header: the
+//! message arrives, and counts as foreign. Bodies pass unread.
 
 use crate::tables::{NESTING_MAX, Reader, Unreadable};
 use std::str::from_utf8;
@@ -19,7 +20,7 @@ const FRAME_HEAD_BYTES: usize = 7;
 const BARE_PAYLOAD_BYTES: usize = 14;
 const BARE_FRAME_BYTES: usize = FRAME_HEAD_BYTES + BARE_PAYLOAD_BYTES + 1;
 
-/// What no AMQP service sends.
+/// Bytes that no AMQP service sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
     #[error("bytes that are no AMQP frame")]
@@ -32,61 +33,61 @@ pub(crate) enum Violation {
     OfClients(u16, u16),
 }
 
-/// Looks at the frames of one connection.
+/// Checks the frames of one connection.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// The largest frame that was asked for, then the largest that was agreed on.
+    /// The largest requested frame, later the largest negotiated frame.
     frame_max: u32,
     within: Within,
-    /// Bytes of a frame that has not come whole.
+    /// Bytes of a frame that is not complete yet.
     held: Vec<u8>,
     first: bool,
-    /// Why the service closed something, until it is taken: a code and words.
+    /// Reasons why the service closed something, until they are taken: code and text.
     closed: Vec<(u16, String)>,
 }
 
-/// Where in the stream the next byte is.
+/// The position of the next byte in the stream.
 #[derive(Debug, Clone, Copy)]
 enum Within {
     /// At the beginning of a frame.
     Boundary,
-    /// In a frame that goes on to lapin; so many bytes are left of it.
+    /// In a frame that is passed to lapin, with this many bytes left.
     Passing(u64),
-    /// In a frame of which a bare one has gone on.
+    /// In a frame that was replaced by a bare one, with this many bytes left to drop.
     Dropping(u64),
-    /// After what another version of AMQP greets with; lapin says so.
+    /// After the greeting of another AMQP version; lapin reports it.
     Other,
 }
 
-/// What is to be done with a frame.
+/// The verdict on a frame.
 enum Verdict {
-    /// More of it must come first.
+    /// More of it must arrive first.
     Wait,
-    /// It goes on; so many bytes it has.
+    /// It passes; it has this many bytes.
     Pass(u64),
-    /// A bare one goes on instead.
+    /// A bare one passes instead.
     Bare(u64),
 }
 
 impl Guard {
-    /// Looks at frames of at most `frame_max` bytes, before the service lowers that.
+    /// A guard for frames of at most `frame_max` bytes, until the service lowers that limit.
     pub(crate) fn new(frame_max: u32) -> Self {
         Self { frame_max, within: Within::Boundary, held: Vec::new(), first: true, closed: Vec::new() }
     }
 
-    /// Why the service closed the connection or channels of it, since this was last asked. lapin does not tell of a channel
-    /// that both sides close at once.
+    /// Reasons why the service closed the connection or its channels, since the last call. lapin does not report a
+    /// channel that both sides close at once.
     pub(crate) fn closed(&mut self) -> impl Iterator<Item = (u16, String)> {
         self.closed.drain(..)
     }
 
-    /// Bytes that were held back and come before the next ones.
+    /// Bytes that were held back and precede the next ones.
     pub(crate) fn held(&self) -> &[u8] {
         &self.held
     }
 
-    /// Looks at `bytes`, which begin with those that were held back. The first so many of them, as they are then, may go
-    /// on; those of a frame that is not whole yet are held back.
+    /// Checks and possibly rewrites `bytes`, which begin with those that were held back. Returns how many of them may
+    /// pass; those of an incomplete frame are held back.
     pub(crate) fn look(&mut self, bytes: &mut [u8]) -> Result<usize, Violation> {
         self.held.clear();
         let (mut from, mut to) = (0, 0);
@@ -130,7 +131,7 @@ impl Guard {
                         to += BARE_FRAME_BYTES;
                         from += BARE_FRAME_BYTES;
                         self.within = match total - BARE_FRAME_BYTES as u64 {
-                            // The bare one may lie where the end of the frame that came was.
+                            // The bare frame may extend over the end of the original frame.
                             0 if last != FRAME_END => return Err(Violation::NoFrame),
                             0 => Within::Boundary,
                             left => Within::Dropping(left),
@@ -143,7 +144,7 @@ impl Guard {
         Ok(to)
     }
 
-    /// What to do with the frame that `bytes` begin with.
+    /// The verdict on the frame at the start of `bytes`.
     fn judge(&mut self, bytes: &mut [u8]) -> Result<Verdict, Violation> {
         let kind = bytes[0];
         if ![METHOD, HEADER, BODY, HEARTBEAT].contains(&kind) {
@@ -155,7 +156,7 @@ impl Guard {
         let too_large = total > u64::from(self.frame_max);
         match kind {
             HEADER if (size as usize) < BARE_PAYLOAD_BYTES => return Err(Violation::NoFrame),
-            // No property of ours is that large, and no service can split a header.
+            // None of our properties is that large, and no service can split a header.
             HEADER if bytes.len() < BARE_FRAME_BYTES => return Ok(Verdict::Wait),
             HEADER if too_large => return Ok(Verdict::Bare(total)),
             _ if too_large => return Err(Violation::TooLarge { bytes: total, limit: self.frame_max }),
@@ -173,7 +174,7 @@ impl Guard {
         Ok(Verdict::Pass(total))
     }
 
-    /// Looks at a method, and makes names in it readable that others chose.
+    /// Checks a method, and replaces unreadable characters in names that others chose.
     fn judge_method(&mut self, payload: &mut [u8]) -> Result<(), Violation> {
         let mut reader = Reader(payload);
         let unreadable = |why| match why {
@@ -182,16 +183,16 @@ impl Guard {
         };
         let (class, method) = (reader.u16().map_err(unreadable)?, reader.u16().map_err(unreadable)?);
         match (class, method) {
-            // connection.start: the version, then what the service says of itself.
+            // connection.start: the version, then the service's properties.
             (10, 10) => reader.take(2).and_then(|_| reader.table(0)).map_err(unreadable)?,
-            // connection.tune; 0 is no limit.
+            // connection.tune; 0 means unlimited.
             (10, 30) => {
                 let agreed = reader.take(2).and_then(|_| reader.u32()).map_err(unreadable)?;
                 if agreed != 0 {
                     self.frame_max = self.frame_max.min(agreed.max(lapin::protocol::constants::FRAME_MIN_SIZE));
                 }
             }
-            // connection.start-ok, then declarations, bindings and basic.consume: what holds tables.
+            // connection.start-ok, then declarations, bindings and basic.consume: methods with tables.
             (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (60, 20) => {
                 return Err(Violation::OfClients(class, method));
             }
@@ -218,13 +219,13 @@ impl Guard {
     }
 }
 
-/// Makes a header frame one with no properties, of the same message.
+/// Turns a header frame into one without properties, for the same message.
 fn bare(frame: &mut [u8]) {
     frame[3..FRAME_HEAD_BYTES].copy_from_slice(&(BARE_PAYLOAD_BYTES as u32).to_be_bytes());
     frame[BARE_FRAME_BYTES - 3..].copy_from_slice(&[0, 0, FRAME_END]);
 }
 
-/// Makes `strings` short strings from `at` on text: lapin knows no others, and AMQP does.
+/// Turns `strings` short strings from `at` on into valid text: AMQP allows any bytes, lapin does not.
 fn legible(payload: &mut [u8], mut at: usize, strings: usize) {
     for _ in 0..strings {
         let Some(length) = payload.get(at) else { return };
@@ -256,7 +257,7 @@ mod tests {
 
     const BARE: &[u8] = b"\x02\0\x01\0\0\0\x0e\0\x3c\0\0\0\0\0\0\0\0\0\x05\0\0\xce";
 
-    /// What goes on of a stream that comes in chunks of `chunk` bytes.
+    /// The bytes of a stream that pass if it arrives in chunks of `chunk` bytes.
     fn through(stream: &[u8], chunk: usize, frame_max: u32) -> Result<Vec<u8>, Violation> {
         let mut guard = Guard::new(frame_max);
         let mut on = Vec::new();
@@ -269,7 +270,7 @@ mod tests {
         Ok(on)
     }
 
-    /// The same however it is cut.
+    /// Checks that the result does not depend on the chunks.
     #[track_caller]
     fn check(stream: &[u8], frame_max: u32, expected: Result<&[u8], Violation>) {
         for chunk in [1, 2, 3, 5, 7, 8, 21, 22, 23, 64, 1000, stream.len()] {

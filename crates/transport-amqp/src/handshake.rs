@@ -1,4 +1,4 @@
-//! What a TLS handshake showed, so that one that fails is told by its cause.
+//! Observations during a TLS handshake, so that a failed one is reported with its cause.
 
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, SignatureScheme,
@@ -14,18 +14,18 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
-/// RSA keys that signatures are accepted from.
+/// Accepted lengths of RSA keys, in bits.
 pub(crate) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-/// 1.2.840.113549.1.1, where the signature algorithms of RSA are.
+/// 1.2.840.113549.1.1, the prefix of RSA's signature algorithms.
 const RSA_OID: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
 
-/// Of the last handshake of a rank: its workers connect one after the other.
+/// Observations of a rank's latest handshake: its workers connect one after the other.
 #[derive(Debug)]
 pub(crate) struct Seen {
     /// Whether we have a certificate to show.
     pub shows_certificate: bool,
     asked_for_certificate: AtomicBool,
-    /// Length of an RSA key whose signature was not accepted, if it is not of an accepted length; else 0.
+    /// Length of an RSA key that was rejected for its length; otherwise 0.
     odd_key_bits: AtomicUsize,
 }
 
@@ -40,7 +40,7 @@ impl Seen {
         self.odd_key_bits.store(0, Relaxed);
     }
 
-    /// Whether the service asked for a certificate that we do not have.
+    /// Whether the service requested a certificate that we do not have.
     pub(crate) fn misses_certificate(&self) -> bool {
         self.asked_for_certificate.load(Relaxed) && !self.shows_certificate
     }
@@ -65,7 +65,7 @@ impl Seen {
     }
 }
 
-/// Verifies as rustls does, and keeps why a signature was not accepted.
+/// Verifies as rustls does, and stores why a signature was rejected.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub inner: Arc<WebPkiServerVerifier>,
@@ -114,7 +114,7 @@ impl ServerCertVerifier for Checked {
     }
 }
 
-/// Shows what we have, and keeps that it was asked for.
+/// Presents our certificate, and stores that the service requested one.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub inner: Arc<dyn ResolvesClientCert>,
@@ -141,18 +141,19 @@ fn rsa_bits(signed: &DigitallySignedStruct) -> Option<usize> {
     rsa.contains(&signed.scheme).then(|| signed.signature().len() * 8)
 }
 
-/// Length of the RSA key that signed a certificate; none if another kind did, or if it is no certificate.
+/// Length of the RSA key that signed a certificate; `None` if it has another kind of key, or if it is not a
+/// certificate.
 fn rsa_signature_bits(certificate: &[u8]) -> Option<usize> {
     let (certificate, _) = element(certificate)?;
     let (_, rest) = element(certificate)?;
     let (algorithm, rest) = element(rest)?;
     let (oid, _) = element(algorithm)?;
     let (signature, _) = element(rest)?;
-    // A bit string begins with the number of bits that it does not use.
+    // A bit string begins with its number of unused bits.
     oid.starts_with(&RSA_OID).then(|| signature.len().saturating_sub(1) * 8)
 }
 
-/// The contents of the first element of DER, and what follows it.
+/// The contents of the first DER element, and the remaining bytes.
 fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[_, first], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = match first {

@@ -49,10 +49,10 @@ use tracing as _;
 
 /// The streaming service over AMQP 0-9-1.
 ///
-/// Each worker has connections of its own, or shares them with others of its kind on its rank, as
-/// the plan says; one to publish and another to read. Nothing reconnects by itself, since a lost
-/// connection is a result. All methods need a tokio runtime with timers and I/O, which must keep
-/// running until every worker is closed; lapin adds one thread per connection.
+/// Each worker has connections of its own, or shares them with others of its kind on its rank, depending on the plan;
+/// one to publish and another to consume. Nothing reconnects by itself, since a lost connection is a result. All
+/// methods need a tokio runtime with timers and I/O, which must keep running until every worker is closed; lapin adds
+/// one thread per connection.
 #[derive(Debug)]
 pub struct Amqp {
     connector: Connector,
@@ -63,6 +63,10 @@ pub struct Amqp {
 
 impl Amqp {
     /// The service at the end of `route`, with the settings of `plan`. Connects to nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the route's certificates or keys cannot be used.
     pub fn new(route: AmqpRoute, plan: &Plan) -> Result<Self, Fault> {
         Ok(Self {
             connector: Connector::new(route, plan)?,
@@ -81,8 +85,12 @@ impl Amqp {
     }
 }
 
-/// Connects to the route's first address for consumers as a run would, TLS verified and logged in, and closes again; all
-/// within about `limit`. Needs a tokio runtime with timers and I/O.
+/// Connects to the route's first address for consumers as a run would, with verified TLS and a login, and closes the
+/// connection; all within about `limit`. Needs a tokio runtime with timers and I/O.
+///
+/// # Errors
+///
+/// [`Fault`] with the reason if the service is unreachable, or refuses TLS or the login.
 pub async fn reachable(route: &AmqpRoute, limit: Duration) -> Result<(), Fault> {
     let connector = Connector::once(route.clone(), limit)?;
     connector.open(Purpose::Topology(0)).await?.close().await;
@@ -99,10 +107,10 @@ impl Transport for Amqp {
     }
 
     async fn connect_subscriber(&self, worker: Worker, source: &Source) -> Result<AmqpSubscriber, Fault> {
-        // An exclusive queue belongs to one connection, and a stream gives all of it to each.
+        // An exclusive queue belongs to one connection, and a stream delivers everything to each connection.
         let one = source.queue.exclusive || source.queue.kind == QueueType::Stream;
         let links = self.open(Purpose::Read(worker), if one { 1 } else { self.connections }).await?;
-        // Before what the service would refuse is asked for: its own words would be harder to understand.
+        // Checked before the request, because the service's own error would be harder to understand.
         support::check(&links[0].shared.service, std::slice::from_ref(&source.queue), &self.asked)?;
         AmqpSubscriber::new(links, source).await
     }

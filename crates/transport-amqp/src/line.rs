@@ -1,4 +1,4 @@
-//! The other side of a connection, and why it ended: what workers keep of it while they wait for an outcome.
+//! The other side of a connection, its blocked state, and why it ended: shared by the workers that use it.
 
 use crate::fault::Peer;
 use engine::ports::{Alarm, Fault};
@@ -17,13 +17,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How much later than its consequences the reason for an end may arrive.
+/// How long after its consequences the reason for an end may arrive.
 const REASON_LIMIT: Duration = Duration::from_secs(1);
 const REASON_POLL: Duration = Duration::from_millis(5);
-/// Less is no sign that a connection was ended for being idle.
+/// A shorter silence is no sign that a connection was closed for being idle.
 const IDLE_MIN: Duration = Duration::from_secs(2);
 
-/// The other side, how it treats the connection, and when something last passed.
+/// The other side, the state of the connection, and when data last passed.
 pub(crate) struct Line {
     pub peer: Peer,
     pub alarm: Arc<Alarm>,
@@ -37,12 +37,12 @@ impl Line {
         Self { peer, alarm: Arc::default(), passed, heartbeat, leaving: AtomicBool::new(false) }
     }
 
-    /// Whoever closes the connection need not be told how it went.
+    /// Marks the connection as closed by us: its end is then not reported.
     pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Notes what the service says of the connection, and why it closed something. Ends with it.
+    /// Stores the service's notices about the connection, and why it closed something. Ends with the connection.
     pub(crate) async fn watch(
         self: Arc<Self>,
         mut events: impl Stream<Item = Event> + Unpin,
@@ -69,7 +69,7 @@ impl Line {
         }
     }
 
-    /// Why the connection or a channel of it ended: the service's own reason, where `error` is only a consequence.
+    /// Why the connection or one of its channels ended: the service's own reason, if `error` is only a consequence.
     pub(crate) async fn ended(&self, error: &Error) -> Fault {
         let reason = async {
             loop {
@@ -90,7 +90,7 @@ impl Line {
         if is_consequence(error) { self.ended(error).await } else { self.peer.refused(what, error) }
     }
 
-    /// The same, where there is no waiting.
+    /// The same, without waiting for the reason.
     pub(crate) fn lost(&self, error: &Error) -> Fault {
         let idle = self.passed.ago();
         match error.kind() {
@@ -102,12 +102,12 @@ impl Line {
     }
 }
 
-/// Whether an error says that something has ended, and not why.
+/// Whether an error reports only that something has ended, and not why.
 fn is_consequence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_))
 }
 
-/// When something last passed over a connection.
+/// When data last passed over a connection.
 #[derive(Debug)]
 pub(crate) struct Passed {
     begun: Instant,

@@ -1,4 +1,4 @@
-//! An open connection, and a channel of it on which a worker exchanges with the service.
+//! An open connection, and one of its channels, for a worker.
 
 use crate::{line::Line, token::LoggedIn};
 use engine::ports::{ConnectionFacts, Fault, Service};
@@ -23,7 +23,7 @@ impl LoggedIn for Shared {
     }
 }
 
-/// A channel of an open connection.
+/// One channel of an open connection.
 pub(crate) struct Link {
     pub shared: Arc<Shared>,
     pub channel: Arc<Channel>,
@@ -35,7 +35,7 @@ impl Link {
         &self.shared.line
     }
 
-    /// One exchange with the service, within its limit; `what` completes "does not ...".
+    /// One request to the service, within its limit; `what` completes "does not ...".
     pub(crate) async fn exchange<T>(
         &self,
         what: &str,
@@ -56,18 +56,18 @@ impl Link {
         Ok(())
     }
 
-    /// How long one exchange may take.
+    /// How long one request may take.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// Closes the channel, and the connection with its last one; what was written on the channel has
-    /// been handled before.
+    /// Closes the channel, and with its last channel the connection; everything written on the channel has been handled
+    /// before.
     pub(crate) async fn close(self) {
         let Self { shared, channel, limit } = self;
         shared.line.leave();
         let goodbye = async {
-            // Each is refused if it is closed already, which is as well.
+            // Closing fails if it is already closed, which is harmless.
             let _ = channel.close(REPLY_SUCCESS, "OK".into()).await;
         };
         let silent = timeout(limit, goodbye).await.is_err();

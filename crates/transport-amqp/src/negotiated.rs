@@ -1,4 +1,4 @@
-//! What is asked of a new connection and what came of it, in words and numbers for the record.
+//! Requested and negotiated properties of a new connection, for the record.
 
 use crate::{socket::first_frame, tables::Reader};
 use engine::ports::Service;
@@ -7,36 +7,36 @@ use lapin::{
     types::AMQPValue,
 };
 
-/// Twice what RabbitMQ 4 insists on, for small bodies and the login.
+/// Smallest requested frame, for small bodies and the login: twice the minimum of RabbitMQ 4.
 const FRAME_BYTES_MIN: u32 = 16 << 10;
-/// What RabbitMQ proposes.
+/// Largest requested frame: RabbitMQ's proposal.
 const FRAME_BYTES_MAX: u32 = 128 << 10;
 
 /// Class and method of `connection.start`.
 const CONNECTION_START: (u16, u16) = (10, 10);
 
-/// The smallest frame that holds a body, within bounds.
+/// The smallest frame in bytes that holds a body, within bounds.
 ///
-/// lapin has two buffers of 32 frames per connection and cycles through all of them, so frames no
-/// larger than needed keep what is copied in the processor's cache: 512 KiB instead of 4 MiB each
-/// for bodies of 16 kB, and a tenth less CPU time per message. The service may lower it further.
+/// lapin has two buffers of 32 frames per connection and cycles through all of them, so frames no larger than needed
+/// keep the copied data in the processor's cache: 512 KiB instead of 4 MiB each for bodies of 16 kB, and a tenth less
+/// CPU time per message. The service may lower it further.
 pub(crate) fn frame_max(body_bytes: u64) -> u32 {
     const FRAME_OVERHEAD_BYTES: u64 = 8;
     let needed = body_bytes.saturating_add(FRAME_OVERHEAD_BYTES);
     u32::try_from(needed).unwrap_or(u32::MAX).clamp(FRAME_BYTES_MIN, FRAME_BYTES_MAX)
 }
 
-/// `TLSv1.3`, where rustls says `TLSv1_3`.
+/// `TLSv1.3` instead of rustls's `TLSv1_3`.
 pub(crate) fn tls_version(name: &str) -> String {
     name.replace('_', ".")
 }
 
-/// The name in the standard, where rustls puts the version into that of a TLS 1.3 suite.
+/// The name of a cipher suite in the standard; rustls adds the version to the names of TLS 1.3.
 pub(crate) fn tls_cipher(name: &str) -> String {
     name.replacen("TLS13_", "TLS_", 1)
 }
 
-/// What the service says about itself in its first frame, `connection.start`.
+/// The service's description of itself in its first frame, `connection.start`.
 pub(crate) fn service(greeting: &[u8]) -> Service {
     let start = first_frame(greeting).and_then(|(_, payload)| match parse_class(payload) {
         Ok((_, AMQPClass::Connection(AMQPMethod::Start(start)))) => Some(start),
@@ -49,7 +49,7 @@ pub(crate) fn service(greeting: &[u8]) -> Service {
     Service { product: property("product"), version: property("version"), notes: Vec::new() }
 }
 
-/// The ways to log in that the service offers, with blanks between; none where it has not said.
+/// The login mechanisms that the service offers, separated by blanks; `None` if it has not sent them.
 pub(crate) fn mechanisms(greeting: &[u8]) -> Option<String> {
     let mut reader = Reader(first_frame(greeting)?.1);
     let start = (reader.u16().ok()?, reader.u16().ok()?);
@@ -60,7 +60,7 @@ pub(crate) fn mechanisms(greeting: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(names).into_owned())
 }
 
-/// A name that the kernel ends with zeros.
+/// The text of a zero-terminated name from the kernel.
 pub(crate) fn text_of(name: &[u8]) -> String {
     String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
 }

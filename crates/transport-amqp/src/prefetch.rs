@@ -1,4 +1,4 @@
-//! Whether the service keeps to a prefetch per channel, found out by trying.
+//! Tests whether the service applies a prefetch per channel.
 
 use crate::link::{Link, REPLY_SUCCESS};
 use engine::ports::{Fault, FaultKind};
@@ -14,8 +14,8 @@ use tokio::time::sleep;
 
 const PREFETCH_POLL: Duration = Duration::from_millis(10);
 
-/// Tries whether the service keeps to a prefetch per channel: RabbitMQ 4 may be told to take it for one per consumer, and does
-/// so without a word. A consumer that is there already then gets all that waits. Returns a note where it cannot be tried.
+/// Tests whether the service applies a prefetch per channel: RabbitMQ 4 may be configured to apply it per consumer,
+/// without reporting it. Then an existing consumer gets all waiting messages. Returns a note if it cannot be tested.
 pub(crate) async fn try_prefetch(link: &Link, queues: &[QueuePlan]) -> Result<Option<String>, Fault> {
     match keeps_channel_prefetch(link, queues).await {
         Ok(true) => Ok(None),
@@ -33,7 +33,7 @@ pub(crate) async fn try_prefetch(link: &Link, queues: &[QueuePlan]) -> Result<Op
     }
 }
 
-/// Whether the second of two messages waits in its queue, where the consumer's channel may have one, or is delivered.
+/// Whether the second of two messages stays in its queue if the consumer's channel may have one, or is delivered.
 async fn keeps_channel_prefetch(link: &Link, queues: &[QueuePlan]) -> Result<bool, Fault> {
     let channel = link.exchange("open a channel", link.shared.connection.create_channel()).await?;
     let name: ShortString = queues.first().map_or_else(String::new, |queue| format!("{}-prefetch", queue.name)).into();
@@ -59,7 +59,7 @@ async fn keeps_channel_prefetch(link: &Link, queues: &[QueuePlan]) -> Result<boo
             match (queue.message_count(), delivered) {
                 (1.., _) => break true,
                 (0, 2..) => break false,
-                // RabbitMQ may count before it takes what was published before.
+                // RabbitMQ may count before it handles earlier publishes.
                 _ => sleep(PREFETCH_POLL).await,
             }
         };

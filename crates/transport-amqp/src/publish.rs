@@ -1,4 +1,4 @@
-//! What publishes: messages to an exchange or to queues in turn, with or without confirms, and answers.
+//! The publisher: messages to an exchange or to queues in turn, with or without confirms, and replies.
 
 use crate::{line::Line, link::Link};
 use engine::ports::{Alarm, ConnectionFacts, Fault, Outcome, Outgoing, Publisher, ReplyTo};
@@ -28,12 +28,12 @@ pub struct AmqpPublisher {
     options: BasicPublishOptions,
 }
 
-/// What every body of a run has in common.
+/// Properties that all bodies of a run share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Body {
     /// MIME type.
     pub content_type: &'static str,
-    /// Whether the service is to keep it on disk.
+    /// Whether the service keeps it on disk.
     pub persistent: bool,
 }
 
@@ -59,14 +59,14 @@ impl AmqpPublisher {
                 Some(queue) => properties.with_reply_to(queue.as_str().into()),
                 None => properties,
             },
-            // Without it the service accepts and drops what is for a queue that is gone. Only with
-            // confirms, since lapin hoards what is returned without.
+            // Without it the service accepts and drops messages for a queue that no longer exists. Only with confirms:
+            // without them lapin would accumulate returned messages.
             options: BasicPublishOptions { mandatory: target.confirms, ..BasicPublishOptions::default() },
             links,
         })
     }
 
-    /// The link and the key whose turn it is; every link gets every key in turn.
+    /// The link and the key to use next; every link uses every key in turn.
     fn turn(&mut self) -> (usize, usize) {
         let turn = self.published;
         self.published = turn.wrapping_add(1);
@@ -121,10 +121,10 @@ impl Publisher for AmqpPublisher {
     }
 }
 
-/// Resolves to what the service says about one message.
+/// Resolves to the service's outcome for one message.
 ///
-/// Where the service confirms several messages at once of which it returned some, lapin does not
-/// keep which: the number of [`Outcome::Returned`] is right, and which of them may not be.
+/// If the service confirms several messages at once and has returned some of them, lapin does not record which: the
+/// number of [`Outcome::Returned`] is right, their assignment to messages may not be.
 pub struct Confirm {
     inner: PublisherConfirm,
     line: Arc<Line>,

@@ -1,22 +1,21 @@
-//! What a connection is for.
+//! The purpose of a connection.
 
 use engine::ports::{Role, Worker};
 use std::fmt;
 
-/// What a connection is for. One that is held back, or busy with large bodies, must not hold back
-/// the others.
+/// The purpose of a connection. A connection that is blocked, or busy with large bodies, must not delay the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
-    /// A worker's messages or answers on their way out.
+    /// A worker's outgoing messages or replies.
     Publish(Worker),
-    /// A worker's messages or answers on their way in.
+    /// A worker's incoming messages or replies.
     Read(Worker),
-    /// Exchanges and queues, through the n-th address.
+    /// Declaration of exchanges and queues, through the n-th address.
     Topology(u32),
 }
 
 impl Purpose {
-    /// What tells which workers of a rank may share a connection.
+    /// Workers of a rank with the same value may share a connection.
     pub(crate) fn kind(self) -> Option<(bool, Role)> {
         match self {
             Self::Publish(worker) => Some((true, worker.role)),

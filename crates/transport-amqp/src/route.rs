@@ -1,4 +1,4 @@
-//! Where the service is and how to be let in: endpoints, `--connect-to`, certificates, password or token.
+//! Addresses and credentials of the service: endpoints, `--connect-to`, certificates, password or token.
 
 use crate::{
     endpoint::{Endpoint, RouteError},
@@ -10,23 +10,23 @@ use std::{path::PathBuf, str::FromStr};
 /// Everything that is needed to reach the service. Rank 0 sends it to all ranks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AmqpRoute {
-    /// What producers connect to, in turn.
+    /// Addresses for producers, used in turn.
     pub producer: Vec<Endpoint>,
-    /// What consumers connect to, in turn; queues are declared here too.
+    /// Addresses for consumers, used in turn; queues are declared here too.
     pub consumer: Vec<Endpoint>,
     /// Addresses to use in place of those in the endpoints.
     pub connect_to: Vec<ConnectTo>,
-    /// Authorities to trust, as PEM; without them those of the system.
+    /// Trusted authorities, as PEM; `None`: those of the system.
     pub ca_pem: Option<String>,
-    /// Certificate and private key to show to the service, as PEM.
+    /// Client certificate and private key, as PEM.
     pub client_cert: Option<(String, Secret)>,
-    /// Password of every endpoint whose URL has none, or the token that was in `token_file` at the start.
+    /// Password for every endpoint whose URL has none, or the token that was in `token_file` at the start.
     pub password: Secret,
     /// File of an OAuth 2 token, which may be renewed while connections last.
     pub token_file: Option<PathBuf>,
 }
 
-/// An address to connect to in place of the one in a URL, as curl's `--connect-to` has it.
+/// An address to connect to in place of the one in a URL, like curl's `--connect-to`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectTo {
     host: Option<String>,
@@ -36,9 +36,12 @@ pub struct ConnectTo {
 }
 
 impl ConnectTo {
-    /// Reads `HOST:PORT:ADDR:PORT`: connections to the first pair go to the second. An empty part
-    /// of the first pair matches any; an empty part of the second keeps what the URL says. IPv6
-    /// addresses are in brackets.
+    /// Reads `HOST:PORT:ADDR:PORT`: connections to the first pair go to the second. An empty part of the first pair
+    /// matches any; an empty part of the second keeps the value of the URL. IPv6 addresses are in brackets.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError`] with what to type.
     pub fn parse(text: &str) -> Result<Self, RouteError> {
         let wrong = || {
             RouteError(format!(
@@ -73,7 +76,7 @@ impl ConnectTo {
         self.host.as_ref().is_none_or(|h| h.eq_ignore_ascii_case(host)) && self.port.is_none_or(|p| p == port)
     }
 
-    /// Where a connection to `host:port` goes: to what the first rule that matches says.
+    /// The address for a connection to `host:port`: that of the first matching rule.
     pub(crate) fn apply(rules: &[Self], host: &str, port: u16) -> (String, u16) {
         match rules.iter().find(|rule| rule.matches(host, port)) {
             Some(rule) => (rule.to_host.clone().unwrap_or_else(|| host.to_owned()), rule.to_port.unwrap_or(port)),

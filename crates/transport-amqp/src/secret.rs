@@ -1,19 +1,19 @@
-//! A password, a token or a private key, which shows itself to nobody.
+//! A password, a token or a private key that is never printed.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A text that is never shown.
+/// A text that is never printed.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` from being shown.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for whoever sends it to the service.
+    /// The text, for code that sends it to the service.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -24,15 +24,14 @@ use tokio::{
     sync::mpsc::UnboundedSender,
 };
 
-/// rustls asks for 4 KiB at a time, which is four system calls for a record; large bodies come in
-/// runs of records.
+/// rustls reads 4 KiB at a time, which is four system calls per record; large bodies arrive as sequences of records.
 const READ_AHEAD_BYTES: usize = 256 << 10;
-/// How much is read at a time of a frame that has no room where it is to go.
+/// Bytes per read of a frame for which the caller's buffer has no room.
 const FRAME_REST_BYTES: usize = 4 << 10;
-/// More than any service says before the login.
+/// More than any service sends before the login.
 const GREETING_BYTES_MAX: usize = 64 << 10;
 
-/// A TCP connection with the traits that lapin wants.
+/// A TCP connection with the traits that lapin needs.
 pub(crate) struct Tcp {
     inner: TcpStream,
     ahead: Option<ReadAhead>,
@@ -98,17 +97,16 @@ impl AsyncWrite for Tcp {
     }
 }
 
-/// The first bytes that the other side said, up to the end of its first AMQP frame.
+/// The first bytes of the other side, up to the end of its first AMQP frame.
 ///
-/// lapin keeps neither what the service says about itself nor what something that is no AMQP
-/// service answered.
+/// lapin keeps neither the service's description of itself nor the reply of a peer that is not an AMQP service.
 #[derive(Clone, Default)]
 pub(crate) struct Greeting(Arc<Mutex<Said>>);
 
 #[derive(Default)]
 struct Said {
     bytes: Vec<u8>,
-    /// What ended TLS.
+    /// The error that ended TLS.
     tls_error: Option<rustls::Error>,
 }
 
@@ -117,18 +115,18 @@ impl Greeting {
         self.lock().bytes.clone()
     }
 
-    /// What ended TLS, if it did so before the service said much.
+    /// The error that ended TLS, if it came before the end of the first frame.
     pub(crate) fn tls_error(&self) -> Option<rustls::Error> {
         self.lock().tls_error.clone()
     }
 
-    /// Keeps what ended TLS: lapin may report that it could not write, instead.
+    /// Stores the error that ended TLS, because lapin may report a failed write instead.
     fn ended(&self, error: &io::Error) {
         let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         self.lock().tls_error = cause.cloned();
     }
 
-    /// Keeps `bytes`; false once nothing more is of interest.
+    /// Stores `bytes`; false once nothing more is needed.
     fn keep(&self, bytes: &[u8]) -> bool {
         let kept = &mut self.lock().bytes;
         kept.extend_from_slice(bytes);
@@ -148,19 +146,19 @@ pub(crate) fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8])> {
     (rest.get(length) == Some(&0xce)).then_some((header[0], payload))
 }
 
-/// What lapin reads from and writes to.
+/// The stream that lapin reads and writes.
 pub(crate) struct Socket {
     stream: AsyncTcpStream<Tcp>,
     greeting: Option<Greeting>,
     guard: Guard,
-    /// What the guard let pass and there was no room for.
+    /// Bytes that passed the guard and did not fit the caller's buffer.
     ahead: VecDeque<u8>,
     passed: Arc<Passed>,
     reasons: UnboundedSender<AMQPError>,
 }
 
 impl Socket {
-    /// `frame_max` is the largest frame that will be asked for.
+    /// `frame_max` is the largest frame that will be requested, in bytes.
     pub(crate) fn new(
         stream: AsyncTcpStream<Tcp>,
         greeting: Greeting,
@@ -189,11 +187,11 @@ impl Socket {
         Poll::Ready(Ok(n))
     }
 
-    /// Hands the guard `bytes`; so many of them may go on.
+    /// Passes `bytes` through the guard; returns how many of them may pass.
     fn look(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let looked = self.guard.look(bytes);
         for (code, words) in self.guard.closed() {
-            // What is no error code is a goodbye. Nobody listens where the login was given up.
+            // Codes that are not errors mean a regular close. The receiver is gone if the login was given up.
             let _ = AMQPError::from_id(code, words.into()).map(|reason| self.reasons.send(reason));
         }
         looked.map_err(|violation| io::Error::new(io::ErrorKind::InvalidData, violation))
@@ -215,7 +213,7 @@ impl AsyncRead for Socket {
                     n => this.look(&mut into[..kept + n])?,
                 }
             } else {
-                // Less room than the frame has that is not whole yet: lapin's buffer is a ring, and this its end.
+                // The incomplete frame does not fit the remaining room: lapin's buffer is a ring, and this is its end.
                 let mut aside = [this.guard.held(), &[0; FRAME_REST_BYTES]].concat();
                 match ready!(this.poll_more(cx, &mut aside, kept))? {
                     0 => return Poll::Ready(Ok(0)),
@@ -275,7 +273,7 @@ impl AsyncWrite for Socket {
 pub(crate) struct Kit(Tokio);
 
 impl Kit {
-    /// Of the runtime that the caller is in.
+    /// The kit of the caller's runtime.
     pub(crate) fn current() -> Self {
         Self(Tokio::current())
     }
@@ -318,7 +316,7 @@ impl Reactor for Kit {
         self.0.interval(duration)
     }
 
-    /// Connecting is done before lapin starts, so that it has limits and errors of its own.
+    /// We connect before lapin starts, so that connecting has limits and errors of its own.
     fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Socket>> + Send + 'static {
         std::future::ready(Err(io::ErrorKind::Unsupported.into()))
     }
@@ -352,7 +350,7 @@ mod tests {
         assert_eq!(chunks * noise.len(), GREETING_BYTES_MAX);
     }
 
-    /// A connection over which `sent` comes, and whatever reads of it `room` bytes at a time.
+    /// The bytes received over a connection on which `sent` arrives, read `room` bytes at a time.
     async fn received(sent: Vec<u8>, room: usize) -> io::Result<Vec<u8>> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

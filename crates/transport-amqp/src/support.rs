@@ -1,29 +1,29 @@
-//! What a version of the service can have: told before the run starts, not found out in it.
+//! Features of the service's version, checked before the run starts.
 
 use engine::ports::{Fault, FaultKind, Service};
 use profile::{QueuePlan, QueueType};
 
-/// A version by its first two numbers.
+/// The first two numbers of a version.
 type Version = (u32, u32);
 
 const QUORUM_FROM: Version = (3, 8);
 const STREAM_FROM: Version = (3, 9);
 const QUORUM_TTL_FROM: Version = (3, 10);
-/// From here on all kinds of queues take the same word for where their leader is.
+/// From this version on, all queue types use the same argument for the place of their leader.
 const ONE_LEADER_ARGUMENT_FROM: Version = (4, 0);
-/// From here on the largest message is 16 MiB by default, and was 128 MiB before.
+/// From this version on, the largest message is 16 MiB by default instead of 128 MiB.
 const SMALL_MESSAGES_FROM: Version = (4, 0);
 const SMALL_MESSAGE_BYTES: u64 = 16 << 20;
 
-/// What is asked of the service besides queues.
+/// Requested settings besides queues.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
     pub body_bytes: u64,
     pub prefetch_channel: u16,
 }
 
-/// Whether the service can have what was asked for; what it will do in another way, each in a
-/// sentence. Of a product that is not RabbitMQ nothing is known beforehand.
+/// Checks that the service supports the requested settings. Returns the settings that it applies differently, each as a
+/// sentence. For a product other than RabbitMQ nothing is checked.
 pub(crate) fn check(service: &Service, queues: &[QueuePlan], asked: &Asked) -> Result<Vec<String>, Fault> {
     let Some(version) = rabbitmq(service) else { return Ok(Vec::new()) };
     let any = |kind| queues.iter().any(|queue| queue.kind == kind);
@@ -55,8 +55,8 @@ pub(crate) fn check(service: &Service, queues: &[QueuePlan], asked: &Asked) -> R
     Ok(note.into_iter().collect())
 }
 
-/// Whether the service refused a queue because it is transient and not exclusive. RabbitMQ 4 can be told to, and does from
-/// 4.3 on unless it is told otherwise; so it is tried, and not guessed from the version.
+/// Whether the service refused a queue because it is transient and not exclusive. RabbitMQ 4 can be configured to do
+/// so, and does by default from 4.3 on; so it is tried, not guessed from the version.
 pub(crate) fn refuses_transient(fault: &Fault) -> bool {
     fault.kind == FaultKind::Refused && fault.sentence.contains("transient_nonexcl_queues")
 }

@@ -1,8 +1,8 @@
-//! Whether lapin's parser can read what a frame holds, seen without building it.
+//! Whether lapin's parser can read the contents of a frame, checked without building values.
 
 use std::str::from_utf8;
 
-/// How deep tables and arrays may nest. RabbitMQ's own go three deep; lapin's parser and the values that it builds
+/// How deep tables and arrays may nest. RabbitMQ's own nest three deep; lapin's parser and the values that it builds
 /// recurse, and its thread has a stack of 2 MiB.
 pub(crate) const NESTING_MAX: usize = 64;
 
@@ -11,13 +11,13 @@ pub(crate) const NESTING_MAX: usize = 64;
 pub(crate) enum Unreadable {
     /// Tables or arrays nest deeper than [`NESTING_MAX`].
     TooDeep,
-    /// They are not what AMQP 0-9-1 has there, or lapin does not know it.
+    /// They are not valid AMQP 0-9-1 here, or lapin does not support them.
     Malformed,
 }
 
 type Read<T = ()> = Result<T, Unreadable>;
 
-/// Bytes that are read from the front.
+/// A reader of bytes, from the front.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a>(pub &'a [u8]);
 
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four bytes were taken")))
     }
 
-    /// What its own length of four bytes precedes.
+    /// Data with a length prefix of four bytes.
     fn long(&mut self) -> Read<Reader<'a>> {
         let length = self.u32()?;
         Ok(Reader(self.take(length as usize)?))
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         from_utf8(self.short()?).map(drop).map_err(|_| Unreadable::Malformed)
     }
 
-    /// A table that is inside of `around` others.
+    /// A table inside `around` others.
     pub(crate) fn table(&mut self, around: usize) -> Read {
         let mut entries = self.nested(around)?;
         while !entries.0.is_empty() {
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         self.long()
     }
 
-    /// A value by its type, with the letters that RabbitMQ gives them.
+    /// A value by its type, with RabbitMQ's type letters.
     fn value(&mut self, around: usize) -> Read {
         let bytes = match self.byte()? {
             b'F' => return self.table(around),
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
                 // timestamp
                 9 => drop(self.take(8)?),
                 0..=13 => self.text()?,
-                // Not in use; lapin reads nothing for them.
+                // Unused; lapin reads nothing for them.
                 _ => {}
             }
         }
@@ -134,7 +134,7 @@ pub(crate) mod tests {
         for level in 0..depth {
             let key = if level == 0 { b"" } else { key };
             let length = key.len() + inside.len();
-            // Built from the inside out, and so from the back to the front.
+            // Built from the inside out, so from back to front.
             inside.extend(key.iter().rev());
             inside.extend((length as u32).to_le_bytes());
             inside.push(kind);

@@ -1,4 +1,4 @@
-//! TLS settings: whom to trust and what to show.
+//! TLS settings: trusted authorities, and the client's certificate.
 
 use crate::{
     handshake::{Asked, Checked, Seen},
@@ -16,17 +16,17 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// How every connection of a route speaks TLS.
+/// The TLS settings of a route's connections.
 pub(crate) struct Tls {
     pub connector: RustlsConnector,
-    /// What the last handshake showed.
+    /// Observations of the latest handshake.
     pub seen: Arc<Seen>,
 }
 
 impl Tls {
-    /// Trusts the authorities of the route, or those of the system if it names none.
+    /// Settings that trust the authorities of the route, or those of the system if the route has none.
     pub(crate) fn new(route: &AmqpRoute) -> Result<Self, Fault> {
-        // Fails if the process has one already, which then serves as well.
+        // Fails if the process already has one, which is then used.
         let _ = ring::default_provider().install_default();
         let roots = Arc::new(match &route.ca_pem {
             Some(pem) => given_authorities(pem)?,
@@ -89,7 +89,7 @@ fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>, Fault> {
     })
 }
 
-/// What we show. Only the service has to understand the certificate, which may be of version 1.
+/// Our certificate and key. Only the service has to parse the certificate, which may be of version 1.
 fn identity(chain: &str, key: &Secret) -> Result<SingleCertAndKey, Fault> {
     let chain = certificates(chain, "--cert")?;
     let key = ring::default_provider().key_provider.load_private_key(private_key(key)?).map_err(|_| {

@@ -1,4 +1,4 @@
-//! The OAuth 2 token that logs in: read from its file, and again while connections last.
+//! The OAuth 2 token for the login: read from its file, and read again while connections last.
 
 use crate::secret::Secret;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -14,13 +14,13 @@ use std::{
 };
 use tokio::{runtime::Handle, time::timeout};
 
-/// How often the file is looked at. What two looks see alike is complete.
+/// How often the file is read. A text that two reads agree on is complete.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// More than any token.
+/// More bytes than any token has.
 const BYTES_MAX: u64 = 128 << 10;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// A token, and when it expires if it is a JSON Web Token that says so.
+/// A token, and when it expires, if it is a JSON Web Token with an expiry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     text: Secret,
@@ -33,7 +33,11 @@ struct Claims {
 }
 
 impl Token {
-    /// The token in a file; the error is a sentence without it.
+    /// Reads the token in a file.
+    ///
+    /// # Errors
+    ///
+    /// A sentence with the reason, without the token.
     pub fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let mut bytes = Vec::new();
@@ -58,7 +62,7 @@ impl Token {
         Self { text: Secret::new(text), expires }
     }
 
-    /// The token, for whoever sends it to the service.
+    /// The token, for code that sends it to the service.
     pub fn secret(&self) -> Secret {
         self.text.clone()
     }
@@ -69,7 +73,7 @@ impl Token {
     }
 }
 
-/// Something that logged in with a token.
+/// A connection that logged in with a token.
 pub(crate) trait LoggedIn: Send + Sync {
     /// Its connection.
     fn connection(&self) -> &Connection;
@@ -84,14 +88,14 @@ pub(crate) struct Renewal {
 
 struct State {
     token: Token,
-    /// Why the file gave no token when it was last looked at.
+    /// Why the last read of the file gave no token.
     trouble: Option<String>,
     connections: Vec<Weak<dyn LoggedIn>>,
     watched: bool,
 }
 
 impl Renewal {
-    /// From a file, or with what was in it on rank 0 where this rank cannot read it; `limit` is that of one exchange.
+    /// From a file, or with rank 0's token if this rank cannot read the file; `limit` is that of one request.
     pub(crate) fn new(path: &Path, initial: &Secret, limit: Duration) -> Arc<Self> {
         let read = Token::read(path);
         let trouble = read.as_ref().err().cloned();
@@ -110,7 +114,7 @@ impl Renewal {
         &self.path
     }
 
-    /// What is wrong with the token, to follow what the service said about it; empty if nothing is known to be.
+    /// A known problem of the token, to follow the service's own message; empty without a problem.
     pub(crate) fn flaw(&self) -> String {
         let State { token, trouble, .. } = &*self.state();
         let path = self.path.display();
@@ -136,7 +140,7 @@ impl Renewal {
         state.connections.push(Arc::downgrade(&connection));
         if !state.watched {
             let (this, runtime) = (Arc::downgrade(self), Handle::current());
-            // A thread, since a file on a server that is away may hold it up for ever.
+            // A thread of its own, since reading a file on an unreachable server may block for ever.
             match shortage::thread("token", move || watch(&this, &runtime)) {
                 Ok(()) => state.watched = true,
                 // The next connection tries again.
@@ -145,7 +149,7 @@ impl Renewal {
         }
     }
 
-    /// Looks at the file; `last` is what was there the last time.
+    /// Reads the file; `last` is the result of the previous read.
     fn look(&self, last: &mut Option<Token>, runtime: &Handle) {
         let read = Token::read(&self.path);
         let mut state = self.state();
@@ -166,7 +170,7 @@ impl Renewal {
     }
 }
 
-/// Looks at the file from time to time, until its connections are no more.
+/// Reads the file regularly, until its connections are gone.
 fn watch(renewal: &Weak<Renewal>, runtime: &Handle) {
     let mut last = None;
     while let Some(this) = renewal.upgrade() {

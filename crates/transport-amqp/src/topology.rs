@@ -13,12 +13,12 @@ use profile::{Exchange, ExchangeKind, LeaderLocator, QueuePlan, QueueType};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often queues are looked at until nothing changes in them, and how long after each other.
+/// How often queues are checked until nothing changes in them, and the time between two checks.
 const LOOKS_MAX: usize = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// Declares everything that belongs to no worker, if the service can have it. Where it refuses transient queues, they are
-/// durable.
+/// Declares everything that belongs to no worker, if the service supports it. If it refuses transient queues, they are
+/// declared durable.
 pub(crate) async fn declare(
     connector: &Connector,
     exchanges: &[Exchange],
@@ -41,7 +41,7 @@ pub(crate) async fn declare(
     }
 }
 
-/// Leaders that are to be spread are declared through the addresses in turn, each on the node that it leads to.
+/// With spread leaders, queues are declared through the addresses in turn, each on the node of that address.
 async fn declare_as_planned(
     connector: &Connector,
     exchanges: &[Exchange],
@@ -78,7 +78,7 @@ async fn declare_through(
             ExchangeKind::Direct => Kind::Direct,
             ExchangeKind::Fanout => Kind::Fanout,
         };
-        // Gone with its last queue: a run that died leaves none on a shared service.
+        // Deleted with its last queue: a dead run leaves none on a shared service.
         let options = ExchangeDeclareOptions { durable: true, auto_delete: true, ..ExchangeDeclareOptions::default() };
         let name = exchange.name.as_str();
         let request = first.channel.exchange_declare(name.into(), kind, options, FieldTable::default());
@@ -90,7 +90,7 @@ async fn declare_through(
     Ok(service)
 }
 
-/// Declares a queue and binds it. One that is exclusive belongs to the link's connection.
+/// Declares a queue and binds it. An exclusive queue belongs to the link's connection.
 pub(crate) async fn declare_queue(link: &Link, queue: &QueuePlan) -> Result<(), Fault> {
     let options = QueueDeclareOptions {
         durable: queue.durable,
@@ -110,8 +110,8 @@ pub(crate) async fn declare_queue(link: &Link, queue: &QueuePlan) -> Result<(), 
     Ok(())
 }
 
-/// Messages that queues hold. What consumers have left unacknowledged comes back to them a little after the consumers are
-/// gone, so that it counts once two looks agree.
+/// Number of messages that queues hold. Unacknowledged deliveries return to their queues shortly after the consumers
+/// have left, so the number counts once two checks agree.
 pub(crate) async fn held(connector: &Connector, queues: &[QueuePlan]) -> Result<u64, Fault> {
     let link = connector.open(Purpose::Topology(0)).await?;
     let counted = async {
@@ -133,14 +133,14 @@ pub(crate) async fn held(connector: &Connector, queues: &[QueuePlan]) -> Result<
     held
 }
 
-/// Messages that wait in a queue for a consumer, as the service says when a queue is declared that is there.
+/// Number of messages that wait in a queue, from the service's reply to a passive declaration.
 pub(crate) async fn held_in(link: &Link, name: &str) -> Result<u32, Fault> {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let request = link.channel.queue_declare(name.into(), options, FieldTable::default());
     Ok(link.exchange(&format!("tell how many messages queue {name} holds"), request).await?.message_count())
 }
 
-/// Deletes what [`declare`] declared. All of it is tried, whatever fails.
+/// Deletes what [`declare`] declared. Every object is tried, whatever fails.
 pub(crate) async fn delete(
     connector: &Connector,
     exchanges: &[Exchange],
@@ -163,8 +163,8 @@ pub(crate) async fn delete(
         if let Err(fault) = deleted {
             let left = |name: &str| Undeleted { name: name.to_owned(), fault: fault.clone() };
             undeleted.push(left(name));
-            // The service closes a channel on which it refused something. Without another one the rest is left, too, and
-            // so it is where the service does not reply at all: to wait for each would take as long for each.
+            // The service closes a channel after a refusal. If no new channel can be opened, the rest is left. It is
+            // also left if the service does not reply at all, because each object would wait for the full limit.
             if asked.elapsed() >= link.limit() || link.renew().await.is_err() {
                 undeleted.extend(all.by_ref().map(|(name, _)| left(name)));
             }
@@ -179,7 +179,7 @@ fn arguments(queue: &QueuePlan, service: &Service) -> FieldTable {
     let number = |n: u64| AMQPValue::LongLongInt(i64::try_from(n).unwrap_or(i64::MAX));
     let milliseconds = |time: Duration| {
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        // RabbitMQ takes milliseconds in 32 bits and no zero.
+        // RabbitMQ accepts milliseconds in 32 bits, and not zero.
         number(ms.clamp(1, u64::from(u32::MAX)))
     };
     let mut arguments = FieldTable::default();

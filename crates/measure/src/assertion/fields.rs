@@ -1,4 +1,4 @@
-//! Names of an assertion as fields of a record: by their paths, or by short words for those that are asked for most.
+//! Resolves the names in an assertion to fields of a record: full paths, or short names of frequently used fields.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::{Kind, Quantity, units};
 use crate::{LatencySummary, Metric, Record};
 
-/// Parts of a record whose fields go by their last name alone, in this order.
+/// Parts of a record whose fields may be named by their last name alone, in this order.
 const SHORT: [&str; 5] = ["integrity", "throughput", "harness", "backpressure", "status"];
-/// Words for fields, as `--until` and `compare` have them.
+/// Short names of fields, as in `--until` and `compare`.
 const WORDS: [(&str, &str); 6] = [
     ("throughput", "throughput.messages_per_second"),
     ("bit_rate", "throughput.bits_per_second"),
@@ -28,11 +28,11 @@ pub struct Field {
     /// As it was typed.
     pub written: String,
     path: String,
-    /// What its values are.
+    /// The kind of its values.
     pub kind: Kind,
 }
 
-/// What the schema says of a path.
+/// What the schema has at a path.
 enum Found {
     Leaf(Kind),
     Several,
@@ -40,7 +40,7 @@ enum Found {
 }
 
 impl Field {
-    /// The field that a name means.
+    /// The field with a name.
     pub fn called(name: &str) -> Result<Self, String> {
         let found = |path: String, kind| Ok(Self { written: name.to_owned(), path, kind });
         if let Some(path) = word(name)
@@ -105,14 +105,14 @@ impl Field {
         })
     }
 
-    /// Where it is a number of lost messages or replies: those of which nobody can say whether they are.
+    /// For a number of lost messages or replies: the number of undetermined ones.
     fn undetermined(&self, record: &Value) -> u64 {
         let Some((of, "lost")) = self.path.rsplit_once('.') else { return 0 };
         let pointer = format!("/{}/undetermined", of.replace('.', "/"));
         record.pointer(&pointer).and_then(Value::as_u64).unwrap_or(0)
     }
 
-    /// Why there is no such number, where the record tells; for the end of a sentence.
+    /// Why the number is absent, if the record has the reason; for the end of a sentence.
     pub fn why_absent(&self, record: &Value) -> String {
         let undetermined = self.undetermined(record);
         if undetermined > 0 {
@@ -128,7 +128,7 @@ impl Field {
     }
 }
 
-/// The path that a word stands for: `throughput`, `confirm_p99`, `rtt_p50` (from the due time).
+/// The path of a short name: `throughput`, `confirm_p99`, `rtt_p50` (from the due time).
 fn word(name: &str) -> Option<String> {
     if let Some((_, path)) = WORDS.iter().find(|(word, _)| *word == name) {
         return Some((*path).to_owned());
@@ -140,7 +140,7 @@ fn word(name: &str) -> Option<String> {
     Some(format!("latency.{metric}.{figure}{unit}"))
 }
 
-/// What is at a path, by the schema.
+/// Looks up a path in the schema.
 fn at(path: &str) -> Found {
     let mut node: &Value = &SCHEMA;
     let mut keys = path.split('.');
@@ -190,7 +190,7 @@ fn kind_of(node: &Value, path: &str) -> Found {
     }
 }
 
-/// Everything that can be named, but for what has names of its own in a record.
+/// All names, except in parts of a record whose keys vary.
 fn names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     below(&SCHEMA, "", &mut names);

@@ -1,4 +1,4 @@
-//! From the text of an assertion to its expression.
+//! Parses the text of an assertion into an expression.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub enum Expression {
     Binary(Operator, Box<Expression>, Box<Expression>),
 }
 
-/// What joins two expressions.
+/// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     Or,
@@ -45,7 +45,7 @@ pub enum Operator {
     Over,
 }
 
-/// With how each is written, and how tightly it binds.
+/// Each operator as written, with its precedence.
 const OPERATORS: [(&str, Operator, u8); 15] = [
     ("or", Operator::Or, 1),
     ("||", Operator::Or, 1),
@@ -63,7 +63,7 @@ const OPERATORS: [(&str, Operator, u8); 15] = [
     ("*", Operator::Times, 6),
     ("/", Operator::Over, 6),
 ];
-/// `not` binds looser than a comparison and tighter than `and`.
+/// Precedence of `not`: lower than a comparison, higher than `and`.
 const NOT: u8 = 3;
 const COMPARISON: u8 = 4;
 
@@ -141,7 +141,7 @@ struct Parser {
 }
 
 impl Parser {
-    /// What binds tighter than `least` (precedence climbing).
+    /// An expression of operators with a precedence above `least` (precedence climbing).
     fn expression(&mut self, least: u8) -> Result<Expression, String> {
         let mut left = self.operand()?;
         while let Some((operator, binds)) = self.tokens.peek().and_then(operator).filter(|(_, binds)| *binds > least) {
@@ -243,7 +243,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// A number and its unit, blanks between them or not.
+/// A number and its unit, with or without blanks between them.
 fn number_token(text: &str) -> (Token, usize) {
     let mut digits = prefix(text, |c| c.is_ascii_digit() || c == '.' || c == '_');
     let exponent = &text[digits..];
@@ -268,7 +268,7 @@ fn number_token(text: &str) -> (Token, usize) {
     (Token::Number(number, behind[..unit].to_owned()), length)
 }
 
-/// Bytes at the beginning whose characters are all such.
+/// Length in bytes of the longest prefix whose characters all satisfy `such`.
 fn prefix(text: &str, such: impl Fn(char) -> bool) -> usize {
     text.find(|c| !such(c)).unwrap_or(text.len())
 }

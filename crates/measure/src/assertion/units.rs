@@ -1,4 +1,4 @@
-//! Units of numbers: what each is in seconds and bits, and how a value is shown.
+//! Units of numbers: their factors to seconds and bits, and how a value is shown.
 
 /// Powers of time and of data. Both 0 for a plain number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub struct Dimension {
     data: i8,
 }
 
-/// Units by their names, with what they are in seconds or bits.
+/// Units by name, with their factors to seconds or bits.
 const UNITS: [(&str, f64, Dimension); 19] = [
     ("ns", 1e-9, Dimension::TIME),
     ("us", 1e-6, Dimension::TIME),
@@ -45,7 +45,7 @@ impl Dimension {
         Self { time: self.time - other.time, data: self.data - other.data }
     }
 
-    /// This, or the other where this is none.
+    /// This dimension, or `other` if this is dimensionless.
     pub fn or(self, other: Self) -> Self {
         if self == Self::NONE { other } else { self }
     }
@@ -62,7 +62,7 @@ impl Dimension {
         }
     }
 
-    /// What to do about a number that should be one of these.
+    /// The remedy for a number that should have this dimension.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::TIME => ": give it a unit, such as 5ms",
@@ -91,12 +91,12 @@ pub fn unit(name: &str) -> Option<(f64, Dimension)> {
     UNITS.iter().find(|(known, ..)| *known == name).map(|(_, factor, dimension)| (*factor, *dimension))
 }
 
-/// What can be typed behind a number.
+/// The units that can be typed after a number.
 pub fn names() -> impl Iterator<Item = &'static str> {
     UNITS.iter().map(|(name, ..)| *name).filter(|name| !name.is_empty())
 }
 
-/// The unit that a field of a record has by its name, with the factor to seconds and bits.
+/// The factor to seconds and bits, and the dimension, of a record's field, by its name.
 pub fn of_field(path: &str) -> (f64, Dimension) {
     let name = path.rsplit('.').next().unwrap_or_default();
     let is = |ending: &str| name.ends_with(ending);
@@ -120,7 +120,7 @@ fn scaled(value: f64, units: &[(f64, &str)]) -> String {
 /// With up to three decimals.
 fn plain(value: f64) -> String {
     let text = format!("{value:.3}");
-    // Less than its last digit is not nothing.
+    // A value below the last digit is not shown as zero.
     if value != 0.0 && text.trim_start_matches('-') == "0.000" {
         return format!("{value:e}");
     }

@@ -1,17 +1,17 @@
-//! The CSV files of a run, as RFC 4180 has them but for the line ends, which are line feeds.
+//! The CSV files of a run: RFC 4180, except that lines end in line feeds.
 
 use std::fmt::Write;
 
 use crate::{Histogram, Metric, Record, ServiceSample};
 
-/// What happened in one second of a run, over all ranks.
+/// One second of a run, over all ranks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeriesRow {
     /// Seconds from the common start of the stream to the beginning of this one.
     pub second: u64,
     /// Messages published for the first time in this second.
     pub sent: u64,
-    /// Messages accepted in this second; absent where confirms are off.
+    /// Messages accepted in this second; absent if confirms are off.
     pub confirmed: Option<u64>,
     /// Negative confirms in this second.
     pub rejected: u64,
@@ -19,18 +19,18 @@ pub struct SeriesRow {
     pub received: u64,
     /// Replies in this second.
     pub replies: u64,
-    /// Deliveries over the length of this row: a second, but for the last.
+    /// Deliveries divided by the length of this row: a second, except for the last row.
     pub messages_per_second: f64,
     /// Errors in this second: lost connections, corrupt, foreign and unexpected deliveries, failed workers.
     pub errors: u64,
     /// Seconds in this one for which the service kept connections blocked (a memory or disk alarm),
     /// summed over connections.
     pub blocked_s: f64,
-    /// What the service told in this second.
+    /// The service's figures in this second.
     pub service: Option<ServiceSample>,
 }
 
-/// `series.csv`: one line per second. What the service did not tell, or was not asked, is empty.
+/// `series.csv`: one line per second. Values that the service did not report, or was not asked for, are empty.
 pub fn series_csv(rows: &[SeriesRow]) -> String {
     let mut csv = String::from(
         "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
@@ -63,13 +63,13 @@ fn service_cells(sample: Option<&ServiceSample>) -> String {
         rate(|sample| sample.deliver_per_second),
         of(|sample| sample.memory_bytes),
         of(|sample| sample.connections),
-        // Whoever tells of memory tells of alarms.
+        // A service that reports memory also reports alarms.
         of(|sample| sample.memory_bytes.map(|_| sample.alarms.len() as u64)),
     ]
     .join(",")
 }
 
-/// `ranks.csv`: one line per rank. Workers are separated by blanks; what was not measured is empty.
+/// `ranks.csv`: one line per rank. Workers are separated by blanks; unmeasured values are empty.
 pub fn ranks_csv(record: &Record) -> String {
     let mut csv = String::from(
         "rank,host,pid,role,producers,consumers,sent,confirmed,rejected,received,bytes,\
@@ -112,7 +112,7 @@ pub fn ranks_csv(record: &Record) -> String {
     csv
 }
 
-/// `cdf.csv`: the distribution of every metric, one line per bucket that holds a sample.
+/// `cdf.csv`: the distribution of every metric, one line per non-empty bucket.
 pub fn cdf_csv(sections: &[(Metric, &Histogram)]) -> String {
     let mut csv = String::from("metric,value_ns,cumulative,fraction\n");
     for (metric, histogram) in sections {

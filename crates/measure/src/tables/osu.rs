@@ -1,8 +1,8 @@
-//! The table that a run prints: comments, fixed columns and a last line with the verdict, in the
-//! manner of the OSU micro-benchmarks.
+//! The table that a run prints: comments, fixed columns and a last line with the verdict, in the manner of the OSU
+//! micro-benchmarks.
 //!
-//! Every line of numbers begins with its name, so `awk '$1 == "rtt_from_due" { print $6 }'` reads it,
-//! and every other line begins with `#`. What was not measured is `n/a`.
+//! Every line of numbers begins with its name, so `awk '$1 == "rtt_from_due" { print $6 }'` reads it, and every other
+//! line begins with `#`. Unmeasured values are `n/a`.
 
 use std::fmt::Write;
 
@@ -15,10 +15,10 @@ use crate::{LatencySummary, Metric, Record, Volume};
 const NAME_WIDTH: usize = 15;
 /// Wide enough for an hour in microseconds, with its blank.
 const CELL_WIDTH: usize = 14;
-/// More hosts than these are only counted: the record names them.
+/// More hosts than this are only counted: the record lists them.
 const HOSTS_NAMED_MAX: usize = 4;
 
-/// Draws the table of a run.
+/// The table of a run.
 pub fn osu_table(record: &Record) -> String {
     let mut table = Table::default();
     head(&mut table, record);
@@ -92,7 +92,7 @@ fn head(table: &mut Table, record: &Record) {
         &match (&record.route.tls, &record.route.broker) {
             (Some(tls), _) => format!("{} {}", tls.version, tls.cipher),
             (None, Some(_)) => "none".to_owned(),
-            // Nothing is known of the connections of a run that left no result.
+            // The connections of a run without a result are unknown.
             (None, None) => String::new(),
         },
     );
@@ -115,7 +115,7 @@ fn throughput(table: &mut Table, record: &Record) {
 }
 
 fn latency(table: &mut Table, record: &Record) {
-    // In the order of the metrics, which tells more than the alphabet does.
+    // In the order of the metrics, not of the alphabet.
     let rows: Vec<(&str, &LatencySummary)> =
         Metric::ALL.iter().filter_map(|metric| Some((metric.name(), record.latency.get(metric.name())?))).collect();
     if rows.is_empty() {
@@ -231,7 +231,7 @@ fn notes(table: &mut Table, record: &Record) {
     }
 }
 
-/// What the harness itself can do, beside every result.
+/// The harness's own limits, beside every result.
 fn harness(table: &mut Table, record: &Record) {
     let harness = &record.harness;
     let costs = [
@@ -251,7 +251,7 @@ fn harness(table: &mut Table, record: &Record) {
     table.comment("harness", &costs.into_iter().flatten().collect::<Vec<_>>().join(", "));
 }
 
-/// The mean size of what was sent, where something was.
+/// The mean size of a sent body, if any was sent.
 fn body_bytes(record: &Record) -> Option<String> {
     let Volume { messages, bytes, .. } = record.totals.sent;
     (messages > 0).then(|| format!("{:.0}", bytes as f64 / messages as f64))
@@ -284,7 +284,7 @@ fn length(plan: &Value) -> String {
     }
 }
 
-/// How messages were offered, and by which window the loop is closed where it is. Older plans have no load.
+/// How messages were offered, with the window of a closed loop. Older plans have no load.
 fn load(plan: &Value) -> String {
     if plan.pointer("/load").is_none() {
         return String::new();
@@ -327,7 +327,7 @@ fn decimals(value: Option<f64>, places: usize) -> String {
     value.map_or_else(|| MISSING.to_owned(), |value| format!("{value:.places$}"))
 }
 
-/// A reason with a line feed in it would end in a line that no parser expects.
+/// A line feed in a reason would start a line that no parser expects.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -343,7 +343,7 @@ impl Table {
         self.text.push('\n');
     }
 
-    /// A `# label value` line; none where there is nothing to say.
+    /// A `# label value` line; no line if the value is empty.
     fn comment(&mut self, label: &str, value: &str) {
         let value = one_line(value);
         if !value.is_empty() {
@@ -352,7 +352,7 @@ impl Table {
         }
     }
 
-    /// The head of a section: its columns stand over those of the rows.
+    /// The head of a section, with a title for each column.
     fn columns(&mut self, title: &str, columns: &[&str]) {
         self.line("#");
         self.heads(title, columns);
@@ -367,13 +367,13 @@ impl Table {
         self.cells(name, cells.iter().cloned());
     }
 
-    /// A row of counts under a head of its own; a section has a title only over its first.
+    /// A row of counts under a head of its own; only the first row of a section has a title.
     fn counts(&mut self, title: &str, name: &str, counts: &[(&str, u64)]) {
         let known: Vec<(&str, Option<u64>)> = counts.iter().map(|(column, count)| (*column, Some(*count))).collect();
         self.known_counts(title, name, &known);
     }
 
-    /// The same where some are not known.
+    /// The same if some counts are unknown.
     fn known_counts(&mut self, title: &str, name: &str, counts: &[(&str, Option<u64>)]) {
         let columns: Vec<&str> = counts.iter().map(|(column, _)| *column).collect();
         if title.is_empty() {
@@ -388,8 +388,8 @@ impl Table {
         self.row(name, &values);
     }
 
-    /// The blank before a cell is its own: two long cells never run into each other. A name that is too long takes from
-    /// its first cell, which is a count.
+    /// The blank before a cell belongs to it: two long cells never touch. A name that is too long takes space from its
+    /// first cell, which is a count.
     fn cells(&mut self, name: &str, cells: impl Iterator<Item = String>) {
         let mut taken = name.len().saturating_sub(NAME_WIDTH);
         let mut line = format!("{name:<NAME_WIDTH$}");

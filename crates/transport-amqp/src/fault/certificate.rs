@@ -1,4 +1,4 @@
-//! Certificates of a service that are not accepted.
+//! Errors of the service's certificate.
 
 use super::Peer;
 use crate::{
@@ -56,7 +56,7 @@ impl Peer {
 
     fn not_valid_for_name(&self, presented: &[String]) -> String {
         let Endpoint { host, port, .. } = &self.endpoint;
-        // Each is written as Debug has it: DnsName("localhost"), IpAddress(127.0.0.1).
+        // Each has the form of `Debug`: DnsName("localhost"), IpAddress(127.0.0.1).
         let name = |text: &String| {
             let inner = text.split_once('(').map_or(text.as_str(), |(_, inner)| inner);
             inner.trim_matches([')', '"']).to_owned()

@@ -1,4 +1,4 @@
-//! Logins that fail, and peers that are no AMQP service.
+//! Errors of the login, and peers that are not AMQP services.
 
 use super::{
     ACCESS_REFUSED, NOT_ALLOWED, Peer,
@@ -8,11 +8,11 @@ use crate::negotiated::mechanisms;
 use engine::ports::{Fault, FaultKind};
 use lapin::{Error, ErrorKind};
 
-/// The frame of a login has about 500 B besides the token.
+/// Most bytes of a token that fit: the frame of a login has about 500 B besides the token.
 const LONG_TOKEN_BYTES: usize = 3500;
 
 impl Peer {
-    /// The login failed; `said` is what the other side said first.
+    /// The login failed; `said` has the first bytes of the other side.
     pub(crate) fn login(&self, error: &Error, said: &[u8]) -> Fault {
         let (vhost, who) = (&self.endpoint.vhost, self.who());
         if let ErrorKind::ProtocolError(problem) = error.kind() {
@@ -34,7 +34,7 @@ impl Peer {
         self.no_amqp(said).unwrap_or_else(|| {
             let sentence = match (self.violation(error), said.is_empty()) {
                 (Some(sentence), _) => sentence,
-                // RabbitMQ hangs up on a login of a kind that it did not offer.
+                // RabbitMQ closes the connection at a login mechanism that it did not offer.
                 (None, false) if !offers(said, self.mechanism()) => {
                     return Fault::new(FaultKind::Login, self.not_offered(said));
                 }
@@ -62,7 +62,7 @@ impl Peer {
                 "{refuses} (SASL EXTERNAL): it needs a user whose name is the subject of that certificate, or what \
                 else it takes as the name (ssl_cert_login_from); `openssl x509 -noout -subject -in FILE` shows it"
             ),
-            // That it has expired is said after this.
+            // Its expiry is reported after this.
             Some(token) if self.endpoint.password.is_none() && !token.flaw().is_empty() => refuses,
             Some(_) if self.endpoint.password.is_none() => {
                 format!("{refuses}: check its issuer, audience and scopes, and that the service takes OAuth 2 tokens")
@@ -92,7 +92,7 @@ impl Peer {
         format!("the service at {self} offers no login by {}, only by {offered}: {remedy}", self.mechanism())
     }
 
-    /// What answers is no AMQP service, by what it said first; none if it may be one.
+    /// The peer is not an AMQP service, judged by its first bytes; `None` if it may be one.
     pub(super) fn no_amqp(&self, said: &[u8]) -> Option<Fault> {
         let (kind, sentence) = match said {
             [] => return None,
@@ -125,7 +125,7 @@ impl Peer {
     }
 }
 
-/// Whether the service offers this way to log in, as far as it is known.
+/// Whether the service offers this login mechanism, as far as it is known.
 fn offers(said: &[u8], mechanism: &str) -> bool {
     mechanisms(said).is_none_or(|offered| offered.split(' ').any(|one| one == mechanism))
 }

@@ -1,11 +1,11 @@
-//! Peers that send what no AMQP service does.
+//! Violations of the protocol by the peer.
 
 use super::Peer;
 use crate::guard::Violation;
 use lapin::{Error, ErrorKind};
 
 impl Peer {
-    /// What the other side did against the protocol, if it is that which `error` tells.
+    /// The peer's violation of the protocol, if that is what `error` reports.
     pub(super) fn violation(&self, error: &Error) -> Option<String> {
         let what = match error.kind() {
             ErrorKind::IOError(error) => error.get_ref()?.downcast_ref::<Violation>()?.to_string(),

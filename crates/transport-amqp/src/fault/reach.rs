@@ -1,4 +1,4 @@
-//! Addresses that cannot be reached, and limits for connecting that ran out.
+//! Unreachable addresses, and limits for connecting that passed.
 
 use super::{Peer, Phase};
 use crate::{dial::Failed, endpoint::Endpoint};
@@ -18,7 +18,7 @@ impl Peer {
         )
     }
 
-    /// None of its addresses can be connected to, within `limit`.
+    /// None of its addresses is reachable within `limit`.
     pub(crate) fn unreachable(&self, failed: &[Failed], limit: Duration) -> Fault {
         let refused = |(_, error): &Failed| error.kind() == io::ErrorKind::ConnectionRefused;
         let sentence = match failed {
@@ -50,7 +50,7 @@ impl Peer {
         Fault::new(FaultKind::Unreachable, sentence)
     }
 
-    /// A connection cannot be made, or not be used.
+    /// A connection cannot be made or used.
     pub(crate) fn not_connected(&self, error: &io::Error) -> Fault {
         let sentence = match error.kind() {
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::TimedOut => {
@@ -61,7 +61,7 @@ impl Peer {
         Fault::new(FaultKind::Unreachable, sentence)
     }
 
-    /// The limit for connecting ran out; `said` is what the other side said meanwhile.
+    /// The limit for connecting passed; `said` has the bytes that the other side sent until then.
     pub(crate) fn too_slow(&self, phase: Phase, limit: Duration, said: &[u8]) -> Fault {
         let seconds = limit.as_secs_f64();
         let (kind, sentence) = match phase {
@@ -103,7 +103,7 @@ impl Peer {
     }
 }
 
-/// Silence until the limit; the kernel's own has a number.
+/// Whether the error is silence until our limit; the kernel's own timeout has an error number.
 fn is_silence(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
 }

@@ -1,4 +1,4 @@
-//! What is refused or lost after the login.
+//! Refusals and losses after the login.
 
 use super::{ACCESS_REFUSED, NOT_FOUND, Peer, RESOURCE_LOCKED};
 use engine::ports::{Fault, FaultKind};
@@ -57,7 +57,7 @@ impl Peer {
     /// The other side closed the connection without a reason, when nothing had passed for long.
     pub(crate) fn idle(&self, idle: Duration, heartbeat: Duration) -> Fault {
         let (idle, heartbeat) = (idle.as_secs(), heartbeat.as_secs());
-        // A heartbeat passes twice in its time.
+        // A heartbeat is sent twice per interval.
         let shorter = (idle / 2).max(1);
         let sentence = match heartbeat {
             1.. if idle > heartbeat => format!(
@@ -73,7 +73,7 @@ impl Peer {
         Fault::new(FaultKind::Lost, sentence)
     }
 
-    /// An exchange with the service (`what`) took too long.
+    /// A request to the service (`what`) took too long.
     pub(crate) fn unanswered(&self, what: &str, limit: Duration) -> Fault {
         Fault::new(
             FaultKind::Lost,
@@ -95,13 +95,13 @@ impl Peer {
     }
 }
 
-/// The service's own words, on one line.
+/// The service's own message, on one line.
 pub(super) fn told(problem: &AMQPError) -> String {
     let words = problem.get_message().as_str().split(|c: char| c.is_whitespace() || c.is_control());
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What to do about an error that the service tells, by its words where they are known and else by its code.
+/// The remedy for an error of the service, by its message if that is known, otherwise by its code.
 pub(super) fn remedy(problem: &AMQPError) -> &'static str {
     const BY_WORDS: [(&[&str], &str); 9] = [
         (&["message size", "larger than"], ": send smaller messages, or have its max_message_size raised"),

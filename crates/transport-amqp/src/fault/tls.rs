@@ -1,4 +1,4 @@
-//! TLS that cannot be agreed.
+//! Errors of the TLS handshake.
 
 use super::Peer;
 use crate::handshake::{RSA_BITS, Seen};
@@ -7,7 +7,7 @@ use rustls::{AlertDescription, PeerIncompatible};
 use std::io;
 
 impl Peer {
-    /// The handshake failed; `seen` is what it had shown.
+    /// The handshake failed; `seen` is its state so far.
     pub(crate) fn tls(&self, error: &io::Error, seen: &Seen) -> Fault {
         let host = &self.endpoint.host;
         let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -27,12 +27,12 @@ impl Peer {
         Fault::new(FaultKind::Tls, sentence)
     }
 
-    /// TLS failed after the handshake, as it does where the service refuses our certificate in TLS 1.3.
+    /// TLS failed after the handshake, as in TLS 1.3 when the service refuses our certificate.
     pub(crate) fn tls_late(&self, error: &rustls::Error, seen: &Seen) -> Fault {
         Fault::new(FaultKind::Tls, self.tls_sentence(error, seen))
     }
 
-    /// The service asked for a certificate, was shown none and hung up.
+    /// The service requested a certificate, got none and closed the connection.
     pub(crate) fn no_certificate(&self) -> Fault {
         Fault::new(FaultKind::Tls, self.certificate_wanted())
     }
