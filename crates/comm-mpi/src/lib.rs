@@ -3,6 +3,16 @@
 //! MPI is called from the main thread only (`Funneled`). Ranks wait asleep: before a blocking
 //! collective everyone meets in a non-blocking barrier that is tested between naps, so that the
 //! collective itself, in which MPI spins, finds everybody present and is short.
+//!
+//! ```no_run
+//! use comm_mpi::MpiComm;
+//! use engine::ports::Comm;
+//! use std::time::Duration;
+//!
+//! let comm = MpiComm::init().expect("first use of MPI in this process");
+//! let text = comm.broadcast(b"the profile".to_vec(), Duration::from_secs(60)).expect("all ranks are there");
+//! assert_eq!(text, b"the profile");
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]

@@ -8,6 +8,13 @@
 //! | `/runs/RUN_ID/plan` | each field of the plan as an attribute by its path, such as `service.prefetch` |
 //! | `/runs/RUN_ID/histograms/METRIC/value_ns`, `count` | upper ends of the counters that hold samples, and how many |
 //! | `/runs/RUN_ID/series/COLUMN` | one value for each second |
+//!
+//! ```no_run
+//! # fn example(measured: &figures::Measured) -> Result<(), Box<dyn std::error::Error>> {
+//! std::fs::write("sweep.h5", export_hdf5::export(measured)?)?;
+//! # Ok(())
+//! # }
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -2,6 +2,14 @@
 //!
 //! [`fn@load`] reads result directories, [`points`] puts repetitions together, [`statistics`] says what they tell.
 //! Nothing measures again, and nothing is dropped in silence.
+//!
+//! ```no_run
+//! use figures::{Failed, Report, load, report::shipped_figures};
+//!
+//! let loaded = load(&["results".into()], Failed::LeaveOut)?;
+//! let report = Report::of(loaded, &shipped_figures(), false)?;
+//! # Ok::<(), figures::FiguresError>(())
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -4,6 +4,22 @@
 //! [`Deliveries`]) and does not share them, so nothing here locks. *After* it they are merged
 //! ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable [`Record`], from which
 //! [`tables`] are made.
+//!
+//! ```
+//! use measure::{Deliveries, Sent, join};
+//!
+//! let (mut sent, mut deliveries) = (Sent::new(true), Deliveries::new());
+//! for _ in 0..3 {
+//!     let sequence = sent.publish();
+//!     sent.confirm(sequence);
+//! }
+//! for sequence in [0, 2] {
+//!     deliveries.observe(0, sequence, false);
+//! }
+//! let integrity = join(&[(0, sent.finish())], [deliveries]);
+//! assert_eq!((integrity.expected, integrity.delivered, integrity.lost), (3, 2, 1));
+//! assert_eq!(integrity.first_lost[0].sequence, 1);
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

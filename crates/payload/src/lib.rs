@@ -2,6 +2,19 @@
 //!
 //! A workload is a [`Workload`]; the bodies of one producer are its [`Bodies`]. Each layout is one module and one
 //! variant of `Layout`; how bodies are kept, counted and summed is the same for all of them.
+//!
+//! ```no_run
+//! use engine::ports::Payloads;
+//! use payload::Workload;
+//! use profile::{Layer, Origin, Plan, combine};
+//!
+//! let layer = Layer::parse(Origin::CommandLine, "workload = 'dstream'").unwrap();
+//! let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+//! let plan = Plan::resolve(&profile, 2, 7).unwrap();
+//! let workload = Workload::new(&plan).unwrap();
+//! let body = workload.body(0, 42); // message 42 of producer 0
+//! assert_eq!(workload.verify(0, 42, body.checksum, &body.bytes), Ok(()));
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -2,6 +2,18 @@
 //!
 //! Pure: no I/O, no clock, no C. Every rank resolves the same profile for the same world size and
 //! gets the same plan, which [`Plan::digest`] lets them check.
+//!
+//! ```
+//! use profile::{Layer, Origin, Plan, combine};
+//!
+//! let text = "workload = 'dstream'\nmessages = 1000\n[service]\nconfirms = 'window:100'";
+//! let layer = Layer::parse(Origin::CommandLine, text)?;
+//! let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
+//! let plan = Plan::resolve(&profile, 4, 7)?; // for 4 ranks, run 7
+//! assert_eq!((plan.placement.producers, plan.placement.consumers), (2, 2));
+//! assert_eq!(plan.digest(), Plan::resolve(&profile, 4, 7)?.digest());
+//! # Ok::<(), profile::ProfileError>(())
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,4 +1,14 @@
 //! The S3M streaming API: a client that provisions a managed service, and a compatible local service.
+//!
+//! ```no_run
+//! use s3m::{Client, PREFIX};
+//!
+//! let client = Client::new("https://s3m.example", PREFIX, "token", None)?;
+//! for cluster in client.list()? {
+//!     println!("{cluster:?}");
+//! }
+//! # Ok::<(), s3m::Error>(())
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -2,6 +2,25 @@
 //!
 //! Wire-compatible with SciStream 1.2.1. Its words: the *user client* (S2UC) asks the *control server* (S2CS) of each
 //! facility, which starts a *data server* (S2DS) for each request. Bytes pass through data servers only.
+//!
+//! ```no_run
+//! use scistream::{Side, TunnelRequest};
+//! use std::time::Duration;
+//!
+//! # fn example(outbound: Side, inbound: Side) -> scistream::Result<()> {
+//! let request = TunnelRequest {
+//!     outbound, // where producers are
+//!     inbound,  // where the service is
+//!     service: vec!["10.0.0.9:5672".to_owned()],
+//!     connections: 1,
+//!     limit: Duration::from_secs(30),
+//!     quick: false,
+//! };
+//! let tunnel = request.open_blocking()?;
+//! println!("producers connect to {:?}", tunnel.entries);
+//! # Ok(())
+//! # }
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,4 +1,9 @@
 //! What the system lacks where it refuses a thread or a file: a sentence that names the limit and what to type.
+//!
+//! ```
+//! let error = std::io::Error::from_raw_os_error(24); // EMFILE
+//! assert!(shortage::explain(&error).contains("ulimit -n"));
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

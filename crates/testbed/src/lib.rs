@@ -4,6 +4,16 @@
 //! A detached *supervisor* process owns every part (epmd, the broker nodes, control servers and their proxies) inside a
 //! *sandbox* that dies with it, so that nothing outlives a crash. The caller talks to it through the directory only: a lock
 //! file says "alive", `state.json` says what.
+//!
+//! ```no_run
+//! use testbed::{Options, ephemeral};
+//!
+//! let options = Options::new(1)?; // one node
+//! let testbed = ephemeral(&options, &mut |line| eprintln!("{line}"))?;
+//! println!("{}", testbed.testbed().status()?);
+//! testbed.close()?;
+//! # Ok::<(), testbed::Error>(())
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,4 +1,24 @@
 //! [`engine::ports::Transport`] over lapin: the only crate that knows AMQP and TLS.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use transport_amqp::{AmqpRoute, Endpoint, Secret, reachable};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let endpoint = Endpoint::parse("amqps://me@broker.example:5671")?;
+//! let route = AmqpRoute {
+//!     producer: vec![endpoint.clone()],
+//!     consumer: vec![endpoint],
+//!     connect_to: Vec::new(),
+//!     ca_pem: None,
+//!     client_cert: None,
+//!     password: Secret::new("from a file"),
+//!     token_file: None,
+//! };
+//! reachable(&route, Duration::from_secs(10)).await.map_err(|fault| fault.to_string())?;
+//! # Ok(())
+//! # }
+//! ```
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
