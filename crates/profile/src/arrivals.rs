@@ -1,4 +1,4 @@
-//! How a load is written: rates, kinds of arrivals, phases.
+//! The load as written in a profile: rates, kinds of arrivals, phases.
 
 use crate::{
     contents::Rate,
@@ -14,35 +14,35 @@ written_as_text!(Arrivals, LoadRate, Phases);
 pub enum LoadRate {
     /// As fast as confirms, credit and sockets let them through: no schedule.
     Max,
-    /// As the instrument sends, by the workload's own rate.
+    /// At the instrument's rate, from the workload.
     Nominal,
     /// At this rate.
     At(Rate),
 }
 
-/// How the times between messages are spread.
+/// The distribution of the times between messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrivals {
-    /// All alike.
+    /// Constant times.
     Constant,
-    /// Exponentially: independent sources.
+    /// Exponentially distributed times: independent sources.
     Poisson,
-    /// All alike for the first time, then none for the second.
+    /// Constant times for the first duration, then no messages for the second.
     OnOff(Duration, Duration),
     /// As recorded, in a file or in `load.trace`.
     Trace(Option<String>),
 }
 
-/// How the rate changes over a run: one phase after the other, and the level of the last one to the end.
+/// The change of the rate over a run: a sequence of phases; the level of the last one stays to the end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phases(pub Vec<Phase>);
 
-/// A time in which the rate goes evenly from one level to another.
+/// A period in which the rate changes linearly from one level to another.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Phase {
-    /// The rate that it begins with.
+    /// The rate at its beginning.
     pub from: Level,
-    /// The rate that it ends with.
+    /// The rate at its end.
     pub to: Level,
     /// How long it takes.
     pub time: Duration,
@@ -51,9 +51,9 @@ pub struct Phase {
 /// A rate in a phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Level {
-    /// So many per cent of the run's rate.
+    /// Per cent of the run's rate.
     Percent(f64),
-    /// By itself.
+    /// A rate of its own.
     At(Rate),
 }
 

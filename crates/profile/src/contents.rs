@@ -1,4 +1,4 @@
-//! How the contents of messages are written: formats, events, rates, fills.
+//! The contents of messages as written in a profile: formats, events, rates, fills.
 
 use crate::{
     error::{ProfileError, impossible},
@@ -14,7 +14,7 @@ pub enum Format {
     GebRaw,
     /// GRETINA decomposed crystals ("mode 2"): per event one GEB header of type 1 and its interaction points.
     GebDecomposed,
-    /// An HDF5 file of detector frames, as LCLStream's serializer lays it out.
+    /// An HDF5 file of detector frames, in the layout of LCLStream's serializer.
     Hdf5,
     /// A header and 64-bit floats.
     Variables,
@@ -27,7 +27,7 @@ pub enum Format {
 pub enum Events {
     /// Always this many.
     Fixed(NonZeroU32),
-    /// Each number from the first to the second equally often.
+    /// Uniformly distributed, from the first number to the second.
     Uniform(NonZeroU32, NonZeroU32),
     /// Poisson with this mean, given that there is at least one and at most [`Events::max`].
     Poisson(NonZeroU32),
@@ -45,9 +45,9 @@ pub enum Rate {
 /// When bodies are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fill {
-    /// Before the clock starts; each is stamped anew when it is sent again.
+    /// Before the clock starts; each body is stamped again when it is reused.
     Ring,
-    /// All of it for every message.
+    /// Completely for every message.
     Fresh,
 }
 
@@ -93,7 +93,7 @@ impl Format {
         }
     }
 
-    /// Ending of a file that holds one body.
+    /// Extension of a file with one body.
     pub fn extension(self) -> &'static str {
         match self {
             Self::GebRaw | Self::GebDecomposed => "geb",
@@ -103,7 +103,7 @@ impl Format {
         }
     }
 
-    /// The size that an event of this format must have, where there is but one.
+    /// The size in bytes of an event of this format, if the format has only one size.
     pub(crate) fn only_event_bytes(self) -> Option<u64> {
         match self {
             // GEB header 16 and crystal 464.
@@ -132,8 +132,8 @@ impl Events {
         }
     }
 
-    /// The number of events in a message on average; for Poisson before it is cut, which changes it by less than 0.6
-    /// for a mean of 1 and by nothing to speak of from 8 on.
+    /// The mean number of events in a message. For Poisson it is the mean before truncation, which changes it by less
+    /// than 0.6 for a mean of 1, and negligibly from 8 on.
     pub fn mean(self) -> f64 {
         match self {
             Self::Fixed(n) | Self::Poisson(n) => f64::from(n.get()),
@@ -162,7 +162,7 @@ impl Dtype {
     }
 }
 
-/// Reads a number or a text, since `events = 8` is what a person writes.
+/// Reads a number or a text, because people write `events = 8`.
 impl<'de> Deserialize<'de> for Events {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
@@ -181,7 +181,7 @@ impl<'de> Deserialize<'de> for Events {
                 text.parse().map_err(E::custom)
             }
         }
-        // What ranks send each other does not say what it holds; it is always the text.
+        // Messages between ranks do not describe themselves, so they always contain the text.
         if deserializer.is_human_readable() {
             deserializer.deserialize_any(Visitor)
         } else {
@@ -190,7 +190,7 @@ impl<'de> Deserialize<'de> for Events {
     }
 }
 
-/// A number where a number will do, so that a record is easily read.
+/// Writes a number if possible, so that a record is easy to read.
 impl Serialize for Events {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -227,7 +227,7 @@ impl fmt::Display for Events {
     }
 }
 
-/// From one in thirty years to more than any network.
+/// Rates from one message in thirty years to more than any network carries.
 const RATES: std::ops::RangeInclusive<f64> = 1e-9..=1e18;
 
 const BITS: [(&str, f64); 4] = [("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3), ("bit/s", 1.0)];
@@ -262,7 +262,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// A closed set of words, each with its spelling.
+/// Declares an enum of words with their spellings.
 macro_rules! words {
     ($($name:ident, $what:literal: $($variant:ident $spelling:literal),+;)+) => {$(
         impl FromStr for $name {

@@ -1,4 +1,4 @@
-//! Which worker publishes to what, and reads what.
+//! The exchange or queue that each worker publishes to, and the queue that it consumes from.
 
 use crate::{
     flow::{Binding, ExchangeKind, QueuePlan, Source, Target},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Plan {
-    /// Where a producer publishes to.
+    /// The target of a producer's messages.
     pub fn target_of(&self, producer: u32) -> Target {
         let service = &self.service;
         let reply_to = (self.flow.replies > 0).then(|| self.reply_queue(producer));
@@ -22,7 +22,7 @@ impl Plan {
         Target { exchange, keys, reply_to, confirms: service.confirms.wanted() }
     }
 
-    /// What a consumer reads.
+    /// The queue that a consumer consumes from.
     pub fn source_of(&self, consumer: u32) -> Source {
         let service = &self.service;
         let (consumers, queues) = (self.placement.consumers, service.queues.len() as u32);
@@ -31,14 +31,13 @@ impl Plan {
         Source { queue, acks: service.acks != Acks::Auto, prefetch, prefetch_channel }
     }
 
-    /// Where consumers answer to: each answer says to whom. As in the paper, nobody confirms it.
+    /// The target of replies; each reply names its producer. As in the paper, replies are not confirmed.
     pub fn reply_target(&self) -> Option<Target> {
         let exchange = self.reply_exchange()?.to_owned();
         Some(Target { exchange, keys: Vec::new(), reply_to: None, confirms: false })
     }
 
-    /// Where a producer reads its answers. No limit on the queue's length: an answer that it
-    /// refuses is lost, and nobody is told.
+    /// The queue of a producer's replies. It has no length limit: a rejected reply would be lost unnoticed (D18).
     pub fn reply_source_of(&self, producer: u32) -> Option<Source> {
         let exchange = self.reply_exchange()?.to_owned();
         let name = self.reply_queue(producer);
@@ -55,7 +54,8 @@ impl Plan {
             binding: Some(Binding { exchange, key: name.clone() }),
             name,
         };
-        // Acknowledged, unlike the paper's: else nothing would bound what waits at a producer.
+        // Acknowledged, unlike in the paper: otherwise the number of replies that wait at a producer would be
+        // unlimited.
         Some(Source { queue, acks: true, prefetch: self.service.reply_prefetch, prefetch_channel: 0 })
     }
 
@@ -73,8 +73,8 @@ impl Plan {
         format!("{}reply.{producer}", own_prefix(self.run))
     }
 
-    /// The work queues of a producer: its share by the mapping or, where there are more queues
-    /// than producers, all those that fall to it, in turn.
+    /// The work queues of a producer: its queue by the mapping or, if there are more queues than producers, all queues
+    /// of its share, used in turn.
     fn work_queues_of(&self, producer: u32) -> impl Iterator<Item = &QueuePlan> {
         let (producers, queues) = (self.placement.producers, self.service.queues.len() as u32);
         let mapping: Mapping = self.service.queue_mapping;

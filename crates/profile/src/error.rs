@@ -1,19 +1,19 @@
-//! What can be wrong with a profile, each as one sentence that says what to do.
+//! Errors of a profile, each as one sentence that ends in what to do.
 
 use crate::origin::Origin;
 
 /// A profile that cannot become a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// One layer (a file, the command line) holds something that is not understood.
+    /// One layer (a file, the command line) contains an error.
     #[error("{origin}: {message}")]
     Layer {
         /// Where it was written.
         origin: Origin,
-        /// What is wrong and what would be right.
+        /// The error, and a correct form.
         message: String,
     },
-    /// A name that no shipped profile has and that is not a file.
+    /// A name that is neither a shipped profile nor a file.
     #[error(
         "{origin}: no {kind} is called `{name}`{hint}; `streamharness profiles` lists them, or give the path of a TOML file"
     )]
@@ -27,14 +27,13 @@ pub enum ProfileError {
         /// ` (did you mean `dstream`?)`, or nothing.
         hint: String,
     },
-    /// Every part is understood, but together they cannot be carried out.
+    /// Every part is valid, but they contradict each other.
     #[error("{0}")]
     Impossible(String),
 }
 
 impl ProfileError {
-    /// Whether the mistake was typed on the command line, rather than written in a file or made
-    /// of parts that do not fit together.
+    /// Whether the error is on the command line, not in a file or in the combination of parts.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
@@ -43,12 +42,12 @@ impl ProfileError {
     }
 }
 
-/// Parts that are understood and cannot be carried out together.
+/// An error for valid parts that contradict each other.
 pub(crate) fn impossible<T>(message: impl Into<String>) -> Result<T, ProfileError> {
     Err(ProfileError::Impossible(message.into()))
 }
 
-/// A layer that holds something which is not understood.
+/// An error in a layer.
 pub(crate) fn wrong(origin: &Origin, message: impl Into<String>) -> ProfileError {
     ProfileError::Layer { origin: origin.clone(), message: message.into() }
 }

@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 use std::num::NonZeroU32;
 use toml::{Table, Value};
 
-/// How often an experiment may rest on another before it is taken for a circle.
+/// Longest chain of `like`; a longer one is assumed to be a circle.
 const LIKE_MAX: usize = 8;
-/// More would be a mistake rather than a plan.
+/// Most points of an experiment; more would be a mistake.
 const POINTS_MAX: usize = 10_000;
 
 /// An experiment as a file describes it.
@@ -24,7 +24,7 @@ const POINTS_MAX: usize = 10_000;
 struct Written {
     /// One line on what it shows.
     about: Option<String>,
-    /// The experiment whose settings hold where this one says nothing: a shipped name or a file.
+    /// The experiment that provides the settings that this one does not set: a shipped name or a file.
     like: Option<String>,
     /// How often each cell is run.
     repetitions: Option<NonZeroU32>,
@@ -32,9 +32,9 @@ struct Written {
     paired: Option<bool>,
     /// What all points share: a partial profile.
     base: Table,
-    /// What is searched for in every cell.
+    /// The search in every cell.
     search: Option<Search>,
-    /// The keys of a profile that vary, dotted where they are in a table, and their values.
+    /// The keys of a profile that vary, dotted if they are in a table, and their values.
     axes: toml::map::Map<String, Value>,
 }
 
@@ -45,17 +45,17 @@ struct Axis {
     values: Vec<Value>,
 }
 
-/// Points to carry out, and what they have in common.
+/// Points to carry out, and their common settings.
 #[derive(Debug, Clone)]
 pub struct Experiment {
-    /// What it is called: the shipped name, or the file's without folder and ending.
+    /// Its name: the shipped name, or the file's name without directory and extension.
     pub name: String,
     /// One line on what it shows.
     pub about: String,
     repetitions: u32,
     paired: bool,
     base: Layer,
-    /// What is searched for in every cell.
+    /// The search in every cell.
     pub search: Option<Search>,
     axes: Vec<Axis>,
 }
@@ -63,18 +63,22 @@ pub struct Experiment {
 /// One cell of an experiment, once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// The cell's name, fit for a directory: `prs-haproxy_consumers-4`.
+    /// The cell's name, usable as a directory name: `prs-haproxy_consumers-4`.
     pub name: String,
     /// Which repetition of the cell this is, from 1.
     pub repetition: u32,
-    /// What all points share.
+    /// The settings that all points share.
     pub base: Layer,
-    /// What makes this cell.
+    /// The settings of this cell.
     pub cell: Layer,
 }
 
 impl Experiment {
-    /// Reads a shipped experiment by its name, or a file of one's own. `read` reads a file that is not shipped.
+    /// Reads a shipped experiment by its name, or a file by its path. `read` reads a file that is not shipped.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`] if there is no such experiment, or if a key or a value in it is wrong.
     pub fn read(name: &str, mut read: impl FnMut(&str) -> std::io::Result<String>) -> Result<Self, ProfileError> {
         let mut chain: Vec<(Origin, Written)> = Vec::new();
         let mut next = Some((Origin::CommandLine, name.to_owned()));
@@ -88,7 +92,7 @@ impl Experiment {
             chain.push((origin, written));
         }
         let origin = chain[0].0.clone();
-        // Those that others rest on first, so that what is said later replaces it.
+        // Base experiments first, so that later settings replace theirs.
         let mut whole = Written::default();
         for (_, written) in chain.into_iter().rev() {
             whole.about = written.about.or(whole.about);
@@ -140,8 +144,12 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Keeps the cells whose value of an axis is one of those in `only`: `arch=dts,mss`. A value that the axis does not have
-    /// stands for those that begin with it: `arch=prs` is every PRS route.
+    /// Keeps the cells whose value of an axis is one of those in `only`: `arch=dts,mss`. A value that the axis does not
+    /// have selects all values that begin with it: `arch=prs` is every PRS route.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`] if `only` names no axis, or selects no cell.
     pub fn keep(&mut self, only: &str) -> Result<(), ProfileError> {
         let refuse = |message: String| wrong(&Origin::CommandLine, format!("--only {only}: {message}"));
         let Some((key, wanted)) = only.split_once('=') else {
@@ -176,14 +184,14 @@ impl Experiment {
         Ok(())
     }
 
-    /// Every cell is run so often.
+    /// Sets how often every cell is run.
     pub fn repeat(&mut self, repetitions: NonZeroU32) {
         self.repetitions = repetitions.get();
     }
 
-    /// All points in the order in which they are carried out: every cell once before any a second time, and each time in
-    /// another order, so that what changes on the machine over the hours does not become a difference between cells.
-    /// The order follows from `seed`.
+    /// All points in the order in which they are carried out: every cell once before any cell is repeated, each time in
+    /// another order, so that slow changes of the machine do not appear as differences between cells. The order follows
+    /// from `seed`.
     pub fn points(&self, seed: u64) -> Vec<Point> {
         let mut cells: Vec<(String, Table)> = vec![(String::new(), Table::new())];
         for axis in &self.axes {
@@ -238,12 +246,12 @@ fn text_of(
     Ok((Origin::File(name.to_owned()), text))
 }
 
-/// A value as people write it.
+/// A value as text.
 fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// An axis and its value in a cell's name; architectures and workloads speak for themselves.
+/// An axis and its value in a cell's name; for architectures and workloads only the value.
 fn piece(key: &str, value: &Value) -> String {
     let word = word(value);
     let word = word.rsplit('/').next().unwrap_or(&word);

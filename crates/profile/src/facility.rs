@@ -1,4 +1,4 @@
-//! Whether the parts of a route file fit together.
+//! Checks that the parts of a route file are consistent.
 
 use crate::{
     error::{ProfileError, impossible},
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl RouteProfile {
-    /// Whether its parts say one route.
+    /// Checks that its parts describe one route.
     pub(crate) fn check(&self) -> Result<(), ProfileError> {
         if let Some(hops) = &self.hops {
             for from in ["producer", "consumer"] {

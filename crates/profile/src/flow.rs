@@ -1,4 +1,4 @@
-//! What a pattern comes to: who gets a message, who answers it, and by which exchanges and queues.
+//! A pattern in numbers: copies of a message, replies to it, and its exchanges and queues.
 
 use crate::{
     knobs::{LeaderLocator, QueueType},
@@ -11,11 +11,11 @@ use std::time::Duration;
 /// A pattern as plain numbers, so that the worker loops know no patterns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
-    /// Consumers that get each message: 1 where they share the work, else all.
+    /// Number of consumers that get each message: 1 if they share the work, otherwise all.
     pub copies: u32,
-    /// Answers that the producer of a message gets: 0, 1, or one of each consumer.
+    /// Number of replies to each message: 0, 1, or one per consumer.
     pub replies: u32,
-    /// Whether the answers of all consumers to a message belong together.
+    /// Whether the replies of all consumers to a message form one gather.
     pub gathers: bool,
 }
 
@@ -32,27 +32,27 @@ impl Flow {
 pub struct QueuePlan {
     /// Its name, unique to the run.
     pub name: String,
-    /// What the service keeps it in.
+    /// Its queue type.
     pub kind: QueueType,
     /// Whether it outlives a restart of the service.
     pub durable: bool,
-    /// Whether it belongs to the connection that declares it, and goes with it. Otherwise rank 0
-    /// declares it before the run and deletes it afterwards.
+    /// Whether it belongs to the connection that declares it, and is deleted with it. Otherwise rank 0 declares it
+    /// before the run and deletes it afterwards.
     pub exclusive: bool,
-    /// Messages it holds at most; none is no limit.
+    /// Limit on its messages; `None`: unlimited.
     pub max_length: Option<u64>,
-    /// Body bytes it holds at most; none is no limit.
+    /// Limit on its body bytes; `None`: unlimited.
     pub max_bytes: Option<u64>,
-    /// What it does when full.
+    /// Behaviour of a full queue.
     pub overflow: Overflow,
-    /// How long a message may wait in it; none is for ever.
+    /// How long a message may wait in it; `None`: for ever.
     pub ttl: Option<Duration>,
-    /// On which node its leader is put.
+    /// Placement of its leader.
     pub leader: LeaderLocator,
-    /// The broker deletes the queue by itself after this long without a consumer, so that a run
-    /// that died leaves nothing on a shared service. Streams cannot.
+    /// The broker deletes the queue by itself after this long without a consumer, so that a dead run leaves nothing on
+    /// a shared service. Streams cannot expire.
     pub expires: Option<Duration>,
-    /// Where its messages come from; none is by its own name.
+    /// Its binding; `None`: the default exchange, by the queue's name.
     pub binding: Option<Binding>,
 }
 
@@ -65,7 +65,7 @@ pub struct Binding {
     pub key: String,
 }
 
-/// One exchange of the run, durable.
+/// One durable exchange of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     /// Its name, unique to the run.
@@ -83,28 +83,28 @@ pub enum ExchangeKind {
     Fanout,
 }
 
-/// Where a publisher publishes to.
+/// The target of a publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The exchange; empty is the default one, which routes to the queue that the key names.
+    /// The exchange; empty for the default one, which routes to the queue named by the key.
     pub exchange: String,
-    /// Routing keys to use in turn. None where each message says its own.
+    /// Routing keys to use in turn. Empty if each message has its own.
     pub keys: Vec<String>,
-    /// Where answers to its messages go.
+    /// Routing key of replies to its messages.
     pub reply_to: Option<String>,
-    /// Whether the service is asked to confirm.
+    /// Whether publisher confirms are on.
     pub confirms: bool,
 }
 
-/// What a subscriber reads, and how.
+/// The queue of a subscriber, and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The queue.
     pub queue: QueuePlan,
     /// Whether deliveries are acknowledged.
     pub acks: bool,
-    /// Unacknowledged deliveries it may hold; 0 is no limit.
+    /// Unacknowledged deliveries it may hold; 0 means unlimited.
     pub prefetch: u16,
-    /// Unacknowledged deliveries its channel may hold; 0 is no limit.
+    /// Unacknowledged deliveries its channel may hold; 0 means unlimited.
     pub prefetch_channel: u16,
 }

@@ -1,4 +1,4 @@
-//! The values of the service's and the roles' knobs, each with one spelling.
+//! Values of the settings of service and workers, each with one spelling.
 
 use crate::values::{Size, Span, name_of, named, unknown, written_as_text};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 written_as_text!(Delay, Layout, LeaderLocator, Mapping, QueueType, Reply);
 
-/// What the service keeps a queue in.
+/// The type of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueType {
     /// On one node.
@@ -17,29 +17,29 @@ pub enum QueueType {
     Stream,
 }
 
-/// How workers map to what they share: queues, addresses.
+/// The mapping of workers to shared objects: queues, addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mapping {
-    /// The first workers share the first one, and so on (the paper's).
+    /// The first workers share the first object, and so on (as in the paper).
     Block,
     /// Worker `i` uses number `i mod n`.
     RoundRobin,
 }
 
-/// On which node of a cluster the leader of a queue is put.
+/// The node of a cluster that gets the leader of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderLocator {
-    /// Where the service puts it by its own settings.
+    /// By the service's own settings.
     Server,
-    /// The node that declares it: all on one.
+    /// The node that declares it: all leaders on one node.
     ClientLocal,
-    /// The node with the fewest.
+    /// The node with the fewest leaders.
     Balanced,
-    /// Queue `i` on the node behind address `i`: declared through it.
+    /// Queue `i` on the node of address `i`, through which it is declared.
     Spread,
 }
 
-/// How workers are laid out over ranks.
+/// The placement of workers on ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Producers first, then consumers, in blocks.
@@ -50,23 +50,23 @@ pub enum Layout {
     ByHost,
 }
 
-/// What a consumer answers with.
+/// The body of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// The body that it got.
+    /// The body of the message.
     Echo,
-    /// As many zero bytes.
+    /// This many zero bytes.
     Sized(Size),
 }
 
-/// A time that is drawn for each message.
+/// A duration that is drawn for each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
-    /// Always the same.
+    /// Constant.
     Constant(Duration),
-    /// Exponentially distributed around this mean: work of all sizes, most of it small.
+    /// Exponentially distributed with this mean.
     Exponential(Duration),
-    /// Anything between the two, each as likely.
+    /// Uniformly distributed between the two.
     Uniform(Duration, Duration),
 }
 
@@ -78,7 +78,7 @@ impl QueueType {
 impl Mapping {
     const ALL: [(&'static str, Self); 2] = [("block", Self::Block), ("round-robin", Self::RoundRobin)];
 
-    /// The one of `shared` that worker `index` of `workers` uses.
+    /// The index of the object, below `shared`, that worker `index` of `workers` uses.
     pub fn of(self, index: u32, workers: u32, shared: u32) -> u32 {
         match self {
             Self::Block => (u64::from(index) * u64::from(shared) / u64::from(workers)) as u32,

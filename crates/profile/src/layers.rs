@@ -1,4 +1,4 @@
-//! Partial profiles laid over each other, the later over the earlier.
+//! Partial profiles laid over each other; later ones take precedence.
 
 use crate::{
     arrivals::Arrivals,
@@ -20,14 +20,21 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Reads a layer from TOML text; an unknown key or a wrong value is refused here, with the
-    /// nearest right one.
+    /// Reads a layer from TOML text.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`] for an unknown key or a wrong value, with the nearest right one.
     pub fn parse(origin: Origin, text: &str) -> Result<Self, ProfileError> {
         let table = text.parse::<Table>().map_err(|error| wrong(&origin, error.to_string().trim()))?;
         Self::new(origin, table)
     }
 
     /// Reads a layer from a table.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
     pub fn new(origin: Origin, table: Table) -> Result<Self, ProfileError> {
         let profile = Profile::deserialize(table.clone()).map_err(|error| wrong(&origin, sentence(&error)))?;
         if profile.messages.is_some() && profile.duration.is_some() {
@@ -36,7 +43,11 @@ impl Layer {
         Ok(Self { origin, table })
     }
 
-    /// One `key=value`, as `--set` takes it; the key may be dotted and the value may go unquoted.
+    /// Reads one `key=value`, as in `--set`; the key may be dotted and the value may be unquoted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`].
     pub fn assignment(text: &str) -> Result<Self, ProfileError> {
         let Some((key, value)) = text.split_once('=') else {
             return Err(wrong(&Origin::CommandLine, format!("--set {text}: write it as key=value")));
@@ -56,7 +67,7 @@ impl Layer {
     }
 }
 
-/// What serde says, with the key it is about and in words for people.
+/// serde's error in words for people, with the key.
 pub(crate) fn sentence(error: &toml::de::Error) -> String {
     let message = with_hint(error.message().trim())
         .replace("a nonzero u64", "a whole number of at least 1")
@@ -68,8 +79,12 @@ pub(crate) fn sentence(error: &toml::de::Error) -> String {
     }
 }
 
-/// Lays `written` (lowest first) over the files that it names as its architecture and workload.
-/// `read` reads a file that is not shipped.
+/// Combines `written` (lowest precedence first) with the files that it names as its architecture and workload, which
+/// have the lowest precedence. `read` reads a file that is not shipped.
+///
+/// # Errors
+///
+/// [`ProfileError`] if an architecture or workload is neither shipped nor a file, or if a file has an error.
 pub fn combine(
     written: &[Layer],
     mut read: impl FnMut(&str) -> std::io::Result<String>,
@@ -119,7 +134,7 @@ fn named(
     Layer::parse(Origin::File(name.to_owned()), &text)
 }
 
-/// Tables merge, everything else is replaced; the two ways to give a run's length replace each other.
+/// Tables are merged, other values are replaced; the two ways to set a run's length replace each other.
 pub(crate) fn overlay(below: &mut Table, above: Table) {
     for (key, other) in [("messages", "duration"), ("duration", "messages")] {
         if above.contains_key(key) {

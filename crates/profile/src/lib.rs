@@ -1,7 +1,7 @@
-//! From what was written (a [`Profile`]) to what will be done (a [`Plan`]).
+//! Resolves the settings as written (a [`Profile`]) into the settings of a run (a [`Plan`]).
 //!
-//! Pure: no I/O, no clock, no C. Every rank resolves the same profile for the same world size and
-//! gets the same plan, which [`Plan::digest`] lets them check.
+//! Pure: no I/O, no clock, no C. Every rank resolves the same profile for the same world size and gets the same plan;
+//! [`Plan::digest`] checks this.
 //!
 //! ```
 //! use profile::{Layer, Origin, Plan, combine};

@@ -1,4 +1,4 @@
-//! When messages are due: the load of a run as arithmetic on a count of messages. The caller owns the clock.
+//! The load of a run: due times as arithmetic on a count of messages. The caller owns the clock.
 
 use crate::{
     arrivals::{Arrivals, Level, LoadRate, Phase},
@@ -11,38 +11,39 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
-/// Fraction bits of a count of messages: a place between two messages is told to 1/16,777,216 of their distance.
+/// Fraction bits of a count of messages: a position between two messages has a resolution of 1/16,777,216 of their
+/// distance.
 pub const COUNT_BITS: u32 = 24;
 /// Rates that a schedule can keep exactly: due times are whole nanoseconds of millionths of a message.
 const PER_SECOND: std::ops::RangeInclusive<f64> = 1e-6..=1e9;
 const NS_PER_S: f64 = 1e9;
-/// Nanoseconds a second times millionths a message.
+/// Nanoseconds per second times millionths per message.
 const NS_MICRO: u128 = 1_000_000_000_000_000;
 const TIMES_MAX: usize = 50_000_000;
 
 /// The load of a run, resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// How the rate was asked for.
+    /// The rate as written.
     pub rate: LoadRate,
-    /// Messages per second of all producers together, while they send: none where there is no schedule.
+    /// Messages per second of all producers together, while they send; `None` without a schedule.
     pub messages_per_second: Option<f64>,
-    /// The same over silent times too. With phases, the level of the last one.
+    /// The same averaged over silent periods. With phases, the level of the last one.
     pub mean_messages_per_second: Option<f64>,
-    /// How the times between messages are spread.
+    /// The distribution of the times between messages.
     pub arrivals: Arrivals,
-    /// How the rate changes.
+    /// The change of the rate.
     pub phases: Vec<Segment>,
     /// The recorded times.
     pub trace: Option<Trace>,
-    /// Overdue messages that a sender sends on end before it pauses for the gap between two; none for no limit.
+    /// Overdue messages that a sender sends before it pauses for the gap between two messages; `None`: unlimited.
     pub catchup_limit: Option<u32>,
-    /// Whether a sender spins for the last moments before a message is due: only worth it on a core of its own.
-    /// None leaves it to the cores that there are.
+    /// Whether a sender spins for the last moments before a message is due, which is useful only on a core of its own.
+    /// `None`: depends on the number of cores.
     pub spin: Option<bool>,
 }
 
-/// A phase, resolved: where it begins, in time and in messages of all producers.
+/// A resolved phase: its beginning, in time and in messages of all producers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// When it begins, in seconds from the start.
@@ -57,14 +58,14 @@ pub struct Segment {
     pub time_s: f64,
 }
 
-/// Recorded times, repeated when they are used up.
+/// Recorded times, repeated when they end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// Messages in it.
     pub messages: u64,
-    /// After how long it begins anew: its span and one mean gap.
+    /// Period in nanoseconds after which it repeats: its span and one mean gap.
     pub period_ns: u64,
-    /// SHA-256 of the times, which themselves are not part of a plan that is shown.
+    /// SHA-256 of the times; a printed plan does not contain the times themselves.
     pub sha256: String,
     /// When each message is due, from the start of the trace. Ascending.
     #[serde(skip)]
@@ -72,7 +73,7 @@ pub struct Trace {
 }
 
 impl Load {
-    /// Resolves what was written for messages of `message` from `producers` producers.
+    /// Resolves the load for messages of `message` from `producers` producers.
     pub(crate) fn resolve(written: &LoadProfile, message: &Message, producers: u32) -> Result<Self, ProfileError> {
         let rate = written.rate.unwrap_or(LoadRate::Max);
         let arrivals = written.arrivals.clone().unwrap_or(Arrivals::Constant);
@@ -81,7 +82,7 @@ impl Load {
             LoadRate::Max => None,
             LoadRate::At(rate) => Some(message.messages_per_second(rate) * share),
             LoadRate::Nominal => match message.nominal_messages_per_second() {
-                // The instrument's, however many producers play it.
+                // The instrument's rate, whatever the number of producers.
                 Some(nominal) => Some(nominal),
                 None => {
                     return impossible(
@@ -149,7 +150,7 @@ impl Load {
     }
 
     /// When the message at `count` of all producers together is due, in nanoseconds from the start; the first is at 0.
-    /// `count` has [`COUNT_BITS`] of fraction. None where the schedule ends before it, or where there is none.
+    /// `count` has [`COUNT_BITS`] of fraction. `None` if the schedule ends before it, or without a schedule.
     pub fn due_ns(&self, count: u128) -> Option<u64> {
         if let Some(trace) = &self.trace {
             return Some(trace.due_ns((count >> COUNT_BITS) as u64));
@@ -164,7 +165,7 @@ impl Load {
         }
     }
 
-    /// Messages of all producers that are due before `at_ns`; an expectation where arrivals are random.
+    /// Messages of all producers that are due before `at_ns`; the expected number if arrivals are random.
     pub fn due_before(&self, at_ns: u64) -> f64 {
         if let Some(trace) = &self.trace {
             return trace.due_before(at_ns);
@@ -218,7 +219,7 @@ impl Segment {
         (self.to_per_second - self.from_per_second) / self.time_s
     }
 
-    /// After how long so many messages of it are due. The root in this form loses no digits near 0.
+    /// Seconds until `messages` messages of it are due. This form of the root loses no digits near 0.
     fn time_of(&self, messages: f64) -> f64 {
         if messages <= 0.0 {
             return 0.0;
@@ -229,7 +230,7 @@ impl Segment {
 }
 
 impl Trace {
-    /// The trace of ascending times in seconds, stretched to `per_second` where that is given.
+    /// The trace of ascending times in seconds, stretched to `per_second` if that is given.
     fn new(times: &[f64], per_second: Option<f64>) -> Result<Self, ProfileError> {
         let ascending = times.windows(2).all(|pair| pair[0] <= pair[1]) && times.iter().all(|time| time.is_finite());
         let (Some(first), Some(last), true) = (times.first(), times.last(), ascending) else {
@@ -263,8 +264,8 @@ impl Trace {
     }
 }
 
-/// Reads a trace: one time in seconds a line, before a comma where there is one; `#` begins a comment, and so may the
-/// first line be a head.
+/// Reads a trace: one time in seconds per line, before the first comma; `#` begins a comment, and the first line may be
+/// a head.
 pub(crate) fn read_trace(text: &str) -> Result<Vec<f64>, String> {
     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! What a message is: its format, its events, its rate, and how many bytes that makes.
+//! The resolved message: format, events, rate, and size in bytes.
 
 use crate::{
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
@@ -8,26 +8,26 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// RabbitMQ takes no larger message unless it is told to (3.x; 4.x takes 16 MiB by default).
+/// RabbitMQ 3's default limit (RabbitMQ 4 accepts 16 MiB by default).
 const BODY_BYTES_MAX: u64 = 128 << 20;
 const MEMORY_DEFAULT: u64 = 64 << 20;
 const RING_DEFAULT: u64 = 16 << 20;
-/// More bodies than these only take longer to build.
+/// More bodies would only take longer to build.
 const RING_BODIES_MAX: u64 = 1 << 16;
 /// A template is built and kept for each number of events: a few MiB in all.
 const HDF5_EVENTS_MAX: u32 = 256;
-/// What libhdf5 adds to a file of frames: at most this, and so much for each group on the way to a dataset, for each
-/// extent of a frame and for each event. A test holds files against it, and so does what builds them.
+/// Upper bounds of what libhdf5 adds to a file of frames: per file, per group on the path of a dataset, per extent of a
+/// frame, and per event. A test and the code that builds files check them.
 const HDF5_FILE_BYTES: u64 = 24 << 10;
 const HDF5_GROUP_BYTES: u64 = 2 << 10;
 const HDF5_EXTENT_BYTES: u64 = 1 << 10;
 const HDF5_EVENT_BYTES: u64 = 256;
 const HDF5_EVENT_EXTENT_BYTES: u64 = 16;
-/// Bodies that wait for an inspection by their format's library, by bytes and by number.
+/// Limits on the bodies that wait for an inspection, in bytes and in number.
 const INSPECTED_BYTES: u64 = 16 << 20;
 const INSPECTED_MAX: u64 = 64;
 
-/// What a message is, resolved.
+/// A resolved message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Layout of the body.
@@ -36,7 +36,7 @@ pub struct Message {
     pub event_bytes: u64,
     /// Events in one message.
     pub events: Events,
-    /// Size of the largest body in bytes; of an HDF5 file a bound, since its library decides on the rest.
+    /// Size of the largest body in bytes; for an HDF5 file an upper bound, since the library decides the exact size.
     pub body_bytes: u64,
     /// Nominal rate of all producers together.
     pub rate: Option<Rate>,
@@ -44,9 +44,9 @@ pub struct Message {
     pub fill: Fill,
     /// Bodies each producer builds before the clock starts.
     pub ring_bodies: u32,
-    /// Share of a body that carries no noise.
+    /// Fraction of a body without noise, from 0 to 1.
     pub compressible: f64,
-    /// Detector frames, where the format has them.
+    /// Detector frames, if the format has them.
     pub frames: Option<Frames>,
 }
 
@@ -57,9 +57,9 @@ pub struct Frames {
     pub shape: Vec<u32>,
     /// Type of a pixel.
     pub dtype: Dtype,
-    /// How datasets lie in the file.
+    /// Storage of the datasets.
     pub storage: Storage,
-    /// What frames show.
+    /// Contents of the frames.
     pub content: Content,
     /// Path of the frames.
     pub data: String,
@@ -72,8 +72,8 @@ pub struct Frames {
 }
 
 impl Message {
-    /// Resolves what was written. `in_flight` bodies (a function of the size) are lent out at a time by each of the
-    /// `producers` of a rank.
+    /// Resolves the message. `producers` producers share the rank, and each lends at most `in_flight(size)` bodies at a
+    /// time.
     pub(crate) fn resolve(
         written: &MessageProfile,
         producers: u32,
@@ -92,7 +92,7 @@ impl Message {
         }
         let fill = written.fill.unwrap_or(Fill::Ring);
         let memory = written.memory.map_or(MEMORY_DEFAULT, |size| size.0) / u64::from(producers.max(1));
-        // One body more than can be in flight, so that the next one can be filled meanwhile.
+        // One more body than can be in flight, so that the next one can be filled meanwhile.
         let least = u64::from(in_flight(body_bytes)) + 1;
         let asked = written.ring_bodies.map_or(least, |bodies| u64::from(bodies.get()).max(least));
         if asked.saturating_mul(body_bytes) > memory {
@@ -120,13 +120,13 @@ impl Message {
         })
     }
 
-    /// Size of a body on average; of an HDF5 file a bound.
+    /// Mean size of a body in bytes; for an HDF5 file an upper bound.
     pub fn mean_body_bytes(&self) -> f64 {
         let (fixed, each) = overhead(self.format, self.frames.as_ref());
         fixed as f64 + (self.event_bytes + each) as f64 * self.events.mean()
     }
 
-    /// Bodies of a consumer that may wait for their inspection; none where the format has no library to inspect them.
+    /// Bodies of a consumer that may wait for their inspection; 0 if the format has no library to inspect them.
     pub fn inspected_bodies(&self) -> u32 {
         match self.format {
             Format::Hdf5 => (INSPECTED_BYTES / self.body_bytes).clamp(1, INSPECTED_MAX) as u32,
@@ -197,7 +197,7 @@ fn frames(format: Format, written: &FramesProfile) -> Result<Option<Frames>, Pro
     }))
 }
 
-/// `/a/b`, without empty parts and without the characters that HDF5 gives a meaning to.
+/// Whether it is `/a/b`, without empty parts and without characters that HDF5 interprets.
 fn is_path(path: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
     path.strip_prefix('/').is_some_and(|parts| parts.split('/').all(part))
@@ -225,7 +225,7 @@ impl Frames {
         [&self.data, &self.timestamp].into_iter().chain(&self.wavelength).chain(&self.peaks)
     }
 
-    /// Bytes that one event adds to the file; none where a number cannot hold them.
+    /// Bytes that one event adds to the file; `None` on overflow.
     fn event_bytes(&self) -> Option<u64> {
         let pixels = self.shape.iter().try_fold(1u64, |pixels, extent| pixels.checked_mul(u64::from(*extent)))?;
         let peaks = self.peaks.as_ref().map_or(0, |_| 16 * 3 * 2);
@@ -234,7 +234,7 @@ impl Frames {
     }
 }
 
-/// Bytes of a body that are in no event, and those that each event adds to its own.
+/// Bytes of a body outside of events, and overhead bytes per event.
 fn overhead(format: Format, frames: Option<&Frames>) -> (u64, u64) {
     match (format, frames) {
         (Format::Hdf5, Some(frames)) => {

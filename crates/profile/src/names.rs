@@ -1,6 +1,6 @@
-//! Names: the nearest right one for a misspelt one, and those of a run's own objects on the service.
+//! Names: suggestions for misspelt ones, and the prefix of a run's own objects on the service.
 
-/// The candidate that `word` was most likely meant to be, if any is near.
+/// The candidate nearest to `word`, if any is near enough.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     candidates
@@ -28,7 +28,7 @@ pub(crate) fn with_hint(message: &str) -> String {
     }
 }
 
-/// What names of queues and exchanges of a run begin with.
+/// The prefix of a run's queues and exchanges.
 pub(crate) fn own_prefix(run: u32) -> String {
     format!("streamharness.{run:08x}.")
 }

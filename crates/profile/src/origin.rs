@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where a layer was written: the part of an error that tells a person where to look.
+/// Where a layer was written; errors name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Flags and `--set`.

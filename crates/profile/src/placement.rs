@@ -1,4 +1,4 @@
-//! Which rank plays which workers. Pure arithmetic, the same on every rank.
+//! The placement of workers on ranks. Pure arithmetic, the same on every rank.
 
 use crate::{
     error::{ProfileError, impossible},
@@ -7,8 +7,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How workers are laid out over ranks: one per rank where there are ranks enough (the rest idle),
-/// else several.
+/// The placement of workers: one per rank if there are enough ranks (the rest idle), otherwise several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// Ranks in the launch.
@@ -17,13 +16,13 @@ pub struct Placement {
     pub producers: u32,
     /// Consumers over all ranks.
     pub consumers: u32,
-    /// By which rule.
+    /// The rule.
     pub layout: Layout,
-    /// Number of the host of each rank; empty where the layout does not look at hosts.
+    /// Number of the host of each rank; empty if the layout does not depend on hosts.
     pub hosts: Vec<u32>,
 }
 
-/// What one rank plays: its producers and its consumers, by index. Both empty means idle.
+/// The role of one rank: the indices of its producers and consumers. Both empty means idle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RankRole {
     /// Indices of its producers.
@@ -69,7 +68,7 @@ impl Placement {
         }
     }
 
-    /// Dealt out in turn, producers among consumers as evenly as their numbers allow.
+    /// Assigned in turn, with producers spread among consumers as evenly as possible.
     fn cyclic(&self, rank: usize) -> RankRole {
         let (producers, consumers) = (u64::from(self.producers), u64::from(self.consumers));
         let workers = producers + consumers;
@@ -87,8 +86,8 @@ impl Placement {
         role
     }
 
-    /// Producers on the ranks of the first hosts, consumers on those of the others, as many hosts
-    /// each as their numbers ask for and one at least.
+    /// Producers on the ranks of the first hosts, consumers on those of the others, hosts in proportion to their
+    /// numbers, at least one each.
     fn by_host(&self, rank: usize) -> RankRole {
         let mut names: Vec<u32> = Vec::new();
         for host in &self.hosts {
@@ -112,7 +111,7 @@ impl Placement {
     }
 }
 
-/// The part of `total` workers that falls to one of `parts`: one each where there are parts enough.
+/// The share of `total` workers of one of `parts` parts: one each if there are enough parts.
 fn part(total: u64, parts: usize, index: usize) -> std::ops::Range<u64> {
     if parts as u64 >= total {
         (index as u64).min(total)..(index as u64 + 1).min(total)
@@ -132,7 +131,7 @@ impl fmt::Display for RankRole {
     }
 }
 
-/// How many of `total` fall to the part `index` of `parts`, as evenly as whole numbers allow.
+/// The share of `total` of part `index` of `parts`, as even as integers allow.
 pub fn share(total: u64, parts: u32, index: u32) -> u64 {
     total / u64::from(parts) + u64::from(u64::from(index) < total % u64::from(parts))
 }

@@ -1,4 +1,4 @@
-//! What will be done: a profile resolved for a number of ranks. Nothing after this can be invalid.
+//! The plan of a run: a profile resolved for a number of ranks. Nothing after this can be invalid.
 
 use crate::{
     contents::Fill,
@@ -22,23 +22,23 @@ use std::{num::NonZeroU32, time::Duration};
 /// Each worker has a connection, a thread and buffers of its own; more than this on one rank
 /// would measure the rank.
 const WORKERS_PER_RANK_MAX: u64 = 64;
-/// How long a warm-up that waits for messages or for a steady rate may take.
+/// Limit on a warm-up that waits for messages or for a steady rate.
 const WARMUP_LIMIT: Duration = Duration::from_secs(60);
-/// Producers go on for a tenth of the window, and no longer than this: most answers take less.
+/// Producers continue for a tenth of the window, at most this long: most replies take less.
 const COOLDOWN_MAX: Duration = Duration::from_secs(1);
 
-/// One run, resolved: the same value on every rank.
+/// One resolved run: the same value on every rank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Identifies the run in every message and queue name.
     pub run: u32,
-    /// Architecture, by the name or file it was asked for.
+    /// Architecture: the name or file as written.
     pub architecture: String,
-    /// Workload, by the name or file it was asked for.
+    /// Workload: the name or file as written.
     pub workload: String,
-    /// Messaging pattern, by name. What it comes to is in `flow`.
+    /// Messaging pattern, by name; `flow` has its numbers.
     pub pattern: Pattern,
-    /// Who gets a message and who answers it.
+    /// Copies of a message and replies to it.
     pub flow: Flow,
     /// Ranks, producers and consumers.
     pub placement: Placement,
@@ -50,7 +50,7 @@ pub struct Plan {
     pub seed: u64,
     /// Which bodies consumers check.
     pub verify: Verify,
-    /// What a message is.
+    /// The messages.
     pub message: Message,
     /// Settings of the service and its clients.
     pub service: Service,
@@ -60,7 +60,7 @@ pub struct Plan {
     pub think_time: Option<Delay>,
     /// How workers spread over several addresses of their side.
     pub spread: Spread,
-    /// How many of the service's nodes workers connect to directly, the first ones; none for all.
+    /// How many of the service's nodes workers connect to directly, the first ones; `None`: all.
     pub nodes: Option<NonZeroU32>,
     /// How long each wait may take.
     pub limits: Limits,
@@ -75,30 +75,30 @@ pub enum RunLength {
     Window(MeasuredWindow),
 }
 
-/// The measured window, and what comes before and after it.
+/// The measured window, with its warm-up and cool-down.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredWindow {
-    /// Time before the window, at least.
+    /// Least time before the window.
     pub warmup_ns: u64,
-    /// Deliveries before the window, at least.
+    /// Least number of deliveries before the window.
     pub warmup_messages: u64,
-    /// Per cent by which the rate may still change when the window begins; none where it may by any.
+    /// Per cent by which the rate may still change when the window begins; `None`: by any.
     pub steady_percent: Option<f64>,
-    /// When the window begins all the same.
+    /// When the window begins in any case.
     pub warmup_limit_ns: u64,
     /// Length of the window.
     pub window_ns: u64,
-    /// Time after the window in which producers go on.
+    /// Time after the window in which producers continue.
     pub cooldown_ns: u64,
 }
 
 impl MeasuredWindow {
-    /// Whether it is known beforehand when the window begins.
+    /// Whether the beginning of the window is known in advance.
     pub fn is_timed(&self) -> bool {
         self.warmup_messages == 0 && self.steady_percent.is_none()
     }
 
-    /// How long producers go on at most.
+    /// Longest time for which producers send.
     pub fn total_ns(&self) -> u64 {
         let warmup_ns = if self.is_timed() { self.warmup_ns } else { self.warmup_ns.max(self.warmup_limit_ns) };
         warmup_ns.saturating_add(self.window_ns).saturating_add(self.cooldown_ns)
@@ -112,23 +112,31 @@ pub struct Limits {
     pub route: Duration,
     /// Connecting one worker, TLS and login included.
     pub connect: Duration,
-    /// One exchange with the broker.
+    /// One request to the broker.
     pub broker: Duration,
     /// Streaming, from the start to the last delivery.
     pub stream: Duration,
-    /// One collective, once every rank is on its way to it.
+    /// One collective, once every rank is about to enter it.
     pub collective: Duration,
 }
 
 impl Plan {
     /// Resolves a combined profile for `world` ranks. `run` identifies the run; rank 0 draws it.
     ///
-    /// All ranks are taken to be on one host; [`Self::resolve_on`] knows better.
+    /// All ranks are assumed to be on one host; use [`Self::resolve_on`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`] if parts of the profile contradict each other, or need more than a rank can have.
     pub fn resolve(profile: &Profile, world: usize, run: u32) -> Result<Self, ProfileError> {
         Self::resolve_on(profile, &vec![0; world], run)
     }
 
-    /// Resolves a combined profile for ranks of which each is on the host with its number.
+    /// Resolves a combined profile for one rank per element of `hosts`, which has the number of each rank's host.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::resolve`].
     pub fn resolve_on(profile: &Profile, hosts: &[u32], run: u32) -> Result<Self, ProfileError> {
         profile.route.check()?;
         let pattern = profile.pattern.unwrap_or(Pattern::WorkSharing);
@@ -173,7 +181,8 @@ impl Plan {
             spread: profile.route.spread.unwrap_or(Spread::RoundRobin),
             nodes: profile.route.nodes,
             limits: Limits {
-                // A testbed may have to be built for it, and a part of that to answer; ended in order where it does not.
+                // Time to build a testbed, to wait for its parts, and to end it in order if one of them does not
+                // respond.
                 route: Duration::from_secs(300)
                     + profile.route.s3m.as_ref().map_or(Duration::ZERO, S3mProfile::ready_within),
                 connect: Duration::from_secs(8),
@@ -186,7 +195,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether the times that were asked for leave enough of the limit on streaming.
+    /// Checks that warm-up, window and cool-down fit into the limit on streaming.
     fn fits_its_limit(&self) -> Result<(), ProfileError> {
         let RunLength::Messages(messages) = self.length else { return Ok(()) };
         let limit_s = self.limits.stream.as_secs_f64();
@@ -228,7 +237,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The same plan for another run, whose queues and exchanges are its own.
+    /// The same plan for another run, with queues and exchanges of its own.
     pub fn with_run(&self, run: u32) -> Self {
         let (old, new) = (own_prefix(self.run), own_prefix(run));
         let rename = |name: &mut String| {
@@ -248,19 +257,19 @@ impl Plan {
         plan
     }
 
-    /// SHA-256 of the plan, by which ranks see that they resolved the same.
+    /// SHA-256 of the plan, with which ranks check that their plans are equal.
     pub fn digest(&self) -> [u8; 32] {
         let bytes = bincode::serde::encode_to_vec(self, bincode::config::standard())
             .expect("a plan holds only types that bincode encodes");
         Sha256::digest(bytes).into()
     }
 
-    /// What the names of all its exchanges and queues begin with.
+    /// The prefix of all its exchanges and queues.
     pub fn name_prefix(&self) -> String {
         own_prefix(self.run)
     }
 
-    /// Messages that a producer sends, where the run has a number of them.
+    /// Messages that a producer sends, if the run has a number of messages.
     pub fn messages_of(&self, producer: u32) -> Option<u64> {
         match self.length {
             RunLength::Messages(total) => Some(share(total, self.placement.producers, producer)),
@@ -271,7 +280,7 @@ impl Plan {
     /// Memory that one producer and one consumer hold for bodies, in bytes.
     pub fn body_memory(&self) -> (u64, u64) {
         let body = self.message.body_bytes;
-        // A consumer copies what it echoes, as often as answers can be in flight.
+        // A consumer copies the bodies that it echoes, as many as replies can be in flight.
         let answers = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_in_flight) };
         let answer = self.service.reply_bytes(body);
         let kept = match self.message.fill {

@@ -1,4 +1,4 @@
-//! What was written: every field optional, every unknown key refused.
+//! The profile as written: every field is optional, unknown keys are rejected.
 
 use crate::{
     arrivals::{Arrivals, LoadRate, Phases},
@@ -12,8 +12,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroU64};
 
-/// One run as a person describes it. A profile file, a workload file, an architecture file and the
-/// command line are all partial profiles; [`crate::combine`] lays them over each other.
+/// One run as written. A profile file, a workload file, an architecture file and the command line are all partial
+/// profiles; [`crate::combine`] lays them over each other.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
@@ -31,11 +31,11 @@ pub struct Profile {
     pub messages: Option<NonZeroU64>,
     /// Length of the measured window. Excludes `messages`.
     pub duration: Option<Span>,
-    /// What passes before the measured window, in which messages flow but are not measured.
+    /// The warm-up before the measured window, in which messages flow but are not measured.
     pub warmup: Option<Warmup>,
-    /// When the window begins all the same, where the warm-up is not just a time.
+    /// When the window begins in any case, if the warm-up is not just a time.
     pub warmup_limit: Option<Span>,
-    /// How long producers go on after the measured window, so that its last messages meet the same load.
+    /// How long producers continue after the measured window, so that its last messages meet the same load.
     pub cooldown: Option<Span>,
     /// Seed of every random choice.
     pub seed: Option<u64>,
@@ -43,7 +43,7 @@ pub struct Profile {
     pub verify: Option<Verify>,
     /// Limit on streaming, from the start to the last delivery.
     pub timeout: Option<Span>,
-    /// How workers are laid out over ranks.
+    /// The placement of workers on ranks.
     pub layout: Option<Layout>,
     /// How long a consumer works on each message before it acknowledges it.
     pub service_time: Option<Delay>,
@@ -51,11 +51,11 @@ pub struct Profile {
     pub think_time: Option<Delay>,
     /// How fast messages are offered.
     pub load: LoadProfile,
-    /// What a message is.
+    /// The messages.
     pub message: MessageProfile,
     /// Settings of the streaming service and of its clients.
     pub service: ServiceProfile,
-    /// Where producers and consumers connect to.
+    /// The addresses of producers and consumers.
     pub route: RouteProfile,
 }
 
@@ -67,43 +67,43 @@ pub struct LoadProfile {
     pub rate: Option<LoadRate>,
     /// Whether a rate is that of each producer. `nominal` is always the whole instrument's.
     pub per_producer: Option<bool>,
-    /// How the times between messages are spread.
+    /// The distribution of the times between messages.
     pub arrivals: Option<Arrivals>,
     /// How the rate changes over the run, from the start of streaming.
     pub phases: Option<Phases>,
     /// Times of the messages of all producers in seconds, for `arrivals = "trace"`; read from the file of `trace:FILE`.
     pub trace: Option<Vec<f64>>,
-    /// Overdue messages that a sender sends on end before it pauses for the gap between two [default: no limit].
+    /// Overdue messages that a sender sends before it pauses for the gap between two messages [default: unlimited].
     pub catchup_limit: Option<NonZeroU32>,
     /// Whether senders spin for the last moments before a message is due.
     pub spin: Option<bool>,
 }
 
-/// What a message is.
+/// The messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MessageProfile {
-    /// One line on what it stands for.
+    /// One line of description.
     pub about: Option<String>,
     /// Layout of the body.
     pub format: Option<Format>,
-    /// Size of one event. Where `frames` say what an event is, its size follows from them.
+    /// Size of one event. With `frames`, the size follows from them.
     pub event_bytes: Option<Size>,
     /// Events in one message: a number, `uniform:4-12` or `poisson:8`.
     pub events: Option<Events>,
-    /// Nominal rate of all producers together, as the instrument has it: `32Gbit/s`, `60/s`.
+    /// The instrument's nominal rate, of all producers together: `32Gbit/s`, `60/s`.
     pub rate: Option<Rate>,
-    /// Whether bodies are built before the clock starts (`ring`) or each as it is sent (`fresh`).
+    /// Whether bodies are built before the clock starts (`ring`) or for each message (`fresh`).
     pub fill: Option<Fill>,
     /// Memory for bodies built before the clock starts, for each producer.
     pub ring: Option<Size>,
-    /// Bodies built before the clock starts, for each producer, where not as many as fit into `ring`.
+    /// Bodies built before the clock starts, for each producer [default: as many as fit into `ring`].
     pub ring_bodies: Option<NonZeroU32>,
     /// Memory for bodies of all producers of a rank together.
     pub memory: Option<Size>,
-    /// Share of a body that carries no noise and so compresses: 0 is as the instrument, 1 is the most.
+    /// Fraction of a body without noise, which compresses: 0 is like the instrument, 1 is the most.
     pub compressible: Option<f64>,
-    /// What an event of an HDF5 file is.
+    /// The events of an HDF5 file.
     pub frames: FramesProfile,
 }
 
@@ -115,17 +115,17 @@ pub struct FramesProfile {
     pub shape: Option<Vec<u32>>,
     /// Type of a pixel.
     pub dtype: Option<Dtype>,
-    /// How datasets lie in the file.
+    /// Storage of the datasets.
     pub storage: Option<Storage>,
-    /// What frames show.
+    /// Contents of the frames.
     pub content: Option<Content>,
     /// Path of the frames, `[events, ...shape]`.
     pub data: Option<String>,
     /// Path of the times of events in seconds since 1970, f64 `[events]`.
     pub timestamp: Option<String>,
-    /// Path of the wavelengths in Angstrom, f64 `[events]`. Empty for none.
+    /// Path of the wavelengths in Angstrom, f64 `[events]`. Empty: left out.
     pub wavelength: Option<String>,
-    /// Path of the peaks that are truly there, u16 `[events, 16, 3]`. Empty for none.
+    /// Path of the true peaks, u16 `[events, 16, 3]`. Empty: left out.
     pub peaks: Option<String>,
 }
 
@@ -139,63 +139,63 @@ pub struct ServiceProfile {
     pub acks: Option<Acks>,
     /// With `acks = "multiple:N"`, how long fewer than N deliveries wait to be acknowledged.
     pub ack_after: Option<Span>,
-    /// Unacknowledged deliveries a consumer may hold. 0 is no limit.
+    /// Unacknowledged deliveries a consumer may hold. 0 means unlimited.
     pub prefetch: Option<u16>,
-    /// Unacknowledged deliveries that all consumers of a channel may hold together. 0 is no limit.
+    /// Unacknowledged deliveries that all consumers of a channel may hold together. 0 means unlimited.
     pub prefetch_channel: Option<u16>,
     /// Shared work queues.
     pub queues: Option<NonZeroU32>,
     /// How workers map to shared queues.
     pub queue_mapping: Option<Mapping>,
-    /// What the service keeps a queue in.
+    /// The type of the queues.
     pub queue_type: Option<QueueType>,
     /// Whether queues outlive a restart of the service.
     pub durable: Option<bool>,
     /// Whether messages are written to disk.
     pub persistent: Option<bool>,
-    /// Messages a queue holds at most.
+    /// Limit on the messages of a queue.
     pub max_length: Option<NonZeroU64>,
-    /// Body bytes a queue holds at most.
+    /// Limit on the body bytes of a queue.
     pub max_bytes: Option<Size>,
-    /// What a full queue does.
+    /// Behaviour of a full queue.
     pub overflow: Option<Overflow>,
     /// How long a message may wait in a queue before it is dropped.
     pub ttl: Option<Span>,
-    /// On which node of a cluster the leader of a queue is put.
+    /// The node of a cluster that gets the leader of a queue.
     pub leader: Option<LeaderLocator>,
-    /// What a consumer answers with, in the patterns that have answers.
+    /// The body of a reply, in patterns with replies.
     pub reply: Option<Reply>,
     /// Connections over which each worker spreads its messages.
     pub connections: Option<NonZeroU32>,
     /// Workers of a rank that share a connection, each with a channel of its own.
     pub workers_per_connection: Option<NonZeroU32>,
-    /// Largest AMQP frame to ask for [default: one body, 16 KiB to 128 KiB].
+    /// Largest AMQP frame to request [default: one body, 16 KiB to 128 KiB].
     pub frame_max: Option<Size>,
     /// The socket's send buffer [default: the system's].
     pub send_buffer: Option<Size>,
     /// The socket's receive buffer [default: the system's].
     pub receive_buffer: Option<Size>,
-    /// Publishes handed to the client library and not yet written to the socket.
+    /// Limit on publishes handed to the client library and not yet written to the socket.
     pub in_flight: Option<NonZeroU32>,
-    /// How often a rejected message is published again before it is given up.
+    /// How often a rejected message is published again before it is abandoned.
     pub republish_limit: Option<u32>,
     /// Seconds between AMQP heartbeats. 0 turns them off.
     pub heartbeat_s: Option<u16>,
-    /// A rank that only consumes looks at its sockets at most once in this time; 0s for at once.
+    /// A rank that only consumes checks its sockets at most once in this time; `0s`: at once (D4).
     pub coalesce: Option<Span>,
 }
 
-/// Where producers and consumers connect to.
+/// The addresses of producers and consumers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteProfile {
-    /// One line on the path that bytes take.
+    /// One line of description of the route.
     pub about: Option<String>,
-    /// The route of a local testbed that stands for this architecture.
+    /// The route of a local testbed for this architecture.
     pub testbed: Option<String>,
     /// Whether clients speak TLS (AMQPS).
     pub tls: Option<bool>,
-    /// Whether consumers go through the route's proxies too, where it has any.
+    /// Whether consumers use the route's proxies too, if it has any.
     pub consumers_via_proxy: Option<bool>,
     /// `amqp[s]://user@host:port/vhost` of each address, for producers and consumers.
     pub urls: Option<Vec<String>>,
@@ -203,17 +203,17 @@ pub struct RouteProfile {
     pub producer_urls: Option<Vec<String>>,
     /// Addresses for consumers only.
     pub consumer_urls: Option<Vec<String>>,
-    /// A tunnel to ask SciStream control servers for, in place of addresses for producers.
+    /// A tunnel to request from SciStream control servers, instead of addresses for producers.
     pub scistream: Option<SciStreamProfile>,
-    /// A managed service to ask an S3M interface for, in place of addresses.
+    /// A managed service to request from an S3M interface, instead of addresses.
     pub s3m: Option<S3mProfile>,
-    /// Legs of a route whose addresses are given, for the record.
+    /// Hops of a route whose addresses are given, for the record.
     pub hops: Option<Vec<HopProfile>>,
     /// `http[s]://[USER@]HOST:PORT` of the service's management API, to watch its queues while they stream.
     pub management: Option<String>,
     /// How workers spread over several addresses of their side: `round-robin`, `block`, `random`, `single` or a number.
     pub spread: Option<Spread>,
-    /// How many of the service's nodes clients connect to directly, the first ones; all, unless this says fewer.
+    /// Number of the service's nodes that clients connect to directly, counted from the first [default: all].
     pub nodes: Option<NonZeroU32>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.
     pub connect_to: Option<Vec<String>>,
@@ -223,17 +223,17 @@ pub struct RouteProfile {
     pub cert: Option<String>,
     /// File with the client's key (PEM).
     pub key: Option<String>,
-    /// What logs in: `password`, or `external`: the client's certificate (SASL EXTERNAL).
+    /// The login: `password`, or `external` for the client's certificate (SASL EXTERNAL).
     pub auth: Option<Auth>,
-    /// File of an OAuth 2 token that logs in, in place of a password; it is read again when it changes.
+    /// File of an OAuth 2 token for the login, instead of a password; it is read again when it changes.
     pub token_file: Option<String>,
 }
 
-/// What logs in at the service.
+/// The kind of login at the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
-    /// User and password, or a token in its place.
+    /// User and password, or a token instead of a password.
     Password,
     /// The client's certificate.
     External,

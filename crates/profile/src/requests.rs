@@ -1,4 +1,4 @@
-//! What a route file has requested for a run: a tunnel, a managed service, the hops that bytes pass through.
+//! Requests in a route file: a tunnel, a managed service; and the hops of a route.
 
 use crate::values::Span;
 use serde::{Deserialize, Serialize};
@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 /// How long a facility may take to provision.
 const READY_WITHIN: Duration = Duration::from_secs(600);
 
-/// A tunnel that rank 0 asks two SciStream control servers for, and releases at the end.
+/// A tunnel that rank 0 requests from two SciStream control servers, and releases at the end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SciStreamProfile {
-    /// Addresses of the service, `HOST:PORT`, as the consumers' side reaches them: SciStream's remote ip and receiver ports.
+    /// Addresses of the service, `HOST:PORT`, as reached from the consumers' side: SciStream's remote ip and receiver
+    /// ports.
     pub service: Vec<String>,
     /// Ports on each side: SciStream's num_conn.
     pub connections: Option<NonZeroU32>,
@@ -19,7 +20,8 @@ pub struct SciStreamProfile {
     pub producer_side: ControlServerProfile,
     /// The control server at the service.
     pub consumer_side: ControlServerProfile,
-    /// Where the tunnel's uid, which is its key, is kept while it is open; mode 0600 [default: in the working directory].
+    /// File for the tunnel's uid, which is its key, while the tunnel is open; mode 0600 [default: in the working
+    /// directory].
     pub uid_file: Option<String>,
 }
 
@@ -27,43 +29,43 @@ pub struct SciStreamProfile {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlServerProfile {
-    /// `HOST:PORT` where it takes requests.
+    /// `HOST:PORT` of the control server.
     pub s2cs: String,
     /// File with its certificate (PEM).
     pub certificate: String,
-    /// File with the token that it asks for.
+    /// File with the token that it requires.
     pub token_file: Option<String>,
-    /// Host at which its proxies are reached, where that is not the one it tells.
+    /// Host at which its proxies are reachable [default: the host that it reports].
     pub host: Option<String>,
-    /// `5100-5110:30510-30520`: its proxies' ports, and those at which they are reached.
+    /// `5100-5110:30510-30520`: its proxies' ports, and the ports at which they are reachable.
     pub node_ports: Option<String>,
-    /// What its proxies are, as the facility says: `stunnel`, `haproxy`.
+    /// Its kind of proxy, for the record: `stunnel`, `haproxy`.
     pub proxy: Option<String>,
-    /// Limits of the pod or host that it runs in, as the facility says: `0.3 CPU, 500 MiB`.
+    /// Limits of the pod or host that it runs in, for the record: `0.3 CPU, 500 MiB`.
     pub limits: Option<String>,
 }
 
-/// A managed service that rank 0 asks an S3M interface for, and deletes at the end.
+/// A managed service that rank 0 requests from an S3M interface, and deletes at the end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3mProfile {
-    /// Where the interface is: `https://s3m.example.org`.
+    /// Address of the interface: `https://s3m.example.org`.
     pub url: String,
     /// Path before each call [default: that of the facility's open enclave].
     pub prefix: Option<String>,
-    /// File with the token [default: what S3M_TOKEN holds, or the file that S3M_TOKEN_FILE names].
+    /// File with the token [default: the value of S3M_TOKEN, or the file in S3M_TOKEN_FILE].
     pub token_file: Option<String>,
-    /// File with the authorities to trust for the interface (PEM) [default: those that browsers do].
+    /// File with the authorities to trust for the interface (PEM) [default: those that browsers trust].
     pub ca: Option<String>,
-    /// What to provision: `general`.
+    /// Kind of service to provision: `general`.
     pub kind: Option<String>,
     /// Name of the cluster, at most 40 small letters, digits and dashes [default: one drawn for each launch].
     pub name: Option<String>,
-    /// Whether a cluster of that name that is there already is used, and left as it is.
+    /// Whether an existing cluster of that name is used, and kept.
     pub reuse: Option<bool>,
-    /// Resources to ask for, such as `nodes = 3`; each is above 0.
+    /// Requested resources, such as `nodes = 3`; each must be above 0.
     pub resources: BTreeMap<String, i64>,
-    /// Switches to set.
+    /// Feature flags to set.
     pub feature_flags: Option<BTreeMap<String, bool>>,
     /// How long the cluster may take until clients can connect [default: 10min].
     pub ready_within: Option<Span>,
@@ -76,23 +78,23 @@ impl S3mProfile {
     }
 }
 
-/// One leg of a route whose addresses were given, for the record.
+/// One hop of a route whose addresses are given, for the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HopProfile {
-    /// Who opens the connection: `producer`, `consumer`, or who accepted the leg before.
+    /// The side that opens the connection: `producer`, `consumer`, or the acceptor of the previous hop.
     pub from: String,
-    /// Who accepts it.
+    /// The side that accepts it.
     pub to: String,
     /// `amqp`, `amqps`, `tcp`, `tls`.
     pub protocol: String,
-    /// Where it is accepted.
+    /// The address that accepts it.
     #[serde(default)]
     pub address: Option<String>,
     /// The program that accepts it.
     #[serde(default)]
     pub process: Option<String>,
-    /// Limits of what accepts it.
+    /// Limits of the accepting program.
     #[serde(default)]
     pub limits: Option<String>,
 }

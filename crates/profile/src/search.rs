@@ -1,4 +1,5 @@
-//! The search for the highest value of a setting at which something still holds, such as a rate that keeps a latency low.
+//! The search for the highest value of a setting at which an expression still holds, such as a rate that keeps a
+//! latency low.
 
 use crate::{
     error::{ProfileError, wrong},
@@ -8,19 +9,19 @@ use crate::{
 use serde::Deserialize;
 use toml::Value;
 
-/// What is searched for, as an experiment describes it.
+/// A search as written in an experiment.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
-    /// The key of a profile that is searched over, such as `load.rate`.
+    /// The key of a profile to vary, such as `load.rate`.
     pub key: String,
-    /// The value that is tried first, with its unit: `500/s`.
+    /// The first value to try, with its unit: `500/s`.
     pub from: String,
-    /// The highest that is tried.
+    /// The highest value to try.
     pub to: String,
-    /// What has to hold of a run's record, as `--assert` takes it: `rtt_p99 < 50ms`.
+    /// The expression that must hold for a run's record, as in `--assert`: `rtt_p99 < 50ms`.
     pub keeps: String,
-    /// Ends where the lowest value that failed is this part above the highest that held.
+    /// The search ends if the lowest failing value exceeds the highest holding one by no more than this fraction.
     pub resolution: f64,
 }
 
@@ -39,8 +40,9 @@ impl Search {
         Layer::new(origin.clone(), table_of(&self.key, Value::String(self.from.clone()))).map(|_| ())
     }
 
-    /// The value to try after these, each with whether it held; none where the answer is known. The value doubles as long as
-    /// it holds, and halves the factor between what held and what did not from then on.
+    /// The next value to try, after `tried` values, each with whether it held; `None` if the result is known. The value
+    /// doubles as long as it holds; then the search halves the factor between the highest holding and the lowest
+    /// failing value.
     pub fn next(&self, tried: &[(f64, bool)]) -> Option<f64> {
         let (from, to) = (split(&self.from)?.0, split(&self.to)?.0);
         let held = tried.iter().filter(|(_, held)| *held).map(|(value, _)| *value).reduce(f64::max);
@@ -49,28 +51,32 @@ impl Search {
             (None, None) => from,
             (Some(held), None) if held >= to => return None,
             (Some(held), None) => (2.0 * held).min(to),
-            // Lower than asked for: down to a thousandth, or there is no such value.
+            // Below the first value: down to a thousandth of it, then there is no such value.
             (None, Some(failed)) if failed <= from / 1000.0 => return None,
             (None, Some(failed)) => failed / 4.0,
             (Some(held), Some(failed)) if failed / held <= 1.0 + self.resolution => return None,
             (Some(held), Some(failed)) => (held * failed).sqrt(),
         };
         let value = three_digits(value);
-        // Closer than three digits tell apart.
+        // Closer than three digits can distinguish.
         tried.iter().all(|(other, _)| *other != value).then_some(value)
     }
 
-    /// The highest value that held, below all that did not.
+    /// The highest value that held, below all that failed.
     pub fn found(&self, tried: &[(f64, bool)]) -> Option<f64> {
         tried.iter().filter(|(_, held)| *held).map(|(value, _)| *value).reduce(f64::max)
     }
 
-    /// A value as a profile has it, with its unit.
+    /// A value as text, with its unit.
     pub fn word(&self, value: f64) -> String {
         format!("{value}{}", split(&self.from).map_or("", |(_, unit)| unit))
     }
 
-    /// A value as the last word of a profile.
+    /// A value as the layer of highest precedence.
+    ///
+    /// # Errors
+    ///
+    /// [`ProfileError`] if the key or the value is wrong.
     pub fn layer(&self, value: f64) -> Result<Layer, ProfileError> {
         Layer::new(Origin::File("search".to_owned()), table_of(&self.key, Value::String(self.word(value))))
     }
@@ -84,7 +90,7 @@ fn split(text: &str) -> Option<(f64, &str)> {
 
 fn three_digits(value: f64) -> f64 {
     let unit = 10f64.powi(value.log10().floor() as i32 - 2);
-    // A number of messages, not of parts of one.
+    // Whole messages, not fractions.
     if unit >= 1.0 { (value / unit).round() * unit } else { (value * 1000.0).round() / 1000.0 }
 }
 
@@ -97,7 +103,7 @@ mod tests {
         toml::from_str(text).unwrap()
     }
 
-    /// What is tried where the highest value that holds is `capacity`.
+    /// The values tried if the highest holding value is `capacity`.
     fn tried(capacity: f64) -> Vec<(f64, bool)> {
         let mut tried = Vec::new();
         while let Some(value) = search().next(&tried) {

@@ -1,4 +1,4 @@
-//! Settings of the service and its clients: defaults, and combinations that cannot work.
+//! Settings of the service and its clients: defaults, and contradictory combinations.
 
 use crate::{
     error::{ProfileError, impossible},
@@ -13,21 +13,21 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 
-/// Publishes in flight are bounded by number and by bytes (measuring.md 8.2, rule 1).
+/// Publishes in flight are limited by number and by bytes (D5).
 const IN_FLIGHT_DEFAULT: u32 = 64;
 const IN_FLIGHT_BYTES: u64 = 4 << 20;
-/// Answers that wait at a producer, in bytes: many small ones, a few large ones.
+/// Limit in bytes on the replies that wait at a producer: many small ones, a few large ones.
 const REPLY_BYTES: u64 = 16 << 20;
 const REPUBLISH_LIMIT_DEFAULT: u32 = 1000;
-/// Halves the CPU time of a delivery on a busy stream, and is small beside what a loaded broker takes.
+/// Halves the CPU time of a delivery at high rates, and is short compared with the latency of a loaded broker (D4).
 const COALESCE_DEFAULT: Duration = Duration::from_micros(200);
 /// From this prefetch on a consumer always has deliveries under way.
 const PREFETCH_STREAMING: u16 = 16;
-/// Long beside a batch on a busy stream, short beside a person's patience.
+/// Long compared with a batch at high rates, short for a person who waits.
 const ACK_AFTER_DEFAULT: Duration = Duration::from_millis(100);
-/// Ranks of a run are away for seconds at most, and what a killed run leaves is nobody's for that long.
+/// Ranks of a run are disconnected for seconds at most, and the queues of a killed run stay for this long.
 const EXPIRES: Duration = Duration::from_secs(300);
-/// The least that RabbitMQ 4 agrees to, and what the client library's 64 buffers of this size can bear.
+/// From RabbitMQ 4's minimum to the largest size that is affordable for the client library's 64 buffers.
 const FRAME_BYTES: std::ops::RangeInclusive<u64> = 8 << 10..=16 << 20;
 
 /// Settings of the service and its clients.
@@ -37,27 +37,27 @@ pub struct Service {
     pub confirms: Confirms,
     /// Consumer acknowledgements.
     pub acks: Acks,
-    /// How long deliveries wait for enough others to be acknowledged with.
+    /// How long deliveries wait for others to be acknowledged together.
     pub ack_after: Duration,
-    /// Unacknowledged deliveries a consumer may hold; 0 is no limit.
+    /// Unacknowledged deliveries a consumer may hold; 0 means unlimited.
     pub prefetch: u16,
-    /// Unacknowledged deliveries a channel may hold; 0 is no limit.
+    /// Unacknowledged deliveries a channel may hold; 0 means unlimited.
     pub prefetch_channel: u16,
-    /// The exchanges; none where the default one does.
+    /// The exchanges; empty if only the default one is used.
     pub exchanges: Vec<Exchange>,
-    /// The queues that consumers read.
+    /// The queues that consumers consume from.
     pub queues: Vec<QueuePlan>,
     /// How workers map to queues.
     pub queue_mapping: Mapping,
     /// Whether messages are written to disk.
     pub persistent: bool,
-    /// What a consumer answers with.
+    /// The body of a reply.
     pub reply: Reply,
     /// Publishes handed to the client library and not yet written.
     pub in_flight: u32,
-    /// The same for answers.
+    /// The same for replies.
     pub reply_in_flight: u32,
-    /// Unacknowledged answers a producer may hold.
+    /// Unacknowledged replies a producer may hold.
     pub reply_prefetch: u16,
     /// How often a rejected message is published again.
     pub republish_limit: u32,
@@ -65,21 +65,21 @@ pub struct Service {
     pub connections: u32,
     /// Workers of a rank that share a connection.
     pub workers_per_connection: u32,
-    /// Largest AMQP frame to ask for; none is as the bodies need.
+    /// Largest AMQP frame to request, in bytes; `None`: depends on the bodies.
     pub frame_max: Option<u32>,
-    /// Seconds between AMQP heartbeats; 0 is none.
+    /// Seconds between AMQP heartbeats; 0: off.
     pub heartbeat_s: u16,
-    /// The socket's send buffer in bytes; none is the system's.
+    /// The socket's send buffer in bytes; `None`: the system's default.
     pub send_buffer_bytes: Option<u32>,
-    /// The socket's receive buffer in bytes; none is the system's.
+    /// The socket's receive buffer in bytes; `None`: the system's default.
     pub receive_buffer_bytes: Option<u32>,
-    /// A rank that only consumes looks at its sockets at most once in this time: what arrives faster
-    /// is handled in one go. Bounds what the harness adds to one-way latency on a busy stream.
+    /// A rank that only consumes checks its sockets at most once in this time, and handles all deliveries since then
+    /// together. This bounds the latency that the harness adds at high rates (D4).
     pub coalesce: Duration,
 }
 
 impl Service {
-    /// Size of the answer to a body.
+    /// Size of the reply to a body of `body_bytes`, in bytes.
     pub fn reply_bytes(&self, body_bytes: u64) -> u64 {
         match self.reply {
             Reply::Echo => body_bytes,
@@ -150,10 +150,10 @@ fn queues(
     let is_stream = kind == QueueType::Stream;
     let consumers = placement.consumers;
     let (word, count) = match (pattern.is_broadcast(), kind) {
-        // A stream keeps what is read, so that one serves all readers.
+        // A stream keeps read messages, so one stream serves all consumers.
         (true, QueueType::Stream) => ("all", 1),
         (true, _) => ("consumer", consumers),
-        // For the same reason consumers cannot share the work of one.
+        // For the same reason consumers cannot share the work of one stream.
         (false, QueueType::Stream) => ("work", consumers),
         // A queue without a consumer would lose its share of the messages.
         (false, _) => ("work", written.queues.map_or(2, NonZeroU32::get).min(consumers)),
@@ -167,7 +167,7 @@ fn queues(
         kind,
         durable: written.durable.unwrap_or(kind != QueueType::Classic),
         exclusive,
-        // A stream is cut at its old end by bytes, and knows no other limit.
+        // A stream is truncated at its old end by bytes, and has no other limit.
         max_length: written.max_length.map(|n| n.get()).filter(|_| !is_stream),
         max_bytes: written.max_bytes.map(|size| size.0),
         overflow: written.overflow.unwrap_or(Overflow::RejectPublish),
@@ -179,7 +179,7 @@ fn queues(
     (0..count).map(queue).collect()
 }
 
-/// Refuses what cannot work whatever the service, with the reason and a way out.
+/// Rejects combinations that cannot work on any service, with the reason and a remedy.
 fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u16) -> Result<(), ProfileError> {
     let kind = written.queue_type.unwrap_or(QueueType::Classic);
     let channel = written.prefetch_channel.unwrap_or(0);
@@ -249,8 +249,8 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
     }
 }
 
-/// With a small prefetch the broker waits for each acknowledgement, and would wait for a rest too;
-/// so would a producer for its answer.
+/// With a small prefetch the broker waits for each acknowledgement, and a rest would delay it; in patterns with replies
+/// it would delay the producer.
 fn coalesce(prefetch: u16, pattern: Pattern) -> Duration {
     let waited_for = (1..PREFETCH_STREAMING).contains(&prefetch) || pattern.is_answered();
     if waited_for { Duration::ZERO } else { COALESCE_DEFAULT }

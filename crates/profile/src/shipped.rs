@@ -3,7 +3,7 @@
 /// A profile of `profiles/`, as text.
 #[derive(Debug, Clone, Copy)]
 pub struct Shipped {
-    /// What it describes.
+    /// Its kind.
     pub kind: Kind,
     /// The name to give on the command line.
     pub name: &'static str,
@@ -13,19 +13,19 @@ pub struct Shipped {
     pub text: &'static str,
 }
 
-/// What a named profile describes.
+/// The kind of a shipped profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// How bytes get from clients to the service.
     Architecture,
-    /// What a message is.
+    /// The messages.
     Workload,
     /// Many runs that differ along axes.
     Experiment,
 }
 
 impl Kind {
-    /// The key that names one in a profile.
+    /// The key for this kind in a profile.
     pub fn key(self) -> &'static str {
         match self {
             Self::Architecture => "arch",
@@ -34,7 +34,7 @@ impl Kind {
         }
     }
 
-    /// The word for it in a sentence.
+    /// Its noun in a sentence.
     pub fn noun(self) -> &'static str {
         match self {
             Self::Architecture => "architecture",

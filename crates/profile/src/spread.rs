@@ -1,4 +1,4 @@
-//! Which of several addresses a worker connects to. Pure arithmetic, the same on every rank.
+//! The assignment of workers to several addresses. Pure arithmetic, the same on every rank.
 
 use crate::values::unknown;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub enum Spread {
     Block,
     /// Worker `i` uses address `i mod addresses`.
     RoundRobin,
-    /// Each address is as likely; drawn from the plan's seed, so that a run can be repeated.
+    /// A random address with equal probability, drawn from the plan's seed, so that a run can be repeated.
     Random,
     /// All use this address, counted from 1. `single` is the first.
     Pinned(NonZeroU32),
@@ -24,12 +24,12 @@ impl Spread {
             Self::Block => (u64::from(index) * u64::from(addresses) / u64::from(workers)) as u32,
             Self::RoundRobin => index % addresses,
             Self::Random => ((u128::from(mixed(seed, index)) * u128::from(addresses)) >> 64) as u32,
-            // A side with fewer addresses has no such choice; that there is one at all was checked with the addresses.
+            // A side with one address has no choice; `fits` has checked the others.
             Self::Pinned(address) => (address.get() - 1).min(addresses - 1),
         }
     }
 
-    /// Whether it can be done with so many addresses. A side that has but one leaves no choice, and any will do.
+    /// Whether it is possible with this many addresses. With one address, every spread is.
     pub fn fits(self, addresses: usize) -> bool {
         match self {
             Self::Pinned(address) => addresses <= 1 || address.get() as usize <= addresses,
@@ -38,7 +38,7 @@ impl Spread {
     }
 }
 
-/// SplitMix64, as its author gives it: every bit of the result depends on every bit of seed and index.
+/// SplitMix64 as published: every bit of the result depends on every bit of seed and index.
 fn mixed(seed: u64, index: u32) -> u64 {
     let mut z = seed.wrapping_add(u64::from(index).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Spread {
                 text.parse().map_err(E::custom)
             }
         }
-        // What ranks send each other does not say what it holds; it is always the text.
+        // Messages between ranks do not describe themselves, so they always contain the text.
         if deserializer.is_human_readable() {
             deserializer.deserialize_any(Visitor)
         } else {

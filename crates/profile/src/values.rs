@@ -27,11 +27,11 @@ written_as_text!(Acks, Confirms, Overflow, Pattern, Size, Span, Verify);
 pub enum Pattern {
     /// Each message goes to one consumer, over shared queues.
     WorkSharing,
-    /// Likewise, and that consumer answers its producer.
+    /// The same, and that consumer replies to the producer.
     WorkSharingFeedback,
     /// Each message goes to every consumer.
     Broadcast,
-    /// Likewise, and every consumer answers its producer.
+    /// The same, and every consumer replies to the producer.
     BroadcastGather,
 }
 
@@ -48,20 +48,20 @@ impl Pattern {
         matches!(self, Self::Broadcast | Self::BroadcastGather)
     }
 
-    /// Whether who gets a message answers it.
+    /// Whether consumers reply to messages.
     pub(crate) fn is_answered(self) -> bool {
         matches!(self, Self::WorkSharingFeedback | Self::BroadcastGather)
     }
 }
 
-/// How a producer learns that its messages were accepted.
+/// The confirm mode of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirms {
-    /// It does not: fire and forget.
+    /// No confirms: fire and forget.
     None,
     /// It waits for each message's confirm before the next (stop and wait).
     Each,
-    /// It publishes `n`, waits until all are confirmed, publishes the next `n` (the paper's).
+    /// It publishes `n`, waits until all are confirmed, publishes the next `n` (as in the paper).
     Batch(NonZeroU32),
     /// At most `n` messages are unconfirmed at any time.
     Window(NonZeroU32),
@@ -70,15 +70,15 @@ pub enum Confirms {
 /// How a consumer acknowledges deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acks {
-    /// The broker counts a message as done when it has sent it.
+    /// The broker considers a message done once it has sent it.
     Auto,
-    /// Each delivery by itself.
+    /// Each delivery on its own.
     Each,
     /// Every `n`-th delivery, for all before it; the remainder when the run ends.
     Multiple(NonZeroU32),
 }
 
-/// How many of the bodies a consumer checks.
+/// The bodies that a consumer checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
     /// None.
@@ -89,10 +89,10 @@ pub enum Verify {
     All,
 }
 
-/// What a full queue does.
+/// Behaviour of a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
-    /// Refuses new messages; the producer gets a nack.
+    /// Rejects new messages; the producer gets a nack.
     RejectPublish,
     /// Drops the oldest message.
     DropHead,

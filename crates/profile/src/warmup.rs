@@ -1,4 +1,4 @@
-//! When the measured window begins: `2s`, `500msgs`, `auto`, or several of them joined by `+`.
+//! The warm-up before the measured window: `2s`, `500msgs`, `auto`, or several of them joined by `+`.
 
 use crate::values::{Span, written_as_text};
 use serde::{Deserialize, Serialize};
@@ -6,17 +6,17 @@ use std::{fmt, str::FromStr, time::Duration};
 
 written_as_text!(Warmup);
 
-/// Per cent by which the rate may still change where nothing else was asked for.
+/// Per cent by which the rate may still change, by default.
 const STEADY_PERCENT: f64 = 5.0;
 
-/// What must have passed before the measured window begins, all of it.
+/// The conditions that must all hold before the measured window begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Warmup {
-    /// So much time.
+    /// This much time has passed.
     pub time: Option<Duration>,
-    /// So many deliveries.
+    /// This many messages were delivered.
     pub messages: Option<u64>,
-    /// The rate changes by no more than so many per cent.
+    /// The rate changes by no more than this many per cent.
     pub steady_percent: Option<f64>,
 }
 
