@@ -126,11 +126,11 @@ impl Claims {
         }
         for (head, body) in file.definitions {
             let Ok(Expression::Call(name, parameters)) = Expression::read(&head) else {
-                return Err(wrong(format!("`{head}` is no head of a definition; write name(x, y)")));
+                return Err(wrong(format!("`{head}` is not a valid head of a definition; write name(x, y)")));
             };
             let parameters = parameters.into_iter().map(|parameter| match parameter {
                 Expression::Name(name) => Ok(name),
-                _ => Err(wrong(format!("`{head}` has a parameter that is no name"))),
+                _ => Err(wrong(format!("`{head}` has a parameter that is not a name"))),
             });
             vocabulary.definitions.insert(name, (parameters.collect::<Result<_, _>>()?, read(&head, &body)?));
         }
@@ -143,7 +143,7 @@ impl Claims {
                     "/s" => Unit::Plain,
                     "s" => Unit::Seconds,
                     "x" => Unit::Times,
-                    other => return Err(wrong(format!("{id}: `{other}` is no unit; write /s, s or x"))),
+                    other => return Err(wrong(format!("{id}: `{other}` is not a valid unit; write /s, s or x"))),
                 };
                 show.push(Shown { label: label.clone(), unit, value: read(id, value)? });
             }
@@ -162,7 +162,7 @@ impl Claims {
             });
         }
         let latency = Metric::ALL.into_iter().find(|metric| metric.name() == file.latency);
-        let latency = latency.ok_or_else(|| wrong(format!("`{}` is no latency", file.latency)))?;
+        let latency = latency.ok_or_else(|| wrong(format!("`{}` is not a latency", file.latency)))?;
         Ok(Self { claims, vocabulary, latency, link_bits_per_second: file.link_bits_per_second, prefer: file.prefer })
     }
 }

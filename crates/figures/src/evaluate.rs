@@ -181,7 +181,7 @@ impl Evaluator<'_> {
         };
         let architecture = match self.value(architecture, scope, depth)? {
             Value::Name(architecture) => architecture,
-            other => return Err(wrong(format!("{other:?} is no architecture"))),
+            other => return Err(wrong(format!("{other:?} is not an architecture"))),
         };
         let consumers = as_number(self.value(consumers, scope, depth)?)?.middle;
         if consumers.fract() != 0.0 || !(1.0..=1e6).contains(&consumers) {
@@ -299,7 +299,7 @@ fn binary(operator: Operator, one: Value, other: Value) -> Outcome {
         Operator::AtLeast => Value::Truth(mirrored(true, ">=")),
         Operator::Equal => Value::Truth(Truth::plain(one.middle == other.middle)),
         Operator::Unequal => Value::Truth(Truth::plain(one.middle != other.middle)),
-        Operator::And | Operator::Or => return Err(wrong("`and` and `or` join what holds or not")),
+        Operator::And | Operator::Or => return Err(wrong("`and` and `or` need booleans on both sides")),
     })
 }
 

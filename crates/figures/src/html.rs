@@ -83,7 +83,7 @@ fn claims(report: &Report) -> Markup {
                 }
             }
             table class="claims" {
-                thead { tr { th { "claim" } th { "as the talk says it" } th { "verdict" } th { "measured here" } } }
+                thead { tr { th { "claim" } th { "in the talk" } th { "verdict" } th { "measured here" } } }
                 tbody {
                     @for judged in &report.claims {
                         @let claim = &judged.claim;

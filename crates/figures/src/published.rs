@@ -43,7 +43,7 @@ impl Published {
         let wrong = |reason: String| FiguresError::Specification { file: "published.toml".to_owned(), reason };
         let File { value } = toml::from_str(text).map_err(|error| wrong(in_one_line(&error.to_string())))?;
         match value.iter().flat_map(|value| &value.of).find(|name| quantity::named(name).is_none()) {
-            Some(unknown) => Err(wrong(format!("`{unknown}` is no quantity"))),
+            Some(unknown) => Err(wrong(format!("`{unknown}` is not a valid quantity"))),
             None => Ok(value),
         }
     }

@@ -48,8 +48,8 @@ pub fn latency(metric: Metric) -> &'static str {
         Metric::RttFromDue => "round trip from when it was due",
         Metric::RttFromSent => "round trip from when it was sent",
         Metric::ScheduleLag => "schedule lag",
-        Metric::Service => "time from publish to answer",
-        Metric::Gather => "time until the last answer",
+        Metric::Service => "time from publish to reply",
+        Metric::Gather => "time until the last reply",
     }
 }
 

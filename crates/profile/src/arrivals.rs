@@ -106,7 +106,7 @@ impl FromStr for Phase {
             ["hold", level, "for", time] => (level, level, time),
             _ => {
                 return Err(format!(
-                    "`{text}` is no phase: write `ramp 0..max over 30s` or `hold 50% for 10s`, with commas between phases"
+                    "`{text}` is not a valid phase: write `ramp 0..max over 30s` or `hold 50% for 10s`, with commas between phases"
                 ));
             }
         };

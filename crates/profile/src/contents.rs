@@ -245,7 +245,7 @@ impl FromStr for Rate {
         }
         match text.strip_suffix("/s") {
             Some(digits) if !digits.ends_with("bit") => Ok(Self::Messages(number(digits, 1.0)?)),
-            _ => Err(format!("`{text}` is no rate: write it as 20000/s (messages) or 8Gbit/s")),
+            _ => Err(format!("`{text}` is not a valid rate: write it as 20000/s (messages) or 8Gbit/s")),
         }
     }
 }

@@ -25,7 +25,7 @@ impl RouteProfile {
                 rest.map_or((None, ""), |rest| rest.rsplit_once('@').map_or((None, rest), |(u, at)| (Some(u), at)));
             if at.trim_end_matches('/').is_empty() || at.trim_end_matches('/').contains('/') {
                 return impossible(
-                    "route.management is no address of a management API: write http://HOST:15672 or https://...",
+                    "route.management is not the address of a management API: write http://HOST:15672 or https://...",
                 );
             }
             if user.is_some_and(|user| user.contains(':')) {
@@ -62,7 +62,9 @@ impl RouteProfile {
 
 fn check_s3m(s3m: &S3mProfile, route: &RouteProfile) -> Result<(), ProfileError> {
     if !["http://", "https://"].iter().any(|scheme| s3m.url.starts_with(scheme)) {
-        return impossible("route.s3m has no `url` of the form https://HOST: say where the S3M interface is");
+        return impossible(
+            "route.s3m has no `url` of the form https://HOST: set it to the address of the S3M interface",
+        );
     }
     for (key, given) in [
         ("urls", route.urls.is_some()),
@@ -82,7 +84,7 @@ fn check_s3m(s3m: &S3mProfile, route: &RouteProfile) -> Result<(), ProfileError>
         return impossible("route.tls = false and route.s3m exclude each other: a managed service speaks AMQPS only");
     }
     if s3m.reuse == Some(true) && s3m.name.is_none() {
-        return impossible("route.s3m.reuse needs route.s3m.name: say which cluster");
+        return impossible("route.s3m.reuse needs route.s3m.name: set it to the name of the cluster");
     }
     match s3m.resources.iter().find(|(_, amount)| **amount <= 0) {
         Some((key, amount)) => impossible(format!("route.s3m.resources.{key} is {amount}: say a number above 0")),

@@ -141,7 +141,7 @@ impl FromStr for Reply {
             size => size
                 .parse()
                 .map(Self::Sized)
-                .map_err(|_| format!("`{text}` is no reply: write echo, or a size such as 64B or 4MiB")),
+                .map_err(|_| format!("`{text}` is not a valid reply: write echo, or a size such as 64B or 4MiB")),
         }
     }
 }

@@ -174,7 +174,7 @@ fn frames(format: Format, written: &FramesProfile) -> Result<Option<Frames>, Pro
     let (wavelength, peaks) = (path(&written.wavelength, "/data/wavelength"), path(&written.peaks, "/data/peaks"));
     let mut paths: Vec<&String> = [&data, &timestamp].into_iter().chain(&wavelength).chain(&peaks).collect();
     if let Some(path) = paths.iter().find(|path| !is_path(path)) {
-        return impossible(format!("`{path}` is no path of a dataset: write it as /group/name"));
+        return impossible(format!("`{path}` is not a valid path of a dataset: write it as /group/name"));
     }
     paths.sort();
     if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -148,7 +148,7 @@ impl Plan {
         let load = Load::resolve(&profile.load, &message, placement.producers)?;
         if load.is_paced() && profile.think_time.is_some() {
             return impossible(
-                "a schedule and a think_time both say when a producer sends next: give --rate or --think-time, not both",
+                "--rate and --think-time contradict each other, because both set when a producer sends next: use one of them",
             );
         }
         let service = service(profile, pattern, &placement, &message, run)?;

@@ -203,7 +203,7 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
         }),
         (kind != QueueType::Classic && channel != 0).then(|| {
             format!(
-                "a {kind} queue knows no prefetch per channel: use --prefetch for each consumer instead of \
+                "a {kind} queue has no prefetch per channel: use --prefetch for each consumer instead of \
                  service.prefetch_channel"
             )
         }),
@@ -213,7 +213,7 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
                 .to_owned()
         }),
         (kind == QueueType::Stream && prefetch == 0)
-            .then(|| "a stream needs to know how much it may deliver ahead: use --prefetch 64 instead of 0".to_owned()),
+            .then(|| "a stream needs a prefetch limit: use --prefetch 64 instead of 0".to_owned()),
         (kind == QueueType::Stream && written.ttl.is_some()).then(|| {
             "a stream drops nothing by age of single messages: leave service.ttl out, or use --queue-type quorum"
                 .to_owned()

@@ -209,7 +209,7 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         humantime::parse_duration(text)
             .map(Self)
-            .map_err(|error| format!("`{text}` is no length of time ({error}): write it as 30s, 500ms or 2m"))
+            .map_err(|error| format!("`{text}` is not a valid duration ({error}): write it as 30s, 500ms or 2m"))
     }
 }
 
@@ -218,7 +218,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         text.parse::<bytesize::ByteSize>()
             .map(|size| Self(size.as_u64()))
-            .map_err(|_| format!("`{text}` is no size: write it as 16000B, 64KiB or 4MiB"))
+            .map_err(|_| format!("`{text}` is not a valid size: write it as 16000B, 64KiB or 4MiB"))
     }
 }
 

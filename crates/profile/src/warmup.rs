@@ -37,7 +37,9 @@ impl FromStr for Warmup {
                 warmup.steady_percent.replace(percent).is_some()
             } else {
                 let span = part.parse::<Span>().map_err(|_| {
-                    format!("`{text}` is no warm-up: write 2s, 500msgs, auto or auto:5%, or several joined by +")
+                    format!(
+                        "`{text}` is not a valid warm-up: write 2s, 500msgs, auto or auto:5%, or several joined by +"
+                    )
                 })?;
                 warmup.time.replace(span.0).is_some()
             };

@@ -53,7 +53,7 @@ impl Tenancy {
         match reply.status().as_u16() {
             200..=299 => Ok(()),
             404 if method == "DELETE" => Ok(()),
-            status => Err(fail(format!("its management interface answered {status}"))),
+            status => Err(fail(format!("its management interface replied {status}"))),
         }
     }
 

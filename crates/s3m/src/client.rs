@@ -205,7 +205,8 @@ impl Client {
 }
 
 fn checked(name: &str) -> Result<&str> {
-    let wrong = || Error::Refused(format!("`{name}` is no name of at most 40 small letters, digits and dashes"));
+    let wrong =
+        || Error::Refused(format!("`{name}` is not a valid name: use at most 40 small letters, digits and dashes"));
     is_name(name).then_some(name).ok_or_else(wrong)
 }
 

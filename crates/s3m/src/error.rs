@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// What cannot be sent.
     #[error(
-        "the address of the S3M service, its prefix or the token holds what HTTP cannot carry: check them for blanks and line ends"
+        "the S3M address, its prefix or the token contains characters that HTTP does not allow: check them for blanks and line ends"
     )]
     Malformed,
     /// TLS cannot be agreed.
@@ -59,7 +59,7 @@ pub enum Error {
     )]
     Authorities,
     /// What answers has no such call.
-    #[error("{url} is not where the S3M service has its API ({reason}): check the address and the prefix")]
+    #[error("{url} is not the API of the S3M service ({reason}): check the address and the prefix")]
     NoApi {
         /// Base and prefix.
         url: String,
@@ -67,7 +67,7 @@ pub enum Error {
         reason: String,
     },
     /// The reply is not what the API says.
-    #[error("the S3M service answered what is not its API ({0}): check the address and the prefix")]
+    #[error("the reply of the S3M service is not valid ({0}): check the address and the prefix")]
     Answer(String),
     /// Not healthy before the deadline.
     #[error(

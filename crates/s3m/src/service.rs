@@ -227,7 +227,7 @@ impl Service {
         state.clusters.insert(asked.name.clone(), Tenant { asked, access, fqdn, since, provisioned, extended: None });
         if state.losses_left > 0 {
             state.losses_left -= 1;
-            return refuse(503, "the answer is lost");
+            return refuse(503, "the reply is lost");
         }
         (200, reply)
     }

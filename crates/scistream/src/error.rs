@@ -34,19 +34,19 @@ pub enum Error {
     #[error("`{0}` is a type of SciStream's that is not offered here: use haproxy, which passes TCP on as nginx does")]
     NoNginx(String),
     /// The role is unknown.
-    #[error("`{0}` is no role: say PROD or CONS")]
+    #[error("`{0}` is not a valid role: use PROD or CONS")]
     Role(String),
     /// The uid is not one.
-    #[error("the uid is no UUID: give the one that the inbound request returned")]
+    #[error("the uid is not a valid UUID: give the one that the inbound request returned")]
     Uid,
     /// An address cannot be understood.
-    #[error("`{0}` is no address: write HOST:PORT, such as 127.0.0.1:5000")]
+    #[error("`{0}` is not a valid address: write HOST:PORT, such as 127.0.0.1:5000")]
     Address(String),
     /// The ports of a control server and those at which they are reached do not pair.
-    #[error("`{0}` maps no ports: write two ranges of one length, such as 5100-5110:30510-30520")]
+    #[error("`{0}` is not a valid map of ports: write two ranges of one length, such as 5100-5110:30510-30520")]
     PortMap(String),
     /// A listener has a port that was not mapped.
-    #[error("the S2CS tells port {port}, and node_ports maps {from}-{to} only: map all that it may give")]
+    #[error("the S2CS reported port {port}, but node_ports maps only {from}-{to}: map all ports that it may use")]
     Unmapped {
         /// What it told.
         port: u16,

@@ -308,7 +308,10 @@ fn by_tunnel(
 fn through(endpoint: &Endpoint, entry: &str) -> Result<Endpoint, Failure> {
     let parsed = entry.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     let (host, port) = parsed.ok_or_else(|| {
-        Failure::new(Exit::Route, format!("the S2CS tells `{entry}`, which is no HOST:PORT: set host and node_ports"))
+        Failure::new(
+            Exit::Route,
+            format!("the S2CS reported `{entry}`, which is not HOST:PORT: set host and node_ports"),
+        )
     })?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     Ok(Endpoint { host, port, ..endpoint.clone() })

@@ -122,7 +122,7 @@ pub enum Error {
         width: u16,
     },
     /// A part ended while the testbed was starting.
-    #[error("{part} ended while starting ({how}); correct what its last lines say, and try again:\n{log}")]
+    #[error("{part} ended while starting ({how}); correct the problem in its last lines, and try again:\n{log}")]
     PartDied {
         /// Which part.
         part: String,
@@ -170,13 +170,13 @@ pub enum Error {
     #[error("cannot make the testbed's certificates: {0}; please report this")]
     Certificate(#[from] rcgen::Error),
     /// A rate of links that cannot be read or made.
-    #[error("`{0}` is no rate of a link: say 1gbit, 100mbit (1 Mbit/s to 100 Gbit/s) or unlimited")]
+    #[error("`{0}` is not a valid rate of a link: use 1gbit, 100mbit (1 Mbit/s to 100 Gbit/s) or unlimited")]
     Link(String),
     /// A factor that makes no sense.
-    #[error("links cannot be scaled by {0}: say a factor above 0 and up to 1, such as 0.2")]
+    #[error("links cannot be scaled by {0}: use a factor above 0 and up to 1, such as 0.2")]
     Scale(f64),
     /// A delay that cannot be read or made.
-    #[error("`{0}` is no delay of a link: say 500us, 1ms or 1s, at most 10s")]
+    #[error("`{0}` is not a valid delay of a link: use 500us, 1ms or 1s, at most 10s")]
     Delay(String),
     /// A program that builds networks is missing.
     #[error("no program `{0}` on this machine: apt-get install iproute2, or run launch/setup")]
@@ -193,7 +193,7 @@ pub enum Error {
     )]
     NoDelay,
     /// The kernel cannot limit rates.
-    #[error("this kernel has no tbf (module sch_tbf), which a limited link needs: load it, or say --link unlimited")]
+    #[error("this kernel has no tbf (module sch_tbf), which a limited link needs: load it, or use --link unlimited")]
     NoRateLimit,
     /// `ip` or `tc` refused.
     #[error(
@@ -209,7 +209,7 @@ pub enum Error {
     #[error("the counters of the leg {0} cannot be read: install iproute2 5 or newer")]
     Counters(String),
     /// The supervisor did not count in time.
-    #[error("the testbed's supervisor did not tell the counters of its links: see `streamharness testbed status`")]
+    #[error("the testbed's supervisor did not report the counters of its links: see `streamharness testbed status`")]
     NoCounters,
     /// The network cannot be entered.
     #[error("cannot enter the testbed's network: {source}; only root and the user who started the testbed can")]
@@ -226,7 +226,7 @@ pub enum Error {
     #[error("a testbed with another network is up in {}: run `streamharness testbed down` first", .0.display())]
     OtherNetwork(PathBuf),
     /// A limit of CPU that cannot be read.
-    #[error("`{0}` is no CPU limit: say PART=CPUS with 0.01 to 1000 CPUs, such as s2cs=0.3")]
+    #[error("`{0}` is not a valid CPU limit: use PART=CPUS with 0.01 to 1000 CPUs, such as s2cs=0.3")]
     CpuLimit(String),
     /// A limit of CPU for something that this testbed does not start.
     #[error(

@@ -115,7 +115,7 @@ impl fmt::Display for Status {
         if let Some(ms) = self.ready_after_ms {
             writeln!(f, "# ready in   {:.1} s", ms as f64 / 1000.0)?;
         }
-        self.legs.iter().try_for_each(|leg| writeln!(f, "# leg        {leg}"))?;
+        self.legs.iter().try_for_each(|leg| writeln!(f, "# link       {leg}"))?;
         let rows: Vec<[String; 5]> = self.parts.iter().map(row).collect();
         let heads = ["part", "pid", "port", "limits", "health"].map(String::from);
         let width = |column: usize| rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0);

@@ -219,7 +219,7 @@ pub fn expect_greeting(stream: &mut (impl Read + Write)) -> io::Result<()> {
     let mut first = [0; 3];
     stream.read_exact(&mut first).map_err(in_words)?;
     // A method frame on channel 0: connection.start.
-    if first == [1, 0, 0] { Ok(()) } else { Err(io::Error::other("what replies is not an AMQP broker")) }
+    if first == [1, 0, 0] { Ok(()) } else { Err(io::Error::other("the peer is not an AMQP broker")) }
 }
 
 /// The ports of addresses, for the list of what a part listens on.

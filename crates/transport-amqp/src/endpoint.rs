@@ -134,7 +134,7 @@ fn several() -> RouteError {
 
 fn decode(text: &str) -> Result<String, RouteError> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(|text| text.into_owned()).map_err(|_| wrong("has a percent escape that is no UTF-8"))
+    decoded.map(|text| text.into_owned()).map_err(|_| wrong("has a percent escape that is not UTF-8"))
 }
 
 /// The part before the settings, and whether these select a login by certificate.

@@ -33,7 +33,7 @@ pub fn run(arguments: &[&str]) -> Result<()> {
 fn fuzz_each(named: &[&str], seconds: u64, seed: u32) -> Result<()> {
     let known = targets()?;
     if let Some(unknown) = named.iter().find(|name| !known.iter().any(|known| known == *name)) {
-        bail!("`{unknown}` is no target: name some of {}", known.join(", "));
+        bail!("`{unknown}` is not a target: use some of {}", known.join(", "));
     }
     build()?;
     for target in known.iter().filter(|target| named.is_empty() || named.contains(&target.as_str())) {

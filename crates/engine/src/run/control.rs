@@ -190,7 +190,7 @@ impl fmt::Display for Ending {
             Self::Stalled(limit, still, messages) => write!(
                 f,
                 "the limit of {} s on streaming passed, and of {messages} messages on their way none was confirmed or \
-                 delivered for the last {} s: a node of the service, or the way to it, holds still. See whether all nodes \
+                 delivered for the last {} s: a node of the service, or the route to it, hangs. Check that all nodes \
                  are up (a quorum queue needs most of them) and reached; more time does not help",
                 limit.as_secs(),
                 still.as_secs()

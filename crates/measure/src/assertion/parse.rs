@@ -210,7 +210,7 @@ fn number_with(number: &str, written_unit: &str) -> Result<Expression, String> {
     let Some((factor, dimension)) = units::unit(unit) else {
         let known: Vec<&str> = units::names().collect();
         return Err(format!(
-            "`{unit}` behind {number} is no unit: there are {}, and these a second (/s)",
+            "`{unit}` after {number} is not a valid unit: use {}, or one of these per second (/s)",
             known.join(" ")
         ));
     };

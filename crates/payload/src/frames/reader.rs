@@ -57,7 +57,7 @@ impl Reader {
     pub fn read(&self, body: &[u8], events: u32) -> Result<Contents, Corruption> {
         debug_assert_ne!(std::thread::current().name(), Some(engine::WORKERS_THREAD), "that thread serves the network");
         let wrong = |what: String| Corruption::new(CorruptionKind::Structure, what);
-        let image = Image::open(body).map_err(|error| wrong(format!("it is no HDF5 file: {error}")))?;
+        let image = Image::open(body).map_err(|error| wrong(format!("it is not an HDF5 file: {error}")))?;
         self.contents(&image, events).map_err(wrong)
     }
 

@@ -83,7 +83,7 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     if !lacking.is_empty() {
         let names: Vec<&str> = lacking.iter().map(|figure| figure.name.as_str()).collect();
         crate::terminal::stderr::say(format_args!(
-            "no runs here for {}; the page says what each wants",
+            "no runs here for {}; the page lists what each needs",
             names.join(", ")
         ));
     }

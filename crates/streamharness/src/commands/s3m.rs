@@ -232,7 +232,9 @@ pub fn read(path: &Path) -> Result<String, Failure> {
 
 fn setting(text: &str) -> Result<(String, i64), Failure> {
     let pair = text.split_once('=').and_then(|(key, value)| Some((key.to_owned(), value.parse().ok()?)));
-    pair.ok_or_else(|| Failure::new(Exit::Usage, format!("`{text}` is no setting: write KEY=N, such as cpus=12")))
+    pair.ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("`{text}` is not a valid setting: write KEY=N, such as cpus=12"))
+    })
 }
 
 /// The URL holds the password too.

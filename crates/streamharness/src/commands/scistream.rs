@@ -103,7 +103,7 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
             let uid = uid(&server)?;
             let trouble = connection(&server)?.and_then(async |client: Client| client.release(&uid).await)?;
             if let Some(trouble) = trouble {
-                stderr::say(format_args!("released; the S2CS says that {trouble}"));
+                stderr::say(format_args!("released; the S2CS reports that {trouble}"));
             }
         }
     }
@@ -141,7 +141,7 @@ fn route(error: Error) -> Failure {
 fn ports(text: &str) -> Result<RangeInclusive<u16>, Failure> {
     let range = text.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));
     range.filter(|range| *range.start() > 0 && !range.is_empty()).ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("`{text}` is no range of ports: write FROM-TO, such as 5100-5110"))
+        Failure::new(Exit::Usage, format!("`{text}` is not a valid range of ports: write FROM-TO, such as 5100-5110"))
     })
 }
 

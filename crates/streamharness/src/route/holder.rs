@@ -142,7 +142,7 @@ pub fn hold() -> Result<Exit, Failure> {
     let mut line = String::new();
     let order: Option<Order> = asker.0.read_line(&mut line).ok().and_then(|_| serde_json::from_str(&line).ok());
     let Some(order) = order else {
-        let sentence = "hold is for a run's own use: say s2uc or s3m, and what to do";
+        let sentence = "hold is for a run's own use: use s2uc or s3m";
         return Err(Failure::new(Exit::Usage, sentence));
     };
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
