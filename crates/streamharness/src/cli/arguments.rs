@@ -1,17 +1,17 @@
-//! What can be typed.
+//! The command line.
 
 use clap::{Args, Parser, Subcommand};
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-/// Streams scientific workloads through a RabbitMQ service over cross-facility architectures and
-/// measures what each costs.
+/// Streams scientific workloads through a RabbitMQ service over cross-facility architectures and measures what each
+/// costs.
 ///
-/// Start it with mpirun or srun: each rank becomes a producer or a consumer. Without an address and
-/// without a running testbed it builds a local service for the run and removes it afterwards.
+/// Start it with mpirun or srun: each rank becomes a producer or a consumer. Without an address and without a running
+/// testbed it starts a local service for the run and removes it afterwards.
 #[derive(Debug, Parser)]
 #[command(name = "streamharness", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
 pub struct Streamharness {
-    /// What to do; without one, a run.
+    /// The command [default: run].
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The run.
@@ -26,67 +26,67 @@ pub enum Command {
     Run(Run),
     /// Every point of an experiment, in one launch.
     Sweep(Sweep),
-    /// The resolved plan, bytes and memory; connects to nothing.
+    /// Print the resolved plan, bytes and memory; connects to nothing.
     Plan {
-        /// Ranks to resolve it for.
+        /// Number of ranks to resolve it for.
         #[arg(long, default_value_t = 4)]
         ranks: usize,
         /// The run.
         #[command(flatten)]
         run: Run,
     },
-    /// Whether assertions hold of runs that are over; exits with 5 where one does not.
+    /// Check assertions on finished runs; exits with 5 if one does not hold.
     Assert(Assert),
-    /// Whether runs of B are better than those of A, metric by metric, and by how much; exits with 5 on a regression.
+    /// Compare runs of B with runs of A, metric by metric; exits with 5 on a regression.
     Compare(Compare),
-    /// What a workload sends: one message as a file, or its layout, sizes and rate.
+    /// Write one message of a workload to a file, or print its layout, sizes and rate.
     Payload(Payload),
-    /// The shipped architectures and workloads.
+    /// List the shipped architectures, workloads and experiments.
     Profiles {
         /// Show one of them: `profiles show NAME`.
         #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
         show: Vec<String>,
     },
-    /// All runs of a sweep in one HDF5 file.
+    /// Write all runs of a sweep to one HDF5 file.
     Export(crate::commands::export::Asked),
-    /// Tables, figures and an HTML page from the records of runs.
+    /// Make tables, figures and an HTML page from the records of runs.
     Report(crate::commands::report::Asked),
-    /// The plan of a run carried out once more, from its record; without a launcher, the command to type.
+    /// Repeat a run from its record; without a launcher, print the command to type.
     Rerun(Rerun),
-    /// A SciStream control server: starts stunnel or HAProxy for whoever asks, until it is told to end.
+    /// A SciStream control server: starts stunnel or HAProxy on request, until it is stopped.
     S2cs(S2cs),
-    /// A SciStream user client: asks control servers for one half of a tunnel, or ends it.
+    /// A SciStream user client: requests one half of a tunnel from a control server, or releases it.
     S2uc {
-        /// What to ask for.
+        /// The request.
         #[command(subcommand)]
         command: S2uc,
     },
-    /// Managed services through the S3M streaming API, or a compatible local service.
+    /// Managed services, through the S3M streaming API; or a compatible local service.
     S3m {
         /// What to do.
         #[command(subcommand)]
         command: crate::commands::s3m::S3m,
     },
-    /// A real local service: RabbitMQ nodes in a private directory, and proxies before them.
+    /// A real local service: RabbitMQ nodes in a private directory, with proxies in front of them.
     Testbed {
         /// What to do with it.
         #[command(subcommand)]
         command: Testbed,
     },
-    /// Holds what a run has asked for.
+    /// Holds the tunnel or managed service of a run.
     #[command(hide = true)]
     Hold,
-    /// Completions for a shell.
+    /// Print completions for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
 }
 
-/// One run. Values are checked by the profile, which knows their nearest right spelling.
+/// One run. The profile checks the values and suggests the nearest right spelling.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Run {
-    /// A profile; flags win over what it says.
+    /// A profile; flags take precedence over it.
     #[arg(value_name = "PROFILE.toml")]
     pub profile: Option<PathBuf>,
     /// Architecture: dts, dts-plain, prs, prs-stunnel and more (`streamharness profiles`), or a file [default: dts].
@@ -111,17 +111,17 @@ pub struct Run {
     /// Length of the measured window, such as 30s.
     #[arg(long, value_name = "TIME")]
     pub duration: Option<String>,
-    /// What passes unmeasured before the window: 2s, 500msgs, auto (until the rate is steady), or several joined by +.
+    /// Warm-up before the measured window: 2s, 500msgs, auto (until the rate is steady), or several joined by +.
     #[arg(long, value_name = "WHAT")]
     pub warmup: Option<String>,
     /// How fast messages are offered, by all producers together: max, nominal (the instrument's), 20000/s, 8Gbit/s
     /// [default: max].
     #[arg(long, value_name = "RATE")]
     pub rate: Option<String>,
-    /// How the times between messages are spread: constant, poisson, on-off:1s-4s, trace:FILE [default: constant].
+    /// Distribution of the times between messages: constant, poisson, on-off:1s-4s, trace:FILE [default: constant].
     #[arg(long, value_name = "HOW")]
     pub arrivals: Option<String>,
-    /// How the rate changes: `ramp 0..max over 30s, hold 50% for 10s`; the level of the last phase stays.
+    /// Change of the rate over time: `ramp 0..max over 30s, hold 50% for 10s`; the level of the last phase stays.
     #[arg(long, value_name = "PHASES")]
     pub phases: Option<String>,
     /// Where to connect to.
@@ -133,29 +133,29 @@ pub struct Run {
     /// Consumer acknowledgements: auto, each, multiple:N.
     #[arg(long, value_name = "HOW")]
     pub acks: Option<String>,
-    /// Unacknowledged deliveries a consumer may hold; 0 is no limit.
+    /// Unacknowledged deliveries a consumer may hold; 0 means unlimited.
     #[arg(long, value_name = "N")]
     pub prefetch: Option<String>,
-    /// Shared work queues.
+    /// Number of shared work queues.
     #[arg(long, value_name = "N")]
     pub queues: Option<String>,
-    /// When bodies are built: ring (before the clock starts) or fresh (each as it is sent) [default: ring].
+    /// When bodies are built: ring (before the clock starts) or fresh (for each message) [default: ring].
     #[arg(long, value_name = "HOW")]
     pub fill: Option<String>,
-    /// What queues are kept in: classic, quorum, stream [default: classic].
+    /// Type of the queues: classic, quorum, stream [default: classic].
     #[arg(long, value_name = "TYPE")]
     pub queue_type: Option<String>,
     /// Connections over which each worker spreads its messages [default: 1].
     #[arg(long, value_name = "N")]
     pub connections: Option<String>,
-    /// Workers over ranks: block (producers first), cyclic (in turn), by-host (never both roles on a
-    /// host) [default: block].
+    /// Placement of workers on ranks: block (producers first), cyclic (in turn), by-host (never both roles on one host)
+    /// [default: block].
     #[arg(long, value_name = "HOW")]
     pub layout: Option<String>,
     /// How long a consumer works on each message: constant:1ms, exponential:1ms, uniform:1ms-3ms.
     #[arg(long, value_name = "DELAY")]
     pub service_time: Option<String>,
-    /// How long a producer pauses after each message, in the same way.
+    /// How long a producer pauses after each message: the same values.
     #[arg(long, value_name = "DELAY")]
     pub think_time: Option<String>,
     /// Bodies that consumers check: off, every:N, all [default: all].
@@ -164,13 +164,13 @@ pub struct Run {
     /// Seed of every random choice [default: 1].
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
-    /// Limit on streaming [default: 120s, besides the duration].
+    /// Limit on streaming [default: 120s, in addition to the duration].
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     /// Any other setting of a profile, such as service.republish_limit=10. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// What is around the plan.
+    /// Options that are not part of the plan.
     #[command(flatten)]
     pub around: Around,
 }
@@ -200,32 +200,33 @@ pub struct RouteFlags {
     /// Key of this client (PEM).
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<String>,
-    /// What logs in: password, or external (the certificate of --cert, as SASL EXTERNAL) [default: password].
+    /// Kind of login: password, or external (the certificate of --cert, as SASL EXTERNAL) [default: password].
     #[arg(long, value_name = "HOW")]
     pub auth: Option<String>,
-    /// File of an OAuth 2 token to log in with, in place of a password; may be renewed during the run [default: the file
-    /// that STREAMHARNESS_TOKEN_FILE names].
+    /// File with an OAuth 2 token for the login, instead of a password; may be renewed during the run [default: the
+    /// file in STREAMHARNESS_TOKEN_FILE].
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<String>,
 }
 
-/// What is around the plan: how often it is carried out, what is demanded of it, where results go.
+/// Options that are not part of the plan: repetitions, assertions, results.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Around {
-    /// Exit with 6 where senders were seen not to keep their schedule for reasons of their own (it takes 1,000 messages).
+    /// Exit with 6 if senders could not keep their schedule and the service was not the cause (needs 1,000 messages to
+    /// judge).
     #[arg(long)]
     pub strict: bool,
-    /// Runs of this one launch, each with a record of its own. With --until, the most or the least and the most, such as
-    /// 6-30 [default: 1; with --until 6-30].
+    /// Number of runs in this launch, each with a record of its own. With --until: the maximum, or minimum and maximum,
+    /// such as 6-30 [default: 1; with --until 6-30].
     #[arg(long, value_name = "N")]
     pub repeat: Option<String>,
-    /// Repeat until a median is known this well, such as 'ci<5%' (of throughput) or 'rtt_p99 ci<10%'.
+    /// Repeat until a median is this precise, such as 'ci<5%' (of throughput) or 'rtt_p99 ci<10%'.
     #[arg(long, value_name = "WHAT")]
     pub until: Option<String>,
-    /// Time between repetitions in which nothing runs [default: 1s].
+    /// Idle time between repetitions [default: 1s].
     #[arg(long, value_name = "TIME")]
     pub idle: Option<String>,
-    /// Exit with 5 where this does not hold of the run, such as 'rtt_p99 < 5ms and lost == 0'. Repeatable.
+    /// Exit with 5 if this does not hold for the run, such as 'rtt_p99 < 5ms and lost == 0'. Repeatable.
     #[arg(long = "assert", value_name = "EXPR")]
     pub assertions: Vec<String>,
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
@@ -239,15 +240,15 @@ pub struct Rerun {
     /// The record.json of a run, or its directory.
     #[arg(value_name = "RECORD")]
     pub record: PathBuf,
-    /// Where to connect to, where the architecture does not say it: addresses are no part of the plan.
+    /// Where to connect to, unless the architecture defines it: addresses are not part of the plan.
     #[command(flatten)]
     pub route: RouteFlags,
-    /// What is around the plan.
+    /// Options that are not part of the plan.
     #[command(flatten)]
     pub around: Around,
 }
 
-/// Runs, and what is asserted of them.
+/// Runs, and assertions on them.
 #[derive(Debug, Clone, Args)]
 pub struct Assert {
     /// A record.json, or a directory with one or more in or under it.
@@ -267,13 +268,13 @@ pub struct Compare {
     /// Runs that may be better or worse.
     #[arg(value_name = "B")]
     pub b: PathBuf,
-    /// By how much B may be worse: it is a regression where all of the 95 % interval is beyond that.
+    /// By how much B may be worse: it is a regression if the whole 95 % interval is beyond that.
     #[arg(long, value_name = "PERCENT", default_value = "5%")]
     pub tolerance: String,
-    /// Only this, such as throughput or rtt_p99. Repeatable.
+    /// Compare only this metric, such as throughput or rtt_p99. Repeatable.
     #[arg(long, value_name = "NAME")]
     pub metric: Vec<String>,
-    /// For programs.
+    /// Print JSON, for programs.
     #[arg(long)]
     pub json: bool,
 }
@@ -290,7 +291,7 @@ pub struct Payload {
     /// The message's number, from 0.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub sequence: u64,
-    /// Where to write the body, exactly as it is streamed.
+    /// File for the body, exactly as it is streamed.
     #[arg(long, value_name = "FILE", required_unless_present = "describe")]
     pub out: Option<PathBuf>,
     /// Print layout, sizes and nominal rate.
@@ -313,19 +314,19 @@ pub struct Sweep {
     /// The experiment: a shipped name (`streamharness profiles` lists them) or a file.
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: String,
-    /// Say which points there are and what they need, and connect to nothing.
+    /// Print the points and what they need; connects to nothing.
     #[arg(long)]
     pub plan: bool,
-    /// Ranks to say it for.
+    /// Number of ranks for --plan.
     #[arg(long, value_name = "N", default_value_t = 4, requires = "plan")]
     pub ranks: usize,
-    /// Go on where a sweep with the same settings ended: points that passed are not run again.
+    /// Continue an earlier sweep with the same settings: points that passed are not run again.
     #[arg(long)]
     pub resume: bool,
     /// Only cells with these values: arch=prs, consumers=1,2. Repeatable; all must hold.
     #[arg(long, value_name = "AXIS=VALUE,...")]
     pub only: Vec<String>,
-    /// Runs of each cell [default: as the experiment says].
+    /// Runs of each cell [default: from the experiment].
     #[arg(long, value_name = "N")]
     pub repeat: Option<std::num::NonZeroU32>,
     /// Seed of the order of the points.
@@ -342,26 +343,26 @@ pub struct Sweep {
 /// A control server.
 #[derive(Debug, Clone, Args)]
 pub struct S2cs {
-    /// Where it takes requests; its proxies listen on the same address, and on no other.
+    /// Address for requests; its proxies listen on the same address, and on no other.
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
     /// Ports of its proxies.
     #[arg(long, value_name = "FROM-TO")]
     pub ports: String,
-    /// What it starts: stunnel, stunnel-null (authenticates, does not encrypt) or haproxy. SciStream's names do, too:
+    /// Kind of proxy: stunnel, stunnel-null (authenticates, does not encrypt) or haproxy. SciStream's names work too:
     /// StunnelSubprocess is stunnel-null, HaproxySubprocess is haproxy.
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: String,
-    /// Host that clients are told in place of the address; needed where that is `0.0.0.0` or `[::]`.
+    /// Host that is reported to clients instead of the address; required if that is `0.0.0.0` or `[::]`.
     #[arg(long, value_name = "HOST")]
     pub advertise: Option<String>,
-    /// Its certificate (PEM), which clients have to be given [default: it makes one, server.pem in --dir].
+    /// Its certificate (PEM), which clients need [default: it makes one, server.pem in --dir].
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
     /// Its key (PEM).
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// Tokens of those who may ask, one a line [default: anyone may].
+    /// Tokens of permitted callers, one per line [default: everyone is permitted].
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Its private directory, kept when it ends: configurations, keys, logs.
@@ -369,10 +370,10 @@ pub struct S2cs {
     pub dir: PathBuf,
 }
 
-/// What to ask of a control server.
+/// Requests to a control server.
 #[derive(Debug, Clone, Subcommand)]
 pub enum S2uc {
-    /// The half where the service is. Writes a new uid to --uid-file and prints the listeners, one a line.
+    /// Request the half at the service. Writes a new uid to --uid-file and prints the listeners, one per line.
     Inbound {
         /// The server.
         #[command(flatten)]
@@ -380,23 +381,24 @@ pub enum S2uc {
         /// Addresses of the service.
         #[arg(long, value_name = "HOST:PORT", required = true)]
         service: Vec<String>,
-        /// Ports to ask for.
+        /// Number of ports to request.
         #[arg(long, value_name = "N", default_value_t = 1)]
         num_conn: u32,
     },
-    /// The half where producers are, with the uid of the other. Prints what they connect to, one a line.
+    /// Request the half at the producers, with the uid of the other half. Prints the addresses for producers, one per
+    /// line.
     Outbound {
         /// The server.
         #[command(flatten)]
         server: S2ucServer,
-        /// Listeners of the inbound half, as they are reached from this one.
+        /// Listeners of the inbound half, as reached from this half.
         #[arg(value_name = "HOST:PORT", required = true)]
         listeners: Vec<String>,
-        /// Ports to ask for [default: as many as listeners].
+        /// Number of ports to request [default: as many as listeners].
         #[arg(long, value_name = "N")]
         num_conn: Option<u32>,
     },
-    /// Ends a half.
+    /// Release a half.
     Release {
         /// The server.
         #[command(flatten)]
@@ -413,18 +415,18 @@ pub struct S2ucServer {
     /// Its certificate (PEM).
     #[arg(long, value_name = "FILE")]
     pub server_cert: PathBuf,
-    /// File with the token that it asks for.
+    /// File with the token that it requires.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// File of the uid, which is the tunnel's key: mode 0600, never on a command line.
+    /// File with the uid, which is the tunnel's key: mode 0600, never on a command line.
     #[arg(long, value_name = "FILE")]
     pub uid_file: PathBuf,
 }
 
-/// What to do with the testbed.
+/// Commands of the testbed.
 #[derive(Debug, Subcommand)]
 pub enum Testbed {
-    /// Starts it and returns when it is ready.
+    /// Start it and return when it is ready.
     Up {
         /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss and more, or all; dts and
         /// dts-plain are always there.
@@ -436,40 +438,41 @@ pub enum Testbed {
         /// How the ingress of mss chooses a node: source (as OpenShift does), roundrobin, leastconn [default: source].
         #[arg(long, value_name = "HOW")]
         balance: Option<String>,
-        /// Where its parts are: loopback (ports of this host), or facility (each on a host of its own, joined by limited
-        /// links; what uses it runs under `testbed exec`).
+        /// Network of its parts: loopback (ports of this host), or facility (each part on a host of its own, with
+        /// limited links; use `testbed exec` to run in it).
         #[arg(long, value_name = "HOW", default_value = "loopback", value_parser = ["loopback", "facility"])]
         network: String,
-        /// Rate of each link but the clients' own, such as 100mbit, or unlimited [default: 1gbit].
+        /// Rate of each link except the clients', such as 100mbit, or unlimited [default: 1gbit].
         #[arg(long, value_name = "RATE")]
         link: Option<String>,
-        /// Delay one way between the clients and all others, such as 1ms [default: none].
+        /// One-way delay between the clients and all other hosts, such as 1ms [default: none].
         #[arg(long, value_name = "TIME")]
         delay: Option<String>,
-        /// Factor that link rates are multiplied by, for small machines, such as 0.2 [default: 1].
+        /// Factor for all link rates, for small machines, such as 0.2 [default: 1].
         #[arg(long, value_name = "FACTOR")]
         scale: Option<f64>,
-        /// CPUs that a part may take, such as s2cs=0.3 or `node 1=2`: a part as `testbed status` names it, or its first
-        /// words for all that begin so, each with a limit of its own. Repeatable [default: no limit].
+        /// CPUs that a part may use, such as s2cs=0.3 or `node 1=2`: the name of a part in `testbed status`, or the
+        /// first words of several names, each with a limit of its own. Repeatable [default: unlimited].
         #[arg(long, value_name = "PART=CPUS")]
         cpu_limit: Vec<String>,
-        /// Plugin of RabbitMQ to enable besides the testbed's own, such as rabbitmq_auth_backend_oauth2. Repeatable.
+        /// Plugin of RabbitMQ to enable in addition to the testbed's own, such as rabbitmq_auth_backend_oauth2.
+        /// Repeatable.
         #[arg(long, value_name = "NAME")]
         plugin: Vec<String>,
         /// Lines to add to the rabbitmq.conf of every node; the last line of a key counts.
         #[arg(long, value_name = "FILE")]
         broker_config: Option<PathBuf>,
     },
-    /// Shows every process with its ports and health, and every link.
+    /// Show every process with its ports and health, and every link.
     Status,
-    /// Prints its addresses as shell variables: eval "$(streamharness testbed env)".
+    /// Print its addresses as shell variables: eval "$(streamharness testbed env)".
     Env,
-    /// Runs a command with these variables, in a facility network among its clients.
+    /// Run a command with these variables; in a facility network, on the clients' host.
     Exec {
         /// The command and its arguments, after --.
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
-    /// Stops it and leaves nothing behind.
+    /// Stop it and leave nothing behind.
     Down,
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use figures::{Failed, Measured};
 use std::{io, path::PathBuf};
 
-/// What to export.
+/// The options of an export.
 #[derive(Debug, Clone, Args)]
 pub struct Asked {
     /// Directories that runs or sweeps wrote; records are found at any depth.
@@ -19,7 +19,7 @@ pub struct Asked {
     hdf5: PathBuf,
 }
 
-/// Writes the file. Failed runs are in it, and say so.
+/// Writes the file. It includes failed runs, marked as failed.
 pub fn export(asked: &Asked) -> Result<Exit, Failure> {
     let loaded = figures::load(&asked.dirs, Failed::Use).map_err(|error| Failure::new(Exit::Usage, error))?;
     let measured = Measured::of(loaded.runs);

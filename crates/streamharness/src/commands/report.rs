@@ -11,27 +11,27 @@ use clap::Args;
 use figures::{Failed, Report, report};
 use std::path::{Path, PathBuf};
 
-/// What to report on.
+/// The options of a report.
 #[derive(Debug, Clone, Args)]
 pub struct Asked {
     /// Directories that runs or sweeps wrote; records are found at any depth.
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
-    /// Folder for the report [default: report, in the first DIR].
+    /// Directory for the report [default: report, in the first DIR].
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
-    /// Draw in the terminal, and write files only where --out is given.
+    /// Draw in the terminal; writes files only with --out.
     #[arg(long)]
     text: bool,
-    /// Only these figures, by name or as a TOML file; fails where one cannot be drawn.
+    /// Draw only these figures, by name or as a TOML file; fails if one cannot be drawn.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     figures: Vec<String>,
-    /// Use what failed runs measured, too; each figure then says so.
+    /// Include failed runs; each figure with one is then marked.
     #[arg(long)]
     failed: bool,
 }
 
-/// Reads, draws, writes.
+/// Reads the records, draws the figures, writes the report.
 pub fn report(asked: &Asked) -> Result<Exit, Failure> {
     let wrong = |error: figures::FiguresError| Failure::new(Exit::Usage, error);
     let figures = if asked.figures.is_empty() {

@@ -17,12 +17,12 @@ use std::{
     time::Duration,
 };
 
-/// What to do with managed services.
+/// Commands for managed services.
 #[derive(Debug, Clone, Subcommand)]
 pub enum S3m {
-    /// What can be provisioned, as JSON.
+    /// List what can be provisioned, as JSON.
     Backends(Api),
-    /// Provisions a cluster; prints it without its password.
+    /// Provision a cluster; prints it without its password.
     Provision {
         /// The service.
         #[command(flatten)]
@@ -39,19 +39,19 @@ pub enum S3m {
         #[arg(long, value_name = "FILE")]
         secret_file: PathBuf,
     },
-    /// All clusters of the project, as JSON.
+    /// List all clusters of the project, as JSON.
     List(Api),
-    /// One cluster, as JSON without its password.
+    /// Print one cluster, as JSON without its password.
     Get(Named),
-    /// Starts the lifetime again.
+    /// Restart the lifetime of a cluster.
     Extend(Named),
-    /// Deletes a cluster for good.
+    /// Delete a cluster.
     Delete(Named),
-    /// A compatible service before a running RabbitMQ and HAProxy, until it is told to end.
+    /// Run a compatible service in front of a running RabbitMQ and HAProxy, until it is stopped.
     Serve(Serve),
 }
 
-/// Where the service is.
+/// The address of the service.
 #[derive(Debug, Clone, Args)]
 pub struct Api {
     /// The service.
@@ -60,10 +60,10 @@ pub struct Api {
     /// Path before each call.
     #[arg(long, default_value = PREFIX)]
     prefix: String,
-    /// File with the token [default: what S3M_TOKEN holds, or the file that S3M_TOKEN_FILE names].
+    /// File with the token [default: the value of S3M_TOKEN, or the file in S3M_TOKEN_FILE].
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Certificates of the authorities to trust (PEM) [default: those that browsers do].
+    /// Certificates of the authorities to trust (PEM) [default: those that browsers trust].
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
@@ -80,10 +80,10 @@ pub struct Named {
 /// The local service.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Where it answers, in plain HTTP.
+    /// Address for requests, in plain HTTP.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: SocketAddr,
-    /// Tokens of those who may ask, one a line.
+    /// Tokens of permitted callers, one per line.
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
     /// RabbitMQ's management interface, http://HOST:PORT.
@@ -101,33 +101,33 @@ pub struct Serve {
     /// HAProxy's map from names to backends.
     #[arg(long, value_name = "FILE")]
     ingress_map: PathBuf,
-    /// HAProxy's backend that stands for the cluster.
+    /// HAProxy's backend for the cluster.
     #[arg(long, value_name = "NAME")]
     backend: String,
     /// Nodes of the cluster.
     #[arg(long, value_name = "N", default_value_t = 3)]
     nodes: u32,
-    /// What names end in.
+    /// Suffix of public names.
     #[arg(long, default_value = "mss.test")]
     domain: String,
-    /// The balancer's port as clients know it.
+    /// The balancer's port for clients.
     #[arg(long, default_value_t = 443)]
     port: u16,
-    /// Seconds that a cluster lives.
+    /// Lifetime of a cluster in seconds.
     #[arg(long, value_name = "S", default_value_t = 604_800)]
     lifetime_s: u64,
     /// Milliseconds before a new cluster is healthy.
     #[arg(long, value_name = "MS", default_value_t = 100)]
     ready_after_ms: u64,
-    /// Calls that fail with 503 first.
+    /// Number of first calls that fail with 503.
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_first: u32,
-    /// Clusters that are provisioned first with their answer lost.
+    /// Number of first clusters whose provisioning reply is lost.
     #[arg(long, value_name = "N", default_value_t = 0)]
     lose_first: u32,
 }
 
-/// Does it.
+/// Carries out the command.
 pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
     let reply = match asked {
         S3m::Backends(api) => json!(client(&api)?.backends().map_err(failure)?),
@@ -199,7 +199,7 @@ fn client(api: &Api) -> Result<Client, Failure> {
     Client::new(&api.url, &api.prefix, &token(api.token_file.as_deref())?, ca.as_deref()).map_err(failure)
 }
 
-/// The token: from a file that was named, else as the environment has it.
+/// The token: from `file`, otherwise from the environment.
 pub fn token(file: Option<&Path>) -> Result<String, Failure> {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     let token = match (file, variable("S3M_TOKEN"), variable("S3M_TOKEN_FILE")) {
@@ -215,7 +215,7 @@ pub fn token(file: Option<&Path>) -> Result<String, Failure> {
     Ok(token)
 }
 
-/// What the service did not do, with its exit code.
+/// A failure of the service, with its exit code.
 pub fn failure(error: Error) -> Failure {
     Failure::new(if matches!(error, Error::Refused(_)) { Exit::Usage } else { Exit::Route }, error)
 }
@@ -224,7 +224,7 @@ fn unusable(action: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(Exit::Usage, format!("cannot {action} `{}`: {error}", path.display()))
 }
 
-/// A file that is needed to be let in.
+/// Reads a file with a credential.
 pub fn read(path: &Path) -> Result<String, Failure> {
     let failed = |error| Failure::new(Exit::Route, format!("cannot read `{}`: {error}", path.display()));
     fs::read_to_string(path).map_err(failed)
@@ -237,7 +237,7 @@ fn setting(text: &str) -> Result<(String, i64), Failure> {
     })
 }
 
-/// The URL holds the password too.
+/// The URL contains the password too.
 fn without_secret(mut reply: Value) -> Value {
     if let Some(fields) = reply.as_object_mut() {
         fields.remove("password");
