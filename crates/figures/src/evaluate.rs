@@ -177,7 +177,7 @@ impl Evaluator<'_> {
     fn key(&self, architecture: &Expression, consumers: &Expression, scope: &Scope, depth: usize) -> Result<Key, Stop> {
         let name = |name: &str| match self.name(name, scope, depth)? {
             Value::Name(value) if value != name => Ok(value),
-            _ => Err(wrong(format!("there is no {name}: bind it, or give the claim one"))),
+            _ => Err(wrong(format!("{name} is undefined: bind it, or add it to the claim"))),
         };
         let architecture = match self.value(architecture, scope, depth)? {
             Value::Name(architecture) => architecture,
@@ -273,7 +273,7 @@ fn as_truth(value: Value) -> Result<Truth, Stop> {
 fn as_number(value: Value) -> Result<Number, Stop> {
     match value {
         Value::Number(number) => Ok(number),
-        other => Err(wrong(format!("{other:?} is no number"))),
+        other => Err(wrong(format!("{other:?} is not a number"))),
     }
 }
 

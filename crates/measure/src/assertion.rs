@@ -107,7 +107,7 @@ fn kind(expression: &Expression) -> Result<Kind, String> {
         Expression::Not(one) => truth(one).map(|()| Kind::Truth)?,
         Expression::Negative(one) => match kind(one)? {
             number @ (Kind::Number(_) | Kind::Any) => number,
-            _ => return Err(format!("`{one}` is no number")),
+            _ => return Err(format!("`{one}` is not a number")),
         },
         Expression::Binary(Operator::And | Operator::Or, one, other) => {
             truth(one)?;
@@ -165,7 +165,7 @@ fn evaluate(expression: &Expression, record: &Value, seen: &mut Vec<String>) -> 
         Expression::Negative(one) => match evaluate(one, record, seen)? {
             Quantity::Number(value, dimension) => Quantity::Number(-value, dimension),
             Quantity::Absent => Quantity::Absent,
-            _ => return Err(format!("`{one}` is no number")),
+            _ => return Err(format!("`{one}` is not a number")),
         },
         Expression::Binary(operator, one, other) => {
             let (a, b) = (evaluate(one, record, seen)?, evaluate(other, record, seen)?);

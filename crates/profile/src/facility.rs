@@ -87,7 +87,7 @@ fn check_s3m(s3m: &S3mProfile, route: &RouteProfile) -> Result<(), ProfileError>
         return impossible("route.s3m.reuse needs route.s3m.name: set it to the name of the cluster");
     }
     match s3m.resources.iter().find(|(_, amount)| **amount <= 0) {
-        Some((key, amount)) => impossible(format!("route.s3m.resources.{key} is {amount}: say a number above 0")),
+        Some((key, amount)) => impossible(format!("route.s3m.resources.{key} is {amount}: use a number above 0")),
         None => Ok(()),
     }
 }

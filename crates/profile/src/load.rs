@@ -111,7 +111,7 @@ impl Load {
             Arrivals::Trace(_) => {
                 if written.rate == Some(LoadRate::Max) {
                     return impossible(
-                        "a trace says when messages are due: leave --rate out, or give one to scale the trace to",
+                        "a trace contains due times: leave --rate out, or give a rate to scale the trace to",
                     );
                 }
                 let times = written.trace.as_ref().map_or(&[][..], Vec::as_slice);

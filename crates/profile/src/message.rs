@@ -88,7 +88,9 @@ impl Message {
         let body_bytes = body_bytes(format, event_bytes, events, frames.as_ref())?;
         let compressible = written.compressible.unwrap_or(0.0);
         if !(0.0..=1.0).contains(&compressible) {
-            return impossible(format!("compressible = {compressible} is no share: give a number from 0 to 1"));
+            return impossible(format!(
+                "compressible = {compressible} is not a valid fraction: use a number from 0 to 1"
+            ));
         }
         let fill = written.fill.unwrap_or(Fill::Ring);
         let memory = written.memory.map_or(MEMORY_DEFAULT, |size| size.0) / u64::from(producers.max(1));

@@ -49,7 +49,7 @@ impl Tenancy {
         let request = ureq::http::Request::builder().method(method).uri(url).header("Content-Type", "application/json");
         let request = request.body(body.to_string()).map_err(|_| fail("its address is malformed".to_owned()))?;
         // The error is dropped on purpose: its text could hold the address with the password.
-        let reply = agent.run(request).map_err(|_| fail("its management interface does not answer".to_owned()))?;
+        let reply = agent.run(request).map_err(|_| fail("its management interface does not respond".to_owned()))?;
         match reply.status().as_u16() {
             200..=299 => Ok(()),
             404 if method == "DELETE" => Ok(()),

@@ -180,7 +180,7 @@ impl Service {
 
     fn provision(&self, body: &[u8]) -> Reply {
         let Ok(asked) = serde_json::from_slice::<Provision>(body) else {
-            return refuse(400, "the body is not what provision_cluster takes");
+            return refuse(400, "the body is not a valid provision_cluster request");
         };
         if asked.kind != "general" {
             return refuse(400, "kind must be general");

@@ -31,7 +31,9 @@ pub enum Error {
     #[error("`{0}` is not a type of data server: use stunnel, stunnel-null or haproxy")]
     Kind(String),
     /// A type of SciStream's that is not offered here.
-    #[error("`{0}` is a type of SciStream's that is not offered here: use haproxy, which passes TCP on as nginx does")]
+    #[error(
+        "`{0}` is a type of SciStream that this program does not offer: use haproxy, which passes TCP on as nginx does"
+    )]
     NoNginx(String),
     /// The role is unknown.
     #[error("`{0}` is not a valid role: use PROD or CONS")]

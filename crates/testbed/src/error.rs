@@ -69,7 +69,7 @@ pub enum Error {
     #[error("the testbed in {} is up with other plugins or lines of rabbitmq.conf: run `streamharness testbed down` first", .0.display())]
     OtherBroker(PathBuf),
     /// That is no plugin of RabbitMQ.
-    #[error("`{0}` is no plugin of RabbitMQ: give a name such as rabbitmq_auth_backend_oauth2")]
+    #[error("`{0}` is not a valid plugin name: give a name such as rabbitmq_auth_backend_oauth2")]
     Plugin(String),
     /// A testbed is up without a route that was asked for.
     #[error("the testbed in {} is up without the route {route}: run `streamharness testbed down` first", path.display())]
@@ -86,7 +86,7 @@ pub enum Error {
     )]
     Route(String),
     /// The ingress cannot choose a node that way.
-    #[error("`{0}` is no way to choose a node: say source, roundrobin or leastconn")]
+    #[error("`{0}` is not a valid --balance: use source, roundrobin or leastconn")]
     Balance(String),
     /// A route was built and carries nothing.
     #[error(
@@ -148,7 +148,7 @@ pub enum Error {
     #[error("{0}")]
     Start(String),
     /// The supervisor ended without a word.
-    #[error("the testbed's supervisor ended without a word{0}: run `streamharness testbed up` again")]
+    #[error("the testbed's supervisor exited without a report{0}: run `streamharness testbed up` again")]
     SupervisorLost(String),
     /// Something is left after a teardown.
     #[error("the testbed in {} left behind: {left}; its logs are in {}/log; end these by hand", path.display(), path.display())]
@@ -206,7 +206,7 @@ pub enum Error {
         said: String,
     },
     /// The counters of a leg cannot be read.
-    #[error("the counters of the leg {0} cannot be read: install iproute2 5 or newer")]
+    #[error("the counters of the link {0} cannot be read: install iproute2 5 or newer")]
     Counters(String),
     /// The supervisor did not count in time.
     #[error("the testbed's supervisor did not report the counters of its links: see `streamharness testbed status`")]

@@ -69,7 +69,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
             (Some(running), _) if running < state.nodes => "running, but some node of the cluster is not",
             (Some(_), Some(true)) => "running",
             (Some(_), Some(false)) => "ALARM: memory or disk, publishers are blocked",
-            _ => "its HTTP API does not answer",
+            _ => "its HTTP API does not respond",
         },
     };
     let health = |part: &crate::state::Part| match part.process {

@@ -63,7 +63,7 @@ fn stop_alive(dir: &Path, proc: &Proc, progress: &mut dyn FnMut(&str)) -> Result
     progress(&format!("stopping {} nodes", state.nodes));
     proc.signal(supervisor, Signal::SIGTERM);
     if !is_gone_within(POLITE_LIMIT, proc, supervisor) {
-        progress("the supervisor does not answer: killing it");
+        progress("the supervisor does not respond: killing it");
         kill_all(proc, &state);
     }
     verify_gone(dir, proc, &state, true)?;

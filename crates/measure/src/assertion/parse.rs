@@ -202,7 +202,7 @@ fn operator(token: &Token) -> Option<(Operator, u8)> {
 }
 
 fn number_with(number: &str, written_unit: &str) -> Result<Expression, String> {
-    let value: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    let value: f64 = number.parse().map_err(|_| format!("`{number}` is not a valid number"))?;
     let (unit, per_second) = match written_unit.strip_suffix("/s") {
         Some(unit) => (unit, true),
         None => (written_unit, false),

@@ -67,10 +67,7 @@ impl Holder {
                     Order::Tunnel(_) => "the S2CS",
                     Order::Cluster(_) => "the S3M service",
                 };
-                Failure::new(
-                    Exit::Route,
-                    format!("{who} did not answer within {} s: ask whoever runs it", limit.as_secs()),
-                )
+                Failure::new(Exit::Route, format!("{who} did not reply within {} s: ask its operator", limit.as_secs()))
             }
             _ => unusual(error),
         })?;

@@ -141,7 +141,9 @@ fn given_up(silent: Silent, released: [Result<Option<String>, scistream::Error>;
     let told: Vec<String> = released
         .iter()
         .zip(sides)
-        .filter_map(|(one, side)| Some(format!("the S2CS at {} says that {}", side.s2cs, one.as_ref().ok()?.as_ref()?)))
+        .filter_map(|(one, side)| {
+            Some(format!("the S2CS at {} reports that {}", side.s2cs, one.as_ref().ok()?.as_ref()?))
+        })
         .collect();
     let why = if told.is_empty() {
         format!(

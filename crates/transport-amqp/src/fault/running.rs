@@ -47,7 +47,7 @@ impl Peer {
                 logs say more"
             ),
             ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
-                format!("the connection to {self} has ended, and nobody said why: see the log of the service")
+                format!("the connection to {self} ended without a reason: see the log of the service")
             }
             _ => format!("the connection to {self} was lost ({error}): see the log of the service"),
         };
