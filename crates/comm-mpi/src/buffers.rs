@@ -1,16 +1,16 @@
-//! Buffers that MPI takes whatever is in them, and lengths that its counts can hold.
+//! Buffers at addresses that MPI does not misinterpret, and lengths that fit its counts.
 
 use engine::ports::{BYTES_MAX, CommError};
 
-/// Where a buffer without a byte points to. An empty `Vec` points to address 1, which Open MPI takes for `MPI_IN_PLACE`.
+/// The target of an empty buffer. An empty `Vec` points to address 1, which Open MPI interprets as `MPI_IN_PLACE`.
 static NOTHING: [u8; 1] = [0];
 
-/// The same bytes, at an address that means nothing to MPI.
+/// The same bytes, at an address without a special meaning for MPI.
 pub(crate) fn sendable(bytes: &[u8]) -> &[u8] {
     if bytes.is_empty() { &NOTHING[..0] } else { bytes }
 }
 
-/// Where each of these parts begins and how long it is, in the numbers that MPI counts with.
+/// The displacement and the length of each part, as MPI's 32-bit numbers.
 pub(crate) fn parts(step: &'static str, lengths: &[u64]) -> Result<(Vec<i32>, Vec<i32>), CommError> {
     let total = lengths.iter().fold(0u64, |sum, length| sum.saturating_add(*length));
     CommError::refuse_over(step, total, BYTES_MAX)?;

@@ -1,8 +1,8 @@
 //! `engine::Comm` over MPI: the only crate that links it.
 //!
-//! MPI is called from the main thread only (`Funneled`). Ranks wait asleep: before a blocking
-//! collective everyone meets in a non-blocking barrier that is tested between naps, so that the
-//! collective itself, in which MPI spins, finds everybody present and is short.
+//! MPI is called from the main thread only (`Funneled`). Waiting ranks sleep: before a blocking collective all ranks
+//! meet in a non-blocking barrier that is tested between naps, so that the collective itself, in which MPI spins, is
+//! short because all ranks are present.
 //!
 //! ```no_run
 //! use comm_mpi::MpiComm;
@@ -41,7 +41,7 @@ use watchdog::Watchdog;
 
 /// Tag of control messages.
 const CONTROL: mpi::Tag = 1;
-/// Memory for control messages that are posted and not yet taken: statuses of a few minutes.
+/// Bytes for control messages that are posted and not yet received: statuses of a few minutes.
 const POST_BUFFER_BYTES: usize = 8 * POST_BYTES_MAX as usize;
 
 /// The ranks of an MPI launch. Dropping it finalises MPI.
@@ -53,15 +53,16 @@ pub struct MpiComm {
 /// Why MPI did not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InitError {
-    /// It was started in this process before.
+    /// MPI was already started in this process.
     #[error("MPI was already initialised in this process")]
     Twice,
-    /// The library cannot be used beside other threads.
+    /// The library cannot be used with other threads.
     #[error("this MPI library gives no thread support (MPI_THREAD_FUNNELED): build it with threads")]
     Threads,
 }
 
-/// Takes what was posted and never read: where MPI finds it at its end, MPICH over UCX warns of it on stdout, after the table.
+/// Receives messages that were posted and never read: otherwise MPICH over UCX warns of them on stdout, after the
+/// table.
 impl Drop for MpiComm {
     fn drop(&mut self) {
         while let Ok(Some(_)) = self.poll() {}
@@ -70,6 +71,10 @@ impl Drop for MpiComm {
 
 impl MpiComm {
     /// Starts MPI. Without a launcher this is a world of one rank.
+    ///
+    /// # Errors
+    ///
+    /// [`InitError`] if MPI was already started, or if the library has no thread support.
     pub fn init() -> Result<Self, InitError> {
         let (mut universe, threading) = mpi::initialize_with_threading(Threading::Funneled).ok_or(InitError::Twice)?;
         if threading < Threading::Funneled {
@@ -79,7 +84,7 @@ impl MpiComm {
         Ok(Self { world: universe.world(), _universe: universe })
     }
 
-    /// Ends every rank of the launch with `code`, where an orderly end is not possible.
+    /// Ends every rank of the launch with `code`, if an orderly end is not possible.
     pub fn abort(&self, code: u8) -> ! {
         self.world.abort(i32::from(code))
     }
@@ -88,7 +93,7 @@ impl MpiComm {
     pub fn library() -> String {
         let version = mpi::environment::library_version().unwrap_or_default();
         let first = version.split([',', '\n']).next().unwrap_or_default().trim_end_matches('\0');
-        // MPICH sets its number off with a tab.
+        // MPICH separates its version with a tab.
         first.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
@@ -103,7 +108,7 @@ impl MpiComm {
                 Err(pending) => pending,
             };
             if patience.left().is_zero() {
-                // It can be neither cancelled nor completed: the launch is about to be aborted.
+                // The barrier can be neither cancelled nor completed: the launch is about to be aborted.
                 std::mem::forget(barrier);
                 return Err(CommError::Absent { step, limit });
             }
@@ -145,7 +150,7 @@ impl Comm for MpiComm {
     fn gather(&self, bytes: &[u8], limit: Duration) -> Result<Vec<Vec<u8>>, CommError> {
         self.meet("gather", limit)?;
         let _watchdog = Watchdog::watch("gather", limit);
-        // Every rank learns all lengths, so that all refuse what one of them cannot take.
+        // Every rank learns all lengths, so that all ranks refuse a size that one of them cannot receive.
         let mut lengths = vec![0u64; self.size()];
         self.world.all_gather_into(&(bytes.len() as u64), &mut lengths[..]);
         let (starts, lengths) = parts("gather", &lengths)?;
@@ -186,7 +191,7 @@ impl Comm for MpiComm {
     }
 
     fn post(&self, to: usize, bytes: &[u8]) -> Result<(), CommError> {
-        // What is larger than the buffer would end the launch.
+        // A message larger than the buffer would end the launch.
         CommError::refuse_over("post", bytes.len() as u64, POST_BYTES_MAX)?;
         self.world.process_at_rank(to as i32).buffered_send_with_tag(sendable(bytes), CONTROL);
         Ok(())

@@ -1,15 +1,15 @@
-//! Sleeps between two looks, short at first and longer while nothing happens.
+//! Sleeps between two checks, short at first and longer while nothing happens.
 
 use std::time::{Duration, Instant};
 
 const SHORTEST: Duration = Duration::from_micros(50);
-/// A hundred looks a second cost a waiting rank well under 1 % of a core.
+/// A hundred checks per second cost a waiting rank well under 1 % of a core.
 const LONGEST: Duration = Duration::from_millis(10);
-/// A nap is this part of the wait so far. What is waited for takes several looks of several ranks (a barrier is a chain of
-/// messages), and each may come a nap late.
+/// A nap is this fraction (1/16) of the wait so far. A barrier is a chain of messages that needs several checks of
+/// several ranks, and each may be a nap late.
 const PART: u32 = 16;
 
-/// A row of naps.
+/// A sequence of naps.
 #[derive(Debug)]
 pub(crate) struct Nap {
     since: Instant,
@@ -22,7 +22,7 @@ impl Default for Nap {
 }
 
 impl Nap {
-    /// Sleeps, the longer the longer it has been waiting.
+    /// Sleeps, longer the longer it has been waiting.
     pub fn take(&self) {
         std::thread::sleep((self.since.elapsed() / PART).clamp(SHORTEST, LONGEST));
     }

@@ -1,4 +1,4 @@
-//! Ends the process where a blocking collective does not return: MPI itself has no time limits.
+//! Ends the process if a blocking collective does not return: MPI itself has no time limits.
 
 use engine::awake::Patience;
 use std::{
@@ -11,12 +11,12 @@ use std::{
 /// Exit code of a partial run.
 const PARTIAL: i32 = 7;
 
-/// Barks unless it is dropped in time.
+/// Ends the process unless it is dropped in time.
 #[derive(Debug)]
 pub(crate) struct Watchdog(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
 
 impl Watchdog {
-    /// Gives `step` until `limit`. Where the system has no thread left there is no watchdog: it is needed only where a rank
+    /// Gives `step` until `limit`. If the system has no thread left there is no watchdog: it is needed only if a rank
     /// dies within a collective.
     pub fn watch(step: &'static str, limit: Duration) -> Self {
         let (sender, dropped) = channel();
@@ -27,12 +27,12 @@ impl Watchdog {
                      a rank died meanwhile; start the run again\n",
                     limit.as_secs()
                 );
-                // In one call, so that lines of several ranks stay whole.
+                // In one call, so that lines of several ranks are not mixed.
                 let _ = std::io::stderr().write_all(line.as_bytes());
                 std::process::exit(PARTIAL);
             }
         };
-        // It is not waited for.
+        // Nothing waits for it.
         let _ = thread::Builder::new().name("watchdog".to_owned()).spawn(watching);
         Self(sender)
     }

@@ -1,12 +1,12 @@
 //! Runs of a sweep in one HDF5 file: records, plans as attributes, histograms, series.
 //!
-//! | path | what |
+//! | path | contents |
 //! |---|---|
-//! | `/table/COLUMN` | one value for each run: keys, verdict and estimates of the record; NaN for what was not taken |
+//! | `/table/COLUMN` | one value for each run: keys, verdict and estimates of the record; NaN for unmeasured values |
 //! | `/runs/RUN_ID` | attributes: directory, started, pass, reason |
 //! | `/runs/RUN_ID/record` | the record as it was written, JSON |
 //! | `/runs/RUN_ID/plan` | each field of the plan as an attribute by its path, such as `service.prefetch` |
-//! | `/runs/RUN_ID/histograms/METRIC/value_ns`, `count` | upper ends of the counters that hold samples, and how many |
+//! | `/runs/RUN_ID/histograms/METRIC/value_ns`, `count` | upper bounds of the non-empty buckets, and their numbers of samples |
 //! | `/runs/RUN_ID/series/COLUMN` | one value for each second |
 //!
 //! ```no_run
@@ -30,7 +30,7 @@ use hdf5::{File, Group, Location, types::VarLenUnicode};
 use serde_json::Value;
 use thiserror::Error;
 
-/// What the file says it is.
+/// The file's schema attribute.
 pub const SCHEMA: &str = "streamharness/export/1";
 
 /// Estimates of the table, by their names in a record.
@@ -54,15 +54,15 @@ const COUNTS: [&str; 2] = ["consumers", "producers"];
 /// Why there is no file.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// What lies beside a record cannot be read.
+    /// A file beside a record cannot be read.
     #[error(transparent)]
     Run(#[from] FiguresError),
-    /// A run has what HDF5 has no place for.
+    /// A run has data that HDF5 cannot store.
     #[error("the run in `{}` cannot be exported: {reason}; repeat the run, or move its directory away", dir.display())]
     Unfit {
         /// Its directory.
         dir: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// HDF5 cannot hold all runs together.
@@ -70,8 +70,12 @@ pub enum ExportError {
     Hdf5(String),
 }
 
-/// All runs as the bytes of an HDF5 file. It is built in memory: what goes wrong here is the runs' fault, and a disk that
-/// is full is noticed by whoever writes the bytes, where the library would close such a file without an error.
+/// All runs as the bytes of an HDF5 file. It is built in memory, so that errors here concern the runs only, and a full
+/// disk is noticed when the bytes are written; the library would close such a file without an error.
+///
+/// # Errors
+///
+/// [`ExportError`] with the run that cannot be exported.
 pub fn export(measured: &Measured) -> Result<Vec<u8>, ExportError> {
     let whole = |stop: hdf5::Error| ExportError::Hdf5(in_one_line(&stop));
     let file = image::create().map_err(whole)?;
@@ -91,7 +95,11 @@ pub fn export(measured: &Measured) -> Result<Vec<u8>, ExportError> {
     image::bytes(&file).map_err(whole)
 }
 
-/// Whether a file can be read as one of as many runs.
+/// Checks that a file can be read and has this many runs.
+///
+/// # Errors
+///
+/// A sentence with the reason.
 pub fn check(path: &Path, runs: usize) -> Result<(), String> {
     let read = || File::open(path)?.dataset("table/run")?.read_raw::<VarLenUnicode>();
     match read() {
@@ -122,7 +130,7 @@ impl From<FiguresError> for Stop {
     }
 }
 
-/// A copy of a run has its id; both are kept.
+/// A name for a run: a copy of a run has the same id, and both are kept.
 fn fresh(id: &str, names: &[String]) -> String {
     let taken: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let id = if id.is_empty() { "run".to_owned() } else { id.replace('/', "_") };
@@ -175,7 +183,7 @@ fn table(group: &Group, measured: &Measured, names: &[String]) -> hdf5::Result<(
     Ok(())
 }
 
-/// Every leaf of a plan, by its path. What is unset is left out; a list is JSON.
+/// Every leaf of a plan, by its path. Unset values are left out; a list is JSON.
 fn fields(group: &Group, path: &str, value: &Value) -> hdf5::Result<()> {
     match value {
         Value::Object(inside) => {
@@ -206,7 +214,7 @@ fn attribute(at: &Location, name: &str, value: &str) -> hdf5::Result<()> {
     at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(value))
 }
 
-/// HDF5 ends its texts at a zero.
+/// HDF5 ends texts at a zero byte.
 fn text(value: &str) -> VarLenUnicode {
     let value = value.replace('\0', " ");
     value.parse().unwrap_or_else(|error| unreachable!("a text without zeros is one of HDF5's: {error:?}"))
@@ -222,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// Real runs that are kept as an example.
+    /// Real runs, kept as an example.
     fn example() -> Measured {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../analysis/example");
         Measured::of(load(&[dir], Failed::LeaveOut).unwrap().runs)

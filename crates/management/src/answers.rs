@@ -1,5 +1,5 @@
-//! What the API replies, as far as it matters here. Versions and settings differ, so anything may be missing, and what is
-//! missing is not known: it is not 0.
+//! The used parts of the API's replies. Versions and settings differ, so any field may be missing, and a missing value
+//! is unknown, not 0.
 
 use measure::record::{ServiceNode, ServiceSettings};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub struct ObjectTotals {
     pub connections: Option<u64>,
 }
 
-/// Its name apart, all of a node is missing while it is down.
+/// While a node is down, everything except its name is missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Node {
@@ -42,7 +42,7 @@ pub struct Node {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct QueuePage {
-    /// Queues of the name, also those of further pages.
+    /// Number of queues with the name, including further pages.
     pub filtered_count: Option<usize>,
     pub items: Vec<Queue>,
 }
@@ -52,12 +52,12 @@ pub struct QueuePage {
 pub struct Queue {
     pub messages_ready: Option<u64>,
     pub messages_unacknowledged: Option<u64>,
-    /// Missing until something happened to the queue.
+    /// Missing until the queue is used.
     pub message_stats: MessageStats,
 }
 
 impl Queue {
-    /// Messages a second by `of`. Where the service counts messages in queues, a rate that is missing is one of nothing.
+    /// Messages per second by `of`. If the service counts messages in queues, a missing rate is 0.
     pub fn rate(&self, of: fn(&MessageStats) -> Option<&Rate>) -> Option<f64> {
         match of(&self.message_stats) {
             Some(rate) => rate.rate,
@@ -66,7 +66,7 @@ impl Queue {
     }
 }
 
-/// The sum of what all queues or nodes tell; none where one of them does not.
+/// The sum over all queues or nodes; `None` if one of them does not report the value.
 pub fn total<T, S: Sum<S>>(all: &[T], of: impl Fn(&T) -> Option<S>) -> Option<S> {
     all.iter().map(of).sum()
 }

@@ -1,4 +1,4 @@
-//! Asks the management API, with a limit on every call and without a word about passwords.
+//! A client of the management API, with a limit on every call. Its errors contain no password.
 
 use crate::answers::{self, Node, Overview, QueuePage};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -8,27 +8,27 @@ use serde::de::DeserializeOwned;
 use std::{fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// On each call: what takes longer is of the past.
+/// Limit on each call: a later reply would be out of date.
 const CALL_LIMIT: Duration = Duration::from_secs(2);
-/// Queues of a run that are looked at: a page of the API is at most this long.
+/// Most queues of a run that are read: the longest page of the API.
 pub const QUEUES_MAX: usize = 500;
 
-/// Where the API is, and as whom to ask.
+/// Address and login of the API.
 #[derive(Clone)]
 pub struct Access {
     /// `http[s]://HOST:PORT`, without a user.
     pub url: String,
     /// User name.
     pub user: String,
-    /// Password; never shown.
+    /// Password; never printed.
     pub password: String,
-    /// File of a token that takes its place, and may be renewed.
+    /// File of a token that replaces it, and may be renewed.
     pub token_file: Option<PathBuf>,
-    /// Authorities to trust, as PEM; without them those of the system.
+    /// Authorities to trust, as PEM; `None`: those of the system.
     pub ca_pem: Option<String>,
     /// Virtual host of the run's queues.
     pub vhost: String,
-    /// What the names of the run's queues begin with.
+    /// Prefix of the names of the run's queues.
     pub queues: String,
 }
 
@@ -38,30 +38,30 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Why there is no answer. Its text holds no password.
+/// Why there is no reply. Its text contains no password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nothing answered, or not in time.
+    /// There was no reply in time.
     #[error("the management API at {url} does not answer: {reason}")]
     Silent {
         /// Where.
         url: String,
-        /// What was seen.
+        /// The reason.
         reason: String,
     },
-    /// It refused.
+    /// The API refused the request.
     #[error("the management API at {url} refuses {path} (HTTP {status}): {remedy}")]
     Refused {
         /// Where.
         url: String,
         /// What was asked for.
         path: String,
-        /// How it was refused.
+        /// The HTTP status.
         status: u16,
-        /// What helps.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// It said something else.
+    /// The reply cannot be parsed.
     #[error("what the management API at {url} answers to {path} is not understood")]
     Odd {
         /// Where.
@@ -77,14 +77,18 @@ pub enum Error {
     },
 }
 
-/// Asks one API.
+/// A client of one API.
 pub struct Client {
     agent: ureq::Agent,
     access: Access,
 }
 
 impl Client {
-    /// A client; asks nothing yet.
+    /// A client; connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`] if the authorities to trust cannot be read.
     pub fn new(access: Access) -> Result<Self, Error> {
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -100,22 +104,26 @@ impl Client {
         Ok(Self { agent: config.build().into(), access })
     }
 
-    /// Where it asks.
+    /// The address of the API.
     pub fn url(&self) -> &str {
         &self.access.url
     }
 
-    /// What the service is and how it is set. Nodes are left out where their state may not be read.
+    /// Product, version and settings of the service. Nodes are left out if their state may not be read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the API does not reply, refuses, or replies with something else.
     pub fn settings(&self) -> Result<ServiceSettings, Error> {
         let overview = "product_name,product_version,rabbitmq_version,erlang_version,rates_mode";
         let overview: Overview = self.get(&format!("overview?columns={overview}"))?;
         let nodes = "name,running,processors,mem_limit,disk_free_limit,enabled_plugins";
-        // Who may not read them is told so by the first look at the service.
+        // A user who may not read them gets a note with the first sample.
         let nodes: Vec<Node> = self.get(&format!("nodes?columns={nodes}")).unwrap_or_default();
         Ok(answers::settings(overview, nodes))
     }
 
-    /// Connections to the service, those of others among them, and whether it gathers statistics at all.
+    /// Connections to the service, including those of others, and whether it collects statistics at all.
     pub(crate) fn totals(&self) -> Result<Overview, Error> {
         self.get("overview?columns=object_totals,disable_stats")
     }
@@ -124,7 +132,7 @@ impl Client {
         self.get("nodes?columns=name,running,mem_used,mem_limit,mem_alarm,disk_free_alarm")
     }
 
-    /// The run's queues, those of others apart.
+    /// The run's queues, without those of others.
     pub(crate) fn queues(&self) -> Result<QueuePage, Error> {
         let (vhost, name) = (encoded(&self.access.vhost), encoded(&self.access.queues));
         self.get(&format!(
@@ -159,7 +167,7 @@ impl Client {
     }
 }
 
-/// In words of our own: another text could repeat what was sent.
+/// In words of our own: the library's text could repeat the request.
 fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => format!("no answer within {} s", CALL_LIMIT.as_secs()),
@@ -196,7 +204,7 @@ fn roots(access: &Access) -> Option<RootCerts> {
     (!certificates.is_empty()).then(|| RootCerts::new_with_certs(&certificates))
 }
 
-/// A part of a path or of a query: all but letters, digits and few more as `%XX`.
+/// A part of a path or of a query: everything except letters, digits and a few others as `%XX`.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
@@ -223,7 +231,7 @@ mod tests {
         }
     }
 
-    /// Answers one request with `answer`; returns where, and what was asked.
+    /// Replies to one request with `answer`; returns the address, and the request.
     fn serve(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! The service's side of a run, as RabbitMQ's management API tells it: its settings, and its queues while they stream.
+//! The service's side of a run, through RabbitMQ's management API: its settings, and its queues while they stream.
 //!
 //! ```no_run
 //! use management::{Access, Client};

@@ -1,4 +1,4 @@
-//! Looks at the service once a second while a run streams, on a thread of its own that nobody waits for.
+//! Samples the service once a second while a run streams, on a thread of its own on which nothing waits.
 
 use crate::{
     answers::{Node, Queue, total},
@@ -17,34 +17,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it looks. More often than the service gathers its own figures would tell nothing new.
+/// Time between samples. The service updates its own figures no faster.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Samples that are kept: of a run over an hour every second one, then every fourth, and so on.
+/// Most samples that are kept: a run over an hour keeps every second one, then every fourth, and so on.
 const SAMPLES_MAX: usize = 3_600;
 
-/// What was seen so far.
+/// The samples so far.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Where it was asked.
+    /// The address of the API.
     pub url: String,
-    /// How the service is set, once it has told.
+    /// The service's settings, once it has reported them.
     pub settings: Option<ServiceSettings>,
     /// Ascending in time.
     pub samples: Vec<ServiceSample>,
     /// Time between two samples, in seconds.
     pub interval_s: f64,
-    /// What could not be seen, each once.
+    /// Values that could not be read, each once.
     pub notes: Vec<String>,
 }
 
-/// Watches until it is told to end, or is dropped.
+/// Watches until [`Watcher::end`], or until it is dropped.
 pub struct Watcher {
     seen: Arc<Mutex<Seen>>,
     begin: Option<Sender<Instant>>,
 }
 
 impl Watcher {
-    /// Asks for the settings at once, and for samples from [`Watcher::begin`] on.
+    /// Reads the settings at once, and samples from [`Watcher::begin`] on.
     pub fn start(access: Access) -> Self {
         let url = access.url.clone();
         let seen = Arc::new(Mutex::new(Seen { url, interval_s: INTERVAL.as_secs_f64(), ..Seen::default() }));
@@ -67,7 +67,7 @@ impl Watcher {
 
     /// Streaming begins now.
     pub fn begin(&self) {
-        // Nobody listens where the API did not answer.
+        // The receiver is gone if the API did not reply.
         let _ = self.begin.as_ref().map(|begin| begin.send(Instant::now()));
     }
 
@@ -76,7 +76,7 @@ impl Watcher {
         self.begin = None;
     }
 
-    /// What was seen so far. Waits for nothing.
+    /// The samples so far, without waiting.
     pub fn seen(&self) -> Seen {
         lock(&self.seen).clone()
     }
@@ -103,7 +103,7 @@ fn watch(client: &Client, seen: &Mutex<Seen>, told: &Receiver<Instant>) {
     let mut interval = INTERVAL;
     let mut due = INTERVAL / 2;
     while told.recv_timeout(due.saturating_sub(began.elapsed())) == Err(RecvTimeoutError::Timeout) {
-        // A node that has just started does not know all of itself yet.
+        // A node that has just started does not report everything yet.
         let settings = if is_complete(seen) { None } else { note(seen, client.settings()) };
         let at = began.elapsed();
         let sample = sample(client, seen, at);
@@ -115,21 +115,21 @@ fn watch(client: &Client, seen: &Mutex<Seen>, told: &Receiver<Instant>) {
             shared.interval_s = interval.as_secs_f64();
         }
         drop(shared);
-        // Where answers take long, the seconds that they took have no sample.
+        // If replies take long, the seconds that they took have no sample.
         while due <= began.elapsed() {
             due += interval;
         }
     }
 }
 
-/// Whether every node that runs has told how it is set.
+/// Whether every running node has reported its settings.
 fn is_complete(seen: &Mutex<Seen>) -> bool {
     let settings = &lock(seen).settings;
     let told = |node: &ServiceNode| !node.running || node.memory_limit_bytes.is_some();
     settings.as_ref().is_some_and(|settings| settings.nodes.iter().all(told))
 }
 
-/// Drops every second sample where there are too many; says whether it did.
+/// Drops every second sample if there are too many; returns whether it did.
 fn thin(samples: &mut Vec<ServiceSample>, most: usize) -> bool {
     let full = samples.len() >= most;
     if full {
@@ -142,11 +142,11 @@ fn thin(samples: &mut Vec<ServiceSample>, most: usize) -> bool {
     full
 }
 
-/// What to say of a service that gathers no statistics.
+/// The note for a service that collects no statistics.
 const NO_STATISTICS: &str = "the service gathers no statistics (its metrics collector is off, or management.disable_stats is set): how \
      full its queues are, their rates, its memory and its alarms are not known";
 
-/// One look, as far as there are replies; none where there is not any.
+/// One sample, as far as there are replies; `None` if there are none.
 fn sample(client: &Client, seen: &Mutex<Seen>, at: Duration) -> Option<ServiceSample> {
     let (queues, nodes) = (note(seen, client.queues()), note(seen, client.nodes()));
     let totals = note(seen, client.totals());
@@ -162,7 +162,7 @@ fn sample(client: &Client, seen: &Mutex<Seen>, at: Duration) -> Option<ServiceSa
     let running = nodes.map(|nodes| nodes.into_iter().filter(|node| node.running).collect::<Vec<_>>());
     let queues = queues.as_ref().map(|page| &page.items[..]).unwrap_or_default();
     let nodes = running.as_deref().unwrap_or_default();
-    // What no queue and no node told is no sum of none.
+    // Without any report, the sum is unknown and not zero.
     let of_queues = |of: fn(&Queue) -> Option<u64>| total(queues, of).filter(|_| !queues.is_empty());
     let rate = |of| total(queues, |queue| queue.rate(of)).filter(|_| !queues.is_empty());
     let of_limit = |node: &Node| Some(node.mem_used? as f64 / node.mem_limit.filter(|limit| *limit > 0)? as f64);
@@ -179,7 +179,7 @@ fn sample(client: &Client, seen: &Mutex<Seen>, at: Duration) -> Option<ServiceSa
     })
 }
 
-/// The alarms that a node says are raised.
+/// The raised alarms of a node.
 fn alarms(node: &Node) -> impl Iterator<Item = String> {
     let raised = [("memory", node.mem_alarm), ("disk", node.disk_free_alarm)];
     let raised = raised.into_iter().filter(|(_, raised)| *raised == Some(true));

@@ -37,7 +37,7 @@ const FIRST_PULSE_S: u64 = 1_000_000_000;
 /// A sixtieth of a second in 100 ns.
 const TOF_MAX: u32 = 166_667;
 const PIXELS: u32 = 1 << 16;
-/// Events that are alike where they are to compress.
+/// Number of equal events in a compressible stretch.
 const PATCH: usize = 64;
 
 /// Bodies of neutron events.
@@ -48,7 +48,7 @@ pub struct Adara {
 }
 
 impl Adara {
-    /// For packets of which the share `compressible` has the same event over and over.
+    /// For packets in which the fraction `compressible` consists of repeated events.
     pub fn new(seed: u64, compressible: f64) -> Self {
         Self { seed, silence: Silence::new(compressible) }
     }
@@ -58,7 +58,7 @@ impl Adara {
         FIXED_BYTES + events as usize * EVENT_BYTES
     }
 
-    /// Writes everything but times and cycle.
+    /// Writes everything except times and cycle.
     pub fn fill(&self, body: &mut [u8], producer: u32, key: u64) {
         let mut draws = Draws::new(self.seed, "adara", producer, key);
         let payload = (body.len() - HEADER_BYTES) as u32;
@@ -70,7 +70,7 @@ impl Adara {
             let events = if bank + 1 == BANKS {
                 left
             } else {
-                // About as many as its share, for the others have theirs.
+                // About its share of the remaining events.
                 draws.below(2 * left as u32 / (BANKS - bank) + 1) as usize
             };
             left -= events;
@@ -93,7 +93,7 @@ impl Adara {
         put(&mut body[24..], &[cycle]);
     }
 
-    /// Whether the packet is well formed and is that of this message.
+    /// Checks that the packet is well formed and belongs to this message.
     pub fn check(&self, body: &[u8], producer: u32, sequence: u64) -> Result<(), String> {
         let head = words::<12>(body).ok_or("the packet ends before its banks")?;
         let [length, packet, seconds, nanoseconds, _, _, cycle, veto, source, within, offset, banks] = head;
@@ -122,7 +122,7 @@ impl Adara {
         if rest.is_empty() { Ok(()) } else { Err(format!("{} B follow the last bank", rest.len())) }
     }
 
-    /// What a packet is made of.
+    /// The layout of a packet, one line per part.
     pub fn describe(&self) -> Vec<String> {
         vec![
             format!(
@@ -143,7 +143,7 @@ fn times(sequence: u64) -> [u32; 3] {
     [seconds as u32, (sequence % PULSES_PER_SECOND * PULSE_NS) as u32, (sequence % CYCLES) as u32]
 }
 
-/// Writes words and returns what follows them.
+/// Writes words and returns the bytes after them.
 fn put<'a>(bytes: &'a mut [u8], words: &[u32]) -> &'a mut [u8] {
     let (head, rest) = bytes.split_at_mut(4 * words.len());
     for (bytes, word) in head.chunks_exact_mut(4).zip(words) {
@@ -152,7 +152,7 @@ fn put<'a>(bytes: &'a mut [u8], words: &[u32]) -> &'a mut [u8] {
     rest
 }
 
-/// The first words, where there are as many.
+/// The first `N` words, if there are as many.
 fn words<const N: usize>(bytes: &[u8]) -> Option<[u32; N]> {
     let bytes = bytes.get(..4 * N)?;
     Some(std::array::from_fn(|index| {

@@ -1,4 +1,4 @@
-//! The bodies of one producer, lent out in turn: from a ring that is stamped, or each filled for its message.
+//! The bodies of one producer, lent in turn: from a ring whose bodies are stamped, or filled for each message.
 
 use crate::{Workload, sequence_crc::SequenceCrc};
 use engine::ports::{Body, Payloads, Source};
@@ -12,7 +12,7 @@ pub struct Bodies {
     kept: Kept,
 }
 
-/// What is kept between messages.
+/// The storage between messages.
 enum Kept {
     /// Bodies built before the clock starts. Message `sequence` is slot `sequence % ring`, stamped.
     Ring(Vec<Slot>),
@@ -21,15 +21,15 @@ enum Kept {
 }
 
 struct Slot {
-    /// None while on loan.
+    /// `None` while on loan.
     bytes: Option<Vec<u8>>,
     events: u32,
     checksum: Checksum,
 }
 
-/// How the checksum of a stamped slot is known.
+/// How the checksum of a stamped slot is computed.
 enum Checksum {
-    /// CRC-32C of the body when it is stamped with sequence 0, and what the sequence adds to it.
+    /// CRC-32C of the body stamped with sequence 0, and the terms that the bits of a sequence add.
     Linear { at_zero: u32, terms: Arc<SequenceCrc> },
     /// By reading the body.
     Read,
@@ -46,7 +46,7 @@ impl Bodies {
 }
 
 fn ring(workload: &Workload, producer: u32) -> Vec<Slot> {
-    // What the sequence adds depends on where the stamps are, and so on the number of events.
+    // The terms depend on the places of the stamps, and so on the number of events.
     let mut terms: HashMap<u32, Arc<SequenceCrc>> = HashMap::new();
     let layout = &workload.layout;
     let mut slot = |index: u64| {
@@ -95,7 +95,7 @@ impl Source for Bodies {
     }
 
     fn give_back(&mut self, sequence: u64, bytes: Vec<u8>) {
-        // A client library may hand back an emptied buffer; the slot then stays on loan and is built anew.
+        // A client library may return an emptied buffer; the slot then stays on loan and is built again.
         if bytes.is_empty() {
             return;
         }

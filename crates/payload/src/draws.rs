@@ -1,7 +1,7 @@
-//! The numbers that decide what a body holds: a fixed sequence for each (seed, what, producer, key).
+//! The random numbers of a body: a fixed sequence for each (seed, what, producer, key).
 
-/// SplitMix64: a counter through a fixed, well-mixed bijection. Our own, because these numbers are part of what a
-/// message is and must never change with a library; a few cycles each, since fresh bodies draw them while streaming.
+/// SplitMix64: a counter through a fixed, well-mixed bijection. Our own implementation, because messages depend on
+/// these numbers and must not change with a library; a few cycles each, since fresh bodies draw them while streaming.
 /// Source: Steele, Lea, Flood: Fast splittable pseudorandom number generators (2014).
 #[derive(Debug, Clone)]
 pub struct Draws(u64);
@@ -9,7 +9,7 @@ pub struct Draws(u64);
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Draws {
-    /// The sequence of a body (`key` is its message or its slot) or of anything else that has a name.
+    /// The sequence of a body (`key` is its message or its slot), or of anything else named by `what`.
     pub fn new(seed: u64, what: &str, producer: u32, key: u64) -> Self {
         let name = what.bytes().fold(0, |name, byte| mix(name ^ u64::from(byte)));
         Self(mix(mix(mix(seed ^ name) ^ u64::from(producer)) ^ key))

@@ -1,4 +1,4 @@
-//! How many events each message carries: decided by its key, so that both ends know without being told.
+//! The number of events of each message: it follows from the key, so that both ends know it.
 
 use crate::draws::Draws;
 use profile::Events;
@@ -18,7 +18,7 @@ enum Law {
         least: u32,
         span: u32,
     },
-    /// For 1, 2 ... events, the probability of at most as many, in 2^-32.
+    /// For 1, 2 ... events, the probability of at most that many, in units of 2^-32.
     Table(Arc<[u32]>),
 }
 
@@ -52,8 +52,8 @@ impl EventCount {
     }
 }
 
-/// Poisson's distribution from 1 to `most`, scaled to 1. Weights are relative to that of the mean: products and quotients
-/// only, which are the same on every machine, and no e^-mean, which is 0 for a large mean.
+/// Poisson's distribution from 1 to `most`, scaled to 1. Weights are relative to that of the mean: they need only
+/// products and quotients, which are the same on every machine, and not e^-mean, which underflows for a large mean.
 fn poisson(mean: u32, most: u32) -> Arc<[u32]> {
     let mut weights = vec![0.0; most as usize + 1];
     weights[mean as usize] = 1.0;
@@ -65,7 +65,7 @@ fn poisson(mean: u32, most: u32) -> Arc<[u32]> {
     }
     let all: f64 = weights.iter().sum();
     let mut sum = 0.0;
-    // The last entry is left out: what is above all others is the largest number.
+    // The last entry is left out: a draw above all others means the largest number.
     weights[1..most as usize]
         .iter()
         .map(|weight| {

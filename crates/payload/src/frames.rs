@@ -1,7 +1,7 @@
-//! Lstream: one HDF5 file of detector frames for each message, laid out as LCLStream's serializer does.
+//! Lstream: one HDF5 file of detector frames per message, in the layout of LCLStream's serializer.
 //!
-//! Every dataset has the events as its first extent and, if chunked, one chunk for each event. Paths, the type of pixels
-//! and the extents of a frame are the workload's; these are the usual ones:
+//! Every dataset has the events as its first extent and, if chunked, one chunk for each event. Paths, the type of
+//! pixels and the extents of a frame are the workload's; these are the usual ones:
 //!
 //! | path | type | extents | here |
 //! |---|---|---|---|
@@ -10,12 +10,12 @@
 //! | `/data/wavelength` | f64 | events | Angstrom |
 //! | `/data/peaks` | u16 | events, 16, 3 | row, column and height of each peak that is there; unused ones are 0 |
 //!
-//! `peaks` is the truth that a consumer's peak finder can be held against; LCLStream has no such dataset, and a workload
-//! can leave it out. For frames of more than two extents a row counts through all panels.
+//! `peaks` has the true peaks, with which the result of a consumer's peak finder can be compared; LCLStream has no such
+//! dataset, and a workload can leave it out. For frames of more than two extents a row counts through all panels.
 //!
-//! libhdf5 builds one [`Template`] for each number of events before the clock starts; a message is its bytes with new
-//! pixels, wavelengths, peaks and times at the places it recorded. So no library call and no lock is on the way of a
-//! message, and a consumer reads the whole with libhdf5 again ([`Reader`]).
+//! libhdf5 builds one [`Template`] for each number of events before the clock starts; a message is a copy of its bytes
+//! with new pixels, wavelengths, peaks and times at the recorded places. So no library call and no lock is on the path
+//! of a message, and a consumer can read the file with libhdf5 ([`Reader`]).
 
 mod detector;
 mod image;
@@ -42,14 +42,14 @@ pub struct Frames {
     dtype: Dtype,
     seconds: Seconds,
     detector: Detector,
-    /// By number of events, from the least on.
+    /// By number of events, starting with the smallest.
     templates: Arc<[Template]>,
     least: u32,
     reader: Reader,
 }
 
 impl Frames {
-    /// For files of such frames; `events_per_second` of the instrument, where they are known.
+    /// For files of frames as planned; `events_per_second` is the instrument's rate, if known.
     pub fn new(
         seed: u64,
         plan: &profile::Frames,
@@ -76,7 +76,7 @@ impl Frames {
         self.template(events).bytes()
     }
 
-    /// Writes everything but the times.
+    /// Writes everything except the times.
     pub fn fill(&self, body: &mut [u8], producer: u32, key: u64, events: u32) {
         let template = self.template(events);
         template.write_structure(body);
@@ -91,7 +91,7 @@ impl Frames {
                 Dtype::F64 => self.detector.frame(&mut draws, &peaks, frame, |pixel| f64::from(pixel).to_le_bytes()),
             }
             if let Some(at) = places.wavelength {
-                // 0.1 % of bandwidth.
+                // A bandwidth of 0.1 %.
                 let wavelength = WAVELENGTH_ANGSTROM * (0.9995 + 0.001 * f64::from(draws.unit()));
                 body[at..at + 8].copy_from_slice(&wavelength.to_le_bytes());
             }
@@ -112,7 +112,7 @@ impl Frames {
         }
     }
 
-    /// Whether all that libhdf5 wrote is there, and the times are those of this message. Calls no library.
+    /// Checks that the file's structure is unchanged and that the times belong to this message. Calls no library.
     pub fn check(&self, body: &[u8], producer: u32, sequence: u64, events: u32) -> Result<(), String> {
         let template = self.template(events);
         if let Some(at) = template.first_difference(body) {
@@ -151,7 +151,7 @@ impl Frames {
         })
     }
 
-    /// What a file is made of.
+    /// The layout of a file, one line per part.
     pub fn describe(&self) -> Vec<String> {
         let template = self.template(self.least);
         let mut lines = self.reader.describe();

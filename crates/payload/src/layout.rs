@@ -1,4 +1,4 @@
-//! How the bytes of a body are laid out: one variant for each format, all with the same verbs.
+//! The layouts of bodies: one variant for each format, all with the same methods.
 
 use crate::{
     adara::Adara,
@@ -10,8 +10,8 @@ use crate::{
 use engine::ports::{Corruption, PayloadError};
 use profile::{Format, Plan};
 
-/// A format with its settings. Filling and stamping are two steps because with a ring only the second is on the way of
-/// a message.
+/// A format with its settings. Filling and stamping are two steps because with a ring only the second is on the path of
+/// a message (D7).
 #[derive(Debug, Clone)]
 pub enum Layout {
     Raw(Box<Raw>),
@@ -22,7 +22,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// The layout that a plan asks for.
+    /// The layout of a plan.
     pub fn new(plan: &Plan) -> Result<Self, PayloadError> {
         let (seed, message) = (plan.seed, &plan.message);
         let (most, compressible) = (message.events.max(), message.compressible);

@@ -1,7 +1,7 @@
-//! What the workloads send: bodies with the byte layouts of real instruments, built from a seed, and their checks.
+//! Message bodies with the byte layouts of real instruments, built from a seed, and their checks.
 //!
 //! A workload is a [`Workload`]; the bodies of one producer are its [`Bodies`]. Each layout is one module and one
-//! variant of `Layout`; how bodies are kept, counted and summed is the same for all of them.
+//! variant of `Layout`; storage, event counts and checksums of bodies are the same for all of them.
 //!
 //! ```no_run
 //! use engine::ports::Payloads;
@@ -52,7 +52,11 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The workload that a plan asks for. Builds what needs a library; call it before the clock starts.
+    /// The workload of a plan. Builds the parts that need a library; call it before the clock starts.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`] if the plan's bodies cannot be built, such as larger ones than planned.
     pub fn new(plan: &Plan) -> Result<Self, PayloadError> {
         let message = &plan.message;
         if message.ring_bodies == 0 {
@@ -78,17 +82,17 @@ impl Workload {
         self.layout.body_bytes(events)
     }
 
-    /// By which nodes see that their bodies are the same: those of HDF5 files depend on its library.
+    /// A checksum with which nodes check that their bodies are equal: HDF5 files depend on the library.
     pub fn fingerprint(&self) -> u32 {
         self.body(0, 0).checksum
     }
 
-    /// What a body is made of, a line each.
+    /// The layout of a body, one line per part.
     pub fn describe(&self) -> Vec<String> {
         self.layout.describe()
     }
 
-    /// What decides the contents of a message: in a ring those of its slot come again.
+    /// The key of a message's contents: in a ring, the slot.
     fn key(&self, sequence: u64) -> u64 {
         match self.fill {
             Fill::Ring => sequence % u64::from(self.ring_bodies),

@@ -1,4 +1,4 @@
-//! What is behind the local service: users of a RabbitMQ cluster, and names at an ingress.
+//! The backing of the local service: users of a RabbitMQ cluster, and names at an ingress.
 
 use crate::{Error, Result};
 use serde_json::json;
@@ -11,11 +11,19 @@ use std::{
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Makes tenants and takes them away.
+/// Creates and removes tenants.
 pub trait Backing: Send + Sync {
-    /// A user with every right on vhost `/`, reached by `fqdn`.
+    /// Adds a user with every right on vhost `/`, reachable by `fqdn`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the broker or the ingress refuses or does not respond.
     fn add(&self, user: &str, password: &str, fqdn: &str) -> Result<()>;
-    /// The end of both. What is gone already is no failure.
+    /// Removes both. A missing user or name is not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the broker or the ingress refuses or does not respond.
     fn remove(&self, user: &str, fqdn: &str) -> Result<()>;
 }
 
@@ -31,7 +39,7 @@ pub struct Tenancy {
     pub socket: PathBuf,
     /// HAProxy's map from names to backends.
     pub map: PathBuf,
-    /// The backend that stands for the cluster.
+    /// The backend for the cluster.
     pub backend: String,
 }
 
@@ -48,7 +56,7 @@ impl Tenancy {
             .into();
         let request = ureq::http::Request::builder().method(method).uri(url).header("Content-Type", "application/json");
         let request = request.body(body.to_string()).map_err(|_| fail("its address is malformed".to_owned()))?;
-        // The error is dropped on purpose: its text could hold the address with the password.
+        // The error is dropped on purpose: its text could contain the address with the password.
         let reply = agent.run(request).map_err(|_| fail("its management interface does not respond".to_owned()))?;
         match reply.status().as_u16() {
             200..=299 => Ok(()),
@@ -82,7 +90,7 @@ impl Backing for Tenancy {
     }
 
     fn remove(&self, user: &str, fqdn: &str) -> Result<()> {
-        // The user first: without it the name leads nowhere. Both are tried.
+        // The user first: without it the name is useless. Both are tried.
         let user = self.api("DELETE", &format!("users/{user}"), serde_json::Value::Null);
         let name = self.ingress(&format!("del map {} {fqdn}", self.map.display()));
         user.and(name)

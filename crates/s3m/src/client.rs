@@ -1,4 +1,4 @@
-//! Calls the API: one method for each call, and waits until a cluster is healthy.
+//! A client of the API: one method for each call, and the wait until a cluster is healthy.
 
 use crate::{Backend, Cluster, Error, Lifetime, Provision, Provisioned, Result, wire::is_name};
 use rustls::CertificateError;
@@ -10,14 +10,14 @@ use std::{
 };
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// Where the facility has the API today.
+/// The facility's current path of the API.
 pub const PREFIX: &str = "/olcf/open/v1alpha/streaming";
 
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Speaks to one service with one token.
+/// A client of one service with one token.
 pub struct Client {
     agent: ureq::Agent,
     base: String,
@@ -32,17 +32,21 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client for `base` (`https://host`) and `prefix` ([`PREFIX`]). The token is sent as it is. Trusts the authorities of
-    /// `ca_pem`, or else those that browsers do.
+    /// A client for `base` (`https://host`) and `prefix` ([`PREFIX`]). The token is sent unchanged. Trusts the
+    /// authorities of `ca_pem`, otherwise those that browsers trust.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if `ca_pem` has no certificate.
     pub fn new(base: &str, prefix: &str, token: &str, ca_pem: Option<&str>) -> Result<Self> {
         let roots = ca_pem.map_or(Ok(RootCerts::WebPki), authorities)?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(CALL_LIMIT))
             .tls_config(TlsConfig::builder().root_certs(roots).build())
-            // A token is for the service alone.
+            // The token must not be sent to another host.
             .max_redirects(0);
-        // Without TLS a proxy would see it.
+        // Without TLS a proxy would see the token.
         let config = if base.starts_with("https://") { config } else { config.proxy(None) };
         let trim = |text: &str| text.trim_end_matches('/').to_owned();
         Ok(Self {
@@ -53,14 +57,22 @@ impl Client {
         })
     }
 
-    /// What can be provisioned.
+    /// Lists what can be provisioned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the service is unreachable, refuses, or replies with something else.
     pub fn backends(&self) -> Result<Vec<Backend>> {
         self.field("GET", "/list_backends", None, "backends")
     }
 
-    /// Asks for a cluster. Never retried after an answer was lost: it may exist by then, see [`Error::may_exist`].
-    /// `own_name`: nobody else can have chosen the name. Only then is a cluster that is there after a try that was told to
-    /// have failed taken for the one of that try.
+    /// Provisions a cluster. Not retried after a lost reply, because the cluster may exist by then, see
+    /// [`Error::may_exist`]. `own_name`: nobody else can have chosen the name. Only then is a cluster that exists after
+    /// a failed try assumed to come from that try.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::backends`]; [`Error::may_exist`] tells whether the cluster may exist in spite of the error.
     pub fn provision(&self, asked: &Provision, own_name: bool) -> Result<Provisioned> {
         let url = self.url("/rabbitmq/provision_cluster");
         let mut failed = false;
@@ -74,33 +86,57 @@ impl Client {
         }
     }
 
-    /// All clusters of the project.
+    /// Lists all clusters of the project.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::backends`].
     pub fn list(&self) -> Result<Vec<Cluster>> {
         self.field("GET", "/rabbitmq/list_clusters", None, "clusters")
     }
 
-    /// One cluster, with how to reach it.
+    /// One cluster, with its addresses and login.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::backends`].
     pub fn get(&self, name: &str) -> Result<Cluster> {
         self.field("GET", &format!("/rabbitmq/cluster/{}", checked(name)?), None, "cluster")
     }
 
-    /// Starts its lifetime again.
+    /// Restarts its lifetime.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::backends`].
     pub fn extend(&self, name: &str) -> Result<Lifetime> {
         self.field("POST", &format!("/rabbitmq/extend/{}", checked(name)?), Some(json!({})), "lifetime")
     }
 
-    /// Deletes it for good.
+    /// Deletes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::backends`].
     pub fn delete(&self, name: &str) -> Result<()> {
         self.call("DELETE", &format!("/rabbitmq/cluster/{}", checked(name)?), None).map(drop)
     }
 
-    /// What the token allows.
+    /// The permissions of the token.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::backends`].
     pub fn introspect(&self) -> Result<Value> {
         self.send("GET", &format!("{}/olcf/v1/token/ctls/introspect", self.base), None, |_| ())
     }
 
-    /// Looks until the cluster is healthy, at most `limit`. Between looks it waits by `pause`, which says false to give up.
-    /// Gone after it was provisioned is a failure.
+    /// Polls until the cluster is healthy, at most `limit`. Between polls it calls `pause`, which returns false to give
+    /// up. A cluster that disappears is an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::backends`], and if the cluster is not healthy within `limit`.
     pub fn healthy(&self, name: &str, limit: Duration, mut pause: impl FnMut() -> bool) -> Result<Cluster> {
         let end = Instant::now() + limit;
         loop {
@@ -116,13 +152,13 @@ impl Client {
 
     fn field<T: DeserializeOwned>(&self, method: &str, path: &str, body: Option<Value>, name: &str) -> Result<T> {
         let mut reply = self.call(method, path, body).map_err(|error| match error {
-            // A list is never missing.
+            // A list is always present.
             Error::Missing(reason) if name.ends_with('s') => self.no_api(reason),
             error => error,
         })?;
         match reply.get_mut(name) {
             Some(value) => read(value.take()),
-            // proto3 leaves out what is empty.
+            // proto3 omits empty fields.
             None if name.ends_with('s') => read(json!([])),
             None => Err(Error::Answer(format!("no `{name}`"))),
         }
@@ -140,13 +176,13 @@ impl Client {
         format!("{}{}{path}", self.base, self.prefix)
     }
 
-    /// `refused` is told the status of every try that comes to nothing.
+    /// `refused` gets the status of every failed try.
     fn send(&self, method: &str, url: &str, body: Option<Value>, mut refused: impl FnMut(u16)) -> Result<Value> {
         let mut pause = FIRST_PAUSE;
         for tried in 1.. {
             let (status, reply) = match self.once(method, url, body.as_ref()) {
                 Ok(answered) => answered,
-                // Whatever came of it, the same again comes to the same.
+                // Repeating these calls changes nothing.
                 Err(Error::Unreachable { .. }) if method != "POST" && tried < TRIES => {
                     thread::sleep(pause);
                     pause *= 2;
@@ -210,7 +246,7 @@ fn checked(name: &str) -> Result<&str> {
     is_name(name).then_some(name).ok_or_else(wrong)
 }
 
-/// The reply's text is left out of the error: it may hold the password.
+/// The error omits the reply's text, which may contain the password.
 fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
     serde_json::from_value(value).map_err(|_| Error::Answer("a field of another type".to_owned()))
 }
@@ -222,7 +258,7 @@ fn authorities(pem: &str) -> Result<RootCerts> {
     if certificates.is_empty() { Err(Error::Authorities) } else { Ok(RootCerts::from(certificates)) }
 }
 
-/// What rustls says inside of `error`; some reasons of its verifier it only wraps.
+/// rustls's reason inside `error`; it only wraps some reasons of its verifier.
 fn tls_reason(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(inner))) => inner.to_string(),

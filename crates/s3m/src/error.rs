@@ -1,9 +1,9 @@
-//! What can go wrong, each sentence ending in what to do. None holds a token or a password.
+//! Errors, each sentence ending in what to do. None contains a token or a password.
 
 /// The result of a call.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why the S3M interface did not do what it was asked.
+/// Why a call to the S3M interface failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The token is refused.
@@ -27,30 +27,30 @@ pub enum Error {
     Failed {
         /// The HTTP status.
         status: u16,
-        /// What it said.
+        /// Its message.
         message: String,
     },
-    /// Nothing answered, or it was cut off.
+    /// There was no reply, or it was cut off.
     #[error("the S3M service at {url} cannot be reached: {reason}; check the address")]
     Unreachable {
-        /// Its base.
+        /// The base of its URL.
         url: String,
-        /// What the system said.
+        /// The system's reason.
         reason: String,
     },
-    /// What cannot be sent.
+    /// A request that cannot be sent.
     #[error(
         "the S3M address, its prefix or the token contains characters that HTTP does not allow: check them for blanks and line ends"
     )]
     Malformed,
-    /// TLS cannot be agreed.
+    /// The TLS handshake failed.
     #[error(
         "the S3M service at {url} cannot be trusted ({reason}): give its authorities with --ca FILE (route.s3m.ca)"
     )]
     Untrusted {
-        /// Its base.
+        /// The base of its URL.
         url: String,
-        /// What is wrong with its certificate.
+        /// The problem of its certificate.
         reason: String,
     },
     /// No authority to trust.
@@ -58,15 +58,15 @@ pub enum Error {
         "the file of the S3M service's authorities holds no certificate: give it PEM (-----BEGIN CERTIFICATE-----)"
     )]
     Authorities,
-    /// What answers has no such call.
+    /// The peer has no such call.
     #[error("{url} is not the API of the S3M service ({reason}): check the address and the prefix")]
     NoApi {
         /// Base and prefix.
         url: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
-    /// The reply is not what the API says.
+    /// The reply does not match the API.
     #[error("the reply of the S3M service is not valid ({0}): check the address and the prefix")]
     Answer(String),
     /// Not healthy before the deadline.
@@ -76,7 +76,7 @@ pub enum Error {
     Late {
         /// The cluster.
         name: String,
-        /// How long was waited, in seconds.
+        /// The limit, in seconds.
         limit_s: u64,
     },
     /// The system has no room for the service.
@@ -85,15 +85,15 @@ pub enum Error {
     /// The service cannot serve.
     #[error("the S3M service cannot {action}: {reason}; check its options")]
     Serve {
-        /// What was tried, as a verb.
+        /// The failed action, as a verb.
         action: &'static str,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
 
 impl Error {
-    /// Whether a cluster that was asked for may be there in spite of this error.
+    /// Whether a requested cluster may exist in spite of this error.
     pub fn may_exist(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Answer(_) | Self::Failed { .. })
     }

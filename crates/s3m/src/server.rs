@@ -15,18 +15,22 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Answers on `listen`; `up` is told the address. Returns when told to end, with every cluster removed.
+/// Serves on `listen`; calls `up` with the address. Returns on SIGTERM or SIGINT, with every cluster removed.
+///
+/// # Errors
+///
+/// [`Error::Serve`] if it cannot listen; [`Error::Short`] if the system lacks threads or files.
 pub fn serve(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> Result<()> {
     let short = |error: io::Error| Error::Short(error.to_string());
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build());
-    // The runtime panics where it needs a thread and has none.
+    // The runtime panics if it cannot start a thread that it needs.
     shortage::thread("blocking", || ()).map_err(short)?;
     let failed = |error: io::Error| Error::Serve { action: "listen", reason: error.to_string() };
     runtime.map_err(short)?.block_on(until_told(service, listen, up)).map_err(failed)
 }
 
 async fn until_told(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> io::Result<()> {
-    // Sweeps keep this first one.
+    // The sweeps use this first thread.
     drop(spawn_blocking(|| ()));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -44,7 +48,7 @@ async fn until_told(service: Service, listen: SocketAddr, up: impl FnOnce(Socket
             }
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else {
-                    // Out of descriptors: the next would fail at once, too.
+                    // Out of descriptors: the next accept would fail at once, too.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
@@ -67,7 +71,7 @@ async fn answer(
     let token = token.to_owned();
     let body = match Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
-        // Not what any call takes.
+        // Larger than any valid request.
         Err(_) => Bytes::from_static(b"too much"),
     };
     // It waits for RabbitMQ and HAProxy.

@@ -1,4 +1,4 @@
-//! What the local service answers to each call. It owns the clusters; the caller owns the connection.
+//! The local service's reply to each call. It owns the clusters; the caller owns the connection.
 
 use crate::{Backing, Cluster, Lifetime, PREFIX, Provision, Provisioned, wire::is_name};
 use jiff::Timestamp;
@@ -13,32 +13,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Prefixes that documents of different years name.
+/// Prefixes in the documents of different years.
 const PREFIXES: [&str; 2] = [PREFIX, "/olcf/v1alpha/streaming"];
 const INTROSPECT: &str = "/olcf/v1/token/ctls/introspect";
 
 /// How the service behaves.
 #[derive(Clone)]
 pub struct Settings {
-    /// Those who may ask.
+    /// Accepted tokens.
     pub tokens: Vec<String>,
-    /// What names end in, such as `mss.test`.
+    /// Suffix of public names, such as `mss.test`.
     pub domain: String,
-    /// The balancer's port as clients know it.
+    /// The balancer's port for clients.
     pub port: u16,
-    /// How many nodes the cluster behind it has.
+    /// Number of nodes of the cluster behind it.
     pub nodes: u32,
-    /// What is told as the management interface.
+    /// The reported address of the management interface.
     pub management: String,
-    /// Whose clusters these are: the user is `PROJECT-api`.
+    /// The owner of the clusters: the user is `PROJECT-api`.
     pub project: String,
-    /// How long a cluster lives.
+    /// Lifetime of a cluster.
     pub lifetime: Duration,
-    /// How long a new cluster is not ready.
+    /// Time until a new cluster is ready.
     pub ready_after: Duration,
-    /// How many calls fail with 503 first, to see clients retry.
+    /// Number of first calls that fail with 503, to test retries.
     pub fail_first: u32,
-    /// How many clusters are provisioned first with their answer lost: 503, and there all the same.
+    /// Number of first clusters whose provisioning replies 503 although the cluster exists, to test lost replies.
     pub lose_first: u32,
 }
 
@@ -61,8 +61,8 @@ pub struct Service {
 #[derive(Default)]
 struct State {
     clusters: BTreeMap<String, Tenant>,
-    /// Names whose tenant is just being made or taken away. The backing is never called with the lock held: it waits for
-    /// RabbitMQ and HAProxy, and other calls must not wait with it.
+    /// Names whose tenant is being created or removed. The backing is never called with the lock held: it waits for
+    /// RabbitMQ and HAProxy, and other calls must not wait for them.
     changing: BTreeSet<String>,
     failures_left: u32,
     losses_left: u32,
@@ -71,7 +71,7 @@ struct State {
 type Reply = (u16, Value);
 
 impl Service {
-    /// Without a cluster yet.
+    /// A service without clusters.
     pub fn new(settings: Settings, backing: Box<dyn Backing>) -> Self {
         let state = State { failures_left: settings.fail_first, losses_left: settings.lose_first, ..State::default() };
         Self { settings, backing, state: Mutex::new(state) }
@@ -81,7 +81,7 @@ impl Service {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers one call with an HTTP status and JSON.
+    /// Replies to one call with an HTTP status and JSON.
     pub fn answer(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Reply {
         if !self.settings.tokens.iter().any(|known| same(known, token)) {
             return refuse(401, "the token is not known");
@@ -134,7 +134,7 @@ impl Service {
         }
     }
 
-    /// Takes away what has outlived its time. One that cannot be removed stays, and is tried again.
+    /// Removes expired clusters. A cluster that cannot be removed stays, and is tried again.
     pub fn sweep(&self) {
         let over: Vec<String> = {
             let state = self.state();
@@ -146,7 +146,7 @@ impl Service {
         }
     }
 
-    /// Does something with a cluster that is there.
+    /// Calls `act` with an existing cluster.
     fn with(&self, name: &str, act: impl FnOnce(&mut Tenant) -> Reply) -> Reply {
         let mut state = self.state();
         match state.clusters.get_mut(name) {
@@ -155,7 +155,7 @@ impl Service {
         }
     }
 
-    /// Takes a cluster out, to be removed; until that is done its name is neither there nor free.
+    /// Takes a cluster out for removal; until it is removed, its name is neither in use nor free.
     fn take(&self, name: &str) -> Result<Tenant, Reply> {
         let mut state = self.state();
         let tenant = state.clusters.remove(name).ok_or_else(|| absent(&state, name))?;
@@ -201,7 +201,7 @@ impl Service {
         }
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let Settings { project, domain, port, management, .. } = &self.settings;
-        // One broker stands for all clusters, so each has a user of its own.
+        // One broker serves all clusters, so each has a user of its own.
         let username = format!("{project}-api-{}", asked.name);
         let fqdn = format!("rmq-{project}-api-{}.{domain}", asked.name);
         {
@@ -212,7 +212,7 @@ impl Service {
         }
         let added = self.backing.add(&username, &password, &fqdn);
         if added.is_err() {
-            // Half a tenant is none.
+            // An incomplete tenant is removed.
             let _ = self.backing.remove(&username, &fqdn);
         }
         let mut state = self.state();
@@ -264,24 +264,23 @@ impl Service {
 }
 
 impl Drop for Service {
-    /// Clusters end with the service that would count their time.
+    /// Clusters end with the service, because nothing else would count their lifetime.
     fn drop(&mut self) {
         for tenant in self.state().clusters.values() {
             if let Err(error) = self.backing.remove(&tenant.access.username, &tenant.fqdn) {
-                // A log that is full ends no service.
-                // In one call, so that it stays a line among those of others.
+                // A full log does not end the service. In one call, so that lines are not mixed with those of others.
                 let _ = std::io::stderr().write_all(format!("streamharness: {error}\n").as_bytes());
             }
         }
     }
 }
 
-/// In a time that does not tell how much of it was right.
+/// Compares in constant time.
 fn same(known: &str, given: &str) -> bool {
     known.len() == given.len() && known.bytes().zip(given.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
-/// A name that is being made or taken away is told as that: asked again, it is there or gone.
+/// A name that is being created or removed is reported as such: a later call finds it in use or gone.
 fn absent(state: &State, name: &str) -> Reply {
     if state.changing.contains(name) {
         refuse(503, &format!("cluster {name} is just being changed"))

@@ -1,10 +1,10 @@
-//! The JSON of the API, in which any field may be missing and unknown ones are passed over.
+//! The JSON of the API; any field may be missing, and unknown fields are ignored.
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// What can be provisioned.
+/// A kind of cluster that can be provisioned.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Backend {
@@ -14,13 +14,13 @@ pub struct Backend {
     pub kind: String,
     /// For people.
     pub description: String,
-    /// Settings with their limits, as the service tells them.
+    /// Settings with their limits, as reported.
     pub resource_options: Vec<Value>,
-    /// Switches, as the service tells them.
+    /// Feature flags, as reported.
     pub feature_flags: Vec<Value>,
 }
 
-/// What to provision.
+/// A request to provision a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Provision {
@@ -34,7 +34,7 @@ pub struct Provision {
     pub feature_flags: BTreeMap<String, bool>,
 }
 
-/// How to reach what was provisioned. Shows neither password nor URL, which holds it.
+/// Addresses and login of a provisioned cluster. `Debug` prints neither the password nor the URL, which contains it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Provisioned {
@@ -54,23 +54,23 @@ impl fmt::Debug for Provisioned {
     }
 }
 
-/// How long a cluster lives.
+/// The lifetime of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Lifetime {
     /// RFC 3339.
     pub provisioned_at: Option<String>,
-    /// RFC 3339; none before it was extended.
+    /// RFC 3339; `None` before the first extension.
     pub extended_at: Option<String>,
-    /// In all, in seconds.
+    /// Total, in seconds.
     #[serde(deserialize_with = "number")]
     pub seconds_lifetime: u64,
-    /// From now, in seconds.
+    /// Remaining, in seconds.
     #[serde(deserialize_with = "number")]
     pub seconds_remaining: u64,
 }
 
-/// A cluster as the service tells of it.
+/// A cluster as reported by the service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cluster {
@@ -78,21 +78,21 @@ pub struct Cluster {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// Unknown strings are "not yet".
+    /// Unknown strings mean "not yet".
     pub sync_status: String,
-    /// `healthy` when it serves; unknown strings are "not yet".
+    /// `healthy` when it serves; unknown strings mean "not yet".
     pub health_status: String,
-    /// How long it lives.
+    /// Its lifetime.
     pub lifetime: Lifetime,
-    /// What it was provisioned with.
+    /// The settings of its provisioning.
     #[serde(deserialize_with = "numbers")]
     pub resource_settings: BTreeMap<String, i64>,
-    /// How to reach it; empty in a list.
+    /// Addresses and login; empty in a list.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub access: Option<Provisioned>,
 }
 
-/// A number, which proto3 writes as a text where it has 64 bits.
+/// A number, which proto3 writes as text if it has 64 bits.
 fn number<'de, T, D>(from: D) -> Result<T, D::Error>
 where
     T: DeserializeOwned + Default + FromStr,

@@ -1,4 +1,4 @@
-//! What the system lacks where it refuses a thread or a file: a sentence that names the limit and what to type.
+//! Shortages of threads and files: errors that name the limit and what to type.
 //!
 //! ```
 //! let error = std::io::Error::from_raw_os_error(24); // EMFILE
@@ -13,32 +13,40 @@ use nix::{
 };
 use std::{io, os::unix::net::UnixStream, thread};
 
-/// Files that are plenty for a rank, its MPI library and its connections.
+/// Number of files that is enough for a rank, its MPI library and its connections.
 const FILES_PLENTY: u64 = 1024;
 
-/// Pairs of files that a runtime takes at most. It panics where it gets none for its signals.
+/// Most pairs of files that a runtime needs. It panics if it gets none for its signals.
 const PAIRS_OF_RUNTIME: usize = 6;
 
-/// A runtime for one thread, made by `build` if there are files enough for it: it panics where it finds none. The error says
-/// what to do. Starts no thread, which a process that has left its PID namespace cannot.
+/// A runtime for one thread, made by `build` if there are enough files: otherwise it would panic. Starts no thread,
+/// because a process that has left its PID namespace cannot.
+///
+/// # Errors
+///
+/// The error of `build` or of opening files, with what to type.
 pub fn runtime<T>(build: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let room: io::Result<Vec<_>> = (0..PAIRS_OF_RUNTIME).map(|_| UnixStream::pair()).collect();
     drop(room.map_err(explained)?);
     build().map_err(explained)
 }
 
-/// Starts a thread, which `std::thread::spawn` panics at where there is none. The error says what to do.
+/// Starts a thread; unlike `std::thread::spawn` it does not panic if there is none.
+///
+/// # Errors
+///
+/// The system's error, with what to type.
 pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let started = thread::Builder::new().name(name.to_owned()).spawn(work);
     started.map(drop).map_err(explained)
 }
 
-/// An error of the system's with what to do about it, where a limit of the system is behind it.
+/// An error of the system, with the remedy if a limit causes it.
 pub fn explained(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), explain(&error))
 }
 
-/// What to do about an error of the system's, where a limit of the system is behind it.
+/// The text of an error of the system, with the remedy if a limit causes it.
 pub fn explain(error: &io::Error) -> String {
     let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
     let limit = |resource| getrlimit(resource).map_or_else(|_| "?".to_owned(), |(soft, _)| soft.to_string());

@@ -1,6 +1,6 @@
-//! What a detector shows: a pedestal of each pixel's own, noise, and peaks that are known.
+//! The simulated detector: a pedestal per pixel, noise, and known peaks.
 //!
-//! Whole-number arithmetic only, so that pixels are the same on every machine.
+//! Integer arithmetic only, so that pixels are the same on every machine.
 
 use crate::{
     draws::Draws,
@@ -9,24 +9,24 @@ use crate::{
 use profile::Content;
 use std::sync::Arc;
 
-/// Peaks of a frame at most, one in each cell of a 4 x 4 grid.
+/// Most peaks of a frame, one in each cell of a 4 x 4 grid.
 pub const PEAKS: usize = 16;
 const GRID: u32 = 4;
-/// Peaks of a frame that has some.
+/// Least number of peaks in a frame with peaks.
 const PEAKS_MIN: u32 = 4;
 /// Heights of a peak above its surroundings: pedestal, height and noise stay inside a 14-bit converter.
 const HEIGHTS: std::ops::Range<u32> = 500..12_000;
-/// Mean of the pedestal, and how far pixels differ from it.
+/// Mean of the pedestal, and its range over pixels.
 const PEDESTAL: u16 = 1000;
 const PEDESTAL_SPREAD: u32 = 200;
-/// Counts in the middle of a diffraction pattern, and its width as a part of the frame's.
+/// Counts at the centre of a diffraction pattern, and its width as a fraction of the frame's.
 const CENTRE_COUNTS: u64 = 4000;
 const CENTRE_PART: u64 = 12;
-/// A peak's counts by distance from its middle, in 1/64 of its height: its shoulders never reach the middle.
+/// A peak's counts by distance from its centre, in 1/64 of its height: its shoulders stay below the centre.
 const SHAPE: [[u32; 5]; 5] =
     [[1, 3, 5, 3, 1], [3, 14, 26, 14, 3], [5, 26, 64, 26, 5], [3, 14, 26, 14, 3], [1, 3, 5, 3, 1]];
 
-/// A detector and what falls on it.
+/// A detector and its image.
 #[derive(Debug, Clone)]
 pub struct Detector {
     columns: u32,
@@ -36,14 +36,14 @@ pub struct Detector {
     noise: Noise,
 }
 
-/// A peak: where, and how high above its surroundings. A height of 0 is no peak.
+/// The place and height of a peak. A height of 0 means no peak.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peak {
     /// Row, counted through all panels.
     pub row: u16,
     /// Column.
     pub column: u16,
-    /// Counts of the middle pixel above what it would have.
+    /// Counts of the central pixel above its pedestal.
     pub height: u16,
 }
 
@@ -51,7 +51,7 @@ impl Peak {
     /// Size in a file.
     pub const BYTES: usize = 6;
 
-    /// As a file holds it.
+    /// Its bytes in a file.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let [[a, b], [c, d], [e, f]] = [self.row, self.column, self.height].map(u16::to_le_bytes);
         [a, b, c, d, e, f]
@@ -59,7 +59,7 @@ impl Peak {
 }
 
 impl Detector {
-    /// The detector of a plan. Of the share `compressible` of it all pixels have the same pedestal.
+    /// The detector of a plan. In the fraction `compressible` of it, all pixels have the same pedestal.
     pub fn new(plan: &profile::Frames, noise: Noise, compressible: f64) -> Self {
         let columns = *plan.shape.last().expect("a frame has extents");
         let rows = plan.shape[..plan.shape.len() - 1].iter().product::<u32>().max(1);
@@ -82,7 +82,7 @@ impl Detector {
         }
         let (count, first) = (PEAKS_MIN + draws.below(PEAKS as u32 - PEAKS_MIN + 1), draws.below(PEAKS as u32));
         let mut peak = |index: u32| {
-            // 5 has no factor in common with 16: each cell once.
+            // 5 and 16 have no common factor: each cell is used once.
             let cell = (first + 5 * index) % PEAKS as u32;
             Peak {
                 row: (cell / GRID * cell_rows + 2 + draws.below(cell_rows - 4)) as u16,
@@ -104,7 +104,7 @@ impl Detector {
         for (bytes, pedestal) in bytes.chunks_mut(N * STRETCH_MAX).zip(self.pedestal.chunks(STRETCH_MAX)) {
             let noise = self.noise.stretch(draws, pedestal.len());
             for ((pixel, pedestal), noise) in bytes.chunks_exact_mut(N).zip(pedestal).zip(noise) {
-                // No counts below 0, as a photon counter has none.
+                // No counts below 0, as in a photon counter.
                 pixel.copy_from_slice(&encode((*pedestal as i16 + noise).max(0) as u16));
             }
         }
@@ -119,7 +119,7 @@ impl Detector {
         }
     }
 
-    /// Finds a peak again in a frame whose pixels were read: the highest pixel around, as high as it should be.
+    /// Checks that a frame has a peak: the highest pixel of its surroundings, with the right height.
     pub fn find(&self, peak: &Peak, pixel: impl Fn(usize) -> f64) -> Result<(), String> {
         let Peak { row, column, height } = *peak;
         let rows = self.pedestal.len() as u32 / self.columns;
@@ -147,7 +147,7 @@ impl Detector {
     }
 }
 
-/// Each pixel's own pedestal, the same for every run: a detector is what it is.
+/// The pedestal of each pixel, the same for every run, as for a real detector.
 fn spread_pedestal(pixels: usize, compressible: f64) -> Arc<[u16]> {
     const PATCH: usize = 256;
     let mut draws = Draws::new(0, "pedestal", 0, 0);

@@ -1,7 +1,7 @@
-//! HDF5 files that are bytes in memory: the calls of libhdf5 that its safe bindings leave out.
+//! HDF5 files in memory: the calls of libhdf5 that its safe bindings lack.
 //!
-//! Both use the driver that holds a file in memory and never touches a disk. It knows files by their names within a
-//! process, so each image that is open has one of its own.
+//! Both use the driver that holds a file in memory and never touches a disk. It identifies files by name within a
+//! process, so each open image has a name of its own.
 
 #![expect(unsafe_code, reason = "hdf5 binds the file images of libhdf5 in its raw layer only")]
 
@@ -23,8 +23,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// A new file in memory, in the earliest format: it has no checksums, which a changed pixel or time would break, and
-/// it is the only one whose image libhdf5 1.10 takes rightly.
+/// A new file in memory, in the earliest format: it has no checksums, which a changed pixel or time would break, and it
+/// is the only one whose image libhdf5 1.10 reads correctly.
 pub fn create() -> Result<File> {
     FileBuilder::new().with_fapl(|access| access.core_filebacked(false).libver_earliest()).create(name())
 }
@@ -33,18 +33,18 @@ pub fn create() -> Result<File> {
 pub fn bytes(file: &File) -> Result<Vec<u8>> {
     file.flush()?;
     sync(|| {
-        // SAFETY: without a buffer the call only tells the size.
+        // SAFETY: without a buffer the call only returns the size.
         let size = h5check(unsafe { H5Fget_file_image(file.id(), null_mut(), 0) })?;
         let mut bytes = vec![0u8; size as usize];
-        // SAFETY: the buffer is as long as it is said to be, and outlives the call, which keeps no pointer to it.
+        // SAFETY: the buffer has the given length, and outlives the call, which keeps no pointer to it.
         h5check(unsafe { H5Fget_file_image(file.id(), bytes.as_mut_ptr().cast(), bytes.len()) })?;
         Ok(bytes)
     })
 }
 
-/// Bytes, opened as a file to read. They are not copied, which halves the time of reading 1 MiB.
+/// Bytes, opened as a file for reading. They are not copied, which halves the time to read 1 MiB.
 pub struct Image<'bytes> {
-    /// Not shown to anyone: a copy of it could outlive the bytes.
+    /// Private, because a copy of it could outlive the bytes.
     file: File,
     _bytes: PhantomData<&'bytes [u8]>,
 }
@@ -52,7 +52,7 @@ pub struct Image<'bytes> {
 impl<'bytes> Image<'bytes> {
     /// Opens bytes that may be anything.
     pub fn open(bytes: &'bytes [u8]) -> Result<Self> {
-        // All that is opened in the file is closed with it, while the bytes are still there.
+        // All objects opened in the file are closed with it, while the bytes still exist.
         let access = FileAccess::build().core_filebacked(false).fclose_degree(FileCloseDegree::Strong).finish()?;
         let name = CString::new(name()).expect("it is made of letters and digits");
         let image = bytes.as_ptr().cast_mut().cast();
@@ -64,12 +64,12 @@ impl<'bytes> Image<'bytes> {
             h5check(unsafe { H5Pset_file_image(access.id(), image, bytes.len()) })?;
             // SAFETY: the name ends in a zero and outlives the call; the property list is alive.
             let id = h5check(unsafe { H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, access.id()) })?;
-            // SAFETY: the identifier is of a file, and nobody else has it.
+            // SAFETY: the identifier belongs to a file, and this is its only owner.
             Ok(Self { file: unsafe { from_id(id) }?, _bytes: PhantomData })
         })
     }
 
-    /// Reads all of a dataset that should be of this type and extents, or says what it is.
+    /// Reads a dataset of this type and these extents; otherwise the error has its actual type and extents.
     pub fn read<T: H5Type>(&self, path: &str, shape: &[usize]) -> Result<Vec<T>, String> {
         let dataset = self.file.dataset(path).map_err(|error| format!("no dataset `{path}`: {error}"))?;
         let failed = |error: hdf5::Error| format!("dataset `{path}` cannot be read: {error}");
@@ -85,8 +85,8 @@ impl<'bytes> Image<'bytes> {
     }
 }
 
-/// Callbacks by which libhdf5 uses an image where it is: what it wants to allocate is the image, what it wants to copy
-/// is there already, and what it wants to free is not its own.
+/// Callbacks with which libhdf5 uses an image in place: allocation returns the image, copying does nothing because the
+/// data are there, and freeing does nothing because the image is not libhdf5's.
 fn borrow(image: *mut c_void) -> H5FD_file_image_callbacks_t {
     extern "C" fn allocate(_: usize, _: H5FD_file_image_op_t, image: *mut c_void) -> *mut c_void {
         image

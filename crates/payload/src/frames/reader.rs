@@ -1,4 +1,4 @@
-//! A file as any consumer reads it: by libhdf5, from its bytes.
+//! Reads a file from its bytes with libhdf5, as any consumer would.
 
 use super::{
     detector::{PEAKS, Peak},
@@ -13,16 +13,16 @@ pub struct Reader {
     plan: profile::Frames,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug)]
 pub struct Contents {
     pixels: Pixels,
     frame_pixels: usize,
     /// Seconds since 1970, of each event.
     pub timestamps: Vec<f64>,
-    /// Angstrom, of each event; empty where the workload has none.
+    /// Angstrom, of each event; empty if the workload has none.
     pub wavelengths: Vec<f64>,
-    /// [`PEAKS`] of each event; empty where the workload has none.
+    /// [`PEAKS`] of each event; empty if the workload has none.
     pub peaks: Vec<Peak>,
 }
 

@@ -1,4 +1,4 @@
-//! A file as libhdf5 builds it, and where in it the data of each event go.
+//! A file as built by libhdf5, and the places of the data of each event.
 
 use super::{
     detector::{PEAKS, Peak},
@@ -18,7 +18,7 @@ pub struct Template {
     bytes: usize,
     frame_bytes: usize,
     events: Vec<Places>,
-    /// What libhdf5 wrote: the bytes between the data.
+    /// The structure that libhdf5 wrote: the bytes between the data.
     structure: Vec<(usize, Box<[u8]>)>,
 }
 
@@ -36,7 +36,7 @@ pub struct Places {
 }
 
 impl Template {
-    /// Has libhdf5 build a file of `events` events and notes where it puts them.
+    /// Builds a file of `events` events with libhdf5 and records the places of their data.
     pub fn new(plan: &profile::Frames, events: u32) -> Result<Self, PayloadError> {
         build(plan, events).map_err(|error| {
             PayloadError(format!("libhdf5 cannot build a file of {events} event(s) as the workload asks: {error}"))
@@ -53,7 +53,7 @@ impl Template {
         self.frame_bytes
     }
 
-    /// Where the data of each event go.
+    /// The places of the data of each event.
     pub fn events(&self) -> impl Iterator<Item = &Places> {
         self.events.iter()
     }
@@ -63,18 +63,18 @@ impl Template {
         self.structure.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// Writes what libhdf5 wrote.
+    /// Writes the structure.
     pub fn write_structure(&self, body: &mut [u8]) {
         for (at, bytes) in &self.structure {
             body[*at..*at + bytes.len()].copy_from_slice(bytes);
         }
     }
 
-    /// The first byte of what libhdf5 wrote that is another one here.
+    /// The offset of the first byte of the structure that differs.
     pub fn first_difference(&self, body: &[u8]) -> Option<usize> {
         self.structure.iter().find_map(|(at, bytes)| {
             let found = &body[*at..*at + bytes.len()];
-            // Whole slices first: that is what memcmp is fast at.
+            // Whole slices first, because memcmp is fast on them.
             (*found != **bytes).then(|| at + found.iter().zip(bytes).take_while(|(a, b)| a == b).count())
         })
     }
@@ -133,8 +133,8 @@ fn create<T: H5Type>(file: &hdf5::File, path: &str, shape: &[usize], storage: St
     let builder = file
         .new_dataset_builder()
         .create_intermediate_group(true)
-        // Space now, so that it has a place; nothing in it, since all of it is written; no times, so that the same
-        // file has the same bytes.
+        // Early allocation, so that the data have a place; no fill values, since everything is written; no times, so
+        // that the same file has the same bytes.
         .alloc_time(Some(AllocTime::Early))
         .fill_time(FillTime::Never)
         .obj_track_times(false);
@@ -158,7 +158,7 @@ fn places(dataset: &Dataset, events: usize, event_bytes: usize) -> Option<Vec<us
     places.into_iter().collect()
 }
 
-/// What lies between the parts of a whole of `bytes` bytes; none where they overlap or reach beyond it.
+/// The gaps between the parts of a whole of `bytes` bytes; `None` if parts overlap or extend beyond it.
 fn between(mut parts: Vec<Range<usize>>, bytes: usize) -> Option<Vec<Range<usize>>> {
     parts.sort_by_key(|part| part.start);
     parts.push(bytes..bytes);

@@ -43,7 +43,7 @@ pub struct Decomposed {
 }
 
 impl Decomposed {
-    /// For bodies of at most `events_max` events, of which the share `compressible` has a single point.
+    /// For bodies of at most `events_max` events; the fraction `compressible` of them has a single point.
     pub fn new(seed: u64, events_max: u32, compressible: f64) -> Self {
         Self { seed, ticks: Ticks::new(seed, events_max), silence: Silence::new(compressible) }
     }
@@ -53,7 +53,7 @@ impl Decomposed {
         events as usize * EVENT_BYTES
     }
 
-    /// Writes everything but the timestamps.
+    /// Writes everything except the timestamps.
     pub fn fill(&self, body: &mut [u8], producer: u32, key: u64) {
         let mut draws = Draws::new(self.seed, "geb-decomposed", producer, key);
         for event in body.chunks_exact_mut(EVENT_BYTES) {
@@ -105,7 +105,7 @@ impl Decomposed {
         }
     }
 
-    /// Whether all headers are where they should be, and are those of this message.
+    /// Checks that all headers are in their places and belong to this message.
     pub fn check(&self, body: &[u8], producer: u32, sequence: u64) -> Result<(), String> {
         for (event, geb, crystal) in events(body, EVENT_BYTES) {
             let ticks = self.ticks.of(producer, sequence, event).to_le_bytes();
@@ -129,7 +129,7 @@ impl Decomposed {
         Ok(())
     }
 
-    /// What an event is made of.
+    /// The layout of an event, one line per part.
     pub fn describe(&self) -> Vec<String> {
         vec![
             "event: GEB header 16 B (type 1), crystal 464 B (variant 0xABCD5678)".to_owned(),

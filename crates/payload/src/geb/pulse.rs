@@ -1,6 +1,6 @@
-//! What a germanium crystal's channels would show: energies that add up and traces to go with them.
+//! Simulated channels of a germanium crystal: consistent energies, and matching traces.
 //!
-//! Whole-number arithmetic only: exponentials of the C library differ between platforms, these bytes must not.
+//! Integer arithmetic only: exponentials of the C library differ between platforms, and these bytes must not.
 
 use super::shape::CHANNELS_MAX;
 use crate::{draws::Draws, noise::Noise};
@@ -10,15 +10,15 @@ use std::sync::Arc;
 const UNITS_PER_COUNT_BITS: u32 = 5;
 /// Energies of a hit, in ADC counts: with baseline and noise a pulse stays inside a 14-bit ADC.
 const ENERGY_COUNTS: std::ops::Range<u32> = 200..6000;
-/// Segments that a gamma ray scatters into at most.
+/// Most segments that a gamma ray scatters into.
 const HITS_MAX: u32 = 3;
 const BASELINE_COUNTS: u32 = 100;
 /// Charge collection takes about 160 ns.
 const RISE_SAMPLES: usize = 16;
 /// The preamplifier discharges with a time constant of 50 us.
 const DECAY_SAMPLES: i64 = 5000;
-/// Energy words of a hit, by channel: `is_core` says which channels are core contacts. Each core contact collects the
-/// sum of the segments with the opposite sign, as the electrodes of a crystal do.
+/// Energy words of a hit, by channel: `is_core` marks the channels that are core contacts. Each core contact collects
+/// the sum of the segments with the opposite sign, as the electrodes of a crystal do.
 pub fn energies(draws: &mut Draws, is_core: &[bool]) -> [i32; CHANNELS_MAX] {
     let counts = ENERGY_COUNTS.start + draws.below(ENERGY_COUNTS.end - ENERGY_COUNTS.start);
     let total = counts << UNITS_PER_COUNT_BITS | draws.below(1 << UNITS_PER_COUNT_BITS);
@@ -41,7 +41,7 @@ pub fn energies(draws: &mut Draws, is_core: &[bool]) -> [i32; CHANNELS_MAX] {
     energies
 }
 
-/// Samples that are computed at once.
+/// Number of samples that are computed together.
 const LANES: usize = 8;
 
 /// Pulses of one length: a shape, scaled to each energy, on a baseline with noise.
@@ -76,7 +76,7 @@ impl Pulses {
         start(self.shape.len()) as u16
     }
 
-    /// Writes a trace whose pulse is as high as the energy word says: big-endian 32-bit words, each with the earlier
+    /// Writes a trace whose pulse has the height of the energy word: big-endian 32-bit words, each with the earlier
     /// sample of a pair in its low half.
     pub fn trace(&self, draws: &mut Draws, energy: i32, bytes: &mut [u8]) {
         let baseline = draws.below(2 * BASELINE_COUNTS + 1) as i16 - BASELINE_COUNTS as i16;
@@ -94,7 +94,7 @@ impl Pulses {
     }
 }
 
-/// At most [`LANES`] samples.
+/// Writes at most [`LANES`] samples.
 #[inline]
 fn samples(words: &mut [u8], baseline: i16, noise: &[i16], heights: &[i16; LANES], shape: &[i16]) {
     for (((word, noise), height), shape) in words.chunks_exact_mut(2).zip(noise).zip(heights).zip(shape) {

@@ -1,6 +1,6 @@
 //! Raw channels ("mode 3"): one payload of `n` channels back to back, each a header and a trace.
 //!
-//! An event has `16 + n * (32 + 2 T)` bytes; [`Shape`] says which `n` and `T` fill a given size.
+//! An event has `16 + n * (32 + 2 T)` bytes; [`Shape`] finds the `n` and `T` that fill a given size.
 //!
 //! # Channel, 32 + 2 T bytes, 16-bit words, big-endian
 //! Source: GRETINA's mode 3 definition, older firmware. `L` counts the 32-bit words after the sync word: T = 2 L - 14.
@@ -69,7 +69,7 @@ impl Raw {
         events as usize * self.shape.event_bytes()
     }
 
-    /// Writes everything but the timestamps.
+    /// Writes everything except the timestamps.
     pub fn fill(&self, body: &mut [u8], producer: u32, key: u64) {
         let mut draws = Draws::new(self.seed, "geb-raw", producer, key);
         let crossing = self.pulses.crossing().to_be_bytes();
@@ -110,7 +110,7 @@ impl Raw {
         }
     }
 
-    /// Whether all headers are where they should be, and are those of this message.
+    /// Checks that all headers are in their places and belong to this message.
     pub fn check(&self, body: &[u8], producer: u32, sequence: u64) -> Result<(), String> {
         for (event, geb, channels) in events(body, self.shape.event_bytes()) {
             let ticks = self.ticks.of(producer, sequence, event);
@@ -132,7 +132,7 @@ impl Raw {
         Ok(())
     }
 
-    /// What an event is made of.
+    /// The layout of an event, one line per part.
     pub fn describe(&self) -> Vec<String> {
         let Shape { channels, samples } = self.shape;
         vec![

@@ -1,4 +1,4 @@
-//! Which channels and traces fill an event of a given size exactly.
+//! The numbers of channels and samples that fill an event of a given size exactly.
 
 use super::HEADER_BYTES;
 use engine::ports::PayloadError;
@@ -10,8 +10,8 @@ pub const CHANNELS_MAX: usize = 40;
 const LENGTH_WORD_MAX: usize = 0x7ff;
 /// The length word counts 32-bit words after the sync word, so L = 7 for the header and one for each pair of samples.
 const LENGTH_WORD_MIN: usize = 8;
-/// A trace of 0.8 us shows baseline, rise and decay. Of the divisions with at least this we take the one with most
-/// channels; it finds the published stand-ins: 8 x 108 samples for 2,000 B and 40 x 88 for 8,336 B.
+/// A trace of 0.8 us shows baseline, rise and decay. Of the shapes with at least this many samples, the one with most
+/// channels is taken. This gives the published stand-ins: 8 x 108 samples for 2,000 B and 40 x 88 for 8,336 B.
 const SAMPLES_WANTED: usize = 80;
 
 /// Channels of an event and samples of each channel's trace.
@@ -24,7 +24,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of an event of `event_bytes`, or which sizes nearby have one.
+    /// The shape of an event of `event_bytes`; the error has nearby sizes that have one.
     pub fn of_event(event_bytes: u64) -> Result<Self, PayloadError> {
         let fits = |bytes: u64| usize::try_from(bytes).ok().and_then(Self::filling);
         fits(event_bytes).ok_or_else(|| {

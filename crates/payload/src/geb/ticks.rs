@@ -1,8 +1,8 @@
-//! When each event happened, in ticks of 10 ns: a closed form that producer and consumer both evaluate.
+//! The time of each event, in ticks of 10 ns: a closed form that producer and consumer both evaluate.
 //!
 //! A message owns a power of two of ticks, so the sequence number fills the high bits of a timestamp and the place
-//! within the message the low ones. Each bit of the sequence is then one bit of every timestamp, never a carry, which
-//! is what lets the checksum follow the sequence (`sequence_crc`).
+//! within the message the low ones. Each bit of the sequence is then one bit of every timestamp, without carries, so
+//! that the checksum follows from the sequence (`sequence_crc`, D7).
 
 use crate::draws::mix;
 
@@ -26,7 +26,7 @@ impl Ticks {
     /// The timestamp of one event: never negative as an i64, and increasing with sequence and event (up to
     /// 2^52 messages of eight events, 3,000 years at 50,000 messages/s).
     pub fn of(self, producer: u32, sequence: u64, event: u32) -> u64 {
-        // Nature is not periodic: each event lies anywhere in its own 256 ticks.
+        // Events are not periodic: each lies anywhere in its own 256 ticks.
         let jitter = mix(self.seed ^ mix(u64::from(producer) << 32 | u64::from(event))) % EVENT_TICKS;
         (sequence << self.message_bits & i64::MAX as u64) | (u64::from(event) * EVENT_TICKS + jitter)
     }
