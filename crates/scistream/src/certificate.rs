@@ -1,4 +1,4 @@
-//! Whom a control server is: its certificate, and how a client recognises it.
+//! The identity of a control server: its certificate, and how a client verifies it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::{Error, Result};
 
-/// HTTP/2, as gRPC insists.
+/// HTTP/2, which gRPC requires.
 const ALPN: &[u8] = b"h2";
 
 /// A certificate and its key, as PEM.
@@ -23,7 +23,7 @@ pub struct SelfSigned {
 }
 
 impl SelfSigned {
-    /// A new one for these host names and addresses.
+    /// A new certificate for these host names and addresses.
     pub fn generate(names: impl IntoIterator<Item = String>) -> Result<Self> {
         let unusable = |error: rcgen::Error| Error::Certificate(error.to_string());
         let params = CertificateParams::new(names.into_iter().collect::<Vec<_>>()).map_err(unusable)?;
@@ -33,7 +33,7 @@ impl SelfSigned {
     }
 }
 
-/// What a client needs to recognise the server of this certificate.
+/// The TLS configuration of a client for the server with this certificate.
 pub fn client_config(certificate_pem: &str) -> Result<ClientConfig> {
     let known: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate_pem.as_bytes())
         .collect::<std::result::Result<_, _>>()
@@ -54,10 +54,10 @@ pub fn client_config(certificate_pem: &str) -> Result<ClientConfig> {
     Ok(config)
 }
 
-/// Accepts the very certificate that was given, else what an authority given has signed for the name.
+/// Accepts exactly the given certificate, or one that a given authority has signed for the name.
 ///
 /// The first is what SciStream's users have: a self-signed certificate, often made as an authority, often for another
-/// name than the one of the port that leads to it. Whoever shows it and holds its key is who was meant.
+/// name than the one of the port that leads to it. A server that presents it and has its key is the intended one.
 #[derive(Debug)]
 struct KnownServer {
     known: Vec<CertificateDer<'static>>,

@@ -1,4 +1,4 @@
-//! The user client: one control server's calls, in the order in which they make sense.
+//! The user client: the calls to one control server, in their order.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::connector::{Connector, NoHandshake};
 use crate::wire::{AppResponse, Call, Hello, KIND, Release, Request, Response, TROUBLE, UpdateTargets};
 use crate::{Error, Kind, Result, Role, Uid, certificate, config};
 
-/// What goes in place of a token where there is none.
+/// The value that is sent without a token.
 const NO_TOKEN: &str = "INVALID_TOKEN";
 /// Bytes per second, which no server enforces.
 const RATE: i32 = 10_000;
-/// How long after `req` the `hello` comes: SciStream's server fails on one that is earlier.
+/// Delay from `req` to `hello`: SciStream's server fails on an earlier `hello`.
 const HELLO_DELAY: Duration = Duration::from_millis(500);
 
 /// A connection to one control server.
@@ -41,6 +41,10 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// Connects to the server at `address` (`HOST:PORT`), which must have this certificate. Every call ends within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the server is unreachable, or is not the one of the certificate.
     pub async fn connect(address: &str, certificate_pem: &str, token: Option<&str>, limit: Duration) -> Result<Self> {
         let address = config::target(address).ok_or_else(|| Error::Address(address.to_owned()))?;
         let (host, port) = address.rsplit_once(':').expect("a target has a port");
@@ -48,7 +52,7 @@ impl Client {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: port.parse().expect("a target's port is a number"),
             tls: Arc::new(certificate::client_config(certificate_pem)?),
-            // Before the limit on the whole, which does not know what it waited for.
+            // Shorter than the overall limit, whose error would not name the cause.
             handshake_limit: limit / 2,
         };
         let mut token: MetadataValue<Ascii> = token
@@ -56,7 +60,7 @@ impl Client {
             .parse()
             .map_err(|_| Error::Certificate("the token has characters that no header may have".to_owned()))?;
         token.set_sensitive(true);
-        // The scheme is not looked at: TLS is the connector's.
+        // The scheme is ignored: the connector does TLS.
         let endpoint =
             Endpoint::from_shared(format!("http://{address}")).map_err(|_| Error::Address(address.clone()))?;
         let channel = match timeout(limit, endpoint.connect_with_connector(connector)).await {
@@ -71,13 +75,17 @@ impl Client {
         Ok(Self { grpc, address, token, limit, hello_delay: HELLO_DELAY })
     }
 
-    /// Says `hello` at once, which our own server allows.
+    /// Sends `hello` at once, which our own server allows.
     pub fn without_delay(self) -> Self {
         Self { hello_delay: Duration::ZERO, ..self }
     }
 
-    /// Reserves `connections` listeners and starts a data server that passes them on: to `targets`, or, without any, to
-    /// `application` itself, the addresses of the service. Returns the listeners.
+    /// Reserves `connections` listeners and starts a data server that forwards them to `targets` or, without targets,
+    /// to `application`, the addresses of the service. Returns the listeners.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the server refuses, or does not reply within the limit.
     pub async fn open(
         &self,
         uid: &Uid,
@@ -89,7 +97,7 @@ impl Client {
         self.start(uid, role, connections, application, targets).await.map(|(listeners, _)| listeners)
     }
 
-    /// The same, with the type of the data server, if the server is one of ours, which tells it.
+    /// The same, with the type of the data server, which our own servers report.
     pub(crate) async fn start(
         &self,
         uid: &Uid,
@@ -105,7 +113,7 @@ impl Client {
             num_conn: connections.try_into().unwrap_or(i32::MAX),
             rate: RATE,
         };
-        // PROD on both sides: another role would ask for listeners, which `req` tells.
+        // PROD on both sides: another role would request listeners, which `req` already returns.
         let hello =
             Hello { uid: named.clone(), prod_listeners: application.to_vec(), role: Role::Inbound.word().to_owned() };
         let hello = async {
@@ -128,8 +136,12 @@ impl Client {
         Ok((if started.is_empty() { reserved.listeners } else { started }, kind))
     }
 
-    /// Ends a request: its data server is gone and its ports are free again. With what kept connections from passing, if
-    /// anything did and the server is one of ours, which tells it.
+    /// Ends a request: afterwards its data server is gone and its ports are free. Returns the problem that kept
+    /// connections from passing, if there was one; only our own servers report it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the server refuses, or does not reply within the limit.
     pub async fn release(&self, uid: &Uid) -> Result<Option<String>> {
         let release = Release { uid: uid.hyphenated() };
         let reply = self.replied::<_, Response>(Call::Release, release, "release the request").await?;
@@ -157,7 +169,7 @@ impl Client {
             let codec = ProstCodec::<Q, A>::default();
             let path = PathAndQuery::from_static(call.path());
             let refused = |status: tonic::Status| match status.code() {
-                // No server says that of itself; it is tonic's word for a connection that broke.
+                // No server sends this status; it is tonic's for a broken connection.
                 tonic::Code::Unknown | tonic::Code::Unavailable if std::error::Error::source(&status).is_some() => {
                     unreachable(&self.address, &status)
                 }
@@ -170,7 +182,7 @@ impl Client {
     }
 }
 
-/// Why a server was not reached, by the innermost reason: the outer ones say "transport error".
+/// Why a server is unreachable, by the innermost reason: the outer ones are only "transport error".
 fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> Error {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -5,17 +5,18 @@ use std::path::Path;
 
 use crate::{Kind, Role, uid::KEY_NAME};
 
-/// Clients of a data server at once. Each takes two descriptors, and HAProxy does not start where they do not fit.
+/// Most simultaneous clients of a data server. Each needs two descriptors, and HAProxy does not start without enough of
+/// them.
 const CONNECTIONS_MAX: u64 = 4000;
 
-/// What one data server does.
+/// The configuration of one data server.
 #[derive(Debug)]
 pub struct DataServerConfig<'a> {
     pub kind: Kind,
     pub role: Role,
-    /// One for each port.
+    /// One listener for each port.
     pub listeners: &'a [SocketAddr],
-    /// Port i passes on to target i modulo their number.
+    /// Port i forwards to target i modulo their number.
     pub targets: &'a [String],
     /// The key file and the log, of a stunnel.
     pub key: &'a Path,
@@ -37,15 +38,15 @@ impl DataServerConfig<'_> {
         self.listeners.iter().enumerate().map(move |(index, listener)| (index + 1, listener, target(index)))
     }
 
-    /// `quiet` and a log file: a pipe that nobody reads stops a stunnel after a dozen connections. At level 6 it says
-    /// what each handshake agreed on.
+    /// `quiet` and a log file: a pipe that nobody reads stops a stunnel after a dozen connections. At level 6 it logs
+    /// the result of each handshake.
     fn stunnel(&self) -> String {
         let (key, log) = (self.key.display(), self.log.display());
         let mut text = format!(
             "foreground = quiet\ndebug = 6\noutput = {log}\npid =\nsyslog = no\nfips = no\n\
              socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\nsslVersion = TLSv1.2\n"
         );
-        // A key exchange without the key must not be on offer: anonymous ones let anybody in.
+        // A key exchange without the key must not be offered: anonymous ones let anybody in.
         text += match self.kind {
             Kind::StunnelNull => "securityLevel = 0\nciphers = PSK+eNULL\n",
             _ => "ciphers = PSK:!eNULL\n",
@@ -66,7 +67,7 @@ impl DataServerConfig<'_> {
         text
     }
 
-    /// Buffers and limits on silence as SciStream sets them.
+    /// Buffers and idle limits as in SciStream.
     fn haproxy(&self) -> String {
         let maxconn = CONNECTIONS_MAX.min(self.open_files.saturating_sub(200) / 2);
         let mut text = format!(

@@ -1,4 +1,4 @@
-//! A TLS connection to a control server, as tonic wants it.
+//! A TLS connection to a control server, for tonic.
 
 use std::future::Future;
 use std::io;
@@ -18,19 +18,20 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-/// The other side took the connection, and then did not agree on TLS in this time.
+/// The other side accepted the connection, and did not complete the TLS handshake in this time.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("no TLS within {} s", .0.as_secs())]
 pub struct NoHandshake(pub Duration);
 
-/// Connects to one address, whatever URI is asked for.
+/// Connects to one address, whatever the requested URI.
 ///
-/// Our own instead of tonic's: that one trusts authorities only, and a control server's self-signed certificate is none.
+/// Our own instead of tonic's: tonic's trusts authorities only, and a control server's self-signed certificate is not
+/// one.
 pub struct Connector {
     pub host: String,
     pub port: u16,
     pub tls: Arc<ClientConfig>,
-    /// How long the other side may take to agree on TLS. An error of the kind `TimedOut` that holds a `NoHandshake` says so.
+    /// Limit on the TLS handshake. The error after it is of the kind `TimedOut` and contains a `NoHandshake`.
     pub handshake_limit: Duration,
 }
 
@@ -47,7 +48,7 @@ impl Service<Uri> for Connector {
         let (host, port, tls) = (self.host.clone(), self.port, TlsConnector::from(Arc::clone(&self.tls)));
         let limit = self.handshake_limit;
         Box::pin(async move {
-            // An address is not resolved: that would take a thread, which not every caller may have.
+            // An address is not resolved, because that needs a thread, which not every caller may have.
             let tcp = match host.parse() {
                 Ok(ip) => TcpStream::connect(SocketAddr::new(ip, port)).await?,
                 Err(_) => TcpStream::connect((host.as_str(), port)).await?,

@@ -25,7 +25,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long it may take to end when asked.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// How much of a log is looked at in one go.
+/// Most bytes of a log that are read at once.
 const LOOK_BYTES_MAX: u64 = 1 << 20;
 
 /// What to start.
@@ -36,9 +36,9 @@ pub struct Setup {
     pub uid: Uid,
     pub listeners: Vec<SocketAddr>,
     pub targets: Vec<String>,
-    /// Where its files go.
+    /// Directory for its files.
     pub dir: PathBuf,
-    /// Names its files: the uid, which is the key, may not.
+    /// The number in the names of its files: the uid is the key and must not be in them.
     pub number: u64,
 }
 
@@ -48,7 +48,7 @@ pub struct DataServer {
     child: Child,
     files: [PathBuf; 2],
     log: PathBuf,
-    /// How much of the log was looked at.
+    /// Bytes of the log that were read.
     looked_at: u64,
 }
 
@@ -73,13 +73,13 @@ impl DataServer {
         if setup.kind != Kind::Haproxy {
             write_private(&key, &setup.uid.key_line())?;
         }
-        // Straight into a file: there is no pipe that could fill up.
+        // Directly to a file: no pipe can fill up.
         let console = OpenOptions::new().create(true).append(true).mode(0o600).open(&log).on("create", &log)?;
-        // A directory that is used again has logs of other tunnels.
+        // A reused directory has logs of other tunnels.
         let looked_at = console.metadata().on("look at", &log)?.len();
         let mut command = Command::new(program);
         if setup.kind == Kind::Haproxy {
-            // `-db`: in the foreground. As a daemon it would outlive whoever is told to end.
+            // `-db`: in the foreground. As a daemon it would outlive its parent.
             command.args(["-db", "-f"]);
         }
         command
@@ -128,10 +128,10 @@ impl DataServer {
         self.child.try_wait().ok().flatten()
     }
 
-    /// What its log tells of trouble since the last look, and whether it is gone.
+    /// Problems in its log since the last call, and its end if it has ended.
     pub fn troubles(&mut self) -> Vec<Trouble> {
         let mut lines = String::new();
-        // A log that cannot be read tells nothing; the connections themselves go on.
+        // An unreadable log has no problems; the connections continue.
         let read = File::open(&self.log).and_then(|mut log| {
             log.seek(SeekFrom::Start(self.looked_at))?;
             let mut bytes = Vec::new();
@@ -145,10 +145,10 @@ impl DataServer {
         lines.lines().filter_map(Trouble::of_line).chain(ended).collect()
     }
 
-    /// Ends it, reaps it and removes its files, but for the log.
+    /// Ends it, reaps it and removes its files, except the log.
     pub async fn stop(mut self) {
         if let Some(pid) = self.child.id() {
-            // Not reaped yet, so the number is still its own.
+            // Not reaped yet, so the pid is still its own.
             let _ = kill(Pid::from_raw(pid as i32), Signal::SIGTERM);
             if timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
                 let _ = self.child.start_kill();
@@ -179,7 +179,7 @@ fn last_lines(log: &Path) -> String {
     if lines.is_empty() { "(none)".to_owned() } else { lines[lines.len().saturating_sub(4)..].join(" | ") }
 }
 
-/// Asks the kernel to kill the child when we end, however that is.
+/// Asks the kernel to kill the child when we end, whatever the cause.
 #[expect(unsafe_code, reason = "only the child itself can ask for this, between fork and exec")]
 fn die_with_parent(command: &mut Command) {
     let parent = getpid();

@@ -1,4 +1,4 @@
-//! What can go wrong, each sentence ending in what to do.
+//! Errors, each sentence ending in what to do.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,31 +6,31 @@ use std::path::{Path, PathBuf};
 
 use crate::Kind;
 
-/// Why a request or a control server failed. Holds no uid and no token.
+/// Why a request or a control server failed. Contains no uid and no token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data server's program is not installed.
     #[error("no program `{program}` on this machine: apt-get install {package}, or run launch/setup")]
     NoProgram {
-        /// What was looked for.
+        /// The missing program.
         program: String,
-        /// The package that brings it.
+        /// The package that contains it.
         package: &'static str,
     },
-    /// A data server did not come up.
+    /// A data server did not start.
     #[error("{program} did not come up ({how}); its last lines: {log}")]
     DataServer {
         /// Which program.
         program: &'static str,
         /// What happened instead.
         how: String,
-        /// The end of what it said.
+        /// The end of its output.
         log: String,
     },
     /// The name of a data server's type is unknown.
     #[error("`{0}` is not a type of data server: use stunnel, stunnel-null or haproxy")]
     Kind(String),
-    /// A type of SciStream's that is not offered here.
+    /// A type of SciStream that this program does not offer.
     #[error(
         "`{0}` is a type of SciStream that this program does not offer: use haproxy, which passes TCP on as nginx does"
     )]
@@ -38,26 +38,26 @@ pub enum Error {
     /// The role is unknown.
     #[error("`{0}` is not a valid role: use PROD or CONS")]
     Role(String),
-    /// The uid is not one.
+    /// The uid is not a UUID.
     #[error("the uid is not a valid UUID: give the one that the inbound request returned")]
     Uid,
-    /// An address cannot be understood.
+    /// An address cannot be parsed.
     #[error("`{0}` is not a valid address: write HOST:PORT, such as 127.0.0.1:5000")]
     Address(String),
-    /// The ports of a control server and those at which they are reached do not pair.
+    /// The ports of a control server and the ports at which they are reachable do not pair.
     #[error("`{0}` is not a valid map of ports: write two ranges of one length, such as 5100-5110:30510-30520")]
     PortMap(String),
     /// A listener has a port that was not mapped.
     #[error("the S2CS reported port {port}, but node_ports maps only {from}-{to}: map all ports that it may use")]
     Unmapped {
-        /// What it told.
+        /// The reported port.
         port: u16,
-        /// The first that is mapped.
+        /// The first mapped port.
         from: u16,
-        /// The last.
+        /// The last mapped port.
         to: u16,
     },
-    /// It listens on every address, which is none that a client can connect to.
+    /// It listens on every address, to which no client can connect.
     #[error(
         "{listen} is every address of this host, and clients have to be given one: add --advertise HOST, the name or \
          address at which the other side reaches this host, or listen on that address alone"
@@ -66,16 +66,16 @@ pub enum Error {
         /// Where it was to listen.
         listen: SocketAddr,
     },
-    /// What clients would be given is no host.
+    /// The host for clients is not valid.
     #[error("--advertise `{0}` is no host that can be reached: write a name or an address, without a port")]
     Advertise(String),
-    /// A control server tells its clients to connect to every address.
+    /// A control server reports the wildcard address to its clients.
     #[error(
         "the S2CS tells that it listens at {0}, which is every address of its own host and none that others can connect \
          to: give the host at which it is reached, as `host` of its side in the route file"
     )]
     WildcardTold(String),
-    /// The address to listen on is taken or not ours.
+    /// The address to listen on is in use or not ours.
     #[error("cannot listen on {address}: {source}; choose another --listen, or end what listens there")]
     Listen {
         /// The address.
@@ -83,7 +83,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// Nothing answers.
+    /// The server is unreachable.
     #[error(
         "no S2CS answers at {address} ({reason}): start one with `streamharness s2cs --listen {address} ...`, or correct the address"
     )]
@@ -93,17 +93,17 @@ pub enum Error {
         /// What happened instead.
         reason: String,
     },
-    /// Something answers, but not as an S2CS does.
+    /// The peer accepts the connection and is not an S2CS.
     #[error(
         "{address} accepts the connection but does not agree on TLS within {limit_s} s: is an S2CS there? Correct the address"
     )]
     Silent {
         /// Where it should be.
         address: String,
-        /// How long was waited.
+        /// The limit.
         limit_s: u64,
     },
-    /// The authority is right, the name is not.
+    /// The authority is right, the name is wrong.
     #[error(
         "the S2CS at {address} has a certificate for another name ({reason}): reach it by that name, or trust the \
          certificate itself instead of its authority"
@@ -114,7 +114,7 @@ pub enum Error {
         /// What TLS said.
         reason: String,
     },
-    /// It answers, but is not whom the certificate names.
+    /// The server is not the one of the certificate.
     #[error(
         "the S2CS at {address} is not the one of the certificate given ({reason}): give the file it was started with"
     )]
@@ -130,24 +130,24 @@ pub enum Error {
          start both with the same --type"
     )]
     Unlike {
-        /// The one that applications connect to.
+        /// The server that applications connect to.
         outbound: String,
         /// What it starts.
         outer: Kind,
-        /// The one where the service is.
+        /// The server at the service.
         inbound: String,
         /// What it starts.
         inner: Kind,
     },
-    /// The system has no room for what is to be started.
+    /// The system lacks a resource.
     #[error("cannot {action}: {reason}")]
     Short {
-        /// What was being done.
+        /// The action.
         action: &'static str,
-        /// What it lacks, and what to do.
+        /// The missing resource, and what to do.
         reason: io::Error,
     },
-    /// The server said no.
+    /// The server refused.
     #[error("the S2CS at {address} refused to {action}: {message}")]
     Refused {
         /// Where it is.
@@ -157,7 +157,7 @@ pub enum Error {
         /// What it said.
         message: String,
     },
-    /// It did not answer in time.
+    /// It did not reply in time.
     #[error("the S2CS at {address} did not {action} within {limit_s} s: look at its log, or allow more time")]
     Late {
         /// Where it is.
@@ -190,7 +190,7 @@ pub enum Error {
     },
 }
 
-/// Says what was done to which file when an I/O error turns into ours.
+/// Adds the action and the file to an I/O error.
 pub(crate) trait FileContext<T> {
     fn on(self, action: &'static str, path: &Path) -> Result<T, Error>;
 }
@@ -201,7 +201,7 @@ impl<T> FileContext<T> for io::Result<T> {
     }
 }
 
-/// Says what was being done when a system call failed.
+/// Adds the action to the error of a system call.
 pub(crate) trait SystemContext<T> {
     fn when(self, action: &'static str) -> Result<T, Error>;
 }

@@ -7,14 +7,14 @@ use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// What a control server starts as its data servers.
+/// The type of a control server's data servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// stunnel with a pre-shared key, encrypted.
     Stunnel,
-    /// stunnel with a pre-shared key that authenticates, without encryption: what the published tunnels cost.
+    /// stunnel with a pre-shared key that authenticates, without encryption, as in the published tunnels.
     StunnelNull,
-    /// HAProxy passing TCP on, neither authenticated nor encrypted.
+    /// HAProxy forwarding TCP, neither authenticated nor encrypted.
     Haproxy,
 }
 
@@ -39,8 +39,12 @@ impl Kind {
         }
     }
 
-    /// Finds the program: where `$STREAMHARNESS_STUNNEL` or `$STREAMHARNESS_HAPROXY` says, else in the PATH and where
-    /// Debian keeps daemons, which a plain user's PATH leaves out.
+    /// Finds the program: from `$STREAMHARNESS_STUNNEL` or `$STREAMHARNESS_HAPROXY`, otherwise in the PATH and in
+    /// Debian's directories for daemons, which a plain user's PATH lacks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoProgram`] if it is not installed.
     pub fn find(self) -> Result<PathBuf> {
         let (variable, names, package): (_, &[&str], _) = match self {
             Self::Stunnel | Self::StunnelNull => ("STREAMHARNESS_STUNNEL", &["stunnel", "stunnel4"], "stunnel4"),
@@ -70,12 +74,12 @@ impl fmt::Display for Kind {
 impl FromStr for Kind {
     type Err = Error;
 
-    /// Takes SciStream's names, too: its stunnels offer null ciphers only.
+    /// Accepts SciStream's names too: its stunnels offer null ciphers only.
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "StunnelSubprocess" | "Stunnel" => Ok(Self::StunnelNull),
             "HaproxySubprocess" | "Haproxy" => Ok(Self::Haproxy),
-            // Another program would be measured as if it were this one.
+            // Another program would be measured under this name.
             "Nginx" => Err(Error::NoNginx(text.to_owned())),
             _ => Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| Error::Kind(text.to_owned())),
         }

@@ -1,7 +1,7 @@
 //! A SciStream-compatible control plane: a user client, and a control server that drives stock stunnel and HAProxy.
 //!
-//! Wire-compatible with SciStream 1.2.1. Its words: the *user client* (S2UC) asks the *control server* (S2CS) of each
-//! facility, which starts a *data server* (S2DS) for each request. Bytes pass through data servers only.
+//! Wire-compatible with SciStream 1.2.1. Its terms: the *user client* (S2UC) sends a request to the *control server*
+//! (S2CS) of each facility, which starts a *data server* (S2DS) for each request. Bytes pass through data servers only.
 //!
 //! ```no_run
 //! use scistream::{Side, TunnelRequest};
@@ -57,5 +57,5 @@ pub use tunnel::{Side, Tunnel, TunnelRequest};
 pub use uid::Uid;
 pub use wire::Role;
 
-/// What this crate's functions return.
+/// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;

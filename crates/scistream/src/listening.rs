@@ -1,4 +1,4 @@
-//! Whether a process listens on a port, asked of the kernel: a trial connection would be passed on to the service.
+//! Whether a process listens on a port, from the kernel's tables: a trial connection would be forwarded to the service.
 
 use std::collections::HashSet;
 use std::fs;

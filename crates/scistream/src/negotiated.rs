@@ -1,11 +1,11 @@
-//! What a stunnel's log says its handshakes agreed on.
+//! The results of TLS handshakes in a stunnel's log.
 
 /// A version and a cipher suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
     /// Such as `TLSv1.2`.
     pub version: String,
-    /// By its IANA name where we know it, else as OpenSSL calls it.
+    /// Its IANA name if known, otherwise OpenSSL's name.
     pub cipher: String,
 }
 
@@ -16,7 +16,7 @@ const IANA: [(&str, &str); 4] = [
     ("ECDHE-PSK-NULL-SHA384", "TLS_ECDHE_PSK_WITH_NULL_SHA384"),
 ];
 
-/// The last one in the log; none before the first connection.
+/// The last result in the log; `None` before the first connection.
 pub fn negotiated(log: &str) -> Option<Negotiated> {
     log.lines().rev().find_map(|line| {
         let (before, after) = line.split_once(" ciphersuite: ")?;

@@ -1,4 +1,4 @@
-//! What a control server is started with, and what it serves by that.
+//! The options of a control server, and the sessions that follow from them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -9,22 +9,22 @@ use crate::ports::Ports;
 use crate::sessions::{Sessions, Settings};
 use crate::{Error, Kind, Result, config};
 
-/// What a control server is started with.
+/// The options of a control server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where it takes requests. Its data servers listen on the same address, and on no other.
+    /// Address for requests. Its data servers listen on the same address, and on no other.
     pub listen: SocketAddr,
-    /// The host that is told to clients in place of that address.
+    /// The host that is reported to clients instead of that address.
     pub advertise: Option<String>,
     /// The ports of its data servers.
     pub ports: RangeInclusive<u16>,
-    /// What it starts.
+    /// The type of its data servers.
     pub kind: Kind,
     /// Its private directory: configurations, keys, logs.
     pub dir: PathBuf,
     /// Certificate and key (PEM). Without them it makes its own and leaves the certificate in `dir/server.pem`.
     pub identity: Option<(String, String)>,
-    /// Who may call; anyone where there are none.
+    /// Tokens of permitted callers; empty: everyone is permitted.
     pub tokens: Vec<String>,
     /// How long a request waits for its `hello`.
     pub hello_limit: Duration,
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// With SciStream's own limit, no tokens and no log.
+    /// Options with SciStream's own limit, no tokens and no log.
     pub fn new(listen: SocketAddr, ports: RangeInclusive<u16>, kind: Kind, dir: PathBuf) -> Self {
         let hello_limit = Duration::from_secs(180);
         let log = |_: &str| ();
@@ -41,7 +41,7 @@ impl Options {
     }
 }
 
-/// What is served, with `advertise` as the host that clients are told.
+/// The sessions, with `advertise` as the host that is reported to clients.
 pub(crate) fn sessions(options: Options, advertise: String) -> Sessions {
     let bind = options.listen.ip();
     let settings = Settings {
@@ -56,7 +56,7 @@ pub(crate) fn sessions(options: Options, advertise: String) -> Sessions {
     Sessions::new(settings, Ports::new(bind, options.ports))
 }
 
-/// The host that clients are told: the one given, else the address itself, which has to be one that can be reached.
+/// The host that is reported to clients: the given one, otherwise the address itself, which must be reachable.
 pub(crate) fn advertised(options: &Options) -> Result<String> {
     let Some(host) = &options.advertise else {
         let bind = options.listen.ip();

@@ -1,10 +1,10 @@
-//! The ports a control server may give to its data servers.
+//! The ports that a control server may assign to its data servers.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, TcpListener};
 use std::ops::RangeInclusive;
 
-/// Which are given out.
+/// The ports, and which of them are assigned.
 #[derive(Debug)]
 pub struct Ports {
     bind: IpAddr,
@@ -17,12 +17,13 @@ impl Ports {
         Self { bind, range, taken: BTreeSet::new() }
     }
 
-    /// How many there are, given out or not.
+    /// Number of ports, assigned or not.
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// `count` ports that are neither given out nor used by anyone else. None, and nothing taken, if there are too few.
+    /// Assigns `count` ports that are neither assigned nor in use. `None`, and nothing is assigned, if there are too
+    /// few.
     pub fn take(&mut self, count: usize) -> Option<Vec<u16>> {
         let bind = self.bind;
         let free = |port: &u16| !self.taken.contains(port) && TcpListener::bind((bind, *port)).is_ok();
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    /// Ports that were free a moment ago, below those which the system hands out by itself.
+    /// Ports that were free a moment ago, below the system's ephemeral ports.
     fn range() -> RangeInclusive<u16> {
         let free = |first: &u16| (*first..first + 3).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
         let first = (8300..9900).step_by(3).find(free).unwrap();

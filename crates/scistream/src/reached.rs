@@ -1,11 +1,12 @@
-//! Where the listeners of a control server are reached, which from outside a cluster is not where it says they are.
+//! The addresses at which the listeners of a control server are reachable; from outside a cluster they differ from the
+//! reported ones.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::{Error, Result};
 
-/// How to turn what a control server tells into what can be connected to. The default leaves it as it is.
+/// Translates reported addresses into reachable ones. The default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reached {
     host: Option<String>,
@@ -13,7 +14,12 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// At `host` instead of the one it tells, and `FROM-TO:FROM-TO` for its ports and those at which they are reached.
+    /// With `host` instead of the reported one, and `FROM-TO:FROM-TO` for its ports and the ports at which they are
+    /// reachable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PortMap`] if `ports` is not two ranges of one length.
     pub fn new(host: Option<String>, ports: Option<&str>) -> Result<Self> {
         let range = |text: &str| -> Option<RangeInclusive<u16>> {
             let (from, to) = text.split_once('-')?;
@@ -29,8 +35,12 @@ impl Reached {
         Ok(Self { host, ports })
     }
 
-    /// The address at which a listener is reached. A control server that listens on every address may tell that one, as
-    /// SciStream's does by default; whoever connected to it would reach himself.
+    /// The address at which a listener is reached. A control server that listens on every address may report that
+    /// address, as SciStream's does by default; a client that connected to it would reach itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the listener is not reachable, or its port is not mapped.
     pub fn at(&self, listener: &str) -> Result<String> {
         let (host, port) = parts(listener)?;
         if self.host.is_none() && is_wildcard(host) {
@@ -47,7 +57,7 @@ impl Reached {
     }
 }
 
-/// Whether a listener as a control server tells it can be connected to as it is.
+/// Whether a listener as reported by a control server is reachable unchanged.
 pub fn is_reachable(listener: &str) -> bool {
     parts(listener).is_ok_and(|(host, _)| !is_wildcard(host))
 }

@@ -15,10 +15,10 @@ use crate::service::ControlService;
 use crate::sessions::Sessions;
 use crate::{Error, Result, SelfSigned};
 
-/// How long a client may take over its TLS handshake.
+/// Limit on a client's TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A control server that listens.
+/// A listening control server.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -30,12 +30,16 @@ pub struct Server {
 impl Server {
     /// Binds its address. Must be called in the runtime that will serve, on a thread that lives as long: data servers
     /// end with the thread that started them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if it cannot listen, or if its certificate or directory cannot be used.
     pub async fn bind(options: Options) -> Result<Self> {
         options.kind.find()?;
         let listen = |source| Error::Listen { address: options.listen.to_string(), source };
         let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        // Data servers start elsewhere.
+        // Data servers start in another directory.
         let dir = std::path::absolute(&options.dir).on("resolve", &options.dir)?;
         create_private_dir(&dir)?;
         let bind = options.listen.ip();
@@ -52,27 +56,31 @@ impl Server {
         };
         let sessions = sessions(Options { dir, ..options }, advertise);
         let identity = Identity::from_pem(&certificate, key);
-        // Before anyone is told that it listens.
+        // Before it reports that it listens.
         let tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_LIMIT);
         let tonic = tonic::transport::Server::builder().tls_config(tls).map_err(unusable)?;
         Ok(Self { listener, address, tonic, certificate, sessions })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its certificate (PEM), which clients have to know.
+    /// Its certificate (PEM), which clients need.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
 
     /// Serves until `stop` resolves, and then ends all its data servers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if it cannot accept connections.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<()> {
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = self.tonic.serve_with_incoming(ControlService(self.sessions.clone()), incoming);
-        // Not a graceful end: it would wait for requests that wait for their hello.
+        // Not a graceful shutdown, which would wait for requests that wait for their hello.
         let ended = tokio::select! {
             served = serving => served.map_err(unusable),
             () = stop => Ok(()),
@@ -83,6 +91,10 @@ impl Server {
 }
 
 /// Runs a control server until SIGTERM or SIGINT, on this thread. `ready` gets its address and certificate.
+///
+/// # Errors
+///
+/// As [`Server::bind`] and [`Server::serve`].
 pub fn serve(options: Options, ready: impl FnOnce(SocketAddr, &str)) -> Result<()> {
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
         .map_err(|reason| Error::Short { action: "start the control server", reason })?;

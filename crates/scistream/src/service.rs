@@ -1,4 +1,4 @@
-//! The control server's four calls as tonic serves them: from a path to a method and back.
+//! The control server's four calls for tonic: from a path to a method and back.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,7 +26,11 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct ControlService(pub(crate) Sessions);
 
 impl ControlService {
-    /// Answers as a server of these options does; where it listens is what its data servers listen on.
+    /// A service with these options; its data servers listen on the address in them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if no host can be reported to clients.
     pub fn new(options: Options) -> Result<Self, Error> {
         let advertise = advertised(&options)?;
         Ok(Self(sessions(options, advertise)))
@@ -70,7 +74,7 @@ async fn replied<A>(work: impl Future<Output = Result<A, Status>>) -> Result<Res
     work.await.map(Response::new)
 }
 
-/// Tells beside the reply what was started: two proxies of different types do not understand each other.
+/// Adds the started type to the reply: two proxies of different types do not understand each other.
 async fn updated(sessions: Sessions, message: UpdateTargets) -> Result<Response<wire::Response>, Status> {
     let kind = sessions.kind();
     let mut reply = Response::new(sessions.update(message).await?);
@@ -78,7 +82,7 @@ async fn updated(sessions: Sessions, message: UpdateTargets) -> Result<Response<
     Ok(reply)
 }
 
-/// Tells beside the reply what kept connections from passing: whoever asked cannot read the log here.
+/// Adds the problem that kept connections from passing to the reply: the caller cannot read the log here.
 async fn released(sessions: Sessions, message: Release) -> Result<Response<wire::Response>, Status> {
     let (reply, trouble) = sessions.release(message).await?;
     let mut reply = Response::new(reply);
@@ -98,7 +102,7 @@ where
     Grpc::new(ProstCodec::<A, Q>::default()).unary(Once(Some(work), std::marker::PhantomData), request).await
 }
 
-/// A function as tonic's kind of service, good for one request.
+/// A function as a tonic service, for one request.
 struct Once<W, Q>(Option<W>, std::marker::PhantomData<fn(Q)>);
 
 impl<Q, A, F, W> UnaryService<Q> for Once<W, Q>

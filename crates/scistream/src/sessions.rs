@@ -1,4 +1,4 @@
-//! What a control server knows of each request, and what its calls do to it.
+//! The state of each request of a control server, and the calls that change it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,37 +17,37 @@ use crate::trouble::Trouble;
 use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, UpdateTargets};
 use crate::{Error, Kind, Role, Uid, config};
 
-/// How long a `hello` or an `update` that overtook its `req` waits for it.
+/// How long a `hello` or an `update` that arrives before its `req` waits for it.
 const REQUEST_WAIT: Duration = Duration::from_secs(2);
-/// How often the log of a data server is looked at.
+/// How often the log of a data server is read.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Kinds of trouble that are told of one tunnel: more would be those of somebody who tries the port.
+/// Most problems that are reported for one tunnel: more would come from a port scan.
 const TROUBLES_MAX: usize = 8;
 
-/// What all requests share.
+/// Settings that all requests share.
 #[derive(Debug)]
 pub struct Settings {
     pub kind: Kind,
-    /// Where data servers listen.
+    /// Address of data servers.
     pub bind: IpAddr,
-    /// What is told to clients instead of `bind`.
+    /// Host that is reported to clients instead of `bind`.
     pub advertise: String,
     pub dir: PathBuf,
-    /// Who may call; anyone where there are none.
+    /// Tokens of permitted callers; empty: everyone is permitted.
     pub tokens: Vec<String>,
     pub hello_limit: Duration,
-    /// Gets a line for the operator. No line holds a uid or a token.
+    /// Gets lines for the operator. No line contains a uid or a token.
     pub log: fn(&str),
 }
 
-/// Every request of one control server, as one caller has it.
+/// Every request of one control server, with the current caller.
 #[derive(Clone)]
 pub struct Sessions {
     settings: Arc<Settings>,
     state: Arc<Mutex<State>>,
     /// Changes with every new request.
     news: Arc<watch::Sender<u64>>,
-    /// Who it is, in words for the log.
+    /// The caller, in words for the log.
     caller: Arc<str>,
 }
 
@@ -62,11 +62,11 @@ struct Session {
     number: u64,
     role: Role,
     ports: Vec<u16>,
-    /// The application's addresses, once `hello` has told them.
+    /// The application's addresses, once `hello` has set them.
     application: Arc<watch::Sender<Option<Vec<String>>>>,
     server: Arc<AsyncMutex<Option<DataServer>>>,
     since: Instant,
-    /// What has kept connections from passing, each once.
+    /// Problems that kept connections from passing, each once.
     troubles: Arc<Mutex<Vec<Trouble>>>,
 }
 
@@ -81,7 +81,7 @@ impl Sessions {
         }
     }
 
-    /// The same for a caller, who is refused without one of the tokens where there are any.
+    /// The same for a caller, who is refused without one of the tokens if there are any.
     pub fn admit(&self, address: Option<IpAddr>, token: Option<&str>) -> Result<Self, Status> {
         let address = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
         let tokens = &self.settings.tokens;
@@ -123,7 +123,7 @@ impl Sessions {
         let role = Role::parse(&request.role).map_err(invalid)?;
         let session = self.reserve(uid, role, request.num_conn)?;
         let mut application = session.application.subscribe();
-        // Also where the caller goes away: then this future is dropped.
+        // Also if the caller disconnects: then this future is dropped.
         let mut forget = Forget { sessions: &self, uid, number: session.number, armed: true };
         let limit = self.settings.hello_limit;
         let application = match timeout(limit, application.wait_for(Option::is_some)).await {
@@ -138,7 +138,7 @@ impl Sessions {
         Ok(Response { listeners: self.listeners(&session), prod_listeners: application })
     }
 
-    /// Takes the application's addresses.
+    /// Stores the application's addresses.
     pub async fn hello(self, hello: Hello) -> Result<AppResponse, Status> {
         let session = self.find(&hello.uid).await?;
         session.application.send_replace(Some(hello.prod_listeners));
@@ -146,7 +146,7 @@ impl Sessions {
         Ok(AppResponse { message: "hello taken".to_owned(), listeners })
     }
 
-    /// Starts the data server, or starts it anew with other targets.
+    /// Starts the data server, or restarts it with other targets.
     pub async fn update(self, update: UpdateTargets) -> Result<Response, Status> {
         let session = self.find(&update.uid).await?;
         if session.application.borrow().is_none() {
@@ -170,7 +170,7 @@ impl Sessions {
             dir: self.settings.dir.clone(),
             number: session.number,
         };
-        // In a task of its own: a caller that goes away must not leave half a start behind.
+        // In a task of its own: a caller that disconnects must not leave an incomplete start behind.
         let sessions = self.clone();
         let started = tokio::spawn(async move {
             let mut server = session.server.lock().await;
@@ -193,7 +193,7 @@ impl Sessions {
         started.await.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
     }
 
-    /// Looks after a data server until it is released or replaced.
+    /// Watches a data server until it is released or replaced.
     fn watch(&self, session: Session) {
         let sessions = self.clone();
         tokio::spawn(async move {
@@ -208,7 +208,7 @@ impl Sessions {
         });
     }
 
-    /// Logs what is new of trouble. Whether the data server is gone.
+    /// Logs new problems; returns whether the data server is gone.
     fn look(&self, session: &Session, server: &mut DataServer) -> bool {
         let mut gone = false;
         for trouble in server.troubles() {
@@ -222,7 +222,8 @@ impl Sessions {
         gone
     }
 
-    /// Ends the data server; afterwards its ports are free. With what kept connections from passing, if anything did.
+    /// Ends the data server; afterwards its ports are free. Returns the problem that kept connections from passing, if
+    /// there was one.
     pub async fn release(self, release: Release) -> Result<(Response, Option<String>), Status> {
         let uid = uid(&release.uid)?;
         let taken = self.lock().sessions.remove(&uid);
@@ -285,7 +286,7 @@ impl Sessions {
             troubles: Arc::default(),
         };
         state.sessions.insert(uid, session.clone());
-        // Whoever waits for news looks into the state, so it must not be held when they are told.
+        // Waiting tasks read the state, so its lock must not be held when they are notified.
         drop(state);
         let (number, ports) = (session.number, self.listeners(&session).join(", "));
         self.say(format_args!("tunnel {number}: {role} half, {ports} reserved for {}", self.caller));
@@ -293,7 +294,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// The request of that uid, which may be on its way still.
+    /// The request of that uid, which may still be under way.
     async fn find(&self, text: &str) -> Result<Session, Status> {
         let uid = uid(text)?;
         let mut news = self.news.subscribe();
@@ -315,7 +316,7 @@ impl Sessions {
     }
 }
 
-/// Forgets a request whose `req` ends without an answer.
+/// Forgets a request whose `req` ends without a reply.
 struct Forget<'a> {
     sessions: &'a Sessions,
     uid: Uid,
@@ -328,7 +329,7 @@ impl Drop for Forget<'_> {
         if self.armed && self.sessions.has(&self.uid, self.number) {
             let mut state = self.sessions.lock();
             if let Some(session) = state.sessions.remove(&self.uid) {
-                // No update can have been: it wants the hello first.
+                // There cannot have been an update, which needs the hello first.
                 state.ports.give_back(&session.ports);
                 drop(state);
                 let (number, caller) = (self.number, &self.sessions.caller);
@@ -338,7 +339,7 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// Compares in a time that does not tell how much is right.
+/// Compares in constant time.
 fn same(known: &str, given: &str) -> bool {
     known.len() == given.len() && known.bytes().zip(given.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }

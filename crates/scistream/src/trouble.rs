@@ -1,23 +1,23 @@
-//! What a data server's log says went wrong, in sentences for those who run it and those who asked for it.
+//! Problems in a data server's log, as sentences for its operator and for its user.
 
 use crate::Kind;
 
-/// Something that keeps connections from passing. Holds no key.
+/// A problem that keeps connections from passing. Contains no key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// The two proxies offer different cipher suites.
     NoCommonCipher,
     /// The two proxies have different keys.
     OtherKey,
-    /// The other proxy, or what is in its place, does not speak TLS.
+    /// The peer does not speak TLS.
     NotTls,
-    /// It cannot connect to what it passes on to.
+    /// It cannot connect to its target.
     NotReached(String),
-    /// It is gone.
+    /// It has ended.
     Ended(String),
 }
 
-/// What OpenSSL says, and what it means between two proxies.
+/// OpenSSL's messages, and their meaning between two proxies.
 const REASONS: [(&str, Trouble); 6] = [
     ("no shared cipher", Trouble::NoCommonCipher),
     ("alert handshake failure", Trouble::NoCommonCipher),
@@ -28,7 +28,7 @@ const REASONS: [(&str, Trouble); 6] = [
 ];
 
 impl Trouble {
-    /// What a line of a stunnel's log tells of, if it tells of trouble.
+    /// The problem in a line of a stunnel's log, if there is one.
     pub fn of_line(line: &str) -> Option<Self> {
         // Level 3: an error. The process itself logs as `ui`, connections by their number.
         let (_, said) = line.split_once("LOG3[")?;
@@ -49,7 +49,7 @@ impl Trouble {
         REASONS.iter().find(|(reason, _)| said.contains(reason)).map(|(_, trouble)| trouble.clone())
     }
 
-    /// In a sentence, of a data server of this type.
+    /// A sentence, for a data server of this type.
     pub fn sentence(&self, kind: Kind) -> String {
         let program = kind.program();
         match self {

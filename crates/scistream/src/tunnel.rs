@@ -1,4 +1,4 @@
-//! A whole tunnel: an inbound request, an outbound one that leads to it, and the release of both.
+//! A complete tunnel: an inbound request, an outbound request that leads to it, and the release of both.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ pub struct Side {
     pub address: String,
     /// Its certificate (PEM).
     pub certificate: String,
-    /// What it asks its callers for.
+    /// The token that it requires.
     pub token: Option<String>,
-    /// Where its listeners are reached.
+    /// The addresses at which its listeners are reachable.
     pub reached: Reached,
 }
 
@@ -34,27 +34,35 @@ pub struct TunnelRequest {
     pub quick: bool,
 }
 
-/// A tunnel that is there.
+/// An open tunnel.
 #[derive(Debug, Clone)]
 pub struct Tunnel {
     request: TunnelRequest,
     uid: Uid,
-    /// Where applications connect to.
+    /// Addresses for applications.
     pub entries: Vec<String>,
-    /// Where the outbound data server connects to.
+    /// Addresses that the outbound data server connects to.
     pub exits: Vec<String>,
-    /// Whether both servers are ours: what they start listens before they reply.
+    /// Whether both servers are ours: then their data servers listen before they reply.
     pub ours: bool,
 }
 
 impl TunnelRequest {
-    /// Makes both requests. What was begun is released if the other half fails.
+    /// Makes both requests. If one half fails, the other is released.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if a server is unreachable or refuses, or if the types of both proxies do not match.
     pub async fn open(self) -> Result<Tunnel> {
         let uid = Uid::random()?;
         self.open_as(uid).await
     }
 
     /// [`TunnelRequest::open`] under a uid that the caller keeps.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
     pub async fn open_as(self, uid: Uid) -> Result<Tunnel> {
         let inbound = self.client(&self.inbound).await?;
         let outbound = self.client(&self.outbound).await?;
@@ -81,7 +89,7 @@ impl TunnelRequest {
         }
     }
 
-    /// Whether both servers told what they started, which must be alike.
+    /// Whether both servers reported their types, which must match.
     fn alike(&self, inner: Option<Kind>, outer: Option<Kind>) -> Result<bool> {
         match (inner, outer) {
             (Some(inner), Some(outer)) if inner != outer => Err(Error::Unlike {
@@ -94,7 +102,11 @@ impl TunnelRequest {
         }
     }
 
-    /// [`TunnelRequest::open`] for callers without a runtime. Starts no thread where the addresses are numbers.
+    /// [`TunnelRequest::open`] for callers without a runtime. Starts no thread if the addresses are numeric.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
     pub fn open_blocking(self) -> Result<Tunnel> {
         runtime()?.block_on(self.open())
     }
@@ -106,8 +118,8 @@ impl TunnelRequest {
 }
 
 impl Tunnel {
-    /// Ends both halves, each even if the other fails: the outbound one, then the inbound one. Each with what kept
-    /// connections from passing, where its server tells.
+    /// Ends both halves, each even if the other fails: the outbound one, then the inbound one. Returns for each the
+    /// problem that kept connections from passing, if its server reports one.
     pub async fn release(self) -> [Result<Option<String>>; 2] {
         [self.release_one(&self.request.outbound).await, self.release_one(&self.request.inbound).await]
     }

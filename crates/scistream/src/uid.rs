@@ -1,4 +1,4 @@
-//! The name of a request, which is also the tunnel's pre-shared key: whoever sees it can join.
+//! The name of a request, which is also the tunnel's pre-shared key: everybody who has it can join.
 
 use std::fmt;
 
@@ -6,12 +6,16 @@ use rand::{TryRng, rngs::SysRng};
 
 use crate::{Error, Result};
 
-/// 128 bits. Shown nowhere but on the wire and in key files.
+/// 128 bits. It appears only on the wire and in key files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Uid([u8; 16]);
 
 impl Uid {
-    /// All its bits random: one made from the time and a network card could be guessed.
+    /// All its bits are random: one made from the time and a network card could be guessed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the system has no randomness.
     pub fn random() -> Result<Self> {
         let mut bytes = [0; 16];
         SysRng.try_fill_bytes(&mut bytes).map_err(|error| Error::System {
@@ -21,7 +25,11 @@ impl Uid {
         Ok(Self(bytes))
     }
 
-    /// Reads a UUID, with or without its dashes. What is no UUID is not repeated in the error.
+    /// Parses a UUID, with or without its dashes. The error does not repeat the text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Uid`] if the text is not a UUID.
     pub fn parse(text: &str) -> Result<Self> {
         let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
         if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -35,7 +43,7 @@ impl Uid {
         Ok(Self(bytes))
     }
 
-    /// As it is sent: 8-4-4-4-12 digits.
+    /// Its form on the wire: 8-4-4-4-12 digits.
     pub fn hyphenated(&self) -> String {
         let hex = self.hex();
         [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")

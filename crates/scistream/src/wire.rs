@@ -1,4 +1,4 @@
-//! What user client and control server say to each other: the messages by their numbers and types.
+//! The messages between user client and control server, with their field numbers and types.
 //!
 //! Written by hand: five small messages need neither a compiler for .proto files at every build nor generated code in
 //! the repository. The numbers are the contract; `tests` holds them to bytes.
@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::{Error, Result};
 
-/// Which side of a tunnel a control server is on. The words are the wire's.
+/// The side of a tunnel that a control server is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// `PROD`: where the service listens; here the tunnel ends.
@@ -26,6 +26,10 @@ impl Role {
     }
 
     /// The role of that word.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Role`] if the word is unknown.
     pub fn parse(word: &str) -> Result<Self> {
         [Self::Inbound, Self::Outbound]
             .into_iter()
@@ -43,7 +47,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Asks for listeners. Answered when `Hello` has come.
+/// Requests listeners. The reply follows `Hello`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Request {
     #[prost(string, tag = "1")]
@@ -56,7 +60,7 @@ pub struct Request {
     pub rate: i32,
 }
 
-/// Says where the application is.
+/// Contains the application's addresses.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Hello {
     #[prost(string, tag = "1")]
@@ -67,7 +71,7 @@ pub struct Hello {
     pub role: String,
 }
 
-/// Says where to pass bytes on to. Starts the data server.
+/// Contains the targets to forward to. Starts the data server.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct UpdateTargets {
     #[prost(string, tag = "1")]
@@ -85,7 +89,7 @@ pub struct Release {
     pub uid: String,
 }
 
-/// The listeners of a data server, and what they pass on to.
+/// The listeners of a data server, and their targets.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Response {
     #[prost(string, repeated, tag = "1")]
@@ -94,7 +98,7 @@ pub struct Response {
     pub prod_listeners: Vec<String>,
 }
 
-/// The answer to `Hello`.
+/// The reply to `Hello`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AppResponse {
     #[prost(string, tag = "1")]
@@ -103,10 +107,11 @@ pub struct AppResponse {
     pub listeners: Vec<String>,
 }
 
-/// Metadata of the reply to `release`, beside the contract: what kept connections from passing, where anything did.
+/// Metadata of the reply to `release`, beside the contract: the problem that kept connections from passing, if there
+/// was one.
 pub const TROUBLE: &str = "x-data-server-trouble";
 
-/// Metadata of the reply to `update`, beside the contract: which type of data server was started.
+/// Metadata of the reply to `update`, beside the contract: the type of the started data server.
 pub const KIND: &str = "x-data-server-type";
 
 /// The four calls, each with the path it has in HTTP.
