@@ -1,26 +1,27 @@
-//! Where values lie on an axis, which of them get a tick, and what is written there. Pure arithmetic.
+//! Axes: the place of values, the choice of ticks, and their labels. Pure arithmetic.
 
 use crate::chart::{Axis, Panel, RuleKind, Scale, Shape, Unit};
 
-/// An axis with its ends found.
+/// An axis with its range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mapped {
     scale: Scale,
     from: f64,
     to: f64,
-    /// Values and what is written there.
+    /// Values of ticks, with their labels.
     pub ticks: Vec<(f64, String)>,
 }
 
-/// Ticks that an axis should have, about.
+/// Approximate number of ticks of an axis.
 const TICKS: f64 = 5.0;
-/// A published value or a bound this much beyond the data stretches a linear axis; more would squash the data.
+/// A published value or a bound extends a linear axis by at most this factor; more would compress the data.
 const STRETCH_MAX: f64 = 2.0;
 /// The same, on a logarithmic axis.
 const STRETCH_LOG_MAX: f64 = 30.0;
 
 impl Mapped {
-    /// Where a value is: 0 at the beginning of the axis, 1 at its end. Outside of these for what is off it.
+    /// The place of a value: 0 at the beginning of the axis, 1 at its end; outside of this range for values off the
+    /// axis.
     pub fn place(&self, value: f64) -> f64 {
         let (value, from, to) = match self.scale {
             Scale::Linear | Scale::Category => (value, self.from, self.to),
@@ -35,7 +36,7 @@ impl Mapped {
     }
 }
 
-/// The axes of a panel, from what is on it.
+/// The axes of a panel, from its contents.
 pub fn map(panel: &Panel) -> (Mapped, Mapped) {
     let marks = || panel.traces.iter().flat_map(|trace| trace.marks.iter().map(move |mark| (trace.shape, mark)));
     let (mut xs, mut ys) = (Vec::new(), Vec::new());
@@ -55,7 +56,7 @@ pub fn map(panel: &Panel) -> (Mapped, Mapped) {
         }
     }
     if panel.traces.iter().any(|trace| trace.shape == Shape::Rows) {
-        // A ratio is read against 1.
+        // A ratio is compared with 1.
         xs.push(1.0);
     }
     (fit(&panel.x, &xs, true), fit(&panel.y, &ys, false))
@@ -69,7 +70,7 @@ fn fit(axis: &Axis, values: &[f64], bottom: bool) -> Mapped {
         (Some(range), _) => range,
         (None, Scale::Linear) => {
             let to = if high > 0.0 { high } else { 1.0 };
-            // The end of an axis of time is its last second.
+            // A time axis ends at its last second.
             (low(&mut values.iter().copied()).min(0.0), if bottom && axis.unit == Unit::Plain { to } else { to * 1.06 })
         }
         (None, Scale::Category) => (-0.5, axis.ticks.len().max(1) as f64 - 0.5),
@@ -81,7 +82,7 @@ fn fit(axis: &Axis, values: &[f64], bottom: bool) -> Mapped {
         (None, Scale::Log10) => {
             let from = low(&mut values.iter().copied().filter(positive));
             let (from, to) = if from.is_finite() { (from, high.max(from)) } else { (1.0, 10.0) };
-            // Half a decade at least, so that noise does not look like a cliff.
+            // At least half a decade, so that noise does not look like a large change.
             let middle = (from * to).sqrt();
             ((from / 1.25).min(middle / 1.8), (to * 1.25).max(middle * 1.8))
         }
@@ -122,7 +123,7 @@ fn nice(step: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power).into_iter().find(|nice| *nice >= step * 0.999).unwrap_or(power)
 }
 
-/// A value as it is written.
+/// A value as text.
 pub fn written(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Plain => si(value),
@@ -151,7 +152,7 @@ fn seconds(value: f64) -> String {
     }
 }
 
-/// A number with so many digits that count, without zeros at its end.
+/// A number with this many significant digits, without trailing zeros.
 pub fn short(value: f64, digits: i32) -> String {
     if value == 0.0 || !value.is_finite() {
         return if value == 0.0 { "0".to_owned() } else { value.to_string() };

@@ -1,4 +1,4 @@
-//! From a specification and runs to a figure: which runs, grouped how, estimated how. Draws nothing.
+//! Builds a figure from a specification and runs: selects, groups and estimates. Draws nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,19 @@ use crate::{
     style::style,
 };
 
-/// Whole seconds without which a run has no course to show.
+/// Least number of whole seconds of a run in a time series.
 const SERIES_ROWS_MIN: usize = 3;
-/// Runs of each series in a panel; more would be a carpet.
+/// Most runs of each series in a panel.
 const SERIES_RUNS_MAX: usize = 6;
 /// Where a curve of a distribution is drawn, in hundredths.
 const SHARES: std::ops::RangeInclusive<u32> = 1..=99;
 
-/// Draws up a figure from the runs that it asks for.
+/// Builds a figure from the runs that it selects.
+///
+/// # Errors
+///
+/// [`FiguresError`] if no run matches, if runs of one point differ in their plans, or if a file beside a record is
+/// damaged.
 pub fn build(
     specification: &Specification,
     measured: &Measured,
@@ -88,7 +93,7 @@ pub fn build(
     })
 }
 
-/// The same range along x for all, so that a shift from panel to panel is seen as one.
+/// The same range along x for all panels, so that a shift between panels is visible.
 fn share_range(panels: &mut [Panel]) {
     let values = panels.iter().flat_map(|panel| &panel.traces).flat_map(|trace| &trace.marks).map(|mark| mark.x);
     let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)));
@@ -101,7 +106,7 @@ fn passes(filter: &Filter, run: &Run) -> bool {
     filter.0.iter().all(|(dimension, levels)| levels.contains(&dimension.of(run)))
 }
 
-/// What a reader must know of the runs themselves.
+/// Notes for the reader on the runs themselves.
 fn caveats(runs: &[&Run]) -> Vec<String> {
     let mut caveats = Vec::new();
     let experiments: BTreeSet<&str> =
@@ -132,7 +137,7 @@ struct Builder<'a> {
     notes: Vec<String>,
     /// Series that were drawn.
     series: BTreeSet<Level>,
-    /// Of how many runs points were made.
+    /// The numbers of runs of the points.
     repeated: BTreeSet<usize>,
 }
 
@@ -180,7 +185,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Repetitions put together; those of one place must have the same plan.
+    /// Groups repetitions; those of one place must have the same plan.
     fn groups(&mut self, series: &Dimension, x: &Dimension, runs: &[&'a Run]) -> Result<Groups<'a>, FiguresError> {
         let mut groups: Groups = BTreeMap::new();
         for run in runs {
@@ -226,7 +231,7 @@ impl<'a> Builder<'a> {
                     Some(Mark { x: along(place), y, interval: interval.map(|interval| (interval.low, interval.high)) })
                 })
                 .collect();
-            // The base divided by itself is a line at 1, which is drawn as such.
+            // The base divided by itself is drawn as a line at 1.
             let base = self.specification.relative_to.is_some() && *level == self.base();
             if !marks.is_empty() && !base {
                 let shape = if numeric { Shape::Joined } else { Shape::Apart };
@@ -287,7 +292,7 @@ impl<'a> Builder<'a> {
             for (row, (architecture, _)) in rungs.iter().enumerate() {
                 let Some(runs) = routes.get(&Level::Text(architecture.clone())) else { continue };
                 let Some((x, interval)) = self.value(of, runs, base) else { continue };
-                // The base divided by itself is 1 without doubt.
+                // The base divided by itself is exactly 1.
                 let interval = interval.filter(|_| *architecture != self.base().to_string());
                 let interval = interval.map(|interval| (interval.low, interval.high));
                 marks.push(Mark { x, y: row as f64, interval });
@@ -300,7 +305,7 @@ impl<'a> Builder<'a> {
         if traces.is_empty() {
             return Ok(None);
         }
-        // Rungs that were not measured leave no gap.
+        // Unmeasured rungs leave no gap.
         let rows: Vec<usize> = seen.into_iter().collect();
         let row = |y: f64| rows.iter().position(|row| *row as f64 == y).unwrap_or_default() as f64;
         for mark in traces.iter_mut().flat_map(|trace| &mut trace.marks) {
@@ -412,7 +417,7 @@ impl<'a> Builder<'a> {
         Level::Text(self.specification.relative_to.clone().unwrap_or_default())
     }
 
-    /// The estimate of a point, or its overhead beside the base.
+    /// The estimate of a point, or its overhead relative to the base.
     fn value(&self, of: Quantity, runs: &[&Run], base: Option<&Vec<&Run>>) -> Option<(f64, Option<Interval>)> {
         let values = |runs: &[&Run]| runs.iter().filter_map(|run| of.of(run)).collect::<Vec<f64>>();
         if self.specification.relative_to.is_none() {
@@ -434,14 +439,14 @@ impl<'a> Builder<'a> {
         Axis { label, scale: self.specification.scale_y, unit, ticks: Vec::new(), range: None }
     }
 
-    /// How a series is drawn, and that it is.
+    /// The style of a series; records that it is drawn.
     fn draws(&mut self, level: &Level) -> Style {
         self.series.insert(level.clone());
         self.style_of(level)
     }
 
     fn style_of(&self, level: &Level) -> Style {
-        // The place among all that there are, so that a series looks the same in every panel.
+        // Its place among all series, so that a series looks the same in every panel.
         let all: BTreeSet<Level> = self.measured.runs.iter().map(|run| self.specification.series.of(run)).collect();
         style(level, all.iter().position(|other| other == level).unwrap_or_default())
     }
@@ -465,7 +470,7 @@ impl<'a> Builder<'a> {
         legend
     }
 
-    /// How many runs a mark stands for, and what its bar covers.
+    /// The number of runs per mark, and the coverage of its bar.
     fn repetitions(&self) -> Vec<String> {
         if self.specification.kind == Kind::Series {
             return Vec::new();

@@ -1,13 +1,13 @@
-//! A figure ready to be drawn: panels, marks and words, in the units of the data. Knows no records and no pixels.
+//! A figure ready to be drawn: panels, marks and text, in the units of the data. Knows no records and no pixels.
 
 /// One figure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figure {
-    /// Its name, which is that of its file.
+    /// Its name, from its file.
     pub name: String,
     /// What it shows.
     pub title: String,
-    /// What a reader should know: how it was estimated, what was left out.
+    /// Notes for the reader: how it was estimated, which runs were left out.
     pub notes: Vec<String>,
     /// Each series once, in the order of the legend.
     pub legend: Vec<Entry>,
@@ -20,9 +20,9 @@ pub struct Figure {
 /// A series in the legend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// As it is called.
+    /// Its name.
     pub name: String,
-    /// How it is drawn.
+    /// Its style.
     pub style: Style,
 }
 
@@ -40,16 +40,16 @@ pub struct Panel {
     pub x: Axis,
     /// Along the left.
     pub y: Axis,
-    /// What was measured.
+    /// The measured series.
     pub traces: Vec<Trace>,
-    /// Bounds, and what the paper says.
+    /// Bounds, and the paper's values.
     pub rules: Vec<Rule>,
 }
 
 /// How an axis maps values to places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linearly.
     Linear,
     /// By powers of two.
     Log2,
@@ -59,31 +59,31 @@ pub enum Scale {
     Category,
 }
 
-/// What is written at ticks.
+/// The unit of tick labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// A plain number, with k and M where it is large.
+    /// A plain number, with k and M if it is large.
     Plain,
     /// Seconds, written as ns, us, ms or s.
     Seconds,
     /// A factor: 2x.
     Times,
-    /// A share, in per cent.
+    /// A fraction, in per cent.
     Share,
 }
 
 /// One axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    /// What it is, with its unit.
+    /// The quantity, with its unit.
     pub label: String,
-    /// How it maps.
+    /// Its scale.
     pub scale: Scale,
-    /// What is written at its ticks.
+    /// The unit of its tick labels.
     pub unit: Unit,
     /// Names of the categories, or values that should have a tick; else ticks are chosen.
     pub ticks: Vec<(f64, String)>,
-    /// From and to, where it is fixed; else it follows the data.
+    /// A fixed range, if any; otherwise it follows the data.
     pub range: Option<(f64, f64)>,
 }
 
@@ -94,7 +94,7 @@ pub struct Mark {
     pub x: f64,
     /// Along the left.
     pub y: f64,
-    /// The interval of what was measured; absent where there is one run.
+    /// The interval of the estimate; absent for a single run.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -103,7 +103,7 @@ pub struct Mark {
 pub enum Shape {
     /// Markers, joined by lines, with bars for the intervals.
     Joined,
-    /// Markers with bars, not joined: the axis is no quantity.
+    /// Markers with bars, not joined: the axis is not a quantity.
     Apart,
     /// A curve of `x` over `y` with a band from the intervals, which are along x.
     Curve,
@@ -116,36 +116,36 @@ pub enum Shape {
 /// The marks of one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
-    /// How they are drawn.
+    /// Their style.
     pub style: Style,
-    /// How they are shown.
+    /// Their shape.
     pub shape: Shape,
     /// Ascending.
     pub marks: Vec<Mark>,
 }
 
-/// What a rule tells.
+/// The kind of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleKind {
     /// No run can be beyond it.
     Bound,
-    /// The paper says so.
+    /// A value from the paper.
     Published,
-    /// What others are compared with.
+    /// The base of a comparison.
     Base,
 }
 
 /// A horizontal line (or, with `x` a single value, a cross) that was not measured in these runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// What it tells.
+    /// Its kind.
     pub kind: RuleKind,
     /// Where.
     pub y: f64,
     /// From and to along x; the whole width where absent.
     pub x: Option<(f64, f64)>,
-    /// In few words.
+    /// A short label.
     pub text: String,
-    /// The series that it is about.
+    /// The series that it belongs to.
     pub style: Option<Style>,
 }

@@ -7,19 +7,19 @@ use serde::Deserialize;
 
 use crate::{FiguresError, chart::Unit, evaluate::Vocabulary, expression::Expression, specification::in_one_line};
 
-/// What kind of statement a claim is.
+/// The kind of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Which is more.
+    /// An order.
     Order,
-    /// How something changes.
+    /// A trend.
     Shape,
-    /// By what factor.
+    /// A factor.
     Ratio,
     /// A number with a unit: only comparable on hardware of the published class.
     Abs,
-    /// Why.
+    /// A cause.
     Cause,
 }
 
@@ -30,15 +30,15 @@ pub struct Claim {
     pub id: String,
     /// The slide that makes it; the title slide is 1.
     pub slide: u32,
-    /// As the slide says it.
+    /// The text of the slide.
     pub text: String,
-    /// What kind of statement it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What a reader should know of how it is tested.
+    /// A note on how it is tested.
     pub note: String,
     pub(crate) pattern: String,
     pub(crate) workloads: Vec<String>,
-    /// Whether the predicate goes over the workloads itself.
+    /// Whether the predicate itself covers all workloads.
     pub(crate) together: bool,
     pub(crate) holds: Expression,
     pub(crate) otherwise: Option<Expression>,
@@ -52,7 +52,7 @@ pub(crate) struct Shown {
     pub(crate) value: Expression,
 }
 
-/// All claims, and what their words mean.
+/// All claims, and the definitions of their terms.
 #[derive(Clone, Debug)]
 pub struct Claims {
     pub(crate) claims: Vec<Claim>,
@@ -63,7 +63,7 @@ pub struct Claims {
 }
 
 impl Claim {
-    /// Each workload that it is tested on by itself; all of them as one where it goes over them itself.
+    /// The workloads on which it is tested separately; one entry with all of them if the predicate covers them itself.
     pub(crate) fn tested_on(&self) -> &[String] {
         if self.together { &self.workloads[..1] } else { &self.workloads }
     }
@@ -110,6 +110,10 @@ struct Written {
 
 impl Claims {
     /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Specification`] with what is wrong.
     pub fn read(text: &str) -> Result<Self, FiguresError> {
         let wrong = |reason: String| FiguresError::Specification { file: "claims.toml".to_owned(), reason };
         let file: File = toml::from_str(text).map_err(|error| wrong(in_one_line(&error.to_string())))?;

@@ -1,4 +1,4 @@
-//! Whether the runs of one point are better than those of another, quantity by quantity.
+//! Compares the runs of two points, quantity by quantity.
 
 use measure::{Metric, record::differences};
 use serde_json::Value;
@@ -9,53 +9,53 @@ use crate::{
     statistics::{Shift, shift},
 };
 
-/// What two points differ in, and how much.
+/// The differences of two points.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// Fields of the plan and of the machine that are not alike: then the difference is not of one cause alone.
+    /// Fields of the plan and of the machine that differ: then the difference may have more than one cause.
     pub unlike: Vec<Unlike>,
     /// Each quantity that both have.
     pub rows: Vec<Row>,
 }
 
-/// A field that is not alike.
+/// A field that differs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unlike {
     /// Its path.
     pub field: String,
-    /// What the one has.
+    /// The value in A.
     pub a: Value,
-    /// What the other has.
+    /// The value in B.
     pub b: Value,
 }
 
 /// One quantity of both.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Which.
+    /// The quantity.
     pub quantity: Quantity,
-    /// Of the one.
+    /// The estimate of A.
     pub a: Estimate,
-    /// Of the other.
+    /// The estimate of B.
     pub b: Estimate,
-    /// The median of the other over that of the one.
+    /// The median of B divided by that of A.
     pub ratio: f64,
-    /// By which factor the other lies above the one; absent where a value is not positive.
+    /// The factor by which B lies above A; absent if a value is not positive.
     pub shift: Option<Shift>,
-    /// What follows.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What can be said of the other, beside the one.
+/// The verdict on B, compared with A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The 95 % interval of the factor is on the good side of 1.
     Better,
     /// It is on the bad side.
     Worse,
-    /// It is on the bad side and beyond the tolerance, all of it.
+    /// The whole interval is on the bad side and beyond the tolerance.
     Regression,
-    /// It holds 1.
+    /// It contains 1.
     NoDifference,
     /// There are too few runs for an interval.
     TooFew,
@@ -88,7 +88,7 @@ impl Verdict {
     }
 }
 
-/// What is compared where nothing is asked for: what does not follow from another, and says something of its own.
+/// The quantities that are compared by default: those that do not follow from another.
 pub fn compared() -> Vec<Quantity> {
     let latencies = [Metric::RttFromDue, Metric::RttFromSent, Metric::Gather, Metric::Confirm, Metric::OneWay];
     let latencies = latencies.into_iter().flat_map(|metric| [Quantity::Median(metric), Quantity::P99(metric)]);
@@ -98,7 +98,7 @@ pub fn compared() -> Vec<Quantity> {
         .collect()
 }
 
-/// Compares `b` with `a`. `tolerance` is by what part `b` may be worse before it is a regression.
+/// Compares `b` with `a`. `tolerance` is the fraction by which `b` may be worse before it is a regression.
 pub fn compare(a: &Point, b: &Point, quantities: &[Quantity], tolerance: f64) -> Comparison {
     let row = |quantity: &Quantity| {
         let (of_a, of_b) = (a.values(*quantity), b.values(*quantity));
@@ -110,7 +110,7 @@ pub fn compare(a: &Point, b: &Point, quantities: &[Quantity], tolerance: f64) ->
     Comparison { unlike: unlike(a, b), rows: quantities.iter().filter_map(row).collect() }
 }
 
-/// What is not alike in the plans and in where they were carried out. All runs of a point are alike.
+/// The differences in the plans and in the machines. All runs of a point are equal in these.
 fn unlike(a: &Point, b: &Point) -> Vec<Unlike> {
     let seen = |point: &Point| {
         let run = &point.runs[0];

@@ -1,4 +1,4 @@
-//! Along what runs are told apart: a name in a figure's file, and a value for each run.
+//! Dimensions of runs: each has a name in a figure's file, and a value for each run.
 
 use std::{cmp::Ordering, fmt};
 
@@ -14,7 +14,7 @@ pub enum Dimension {
     Architecture,
     /// Such as `dstream`.
     Workload,
-    /// Such as `work-sharing`; with answers that are no echo, their size is behind a `+`.
+    /// Such as `work-sharing`; with replies of a given size, the size follows a `+`.
     Pattern,
     /// How many consumers.
     Consumers,
@@ -41,7 +41,7 @@ impl Dimension {
         })
     }
 
-    /// What a run has there.
+    /// The value of a run.
     pub fn of(&self, run: &Run) -> Level {
         let key = Key::of(run);
         let plan = |pointer: &str| run.record.plan.pointer(pointer).map_or(Level::Text(String::new()), Level::of);
@@ -71,13 +71,13 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// What a run has along a dimension. Numbers come in their order, before any text; texts with a number (`batch:8`) after
-/// those without, and by it.
+/// The value of a run along a dimension. Numbers sort numerically, before any text; texts with a number (`batch:8`)
+/// sort after those without, by the number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Level {
     /// A count.
     Number(u64),
-    /// A name, or anything else as it is written.
+    /// A name, or any other value as text.
     Text(String),
 }
 
@@ -86,13 +86,13 @@ impl Level {
         match value {
             Value::String(text) => Self::Text(foreign::line(text).into_owned()),
             Value::Null => Self::Text(String::new()),
-            // Queues and the like are told apart by how many there are.
+            // Lists, such as queues, are distinguished by their length.
             Value::Array(items) => Self::Number(items.len() as u64),
             other => other.as_u64().map_or_else(|| Self::Text(other.to_string()), Self::Number),
         }
     }
 
-    /// The number, where it is one.
+    /// The number, if it is one.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number as f64),
@@ -100,7 +100,7 @@ impl Level {
         }
     }
 
-    /// As people read it: architectures and workloads by the names of the paper.
+    /// The label for people: architectures and workloads by the names of the paper.
     pub fn shown(&self) -> String {
         match self {
             Self::Number(number) => number.to_string(),

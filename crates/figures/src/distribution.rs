@@ -2,20 +2,20 @@
 
 use measure::Buckets;
 
-/// Samples beyond a quantile without which it is not told, as in a record.
+/// Least number of samples beyond a reported quantile, as in a record.
 const SAMPLES_BEYOND_MIN: u64 = 10;
 
-/// Values in ascending order with how many samples are at most each.
+/// Values in ascending order, each with the number of samples that do not exceed it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Distribution {
-    /// Upper ends of the counters, seconds.
+    /// Upper ends of the buckets, in seconds.
     values_s: Vec<f64>,
-    /// Samples up to and with each.
+    /// Number of samples up to and including each.
     cumulative: Vec<u64>,
 }
 
 impl Distribution {
-    /// Of the counters of a histogram, ascending, in nanoseconds.
+    /// From the buckets of a histogram, ascending, in nanoseconds.
     pub fn of(buckets: &Buckets) -> Self {
         let mut sum = 0;
         let cumulative = buckets.iter().map(|(_, count)| {
@@ -28,33 +28,34 @@ impl Distribution {
         }
     }
 
-    /// How many samples there are.
+    /// Number of samples.
     pub fn samples(&self) -> u64 {
         self.cumulative.last().copied().unwrap_or(0)
     }
 
-    /// The smallest value that a share `p` of the samples does not exceed, seconds; absent without samples.
+    /// The smallest value, in seconds, that a fraction `p` of the samples does not exceed; absent without samples.
     pub fn quantile(&self, p: f64) -> Option<f64> {
         let wanted = (p * self.samples() as f64).ceil().max(1.0) as u64;
         let index = self.cumulative.partition_point(|below| *below < wanted);
         self.values_s.get(index).copied()
     }
 
-    /// The same, absent where fewer than ten samples lie beyond it; the median is always told.
+    /// The same, absent if fewer than ten samples lie beyond it; the median is always present.
     pub fn told_quantile(&self, p: f64) -> Option<f64> {
         let beyond = self.samples().saturating_sub((p * self.samples() as f64).ceil() as u64);
         let told = p <= 0.5 || beyond >= SAMPLES_BEYOND_MIN;
         self.quantile(p).filter(|_| told)
     }
 
-    /// The share of samples that are at most this, in seconds.
+    /// The fraction of samples that do not exceed `value_s`, in seconds.
     pub fn share(&self, value_s: f64) -> f64 {
         let index = self.values_s.partition_point(|value| *value <= value_s);
         let below = index.checked_sub(1).map_or(0, |index| self.cumulative[index]);
         below as f64 / self.samples().max(1) as f64
     }
 
-    /// All samples of several, each of them with the same weight whatever its number of samples.
+    /// The largest gap (Kolmogorov-Smirnov) between two sets of distributions; within a set each distribution has the
+    /// same weight, whatever its number of samples.
     pub fn gap(one: &[&Self], other: &[&Self]) -> f64 {
         let share = |side: &[&Self], value: f64| {
             side.iter().map(|distribution| distribution.share(value)).sum::<f64>() / side.len().max(1) as f64

@@ -1,4 +1,4 @@
-//! What can be wrong with what a report is made of; each sentence names the file and ends in what to do.
+//! Errors in the input of a report; each sentence names the file and ends in what to do.
 
 use std::path::PathBuf;
 
@@ -16,10 +16,10 @@ pub enum FiguresError {
         /// Why.
         source: std::io::Error,
     },
-    /// No run at all under a directory.
+    /// No run under a directory.
     #[error("there is no record.json in or under `{}`; give the directory of a run or of a sweep", .0.display())]
     NoRecords(PathBuf),
-    /// A record that cannot be read: cut off, of another version, or something else.
+    /// A record that cannot be read: cut off, of another version, or not a record.
     #[error("`{}`: {source}; or move its directory away", path.display())]
     Record {
         /// The record.
@@ -33,14 +33,14 @@ pub enum FiguresError {
         first.display()
     )]
     AllFailed {
-        /// How many there are.
+        /// Number of runs.
         runs: usize,
-        /// Where one of them is.
+        /// Directory of one of them.
         first: PathBuf,
         /// Its verdict.
         reason: String,
     },
-    /// Two runs of one point were not carried out alike.
+    /// Two runs of one point have different plans.
     #[error(
         "`{}` and `{}` are both {point}, and their plans differ in `{field}`; give them one at a time, \
          or keep them in different directories",
@@ -53,37 +53,37 @@ pub enum FiguresError {
         one: PathBuf,
         /// One that differs from it.
         other: PathBuf,
-        /// The first field in which it does.
+        /// The first field that differs.
         field: String,
     },
-    /// A file beside a record is not what a run writes there.
+    /// A file beside a record is damaged.
     #[error("`{}` is damaged; repeat the run, or move its directory away", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
     },
-    /// A file that says what to draw or to check is not understood.
+    /// A specification of a figure or claim cannot be parsed.
     #[error("`{file}`: {reason}")]
     Specification {
         /// The file.
         file: String,
-        /// Why, and what to write instead.
+        /// The reason, and what to write instead.
         reason: String,
     },
     /// No figure of that name.
     #[error("no figure is called `{name}`; there are: {known}")]
     UnknownFigure {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// All there are.
+        /// All known names.
         known: String,
     },
-    /// No run that a figure could show.
+    /// No run matches a figure.
     #[error("figure `{figure}` has nothing to show: no run here with {wanted}")]
     NothingToDraw {
         /// The figure.
         figure: String,
-        /// What it asks of runs.
+        /// Its conditions on runs.
         wanted: String,
     },
 }

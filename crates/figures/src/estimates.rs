@@ -1,4 +1,4 @@
-//! What claims are about: estimates of a point by workload, pattern, architecture and number of consumers.
+//! The quantities in claims: estimates of a point by workload, pattern, architecture and number of consumers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::{
     truth::Number,
 };
 
-/// A point that a claim needs and that is not there.
+/// A missing point that a claim needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
     /// Workload and pattern.
@@ -29,7 +29,7 @@ pub enum Stop {
     Missing(BTreeSet<Missing>),
     /// The runs cannot be used.
     Unusable(String),
-    /// The claim is not written well.
+    /// The claim has an error.
     Wrong(String),
 }
 
@@ -42,7 +42,7 @@ pub struct Estimates<'a> {
 }
 
 impl<'a> Estimates<'a> {
-    /// Of all runs; where there are some of preferred experiments, of these.
+    /// From all runs or, if there are runs of preferred experiments, from these.
     pub fn of(measured: &'a Measured, prefer: &[String]) -> Self {
         let mut points: BTreeMap<Key, Vec<&Run>> = BTreeMap::new();
         let mut mixed = BTreeMap::new();
@@ -84,7 +84,7 @@ impl<'a> Estimates<'a> {
         number(&values).ok_or_else(|| missing(key))
     }
 
-    /// The value that a share `p` of a latency's samples does not exceed, seconds.
+    /// The value, in seconds, that a fraction `p` of a latency's samples does not exceed.
     pub fn quantile(&self, key: &Key, metric: Metric, p: f64) -> Result<Number, Stop> {
         let distributions = self.distributions(key, metric)?;
         let values: Vec<f64> = distributions.iter().filter_map(|distribution| distribution.quantile(p)).collect();
@@ -95,7 +95,7 @@ impl<'a> Estimates<'a> {
     pub fn gap(&self, one: &Key, other: &Key, metric: Metric) -> Result<Number, Stop> {
         let (one, other) = both(self.distributions(one, metric), self.distributions(other, metric))?;
         let middle = Distribution::gap(&one.iter().collect::<Vec<_>>(), &other.iter().collect::<Vec<_>>());
-        // What single pairs of runs have between them shows how much of it is noise.
+        // The gaps between single pairs of runs show how much of it is noise.
         let pairs = one.iter().flat_map(|a| other.iter().map(move |b| Distribution::gap(&[a], &[b])));
         let (low, high) = pairs.fold((middle, middle), |(low, high), gap| (low.min(gap), high.max(gap)));
         let single = one.len() < 2 && other.len() < 2;
@@ -136,7 +136,7 @@ fn number(values: &[f64]) -> Option<Number> {
     Some(Number { middle: estimate.median, low, high })
 }
 
-/// Missing points in words, those of one kind together.
+/// Missing points in words, grouped by kind.
 pub fn told(missing: &BTreeSet<Missing>) -> String {
     let mut routes: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for point in missing {

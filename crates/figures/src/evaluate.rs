@@ -1,7 +1,7 @@
-//! Claims computed: trees of [`Expression`] over [`Estimates`].
+//! Evaluates claims: trees of [`Expression`] over [`Estimates`].
 //!
-//! What is unknown stays unknown only where it matters: one point that contradicts is enough against *all*, however
-//! many others are missing.
+//! An unknown value makes the result unknown only if it matters: one contradicting point is enough against *all*,
+//! however many others are missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use crate::{
     truth::{Number, Truth, told},
 };
 
-/// Calls within calls; more is a definition that calls itself.
+/// Deepest nesting of calls; more means a definition that calls itself.
 const DEPTH_MAX: usize = 32;
 
-/// What an expression comes to.
+/// The value of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A number.
@@ -27,11 +27,11 @@ pub enum Value {
     Truth(Truth),
     /// An architecture, a workload and so on.
     Name(String),
-    /// Several.
+    /// A list.
     List(Vec<Self>),
 }
 
-/// What expressions may use by name.
+/// The names that expressions may use.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     /// Constants.
@@ -42,15 +42,15 @@ pub struct Vocabulary {
 
 /// Computes expressions.
 pub struct Evaluator<'a> {
-    /// Where numbers come from.
+    /// The source of numbers.
     pub estimates: &'a Estimates<'a>,
-    /// What words mean.
+    /// Definitions of names.
     pub vocabulary: &'a Vocabulary,
-    /// What `T` is: the rate in a common window, or the paper's sum of rates.
+    /// The quantity `T`: the rate in a common window, or the paper's sum of rates.
     pub rate: Quantity,
-    /// What `M`, `Q` and `KS` are of.
+    /// The latency of `M`, `Q` and `KS`.
     pub latency: Metric,
-    /// Leave missing points out of `max`, `min` and `median`, to show how far one has come.
+    /// Leave missing points out of `max`, `min` and `median`, to show the result so far.
     pub lenient: bool,
 }
 
@@ -69,7 +69,7 @@ impl Evaluator<'_> {
         as_truth(self.value(expression, scope, 0)?)
     }
 
-    /// The number that an expression comes to.
+    /// The number of an expression.
     pub fn number(&self, expression: &Expression, scope: &Scope) -> Result<Number, Stop> {
         as_number(self.value(expression, scope, 0)?)
     }
@@ -123,7 +123,7 @@ impl Evaluator<'_> {
             if parameters.len() != arguments.len() {
                 return Err(wrong(format!("{name} takes {} value(s)", parameters.len())));
             }
-            // Workload and pattern hold inside a definition; other variables are its own.
+            // A definition sees the caller's workload and pattern; its other variables are its own.
             let mut inner: Scope =
                 scope.iter().filter(|(name, _)| name == "workload" || name == "pattern").cloned().collect();
             for (parameter, value) in parameters.iter().zip(values()) {
@@ -326,7 +326,7 @@ fn tally(truths: Truths) -> Result<Tally, Stop> {
     Ok(tally)
 }
 
-/// Where something is decided, and by what numbers.
+/// The deciding place, and its numbers.
 fn at(name: &str, why: &str) -> String {
     match (name.is_empty(), why.is_empty()) {
         (true, _) => why.to_owned(),
@@ -352,7 +352,7 @@ fn all(truths: Truths) -> Result<Truth, Stop> {
         return Err(Stop::Missing(tally.missing));
     }
     let firm = tally.known.iter().all(|(_, truth)| truth.firm);
-    // The last is usually the largest number of consumers, which is what a reader asks for.
+    // The last one usually has the largest number of consumers, which is of most interest.
     let why = tally.known.last().map_or_else(String::new, |(name, truth)| at(name, &truth.why));
     Ok(Truth { holds: true, firm, why })
 }
@@ -371,7 +371,7 @@ fn any(truths: Truths) -> Result<Truth, Stop> {
     Ok(Truth { holds: false, firm, why })
 }
 
-/// Whether it holds at a share of them at least.
+/// Whether it holds for at least a fraction of them.
 fn at_least(share: f64, truths: Truths) -> Result<Truth, Stop> {
     let total = truths.len();
     let tally = tally(truths)?;
@@ -406,7 +406,7 @@ fn median(numbers: &[Number]) -> Number {
     Number { middle: over(|number| number.middle), low: over(|number| number.low), high: over(|number| number.high) }
 }
 
-/// Spearman's, of the estimates; how far noise could move it is not known.
+/// Spearman's rank correlation of the estimates; the effect of noise on it is unknown.
 fn rank_correlation(places: &[Number], numbers: &[Number]) -> Number {
     let ranks = |values: Vec<f64>| -> Vec<f64> {
         let below = |value: f64| values.iter().filter(|other| **other < value).count() as f64;

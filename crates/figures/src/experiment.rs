@@ -1,4 +1,4 @@
-//! Which of several experiments a figure or a claim is about, where runs of many lie side by side.
+//! Selects the experiment of a figure or a claim if there are runs of several.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ pub fn name(run: &Run) -> &str {
     run.record.point.as_ref().map_or("", |point| point.experiment.as_str())
 }
 
-/// For each workload and pattern: the runs of the first of these experiments that has any, or else all runs. A sweep of
-/// prefetch has points in common with that of a figure of the paper, and is no repetition of it.
+/// For each workload and pattern: the runs of the first of these experiments that has any, otherwise all runs. A sweep
+/// of prefetch shares points with the experiment of a figure of the paper, and is not a repetition of it.
 pub fn preferred<'a>(runs: Vec<&'a Run>, prefer: &[String]) -> Vec<&'a Run> {
     let place = |run: &Run| prefer.iter().position(|experiment| experiment == name(run)).unwrap_or(prefer.len());
     let of = |run: &Run| {

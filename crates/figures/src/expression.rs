@@ -1,4 +1,4 @@
-//! The language that claims are written in: read from text into a tree.
+//! The language of claims: parses text into a tree.
 //!
 //! Numbers, names (`dts`, `prs-haproxy-4`: a hyphen between letters belongs to the name, so a difference of names needs
 //! blanks), `'any text'`, lists `[1, 2]`, `+ - * /`, comparisons, `and or not`, calls `near(x, y)`, and quantities over
@@ -11,7 +11,7 @@ use std::{iter::Peekable, vec::IntoIter};
 pub enum Expression {
     /// Such as `0.5`.
     Number(f64),
-    /// A variable, a constant, or what stands for itself.
+    /// A variable, a constant, or a name that stands for itself.
     Name(String),
     /// `[a, b]`.
     List(Vec<Self>),
@@ -27,20 +27,20 @@ pub enum Expression {
     Binary(Operator, Box<(Self, Self)>),
 }
 
-/// Something said of all values of variables.
+/// A quantification over all values of variables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Over {
     /// `all`, `any`, `most`, `half`, `max`, `min`, `median` or `rank_correlation`.
     pub how: String,
     /// Each variable with its list.
     pub variables: Vec<(String, Expression)>,
-    /// Which values count.
+    /// The condition on values.
     pub only_if: Option<Expression>,
-    /// What is said.
+    /// The body.
     pub body: Expression,
 }
 
-/// Between two sides.
+/// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// `+`
@@ -80,7 +80,7 @@ enum Token {
 const SIGNS: [&str; 17] = ["<=", ">=", "==", "!=", "<", ">", "+", "-", "*", "/", "(", ")", "[", "]", ",", ":", "="];
 
 impl Expression {
-    /// Reads a text; the error says what was found where.
+    /// Parses a text.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut parser = Parser { tokens: tokens(text)?.into_iter().peekable() };
         let expression = parser.or()?;

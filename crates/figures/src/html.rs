@@ -14,7 +14,7 @@ use crate::{
 
 const STYLE: &str = include_str!("report.css");
 
-/// The page. `at` is the folder it will be in, so that links to records hold.
+/// The page. `at` is its future directory, so that links to records are right.
 pub fn page(report: &Report, title: &str, at: &Path) -> String {
     let page = html! {
         (DOCTYPE)
@@ -159,7 +159,7 @@ fn points(report: &Report) -> Markup {
     }
 }
 
-/// What the rows of a group have in common.
+/// The common part of a group of rows.
 fn of(row: &Row) -> String {
     format!("{}, {}", row.key.workload, row.key.pattern)
 }
@@ -232,7 +232,7 @@ fn runs(report: &Report, at: &Path) -> Markup {
     }
 }
 
-/// A path as a link from a folder.
+/// A path as a link relative to a directory.
 fn link(from: &Path, to: &Path) -> String {
     let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned());
     let (from, to) = (absolute(from), absolute(to));

@@ -1,4 +1,4 @@
-//! Reading files that somebody named: regular ones, and no larger than they can be.
+//! Reads files that a user names: regular files only, up to a limit.
 
 use std::{
     fs::OpenOptions,
@@ -7,22 +7,34 @@ use std::{
     path::Path,
 };
 
-/// A profile of every key and a comment on each has a tenth of it.
+/// Ten times the size of a profile with every key and a comment on each.
 const PROFILE_MAX: u64 = 1 << 20;
-/// A day of seconds, or the counters of all latencies, have a tenth of it.
+/// Ten times the size of a day's series, or of the buckets of all latencies.
 const RESULT_MAX: u64 = 256 << 20;
 
-/// The text of a profile, or of what else people write by hand.
+/// The text of a profile, or of another file that people write by hand.
+///
+/// # Errors
+///
+/// The system's error, or that the file is not regular, too large, or not UTF-8.
 pub fn profile(path: impl AsRef<Path>) -> io::Result<String> {
     text(bytes(path.as_ref(), PROFILE_MAX)?)
 }
 
-/// The text of what a run left.
+/// The text of a run's file.
+///
+/// # Errors
+///
+/// As [`profile`].
 pub fn result(path: impl AsRef<Path>) -> io::Result<String> {
     text(result_bytes(path)?)
 }
 
-/// The same for what is no text.
+/// The same for binary files.
+///
+/// # Errors
+///
+/// As [`profile`], without the check for UTF-8.
 pub fn result_bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     bytes(path.as_ref(), RESULT_MAX)
 }
@@ -32,7 +44,7 @@ fn text(bytes: Vec<u8>) -> io::Result<String> {
 }
 
 fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // Not to wait for somebody who writes into a pipe.
+    // So that it does not wait for a writer of a pipe.
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
     let kind = file.metadata()?.file_type();
     if !kind.is_file() {

@@ -1,4 +1,4 @@
-//! What was measured says of each claim: reproduced, not reproduced, or not testable here.
+//! Judges each claim by the measurements: reproduced, not reproduced, or not testable here.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub enum Verdict {
     Reproduced,
     /// It does not.
     NotReproduced,
-    /// These runs cannot tell.
+    /// These runs cannot decide.
     NotTestable,
 }
 
@@ -42,20 +42,20 @@ pub struct Judged {
     pub claim: Claim,
     /// The verdict.
     pub verdict: Verdict,
-    /// Whether noise could have made another verdict of it: intervals over repetitions span the bound.
+    /// False if noise could change the verdict: intervals over repetitions contain the bound.
     pub firm: bool,
-    /// What decided it, or what is missing. For each workload where there are several.
+    /// The deciding values, or the missing points; one entry per workload.
     pub why: Vec<String>,
-    /// What was measured: a label and a value.
+    /// Measured values, each with a label.
     pub numbers: Vec<(String, String)>,
-    /// Where points are missing: with how many consumers there are runs, and whether it holds as far as these go.
+    /// If points are missing: the numbers of consumers that have runs, and whether the claim holds for these.
     pub so_far: Option<(Vec<u32>, bool)>,
-    /// The verdict by the paper's own estimator of throughput, where it is another.
+    /// The verdict by the paper's own estimator of throughput, if it differs.
     pub by_sum_of_rates: Option<Verdict>,
 }
 
 impl Judged {
-    /// What a reader should know before believing the verdict.
+    /// A caveat for the reader of the verdict.
     pub fn caveat(&self) -> Option<String> {
         let noise = (self.verdict != Verdict::NotTestable && !self.firm)
             .then(|| "within the noise: the intervals allow the other verdict".to_owned());
@@ -79,7 +79,11 @@ enum Tested {
 }
 
 impl Claims {
-    /// Judges all of them.
+    /// Judges all claims.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError`] if a claim has an error, or if the runs cannot be used.
     pub fn judge(&self, measured: &Measured) -> Result<Vec<Judged>, FiguresError> {
         let estimates = Estimates::of(measured, &self.prefer);
         self.claims.iter().map(|claim| self.judge_one(claim, &estimates)).collect()
@@ -110,7 +114,7 @@ impl Claims {
         Ok(judged)
     }
 
-    /// The claim over as many consumers as there are runs of, instead of the paper's.
+    /// The claim for the numbers of consumers that have runs, instead of the paper's.
     fn so_far(&self, claim: &Claim, estimates: &Estimates, comparable: bool) -> Option<(Vec<u32>, bool)> {
         let consumers: BTreeSet<u32> = estimates
             .runs(&claim.workloads, &claim.pattern)
@@ -127,12 +131,12 @@ impl Claims {
             latency: self.latency,
             lenient: true,
         };
-        // Where the shorter list leaves nothing to say something of, nothing is said.
+        // If the shorter list leaves no points, there is no result.
         let verdict = judge_by(claim, &evaluator, comparable).ok()?.verdict;
         (verdict != Verdict::NotTestable).then(|| (consumers.into_iter().collect(), verdict == Verdict::Reproduced))
     }
 
-    /// Whether all runs that a claim is about went over service links of the published rate.
+    /// Whether all runs of a claim used service links of the published rate.
     fn published_class(&self, claim: &Claim, estimates: &Estimates) -> bool {
         let runs = estimates.runs(&claim.workloads, &claim.pattern);
         let like = |run: &&crate::Run| {
@@ -177,7 +181,7 @@ fn judge_by(claim: &Claim, evaluator: &Evaluator, comparable: bool) -> Result<Ju
             whys.push(why);
         }
     }
-    // All have to hold; one against is enough.
+    // All must hold; one contradiction is enough.
     let verdict = if verdicts.contains(&Verdict::NotReproduced) {
         Verdict::NotReproduced
     } else if verdicts.contains(&Verdict::NotTestable) {
@@ -198,7 +202,7 @@ fn judge_by(claim: &Claim, evaluator: &Evaluator, comparable: bool) -> Result<Ju
     })
 }
 
-/// The verdict from the statement as it was made, and from its form that other hardware can have, too.
+/// The verdict, from the claim as stated and from its form for other hardware.
 fn settle(claim: &Claim, stated: Option<Tested>, portable: Option<Tested>) -> (Verdict, bool, String) {
     let by = |truth: &Truth| if truth.holds { Verdict::Reproduced } else { Verdict::NotReproduced };
     let lacking = |missing: &BTreeSet<Missing>| format!("not measured: {}", told(missing));
@@ -214,7 +218,7 @@ fn settle(claim: &Claim, stated: Option<Tested>, portable: Option<Tested>) -> (V
         (None, Some(Tested::Told(truth))) => {
             (by(&truth), truth.firm, format!("{}; judged in the form for other hardware, as {ELSEWHERE}", truth.why))
         }
-        // A ratio carries over to other hardware in its direction, if not in its size: both are told.
+        // The direction of a ratio applies to other hardware, its size may not: both are reported.
         (Some(Tested::Told(stated)), Some(Tested::Told(portable))) if claim.kind == Kind::Ratio && !stated.holds => {
             let how = if portable.holds { "holds" } else { "does not hold either" };
             let why = format!("the number: {}; its direction {how}: {}", stated.why, portable.why);

@@ -1,7 +1,7 @@
 //! Records of runs -> points -> estimates with intervals.
 //!
-//! [`fn@load`] reads result directories, [`points`] puts repetitions together, [`statistics`] says what they tell.
-//! Nothing measures again, and nothing is dropped in silence.
+//! [`fn@load`] reads result directories, [`points`] groups repetitions, [`statistics`] estimates medians with
+//! intervals. Nothing is measured here, and nothing is dropped without a note.
 //!
 //! ```no_run
 //! use figures::{Failed, Report, load, report::shipped_figures};

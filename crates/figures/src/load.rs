@@ -10,33 +10,33 @@ use measure::Record;
 use crate::{FiguresError, input};
 
 const RECORD: &str = "record.json";
-/// The exit code of a run that was sound and did not meet an `--assert`: its numbers are good.
+/// The exit code of a sound run that failed an `--assert`: its numbers are valid.
 const ASSERTION: u8 = 5;
-/// Folders within folders; deeper is a loop of links.
+/// Deepest nesting of directories; deeper means a loop of links.
 const DEPTH_MAX: usize = 16;
 
-/// One run as it was left.
+/// One run with its directory.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Its directory.
     pub dir: PathBuf,
-    /// What it measured.
+    /// Its record.
     pub record: Record,
 }
 
 impl Run {
-    /// Whether what it measured can be used.
+    /// Whether its measurements can be used.
     pub fn is_sound(&self) -> bool {
         self.record.status.pass || self.record.status.exit_code == ASSERTION
     }
 }
 
-/// What to do with runs whose verdict was not good.
+/// The treatment of failed runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// Leave them out and say so.
+    /// Leave them out and list them.
     LeaveOut,
-    /// Use what they measured.
+    /// Use their measurements.
     Use,
 }
 
@@ -49,7 +49,7 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// What was found.
+/// The result of loading.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// Runs, ordered by their directory.
@@ -59,6 +59,10 @@ pub struct Loaded {
 }
 
 /// Reads every record in and under these directories. A path to a record.json will do, too.
+///
+/// # Errors
+///
+/// [`FiguresError`] if a directory or record cannot be read, if there is no record, or if all runs failed.
 pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
     let mut paths = Vec::new();
     for root in roots {
@@ -100,7 +104,7 @@ fn find(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Figur
     for entry in fs::read_dir(path).map_err(unread)? {
         let entry = entry.map_err(unread)?;
         let directory = entry.file_type().map_err(unread)?.is_dir();
-        // A link may be a directory; whoever links runs together wants them read.
+        // A link may be a directory: linked runs are read too.
         let linked = !directory && entry.path().is_dir();
         if entry.file_name() == RECORD {
             found.push(entry.path());

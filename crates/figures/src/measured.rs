@@ -1,4 +1,4 @@
-//! Runs with what lies beside their records: distributions and series, read when they are asked for and kept.
+//! Runs with the files beside their records: distributions and series, read on demand and cached.
 
 use std::{
     cell::RefCell,
@@ -26,12 +26,16 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Of runs that were read.
+    /// From runs that were read.
     pub fn of(runs: Vec<Run>) -> Self {
         Self { runs, distributions: RefCell::default() }
     }
 
-    /// The distribution of a latency in a run; absent where it was not taken. A run that was cut short leaves none.
+    /// The distribution of a latency in a run; absent if it was not measured. A run that was cut short has none.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Damaged`] if the file is damaged.
     pub fn distribution(&self, run: &Run, metric: Metric) -> Result<Option<Distribution>, FiguresError> {
         let all = self.distributions_of(run)?;
         Ok(all.iter().find(|(kind, _)| *kind == metric).map(|(_, distribution)| distribution.clone()))
@@ -48,7 +52,11 @@ impl Measured {
         Ok(kept)
     }
 
-    /// The counters of all latencies of a run, as they are in its file; empty where there is none.
+    /// The buckets of all latencies of a run, as in its file; empty if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Damaged`] if the file is damaged.
     pub fn histograms(&self, run: &Run) -> Result<Vec<(Metric, Buckets)>, FiguresError> {
         let path = run.dir.join(HISTOGRAMS);
         match input::result_bytes(&path) {
@@ -58,8 +66,11 @@ impl Measured {
         }
     }
 
-    /// All columns of numbers of a run's series, one value for each second and NaN where it was not taken; empty where
-    /// there are none.
+    /// All columns of numbers of a run's series, one value for each second, NaN if unmeasured; empty if there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Damaged`] if the file is damaged.
     pub fn columns(&self, run: &Run) -> Result<Vec<(String, Vec<f64>)>, FiguresError> {
         let path = run.dir.join(SERIES);
         let text = match input::result(&path) {
@@ -80,7 +91,7 @@ impl Measured {
             for ((name, values), cell) in columns.iter_mut().zip(cells) {
                 match cell.parse() {
                     Ok(value) => values.push(value),
-                    // What was not taken in a second is empty.
+                    // An unmeasured value of a second is empty.
                     Err(_) if cell.is_empty() => values.push(f64::NAN),
                     Err(_) => drop(texts.insert(name.clone())),
                 }
@@ -90,7 +101,11 @@ impl Measured {
         if columns.iter().any(|(name, _)| name == SECOND) { Ok(columns) } else { Err(FiguresError::Damaged { path }) }
     }
 
-    /// A column of a run's series over the seconds; empty where there is none.
+    /// A column of a run's series against seconds; empty if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Damaged`] if the file is damaged.
     pub fn series(&self, run: &Run, column: &str) -> Result<Vec<(f64, f64)>, FiguresError> {
         let columns = self.columns(run)?;
         if columns.is_empty() {

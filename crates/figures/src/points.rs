@@ -1,4 +1,4 @@
-//! Runs put together into points: what was repeated, and with what.
+//! Groups runs into points: repetitions of the same settings.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,12 @@ use serde_json::Value;
 
 use crate::{Estimate, FiguresError, Run};
 
-/// What runs have in common that are repetitions of each other.
+/// The common settings of runs that are repetitions of each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// Such as `dstream`; of a file, its name without the ending.
+    /// Such as `dstream`; for a file, its name without the extension.
     pub workload: String,
-    /// Such as `work-sharing`. With answers that are no echo, their size is behind a `+`.
+    /// Such as `work-sharing`. With replies of a given size, the size follows a `+`.
     pub pattern: String,
     /// Such as `prs-haproxy`.
     pub architecture: String,
@@ -61,10 +61,10 @@ fn stem(name: &str) -> String {
     foreign::line(&Path::new(name).file_stem().unwrap_or_default().to_string_lossy()).into_owned()
 }
 
-/// All repetitions of one thing.
+/// All repetitions of one key.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// What they have in common.
+    /// Their common settings.
     pub key: Key,
     /// Ordered by directory.
     pub runs: Vec<Run>,
@@ -73,17 +73,17 @@ pub struct Point {
 /// A number of a run that is estimated over runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quantity {
-    /// Messages delivered a second in the common window.
+    /// Messages delivered per second in the common window.
     MessagesPerSecond,
     /// Body bits of these.
     BitsPerSecond,
     /// Events in these.
     EventsPerSecond,
-    /// The paper's estimator: the sum of what each consumer had a second.
+    /// The paper's estimator: the sum of the rates of all consumers.
     SumOfRates,
     /// The paper's estimator over the common window's.
     SumOfRatesRatio,
-    /// Processor time of all ranks for a message, microseconds.
+    /// CPU time of all ranks per message, in microseconds.
     CpuPerMessage,
     /// The median of a latency, seconds.
     Median(Metric),
@@ -105,8 +105,8 @@ impl Quantity {
         rates.into_iter().chain([Self::CpuPerMessage]).chain(latencies).collect()
     }
 
-    /// The one that a person means by a word: what [`Self::word`] says, and `rtt_p50` and `rtt_p99` for the round trip from
-    /// the due time.
+    /// The quantity with a name: that of [`Self::word`], or `rtt_p50` and `rtt_p99` for the round trip from the due
+    /// time.
     pub fn called(word: &str) -> Option<Self> {
         let word = word.strip_prefix("rtt_p").map_or_else(|| word.to_owned(), |rest| format!("rtt_from_due_p{rest}"));
         Self::all().into_iter().find(|quantity| quantity.word() == word)
@@ -132,7 +132,7 @@ impl Quantity {
         }
     }
 
-    /// Of one run; absent where it was not taken.
+    /// The value of one run; absent if unmeasured.
     pub fn of(self, run: &Run) -> Option<f64> {
         let record = &run.record;
         let seconds = |ns: u64| ns as f64 / 1e9;
@@ -153,7 +153,7 @@ impl Quantity {
         matches!(self, Self::MessagesPerSecond | Self::BitsPerSecond | Self::EventsPerSecond | Self::SumOfRates)
     }
 
-    /// As tables name it, unit last.
+    /// Its name in tables, unit last.
     pub fn name(self) -> String {
         match self {
             Self::MessagesPerSecond => "messages/s".to_owned(),
@@ -169,12 +169,12 @@ impl Quantity {
 }
 
 impl Point {
-    /// A number of each run that has it.
+    /// The value of each run that has it.
     pub fn values(&self, quantity: Quantity) -> Vec<f64> {
         self.runs.iter().filter_map(|run| quantity.of(run)).collect()
     }
 
-    /// A number over the runs; absent where no run has it.
+    /// The estimate over the runs; absent if no run has the quantity.
     pub fn estimate(&self, quantity: Quantity) -> Option<Estimate> {
         Estimate::of(&self.values(quantity))
     }
@@ -184,13 +184,17 @@ impl Point {
 #[derive(Clone, Debug, Default)]
 pub struct Points {
     points: BTreeMap<Key, Point>,
-    /// What a reader should know before comparing points with each other.
+    /// Warnings for the reader who compares points with each other.
     pub warnings: Vec<String>,
 }
 
 impl Points {
-    /// Puts repetitions together. Repetitions have the same plan, but for what makes each run its own (its number,
-    /// seed and the names of its queues).
+    /// Groups repetitions. Repetitions have the same plan, except for the values of a single run (its number, seed and
+    /// the names of its queues).
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError`] if runs of one point have different plans.
     pub fn of(runs: Vec<Run>) -> Result<Self, FiguresError> {
         let mut points: BTreeMap<Key, Point> = BTreeMap::new();
         for run in runs {
@@ -234,7 +238,7 @@ impl Points {
     }
 }
 
-/// What of a plan must be alike in repetitions.
+/// The part of a plan that must be equal in repetitions.
 pub(crate) fn comparable(run: &Run) -> Value {
     let mut plan = run.record.plan.clone();
     if let Some(fields) = plan.as_object_mut() {
@@ -253,7 +257,8 @@ pub(crate) fn comparable(run: &Run) -> Value {
     plan
 }
 
-/// What of a plan must be alike for architectures to be compared. How workers spread over addresses is a part of theirs.
+/// The part of a plan that must be equal for architectures to be compared. The spread of workers over addresses belongs
+/// to the architecture.
 fn without_route(run: &Run) -> Value {
     let mut plan = comparable(run);
     plan.as_object_mut().and_then(|fields| fields.remove("spread"));

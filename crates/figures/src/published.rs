@@ -1,4 +1,4 @@
-//! What the paper states in numbers, from `analysis/published.toml`.
+//! The paper's numbers, from `analysis/published.toml`.
 
 use serde::Deserialize;
 
@@ -10,13 +10,13 @@ use crate::{FiguresError, points::Quantity, quantity, specification::in_one_line
 pub struct Published {
     /// The slide that states it; the title slide is 1.
     pub slide: u32,
-    /// In few words, as it is written beside it.
+    /// A short label.
     pub text: String,
-    /// The workload; every one where absent.
+    /// The workload; all if absent.
     pub workload: Option<String>,
     /// The pattern.
     pub pattern: String,
-    /// The architecture; every one where absent.
+    /// The architecture; all if absent.
     pub architecture: Option<String>,
     /// The quantities that it may be drawn over, by their names.
     pub of: Vec<String>,
@@ -25,9 +25,9 @@ pub struct Published {
     pub relative: bool,
     /// The number.
     pub value: f64,
-    /// Of a distribution: which share is within the value.
+    /// For a distribution: the fraction within the value.
     pub share: Option<f64>,
-    /// From and to how many consumers it holds; for all where absent.
+    /// The range of consumers for which it holds; all if absent.
     pub consumers: Option<[u32; 2]>,
 }
 
@@ -39,6 +39,10 @@ struct File {
 
 impl Published {
     /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Specification`] with what is wrong.
     pub fn read(text: &str) -> Result<Vec<Self>, FiguresError> {
         let wrong = |reason: String| FiguresError::Specification { file: "published.toml".to_owned(), reason };
         let File { value } = toml::from_str(text).map_err(|error| wrong(in_one_line(&error.to_string())))?;
@@ -48,7 +52,7 @@ impl Published {
         }
     }
 
-    /// Whether it is about this quantity.
+    /// Whether it belongs to this quantity.
     pub fn is_of(&self, of: Quantity) -> bool {
         self.of.iter().any(|name| quantity::named(name) == Some(of))
     }

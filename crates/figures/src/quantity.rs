@@ -1,4 +1,4 @@
-//! The names of quantities in figures and claims, and how they are written for people.
+//! Names of quantities in figures and claims, and their labels.
 
 use measure::Metric;
 
@@ -25,7 +25,7 @@ pub fn named(name: &str) -> Option<Quantity> {
     })
 }
 
-/// As an axis is labelled, with its unit where ticks do not carry it.
+/// The label of an axis, with its unit unless the ticks have it.
 pub fn label(quantity: Quantity) -> String {
     match quantity {
         Quantity::MessagesPerSecond => "messages/s".to_owned(),
@@ -53,7 +53,7 @@ pub fn latency(metric: Metric) -> &'static str {
     }
 }
 
-/// What is written at its ticks.
+/// The unit of its tick labels.
 pub fn unit(quantity: Quantity) -> Unit {
     match quantity {
         Quantity::Median(_) | Quantity::P99(_) => Unit::Seconds,

@@ -1,4 +1,4 @@
-//! Everything that is told of a set of runs, before it becomes HTML or text.
+//! The contents of a report, before it becomes HTML or text.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use crate::{
     terminal,
 };
 
-/// A figure to draw: its name and the text that says what.
+/// A figure to draw: its name and the text of its specification.
 pub type Source = (String, String);
 
 /// A figure that could not be drawn.
@@ -26,20 +26,20 @@ pub struct NotDrawn {
     pub name: String,
     /// Why, in one sentence.
     pub reason: String,
-    /// Whether all it lacks are runs to show.
+    /// Whether only matching runs are missing.
     pub lacks_runs: bool,
 }
 
-/// All of it.
+/// A complete report.
 #[derive(Debug)]
 pub struct Report {
     /// Figures that could be drawn.
     pub figures: Vec<Figure>,
-    /// Others, and why they could not.
+    /// Figures that could not be drawn, and why.
     pub not_drawn: Vec<NotDrawn>,
     /// Each claim of the paper with its verdict.
     pub claims: Vec<Judged>,
-    /// What a reader should know before comparing.
+    /// Warnings for the reader.
     pub warnings: Vec<String>,
     /// Every point with its estimates.
     pub rows: Vec<Row>,
@@ -61,7 +61,11 @@ pub fn shipped_figures() -> Vec<Source> {
     shipped::FIGURES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
-/// Of the figures that are compiled in, those asked for; a path to a file of one's own will do, too.
+/// The requested figures: shipped ones by name, others by the path of a TOML file.
+///
+/// # Errors
+///
+/// [`FiguresError::UnknownFigure`] for an unknown name, [`FiguresError::Read`] for an unreadable file.
 pub fn chosen(names: &[String]) -> Result<Vec<Source>, FiguresError> {
     let find = |name: &String| {
         let path = PathBuf::from(name);
@@ -79,12 +83,16 @@ pub fn chosen(names: &[String]) -> Result<Vec<Source>, FiguresError> {
 }
 
 impl Report {
-    /// Estimates and draws up everything. With `all`, each of the figures has to be drawn; else those that have nothing
-    /// to show, or cannot be drawn from these runs, are told and left out.
+    /// Makes the report. With `all`, every figure must be drawn; otherwise figures without matching runs, or that
+    /// cannot be drawn from these runs, are listed and left out.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError`] if a figure that must be drawn cannot be, or if the input cannot be used.
     pub fn of(loaded: Loaded, figures: &[Source], all: bool) -> Result<Self, FiguresError> {
         let Loaded { runs, left_out } = loaded;
         let claims = Claims::read(shipped::CLAIMS)?;
-        // Experiments that lie beside each other are not to be compared point by point.
+        // Different experiments must not be compared point by point.
         let comparable = preferred(runs.iter().collect(), &claims.prefer).into_iter().cloned().collect();
         let failed = runs.iter().filter(|run| !run.is_sound()).count();
         let mut warnings = match Points::of(comparable) {
@@ -120,7 +128,7 @@ impl Report {
         })
     }
 
-    /// What was read, in a sentence.
+    /// A sentence on the runs that were read.
     pub fn summary(&self) -> String {
         let failed = match self.left_out.len() {
             0 => "none failed".to_owned(),
@@ -129,7 +137,7 @@ impl Report {
         format!("{} runs of {} points; {failed}", self.runs.len(), self.rows.len())
     }
 
-    /// How many claims came to a verdict.
+    /// Number of claims with a verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.claims.iter().filter(|judged| judged.verdict == verdict).count()
     }
@@ -153,7 +161,7 @@ impl Report {
         text
     }
 
-    /// All of it for a terminal.
+    /// The report as text for a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.summary());
         for figure in &self.figures {

@@ -1,4 +1,4 @@
-//! What a panel shows beside what was measured: upper bounds, the paper's numbers, and what others are divided by.
+//! The lines of a panel that were not measured: upper bounds, the paper's numbers, and the base of ratios.
 
 use crate::{
     Dimension, Key, Level, Run,
@@ -9,7 +9,7 @@ use crate::{
     style::style,
 };
 
-/// What is drawn into a panel of estimates beside them.
+/// The rules of a panel of estimates.
 pub fn rules(specification: &Specification, known: &[Published], of: Quantity, runs: &[&Run]) -> Vec<Rule> {
     let mut rules = published(specification, known, of, runs, false);
     if let Some(base) = &specification.relative_to {
@@ -24,7 +24,7 @@ pub fn rules(specification: &Specification, known: &[Published], of: Quantity, r
     rules
 }
 
-/// What the paper states of just these workloads and patterns.
+/// The paper's numbers for exactly these workloads and patterns.
 pub fn published(
     specification: &Specification,
     known: &[Published],
@@ -67,7 +67,7 @@ fn bound_rule(bound: Bound, of: Quantity, runs: &[&Run]) -> Option<Rule> {
         .map(|run| run.record.totals.received)
         .fold((0, 0, 0), |sum, volume| (sum.0 + volume.messages, sum.1 + volume.bytes, sum.2 + volume.events));
     let each = |amount: u64| (messages > 0).then(|| amount as f64 / messages as f64);
-    // How much of the quantity one message is.
+    // The amount of the quantity per message.
     let per_message = match of {
         Quantity::MessagesPerSecond => 1.0,
         Quantity::BitsPerSecond => 8.0 * each(bytes)?,

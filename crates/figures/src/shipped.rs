@@ -1,4 +1,4 @@
-//! What is compiled in: the figures, claims and published values of `analysis`.
+//! The compiled-in figures, claims and published values of `analysis`.
 
 macro_rules! figures {
     ($($name:literal),* $(,)?) => {
@@ -23,10 +23,10 @@ figures![
     "time-series",
 ];
 
-/// What the paper states in numbers.
+/// The paper's numbers.
 pub const PUBLISHED: &str = include_str!("../../../analysis/published.toml");
 
-/// What the paper claims.
+/// The paper's claims.
 pub const CLAIMS: &str = include_str!("../../../analysis/claims.toml");
 
 #[cfg(test)]

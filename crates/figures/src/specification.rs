@@ -1,4 +1,4 @@
-//! What to draw, as a file in `analysis/figures` says it.
+//! The specification of a figure: a file in `analysis/figures`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     quantity,
 };
 
-/// What a panel is.
+/// The kind of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -32,40 +32,40 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
-    /// What the rate of one service link lets through.
+    /// The rate of one service link.
     Link,
-    /// What the harness reaches over a transport that does nothing.
+    /// The harness's own ceiling, over a transport that does nothing.
     Harness,
 }
 
 /// A figure to draw.
 #[derive(Clone, Debug)]
 pub struct Specification {
-    /// The name of its file, without the ending.
+    /// The name of its file, without the extension.
     pub name: String,
     /// What it shows.
     pub title: String,
-    /// What is said below it.
+    /// Its caption.
     pub caption: String,
-    /// What its panels are.
+    /// The kind of its panels.
     pub kind: Kind,
-    /// What runs have in common.
+    /// Conditions on the runs.
     pub filter: Filter,
-    /// Experiments whose runs are taken before others.
+    /// Experiments whose runs have precedence.
     pub prefer: Vec<String>,
-    /// What tells series apart.
+    /// The dimension of series.
     pub series: Dimension,
     /// One panel for each value of it, beside the panels that are named.
     pub split: Option<Dimension>,
-    /// Panels that are named; one without a name where there are none.
+    /// Named panels; one without a name if there are none.
     pub panels: Vec<PanelSpecification>,
     /// Panels in a row.
     pub columns: usize,
-    /// How the axes map.
+    /// The scale of an axis.
     pub scale_x: Scale,
-    /// How the axes map.
+    /// The scale of an axis.
     pub scale_y: Scale,
-    /// The architecture that others are divided by.
+    /// The architecture by which others are divided.
     pub relative_to: Option<String>,
     /// Upper bounds.
     pub bounds: Vec<Bound>,
@@ -80,15 +80,15 @@ pub struct Specification {
 pub struct PanelSpecification {
     /// Above it.
     pub title: String,
-    /// What its runs have in common, besides what those of the figure have.
+    /// Conditions on its runs, in addition to those of the figure.
     pub filter: Filter,
     /// Along the bottom.
     pub x: X,
-    /// What is drawn.
+    /// The quantity.
     pub y: Y,
 }
 
-/// What is drawn along the left (of a CDF: along the bottom).
+/// The quantity along the left (for a CDF: along the bottom).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Y {
     /// An estimate over runs.
@@ -97,26 +97,26 @@ pub enum Y {
     Column(String),
 }
 
-/// What is along the bottom.
+/// The quantity along the bottom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum X {
-    /// What tells points apart.
+    /// A dimension.
     Dimension(Dimension),
-    /// What was measured of each run.
+    /// A measured quantity of each run.
     Quantity(Quantity),
 }
 
-/// Which runs: for each dimension, the values that will do.
+/// A condition on runs: for each dimension, the accepted values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter(pub Vec<(Dimension, Vec<Level>)>);
 
 impl Filter {
-    /// Both of them.
+    /// Both conditions together.
     pub fn and(&self, other: &Self) -> Self {
         Self(self.0.iter().chain(&other.0).cloned().collect())
     }
 
-    /// In words; a list of architectures is left out, since any of them will do.
+    /// In words; a list of architectures is left out, because any of them is accepted.
     pub fn wanted(&self) -> String {
         let part = |(dimension, levels): &(Dimension, Vec<Level>)| {
             let levels: Vec<String> = levels.iter().map(Level::to_string).collect();
@@ -204,6 +204,10 @@ enum Name {
 
 impl Specification {
     /// Reads a file; `name` is that of the figure.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Specification`] with what is wrong.
     pub fn read(name: &str, text: &str) -> Result<Self, FiguresError> {
         let wrong = |reason: String| FiguresError::Specification { file: format!("{name}.toml"), reason };
         let written: Written = toml::from_str(text).map_err(|error| wrong(in_one_line(&error.to_string())))?;
@@ -299,7 +303,7 @@ impl Choice {
     }
 }
 
-/// What the parser says over several lines.
+/// A parser's error of several lines in one line.
 pub(crate) fn in_one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let words = lines.filter(|line| !line.starts_with(['|', '^']) && !line.contains(" | "));

@@ -1,30 +1,30 @@
-//! What repetitions tell: medians with intervals, ratios of medians, and whether two samples differ.
+//! Statistics of repetitions: medians with intervals, ratios of medians, and tests of a difference.
 //!
-//! The run is the unit of repetition: messages of one run depend on each other. Nothing is assumed of how runs are
-//! distributed, and nothing is drawn at random: the same records give the same interval.
+//! The run is the unit of repetition: messages of one run depend on each other. Nothing is assumed about the
+//! distribution of runs, and nothing is drawn at random: the same records give the same interval.
 //!
 //! From [`INTERVAL_RUNS`] runs on the interval of a median is that of Hettmansperger and Sheather (Confidence intervals
 //! based on interpolated order statistics, Statistics & Probability Letters 4, 1986): between the pair of order
-//! statistics that covers the true median with more than 95 % and the next pair inside, which covers it with less. It is
-//! no bootstrap: a median over few runs is one of few values, and the percentile bootstrap of it covered 87 to 94 %,
-//! depending on the number of runs. This one covered 94.2 to 95.4 % in 10,000 experiments each with 6 to 30 log-normal,
-//! exponential and Cauchy-distributed runs; a test holds it to 93 to 97 %.
+//! statistics that covers the true median with more than 95 % and the next pair inside, which covers it with less. It
+//! is not a bootstrap (D24): a median over few runs is one of few values, and its percentile bootstrap covered 87 to 94
+//! %, depending on the number of runs. This one covered 94.2 to 95.4 % in 10,000 experiments each with 6 to 30
+//! log-normal, exponential and Cauchy-distributed runs; a test holds it to 93 to 97 %.
 //!
-//! With fewer runs there is no 95 % interval without assumptions. What is given then is from the smallest to the
-//! largest, which covers the true median with probability 1 - 2^(1-R) and no more; a single run has no interval.
+//! With fewer runs there is no 95 % interval without assumptions. Then the interval is from the smallest to the largest
+//! run, which covers the true median with probability 1 - 2^(1-R) only; a single run has no interval.
 
-/// Runs from which on there is a 95 % interval of the median.
+/// Least number of runs for a 95 % interval of the median.
 pub const INTERVAL_RUNS: usize = 6;
-/// With which probability such an interval holds the true value.
+/// The probability that such an interval contains the true value.
 pub const CONFIDENCE: f64 = 0.95;
 /// Tukey's fences.
 const FENCE: f64 = 1.5;
-/// Pairs of runs up to which the distribution of Mann and Whitney's U is counted out.
+/// Most pairs of runs for which the distribution of Mann and Whitney's U is counted exactly.
 const COUNTED_PAIRS_MAX: usize = 2_500;
 /// The normal distribution's 97.5 % quantile.
 const Z: f64 = 1.959_964;
 
-/// A median over runs, and how well it is known.
+/// A median over runs, with its interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
     /// The median.
@@ -35,14 +35,14 @@ pub struct Estimate {
     pub values: Vec<f64>,
 }
 
-/// Where a true value is, with what probability.
+/// An interval for a true value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// With which probability such an interval holds the true value: 0.95, or less where runs are few.
+    /// The probability that such an interval contains the true value: 0.95, or less for few runs.
     pub coverage: f64,
 }
 
@@ -54,7 +54,7 @@ impl Interval {
 }
 
 impl Estimate {
-    /// The median of these values; absent where there is none.
+    /// The median of these values; absent without values.
     pub fn of(values: &[f64]) -> Option<Self> {
         let mut values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
@@ -74,23 +74,23 @@ impl Estimate {
         self.values.len()
     }
 
-    /// The lower end, or the value itself where there is no interval.
+    /// The lower end, or the median itself without an interval.
     pub fn low(&self) -> f64 {
         self.interval.map_or(self.median, |interval| interval.low)
     }
 
-    /// The upper end, or the value itself where there is no interval.
+    /// The upper end, or the median itself without an interval.
     pub fn high(&self) -> f64 {
         self.interval.map_or(self.median, |interval| interval.high)
     }
 
-    /// Half the width of the interval as a part of the median; absent where there is no interval, or the median is 0.
+    /// Half the width of the interval as a fraction of the median; absent without an interval, or if the median is 0.
     pub fn relative_half_width(&self) -> Option<f64> {
         let Interval { low, high, .. } = self.interval?;
         (self.median != 0.0).then(|| (high - low) / 2.0 / self.median.abs())
     }
 
-    /// Values beyond Tukey's fences: shown, never dropped. With fewer than four there is no telling.
+    /// Values beyond Tukey's fences: shown, never dropped. Empty with fewer than four values.
     pub fn outliers(&self) -> Vec<f64> {
         if self.values.len() < 4 {
             return Vec::new();
@@ -101,13 +101,13 @@ impl Estimate {
     }
 }
 
-/// The ratio of two medians, `of / to`, with an interval from both samples. Absent where a sample is empty or the
-/// denominator 0.
+/// The ratio of two medians, `of / to`, with an interval from both samples. Absent if a sample is empty or the
+/// denominator is 0.
 ///
 /// The interval comes from those of the two medians by the method of variance estimates recovery (Donner and Zou,
 /// Closed-form confidence intervals for functions of the normal mean and standard deviation, Statistical Methods in
-/// Medical Research 21, 2012), on logarithms. Where a sample has fewer than [`INTERVAL_RUNS`] runs, both sides are
-/// taken at their worst.
+/// Medical Research 21, 2012), on logarithms. If a sample has fewer than [`INTERVAL_RUNS`] runs, both sides are taken
+/// at their worst.
 pub fn ratio(of: &[f64], to: &[f64]) -> Option<(f64, Option<Interval>)> {
     let (of, to) = (Estimate::of(of)?, Estimate::of(to)?);
     if to.median == 0.0 {
@@ -116,11 +116,11 @@ pub fn ratio(of: &[f64], to: &[f64]) -> Option<(f64, Option<Interval>)> {
     let ratio = of.median / to.median;
     let interval = of.interval.zip(to.interval).map(|(above, below)| {
         if of.runs().min(to.runs()) < INTERVAL_RUNS {
-            // Both hold with at least this probability.
+            // Both intervals hold with at least this probability.
             let coverage = above.coverage * below.coverage;
             return Interval { low: above.low / below.high, high: above.high / below.low, coverage };
         }
-        // A not positive end has no logarithm, and comes out as an interval that is not finite.
+        // A non-positive end has no logarithm, and gives an interval that is not finite.
         let down = (of.median / above.low).ln().hypot((below.high / to.median).ln());
         let up = (above.high / of.median).ln().hypot((to.median / below.low).ln());
         Interval { low: ratio * (-down).exp(), high: ratio * up.exp(), coverage: CONFIDENCE }
@@ -128,21 +128,22 @@ pub fn ratio(of: &[f64], to: &[f64]) -> Option<(f64, Option<Interval>)> {
     Some((ratio, interval.filter(|interval| interval.low.is_finite() && interval.high.is_finite())))
 }
 
-/// By which factor one sample lies above another.
+/// The factor by which one sample lies above another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shift {
-    /// The median of all quotients of a value of the one and a value of the other (Hodges and Lehmann's estimate).
+    /// The median of all quotients of one value from each sample (Hodges and Lehmann's estimate).
     pub factor: f64,
-    /// The factors that the Mann-Whitney test does not exclude at 5 %; absent where runs are so few that it excludes none.
+    /// The factors that the Mann-Whitney test does not exclude at 5 %; absent if there are so few runs that it excludes
+    /// none.
     pub interval: Option<Interval>,
-    /// The two-sided p of that test: how probable a difference like this one is where there is none.
+    /// The two-sided p of that test: the probability of at least this difference if there is none.
     pub p: f64,
 }
 
-/// By which factor `of` lies above `to`. Absent where a sample is empty or a value is not positive.
+/// The factor by which `of` lies above `to`. Absent if a sample is empty or a value is not positive.
 ///
-/// Unlike [`ratio`] it assumes that the two differ by a factor alone, and so makes more of few runs: four of each are
-/// enough for a 95 % interval.
+/// Unlike [`ratio`] it assumes that the two distributions differ only by a scale factor, and so needs fewer runs: four
+/// of each are enough for a 95 % interval.
 pub fn shift(of: &[f64], to: &[f64]) -> Option<Shift> {
     let p = mann_whitney(of, to)?;
     if of.iter().chain(to).any(|value| !value.is_finite() || *value <= 0.0) {
@@ -159,7 +160,7 @@ pub fn shift(of: &[f64], to: &[f64]) -> Option<Shift> {
     Some(Shift { factor: median_of_sorted(&quotients), interval, p })
 }
 
-/// How many of all sorted pairs are outside of a 95 % interval on each side, and what it covers.
+/// The number of sorted pairs outside of a 95 % interval on each side, and its coverage.
 fn excluded(n: usize, m: usize) -> Option<(usize, f64)> {
     let pairs = n * m;
     if pairs > COUNTED_PAIRS_MAX {
@@ -180,7 +181,7 @@ fn excluded(n: usize, m: usize) -> Option<(usize, f64)> {
     found
 }
 
-/// With which probability the smallest and the largest of so many runs have the true median between them.
+/// The probability that the true median is between the smallest and the largest of `runs` runs.
 pub fn order_coverage(runs: usize) -> f64 {
     1.0 - 2.0_f64.powi(1 - runs as i32)
 }
@@ -206,7 +207,7 @@ fn quantile_of_sorted(values: &[f64], p: f64) -> f64 {
 /// Hettmansperger and Sheather's interval of the median of at least [`INTERVAL_RUNS`] values.
 fn interpolated(values: &[f64]) -> Interval {
     let n = values.len();
-    // What the k-th smallest and the k-th largest cover; `wide` does so with more than was asked for, `narrow` with less.
+    // The coverage of the k-th smallest and k-th largest; `wide` covers more than required, `narrow` less.
     let (mut k, mut wide) = (1, order_coverage(n));
     let mut ln_probability = -(n as f64) * std::f64::consts::LN_2;
     let narrow = loop {
@@ -227,8 +228,8 @@ fn interpolated(values: &[f64]) -> Interval {
     }
 }
 
-/// The two-sided Mann-Whitney test: how probable a difference like this one is where there is none. Exact by
-/// counting for small samples without ties, else by the normal approximation with ties corrected for.
+/// The two-sided Mann-Whitney test: the probability of at least this difference if there is none. Exact by counting for
+/// small samples without ties, otherwise by the normal approximation, corrected for ties.
 pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<f64> {
     let (n, m) = (a.len(), b.len());
     if n == 0 || m == 0 {
@@ -265,7 +266,7 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<f64> {
     Some(2.0 * (1.0 - normal_cdf(z)))
 }
 
-/// In how many ways each U can come about.
+/// The number of ways to obtain each U.
 fn u_counts(n: usize, m: usize) -> Vec<f64> {
     // Ways to choose i of the first k ranks with a given sum of how many of the others are below.
     let mut ways = vec![vec![0.0; n * m + 1]; n + 1];
@@ -320,7 +321,7 @@ mod tests {
         1.0 + (std::f64::consts::PI * (random.random::<f64>() - 0.5)).tan()
     }
 
-    /// In which share of 2,000 experiments an interval holds 1.
+    /// The fraction of 2,000 experiments in which an interval contains 1.
     fn covered(seed: usize, mut interval: impl FnMut(&mut ChaCha8Rng) -> Interval) -> f64 {
         let mut random = ChaCha8Rng::seed_from_u64(seed as u64);
         (0..2_000).filter(|_| interval(&mut random).holds(1.0)).count() as f64 / 2_000.0

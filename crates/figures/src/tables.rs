@@ -1,4 +1,4 @@
-//! What a report lists: each point with its estimates, and where the runs took place.
+//! Tables of a report: each point with its estimates, and the environment of the runs.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::{
 /// Repetitions of one point, as a row.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What they have in common.
+    /// Their common settings.
     pub key: Key,
-    /// Where runs of one key had several plans: which field tells this row from the first.
+    /// If runs of one key have several plans: the field in which this row differs from the first.
     pub variant: Option<String>,
-    /// How many.
+    /// Number of runs.
     pub runs: usize,
-    /// One for each of [`COLUMNS`]; absent where it was not taken.
+    /// One for each of [`COLUMNS`]; absent if unmeasured.
     pub cells: Vec<Option<Cell>>,
 }
 
-/// An estimate as it is written.
+/// An estimate as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The median over runs.
@@ -33,7 +33,7 @@ pub struct Cell {
     pub interval: String,
 }
 
-/// What is told of each point, with its unit.
+/// The columns of the table of points, with their units.
 pub const COLUMNS: [(&str, Quantity, Unit); 7] = [
     ("messages/s", Quantity::MessagesPerSecond, Unit::Plain),
     ("bit/s", Quantity::BitsPerSecond, Unit::Plain),
@@ -44,7 +44,7 @@ pub const COLUMNS: [(&str, Quantity, Unit); 7] = [
     ("CPU us/message", Quantity::CpuPerMessage, Unit::Plain),
 ];
 
-/// One row for each point, and for each plan where a point was carried out with several.
+/// One row for each point, or for each plan of a point with several plans.
 pub fn rows(runs: &[Run]) -> Vec<Row> {
     let mut groups: BTreeMap<Key, Vec<Vec<&Run>>> = BTreeMap::new();
     for run in runs {
@@ -82,7 +82,7 @@ fn cell((_, quantity, unit): (&str, Quantity, Unit), runs: &[&Run]) -> Option<Ce
     Some(Cell { median: write(estimate.median), interval })
 }
 
-/// Where the runs took place: each property with the values it had, and in how many runs.
+/// The environment of the runs: each property with its values and the number of runs that have each.
 pub fn environment(runs: &[Run]) -> Vec<(&'static str, Vec<(String, usize)>)> {
     let count = |of: &dyn Fn(&Run) -> Option<String>| {
         let mut values: BTreeMap<String, usize> = BTreeMap::new();
@@ -141,7 +141,7 @@ fn links(run: &Run) -> String {
     if rates.is_empty() { "not known".to_owned() } else { rates.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
-/// Columns under each other, the first to the left and the others to the right.
+/// Aligned columns, the first to the left and the others to the right.
 pub fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();

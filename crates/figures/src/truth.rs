@@ -1,13 +1,13 @@
-//! Values of claims: numbers with their intervals, and truths that know whether they would survive the noise.
+//! Values of claims: numbers with intervals, and truth values that record whether noise could change them.
 
 use crate::axis::short;
 
-/// A number and where it could be, too.
+/// A number with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Number {
     /// The estimate.
     pub middle: f64,
-    /// The interval's lower end; minus infinity where a single run has none.
+    /// The interval's lower end; minus infinity for a single run, which has no interval.
     pub low: f64,
     /// The interval's upper end.
     pub high: f64,
@@ -20,12 +20,12 @@ pub struct Truth {
     pub holds: bool,
     /// Whether it is the same for every value inside the intervals.
     pub firm: bool,
-    /// What decided it, in numbers.
+    /// The deciding numbers.
     pub why: String,
 }
 
 impl Number {
-    /// Without doubt.
+    /// An exact number.
     pub fn exact(value: f64) -> Self {
         Self { middle: value, low: value, high: value }
     }
@@ -35,7 +35,7 @@ impl Number {
         let ends = [self.low, self.high].into_iter().flat_map(|a| [other.low, other.high].map(|b| (a, b)));
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in ends.map(|(a, b)| with(a, b)) {
-            // Infinity less infinity and the like: nothing is known.
+            // Infinity minus infinity and similar: unknown.
             let value = if value.is_nan() { None } else { Some(value) };
             low = low.min(value.unwrap_or(f64::NEG_INFINITY));
             high = high.max(value.unwrap_or(f64::INFINITY));
@@ -43,7 +43,7 @@ impl Number {
         Self { middle: with(self.middle, other.middle), low, high }
     }
 
-    /// The quotient; a divisor that may be zero leaves nothing known but the estimate.
+    /// The quotient; if the divisor may be zero, only the estimate is known.
     pub fn over(self, other: Self) -> Self {
         if other.low <= 0.0 && other.high >= 0.0 {
             let middle = self.middle / other.middle;
@@ -54,12 +54,12 @@ impl Number {
 }
 
 impl Truth {
-    /// What needs no numbers.
+    /// A truth value without numbers.
     pub fn plain(holds: bool) -> Self {
         Self { holds, firm: true, why: String::new() }
     }
 
-    /// `one < other`, or `<=`: where the difference matters, intervals touch and neither is firm.
+    /// `one < other`, or `<=`: if the difference matters, intervals touch and neither is firm.
     pub fn less(one: Number, other: Number, or_equal: bool, sign: &str) -> Self {
         let below = |a: f64, b: f64| if or_equal { a <= b } else { a < b };
         let holds = below(one.middle, other.middle);
