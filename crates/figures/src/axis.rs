@@ -191,7 +191,7 @@ mod tests {
             title: String::new(),
             x: axis(Scale::Log2),
             y: axis(scale),
-            traces: vec![Trace { style: Style(0), shape: Shape::Joined, marks }],
+            traces: vec![Trace { style: Style::PALETTE[0], shape: Shape::Joined, marks }],
             rules: vec![Rule { kind: RuleKind::Bound, y: rule, x: None, text: String::new(), style: None }],
         }
     }

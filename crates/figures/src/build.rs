@@ -8,12 +8,12 @@ use crate::{
     Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
     chart::{Axis, Entry, Figure, Mark, Panel, Scale, Shape, Style, Trace, Unit},
     experiment::{self, preferred},
+    looks::Looks,
     points::{Quantity, comparable, difference},
     published::Published,
     quantity, rules,
     specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
-    style::style,
 };
 
 /// Least number of whole seconds of a run in a time series.
@@ -38,6 +38,8 @@ pub fn build(
         specification,
         measured,
         published,
+        looks: Looks::of(&measured.runs),
+        all_series: measured.runs.iter().map(|run| specification.series.of(run)).collect(),
         notes: Vec::new(),
         series: BTreeSet::new(),
         repeated: BTreeSet::new(),
@@ -75,7 +77,7 @@ pub fn build(
         share_range(&mut panels);
     }
     for panel in &mut panels {
-        panel.traces.sort_by_key(|trace| trace.style.0);
+        panel.traces.sort_by_key(|trace| trace.style.order());
     }
     let mut notes = vec![specification.caption.clone()];
     notes.extend(builder.repetitions());
@@ -134,6 +136,9 @@ struct Builder<'a> {
     specification: &'a Specification,
     measured: &'a Measured,
     published: &'a [Published],
+    looks: Looks,
+    /// All series that there are, drawn or not, so that each looks the same in every panel.
+    all_series: BTreeSet<Level>,
     notes: Vec<String>,
     /// Series that were drawn.
     series: BTreeSet<Level>,
@@ -156,7 +161,7 @@ impl<'a> Builder<'a> {
         let title = |level: &Level| match (split, level) {
             (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
             (Dimension::Consumers, Level::Number(number)) => format!("{number} consumers"),
-            _ => capital(&level.shown()),
+            _ => capital(&self.looks.title(level)),
         };
         parts.into_iter().map(|(level, runs)| (title(&level), runs)).collect()
     }
@@ -240,7 +245,11 @@ impl<'a> Builder<'a> {
         }
         if traces.is_empty() {
             let lacks_base = self.specification.relative_to.is_some() && !groups.contains_key(&self.base());
-            let why = if lacks_base { format!("no {} to compare with", self.base().shown()) } else { not_taken(of) };
+            let why = if lacks_base {
+                format!("no {} to compare with", self.looks.title(&self.base()))
+            } else {
+                not_taken(of)
+            };
             self.notes.push(format!("{title}: {why}"));
             return Ok(None);
         }
@@ -252,7 +261,7 @@ impl<'a> Builder<'a> {
             range: None,
         };
         let relative = self.specification.relative_to.is_some();
-        let rules = rules::rules(self.specification, self.published, of, runs);
+        let rules = rules::rules(self.specification, self.published, &self.looks, of, runs);
         Ok(Some(Panel { title, x: x_axis, y: self.value_axis(of, relative), traces, rules }))
     }
 
@@ -361,7 +370,8 @@ impl<'a> Builder<'a> {
             ticks: [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, format!("{:.0} %", share * 100.0))).to_vec(),
             range: Some((0.0, 1.0)),
         };
-        let rules = rules::published(self.specification, self.published, Quantity::Median(metric), runs, true);
+        let rules =
+            rules::published(self.specification, self.published, &self.looks, Quantity::Median(metric), runs, true);
         Ok(Some(Panel { title, x, y, traces, rules }))
     }
 
@@ -431,9 +441,9 @@ impl<'a> Builder<'a> {
     fn value_axis(&self, of: Quantity, relative: bool) -> Axis {
         let (label, unit) = match relative {
             true if of.more_is_better() => {
-                (format!("{}: {} / route", quantity::label(of), self.base().shown()), Unit::Times)
+                (format!("{}: {} / route", quantity::label(of), self.looks.title(&self.base())), Unit::Times)
             }
-            true => (format!("{}: route / {}", quantity::label(of), self.base().shown()), Unit::Times),
+            true => (format!("{}: route / {}", quantity::label(of), self.looks.title(&self.base())), Unit::Times),
             false => (quantity::label(of), quantity::unit(of)),
         };
         Axis { label, scale: self.specification.scale_y, unit, ticks: Vec::new(), range: None }
@@ -446,9 +456,7 @@ impl<'a> Builder<'a> {
     }
 
     fn style_of(&self, level: &Level) -> Style {
-        // Its place among all series, so that a series looks the same in every panel.
-        let all: BTreeSet<Level> = self.measured.runs.iter().map(|run| self.specification.series.of(run)).collect();
-        style(level, all.iter().position(|other| other == level).unwrap_or_default())
+        self.looks.style(level, &self.all_series)
     }
 
     fn legend(&self) -> Vec<Entry> {
@@ -457,15 +465,15 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|level| {
                 let name = match (&self.specification.series, level) {
-                    (Dimension::Architecture | Dimension::Workload | Dimension::Pattern, _) => level.shown(),
+                    (Dimension::Architecture | Dimension::Workload | Dimension::Pattern, _) => self.looks.title(level),
                     (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
-                    (dimension, level) => format!("{} {dimension}", level.shown()),
+                    (dimension, level) => format!("{} {dimension}", self.looks.title(level)),
                 };
                 Entry { name, style: self.style_of(level) }
             })
             .collect();
         if self.specification.series == Dimension::Architecture {
-            legend.sort_by_key(|entry| entry.style.0);
+            legend.sort_by_key(|entry| entry.style.order());
         }
         legend
     }
@@ -568,7 +576,7 @@ mod tests {
         let figure = drawn("overhead", &measured()).unwrap();
         let panel = &figure.panels[0];
         assert_eq!(panel.traces.len(), 2, "DTS itself is the line at 1");
-        let mss = panel.traces.iter().find(|trace| trace.style == Style(4)).unwrap();
+        let mss = panel.traces.iter().find(|trace| trace.style.marker == profile::Marker::Down).unwrap();
         assert!((mss.marks[0].y - 2.0).abs() < 0.01, "{:?}", mss.marks);
         assert!(panel.rules.iter().any(|rule| rule.kind == RuleKind::Base && rule.y == 1.0));
         assert!(figure.notes.iter().any(|note| note.starts_with("not measured: With feedback, Lstream")));

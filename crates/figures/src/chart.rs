@@ -1,5 +1,7 @@
 //! A figure ready to be drawn: panels, marks and text, in the units of the data. Knows no records and no pixels.
 
+pub use profile::{Colour, Marker};
+
 /// One figure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figure {
@@ -26,10 +28,32 @@ pub struct Entry {
     pub style: Style,
 }
 
-/// How a series is drawn: an index into the palette. Colours and markers go together, so that print without colour can
-/// still be read.
+/// How a series is drawn. The marker decides how its line is dashed, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Style(pub usize);
+pub struct Style {
+    /// Of line and marker.
+    pub colour: Colour,
+    /// At each point.
+    pub marker: Marker,
+}
+
+impl Style {
+    /// For series without a style of their own: Okabe and Ito's palette, which the colour-blind can tell apart.
+    pub const PALETTE: [Self; 7] = [
+        Self { colour: Colour([0x00, 0x72, 0xb2]), marker: Marker::Disc },
+        Self { colour: Colour([0xd5, 0x5e, 0x00]), marker: Marker::Square },
+        Self { colour: Colour([0xe6, 0x9f, 0x00]), marker: Marker::Diamond },
+        Self { colour: Colour([0xcc, 0x79, 0xa7]), marker: Marker::Up },
+        Self { colour: Colour([0x00, 0x9e, 0x73]), marker: Marker::Down },
+        Self { colour: Colour([0x56, 0xb4, 0xe9]), marker: Marker::Ring },
+        Self { colour: Colour([0x8c, 0x6d, 0x31]), marker: Marker::Cross },
+    ];
+
+    /// Its place in legends: as in the palette, those of people's own last.
+    pub fn order(self) -> usize {
+        Self::PALETTE.iter().position(|style| *style == self).unwrap_or(Self::PALETTE.len())
+    }
+}
 
 /// One pair of axes.
 #[derive(Clone, Debug, PartialEq)]

@@ -99,33 +99,6 @@ impl Level {
             Self::Text(_) => None,
         }
     }
-
-    /// The label for people: architectures and workloads by the names of the paper.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Number(number) => number.to_string(),
-            Self::Text(name) => match name.as_str() {
-                "dts" => "DTS",
-                "dts-plain" => "DTS, no TLS",
-                "prs-haproxy" => "PRS, HAProxy",
-                "prs-haproxy-4" => "PRS, HAProxy x4",
-                "prs-stunnel" => "PRS, stunnel",
-                "prs-stunnel-null" => "PRS, stunnel NULL",
-                "mss" => "MSS",
-                "one-proxy" => "one proxy",
-                "dstream" => "Dstream",
-                "dstream-greta" => "Dstream (GRETA)",
-                "lstream" => "Lstream",
-                "generic" => "Generic",
-                "work-sharing" => "work sharing",
-                "work-sharing-feedback" => "work sharing with feedback",
-                "broadcast-gather" => "broadcast and gather",
-                "" => "unset",
-                other => other,
-            }
-            .to_owned(),
-        }
-    }
 }
 
 impl Ord for Level {

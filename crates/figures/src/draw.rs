@@ -15,32 +15,26 @@ use plotters::{
 use crate::{
     axis::{self, Mapped},
     canvas::{Canvas, FINE, Failed, Fonts, GREY, GRID, INK, PAPER, Side},
-    chart::{Figure, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
+    chart::{Colour, Figure, Marker, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
 };
-
-/// Okabe and Ito's palette, which the colour-blind can tell apart; a marker goes with each colour.
-const PALETTE: [(RGBColor, Marker, Option<Dash>); 7] = [
-    (RGBColor(0x00, 0x72, 0xb2), Marker::Disc, None),
-    (RGBColor(0xd5, 0x5e, 0x00), Marker::Square, None),
-    (RGBColor(0xe6, 0x9f, 0x00), Marker::Diamond, Some((7.0, 3.0))),
-    (RGBColor(0xcc, 0x79, 0xa7), Marker::Up, Some((4.0, 2.5))),
-    (RGBColor(0x00, 0x9e, 0x73), Marker::Down, None),
-    (RGBColor(0x56, 0xb4, 0xe9), Marker::Ring, Some((9.0, 3.0))),
-    (RGBColor(0x8c, 0x6d, 0x31), Marker::Cross, Some((2.0, 2.0))),
-];
 
 /// So much line and so much gap.
 type Dash = (f64, f64);
 
-#[derive(Clone, Copy)]
-enum Marker {
-    Disc,
-    Square,
-    Diamond,
-    Up,
-    Down,
-    Ring,
-    Cross,
+fn color_of(style: Style) -> RGBColor {
+    let Colour([red, green, blue]) = style.colour;
+    RGBColor(red, green, blue)
+}
+
+/// How the line of a series is dashed.
+fn dash_of(style: Style) -> Option<Dash> {
+    match style.marker {
+        Marker::Disc | Marker::Square | Marker::Down => None,
+        Marker::Diamond => Some((7.0, 3.0)),
+        Marker::Up => Some((4.0, 2.5)),
+        Marker::Ring => Some((9.0, 3.0)),
+        Marker::Cross => Some((2.0, 2.0)),
+    }
 }
 
 /// A box on the page.
@@ -294,9 +288,9 @@ fn page<B: DrawingBackend>(canvas: &Canvas<B>, figure: &Figure, (width, height):
 }
 
 fn swatch<B: DrawingBackend>(canvas: &Canvas<B>, style: Style, (x, y): (f64, f64)) -> Result<(), Failed<B>> {
-    let (color, kind, dash) = PALETTE[style.0 % PALETTE.len()];
-    canvas.path(&[(x + 1.0, y), (x + 29.0, y)], color.mix(1.0), 1.6, dash)?;
-    marker(canvas, kind, (x + 15.0, y), color.mix(1.0))
+    let color = color_of(style).mix(1.0);
+    canvas.path(&[(x + 1.0, y), (x + 29.0, y)], color, 1.6, dash_of(style))?;
+    marker(canvas, style.marker, (x + 15.0, y), color)
 }
 
 /// A panel whose axes have been found.
@@ -382,10 +376,8 @@ impl<B: DrawingBackend> Drawn<'_, B> {
         for rule in &self.panel.rules {
             let (color, dash, weight) = match rule.kind {
                 RuleKind::Bound => (INK, None, 1.2),
-                RuleKind::Published => {
-                    (rule.style.map_or(GREY, |style| PALETTE[style.0 % PALETTE.len()].0), Some((2.0, 3.0)), 1.6)
-                }
-                RuleKind::Base => (rule.style.map_or(GREY, |style| PALETTE[style.0 % PALETTE.len()].0), None, 1.4),
+                RuleKind::Published => (rule.style.map_or(GREY, color_of), Some((2.0, 3.0)), 1.6),
+                RuleKind::Base => (rule.style.map_or(GREY, color_of), None, 1.4),
             };
             let point = rule.x.filter(|(from, to)| from == to && self.panel.y.range.is_some());
             if let Some((x, _)) = point {
@@ -460,7 +452,7 @@ impl<B: DrawingBackend> Drawn<'_, B> {
     }
 
     fn trace(&self, index: usize, trace: &Trace) -> Result<(), Failed<B>> {
-        let (color, kind, dash) = PALETTE[trace.style.0 % PALETTE.len()];
+        let (color, kind, dash) = (color_of(trace.style), trace.style.marker, dash_of(trace.style));
         let solid = color.mix(1.0);
         let aside = index as f64 - (self.panel.traces.len() as f64 - 1.0) / 2.0;
         // Beside each other, so that bars can be told apart.
@@ -572,7 +564,7 @@ mod tests {
             x: axis("consumers", Scale::Log2),
             y: axis("messages/s", Scale::Linear),
             traces: vec![Trace {
-                style: Style(0),
+                style: Style::PALETTE[0],
                 shape: Shape::Joined,
                 marks: vec![mark(1.0, 10.0), mark(2.0, 20.0)],
             }],
@@ -585,7 +577,7 @@ mod tests {
             name: "tiny".to_owned(),
             title: "A <title> & more".to_owned(),
             notes: vec!["a note".to_owned()],
-            legend: vec![Entry { name: "DTS".to_owned(), style: Style(0) }],
+            legend: vec![Entry { name: "DTS".to_owned(), style: Style::PALETTE[0] }],
             panels: vec![panel],
             columns: 1,
         }

@@ -3,19 +3,25 @@
 use crate::{
     Dimension, Key, Level, Run,
     chart::{Rule, RuleKind},
+    looks::Looks,
     points::Quantity,
     published::Published,
     specification::{Bound, Specification},
-    style::style,
 };
 
 /// The rules of a panel of estimates.
-pub fn rules(specification: &Specification, known: &[Published], of: Quantity, runs: &[&Run]) -> Vec<Rule> {
-    let mut rules = published(specification, known, of, runs, false);
+pub fn rules(
+    specification: &Specification,
+    known: &[Published],
+    looks: &Looks,
+    of: Quantity,
+    runs: &[&Run],
+) -> Vec<Rule> {
+    let mut rules = published(specification, known, looks, of, runs, false);
     if let Some(base) = &specification.relative_to {
         let base = Level::Text(base.clone());
-        let text = format!("{} = 1", base.shown());
-        rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text, style: Some(style(&base, 0)) });
+        let text = format!("{} = 1", looks.title(&base));
+        rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text, style: looks.own_style(&base) });
     } else if of == Quantity::SumOfRatesRatio {
         rules.push(Rule { kind: RuleKind::Base, y: 1.0, x: None, text: "no difference".to_owned(), style: None });
     } else {
@@ -28,6 +34,7 @@ pub fn rules(specification: &Specification, known: &[Published], of: Quantity, r
 pub fn published(
     specification: &Specification,
     known: &[Published],
+    looks: &Looks,
     of: Quantity,
     runs: &[&Run],
     shares: bool,
@@ -56,7 +63,7 @@ pub fn published(
             (None, None) => None,
         },
         text: format!("{} (slide {})", value.text, value.slide),
-        style: value.architecture.as_ref().map(|name| style(&Level::Text(name.clone()), 0)),
+        style: value.architecture.as_ref().and_then(|name| looks.own_style(&Level::Text(name.clone()))),
     };
     known.iter().filter(fits).filter(shares_panel).map(rule).collect()
 }

@@ -4,11 +4,9 @@ use std::fmt::Write;
 
 use crate::{
     axis::{self, Mapped},
-    chart::{Figure, Panel, RuleKind, Scale, Shape},
+    chart::{Figure, Marker, Panel, RuleKind, Scale, Shape},
 };
 
-/// The markers of the palette.
-const MARKERS: [char; 7] = ['●', '■', '◆', '▲', '▼', '○', '×'];
 const COLUMNS: usize = 64;
 const ROWS: usize = 15;
 /// Room for what is written at ticks.
@@ -17,11 +15,8 @@ const GUTTER: usize = 10;
 /// The figure with its legend and notes.
 pub fn text(figure: &Figure) -> String {
     let mut text = format!("{}\n{}\n", figure.title, "=".repeat(figure.title.chars().count()));
-    let legend: Vec<String> = figure
-        .legend
-        .iter()
-        .map(|entry| format!("{} {}", MARKERS[entry.style.0 % MARKERS.len()], entry.name))
-        .collect();
+    let legend: Vec<String> =
+        figure.legend.iter().map(|entry| format!("{} {}", character(entry.style.marker), entry.name)).collect();
     let _ = writeln!(text, "{}", legend.join("   "));
     for panel in &figure.panels {
         text.push('\n');
@@ -32,6 +27,18 @@ pub fn text(figure: &Figure) -> String {
         let _ = writeln!(text, "  {note}");
     }
     text
+}
+
+fn character(marker: Marker) -> char {
+    match marker {
+        Marker::Disc => '●',
+        Marker::Square => '■',
+        Marker::Diamond => '◆',
+        Marker::Up => '▲',
+        Marker::Down => '▼',
+        Marker::Ring => '○',
+        Marker::Cross => '×',
+    }
 }
 
 struct Grid<'a> {
@@ -72,7 +79,7 @@ fn draw(panel: &Panel) -> String {
                 (top..=bottom).for_each(|row| grid.cells[row][column] = '│');
             }
             let row = grid.row(mark.y);
-            grid.cells[row][column] = MARKERS[trace.style.0 % MARKERS.len()];
+            grid.cells[row][column] = character(trace.style.marker);
         }
     }
     grid.lines(&beyond)
@@ -133,7 +140,7 @@ mod tests {
             x: axis("consumers", Scale::Log2, places),
             y: axis("messages/s", Scale::Linear, Vec::new()),
             traces: vec![Trace {
-                style: Style(0),
+                style: Style::PALETTE[0],
                 shape: Shape::Joined,
                 marks: vec![mark(1.0, 40.0), mark(4.0, 90.0)],
             }],

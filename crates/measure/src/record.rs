@@ -92,6 +92,9 @@ pub struct Record {
     pub plan: serde_json::Value,
     /// The way the messages took.
     pub route: Route,
+    /// How figures show its architecture and workload, where their names are not meant for that.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// Where the run took place.
     pub environment: Environment,
     /// How fast messages were delivered.
@@ -134,6 +137,30 @@ pub struct Record {
     /// What a reader should know before using the numbers.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// How figures show a run's architecture and workload: as its profiles have it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Labels {
+    /// What the architecture is called; its name, where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// What the workload is called; its name, where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The colour of the architecture in figures, as `#rrggbb`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<String>,
+    /// Its marker in figures, by its word in profiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+impl Labels {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The verdict on a run.

@@ -1,7 +1,7 @@
 //! One record with a value in every field, for the tests of code that reads records.
 
 use crate::record::{
-    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, LeftBehind, Machine, Point,
+    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, Labels, LeftBehind, Machine, Point,
     RankSummary, Repetition, Route, SCHEMA, Spread, Status, Tls, Totals,
 };
 use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
@@ -103,6 +103,12 @@ pub(crate) fn record() -> Record {
             ready_max: Some(70),
             ..Default::default()
         }),
+        labels: Labels {
+            architecture: Some("DTS".to_owned()),
+            workload: Some("Dstream".to_owned()),
+            colour: Some("#0072b2".to_owned()),
+            marker: Some("disc".to_owned()),
+        },
         links: Vec::new(),
         harness: Harness {
             schedule: Some("kept".to_owned()),

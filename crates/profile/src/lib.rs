@@ -27,6 +27,7 @@ mod flow;
 mod knobs;
 mod layers;
 mod load;
+mod look;
 mod message;
 mod names;
 mod origin;
@@ -49,6 +50,7 @@ pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target}
 pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, combine};
 pub use load::{COUNT_BITS, Load, Segment, Trace};
+pub use look::{Colour, Marker};
 pub use message::{Frames, Message};
 pub use names::nearest;
 pub use origin::Origin;

@@ -4,6 +4,7 @@ use crate::{
     arrivals::{Arrivals, LoadRate, Phases},
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
+    look::{Colour, Marker},
     requests::{HopProfile, S3mProfile, SciStreamProfile},
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
@@ -83,6 +84,8 @@ pub struct LoadProfile {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MessageProfile {
+    /// What figures call the workload; its name, unless this says otherwise.
+    pub title: Option<String>,
     /// One line of description.
     pub about: Option<String>,
     /// Layout of the body.
@@ -189,6 +192,12 @@ pub struct ServiceProfile {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteProfile {
+    /// What figures call the architecture; its name, unless this says otherwise.
+    pub title: Option<String>,
+    /// Its colour in figures, as `#rrggbb`.
+    pub colour: Option<Colour>,
+    /// Its marker in figures: `disc`, `square`, `diamond`, `up`, `down`, `ring` or `cross`.
+    pub marker: Option<Marker>,
     /// One line of description of the route.
     pub about: Option<String>,
     /// The route of a local testbed for this architecture.

@@ -14,7 +14,7 @@ use crate::{
     terminal::exit::{Exit, Failure},
 };
 use management::Access;
-use measure::record::{Hop, Provisioned, Tls};
+use measure::record::{Hop, Labels, Provisioned, Tls};
 use profile::{Plan, Profile, RouteProfile, S3mProfile, SciStreamProfile, Span};
 use serde::{Deserialize, Serialize};
 use std::{env, path::Path, time::Duration};
@@ -47,7 +47,8 @@ pub struct Route {
 
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
-        Self { connect: Connect { amqp, hops, provisioned: None }, _tunnel: None, _cluster: None, management: None }
+        let connect = Connect { amqp, hops, provisioned: None, labels: Labels::default() };
+        Self { connect, _tunnel: None, _cluster: None, management: None }
     }
 }
 
@@ -60,10 +61,20 @@ pub struct Connect {
     pub hops: Vec<Hop>,
     /// The managed service that was asked for.
     pub provisioned: Option<Provisioned>,
+    /// How figures show what the profiles name.
+    pub labels: Labels,
 }
 
 /// Opens the route on rank 0. `say` tells the user what takes time.
 pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
+    let mut route = find(profile, plan, own, say)?;
+    let Profile { route: RouteProfile { title, colour, marker, .. }, message, .. } = profile.clone();
+    let (colour, marker) = (colour.map(|colour| colour.to_string()), marker.map(|marker| marker.to_string()));
+    route.connect.labels = Labels { architecture: title, workload: message.title, colour, marker };
+    Ok(route)
+}
+
+fn find(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let written = &profile.route;
     // A tunnel's own clients are without TLS, unless its file says otherwise.
     let tls = written.tls.unwrap_or(written.scistream.is_none());
@@ -270,7 +281,8 @@ fn by_cluster(
     let own_password = ends_with_service || told.is_some();
     let written = RouteProfile { management: told.or_else(|| written.management.clone()), ..written.clone() };
     let management = management(&written, &amqp, own_password)?;
-    let connect = Connect { amqp, hops, provisioned: Some(cluster.provisioned.clone()) };
+    let provisioned = Some(cluster.provisioned.clone());
+    let connect = Connect { amqp, hops, provisioned, labels: Labels::default() };
     Ok(Route { connect, _tunnel: None, _cluster: Some(cluster), management })
 }
 

@@ -13,7 +13,10 @@ use crate::{
     },
 };
 use figures::input;
-use measure::{Record, record::Hop};
+use measure::{
+    Record,
+    record::{Hop, Labels},
+};
 use profile::{Plan, Profile};
 use std::path::Path;
 
@@ -23,6 +26,8 @@ pub struct Before {
     pub plan: Plan,
     /// Where it connected to.
     pub hops: Vec<Hop>,
+    /// How figures show it.
+    labels: Labels,
     /// What it was launched with.
     launcher: String,
     version: String,
@@ -55,7 +60,7 @@ impl Before {
             fail(&format!("its plan is not one of this version ({error}); use streamharness {version}"))
         })?;
         let launcher = record.environment.launcher.unwrap_or_else(|| "mpirun".to_owned());
-        Ok(Self { plan, hops: record.route.hops, launcher, version })
+        Ok(Self { plan, hops: record.route.hops, labels: record.labels, launcher, version })
     }
 
     /// What to type for a launch that fits the plan.
@@ -94,6 +99,10 @@ impl Before {
         profile.service.heartbeat_s = Some(self.plan.service.heartbeat_s);
         profile.route.spread = Some(self.plan.spread);
         profile.route.nodes = self.plan.nodes;
+        let Labels { architecture, workload, colour, marker } = self.labels.clone();
+        (profile.route.title, profile.message.title) = (architecture, workload);
+        profile.route.colour = colour.and_then(|text| text.parse().ok());
+        profile.route.marker = marker.and_then(|text| text.parse().ok());
         Ok(profile)
     }
 
@@ -146,7 +155,13 @@ mod tests {
         let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         let plan = Plan::resolve(&profile, ranks, 7).unwrap();
         let hop = Hop { address: Some("broker.example:5671".to_owned()), ..Hop::default() };
-        Before { plan, hops: vec![hop], launcher: "srun".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+        Before {
+            plan,
+            hops: vec![hop],
+            labels: Labels::default(),
+            launcher: "srun".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 
     #[test]

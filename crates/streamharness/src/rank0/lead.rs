@@ -14,7 +14,7 @@ use engine::{RunResult, Snapshot, control::Ending, ports::Fault};
 use management::{Access, Watcher};
 use measure::{
     Record, ServiceSample, into_series,
-    record::{Environment, Hop, LeftBehind, Link, Point, Provisioned, Repetition, ServiceView},
+    record::{Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, ServiceView},
     tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -38,6 +38,8 @@ pub struct Facts {
     pub hops: Vec<Hop>,
     /// The managed service that was asked for.
     pub provisioned: Option<Provisioned>,
+    /// How figures show what the profiles name.
+    pub labels: Labels,
     /// What the testbed's links carried, once the stream is over.
     pub links: Vec<Link>,
     /// Which repetition it is, where there are several.
@@ -63,6 +65,7 @@ impl Facts {
             environment,
             hops: Vec::new(),
             provisioned: None,
+            labels: Labels::default(),
             links: Vec::new(),
             repetition: None,
             point: None,
@@ -182,6 +185,7 @@ impl Lead {
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
         self.facts.provisioned.clone_from(&connect.provisioned);
+        self.facts.labels.clone_from(&connect.labels);
         self.keeper.begin(&self.facts);
     }
 

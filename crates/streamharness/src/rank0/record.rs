@@ -218,6 +218,7 @@ fn known_before(facts: &Facts) -> Record {
         integrity: Integrity::default(),
         backpressure: Backpressure::default(),
         service: facts.service.clone(),
+        labels: facts.labels.clone(),
         links: facts.links.clone(),
         harness: Harness::default(),
         phases: BTreeMap::new(),
