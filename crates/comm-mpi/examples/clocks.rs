@@ -8,7 +8,7 @@ use engine::{clock::Clock, clocks::synchronise, ports::Comm};
 use std::{error::Error, time::Duration, time::Instant};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let comm = MpiComm::init()?;
+    let comm = MpiComm::init(true)?;
     let limit = Duration::from_secs(30);
     let started = Instant::now();
     let clocks = synchronise(&comm, Clock::default(), format!("host {}", comm.rank()).as_bytes(), limit)?;

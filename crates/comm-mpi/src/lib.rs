@@ -9,7 +9,7 @@
 //! use engine::ports::Comm;
 //! use std::time::Duration;
 //!
-//! let comm = MpiComm::init().expect("first use of MPI in this process");
+//! let comm = MpiComm::init(true).expect("first use of MPI in this process");
 //! let text = comm.broadcast(b"the profile".to_vec(), Duration::from_secs(60)).expect("all ranks are there");
 //! assert_eq!(text, b"the profile");
 //! ```
@@ -39,6 +39,10 @@ use nap::Nap;
 use std::time::Duration;
 use watchdog::Watchdog;
 
+/// How long MPI may take to start and to end, which it does only with all ranks: minutes at thousands of ranks.
+pub const ALL_RANKS_MAX: Duration = Duration::from_secs(90);
+/// How much longer other ranks wait, so that they are silent where a launcher ends them as soon as one has failed.
+const SPEAKER_FIRST: Duration = Duration::from_secs(3);
 /// Tag of control messages.
 const CONTROL: mpi::Tag = 1;
 /// Bytes for control messages that are posted and not yet received: statuses of a few minutes.
@@ -48,6 +52,9 @@ const POST_BUFFER_BYTES: usize = 8 * POST_BYTES_MAX as usize;
 pub struct MpiComm {
     world: SimpleCommunicator,
     _universe: Universe,
+    /// Watches over the end of MPI, which comes when the field above is dropped.
+    ends: Option<Watchdog>,
+    speaks: bool,
 }
 
 /// Why MPI did not start.
@@ -61,27 +68,41 @@ pub enum InitError {
     Threads,
 }
 
+/// Watches over a call that returns only after all ranks have made it. The rank that `speaks` reports first.
+fn all_ranks(what: &str, speaks: bool) -> Watchdog {
+    let why = format!(
+        "MPI did not {what} within {} s: not every rank came, so one of them hangs or was suspended, or its node is out of \
+         reach; see the launcher's output, and start the run again",
+        ALL_RANKS_MAX.as_secs()
+    );
+    Watchdog::with_sentence(why, if speaks { ALL_RANKS_MAX } else { ALL_RANKS_MAX + SPEAKER_FIRST })
+}
+
 /// Receives messages that were posted and never read: otherwise MPICH over UCX warns of them on stdout, after the
 /// table.
 impl Drop for MpiComm {
     fn drop(&mut self) {
         while let Ok(Some(_)) = self.poll() {}
+        self.ends = Some(all_ranks("end", self.speaks));
     }
 }
 
 impl MpiComm {
-    /// Starts MPI. Without a launcher this is a world of one rank.
+    /// Starts MPI. Without a launcher this is a world of one rank. If a rank does not come, the process ends after
+    /// [`ALL_RANKS_MAX`] with exit code 7; the rank that `speaks` reports first.
     ///
     /// # Errors
     ///
     /// [`InitError`] if MPI was already started, or if the library has no thread support.
-    pub fn init() -> Result<Self, InitError> {
+    pub fn init(speaks: bool) -> Result<Self, InitError> {
+        let starts = all_ranks("start", speaks);
         let (mut universe, threading) = mpi::initialize_with_threading(Threading::Funneled).ok_or(InitError::Twice)?;
+        drop(starts);
         if threading < Threading::Funneled {
             return Err(InitError::Threads);
         }
         universe.set_buffer_size(POST_BUFFER_BYTES);
-        Ok(Self { world: universe.world(), _universe: universe })
+        Ok(Self { world: universe.world(), _universe: universe, ends: None, speaks })
     }
 
     /// Ends every rank of the launch with `code`, if an orderly end is not possible.

@@ -208,7 +208,7 @@ fn a_token_opens_the_management_api_too(facility: &Facility) {
 
 fn a_token_that_is_renewed_carries_a_run_past_the_end_of_the_one_before(facility: &Facility) {
     let token = facility.token("renewed", HOUR);
-    let mut running = facility.by_token(three_ranks, &token, &["--duration", "15s", "--rate", "200/s"]).start();
+    let mut running = facility.by_token(three_ranks, &token, &["--duration", "12s", "--rate", "200/s"]).start();
     running.streams(LIMIT);
     let token = token.renewed(facility, Duration::from_secs(7));
     thread::sleep(Duration::from_secs(2));

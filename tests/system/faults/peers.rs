@@ -109,7 +109,7 @@ fn a_node_that_holds_still_is_no_want_of_time_and_holds_up_no_end() {
         return;
     }
     let broker = Broker::start(1);
-    let arguments = ["--arch", "dts-plain", "--duration", "10s", "--rate", "100/s", "--timeout", "15s"];
+    let arguments = ["--arch", "dts-plain", "--duration", "5s", "--rate", "100/s", "--timeout", "12s"];
     let mut running = mpirun(3, &arguments).through(&broker).start();
     running.streams(STREAMS);
     assert!(processes::send(broker.node(1), Signal::SIGSTOP));

@@ -1,15 +1,15 @@
 //! Ranks that are damaged by messages, or suspended.
 
 use crate::support::{
-    Outcome, Turn,
+    Launch, Outcome, Turn,
     broker::{Payload, queues_of},
     mpirun,
     processes::send,
-    service, slow, within,
+    program, service, slow, within, workspace,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::{thread, time::Duration};
+use std::{ffi::OsString, thread, time::Duration};
 
 const STREAMS: Duration = Duration::from_secs(90);
 const ENDS: Duration = Duration::from_secs(120);
@@ -98,43 +98,63 @@ fn a_message_that_somebody_else_put_into_a_queue_is_counted_as_what_it_is_and_ch
     assert!(outcome.file("first-corrupt.geb").starts_with(b"not what"), "{:?}", outcome.files.keys());
 }
 
+/// These launches wait most of the time, so they go on beside each other.
 #[test]
-fn a_pause_of_rank_0_is_blamed_on_no_other_rank() {
-    let mut running = mpirun(3, &PACED).through(service()).start();
-    running.streams(STREAMS);
-    let rank_0 = running.rank(0);
+fn a_pause_of_rank_0_is_blamed_on_no_other_rank_and_a_rank_that_never_comes_ends_the_launch() {
+    let turn = Turn::take();
+    let mut paused = mpirun(3, &PACED).through(service()).start_beside(&turn);
+    let incomplete = slow().then(|| without_rank_1(&["--arch", "dts-plain", "--messages", "10"]).start_beside(&turn));
+    let suspended = slow().then(|| mpirun(3, &PACED).through(service()).start_beside(&turn));
+    paused.streams(STREAMS);
+    let rank_0 = paused.rank(0);
     send(rank_0, Signal::SIGSTOP);
+    let suspended = suspended.map(|mut running| {
+        running.streams(STREAMS);
+        let all = running.processes();
+        for process in &all {
+            send(process.pid, Signal::SIGSTOP);
+        }
+        (running, all)
+    });
     thread::sleep(SUSPENDED);
     send(rank_0, Signal::SIGCONT);
-    let outcome = running.wait(ENDS);
-    has_a_row_for_each_second(&outcome);
-    let warnings = outcome.passes().warnings;
-    let own: Vec<_> = warnings.iter().filter(|line| line.contains(" was suspended for ")).collect();
-    assert!(own.len() == 1 && own[0].starts_with("rank 0 was suspended for 1"), "{warnings:?} {outcome}");
+    if let Some((_, all)) = &suspended {
+        // In any order, and not at once.
+        for process in all.iter().rev() {
+            send(process.pid, Signal::SIGCONT);
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+    a_pause_of_rank_0_is_told_as_that(&paused.wait(ENDS));
+    if let Some((running, _)) = suspended {
+        a_job_that_was_suspended_whole_has_gone_on(&running.wait(ENDS));
+    }
+    if let Some(running) = incomplete {
+        let outcome = running.wait(ENDS);
+        outcome.fails(7, &["streamharness: MPI did not start within ", "not every rank came", "start the run again"]);
+    }
 }
 
-#[test]
-fn a_job_that_is_suspended_whole_and_resumed_goes_on() {
-    if !slow() {
-        return;
-    }
-    let mut running = mpirun(3, &PACED).through(service()).start();
-    running.streams(STREAMS);
-    let all = running.processes();
-    for process in &all {
-        send(process.pid, Signal::SIGSTOP);
-    }
-    thread::sleep(SUSPENDED);
-    // In any order, and not at once.
-    for process in all.iter().rev() {
-        send(process.pid, Signal::SIGCONT);
-        thread::sleep(Duration::from_millis(200));
-    }
-    let outcome = running.wait(ENDS);
-    has_a_row_for_each_second(&outcome);
+/// Under `mpirun`, with a rank 1 that stops itself before it has started MPI.
+fn without_rank_1(arguments: &[&str]) -> Launch {
+    let program = program();
+    let program = program.to_str().unwrap();
+    let stopped = ["-n", "1", "sh", "-c", "kill -STOP $$; exec \"$@\"", "sh", program];
+    let one = [&["-n", "1", program][..], arguments].concat();
+    let words = [&one[..], &[":"], &stopped, arguments, &[":", "-n", "1", program]].concat();
+    let before: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+    Launch::new(&workspace().join("launch/mpirun"), &before, arguments)
+}
+
+fn a_pause_of_rank_0_is_told_as_that(outcome: &Outcome) {
+    has_a_row_for_each_second(outcome);
     let warnings = outcome.passes().warnings;
-    assert!(
-        warnings.iter().any(|line| line.starts_with("the whole run was suspended for 1")),
-        "{warnings:?} {outcome}"
-    );
+    let own: Vec<_> = warnings.iter().filter(|line| line.contains(" was suspended for ")).collect();
+    assert!(own.len() == 1 && own[0].starts_with("rank 0 was suspended for "), "{warnings:?} {outcome}");
+}
+
+fn a_job_that_was_suspended_whole_has_gone_on(outcome: &Outcome) {
+    has_a_row_for_each_second(outcome);
+    let warnings = outcome.passes().warnings;
+    assert!(warnings.iter().any(|line| line.starts_with("the whole run was suspended for ")), "{warnings:?} {outcome}");
 }

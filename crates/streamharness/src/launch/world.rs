@@ -66,14 +66,14 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     })?;
     let library = MpiComm::library();
     let comm = match stated.forewarning(&library) {
-        None => MpiComm::init(),
+        None => MpiComm::init(speaks),
         Some(sentence) => {
             if speaks {
                 stderr::say(sentence);
             } else {
                 let_rank_0_speak();
             }
-            let init = launcher::unheard(MpiComm::init);
+            let init = launcher::unheard(|| MpiComm::init(speaks));
             init.map_err(|error| Failure::new(Exit::Usage, shortage::explain(&error)))?
         }
     };

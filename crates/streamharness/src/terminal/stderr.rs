@@ -82,11 +82,13 @@ mod tests {
             report_panics();
             panic!("first\nsecond");
         }
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let this = format!("{module}::a_panic_is_one_write_too");
         // Of a datagram socket each write is one message.
         let (stderr, reader) = UnixDatagram::pair().unwrap();
         reader.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut again = Command::new(env::current_exe().unwrap());
-        again.args(["--exact", "stderr::tests::a_panic_is_one_write_too", "--nocapture"]);
+        again.args(["--exact", &this, "--nocapture"]);
         again.env(AGAIN, "1").env_remove("RUST_BACKTRACE").stdout(Stdio::null()).stderr(OwnedFd::from(stderr));
         let status = again.status().unwrap();
         drop(again);
@@ -94,8 +96,8 @@ mod tests {
         let mut bytes = [0; 4096];
         let read = reader.recv(&mut bytes).unwrap();
         let line = String::from_utf8_lossy(&bytes[..read]);
-        let begin = "streamharness: thread 'stderr::tests::a_panic_is_one_write_too' panicked at ";
-        assert!(line.starts_with(begin) && line.contains(": first\n    second; this is a fault"), "{line}");
+        let begin = format!("streamharness: thread '{this}' panicked at ");
+        assert!(line.starts_with(&begin) && line.contains(": first\n    second; this is a fault"), "{line}");
         assert!(line.ends_with("RUST_BACKTRACE=1 adds\n"), "{line}");
         reader.set_nonblocking(true).unwrap();
         assert!(reader.recv(&mut bytes).map_or(true, |more| more == 0), "nothing more: {:?}", &bytes[..80]);
