@@ -1,6 +1,6 @@
-//! How a run gets the counters of a testbed's links: it signals the supervisor, which writes them to a file.
+//! Reads the counters of a testbed's links: a run signals the supervisor, which writes them to a file.
 //!
-//! Not a socket: a path may be longer than a socket's may be, and a signal needs nobody to listen for connections.
+//! Not a socket: a path may be longer than a socket's address allows, and a signal needs no listener.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// How long the supervisor may take to count.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What is in the file.
+/// The contents of the file.
 #[derive(Serialize, Deserialize)]
 struct Counted {
     /// On the clock that all processes of a host share.
@@ -44,7 +44,7 @@ pub fn save(dir: &Path, network: &Network) -> Result<()> {
     fs::rename(&new, &path).on("write", &path)
 }
 
-/// The caller's: asks, and waits for counters that are not older than the question.
+/// The caller's part: sends the request, and waits for counters that are not older than it.
 pub fn ask(dir: &Path, supervisor: Process) -> Result<Vec<Link>> {
     let asked_ns = now_ns()?;
     if !Proc::open()?.signal(supervisor, Signal::SIGUSR1) {

@@ -1,4 +1,4 @@
-//! What can go wrong, each sentence ending in what to do.
+//! Errors, each sentence ending in what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub enum Error {
     /// No RabbitMQ server is installed.
     #[error("no RabbitMQ server in {looked_in}: apt-get install rabbitmq-server, or run launch/setup")]
     NoRabbitMq {
-        /// Where it was looked for.
+        /// The searched directories.
         looked_in: String,
     },
     /// A program the broker needs is missing.
@@ -46,13 +46,13 @@ pub enum Error {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// Someone else is starting or stopping a testbed there.
     #[error("a testbed in {} is just starting or stopping: wait for it, or run `streamharness testbed down`", .0.display())]
     Busy(PathBuf),
-    /// There is none. For callers of [`crate::find`] that need one.
+    /// There is no testbed. For callers of [`crate::find`] that need one.
     #[error("no testbed is up in {}: run `streamharness testbed up`", .0.display())]
     NotUp(PathBuf),
     /// A testbed is up with other options.
@@ -60,18 +60,18 @@ pub enum Error {
     OtherOptions {
         /// Its directory.
         path: PathBuf,
-        /// How many nodes it has.
+        /// Its number of nodes.
         running: usize,
-        /// How many were asked for.
+        /// The requested number of nodes.
         asked: usize,
     },
     /// A testbed is up with another configuration of its broker.
     #[error("the testbed in {} is up with other plugins or lines of rabbitmq.conf: run `streamharness testbed down` first", .0.display())]
     OtherBroker(PathBuf),
-    /// That is no plugin of RabbitMQ.
+    /// The name is not valid for a plugin.
     #[error("`{0}` is not a valid plugin name: give a name such as rabbitmq_auth_backend_oauth2")]
     Plugin(String),
-    /// A testbed is up without a route that was asked for.
+    /// A testbed is up without a requested route.
     #[error("the testbed in {} is up without the route {route}: run `streamharness testbed down` first", path.display())]
     NoRoute {
         /// Its directory.
@@ -85,10 +85,10 @@ pub enum Error {
          one-proxy, mss, ingress or all"
     )]
     Route(String),
-    /// The ingress cannot choose a node that way.
+    /// The ingress has no such way to choose a node.
     #[error("`{0}` is not a valid --balance: use source, roundrobin or leastconn")]
     Balance(String),
-    /// A route was built and carries nothing.
+    /// A route was built and does not work.
     #[error(
         "the broker does not greet through {route} at {entry} ({reason}): look at the logs of its proxies, and try again"
     )]
@@ -118,7 +118,7 @@ pub enum Error {
         from: u16,
         /// Highest base port tried.
         to: u16,
-        /// How many consecutive ports one testbed takes.
+        /// Number of consecutive ports of a testbed.
         width: u16,
     },
     /// A part ended while the testbed was starting.
@@ -131,7 +131,7 @@ pub enum Error {
         /// The end of its log.
         log: String,
     },
-    /// The testbed did not get ready in time.
+    /// The testbed was not ready in time.
     #[error("{waiting_for} did not happen within {limit_s} s; free some CPU or raise the limit. Last lines:\n{log}")]
     StartTimeout {
         /// What was awaited.
@@ -141,13 +141,13 @@ pub enum Error {
         /// The end of the log of the part that is late.
         log: String,
     },
-    /// Whoever asked for the start is gone, or asked it to stop.
+    /// The caller of the start is gone, or has stopped it.
     #[error("the start was interrupted: run `streamharness testbed up` again")]
     Interrupted,
     /// The supervisor reported a failure; the sentence is its own.
     #[error("{0}")]
     Start(String),
-    /// The supervisor ended without a word.
+    /// The supervisor exited without a report.
     #[error("the testbed's supervisor exited without a report{0}: run `streamharness testbed up` again")]
     SupervisorLost(String),
     /// Something is left after a teardown.
@@ -158,7 +158,7 @@ pub enum Error {
         /// What is left.
         left: String,
     },
-    /// The state file cannot be understood.
+    /// The state file cannot be parsed.
     #[error("{} is damaged ({reason}): run `streamharness testbed down`", path.display())]
     State {
         /// The file.
@@ -169,13 +169,13 @@ pub enum Error {
     /// A certificate could not be made.
     #[error("cannot make the testbed's certificates: {0}; please report this")]
     Certificate(#[from] rcgen::Error),
-    /// A rate of links that cannot be read or made.
+    /// A rate of links that is not valid.
     #[error("`{0}` is not a valid rate of a link: use 1gbit, 100mbit (1 Mbit/s to 100 Gbit/s) or unlimited")]
     Link(String),
-    /// A factor that makes no sense.
+    /// A scale factor that is not valid.
     #[error("links cannot be scaled by {0}: use a factor above 0 and up to 1, such as 0.2")]
     Scale(f64),
-    /// A delay that cannot be read or made.
+    /// A delay that is not valid.
     #[error("`{0}` is not a valid delay of a link: use 500us, 1ms or 1s, at most 10s")]
     Delay(String),
     /// A program that builds networks is missing.
@@ -187,12 +187,12 @@ pub enum Error {
          namespaces, or use --network loopback"
     )]
     NoNamespaces,
-    /// The kernel cannot delay.
+    /// The kernel has no netem.
     #[error(
         "this kernel has no netem (module sch_netem), which a delay needs: load it, or leave --delay out; rate limits work without"
     )]
     NoDelay,
-    /// The kernel cannot limit rates.
+    /// The kernel has no tbf.
     #[error("this kernel has no tbf (module sch_tbf), which a limited link needs: load it, or use --link unlimited")]
     NoRateLimit,
     /// `ip` or `tc` refused.
@@ -200,12 +200,12 @@ pub enum Error {
         "`{command}` failed ({said}): the facility network needs veth and bridge in the kernel; else use --network loopback"
     )]
     Network {
-        /// What was run.
+        /// The command.
         command: String,
         /// What it said.
         said: String,
     },
-    /// The counters of a leg cannot be read.
+    /// The counters of a link cannot be read.
     #[error("the counters of the link {0} cannot be read: install iproute2 5 or newer")]
     Counters(String),
     /// The supervisor did not count in time.
@@ -225,27 +225,27 @@ pub enum Error {
     /// A testbed is up with another network.
     #[error("a testbed with another network is up in {}: run `streamharness testbed down` first", .0.display())]
     OtherNetwork(PathBuf),
-    /// A limit of CPU that cannot be read.
+    /// A CPU limit that is not valid.
     #[error("`{0}` is not a valid CPU limit: use PART=CPUS with 0.01 to 1000 CPUs, such as s2cs=0.3")]
     CpuLimit(String),
-    /// A limit of CPU for something that this testbed does not start.
+    /// A CPU limit for a part that this testbed does not have.
     #[error(
         "this testbed has no part `{asked}` to limit: it has {parts}; say one of these or its first word. A data server \
          (s2ds) has the limit of its s2cs"
     )]
     CpuLimitPart {
-        /// What was asked for.
+        /// The requested part.
         asked: String,
-        /// What could be.
+        /// The existing parts.
         parts: String,
     },
-    /// The kernel, or whoever rules over this process, allows no limits of CPU.
+    /// The kernel or the environment of this process allows no CPU limits.
     #[error(
         "CPU limits need a control group that may be written to ({0}): run as root outside of a container, start the \
          testbed under `systemd-run --user --scope -p Delegate=yes`, or leave --cpu-limit out"
     )]
     NoCpuLimits(String),
-    /// A testbed is up with other limits of CPU.
+    /// A testbed is up with other CPU limits.
     #[error("a testbed with other CPU limits is up in {}: run `streamharness testbed down` first", .0.display())]
     OtherCpuLimits(PathBuf),
     /// A command for `exec` could not be started.
@@ -258,7 +258,7 @@ pub enum Error {
     },
 }
 
-/// Says what was done to which file when an I/O error turns into ours.
+/// Adds the action and the file to an I/O error.
 pub(crate) trait FileContext<T> {
     fn on(self, action: &'static str, path: &Path) -> Result<T, Error>;
 }
@@ -269,7 +269,7 @@ impl<T> FileContext<T> for io::Result<T> {
     }
 }
 
-/// Says what was being done when a system call failed.
+/// Adds the action to the error of a system call.
 pub(crate) trait SystemContext<T> {
     fn when(self, action: &'static str) -> Result<T, Error>;
 }

@@ -1,4 +1,4 @@
-//! Which user the parts run as: never host root.
+//! The user of the parts: never host root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -17,12 +17,12 @@ pub struct Identity {
     pub name: String,
     uid: u32,
     gid: u32,
-    /// Whether we are someone else (root) and have to change over.
+    /// Whether we are root and have to change to this user.
     drops: bool,
 }
 
 impl Identity {
-    /// The caller, unless that is root: then who called sudo, else `rabbitmq`, else `nobody`.
+    /// The caller; for root, the user who called sudo, otherwise `rabbitmq`, otherwise `nobody`.
     pub fn choose() -> Result<Self> {
         let (uid, gid) = (geteuid(), getegid());
         if !uid.is_root() {
@@ -47,12 +47,12 @@ impl Identity {
         }
     }
 
-    /// Hands a file or directory over to this user.
+    /// Makes this user the owner of a file or directory.
     pub fn own(&self, path: &Path) -> Result<()> {
         if self.drops { chown(path, Some(self.uid), Some(self.gid)).on("change the owner of", path) } else { Ok(()) }
     }
 
-    /// Refuses a directory that this user could not reach, naming the one that stops it.
+    /// Refuses a directory that this user cannot reach; the error names the directory that blocks it.
     pub fn can_reach(&self, dir: &Path) -> Result<()> {
         if !self.drops {
             return Ok(());

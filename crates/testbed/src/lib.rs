@@ -1,9 +1,9 @@
-//! Builds and tears down a real RabbitMQ cluster on this machine, and real proxies before it, unprivileged and in one
+//! Builds and removes a real RabbitMQ cluster on this machine with real proxies in front of it, unprivileged and in one
 //! private directory.
 //!
 //! A detached *supervisor* process owns every part (epmd, the broker nodes, control servers and their proxies) inside a
-//! *sandbox* that dies with it, so that nothing outlives a crash. The caller talks to it through the directory only: a lock
-//! file says "alive", `state.json` says what.
+//! *sandbox* that dies with it, so that nothing outlives a crash. The caller communicates with it through the directory
+//! only: a held lock file means alive, and `state.json` has the state.
 //!
 //! ```no_run
 //! use testbed::{Options, ephemeral};
@@ -64,12 +64,12 @@ pub use stop::down;
 pub use supervisor::supervise;
 pub use tunnels::greeting;
 
-/// What this crate's functions return.
+/// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Runs one of the testbed's own processes if `arguments` (without the program's name) ask for it: `testbed supervise ...`,
-/// `testbed s2cs ...`, `testbed reaper` or `testbed sandbox-check ...`. Call it first thing in `main`, before any thread
-/// exists: a process with threads cannot enter a user namespace.
+/// Runs one of the testbed's own processes if `arguments` (without the program's name) start one:
+/// `testbed supervise ...`, `testbed s2cs ...`, `testbed reaper` or `testbed sandbox-check ...`. Call it first in
+/// `main`, before any thread exists: a process with threads cannot enter a user namespace.
 pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<String> =
         arguments.into_iter().map(|argument| argument.into_string().unwrap_or_default()).collect();

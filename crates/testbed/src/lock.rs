@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use crate::error::FileContext;
 use crate::{Error, Result};
 
-/// How long a probe by someone else (`status`, `find`) may hold the lock before we believe a testbed does.
+/// How long another process's probe (`status`, `find`) may hold the lock before it counts as held by a testbed.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 pub fn path(dir: &Path) -> PathBuf {
     dir.join("lock")
 }
 
-/// Takes the lock, creating its file. None if a testbed holds it.
+/// Takes the lock, creating its file. `None` if a testbed holds it.
 pub fn take(dir: &Path) -> Result<Option<File>> {
     let path = path(dir);
     let patience_ends = Instant::now() + PATIENCE;
@@ -33,14 +33,14 @@ pub fn take(dir: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Whoever removes a testbed unlinks the file it has locked, perhaps between our opening and our locking it: a lock on such
-/// a file keeps nobody out.
+/// The removal of a testbed unlinks the locked file, perhaps between our open and our lock: a lock on such a file
+/// excludes nobody.
 fn is_removed(file: &File, path: &Path) -> Result<bool> {
     Ok(file.metadata().on("look at", path)?.nlink() == 0)
 }
 
-/// Whether a testbed (or someone who starts or removes one) holds the lock. An error where that cannot be known: not every
-/// file that cannot be opened is absent.
+/// Whether a testbed (or a process that starts or removes one) holds the lock. An error if that is unknown: a file that
+/// cannot be opened may still exist.
 pub fn is_held(dir: &Path) -> Result<bool> {
     let path = path(dir);
     let file = match File::open(&path) {

@@ -1,4 +1,4 @@
-//! The managed service's way in: a balancer and an ingress, both HAProxy, before the cluster's TLS listeners.
+//! The managed service's entry: a balancer and an ingress, both HAProxy, in front of the cluster's TLS listeners.
 
 use std::fs;
 use std::io;
@@ -23,26 +23,26 @@ use crate::routes::Balance;
 use crate::tunnels::expect_greeting;
 use crate::{Error, Result, part, place, secrets};
 
-/// What the names of tenants end in; the server's certificate is for all names of one label under it.
+/// Suffix of the names of tenants; the server's certificate covers all names with one label before it.
 pub const DOMAIN: &str = "mss.test";
-/// A name that is always there, so that it can be seen whether balancer and ingress pass bytes on.
+/// A name that always exists, to test whether balancer and ingress forward bytes.
 pub const PROBE: &str = "probe.mss.test";
-/// The port that clients know; where it really is, `--connect-to` says.
+/// The public port; `--connect-to` has the actual one.
 pub const PUBLIC_PORT: u16 = 443;
 
 pub const INGRESS: &str = "ingress";
 pub const BALANCER: &str = "balancer";
-/// The ingress's backend that stands for the cluster.
+/// The ingress's backend for the cluster.
 pub const BACKEND: &str = "be_tcp_cluster";
 
-/// HAProxy binds its socket under a longer name first, and both have to fit into a socket's address.
+/// HAProxy binds its socket under a longer name first, and both must fit into a socket's address.
 const SOCKET_PATH_MAX: usize = 97;
 
-/// Connections at once. Each takes two descriptors, and HAProxy does not start where they do not fit.
+/// Most simultaneous connections. Each needs two descriptors, and HAProxy does not start without enough of them.
 const CONNECTIONS_MAX: u64 = 8000;
 const GREETING_LIMIT: Duration = Duration::from_secs(10);
 
-/// The route as `state.json` tells it.
+/// The route in `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedState {
     /// How the ingress chooses a node.
@@ -59,7 +59,7 @@ pub struct Managed<'a> {
 }
 
 impl Managed<'_> {
-    /// The ingress: reads the name that a client's first TLS message asks for, and passes the connection on as it is.
+    /// The ingress: reads the server name in a client's first TLS message, and forwards the connection unchanged.
     pub fn ingress(&self) -> Result<Command> {
         let dir = self.part_dir(INGRESS)?;
         let map = map(self.dir);
@@ -71,7 +71,8 @@ impl Managed<'_> {
         self.haproxy(INGRESS, &dir, &text)
     }
 
-    /// The balancer before it. Starts after it: it would take an ingress that does not answer yet for dead.
+    /// The balancer in front of it. It starts later, because it would consider an ingress that does not respond yet
+    /// dead.
     pub fn balancer(&self) -> Result<Command> {
         let dir = self.part_dir(BALANCER)?;
         self.haproxy(
@@ -96,17 +97,17 @@ impl Managed<'_> {
     }
 }
 
-/// The ingress's map from names to backends, as it is at the start; names that come later are in its memory only.
+/// The ingress's initial map from names to backends; later names are in its memory only.
 pub fn map(dir: &Path) -> PathBuf {
     dir.join(INGRESS).join("sni.map")
 }
 
-/// Where names are added to the ingress and taken away, while it runs.
+/// The socket on which names are added to and removed from the running ingress.
 pub fn socket(dir: &Path) -> PathBuf {
     dir.join(INGRESS).join("admin.sock")
 }
 
-/// Refuses a directory under which that socket would have too long a name.
+/// Refuses a directory in which that socket's name would be too long.
 pub fn check(dir: &Path) -> Result<()> {
     let over = socket(dir).as_os_str().len().saturating_sub(SOCKET_PATH_MAX);
     if over == 0 {
@@ -116,7 +117,7 @@ pub fn check(dir: &Path) -> Result<()> {
     Err(Error::Directory { path: dir.to_owned(), reason })
 }
 
-/// Where one of the two listens.
+/// The address of one of the two.
 pub fn at(ports: Ports, part: &str) -> SocketAddrV4 {
     match part {
         INGRESS => ports.at(Host::Ingress, ports.ingress()),
@@ -124,7 +125,7 @@ pub fn at(ports: Ports, part: &str) -> SocketAddrV4 {
     }
 }
 
-/// Whether one of the two takes connections.
+/// Whether one of the two accepts connections.
 pub fn is_up(ports: Ports, part: &str) -> bool {
     TcpStream::connect_timeout(&at(ports, part).into(), GREETING_LIMIT).is_ok()
 }
@@ -146,7 +147,7 @@ fn connections_max() -> Result<u64> {
     Ok(CONNECTIONS_MAX.min(open_files.saturating_sub(200) / 2))
 }
 
-/// As OpenShift's router does it for a passthrough route, with its limits on silence.
+/// The configuration of OpenShift's router for a passthrough route, with its idle limits.
 fn ingress_config(
     maxconn: u64,
     at: SocketAddrV4,

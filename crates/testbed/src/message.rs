@@ -1,4 +1,4 @@
-//! What the supervisor tells whoever started it, one line of JSON each.
+//! Messages from the supervisor to its caller, one line of JSON each.
 
 use std::fmt::Display;
 use std::io::{BufRead, Write};
@@ -11,17 +11,17 @@ pub enum Message {
     Progress(String),
     /// The testbed is up, `state.json` is complete.
     Ready,
-    /// It is not, and has been removed; the sentence says why.
+    /// The start failed, and the testbed has been removed; the sentence has the reason.
     Failed(String),
 }
 
-/// A line for the supervisor's log. A disk that is full ends no testbed.
+/// Writes a line to the supervisor's log. A full disk does not end a testbed.
 pub fn log(line: impl Display) {
-    // In one call, so that it stays a line among those of other processes.
+    // In one call, so that lines are not mixed with those of other processes.
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// A caller that is gone is noticed elsewhere, as the end of its side of the stream.
+/// A caller that is gone is detected elsewhere, by the end of its stream.
 pub fn send(mut to: impl Write, message: &Message) {
     if let Ok(mut line) = serde_json::to_vec(message) {
         line.push(b'\n');
@@ -29,7 +29,7 @@ pub fn send(mut to: impl Write, message: &Message) {
     }
 }
 
-/// The next message; none at the end of the stream or when its time limit is over.
+/// The next message; `None` at the end of the stream or after its time limit.
 pub fn receive(mut from: impl BufRead) -> Option<Message> {
     let mut line = String::new();
     from.read_line(&mut line).ok()?;

@@ -1,4 +1,4 @@
-//! What a caller can choose about a testbed.
+//! Options of a testbed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use crate::network::NetworkChoice;
 use crate::rabbitmq::extra::BrokerExtras;
 use crate::{CpuLimits, Error, Result, Routes};
 
-/// What to start, and where.
+/// The parts to start, and their directory.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The private directory; it must be new, empty, or an earlier testbed's. An ephemeral testbed chooses its own.
     pub dir: PathBuf,
     /// Broker nodes, 1 to 9.
     pub nodes: usize,
-    /// Routes besides the direct ones, which are always there.
+    /// Routes in addition to the direct ones, which always exist.
     pub routes: Routes,
     /// Loopback ports, or a network of its own.
     pub network: NetworkChoice,
-    /// How much CPU parts may take.
+    /// CPU limits of parts.
     pub cpu_limits: CpuLimits,
-    /// What is added to the configuration of every node.
+    /// Additions to the configuration of every node.
     pub broker: BrokerExtras,
     /// The program to start the supervisor from: its `main` calls [`crate::run_hidden`] first.
     pub program: PathBuf,
@@ -30,6 +30,10 @@ pub struct Options {
 
 impl Options {
     /// A testbed of `nodes` nodes in the default directory, supervised by this very program.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the number of nodes is not 1 to 9, or if this program's path is unknown.
     pub fn new(nodes: usize) -> Result<Self> {
         let program = std::env::current_exe()
             .map_err(|source| Error::System { action: "find this program's own file", source })?;
@@ -50,7 +54,7 @@ impl Options {
     }
 }
 
-/// `$STREAMHARNESS_TESTBED`, else `/tmp/streamharness-<uid>/testbed`.
+/// `$STREAMHARNESS_TESTBED`, otherwise `/tmp/streamharness-<uid>/testbed`.
 ///
 /// `/tmp` and not `$TMPDIR`: the next login, or a batch job's other step, must find the same testbed.
 pub fn default_dir() -> PathBuf {

@@ -1,4 +1,4 @@
-//! What every part has in common: how it is started, and where what it prints goes.
+//! The common start of parts, and the files of their output.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::error::FileContext;
 use crate::identity::Identity;
 use crate::{Result, place};
 
-/// What a part that is this very program may need of our own environment.
+/// Variables of our environment that a part may need if it is this program again.
 const OWN_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "STREAMHARNESS_STUNNEL", "STREAMHARNESS_HAPROXY"];
 
 /// `program` as a part: as the user of all parts, with an empty environment, and with a console of its own.
@@ -20,7 +20,7 @@ pub fn command(dir: &Path, part: &str, program: impl AsRef<Path>, identity: &Ide
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin")
-        // The Erlang VM looks for code in its directory and the one above, and complains if it may not list them.
+        // The Erlang VM searches its directory and the parent for code, and warns if it may not list them.
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(output)
@@ -29,14 +29,14 @@ pub fn command(dir: &Path, part: &str, program: impl AsRef<Path>, identity: &Ide
     Ok(command)
 }
 
-/// This very program again as a part. Found by the kernel's own link, since its path may be closed to that user.
+/// This program again as a part. Started by the kernel's own link, since that user may not have access to its path.
 pub fn own_command(dir: &Path, part: &str, identity: &Identity) -> Result<Command> {
     let mut command = command(dir, part, "/proc/self/exe", identity)?;
     command.envs(OWN_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     Ok(command)
 }
 
-/// Everything that it has printed, in particular why it does not start.
+/// Everything that it has printed, in particular why it did not start.
 pub fn said(dir: &Path, part: &str) -> String {
     fs::read_to_string(console(dir, part)).unwrap_or_default()
 }

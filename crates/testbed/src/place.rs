@@ -1,4 +1,4 @@
-//! The testbed's private directory: what is where in it, and when it may be removed.
+//! The testbed's private directory: its layout, and when it may be removed.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -23,17 +23,18 @@ pub fn ca_file(dir: &Path) -> PathBuf {
     tls_dir(dir).join("ca.pem")
 }
 
-/// The absolute path of `dir`, created if new. Refuses one that holds anything but a testbed: it will be removed whole.
+/// The absolute path of `dir`, created if new. Refuses a directory that contains anything except a testbed, because it
+/// will be removed completely.
 pub fn prepare(dir: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(dir).on("resolve", dir)?;
     let refuse = |reason: &str| Err(Error::Directory { path: path.clone(), reason: reason.to_owned() });
-    // It ends up in shell scripts, in Erlang terms and in rabbitmq.conf, where `#` starts a comment.
+    // It is used in shell scripts, in Erlang terms and in rabbitmq.conf, where `#` starts a comment.
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,=".contains(c);
     if !path.to_str().is_some_and(|text| text.chars().all(plain)) {
         return refuse("its name may hold ASCII letters, digits and /._-+@:,= only");
     }
     let mut created = create_with_parent(&path);
-    // Another testbed's removal may just have taken the empty parent away.
+    // The removal of another testbed may just have removed the empty parent.
     for _ in 0..10 {
         match created {
             Err(Error::File { ref source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -59,14 +60,14 @@ fn create_with_parent(path: &Path) -> Result<()> {
     create_private(path)
 }
 
-/// By its name, not by our uid, which is another one inside a user namespace.
+/// By its name, not by our uid, which differs inside a user namespace.
 fn is_private_parent(path: &Path) -> bool {
     let prefix = private_parent().to_string_lossy().trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
     path.to_str().and_then(|path| path.strip_prefix(&prefix)).is_some_and(|uid| uid.parse::<u32>().is_ok())
 }
 
-/// A directory of ours that others may pass through but not list; under /tmp its name is easy to guess, so one that
-/// somebody else put there is refused.
+/// A directory of ours that others may pass through but not list; under /tmp its name is easy to guess, so a directory
+/// of another user is refused.
 fn create_private(path: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).on("create", path),
@@ -89,12 +90,12 @@ fn create_private(path: &Path) -> Result<()> {
 pub fn create(path: &Path, owner: Option<&Identity>) -> Result<()> {
     let mode = if owner.is_some() { 0o700 } else { 0o755 };
     DirBuilder::new().mode(0o700).create(path).on("create", path)?;
-    // Said apart, since a umask would take the broker's way in away.
+    // Set separately, since a umask would remove the broker's access.
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).on("set the mode of", path)?;
     owner.map_or(Ok(()), |owner| owner.own(path))
 }
 
-/// Removes what a testbed left in `dir`: everything but its lock, which the caller holds, and the logs if they are wanted.
+/// Removes the contents of a testbed's `dir`, except its lock, which the caller holds, and the logs with `keep_logs`.
 pub fn empty(dir: &Path, keep_logs: bool) -> Result<()> {
     for entry in fs::read_dir(dir).on("list", dir)? {
         let path = entry.on("list", dir)?.path();
@@ -108,14 +109,14 @@ pub fn empty(dir: &Path, keep_logs: bool) -> Result<()> {
     Ok(())
 }
 
-/// Removes `dir` whole. The lock goes last: while its file is there, the directory is known to be a testbed's.
+/// Removes `dir` completely. The lock is last: while its file exists, the directory is known to be a testbed's.
 pub fn remove(dir: &Path) -> Result<()> {
     empty(dir, false)?;
     let lock = lock::path(dir);
     fs::remove_file(&lock).on("remove", &lock)?;
     fs::remove_dir(dir).on("remove", dir)?;
     if let Some(parent) = dir.parent().filter(|parent| is_private_parent(parent)) {
-        // Fails, as it should, while it holds anything else.
+        // Fails, as intended, if it contains anything else.
         let _ = fs::remove_dir(parent);
     }
     Ok(())

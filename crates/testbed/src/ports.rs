@@ -1,4 +1,4 @@
-//! Which ports a testbed uses: one base port, everything else at a fixed distance.
+//! The ports of a testbed: one base port, all others at fixed offsets.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener};
@@ -11,7 +11,7 @@ use crate::{Error, Result, Routes};
 /// the SciStream data servers (from base + 500) of the other architectures.
 const WIDTH: u16 = 600;
 /// Above the ports of X displays (from 6000): hwloc, and with it every MPI start, looks for a display there and would
-/// wait for ever on a claim that takes connections and does not answer.
+/// wait for ever on a reserved port that accepts connections and does not reply.
 const LOWEST_BASE: u16 = 17 * WIDTH;
 /// Control servers: two sides of three types.
 const S2CS_MAX: usize = 6;
@@ -31,7 +31,7 @@ impl Ports {
         Self { base, hosts: Hosts::Loopback }
     }
 
-    /// In a network of its own, where nothing else can have taken them.
+    /// In a network of its own, where nothing else uses ports.
     pub fn facility(nodes: usize) -> Self {
         Self { base: LOWEST_BASE, hosts: Hosts::Facility { nodes } }
     }
@@ -41,7 +41,7 @@ impl Ports {
         SocketAddrV4::new(self.hosts.address(host), port)
     }
 
-    /// Likewise of the host of a node.
+    /// The same for the host of a node.
     pub fn at_node(self, node: usize, port: u16) -> SocketAddrV4 {
         self.at(Host::Dsn(node), port)
     }
@@ -65,7 +65,7 @@ impl Ports {
         self.base + 169
     }
 
-    /// Where control server `server`, counted from 0, takes requests.
+    /// The port for requests of control server `server`, counted from 0.
     pub fn s2cs(self, server: usize) -> u16 {
         self.base + 500 + server as u16
     }
@@ -75,7 +75,7 @@ impl Ports {
         first..=first + S2DS_PORTS - 1
     }
 
-    /// What node `node` listens on.
+    /// The ports of node `node`, each with its protocol.
     pub fn of_node(self, node: usize) -> Vec<(String, u16)> {
         vec![
             ("amqp".into(), self.amqp(node)),
@@ -90,16 +90,16 @@ impl Ports {
     pub fn ingress(self) -> u16 {
         self.base + 443
     }
-    /// The balancer before it.
+    /// The balancer in front of it.
     pub fn balancer(self) -> u16 {
         self.base + 444
     }
-    /// Where tenants of it are asked for.
+    /// The S3M interface.
     pub fn s3m(self) -> u16 {
         self.base + 445
     }
 
-    /// The highest that may be used.
+    /// The highest port that may be used.
     pub fn last(self, nodes: usize, routes: &Routes) -> u16 {
         self.all(nodes, routes).max().unwrap_or(self.base)
     }
@@ -116,8 +116,8 @@ impl Ports {
     }
 }
 
-/// Ports found free. The base port itself stays bound as long as this lives: nothing else uses it, and another testbed
-/// that starts before our brokers listen finds it taken.
+/// Free ports. The base port itself stays bound as long as this value exists: nothing else uses it, and another testbed
+/// that starts before our brokers listen finds it in use.
 #[derive(Debug)]
 pub struct Reservation {
     pub ports: Ports,
@@ -129,7 +129,7 @@ pub fn facility(nodes: usize) -> Reservation {
     Reservation { ports: Ports::facility(nodes), _claim: None }
 }
 
-/// Finds free ports for `nodes` nodes and for what the routes need; `random` says where to begin looking.
+/// Finds free ports for `nodes` nodes and for what the routes need; `random` sets where the search begins.
 pub fn reserve(nodes: usize, routes: &Routes, random: u64) -> Result<Reservation> {
     let bases = bases(ephemeral_range_start());
     let start = (random % bases.len() as u64) as usize;
@@ -147,7 +147,7 @@ pub fn reserve(nodes: usize, routes: &Routes, random: u64) -> Result<Reservation
 /// Bases whose whole range lies below the kernel's ephemeral ports, from which an outgoing connection could take one of ours.
 fn bases(ephemeral_start: u16) -> Vec<u16> {
     let end = if ephemeral_start < LOWEST_BASE + WIDTH {
-        // Such a machine hands out nearly every port; the bind test has to do.
+        // On such a machine nearly every port is ephemeral; the bind test must suffice.
         32768
     } else {
         ephemeral_start
@@ -160,7 +160,7 @@ fn ephemeral_range_start() -> u16 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(32768)
 }
 
-/// Whether both loopback addresses can be bound: epmd takes the IPv6 one too.
+/// Whether both loopback addresses can be bound: epmd binds the IPv6 one too.
 pub fn is_free(port: u16) -> bool {
     let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
     let v6_taken = matches!(&v6, Err(error) if error.kind() == io::ErrorKind::AddrInUse);

@@ -1,4 +1,4 @@
-//! Names a process so that a recycled pid is never taken for it.
+//! Identifies a process so that a recycled pid is never mistaken for it.
 
 use std::fs::File;
 use std::io::Read;
@@ -44,7 +44,7 @@ impl Proc {
         Some(text)
     }
 
-    /// The process that has `pid` now; none for a zombie, which is dead and only waits to be reaped.
+    /// The process that has `pid` now; `None` for a zombie, which is dead and waits to be reaped.
     pub fn process(&self, pid: i32) -> Option<Process> {
         let (state, start_ticks) = parse_stat(&self.read(&format!("{pid}/stat"))?)?;
         (!matches!(state, 'Z' | 'X')).then_some(Process { pid, start_ticks })
@@ -54,7 +54,7 @@ impl Proc {
         self.process(process.pid) == Some(process)
     }
 
-    /// Sends `signal` if the process is still the one we know. False if it is gone already.
+    /// Sends `signal` if the process is still the same. False if it has ended.
     pub fn signal(&self, process: Process, signal: Signal) -> bool {
         self.is_alive(process) && kill(Pid::from_raw(process.pid), signal).is_ok()
     }
@@ -66,13 +66,13 @@ impl Proc {
     }
 }
 
-/// Changes with every boot, so that pids of an earlier boot are not compared with today's.
+/// Changes with every boot, so that pids of an earlier boot are not compared with current ones.
 pub fn boot_id() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().to_owned()
 }
 
-/// State and start time. The name comes second, in parentheses, and may itself hold spaces and parentheses.
+/// State and start time. The name is second, in parentheses, and may itself contain spaces and parentheses.
 fn parse_stat(text: &str) -> Option<(char, u64)> {
     let mut fields = text.get(text.rfind(')')? + 1..)?.split_whitespace();
     let state = fields.next()?.chars().next()?;

@@ -1,10 +1,10 @@
-//! The routes through SciStream proxies that a testbed can offer beside the direct ones.
+//! The routes through SciStream proxies that a testbed can have in addition to the direct ones.
 
 use std::fmt;
 
 use scistream::Kind;
 
-/// One way through two proxies.
+/// One route through two proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProxyRoute {
     /// HAProxy on both sides, one port.
@@ -31,12 +31,12 @@ impl ProxyRoute {
         }
     }
 
-    /// The one of that name; none for a direct route.
+    /// The route of that name; `None` for a direct route.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|route| route.name() == name)
     }
 
-    /// What its data servers are.
+    /// The type of its data servers.
     pub fn kind(self) -> Kind {
         match self {
             Self::Haproxy | Self::Haproxy4 => Kind::Haproxy,

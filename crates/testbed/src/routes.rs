@@ -1,4 +1,4 @@
-//! Which routes a testbed offers besides the direct ones, which are always there.
+//! The routes of a testbed in addition to the direct ones, which always exist.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,9 +8,9 @@ use crate::{Error, ProxyRoute, Result};
 
 /// The name of the managed service's route.
 pub(crate) const MANAGED: &str = "mss";
-/// The managed service's route without the balancer, to tell what each adds.
+/// The managed service's route without the balancer, to show what each adds.
 pub(crate) const INGRESS: &str = "ingress";
-/// The HAProxy route without the producers' proxy, to tell what each adds.
+/// The HAProxy route without the producers' proxy, to show what each adds.
 pub(crate) const ONE_PROXY: &str = "one-proxy";
 
 /// Routes that have to be built.
@@ -25,23 +25,27 @@ pub struct Routes {
 /// How the ingress chooses a node for a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Balance {
-    /// By the client's address, as OpenShift's router does unless told otherwise. Behind a balancer all clients have one
-    /// address, and so all land on one node.
+    /// By the client's address, OpenShift's default. Behind a balancer all clients have the same address, so all
+    /// connect to one node.
     #[default]
     Source,
     /// In turn.
     RoundRobin,
-    /// Where the fewest connections are.
+    /// The node with the fewest connections.
     LeastConn,
 }
 
 impl Routes {
-    /// All that there are.
+    /// All routes.
     pub fn all() -> Self {
         Self { proxies: ProxyRoute::ALL.to_vec(), managed: Some(Balance::default()) }
     }
 
-    /// What has to be built for these: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `all`.
+    /// The routes to build for these names: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `all`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Route`] or [`Error::Balance`] for an unknown name.
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut proxies = BTreeSet::new();
         let mut managed = None;

@@ -1,4 +1,4 @@
-//! A running testbed as its users see it: where to connect, and with which variables.
+//! A running testbed for its users: addresses and variables.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,57 +22,57 @@ use crate::status::{self, Status};
 use crate::tunnels::{End, TunnelState, s2ds_part};
 use crate::{CpuLimits, Error, ProxyRoute, Result, counting, lock, place};
 
-/// A testbed that is up, as far as its state file and its lock say.
+/// A testbed that is up according to its state file and its lock.
 #[derive(Debug, Clone)]
 pub struct Testbed {
     dir: PathBuf,
     state: State,
 }
 
-/// What producers and consumers of one architecture connect to.
+/// The addresses of one architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// `dts` or `dts-plain`.
     pub architecture: String,
     /// `amqps://bench@localhost:PORT`, one per node, without a password.
     pub producer_urls: Vec<String>,
-    /// Likewise for consumers.
+    /// The same for consumers.
     pub consumer_urls: Vec<String>,
-    /// `HOST:PORT:ADDR:PORT` where the URLs' host and port are not where it is reached.
+    /// `HOST:PORT:ADDR:PORT` if the service is not reachable at the URLs' host and port.
     pub connect_to: Vec<String>,
-    /// The file that holds the password, and nothing else.
+    /// The file with the password, and nothing else.
     pub password_file: PathBuf,
-    /// The certificate authority to trust, where the route has TLS.
+    /// The certificate authority to trust, if the route has TLS.
     pub ca: Option<PathBuf>,
     /// `http://bench@localhost:PORT`, the first node's.
     pub management_url: String,
-    /// Where what the URLs lead to has to be asked for first; then there are none yet.
+    /// The interface from which the URLs must be requested first; then there are none yet.
     pub s3m: Option<S3mAccess>,
-    /// Each leg on the way.
+    /// The hops of the route.
     pub hops: Vec<Hop>,
 }
 
-/// One leg of a route.
+/// One hop of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
-    /// Who opens the connection: `producer`, `consumer`, or a proxy.
+    /// The side that opens the connection: `producer`, `consumer`, or a proxy.
     pub from: String,
-    /// Who accepts it: `service`, or a proxy.
+    /// The side that accepts it: `service`, or a proxy.
     pub to: String,
     /// `amqp`, `amqps`, `tcp` or `tls`.
     pub protocol: String,
-    /// Where it is accepted.
+    /// The addresses that accept it.
     pub addresses: Vec<String>,
-    /// Version and cipher that two proxies agreed on. What clients agree on with the service is theirs to tell.
+    /// Version and cipher that two proxies negotiated. Clients report their own negotiation with the service.
     pub tls: Option<(String, String)>,
     /// The program that accepts it, and its pid.
     pub process: String,
-    /// How much CPU that may take: `0.3 CPU`; none where it may take all.
+    /// CPU limit of that program: `0.3 CPU`; `None`: unlimited.
     pub limits: Option<String>,
 }
 
 impl Route {
-    /// The same route with the consumers behind the proxies too. A direct route has none, and stays as it is.
+    /// The same route with the consumers behind the proxies too. A direct route has no proxies, and is unchanged.
     pub fn with_consumers_via_proxy(mut self) -> Self {
         self.consumer_urls.clone_from(&self.producer_urls);
         if let Some(first) = self.hops.iter().find(|hop| hop.from == PRODUCER).cloned() {
@@ -96,7 +96,7 @@ impl Route {
         self
     }
 
-    /// The way of the producers in one line.
+    /// The producers' hops in one line.
     fn in_words(&self) -> String {
         let leg = |hop: &Hop| {
             let tls = hop.tls.as_ref().map(|(version, cipher)| format!(" {version} {cipher}")).unwrap_or_default();
@@ -112,7 +112,7 @@ const CONSUMER: &str = "consumer";
 const SERVICE: &str = "service";
 const PRODUCER_PROXY: &str = "producer proxy";
 const CONSUMER_PROXY: &str = "consumer proxy";
-/// Open MPI refuses to start for user 0 unless told so twice.
+/// Open MPI refuses to start for user 0 without these two variables.
 const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
 
 /// A route whose clients enter at `next` instead of the part before it.
@@ -130,7 +130,11 @@ fn without_first_hop(
     (producer_urls, consumer_urls, hops)
 }
 
-/// The testbed in `dir`. None unless it is up and ready.
+/// The testbed in `dir`. `None` unless it is up and ready.
+///
+/// # Errors
+///
+/// [`Error`] if its lock or state file cannot be read.
 pub fn find(dir: &Path) -> Result<Option<Testbed>> {
     if !lock::is_held(dir)? {
         return Ok(None);
@@ -146,7 +150,7 @@ impl Testbed {
         &self.dir
     }
 
-    /// How many broker nodes it was started with.
+    /// Number of broker nodes.
     pub fn nodes(&self) -> usize {
         self.state.nodes
     }
@@ -156,8 +160,8 @@ impl Testbed {
         &self.state.rabbitmq_version
     }
 
-    /// The route of `dts` (AMQPS), `dts-plain` (AMQP) or one through proxies; none for architectures this testbed has not
-    /// got.
+    /// The route of `dts` (AMQPS), `dts-plain` (AMQP) or one through proxies; `None` for architectures that this
+    /// testbed does not have.
     pub fn route(&self, architecture: &str) -> Option<Route> {
         let direct = |scheme: &str, port| {
             let urls = self.urls(scheme, port);
@@ -233,12 +237,12 @@ impl Testbed {
         (entries, consumer_urls, hops)
     }
 
-    /// Where clusters of the managed service are asked for.
+    /// The interface to request clusters of the managed service.
     fn s3m(&self) -> S3mAccess {
         S3mAccess::new(&self.dir, self.ports(), self.nodes())
     }
 
-    /// Everyone by a public name that is asked for first, through balancer and ingress. TLS ends at the service.
+    /// All clients use a public name that is requested first, through balancer and ingress. TLS ends at the service.
     fn managed(&self, state: &ManagedState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
         let haproxy = |part: &str, how: &str| {
             let pid = self.state.process(part).map_or_else(String::new, |process| format!("pid {}, ", process.pid));
@@ -265,12 +269,12 @@ impl Testbed {
         (Vec::new(), Vec::new(), hops)
     }
 
-    /// The limits of CPU that it was started with.
+    /// Its CPU limits.
     pub(crate) fn cpu_limits(&self) -> CpuLimits {
         self.state.limits.as_ref().map(|groups| groups.limits().clone()).unwrap_or_default()
     }
 
-    /// How much CPU may be taken by what accepts a leg.
+    /// The CPU limit of the part that accepts a hop.
     fn limits_of(&self, architecture: &str, to: &str) -> Option<String> {
         match to {
             PRODUCER_PROXY => self.state.limit_of(&s2ds_part(architecture, End::Producer)),
@@ -312,7 +316,7 @@ impl Testbed {
         format!("RabbitMQ {}", self.state.rabbitmq_version)
     }
 
-    /// Every route that it has.
+    /// All its routes.
     pub fn routes(&self) -> Vec<Route> {
         let names = ["dts", "dts-plain", MANAGED]
             .into_iter()
@@ -326,7 +330,7 @@ impl Testbed {
         (1..=self.nodes()).map(url).collect()
     }
 
-    /// What scripts need, without the password.
+    /// Variables for scripts, without the password.
     pub fn env(&self) -> Vec<(String, String)> {
         let tls = self.urls("amqps", Ports::amqps);
         let path = |path: PathBuf| path.display().to_string();
@@ -354,7 +358,7 @@ impl Testbed {
 
     /// [`Testbed::env`] as lines for a shell's `eval`.
     pub fn env_lines(&self) -> String {
-        // No value holds a quote: the directory's name was checked before it was created.
+        // No value contains a quote: the directory's name was checked before it was created.
         self.env().iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
     }
 
@@ -366,19 +370,26 @@ impl Testbed {
         Some(Access { supervisor: self.state.supervisor()?, network: self.state.network.as_ref()? })
     }
 
-    /// Refuses where this process cannot reach it: a network of its own is reached from within only.
+    /// Refuses if this process cannot reach it: a network of its own is reachable from inside only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] with the command to type.
     pub fn check_reachable(&self) -> Result<()> {
         if self.access().is_none_or(Access::is_inside) { Ok(()) } else { Err(Error::Outside) }
     }
 
-    /// What each leg of its network has carried so far; none where it has no network of its own, or this process is not
-    /// in it.
+    /// The counters of its links so far; empty if it has no network of its own, or if this process is outside of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoCounters`] if the supervisor does not count in time.
     pub fn links(&self) -> Result<Vec<Link>> {
         let inside = self.access().filter(|access| access.is_inside());
         inside.map_or_else(|| Ok(Vec::new()), |access| counting::ask(&self.dir, access.supervisor))
     }
 
-    /// Whether its network is the one asked for.
+    /// Whether its network is the requested one.
     pub(crate) fn has_network(&self, asked: NetworkChoice) -> bool {
         match (&self.state.network, asked) {
             (None, NetworkChoice::Loopback) => true,
@@ -390,13 +401,17 @@ impl Testbed {
         }
     }
 
-    /// Moves this process, which must have no other threads yet, into its network, where it has one.
+    /// Moves this process, which must have no other threads yet, into its network, if it has one.
     fn enter(&self) -> Result<()> {
         self.access().filter(|access| !access.is_inside()).map_or(Ok(()), Access::enter)
     }
 
-    /// Runs `command` with these variables, where all that it needs can be reached, and waits for it. Its exit code;
+    /// Runs `command` with these variables inside the testbed's network, and waits for it. Returns its exit code, or
     /// 128 + signal if a signal ended it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the network cannot be entered or the command cannot be started.
     pub fn exec(&self, command: &[OsString]) -> Result<u8> {
         let (program, arguments) = command
             .split_first()
@@ -405,7 +420,7 @@ impl Testbed {
         let mut command = Command::new(program);
         command.args(arguments).envs(self.env());
         if self.state.network.is_some() {
-            // Within a user namespace the default would be another.
+            // Within a user namespace the default would differ.
             command.env("STREAMHARNESS_TESTBED", &self.dir);
             if nix::unistd::geteuid().is_root() {
                 command.envs(AS_ROOT.map(|name| (name, "1")));
@@ -418,9 +433,13 @@ impl Testbed {
         Ok(code as u8)
     }
 
-    /// Looks at every part, now.
+    /// The current status of every part.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the parts cannot be checked.
     pub fn status(&self) -> Result<Status> {
-        // One that may not enter still sees what is alive.
+        // A user who may not enter still sees which parts are alive.
         let entered = self.enter();
         let password = entered.ok().and_then(|()| fs::read_to_string(place::password_file(&self.dir)).ok());
         let routes = self.routes().iter().map(Route::in_words).collect();

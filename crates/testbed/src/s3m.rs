@@ -1,4 +1,4 @@
-//! Where tenants of the managed service are asked for: `streamharness s3m serve` as a part of the testbed.
+//! The S3M interface: `streamharness s3m serve` as a part of the testbed.
 
 use std::net::{SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ pub const S3M: &str = "s3m";
 
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
-/// How clusters are asked for.
+/// Access to the interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct S3mAccess {
     /// `http://ADDR:PORT`.
     pub url: String,
-    /// The file that holds the token, and nothing else.
+    /// The file with the token, and nothing else.
     pub token_file: PathBuf,
     /// Nodes of the cluster that tenants get.
     pub nodes: usize,
@@ -45,7 +45,7 @@ fn s3m_dir(dir: &Path) -> PathBuf {
     dir.join(S3M)
 }
 
-/// Lays out its directory with a new token, which the caller reads too: as the same user, or as root.
+/// Creates its directory with a new token, which the caller reads too: as the same user, or as root.
 pub fn command(dir: &Path, nodes: usize, ports: Ports, password: &str, identity: &Identity) -> Result<Command> {
     let own = s3m_dir(dir);
     place::create(&own, Some(identity))?;

@@ -1,4 +1,4 @@
-//! Starts a testbed from outside: one that stays, or one that ends with its owner.
+//! Starts a testbed: a permanent one, or one that ends with its owner.
 
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -16,17 +16,21 @@ use crate::rabbitmq::extra::BrokerExtras;
 use crate::running::{Testbed, find};
 use crate::{Error, Options, Result, lock, place, secrets, stop};
 
-/// What the supervisor may need beyond the start limit to say that it was exceeded, and to clean up.
+/// Time that the supervisor may need beyond the start limit to report the failure and to clean up.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// How long an ephemeral testbed may take to be gone.
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
 
-/// Begins the name of every ephemeral testbed's directory.
+/// Prefix of the names of ephemeral testbeds' directories.
 const EPHEMERAL_PREFIX: &str = "ephemeral-";
 
-/// Starts a testbed that stays until [`crate::down`], and returns when it is ready. One that is up already will do if it
-/// has as many nodes and the routes. `progress` gets a line at a time.
+/// Starts a testbed that stays until [`crate::down`], and returns when it is ready. A testbed that is already up is
+/// used if its nodes and routes match. `progress` gets one line at a time.
+///
+/// # Errors
+///
+/// [`Error`] if another testbed is up there, or if the start fails or takes too long; then nothing is left.
 pub fn up(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Testbed> {
     options.check()?;
     let dir = place::prepare(&options.dir)?;
@@ -56,7 +60,7 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
     }
 }
 
-/// A testbed that ends with this value, or with this process however that ends.
+/// A testbed that ends with this value, or with this process, whatever its end.
 #[derive(Debug)]
 pub struct Ephemeral {
     testbed: Testbed,
@@ -67,6 +71,10 @@ pub struct Ephemeral {
 }
 
 /// Starts a testbed in a new private directory (`options.dir` is not used) that is removed with its owner.
+///
+/// # Errors
+///
+/// [`Error`] if the start fails or takes too long; then nothing is left.
 pub fn ephemeral(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Ephemeral> {
     options.check()?;
     let parent = private_parent();
@@ -77,14 +85,14 @@ pub fn ephemeral(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Ep
     Ok(Ephemeral { testbed, socket, supervisor, closed: false })
 }
 
-/// What is left where both an owner and its supervisor were killed: no process, only files.
+/// Removes the files of testbeds whose owner and supervisor were both killed.
 fn clear_stale_ephemerals(parent: &Path) -> Result<()> {
     for entry in fs::read_dir(parent).on("list", parent)?.flatten() {
         let path = entry.path();
         let is_ephemeral = entry.file_name().to_string_lossy().starts_with(EPHEMERAL_PREFIX);
-        // One without a lock file is just being prepared by somebody else.
+        // A directory without a lock file is being prepared by another process.
         if is_ephemeral && lock::path(&path).exists() && lock::is_held(&path).is_ok_and(|held| !held) {
-            // Somebody else may be doing the same; whoever loses has nothing left to do.
+            // Another process may be doing the same; the loser has nothing left to do.
             let _ = stop::down(&path, &mut |_| ());
         }
     }
@@ -97,7 +105,11 @@ impl Ephemeral {
         &self.testbed
     }
 
-    /// Takes it down and waits until nothing is left.
+    /// Removes it and waits until nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LeftBehind`] if something could not be removed.
     pub fn close(mut self) -> Result<()> {
         self.end()
     }
@@ -106,7 +118,7 @@ impl Ephemeral {
         self.closed = true;
         let _ = self.socket.shutdown(Shutdown::Both);
         await_end(&mut self.supervisor);
-        // There still only if the supervisor was killed.
+        // Still present only if the supervisor was killed.
         stop::down(self.testbed.dir(), &mut |_| ()).map(drop)
     }
 }
@@ -114,13 +126,13 @@ impl Ephemeral {
 impl Drop for Ephemeral {
     fn drop(&mut self) {
         if !self.closed {
-            // There is nobody to tell; the next ephemeral testbed clears away what could not be removed.
+            // An error cannot be reported here; the next ephemeral testbed removes the remains.
             let _ = self.end();
         }
     }
 }
 
-/// Waits for a supervisor that is ending; kills one that does not, and its sandbox with it.
+/// Waits for a supervisor that is ending; kills it, with its sandbox, if it does not end.
 fn await_end(supervisor: &mut Child) {
     let limit = Instant::now() + CLOSE_LIMIT;
     while matches!(supervisor.try_wait(), Ok(None)) {
@@ -133,8 +145,8 @@ fn await_end(supervisor: &mut Child) {
     }
 }
 
-/// Starts the supervisor and waits for its word. It inherits the lock itself, so that there is no moment between us and it
-/// at which the directory seems abandoned.
+/// Starts the supervisor and waits for its report. It inherits the held lock, so that the directory never seems
+/// abandoned in between.
 fn launch(
     options: &Options,
     dir: &Path,

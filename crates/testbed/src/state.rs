@@ -29,13 +29,13 @@ pub enum Phase {
 pub struct Part {
     /// `supervisor`, `epmd`, `node 1` ...
     pub name: String,
-    /// None between the decision to start it and its start.
+    /// `None` between the decision to start it and its start.
     pub process: Option<Process>,
     /// What it listens on, each with the protocol spoken there.
     pub ports: Vec<(String, u16)>,
 }
 
-/// Everything that has to be known to use, judge or remove a testbed. Holds no secret.
+/// Everything needed to use, check or remove a testbed. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub boot_id: String,
@@ -47,18 +47,18 @@ pub struct State {
     /// The user the parts run as.
     pub run_as: String,
     pub rabbitmq_version: String,
-    /// What was added to the Erlang VM's arguments because cores are scarce; empty where they are not.
+    /// Additional arguments of the Erlang VM for a machine with few cores; empty otherwise.
     pub scheduling: String,
     pub started_unix_s: u64,
     pub ready_after_ms: Option<u64>,
     pub parts: Vec<Part>,
     /// Routes through proxies.
     pub tunnels: Vec<TunnelState>,
-    /// The groups that limit CPU, where some part is limited.
+    /// The groups that limit CPU, if any part is limited.
     pub limits: Option<Groups>,
-    /// The network of its own, where it has one.
+    /// Its own network, if it has one.
     pub network: Option<NetworkState>,
-    /// The managed service's route, where there is one.
+    /// The managed service's route, if there is one.
     pub managed: Option<ManagedState>,
 }
 
@@ -75,7 +75,7 @@ impl State {
         fs::rename(&new, &path).on("write", &path)
     }
 
-    /// None where there is no state file.
+    /// `None` without a state file.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
         let path = Self::path(dir);
         match fs::read_to_string(&path) {
@@ -109,7 +109,7 @@ impl State {
         self.parts.iter().filter_map(|part| Some((part.name.as_str(), part.process?)))
     }
 
-    /// How much CPU a part may take, in words; none where it may take all.
+    /// The CPU limit of a part, in words; `None`: unlimited.
     pub fn limit_of(&self, part: &str) -> Option<String> {
         let limits = self.limits.as_ref()?.limits();
         let shared = || Some(format!("{} with its S2CS", limits.of(&server_of(part)?)?));

@@ -1,4 +1,4 @@
-//! How each part of a testbed is, looked up now and laid out as a table.
+//! The current status of each part of a testbed, as a table.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,9 +30,9 @@ pub struct Status {
     pub ready_after_ms: Option<u64>,
     /// In the order of their start.
     pub parts: Vec<PartStatus>,
-    /// Legs of its own network, ready to print; empty where it has none.
+    /// Links of its own network, ready to print; empty without one.
     pub legs: Vec<String>,
-    /// The way of producers on each route, hop by hop.
+    /// The producers' hops on each route.
     pub routes: Vec<String>,
 }
 
@@ -47,14 +47,14 @@ pub struct PartStatus {
     pub address: Option<String>,
     /// What it listens on, each with the protocol spoken there.
     pub ports: Vec<(String, u16)>,
-    /// How much CPU it may take, and for how long it had to wait for that; none where it may take all.
+    /// Its CPU limit, and for how long it was throttled; `None`: unlimited.
     pub limits: Option<String>,
-    /// `alive` or `running` where all is well.
+    /// `alive` or `running` if healthy.
     pub health: String,
 }
 
 impl Status {
-    /// Whether every part is well.
+    /// Whether every part is healthy.
     pub fn is_healthy(&self) -> bool {
         self.parts.iter().all(|part| matches!(part.health.as_str(), "alive" | "running"))
     }
@@ -100,7 +100,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
     })
 }
 
-/// The limit of a part, and for how long its threads were held back by it so far.
+/// The limit of a part, and for how long its threads were throttled so far.
 fn limits(state: &State, part: &str) -> Option<String> {
     let held_back = state.limits.as_ref().and_then(|groups| groups.held_back(part));
     let held_back = held_back.map(|time| format!(", held back {:.1} s", time.as_secs_f64())).unwrap_or_default();

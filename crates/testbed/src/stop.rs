@@ -1,4 +1,4 @@
-//! Takes a testbed down from outside, or clears away what a crashed one left.
+//! Removes a testbed, or the remains of a crashed one.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,7 +17,11 @@ const POLITE_LIMIT: Duration = Duration::from_secs(15);
 /// How long killed processes and their ports may take to be gone.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Takes down the testbed in `dir`. True if there was one, or what one left; quietly false if not.
+/// Removes the testbed in `dir`. True if there was one, or the remains of one; otherwise false.
+///
+/// # Errors
+///
+/// [`Error::LeftBehind`] if something could not be removed.
 pub fn down(dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool> {
     if !lock::path(dir).exists() {
         return Ok(false);
@@ -39,22 +43,23 @@ pub fn down(dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends what a testbed without a supervisor left running and empties its directory. `_lock` proves there is no supervisor.
+/// Ends processes that a testbed without a supervisor left running, and empties its directory. `_lock` proves that
+/// there is no supervisor.
 pub(crate) fn clear_stale(dir: &Path, _lock: &File) -> Result<()> {
-    // A state file that cannot be read names nobody to end; the sandbox has seen to that.
+    // An unreadable state file names no processes; the sandbox has ended them.
     if let Ok(Some(state)) = State::load(dir)
         && state.boot_id == boot_id()
     {
         let proc = Proc::open()?;
         let killed = kill_all(&proc, &state);
-        // Only if any was ours still: otherwise the ports may long belong to somebody else.
+        // Only if a process was still ours: otherwise other programs may use the ports by now.
         verify_gone(dir, &proc, &state, killed)?;
         remove_groups(&state)?;
     }
     place::empty(dir, false)
 }
 
-/// Asks the supervisor to end, and kills it if it does not; what it owns dies with it.
+/// Asks the supervisor to end, and kills it if it does not; its parts end with it.
 fn stop_alive(dir: &Path, proc: &Proc, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let Some(state) = State::load(dir)? else { return Err(Error::Busy(dir.to_owned())) };
     let Some(supervisor) = state.supervisor().filter(|supervisor| proc.is_alive(*supervisor)) else {
@@ -85,7 +90,7 @@ fn kill_all(proc: &Proc, state: &State) -> bool {
     state.processes().filter(|(_, process)| proc.signal(*process, Signal::SIGKILL)).count() > 0
 }
 
-/// Gone already where the supervisor ended in order.
+/// Already removed if the supervisor ended in order.
 fn remove_groups(state: &State) -> Result<()> {
     state.limits.as_ref().map_or(Ok(()), Groups::remove)
 }

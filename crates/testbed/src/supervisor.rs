@@ -1,4 +1,5 @@
-//! The process that owns a testbed: starts its parts, watches over them, and takes everything down when told or orphaned.
+//! The process that owns a testbed: starts its parts, watches them, and removes everything when it is stopped or
+//! orphaned.
 
 use std::fs::{self, File};
 use std::io::{Read, stdin, stdout};
@@ -30,14 +31,14 @@ use crate::state::{Part, Phase, State};
 use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
 use crate::{CpuLimits, Error, ProxyRoute, Result, Routes, counting, part, place, ports, secrets};
 
-/// How often a starting cluster is looked at.
+/// How often a starting cluster is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What the supervisor listens to.
+/// The events that the supervisor waits for.
 struct Ears {
-    /// The caller: wants messages while the testbed starts; its end means nobody wants the testbed any more.
+    /// The caller: receives messages while the testbed starts; its end means that the testbed is no longer needed.
     caller: Option<UnixStream>,
-    /// Becomes readable when we are told to stop.
+    /// Becomes readable on a signal to stop.
     stop: UnixStream,
     /// Becomes readable when a child ends.
     child: UnixStream,
@@ -93,7 +94,7 @@ impl Ears {
                 PollFd::new(self.count.as_fd(), PollFlags::POLLIN),
             ];
             fds.extend(self.caller.as_ref().map(|caller| PollFd::new(caller.as_fd(), PollFlags::POLLIN)));
-            // Interrupted or failed: nothing heard, the caller of this comes again.
+            // Interrupted or failed: no event; the caller repeats the call.
             let _ = poll(&mut fds, timeout);
             let heard = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
             (heard(0), heard(1), heard(2), heard(3))
@@ -105,7 +106,7 @@ impl Ears {
         if count {
             while matches!(self.count.read(&mut [0; 64]), Ok(64)) {}
         }
-        // The caller never says anything, so whatever is to be read there is its end.
+        // The caller never sends anything, so any readable state is its end.
         match (stop, caller, child, count) {
             (true, ..) => Heard::Stop,
             (_, true, ..) => Heard::Orphaned,
@@ -131,7 +132,7 @@ pub fn supervise(
     ephemeral: bool,
 ) -> Result<()> {
     close_inherited()?;
-    // The broker reads its configuration as another user than we write it.
+    // The broker reads its configuration as another user.
     umask(Mode::from_bits_truncate(0o022));
     // A caller under mpirun or in a terminal must neither wait for us nor take us along. Fails for a group leader only.
     let _ = setsid();
@@ -191,7 +192,7 @@ impl Supervisor {
         let identity = Identity::choose()?;
         identity.can_reach(&self.dir)?;
         let install = Install::find()?;
-        // Known before anything is started.
+        // Checked before anything is started.
         let managed = self.routes.managed.map(|_| Kind::Haproxy);
         for kind in ControlServers::kinds(&self.routes.proxies).into_iter().chain(managed) {
             kind.find()?;
@@ -235,7 +236,7 @@ impl Supervisor {
         };
         if !self.cpu_limits.is_empty() {
             let groups = state.limits.insert(Groups::choose(self.cpu_limits.clone())?).clone();
-            // Known before it is there, so that nobody can overlook it.
+            // In the state file before it exists, so that it cannot be overlooked.
             state.save(&self.dir)?;
             groups.make()?;
         }
@@ -312,7 +313,7 @@ impl Supervisor {
         Ok(claim)
     }
 
-    /// Until told to stop, orphaned, or left without a single broker. True unless the last of these.
+    /// Watches until it is stopped, orphaned, or without any broker. False in the last case.
     fn watch(&mut self, ears: &mut Ears) -> bool {
         let Some(sandbox) = &mut self.sandbox else { return false };
         loop {
@@ -339,7 +340,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends everything and removes the directory, but for the logs if they may be needed.
+    /// Ends everything and removes the directory, except the logs with `keep_logs`.
     fn finish(self, keep_logs: bool) -> Result<()> {
         let mut groups = None;
         if let Ok(Some(mut state)) = State::load(&self.dir) {
@@ -357,7 +358,7 @@ impl Supervisor {
     }
 }
 
-/// Starts a part. It is in the state file before and after, so that nobody can overlook it.
+/// Starts a part. It is in the state file before and after, so that it cannot be overlooked.
 fn launch(
     dir: &Path,
     sandbox: &mut Sandbox,
@@ -421,8 +422,8 @@ fn build_tunnels(
     Ok(())
 }
 
-/// Starts ingress and balancer, in this order and once the brokers listen: each would take the next for dead. Then where
-/// tenants are asked for.
+/// Starts ingress and balancer, in this order and once the brokers listen: each would consider the next one dead. Then
+/// starts the S3M interface.
 fn build_managed(
     managed: &Managed<'_>,
     password: &str,
@@ -477,7 +478,7 @@ fn late(waiting_for: &str, limit: Duration, log: String) -> Error {
     Error::StartTimeout { waiting_for: waiting_for.to_owned(), limit_s: limit.as_secs(), log }
 }
 
-/// Waits a little, and not longer if the start is not wanted any more.
+/// Waits for `limit`, or until the start is cancelled.
 fn heed(ears: &mut Ears, limit: Duration) -> Result<()> {
     match ears.listen(Some(limit)) {
         Heard::Stop | Heard::Orphaned => Err(Error::Interrupted),
@@ -485,7 +486,8 @@ fn heed(ears: &mut Ears, limit: Duration) -> Result<()> {
     }
 }
 
-/// Whoever waits for the end of a pipe that our caller happened to hold (mpirun, a script's `3>&1`) must not wait for us.
+/// A process that waits for the end of a pipe that our caller had open (mpirun, a script's `3>&1`) must not wait for
+/// us.
 fn close_inherited() -> Result<()> {
     let path = Path::new("/proc/self/fd");
     let names = fs::read_dir(path).on("list", path)?.flatten().map(|entry| entry.file_name());
@@ -497,8 +499,8 @@ fn close_inherited() -> Result<()> {
     Ok(())
 }
 
-/// As many open files as a broker may want, but no more: the Erlang VM sizes tables by this limit, and epmd and the VM's
-/// helpers close every possible descriptor one by one, which takes minutes where a container sets it to a billion.
+/// As many open files as a broker may need, but no more: the Erlang VM sizes tables by this limit, and epmd and the
+/// VM's helpers close every possible descriptor one by one, which takes minutes where a container sets it to a billion.
 fn limit_open_files() -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).when("read the limit of open files")?;
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(65536), hard).when("set the limit of open files")

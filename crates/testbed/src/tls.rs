@@ -12,7 +12,7 @@ use crate::network::{Host, Hosts};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// All that a TLS server needs, as PEM. The authority's key is forgotten: nothing else will ever be signed.
+/// The files of a TLS server, as PEM. The authority's key is discarded: nothing else will be signed.
 #[derive(Debug)]
 pub struct Certificates {
     pub ca: String,

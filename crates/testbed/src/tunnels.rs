@@ -21,30 +21,30 @@ const CALL_LIMIT: Duration = Duration::from_secs(15);
 /// How long the service may take to greet through a tunnel.
 const GREETING_LIMIT: Duration = Duration::from_secs(10);
 
-/// A route through proxies, as `state.json` tells it.
+/// A route through proxies in `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TunnelState {
     /// Its name as an architecture.
     pub route: String,
     /// `haproxy`, `stunnel` ...
     pub kind: String,
-    /// Where producers connect to.
+    /// Addresses for producers.
     pub entries: Vec<String>,
-    /// Where the producers' proxy connects to.
+    /// Addresses that the producers' proxy connects to.
     pub exits: Vec<String>,
-    /// Where the consumers' proxy connects to.
+    /// Addresses that the consumers' proxy connects to.
     pub targets: Vec<String>,
-    /// The log of the producers' proxy; what stunnel agreed on with the other is in it.
+    /// The log of the producers' proxy; it has stunnel's negotiation with the other proxy.
     pub log: PathBuf,
 }
 
 impl TunnelState {
-    /// What is spoken between the two proxies.
+    /// The protocol between the two proxies.
     pub fn wide_protocol(&self) -> &'static str {
         if self.kind == Kind::Haproxy.name() { "tcp" } else { "tls" }
     }
 
-    /// What the two proxies agreed on at the latest connection, by the log of the producers'.
+    /// The negotiation of the two proxies at the latest connection, from the log of the producers' proxy.
     pub fn agreed(&self) -> Option<scistream::Negotiated> {
         scistream::negotiated(&fs::read_to_string(&self.log).ok()?)
     }
@@ -134,7 +134,7 @@ impl<'a> ControlServers<'a> {
         Ok(command)
     }
 
-    /// Whether it has said whom it is, which it does once it listens.
+    /// Whether it has written its certificate, which it does once it listens.
     pub fn is_up(&self, kind: Kind, end: End) -> bool {
         self.certificate(kind, end).is_ok_and(|text| text.contains("END CERTIFICATE"))
     }
@@ -173,7 +173,7 @@ impl<'a> ControlServers<'a> {
     }
 }
 
-/// Whether the broker greets through every entry: then each leg of the route carries bytes, in both directions.
+/// Checks that the broker greets through every entry: then each hop of the route carries bytes, in both directions.
 pub fn greets(tunnel: &TunnelState) -> Result<()> {
     for entry in &tunnel.entries {
         greeting(entry).map_err(|source| Error::RouteDead {
@@ -185,7 +185,11 @@ pub fn greets(tunnel: &TunnelState) -> Result<()> {
     Ok(())
 }
 
-/// Whether an AMQP broker greets at `HOST:PORT`, or behind whatever accepts there. A name's addresses are tried in turn.
+/// Checks that an AMQP broker greets at `HOST:PORT`, possibly through proxies. A name's addresses are tried in turn.
+///
+/// # Errors
+///
+/// The system's error, or that the peer is not an AMQP broker.
 pub fn greeting(address: &str) -> io::Result<()> {
     let mut last = io::Error::other("the name has no address");
     for address in address.to_socket_addrs()? {
@@ -203,7 +207,7 @@ fn greeting_at(address: &SocketAddr) -> io::Result<()> {
     expect_greeting(&mut stream)
 }
 
-/// Begins the protocol and reads how the broker does; what is there instead is said in words.
+/// Sends the protocol header and reads the broker's greeting; the error describes any other peer.
 pub fn expect_greeting(stream: &mut (impl Read + Write)) -> io::Result<()> {
     let in_words = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

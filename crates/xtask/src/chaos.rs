@@ -3,7 +3,7 @@
 use crate::cargo::cargo;
 use anyhow::Result;
 
-/// Builds the program that is tested and the one that tests it, and hands the flags on.
+/// Builds the tested program and the testing one, and forwards the flags.
 pub fn run(flags: &[&str]) -> Result<()> {
     cargo(&["build", "--release", "--package", "streamharness", "--quiet"])?;
     cargo(&[&["run", "--package", "tests", "--bin", "chaos", "--quiet", "--"], flags].concat())

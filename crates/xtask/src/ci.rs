@@ -1,4 +1,4 @@
-//! What is checked before every commit, and by CI: cheapest first, the first failure stops.
+//! The checks before every commit and in CI: cheapest first, the first failure stops.
 
 use crate::{
     cargo::{cargo, cargo_with},

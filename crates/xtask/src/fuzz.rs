@@ -1,17 +1,17 @@
-//! libFuzzer over the targets of tests/fuzz, built so that what we depend on is the one that tests have built already.
+//! libFuzzer over the targets of tests/fuzz, built so that dependencies are shared with the tests.
 
 use crate::cargo::{cargo_with, root};
 use anyhow::{Context, Result, bail, ensure};
 use std::{fs, process::Command};
 
-/// What CI has for each target: less than two minutes for all of them.
+/// Seconds per target in CI: less than two minutes for all of them.
 const SECONDS: u64 = 10;
 /// How long one input may take.
 const INPUT_LIMIT_S: u64 = 20;
 const MEMORY_MIB: u64 = 2048;
 /// libFuzzer draws a seed of its own.
 const ANY_SEED: u32 = 0;
-/// CI draws the same inputs in each run of the same code, so that what it finds is owed to the change.
+/// CI draws the same inputs in each run of the same code, so that a finding is due to the change.
 const CI_SEED: u32 = 15;
 const CORPUS: &str = "tests/fuzz/corpus";
 
@@ -101,7 +101,7 @@ fn fuzz(target: &str, seconds: u64, seed: u32) -> Result<()> {
     Ok(())
 }
 
-/// What the fuzzer says of the input that it failed on: the panic, and what it was to libFuzzer.
+/// The fuzzer's report on a failing input: the panic, and libFuzzer's summary.
 fn why(said: &str) -> String {
     let mut lines = said.lines().skip_while(|line| !line.contains(" panicked at "));
     let panic: Vec<&str> = lines.by_ref().take(2).collect();

@@ -1,9 +1,9 @@
-//! Writing golden files anew.
+//! Rewrites golden files.
 
 use crate::cargo::{cargo, cargo_with};
 use anyhow::Result;
 
-/// Runs the tests that own golden files and lets them write what they see.
+/// Runs the tests that own golden files and lets them write their results.
 pub fn refresh() -> Result<()> {
     const UPDATE: [(&str, &str); 1] = [("UPDATE_GOLDEN", "1")];
     cargo_with(&["test", "-p", "measure", "-p", "payload", "-p", "profile", "-p", "testbed", "--quiet"], &UPDATE)?;

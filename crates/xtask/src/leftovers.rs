@@ -1,4 +1,4 @@
-//! What was meant for a moment and must not be committed.
+//! Finds temporary text that must not be committed.
 
 use crate::{
     cargo::root,
@@ -12,7 +12,7 @@ const MODULE_LINES_MAX: usize = 700;
 
 /// Notes to oneself, in halves, so that this file does not find itself.
 const NOTES: [&str; 2] = [concat!("FIX", "ME"), concat!("XX", "X")];
-/// Macros that are for the bench only.
+/// Macros for debugging only.
 const MACROS: [&str; 3] = [concat!("db", "g!("), concat!("to", "do!("), concat!("unimple", "mented!(")];
 /// What may stand after `/tmp/` in a file of the project: everything else is someone's scratch folder.
 const TMP_ALLOWED: &str = "streamharness";

@@ -1,7 +1,7 @@
-//! The tests of the whole, in two processes beside each other: most of the time they wait for brokers and for limits.
+//! The system tests, in two parallel processes: most of the time they wait for brokers and for limits.
 //!
-//! Within a process they come one after another, since they share a testbed. Those that hold numbers to a known truth come
-//! last, by themselves.
+//! Within a process they come one after another, since they share a testbed. Tests that compare numbers with a known
+//! truth come last, by themselves.
 
 use crate::cargo::{cargo, command, root};
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,7 @@ use std::{fs::File, io, process::Stdio};
 
 /// Modules whose tests take about as long as all others together.
 const ONE_HALF: [&str; 4] = ["faults::", "patterns::", "payloads::", "routes::"];
-/// Tests of measured numbers: beside others they would measure those, too.
+/// Tests of measured numbers: other tests in parallel would disturb them.
 const ALONE: &str = "truths::";
 const OF_SYSTEM: [&str; 4] = ["test", "--workspace", "--test", "system"];
 const IN_ORDER: &str = "--test-threads=1";

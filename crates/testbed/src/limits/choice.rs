@@ -1,4 +1,4 @@
-//! Which parts are limited, and to how much: `s2cs=0.3`, `node 2=1`.
+//! CPU limits of parts as written: `s2cs=0.3`, `node 2=1`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,11 +20,11 @@ pub struct Cpus {
 }
 
 impl Cpus {
-    /// The kernel takes no less than 1 ms of 100 ms.
+    /// The kernel accepts no less than 1 ms of 100 ms.
     const THOUSANDTHS_MIN: u32 = 10;
     const THOUSANDTHS_MAX: u32 = 1_000_000;
 
-    /// The time that it is in each of these periods.
+    /// Its time in each period, in microseconds.
     pub fn of_period_us(self, period_us: u64) -> u64 {
         u64::from(self.thousandths) * period_us / 1000
     }
@@ -51,8 +51,8 @@ impl fmt::Display for Cpus {
 pub struct CpuLimits(BTreeMap<String, Cpus>);
 
 impl CpuLimits {
-    /// Reads `PART=CPUS` for a testbed of these nodes and routes. PART is a part's name, or its first words for all that
-    /// begin with them; of several that cover a part the last counts.
+    /// Reads `PART=CPUS` for a testbed of these nodes and routes. PART is a part's name, or the first words of several
+    /// names; if several limits cover a part, the last one counts.
     pub fn read<'a>(
         asked: impl IntoIterator<Item = &'a str>,
         nodes: usize,
@@ -82,7 +82,7 @@ impl CpuLimits {
         self.0.is_empty()
     }
 
-    /// That of a part.
+    /// The limit of a part.
     pub fn of(&self, part: &str) -> Option<Cpus> {
         self.0.get(part).copied()
     }
@@ -92,7 +92,7 @@ impl CpuLimits {
         self.0.iter().map(|(part, cpus)| (part.as_str(), *cpus))
     }
 
-    /// What [`CpuLimits::read`] reads.
+    /// The texts that [`CpuLimits::read`] reads.
     pub fn words(&self) -> Vec<String> {
         self.iter().map(|(part, cpus)| format!("{part}={}", f64::from(cpus.thousandths) / 1000.0)).collect()
     }

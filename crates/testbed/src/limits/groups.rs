@@ -1,4 +1,5 @@
-//! The kernel's groups that hold the limits: made before parts start, entered by each as it starts, removed with the testbed.
+//! The control groups of the limits: created before parts start, entered by each part as it starts, removed with the
+//! testbed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -14,23 +15,22 @@ use super::places::{Version, places};
 use crate::error::FileContext;
 use crate::{Error, Result, secrets};
 
-/// Each group may run for its share of this, and then waits for the next. Kubernetes has the same.
+/// Period in which each group may run for its share, as in Kubernetes.
 const PERIOD_US: u64 = 100_000;
-/// How long killed processes may take to be out of their group.
+/// How long killed processes may take to leave their group.
 const EMPTY_LIMIT: Duration = Duration::from_secs(5);
 
-/// The groups of one testbed, as `state.json` tells them.
+/// The groups of one testbed, as in `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups {
-    /// The directory that is this testbed's own; below it is one for each limited part.
+    /// The testbed's own directory; it contains one for each limited part.
     top: PathBuf,
     version: Version,
     limits: CpuLimits,
 }
 
 impl Groups {
-    /// Chooses where they will be, under a name that nobody else has. Nothing is made yet, so that whoever writes the
-    /// state can write this first.
+    /// Chooses their place, under a unique name. Nothing is created yet, so that the state file can name them first.
     pub fn choose(limits: CpuLimits) -> Result<Self> {
         let read = |path: &str| fs::read_to_string(path).on("read", Path::new(path));
         let found = places(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
@@ -48,7 +48,7 @@ impl Groups {
         Err(Error::NoCpuLimits(refused.join(", ")))
     }
 
-    /// As if they were below a directory, for tests of what is told about them.
+    /// Groups below a given directory, for tests.
     #[cfg(test)]
     pub fn at(top: &Path, limits: CpuLimits) -> Self {
         Self { top: top.to_owned(), version: Version::V2, limits }
@@ -59,7 +59,7 @@ impl Groups {
         self.top.exists()
     }
 
-    /// Makes them, each with its limit.
+    /// Creates them, each with its limit.
     pub fn make(&self) -> Result<()> {
         let failed = |error: io::Error| Error::NoCpuLimits(format!("{}: {error}", self.top.display()));
         fs::create_dir(&self.top).map_err(failed)?;
@@ -81,7 +81,7 @@ impl Groups {
         Ok(())
     }
 
-    /// The limits that they hold.
+    /// Their limits.
     pub fn limits(&self) -> &CpuLimits {
         &self.limits
     }
@@ -90,29 +90,29 @@ impl Groups {
         self.top.join(part.replace(' ', "-"))
     }
 
-    /// Has a part be in its group from its first instruction on, and with it all that it will start.
+    /// Puts a part into its group before its first instruction, so that all its children are in it too.
     #[expect(unsafe_code, reason = "only the child itself can enter before it has children of its own")]
     pub fn enter_at_start(&self, part: &str, command: &mut Command) -> Result<()> {
         if self.limits.of(part).is_none() {
             return Ok(());
         }
-        // Opened by us, since the child may be another user by then.
+        // Opened here, because the child may be another user by then.
         let path = self.group(part).join("cgroup.procs");
         let mut processes = OpenOptions::new().write(true).open(&path).on("open", &path)?;
-        // 0 is whoever writes.
+        // 0 means the writing process.
         let enter = move || processes.write_all(b"0");
         // SAFETY: one system call; no allocation, no lock.
         unsafe { command.pre_exec(enter) };
         Ok(())
     }
 
-    /// For how long a part's threads were held back so far; none where that is not told.
+    /// For how long a part's threads were throttled so far; `None` if the kernel does not report it.
     pub fn held_back(&self, part: &str) -> Option<Duration> {
         let text = fs::read_to_string(self.group(part).join("cpu.stat")).ok()?;
         held_back(&text)
     }
 
-    /// Removes them. What was in them must have ended; what is gone already is well.
+    /// Removes them. Their processes must have ended; missing groups are ignored.
     pub fn remove(&self) -> Result<()> {
         let mut left: Vec<PathBuf> = self.limits.iter().map(|(part, _)| self.group(part)).collect();
         left.push(self.top.clone());
@@ -121,7 +121,7 @@ impl Groups {
             match fs::remove_dir(group) {
                 Ok(()) => drop(left.remove(0)),
                 Err(error) if error.kind() == ErrorKind::NotFound => drop(left.remove(0)),
-                // A process that was killed leaves its group only when it has really ended.
+                // A killed process leaves its group only when it has really ended.
                 Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < end => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -132,7 +132,7 @@ impl Groups {
     }
 }
 
-/// Whether a group of this path would have what a limit needs. Leaves nothing but a controller that is handed down.
+/// Checks that a group of this path supports a limit. Leaves nothing behind except an enabled controller.
 fn usable(group: &Path, version: Version) -> io::Result<()> {
     if version == Version::V2 {
         hand_down(group.parent().unwrap_or(group))?;
@@ -144,10 +144,10 @@ fn usable(group: &Path, version: Version) -> io::Result<()> {
     opened.map(drop)
 }
 
-/// Has groups below this one get the controller.
+/// Enables the controller for groups below this one.
 fn hand_down(parent: &Path) -> io::Result<()> {
-    // The kernel would take it from a group that holds processes, and then let no process into those below. Only the
-    // topmost, which has no type, may do both.
+    // The kernel would accept it for a group with processes, and then let no process into the groups below. Only the
+    // topmost group, which has no type, may do both.
     let occupied = !fs::read_to_string(parent.join("cgroup.procs"))?.is_empty();
     if occupied && parent.join("cgroup.type").exists() {
         return Err(io::Error::other("it holds processes"));
@@ -157,7 +157,7 @@ fn hand_down(parent: &Path) -> io::Result<()> {
     if has_it { Ok(()) } else { fs::write(file, "+cpu") }
 }
 
-/// `throttled_time 7` (ns) as the first version tells it, `throttled_usec 7` as the second.
+/// Reads `throttled_time 7` (ns) of version 1 or `throttled_usec 7` of version 2.
 fn held_back(stat: &str) -> Option<Duration> {
     stat.lines().find_map(|line| {
         let (name, value) = line.split_once(' ')?;

@@ -1,4 +1,4 @@
-//! How much CPU each part may take, as a pod of a facility may: what is asked for, and the kernel's groups that hold it.
+//! CPU limits of parts, like those of a facility's pods: the limits as written, and the control groups that apply them.
 
 mod choice;
 mod groups;

@@ -1,10 +1,10 @@
-//! Where this process may make groups that limit CPU, by what the kernel says is mounted. Pure.
+//! Where this process may create groups that limit CPU, from the kernel's list of mounts. Pure.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The two ways in which kernels offer it.
+/// The two versions of control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
     /// A hierarchy of the `cpu` controller.
@@ -25,7 +25,8 @@ pub fn places(mounts: &str, own: &str) -> Option<(Version, Vec<PathBuf>)> {
     }
     let mount = mounts.iter().find(|mount| mount.kind == "cgroup2")?;
     let own = mount.directory(own_path(own, str::is_empty)?);
-    // A group that holds processes cannot hand controllers down, and this one holds us: most often it is an ancestor.
+    // A group with processes cannot enable controllers for its children, and our own group has us in it: usually an
+    // ancestor works.
     let above = own.ancestors().take_while(|place| place.starts_with(mount.point)).map(Path::to_owned).collect();
     Some((Version::V2, above))
 }
@@ -40,7 +41,7 @@ fn own_path(text: &str, wanted: impl Fn(&str) -> bool) -> Option<&str> {
 }
 
 struct Mount<'a> {
-    /// What of the hierarchy is seen there: in a container, often not all.
+    /// The visible part of the hierarchy: in a container, often not all of it.
     root: &'a str,
     point: &'a str,
     kind: &'a str,
@@ -54,7 +55,7 @@ impl<'a> Mount<'a> {
         Some(Self { root: before.get(3)?, point: before.get(4)?, kind: after.first()?, options: after.get(2)? })
     }
 
-    /// Where a path of the hierarchy is; the nearest that is seen, if it is not.
+    /// The directory of a path of the hierarchy, or of its nearest visible ancestor.
     fn directory(&self, path: &str) -> PathBuf {
         let below = Path::new(path).strip_prefix(self.root).unwrap_or(Path::new(""));
         if below.as_os_str().is_empty() { self.point.into() } else { Path::new(self.point).join(below) }

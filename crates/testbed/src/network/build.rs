@@ -1,4 +1,4 @@
-//! Makes the namespaces, joins them to the switch and limits the links.
+//! Creates the namespaces, connects them to the switch and limits the links.
 
 use super::counters::{self, Link};
 use super::namespace::Namespace;
@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// How long a frame may wait for a limited link before it is dropped, as in a switch with a small buffer.
 const QUEUE_MS: u64 = 20;
-/// What a link may send at once after silence: a millisecond's worth, but at least a few frames.
+/// Least burst of a link after idle time: a millisecond's worth, but at least a few frames.
 const BURST_BYTES_MIN: u64 = 16 * 1024;
 
 /// A network that lives as long as this value and the processes in it.
@@ -49,7 +49,7 @@ impl Network {
     fn join(&self, index: usize, facility: Facility) -> Result<LegState> {
         let (host, namespace) = &self.joined[index];
         let address = self.hosts.address(*host);
-        // The clients stand for many machines: what limits them is the others' links.
+        // The clients stand for many machines: only the other hosts' links limit them.
         let is_clients = *host == Host::Clients;
         let rate = facility.rate_bits_per_second.filter(|_| !is_clients);
         let delay = if is_clients { facility.delay } else { std::time::Duration::ZERO };
@@ -76,7 +76,7 @@ impl Network {
         Ok(())
     }
 
-    /// Does something, such as to start a part, where that part belongs.
+    /// Calls `work`, such as the start of a part, in the namespace of that part.
     pub fn at_place_of<T>(&self, part: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let host = host_of_part(self.hosts, part);
         let Some((_, namespace)) = self.joined.iter().find(|(joined, _)| *joined == host) else { return work() };
@@ -96,7 +96,7 @@ impl Network {
         })
     }
 
-    /// What each leg has carried so far.
+    /// The counters of each link so far.
     pub fn count(&self) -> Result<Vec<Link>> {
         let ports = self.tools.ip("-s -j link show", None)?;
         let towards = self.tools.tc("-s -j qdisc show")?;
@@ -116,7 +116,7 @@ fn bucket(rate_bits_per_second: u64) -> String {
     format!("tbf rate {rate_bits_per_second}bit burst {burst} latency {QUEUE_MS}ms")
 }
 
-/// Whether the kernel has what is asked for is known by trying, in a namespace that is left again at once.
+/// Tests whether the kernel supports the requested limits, in a namespace that is left at once.
 fn try_disciplines(proc: &Proc, facility: Facility, tools: &Tools) -> Result<()> {
     let _scratch = Namespace::create(proc)?;
     let is_there = |discipline: &str| tools.tc(&format!("qdisc replace dev lo root {discipline}")).is_ok();

@@ -1,16 +1,16 @@
-//! What each leg has carried, read from what `ip -s -j` and `tc -s -j` print.
+//! Counters of each link, from the output of `ip -s -j` and `tc -s -j`.
 
 use serde::{Deserialize, Serialize};
 
 use super::LegState;
 use crate::{Error, Result};
 
-/// One leg of the network and what it has carried since it was made.
+/// One link of the network, with its counters since its creation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// The host at its end: `clients`, `dsn1`, `lb` ...
     pub name: String,
-    /// In each direction; none is unlimited.
+    /// In each direction; `None`: unlimited.
     pub rate_bits_per_second: Option<u64>,
     /// One way.
     pub delay_s: f64,
@@ -20,8 +20,8 @@ pub struct Link {
     pub from_host: Count,
 }
 
-/// One direction, counted at the switch's port, frame headers included. Segments that the kernel passes on as one count as
-/// one packet.
+/// One direction, counted at the switch's port, frame headers included. Segments that the kernel forwards as one count
+/// as one packet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// In bytes.
@@ -33,7 +33,7 @@ pub struct Count {
 }
 
 impl Link {
-    /// What it carried since an earlier count.
+    /// The difference to an earlier count.
     pub fn since(&self, earlier: &Self) -> Self {
         let less = |now: Count, then: Count| Count {
             bytes: now.bytes.saturating_sub(then.bytes),

@@ -1,4 +1,4 @@
-//! The way into a running testbed's network from outside, through the descriptors that its supervisor holds.
+//! Enters a running testbed's network from outside, through the supervisor's descriptors.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use super::NetworkState;
 use crate::process::Process;
 use crate::{Error, Result};
 
-/// Where a network can be entered.
+/// Access to a network.
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a> {
     pub supervisor: Process,
@@ -18,17 +18,17 @@ pub struct Access<'a> {
 }
 
 impl Access<'_> {
-    /// Whether this process is with the clients already.
+    /// Whether this process is already on the clients' host.
     pub fn is_inside(self) -> bool {
         namespace_of("self").is_some_and(|inode| self.network.namespaces.first() == Some(&inode))
     }
 
-    /// Moves this process, which must have no other threads, to the clients. Made by a plain user, the network belongs to a
-    /// user namespace, in which that user is then number 0.
+    /// Moves this process, which must have no other threads, to the clients' host. If a plain user created the network,
+    /// it belongs to a user namespace, in which that user is number 0.
     pub fn enter(self) -> Result<()> {
         let closed = |source: std::io::Error| Error::Enter { source };
         let proc = PathBuf::from(format!("/proc/{}", self.supervisor.pid));
-        // Both before either is entered: from within, the supervisor cannot be looked into.
+        // Both are opened before either is entered: from inside, the supervisor's descriptors are not accessible.
         let clients = File::open(proc.join(format!("fd/{}", self.network.clients_fd))).map_err(closed)?;
         let user = File::open(proc.join("ns/user")).map_err(closed)?;
         let own = fs::metadata("/proc/self/ns/user").map_err(closed)?.ino();
@@ -40,7 +40,7 @@ impl Access<'_> {
 }
 
 impl NetworkState {
-    /// Processes that are still in one of the namespaces and so keep it, each with its name.
+    /// Processes that are still in one of the namespaces and keep it alive, each with its name.
     pub fn occupants(&self) -> Vec<String> {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());

@@ -1,4 +1,4 @@
-//! Which hosts there are, their addresses, and which part runs on which. Pure.
+//! The hosts, their addresses, and the placement of parts on them. Pure.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -43,7 +43,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// Where parts are: all on loopback, or each on a host of its own.
+/// The placement of parts: all on loopback, or each on a host of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
     Loopback,
@@ -62,14 +62,15 @@ impl Hosts {
         }
     }
 
-    /// All that are joined to the switch.
+    /// All hosts that are connected to the switch.
     pub fn on_the_switch(self) -> Vec<Host> {
         let dsns = (1..=self.dsns()).map(Host::Dsn);
         std::iter::once(Host::Clients).chain(dsns).chain([Host::Balancer, Host::Ingress]).collect()
     }
 
-    /// The data streaming node of the producers' proxies. With the next, the last two: with three nodes and one connection
-    /// no leg then carries the same bytes twice, since the first holds the broker that proxies connect to.
+    /// The data streaming node of the producers' proxies. With the next, the last two: with three nodes and one
+    /// connection no link then carries the same bytes twice, since the first node has the broker that proxies connect
+    /// to.
     pub fn producer_proxy(self) -> Host {
         Host::Dsn(self.dsns())
     }
@@ -86,7 +87,7 @@ impl Hosts {
         }
     }
 
-    /// What clients call it; the server's certificate is for this.
+    /// Its name for clients, which the server's certificate contains.
     pub fn name(self, host: Host) -> String {
         match self {
             Self::Loopback => "localhost".to_owned(),
@@ -95,7 +96,7 @@ impl Hosts {
     }
 }
 
-/// Where a part runs, by its name; what has no place of its own is with the supervisor, at the switch.
+/// The host of a part, by its name; parts without a host of their own are with the supervisor, at the switch.
 pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
     let numbered = |prefix: &str| part.strip_prefix(prefix)?.parse().ok().map(Host::Dsn);
     let proxied = part.starts_with("s2cs ") || part.starts_with("s2ds ");

@@ -1,4 +1,4 @@
-//! One network namespace, which lives as long as its descriptor or a process in it: it has no name that could stay behind.
+//! One network namespace, which exists as long as its descriptor or a process in it: it has no name that could remain.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,7 +15,7 @@ use crate::process::Proc;
 pub struct Namespace(OwnedFd);
 
 impl Namespace {
-    /// A new one, which this process is then in.
+    /// A new namespace, which this process enters.
     pub fn create(proc: &Proc) -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).when("create a network namespace")?;
         Ok(Self(proc.open_file("self/ns/net")?))

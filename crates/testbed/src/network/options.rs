@@ -1,4 +1,4 @@
-//! What a caller can choose about the network, and how it is written.
+//! Options of the network, and their text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,14 +19,14 @@ pub enum NetworkChoice {
 /// The links of a facility.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Facility {
-    /// Rate of each link but the clients', in bit/s; none is unlimited.
+    /// Rate of each link except the clients', in bit/s; `None`: unlimited.
     pub rate_bits_per_second: Option<u64>,
     /// Added one way, in both directions, between the clients and all others.
     pub delay: Duration,
 }
 
 impl Facility {
-    /// From what is typed: `1gbit`, `1ms`, and a factor that the rate is multiplied by.
+    /// Parses `1gbit`, `1ms`, and a factor for the rate.
     pub fn parse(link: &str, delay: &str, scale: f64) -> Result<Self> {
         let wrong = || Error::Link(link.to_owned());
         if !(scale > 0.0 && scale <= 1.0) {
@@ -42,7 +42,7 @@ impl Facility {
                     _ => return Err(wrong()),
                 };
                 let rate = (number * factor * scale).round();
-                // Below, a single frame takes longer than the queue may wait; above, a queue is counted in 32 bits.
+                // Below, a single frame takes longer than the queue's limit; above, the queue exceeds 32 bits.
                 if !(1e6..=1e11).contains(&rate) {
                     return Err(wrong());
                 }
@@ -70,7 +70,7 @@ fn parse_delay(text: &str) -> Result<Duration> {
     if seconds > 10.0 { Err(wrong()) } else { Ok(Duration::from_secs_f64(seconds)) }
 }
 
-/// As the supervisor is told.
+/// The text for the supervisor.
 impl fmt::Display for NetworkChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,26 +1,26 @@
-//! The network as `state.json` tells it.
+//! The network in `state.json`.
 
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-/// What has to be known to enter and to judge it.
+/// The data needed to enter and to check it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetworkState {
     pub legs: Vec<LegState>,
     /// The supervisor's descriptor of the clients' namespace.
     pub clients_fd: i32,
-    /// Inode numbers of all namespaces, the clients' first: whoever is still in one has it.
+    /// Inode numbers of all namespaces, the clients' first: they identify processes that are still inside.
     pub namespaces: Vec<u64>,
 }
 
-/// The way between the switch and one host.
+/// The link between the switch and one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LegState {
     /// The host's name, and that of the switch's port.
     pub name: String,
     pub address: Ipv4Addr,
-    /// In each direction; none is unlimited.
+    /// In each direction; `None`: unlimited.
     pub rate_bits_per_second: Option<u64>,
     /// One way.
     pub delay_s: f64,

@@ -1,4 +1,4 @@
-//! The programs `ip` and `tc`, which do what would else be a netlink library of our own.
+//! The programs `ip` and `tc`, used instead of a netlink library.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,19 +16,19 @@ impl Tools {
     pub fn find() -> Result<Self> {
         let find = |name: &'static str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            // Where Debian keeps them; a plain user's PATH leaves it out.
+            // Debian's directory for them, which a plain user's PATH lacks.
             let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
             folders.map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or(Error::NoNetworkProgram(name))
         };
         Ok(Self { ip: find("ip")?, tc: find("tc")? })
     }
 
-    /// Runs `ip` with these words in the namespace that this process is in; what it prints.
+    /// Runs `ip` with these words in this process's namespace; returns its output.
     pub fn ip(&self, words: &str, stdin: Option<Stdio>) -> Result<String> {
         run(&self.ip, words, stdin)
     }
 
-    /// Likewise `tc`.
+    /// The same for `tc`.
     pub fn tc(&self, words: &str) -> Result<String> {
         run(&self.tc, words, None)
     }

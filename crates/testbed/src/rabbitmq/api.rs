@@ -1,4 +1,4 @@
-//! Asks a node's HTTP API. Not rabbitmqctl, each call of which boots an Erlang VM.
+//! A client of a node's HTTP API. Not rabbitmqctl, because each of its calls boots an Erlang VM.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Api {
         Self { agent, ports, password }
     }
 
-    /// None where nothing answers. The error is dropped on purpose: its text could hold the address with the password.
+    /// `None` without a reply. The error is dropped on purpose: its text could contain the address with the password.
     fn get(&self, node: usize, path: &str) -> Option<ureq::http::Response<ureq::Body>> {
         let at = self.ports.at_node(node, self.ports.management(node));
         self.agent.get(format!("http://{USER}:{}@{at}/api/{path}", self.password)).call().ok()
@@ -46,7 +46,7 @@ impl Api {
         Some(self.get(node, path)?.status().is_success())
     }
 
-    /// Whether the node's HTTP API serves our user yet.
+    /// Whether the node's HTTP API already serves our user.
     pub fn answers(&self, node: usize) -> bool {
         self.is_ok(node, "whoami") == Some(true)
     }
@@ -64,7 +64,8 @@ impl Api {
             .all(|port| self.is_ok(node, &format!("health/checks/port-listener/{port}")) == Some(true))
     }
 
-    /// Whether the cluster is free of memory and disk alarms, which would block publishers silently. None where nothing answers.
+    /// Whether the cluster is free of memory and disk alarms, which would block publishers silently. `None` without a
+    /// reply.
     pub fn is_free_of_alarms(&self, node: usize) -> Option<bool> {
         self.is_ok(node, "health/checks/alarms")
     }

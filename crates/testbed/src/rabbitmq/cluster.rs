@@ -1,4 +1,4 @@
-//! Lays out a cluster's files, starts its processes and knows when it is ready.
+//! Writes a cluster's files, starts its processes and checks when it is ready.
 
 use std::fs;
 use std::net::TcpStream;
@@ -28,12 +28,12 @@ pub struct Cluster {
     password: String,
 }
 
-/// How much of the cluster is up.
+/// The progress of a cluster's start.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nodes whose HTTP API answers, not yet all.
+    /// Number of nodes whose HTTP API replies, not yet all.
     NodesUp(usize),
-    /// All answer, but do not yet see each other, or do not yet serve clients.
+    /// All reply, but do not yet see each other, or do not yet serve clients.
     Forming,
     /// All see each other and serve clients.
     Ready,
@@ -64,7 +64,7 @@ impl Cluster {
 
         let home = dir.join("home");
         place::create(&home, owner)?;
-        // Erlang refuses a cookie that anyone but its owner could read.
+        // Erlang refuses a cookie that others than its owner can read.
         secrets::write(&home.join(".erlang.cookie"), &secrets::random_hex(16)?, 0o400, owner)?;
         let extras = BrokerExtras::left(dir);
         secrets::write(&dir.join("enabled_plugins"), &extras.enabled_plugins(), 0o644, None)?;
@@ -97,7 +97,7 @@ impl Cluster {
         Api::new(self.ports, self.password.clone())
     }
 
-    /// What the Erlang VMs are told because cores are scarce.
+    /// Arguments of the Erlang VMs for a machine with few cores.
     pub fn scheduling(&self) -> &str {
         &self.scheduling
     }
@@ -110,8 +110,8 @@ impl Cluster {
         place::log_dir(&self.dir).join(format!("n{node}"))
     }
 
-    /// Our own epmd, in the foreground. One that a node starts by itself becomes a daemon that outlives everything, and
-    /// that nodes of strangers join.
+    /// Our own epmd, in the foreground. An epmd that a node starts by itself becomes a daemon that outlives everything,
+    /// and that foreign nodes join.
     pub fn epmd(&self, node: usize) -> Result<Command> {
         let port = self.ports.epmd().to_string();
         let mut command = self.part(&self.epmd_part(node), node, &self.install.epmd)?;
@@ -173,7 +173,7 @@ impl Cluster {
         Ok(command)
     }
 
-    /// One look at the cluster, short enough to be repeated.
+    /// Checks the cluster once, quickly enough to be repeated.
     pub fn progress(&self, api: &Api) -> Progress {
         let up = (1..=self.nodes).filter(|node| api.answers(*node)).count();
         if up < self.nodes {
@@ -187,19 +187,19 @@ impl Cluster {
         if formed { Progress::Ready } else { Progress::Forming }
     }
 
-    /// The part that a start which takes too long waits for.
+    /// The part that a slow start is waiting for.
     pub fn late_part(&self, api: &Api) -> String {
         let late = (1..=self.nodes).find(|node| !api.answers(*node));
         node_part(late.unwrap_or(1))
     }
 
-    /// A node that says it cannot boot may still take long to end.
+    /// The boot failure in a node's log: such a node may still take long to end.
     pub fn boot_failure(&self) -> Option<String> {
         let failed = |part: &String| part::said(&self.dir, part).contains("BOOT FAILED");
         (1..=self.nodes).map(node_part).find(failed)
     }
 
-    /// The last lines that `part` printed, or logged if it printed nothing. Without the password, should it be there.
+    /// The last lines that `part` printed, or logged if it printed nothing, without the password.
     pub fn last_lines(&self, part: &str) -> String {
         let console = part::console(&self.dir, part);
         let log_dir = part.strip_prefix("node ").map(|node| place::log_dir(&self.dir).join(format!("n{node}")));
@@ -219,8 +219,8 @@ pub fn node_part(node: usize) -> String {
     format!("node {node}")
 }
 
-/// Where there are fewer than four cores a node, each VM gets its share and waits without spinning: three VMs with a
-/// scheduler per core each would take the cores from the clients. Elsewhere RabbitMQ's defaults are better.
+/// With fewer than four cores per node, each VM gets its share and waits without spinning: three VMs with one scheduler
+/// per core each would take the cores from the clients. Otherwise RabbitMQ's defaults are better.
 fn scheduling(nodes: usize, cores: usize) -> String {
     if cores >= 4 * nodes {
         return String::new();

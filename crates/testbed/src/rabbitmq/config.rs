@@ -6,10 +6,10 @@ use super::install::Version;
 use crate::network::Host;
 use crate::ports::Ports;
 
-/// The user that clients log in as. `guest` would do from loopback only.
+/// The user of clients. `guest` works from loopback only.
 pub const USER: &str = "bench";
 
-/// What one node's configuration depends on.
+/// The inputs of one node's configuration.
 #[derive(Debug)]
 pub struct NodeConfig<'a> {
     pub version: Version,
@@ -20,7 +20,7 @@ pub struct NodeConfig<'a> {
     /// Holds ca.pem, server.pem and server.key.
     pub tls_dir: &'a str,
     pub password: &'a str,
-    /// Above this the node blocks publishers. Absolute, since the default is a share of the whole host *per node*.
+    /// Above this the node blocks publishers. Absolute, since the default is a fraction of the whole host *per node*.
     pub memory_limit_bytes: u64,
 }
 
@@ -52,7 +52,8 @@ pub fn render(config: &NodeConfig) -> String {
 
     if nodes > 1 {
         set("cluster_formation.peer_discovery_backend", &"classic_config");
-        // The first node asks for its peers while they wait for it: with the default ten retries every start takes twice as long.
+        // The first node looks for its peers while they wait for it: with the default ten retries every start takes
+        // twice as long.
         set("cluster_formation.discovery_retry_limit", &2);
         set("cluster_formation.discovery_retry_interval", &100);
         for peer in 1..=nodes {
@@ -70,7 +71,8 @@ pub fn render(config: &NodeConfig) -> String {
         set("deprecated_features.permit.transient_nonexcl_queues", &true);
     }
 
-    // A run looks at its queues each second. The defaults gather and keep figures every five: most looks would see nothing new.
+    // A run samples its queues each second. The defaults update figures every five: most samples would show nothing
+    // new.
     set("collect_statistics_interval", &1000);
     for policy in ["global.minute", "basic.minute", "detailed.10"] {
         set(&format!("management.sample_retention_policies.{policy}"), &1);

@@ -1,4 +1,4 @@
-//! What a caller adds to the configuration of every node: plugins, and lines of rabbitmq.conf.
+//! Additions to the configuration of every node: plugins, and lines of rabbitmq.conf.
 
 use std::fs;
 use std::path::Path;
@@ -17,6 +17,10 @@ pub struct BrokerExtras {
 
 impl BrokerExtras {
     /// These plugins, by name, and these lines; a key that the testbed sets too has the value of the last line.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Plugin`] if a name is not valid for a plugin.
     pub fn new(plugins: Vec<String>, lines: impl Into<String>) -> Result<Self> {
         let odd =
             |name: &&String| name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -26,7 +30,7 @@ impl BrokerExtras {
         }
     }
 
-    /// Leaves them for the supervisor of the testbed in `dir`.
+    /// Writes them for the supervisor of the testbed in `dir`.
     pub(crate) fn leave(&self, dir: &Path) -> Result<()> {
         if *self == Self::default() {
             return Ok(());

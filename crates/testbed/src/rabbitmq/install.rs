@@ -48,7 +48,7 @@ pub struct Install {
 }
 
 impl Install {
-    /// The newest in the usual place, or the tree that `$STREAMHARNESS_RABBITMQ` names (`.../rabbitmq_server-4.1.0`).
+    /// The newest version in the usual place, or the tree in `$STREAMHARNESS_RABBITMQ` (`.../rabbitmq_server-4.1.0`).
     pub fn find() -> Result<Self> {
         let candidates = match env::var_os("STREAMHARNESS_RABBITMQ") {
             Some(tree) => vec![PathBuf::from(tree)],

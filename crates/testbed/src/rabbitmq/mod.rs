@@ -1,4 +1,4 @@
-//! The RabbitMQ cluster: what is installed, how it is configured, started and asked.
+//! The RabbitMQ cluster: installation, configuration, start and HTTP API.
 
 pub mod api;
 pub mod cluster;

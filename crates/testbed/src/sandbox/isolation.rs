@@ -1,4 +1,4 @@
-//! By what means the parts are kept from outliving their supervisor.
+//! The mechanism that keeps parts from outliving their supervisor.
 
 use std::fmt;
 use std::fs;
@@ -27,10 +27,10 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    /// The strongest that works here. Namespaces cannot be left again once half of the way in fails (a container may allow
-    /// `unshare` and then forbid mounting /proc), so each is tried in a process of its own.
+    /// The strongest mechanism that works here. A process cannot leave namespaces after a partial failure (a container
+    /// may allow `unshare` and then forbid mounting /proc), so each is tried in a process of its own.
     pub fn choose(program: &Path) -> Self {
-        // For tests, and for machines where namespaces work but are not wanted.
+        // For tests, and for machines on which namespaces work but must not be used.
         if std::env::var("STREAMHARNESS_NO_NAMESPACES").is_ok_and(|value| value == "1") {
             return Self::ParentDeathSignal;
         }

@@ -1,4 +1,4 @@
-//! Owns processes so that none of them outlives this one, whatever they are.
+//! Owns processes so that none of them outlives this one.
 
 mod isolation;
 mod reaper;
@@ -80,7 +80,7 @@ impl Sandbox {
         die_with_parent(&mut command, (!self.isolation.has_namespaces()).then(getpid));
         let mut spawn = || command.spawn().when("start a part of the testbed");
         let child = match &self.network {
-            // It is born where it belongs: once it has another user, it could not go there itself.
+            // It starts in its namespace: as another user it could not enter it itself.
             Some(network) => network.at_place_of(name, spawn)?,
             None => spawn()?,
         };
@@ -103,7 +103,7 @@ impl Sandbox {
 
     fn adopt(&mut self, name: &str, pid: u32) -> Process {
         let pid = pid as i32;
-        // One that has ended already is a zombie, without a start time; `reap` will tell.
+        // A part that has already ended is a zombie, without a start time; `reap` will report it.
         let process = self.proc.process(pid).unwrap_or(Process { pid, start_ticks: 0 });
         self.parts.push(Running { name: name.to_owned(), process, ended: None });
         process
@@ -155,11 +155,12 @@ impl Sandbox {
     /// SIGKILL, not a clean stop: all the data are about to be removed, and a clean stop of a broker takes six seconds.
     pub fn end(mut self) -> Result<()> {
         let limit = Instant::now() + END_LIMIT;
-        // Orphans become children of the reaper or, as we are their subreaper, of us: hence again until none is left.
+        // Orphans become children of the reaper or, as we are their subreaper, of us: so this repeats until none is
+        // left.
         while self.reap() {
             let known = self.parts.iter().filter(|part| part.ended.is_none()).map(|part| part.process.pid);
             for pid in self.proc.children(getpid().as_raw()).into_iter().chain(known) {
-                // Unreaped children only: none of these numbers can have been given to another process.
+                // Unreaped children only: none of these pids can belong to another process.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             if Instant::now() > limit {
