@@ -1,4 +1,4 @@
-//! What can be typed: arguments, and flags as a layer of the profile.
+//! The command line: arguments, and flags as a layer of the profile.
 
 pub mod arguments;
 pub mod flags;

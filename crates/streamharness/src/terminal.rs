@@ -1,4 +1,4 @@
-//! The way to the terminal and the exit code.
+//! Output to the terminal, and the exit code.
 
 pub mod exit;
 pub mod stderr;

@@ -8,7 +8,7 @@ use figures::input;
 use profile::{Layer, Origin, Profile, ProfileError, combine};
 use toml::{Table, Value};
 
-/// The profile that was asked for, by file and flags. Reads files.
+/// The profile from file and flags. Reads files.
 pub fn profile(run: &Run) -> Result<Profile, Failure> {
     let mut layers = Vec::new();
     if let Some(path) = &run.profile {

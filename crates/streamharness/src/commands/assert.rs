@@ -1,4 +1,4 @@
-//! `streamharness assert RECORD EXPR...`: whether assertions hold of runs that are over.
+//! `streamharness assert RECORD EXPR...`: checks assertions on finished runs.
 
 use crate::{
     cli::arguments::Assert,
@@ -12,10 +12,10 @@ use figures::Failed;
 use measure::foreign;
 use std::fmt::Write;
 
-/// Tells each, and exits with 5 where one does not hold.
+/// Prints each, and exits with 5 if one does not hold.
 pub fn run(arguments: &Assert) -> Result<Exit, Failure> {
     let assertions = demands::parse(&arguments.assertions)?;
-    // A run that failed is asserted of, too: whether it passed is one of its fields.
+    // Failed runs are checked too: whether a run passed is one of its fields.
     let loaded = figures::load(std::slice::from_ref(&arguments.records), Failed::Use);
     let loaded = loaded.map_err(|error| Failure::new(Exit::Usage, error))?;
     let (mut text, mut all, mut held) = (String::new(), 0, 0);

@@ -1,4 +1,4 @@
-//! `streamharness compare A B`: whether B is better than A, and by how much.
+//! `streamharness compare A B`: compares B with A.
 
 use crate::{
     cli::arguments::Compare,
@@ -19,10 +19,10 @@ use std::{fmt::Write, path::Path};
 /// Wide enough for `sum_of_rates_ratio`.
 const NAME_WIDTH: usize = 19;
 const CELL_WIDTH: usize = 14;
-/// Characters of a value that is not alike.
+/// Most characters of a value that differs.
 const VALUE_MAX: usize = 60;
 
-/// Compares, and exits with 5 where B is a regression.
+/// Compares, and exits with 5 if B is a regression.
 pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
     let tolerance = tolerance(&arguments.tolerance)?;
     let quantities = quantities(&arguments.metric)?;
@@ -36,7 +36,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
         warnings.extend(in_a_row(compared));
         let rows = &compared.comparison.rows;
         let missing = quantities.iter().filter(|quantity| !rows.iter().any(|row| row.quantity == **quantity));
-        // What is compared by default is what there is.
+        // By default, all measured quantities are compared.
         let missing = missing.filter(|_| !arguments.metric.is_empty());
         warnings.extend(missing.map(|quantity| format!("{} was not measured on both sides", quantity.word())));
     }
@@ -68,7 +68,7 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Two points and how they compare.
+/// Two points and their comparison.
 struct Compared<'a> {
     a: &'a Point,
     b: &'a Point,
@@ -111,7 +111,7 @@ fn left_out(left_out: &LeftOut) -> String {
     format!("{} failed and is left out: {}", left_out.dir.display(), left_out.reason)
 }
 
-/// Which points belong together: the same ones of two campaigns, or the only one of each side, whatever it is.
+/// The pairs of points: equal ones of two campaigns, or the only one of each side, whatever it is.
 fn pairs<'a>(a: &'a Points, b: &'a Points, warnings: &mut Vec<String>) -> Result<Vec<(&'a Point, &'a Point)>, Failure> {
     let (mut of_a, mut of_b) = (a.iter(), b.iter());
     if let (Some(one), None, Some(other), None) = (of_a.next(), of_a.next(), of_b.next(), of_b.next()) {
@@ -131,7 +131,7 @@ fn pairs<'a>(a: &'a Points, b: &'a Points, warnings: &mut Vec<String>) -> Result
     Ok(pairs)
 }
 
-/// Where machines have changed in between, all of one before all of the other takes that for a difference.
+/// A warning if all runs of one side came before all of the other: changes of the machine would appear as a difference.
 fn in_a_row(Compared { a, b, .. }: &Compared) -> Option<String> {
     let started = |point: &Point| -> Option<Vec<jiff::Timestamp>> {
         point.runs.iter().map(|run| run.record.started.parse().ok()).collect()
@@ -239,7 +239,7 @@ fn short(value: &Value) -> String {
     if text.chars().count() <= VALUE_MAX { text } else { text.chars().take(VALUE_MAX).collect::<String>() + "..." }
 }
 
-/// By how much a ratio is above or below 1.
+/// The distance of a ratio from 1, in per cent.
 fn percent(ratio: f64) -> String {
     format!("{:+.1}%", 100.0 * (ratio - 1.0))
 }

@@ -1,4 +1,4 @@
-//! `streamharness payload`: one message to look at, or what messages are made of.
+//! `streamharness payload`: writes one message to a file, or describes a workload.
 
 use crate::{
     cli::{
@@ -16,7 +16,7 @@ use payload::Workload;
 use profile::{Events, Fill, Message, Plan};
 use std::{fs, path::Path};
 
-/// Messages of which a description gives the mean.
+/// Number of messages for the means in a description.
 const SAMPLE: u64 = 100;
 
 /// Writes the body of one message, or describes the workload.
@@ -44,8 +44,8 @@ pub fn payload(asked: Payload) -> Result<Exit, Failure> {
     Ok(Exit::Pass)
 }
 
-/// Under a temporary name, then renamed: a file that is there is whole. What is no plain file (a pipe, a device, a link
-/// such as /dev/stdout) stays and is written to.
+/// Writes under a temporary name and renames, so that the file is always complete. Special files (a pipe, a device, a
+/// link such as /dev/stdout) are written to directly.
 fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = if fs::symlink_metadata(out).is_ok_and(|found| !found.is_file()) {
         fs::write(out, bytes)
@@ -89,7 +89,7 @@ fn description(plan: &Plan, bodies: &Workload) -> String {
     lines.into_iter().map(|(name, text)| format!("{name:<10} {text}\n")).collect()
 }
 
-/// How bodies are kept. The number matters: message n of a ring has the contents of body n modulo it.
+/// The storage of bodies. The number matters: message n of a ring has the contents of body n modulo that number.
 fn kept(message: &Message) -> String {
     match message.fill {
         Fill::Ring => format!("ring of {} bodies", message.ring_bodies),
@@ -111,7 +111,7 @@ fn rate(message: &Message, mean_bytes: f64) -> String {
     )
 }
 
-/// Four digits at least, and no more than a person reads.
+/// At least four digits, and no more than a person needs.
 fn digits(value: f64) -> String {
     let places = (3 - value.log10().floor() as i32).clamp(0, 9) as usize;
     let text = format!("{value:.places$}");

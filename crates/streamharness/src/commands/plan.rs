@@ -1,4 +1,4 @@
-//! `streamharness plan`: what a run would do, without doing it.
+//! `streamharness plan`: prints what a run would do, without doing it.
 
 use crate::{
     cli::{arguments::Run, flags},
@@ -13,7 +13,7 @@ use profile::{Plan, RunLength};
 /// Prints the resolved plan as TOML comments and JSON.
 pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
     let plan = Plan::resolve(&flags::profile(run)?, ranks, 0).map_err(flags::failure)?;
-    // What only the bodies themselves know to be impossible.
+    // Errors that only building the bodies can find.
     Workload::new(&plan).map_err(|error| Failure::new(Exit::Profile, error))?;
     let (ring, prefetched) = plan.body_memory();
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -1,4 +1,4 @@
-//! `streamharness profiles`: what can be named on the command line.
+//! `streamharness profiles`: lists the names for the command line.
 
 use crate::terminal::{
     exit::{Exit, Failure},

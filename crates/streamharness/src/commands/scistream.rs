@@ -1,4 +1,4 @@
-//! `streamharness s2cs` and `s2uc`: SciStream's two ends by hand, for facilities that are no testbed.
+//! `streamharness s2cs` and `s2uc`: SciStream's control server and user client by hand, for facilities.
 
 use crate::{
     cli::arguments::{S2cs, S2uc, S2ucServer},
@@ -58,7 +58,7 @@ pub fn s2cs(asked: S2cs) -> Result<Exit, Failure> {
     Ok(Exit::Pass)
 }
 
-/// Asks a control server.
+/// Sends a request to a control server.
 pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
     match asked {
         S2uc::Inbound { server, service, num_conn } => {
@@ -110,7 +110,7 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
     Ok(Exit::Pass)
 }
 
-/// A client and what drives it.
+/// A client with its runtime.
 struct Connection {
     runtime: tokio::runtime::Runtime,
     client: Client,
@@ -154,7 +154,8 @@ fn uid(server: &S2ucServer) -> Result<Uid, Failure> {
     Uid::parse(&read("--uid-file", &server.uid_file)?).map_err(route)
 }
 
-/// A new file that only its owner can read: one that is there already may be the key of another tunnel.
+/// Creates a file that only its owner can read; an existing file is refused, because it may be the key of another
+/// tunnel.
 fn new_secret(path: &Path, text: &str) -> Result<(), Failure> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|mut file| writeln!(file, "{text}")).map_err(|error| {

@@ -10,7 +10,7 @@ use crate::{
 use profile::{Layer, Origin, combine};
 use std::path::Path;
 
-/// Does what was asked with the testbed. `exec` ends with the exit code of its command.
+/// Carries out the command. `exec` ends with the exit code of its own command.
 pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
     let dir = testbed::default_dir();
     let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
@@ -66,7 +66,7 @@ fn broker_extras(plugins: Vec<String>, file: Option<&Path>) -> Result<testbed::B
     testbed::BrokerExtras::new(plugins, lines).map_err(|error| usage(&error))
 }
 
-/// Where the parts are to be.
+/// The network of the parts.
 fn network_choice(
     network: &str,
     link: Option<String>,

@@ -1,4 +1,4 @@
-//! Files of certificates and keys: PEM, whatever else stands in them.
+//! Files of certificates and keys: PEM, with any other text between the blocks.
 
 use crate::{
     files::small_file,
@@ -10,7 +10,7 @@ use std::path::Path;
 const DER_SEQUENCE: u8 = 0x30;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The text of a file that `flag` names. Bytes that are not UTF-8 can only be comments, and are left out.
+/// The text of the file of `flag`. Bytes that are not UTF-8 can only be comments, and are left out.
 pub fn read(flag: &str, path: &str) -> Result<String, Failure> {
     let bytes = small_file::read(Path::new(path))
         .map_err(|error| Failure::new(Exit::Route, format!("cannot read {flag} `{path}`: {error}")))?;

@@ -10,10 +10,10 @@ use std::{
 
 /// More than all authorities of a system.
 const BYTES_MAX: u64 = 16 << 20;
-/// A pipe that nobody writes to, or a file server that is away, is not waited for any longer.
+/// Limit on reading a pipe without a writer, or a file on an unreachable server.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// All of a file, which may be a pipe.
+/// The contents of a file, which may be a pipe.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_within(path, LIMIT)
 }
@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn read_within(path: &Path, limit: Duration) -> io::Result<Vec<u8>> {
     let path = path.to_owned();
     let (sender, receiver) = mpsc::channel();
-    // Left behind where it waits for ever; the process ends without it.
+    // If this thread waits for ever, it is left behind; the process ends without it.
     shortage::thread("file", move || {
         let _ = sender.send(read_some(&path));
     })?;
@@ -29,7 +29,7 @@ fn read_within(path: &Path, limit: Duration) -> io::Result<Vec<u8>> {
     receiver.recv_timeout(limit).unwrap_or_else(|_| Err(late())).map_err(explained)
 }
 
-/// A limit of the system is not the file's fault.
+/// Names a limit of the system as the cause.
 fn explained(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), shortage::explain(&error))
 }

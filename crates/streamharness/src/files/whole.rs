@@ -1,4 +1,4 @@
-//! The one way to a result file: it is whole under its name or not there, and nothing that it links to is touched.
+//! Writes result files: a file is complete under its name or absent, and links are not followed.
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -8,17 +8,17 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// What names end in that a process which was killed may have left.
+/// Suffix of temporary files, which a killed process may leave.
 pub const PARTIAL: &str = ".partial";
-/// Room that a run must find: more than its files take with 64 ranks.
+/// Free bytes that a run needs: more than its files take with 64 ranks.
 const ROOM: usize = 512 << 10;
 
-/// Puts `bytes` under the name `path`, in place of whatever has it.
+/// Writes `bytes` to `path`, replacing any existing file.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_checked(path, bytes, |_| Ok(()))
 }
 
-/// The same, if `check` finds nothing wrong with what was written; it is given the name under which that is to be read.
+/// The same, if `check` accepts the written file; it gets the temporary name.
 pub fn write_checked(path: &Path, bytes: &[u8], check: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let Some(name) = path.file_name() else { return Err(ErrorKind::IsADirectory.into()) };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -28,12 +28,12 @@ pub fn write_checked(path: &Path, bytes: &[u8], check: impl FnOnce(&Path) -> io:
     Ok(())
 }
 
-/// Whether results will find room in a directory: a full disk or a quota is better known before a run than after it.
+/// Checks that a directory has room for results, so that a full disk or a quota is reported before a run.
 pub fn probe(dir: &Path) -> io::Result<()> {
     written(dir, "probe", &vec![0xA5; ROOM]).map(drop)
 }
 
-/// A new file under a name that nobody can have guessed; it goes with the value.
+/// A new file under a random name; it is deleted with the value.
 fn written(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let named = tempfile::Builder::new()
         .prefix(&format!(".{name}."))
@@ -41,15 +41,15 @@ fn written(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<NamedTempFile> {
         // The umask applies, as to every file.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(dir);
-    // Its error shows the name, which tells nobody anything.
+    // Its error would contain the random name.
     let mut file = named.map_err(|error| io::Error::from(error.kind()))?;
     file.as_file_mut().write_all(bytes)?;
-    // Some file systems say only now that there is no room.
+    // Some file systems report a full disk only now.
     file.as_file().sync_all()?;
     Ok(file)
 }
 
-/// Makes `dir`, which is `top` or below it. What is below must be directories, not links that lead elsewhere.
+/// Creates `dir`, which is `top` or below it. Everything below `top` must be directories, not links.
 pub fn make_dir(top: &Path, dir: &Path) -> io::Result<()> {
     fs::create_dir_all(top)?;
     let mut made = top.to_owned();

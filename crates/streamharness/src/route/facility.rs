@@ -1,9 +1,9 @@
-//! The legs of a route that a file describes: those by hand, and those of a tunnel that was asked for.
+//! The hops of a route file: written ones, and those of a requested tunnel.
 
 use measure::record::Hop;
 use profile::{HopProfile, RouteProfile, SciStreamProfile};
 
-/// Legs by hand, as they were written.
+/// Hops as written.
 pub fn by_hand(hops: &[HopProfile]) -> Vec<Hop> {
     let hop = |written: &HopProfile| Hop {
         from: written.from.clone(),
@@ -17,8 +17,8 @@ pub fn by_hand(hops: &[HopProfile]) -> Vec<Hop> {
     hops.iter().map(hop).collect()
 }
 
-/// The legs of a tunnel: addresses as the control servers told them, programs and limits as the facility says. What the
-/// two proxies agree on is theirs to know, so no TLS is claimed.
+/// The hops of a tunnel: addresses as reported by the control servers, programs and limits from the route file. The
+/// negotiation of the two proxies is unknown here, so no TLS is recorded.
 pub fn of_tunnel(
     written: &RouteProfile,
     scistream: &SciStreamProfile,
@@ -43,7 +43,7 @@ pub fn of_tunnel(
     let between = match producers.proxy.as_deref() {
         Some(proxy) if proxy.starts_with("stunnel") => "tls",
         Some(proxy) if proxy.starts_with("haproxy") => "tcp",
-        // Whether it encrypts is not known.
+        // Whether it encrypts is unknown.
         _ => "unknown",
     };
     let last = if written.consumers_via_proxy == Some(true) {

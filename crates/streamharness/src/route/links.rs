@@ -1,16 +1,16 @@
-//! What the links of a testbed's network carried during the stream: counters before it, taken from those after it.
+//! Counters of a testbed's links during the stream: the difference of the counters after and before it.
 
 use measure::record::{Link, LinkCount};
 use testbed::Testbed;
 
-/// The counters from before the stream, where this process is in a testbed's network.
+/// The counters before the stream, if this process is in a testbed's network.
 #[derive(Default)]
 pub struct Links {
     before: Option<(Testbed, Vec<testbed::Link>)>,
 }
 
 impl Links {
-    /// Counts what links have carried before the start is announced.
+    /// Reads the counters before the start is announced.
     pub fn begin(&mut self) -> Result<(), testbed::Error> {
         if let Some(testbed) = testbed::find(&testbed::default_dir())? {
             let links = testbed.links()?;
@@ -19,7 +19,7 @@ impl Links {
         Ok(())
     }
 
-    /// What they have carried since.
+    /// The counters since then.
     pub fn end(&mut self) -> Result<Vec<Link>, testbed::Error> {
         let Some((testbed, before)) = self.before.take() else { return Ok(Vec::new()) };
         Ok(testbed.links()?.iter().zip(&before).map(|(now, then)| recorded(now.since(then))).collect())

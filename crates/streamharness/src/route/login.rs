@@ -1,4 +1,4 @@
-//! What a run logs in with at the addresses it was given: a password, a client's certificate or a token.
+//! The login of a run at given addresses: a password, a client's certificate or a token.
 
 use crate::{
     route::secrets,
@@ -13,8 +13,8 @@ use transport_amqp::{AmqpRoute, Endpoint, Scheme, Secret, Token};
 
 const TOKEN_FILE: &str = "STREAMHARNESS_TOKEN_FILE";
 
-/// Settles it for every address of `route`, which has its addresses and certificates. `testbeds` is the password file of
-/// a testbed, for which the environment's passwords and tokens are not meant.
+/// Sets it for every address of `route`, which has its addresses and certificates. `testbeds` is the password file of a
+/// testbed, which does not use the environment's passwords and tokens.
 pub fn settle(written: &RouteProfile, route: &mut AmqpRoute, testbeds: Option<&Path>) -> Result<(), Failure> {
     let usage = |sentence: &str| Err(Failure::new(Exit::Usage, sentence));
     if let Some(auth) = written.auth {
@@ -79,7 +79,7 @@ fn needs_password(endpoint: &Endpoint) -> bool {
     !endpoint.external && endpoint.password.is_none()
 }
 
-/// The token in a file: one that has expired would only be refused.
+/// The token in a file; an expired one is refused here, because the service would refuse it.
 fn token_of(path: &Path) -> Result<Secret, Failure> {
     let token = Token::read(path).map_err(|error| Failure::new(Exit::Route, error))?;
     match token.expired_for() {

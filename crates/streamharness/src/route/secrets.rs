@@ -7,10 +7,11 @@ use crate::{
 use std::{env, path::Path};
 use transport_amqp::Secret;
 
-/// What editors of other systems put before a text.
+/// Byte order mark, which some editors put before a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The password that a variable gives, or else the file that the variable with `_FILE` names. One that is empty gives none.
+/// The password in a variable, otherwise in the file named by the variable with `_FILE`. An empty variable counts as
+/// unset.
 pub fn of_variable(variable: &str) -> Result<Option<Secret>, Failure> {
     let of = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     let file = format!("{variable}_FILE");

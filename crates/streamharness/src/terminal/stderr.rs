@@ -1,4 +1,4 @@
-//! The one way to stderr: each line is one write, and a reader that has gone (`2>&1 | head`) ends no run and no testbed.
+//! All output to stderr: each line is one write, and a closed reader (`2>&1 | head`) does not end a run or a testbed.
 
 use measure::foreign;
 use std::{
@@ -9,12 +9,13 @@ use std::{
     thread,
 };
 
-/// Writes `line` as one of the program's own. What it quotes over several lines is set in, so that it is taken for nothing else.
+/// Writes `line` with the program's name. Quoted lines are indented, so that they are not mistaken for the program's
+/// own.
 pub fn say(line: impl fmt::Display) {
     let _ = write(&mut io::stderr(), &line.to_string(), "");
 }
 
-/// Has every panic reported as a line like any other: by itself it is written in pieces, which those of other ranks come between.
+/// Reports every panic as one line: the default report is written in pieces, which mix with those of other ranks.
 pub fn report_panics() {
     panic::set_hook(Box::new(|panicked| {
         let trace = Backtrace::capture();
@@ -36,7 +37,7 @@ fn sentence(panicked: &PanicHookInfo<'_>) -> String {
     )
 }
 
-/// One write, whatever `line` holds: what is written in pieces comes apart where several ranks share a terminal.
+/// One write for the whole `line`: pieces would mix if several ranks share a terminal.
 fn write(stderr: &mut impl Write, line: &str, more: &str) -> io::Result<()> {
     let line = foreign::sentence(line).replace('\n', "\n    ");
     stderr.write_all(format!("streamharness: {line}\n{more}").as_bytes())
@@ -52,7 +53,7 @@ mod tests {
         time::Duration,
     };
 
-    /// Set where a test is run again as a process of its own.
+    /// Set if a test runs again as a process of its own.
     const AGAIN: &str = "STREAMHARNESS_TEST_PANICS";
 
     /// Counts writes.

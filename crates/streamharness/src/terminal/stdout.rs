@@ -1,16 +1,16 @@
-//! The one way to stdout: a reader that has gone (`| head`) is no error, a disk without room is one.
+//! All output to stdout: a closed reader (`| head`) is not an error, a full disk is.
 
 use crate::terminal::exit::{Exit, Failure};
 use clap::builder::StyledStr;
 use measure::foreign;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
-/// Writes `text`, whatever is in it that was read somewhere.
+/// Writes `text`, with control characters from foreign text escaped.
 pub fn print(text: &str) -> Result<(), Failure> {
     write(foreign::lines(text).as_bytes())
 }
 
-/// Writes what the program says of itself, with its colours on a terminal.
+/// Writes the program's own help, with colours on a terminal.
 pub fn print_styled(text: &StyledStr) -> Result<(), Failure> {
     let text = if stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() };
     write(text.as_bytes())
