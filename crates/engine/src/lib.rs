@@ -30,13 +30,14 @@ pub mod double;
 pub mod envelope;
 mod host;
 pub mod ports;
+pub mod record;
 mod result;
 mod run;
 mod time;
 mod worker;
 
 pub use host::{busy::Busy, usage::Usage};
-pub use result::{join::RunResult, left::left_by_killed, report::RankReport};
+pub use result::{join::RunResult, report::RankReport};
 pub use run::{
     control,
     error::RunError,

@@ -26,6 +26,7 @@
 pub mod assertion;
 pub mod audiences;
 pub mod counters;
+mod exit;
 pub mod foreign;
 pub mod histogram;
 pub mod hlog;
@@ -45,6 +46,7 @@ pub mod throughput;
 pub use assertion::{Assertion, AssertionError};
 pub use audiences::{join, join_each, join_replies};
 pub use counters::Counters;
+pub use exit::Exit;
 pub use histogram::{Extremes, Histogram, LatencySummary};
 pub use hlog::{Buckets, hlog, read_hlog};
 pub use integrity::{FirstCorrupt, Held, Integrity, OnTheWay};

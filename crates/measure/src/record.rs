@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Integrity, LatencySummary, Throughput, Volume};
+use crate::{Exit, Integrity, LatencySummary, Throughput, Volume};
 
 /// The version that this crate writes. New optional fields do not change it.
 pub const SCHEMA: &str = "streamharness/record/1";
@@ -71,7 +71,7 @@ pub const MEASURED: [&str; 27] = [
 ];
 
 /// Everything about one run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "streamharness run record")]
 pub struct Record {
     /// Always [`SCHEMA`].
@@ -173,6 +173,13 @@ pub struct Status {
     /// What the program exited with.
     #[serde(default)]
     pub exit_code: u8,
+}
+
+impl Status {
+    /// The verdict that goes with an exit code.
+    pub fn new(exit: Exit, reason: String) -> Self {
+        Self { pass: exit == Exit::Pass, reason, exit_code: exit as u8 }
+    }
 }
 
 /// A cell of an experiment.

@@ -5,7 +5,6 @@ pub mod keeper;
 pub mod lead;
 pub mod output;
 pub mod progress;
-pub mod record;
 pub mod repeat;
 pub mod runs;
 #[cfg(test)]

@@ -30,9 +30,9 @@ impl Demands {
         }
         if self.strict && record.harness.generator_limited {
             let reason = Pacing::GeneratorLimited.warning().unwrap_or_default().to_owned();
-            record.status = Status { pass: false, reason, exit_code: Exit::GeneratorLimited as u8 };
+            record.status = Status::new(Exit::GeneratorLimited, reason);
         } else if let Some(reason) = unmet(&record.assertions) {
-            record.status = Status { pass: false, reason, exit_code: Exit::Assertion as u8 };
+            record.status = Status::new(Exit::Assertion, reason);
         }
     }
 }

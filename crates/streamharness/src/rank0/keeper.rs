@@ -1,10 +1,13 @@
 //! The record of a run that goes on, kept beside it on disk: a run that is killed loses a few seconds of it, and no more.
 
 use crate::{
-    rank0::{lead::Facts, output::Output, record},
+    rank0::output::Output,
     terminal::exit::{Exit, Failure},
 };
-use engine::Snapshot;
+use engine::{
+    Snapshot,
+    record::{self, Facts},
+};
 use measure::tables::SeriesRow;
 use std::{
     sync::{
@@ -129,7 +132,7 @@ impl Keeper {
             let state = files.lock();
             if state.open && !state.streams {
                 let stopped = Failure::new(Exit::Partial, format!("stopped by {signal} before it streamed"));
-                let mut record = record::refused(&facts, &stopped);
+                let mut record = record::refused(&facts, stopped.status());
                 if state.declared {
                     record::leaves_all(&mut record, &facts.plan);
                 }

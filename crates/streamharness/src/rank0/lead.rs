@@ -3,76 +3,36 @@
 use crate::{
     host::environment,
     launch::signals::Signals,
-    rank0::{demands::Demands, keeper::Keeper, output::Output, progress::View, record, series::Series},
+    rank0::{demands::Demands, keeper::Keeper, output::Output, progress::View, series::Series},
     route::{Connect, links::Links},
     terminal::{
         exit::{Exit, Failure},
         stdout,
     },
 };
-use engine::{RunResult, Snapshot, control::Ending, ports::Fault};
+use engine::{
+    RunResult, Snapshot,
+    control::Ending,
+    ports::Fault,
+    record::{self, Facts},
+};
 use management::{Access, Watcher};
 use measure::{
     Record, ServiceSample, into_series,
-    record::{Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, ServiceView},
+    record::{LeftBehind, ServiceView},
     tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
 use std::{
     path::PathBuf,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-/// What is known before the run and goes into its record.
-#[derive(Debug, Clone)]
-pub struct Facts {
-    /// The plan.
-    pub plan: Plan,
-    /// Names the run.
-    pub run_id: String,
-    /// When it began.
-    pub started: jiff::Timestamp,
-    /// Where it runs.
-    pub environment: Environment,
-    /// Legs of the route.
-    pub hops: Vec<Hop>,
-    /// The managed service that was asked for.
-    pub provisioned: Option<Provisioned>,
-    /// How figures show what the profiles name.
-    pub labels: Labels,
-    /// What the testbed's links carried, once the stream is over.
-    pub links: Vec<Link>,
-    /// Which repetition it is, where there are several.
-    pub repetition: Option<Repetition>,
-    /// The cell of an experiment that it belongs to.
-    pub point: Option<Point>,
-    /// What the service told of itself, once the stream is over.
-    pub service: Option<ServiceView>,
-    /// What it could not delete on the service, and the sentence on it.
-    pub left: Option<(Vec<LeftBehind>, String)>,
-}
-
-impl Facts {
-    /// What is known once the plan is resolved.
-    pub fn new(plan: &Plan, world: usize) -> Self {
-        let started = jiff::Timestamp::now();
-        let mut environment = environment::describe(world);
-        environment.seed = plan.seed;
-        Self {
-            plan: plan.clone(),
-            run_id: format!("{}-{:08x}", started.strftime("%Y%m%dT%H%M%SZ"), plan.run),
-            started,
-            environment,
-            hops: Vec::new(),
-            provisioned: None,
-            labels: Labels::default(),
-            links: Vec::new(),
-            repetition: None,
-            point: None,
-            service: None,
-            left: None,
-        }
-    }
+/// What is known of a run once its plan is resolved.
+pub fn facts(plan: &Plan, world: usize) -> Facts {
+    let started = jiff::Timestamp::now();
+    let run_id = format!("{}-{:08x}", started.strftime("%Y%m%dT%H%M%SZ"), plan.run);
+    Facts::new(plan, run_id, started.to_string(), environment::describe(world))
 }
 
 /// The size of a body, exact where all have one size that is known without building it.
@@ -196,7 +156,7 @@ impl Lead {
             self.keeper.declares(&self.facts);
         }
         if name == "topology" && !self.brief && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none()) {
-            self.view.say(&format!("if this run is killed, {}", record::left_behind(&self.facts.plan)));
+            self.view.say(&format!("if this run is killed, {}", record::if_killed(&self.facts.plan)));
         }
         match (&mut self.service, name) {
             (Some(service), "stream") => {
@@ -274,7 +234,7 @@ impl Lead {
     fn save_partial(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.keeper.close();
         let rows = self.see_service();
-        let record = record::partial(&self.facts, snapshot, ending);
+        let record = record::cut_short(&self.facts, snapshot, ending);
         if let Err(failure) = self.output.write_partial(&record, rows) {
             self.view.say(&failure.sentence);
         }
@@ -284,7 +244,7 @@ impl Lead {
 
     /// Something that the run declared is left on the service: that changes no number and no verdict.
     pub fn left_behind(&mut self, left: Vec<LeftBehind>, why: &Fault) {
-        let sentence = record::left(&left, why);
+        let sentence = record::undeleted(&left, why);
         self.view.say(&sentence);
         if let Some(record) = &mut self.record {
             record.left_behind.clone_from(&left);
@@ -308,7 +268,7 @@ impl Lead {
         self.view.finish();
         self.keeper.close();
         let rows = self.see_service();
-        let record = record::broken(&self.facts, self.latest.as_ref(), &failure);
+        let record = record::broken(&self.facts, self.latest.as_ref(), failure.status());
         if let Err(unwritten) = self.output.write_partial(&record, rows) {
             self.view.say(&unwritten.sentence);
         }
@@ -330,10 +290,13 @@ impl Lead {
             }
         }
         let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
-        let written =
-            self.output.write(&record, &result.histograms, rows, SystemTime::from(self.facts.started), stream);
+        let started: jiff::Timestamp = record.started.parse().expect("it was written so");
+        let written = self.output.write(&record, &result.histograms, rows, started.into(), stream);
         if let Err(failure) = &written {
-            record::unwritten(&mut record, failure);
+            // It does not pass, whatever it measured.
+            if record.status.pass {
+                record.status = failure.status();
+            }
             // A record takes less room than what may have failed.
             let _ = self.output.write_record(&record);
             self.told = true;

@@ -5,7 +5,7 @@ use crate::{
     launch::{self, signals::Signals},
     rank0::{
         demands::Demands,
-        lead::{Facts, Lead},
+        lead::{self, Lead},
         output::Output,
         repeat::{Next, Repeat},
         summary::{Done, Summary},
@@ -78,7 +78,7 @@ impl Runs {
 
     fn lead_run(&mut self, run: u32) -> Result<&mut Lead, Failure> {
         let plan = self.plan.with_run(run);
-        let mut facts = Facts::new(&plan, self.world);
+        let mut facts = lead::facts(&plan, self.world);
         let number = self.done.len() as u32 + 1;
         if number == 1 {
             self.first_run_id.clone_from(&facts.run_id);

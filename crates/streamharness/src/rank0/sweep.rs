@@ -7,7 +7,7 @@ use crate::{
     launch,
     rank0::{
         demands::Demands,
-        lead::{Facts, Lead},
+        lead::{self, Lead},
         output::Output,
     },
     terminal::{
@@ -353,7 +353,7 @@ impl Sweep {
         cell.plan = cell.plan.with_run(run);
         let mut output = self.output(&cell);
         output.prepare()?;
-        let mut facts = Facts::new(&cell.plan, self.hosts.len());
+        let mut facts = lead::facts(&cell.plan, self.hosts.len());
         let first_run_id = self.first.entry(cell.point.name.clone()).or_insert(facts.run_id.clone()).clone();
         facts.repetition = Some(Repetition { number: cell.repetition, first_run_id });
         facts.point = Some(cell.point.clone());

@@ -1,0 +1,92 @@
+//! The record of a run, from what was known before it and what it came to. Pure: files and processes are the caller's.
+
+mod complete;
+mod left;
+mod unfinished;
+mod verdict;
+
+use measure::{
+    Record,
+    record::{Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServiceView},
+};
+use profile::Plan;
+
+pub use complete::complete;
+pub use left::{if_killed, undeleted};
+pub use unfinished::{broken, cut_short, kept, leaves_all, refused};
+
+/// What is known of a run beside what it measures.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The plan.
+    pub plan: Plan,
+    /// Names the run.
+    pub run_id: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Hops of the route.
+    pub hops: Vec<Hop>,
+    /// The managed service that was requested.
+    pub provisioned: Option<Provisioned>,
+    /// How figures show what the profiles name.
+    pub labels: Labels,
+    /// What the testbed's links carried, once the stream is over.
+    pub links: Vec<Link>,
+    /// Which repetition it is, where there are several.
+    pub repetition: Option<Repetition>,
+    /// The cell of an experiment that it belongs to.
+    pub point: Option<Point>,
+    /// What the service reported of itself, once the stream is over.
+    pub service: Option<ServiceView>,
+    /// What it could not delete on the service, and the sentence on it.
+    pub left: Option<(Vec<LeftBehind>, String)>,
+}
+
+impl Facts {
+    /// What is known once the plan is resolved.
+    pub fn new(plan: &Plan, run_id: String, started: String, environment: Environment) -> Self {
+        Self {
+            plan: plan.clone(),
+            run_id,
+            started,
+            environment: Environment { seed: plan.seed, ..environment },
+            hops: Vec::new(),
+            provisioned: None,
+            labels: Labels::default(),
+            links: Vec::new(),
+            repetition: None,
+            point: None,
+            service: None,
+            left: None,
+        }
+    }
+
+    /// The record of a run that has measured nothing.
+    fn record(&self) -> Record {
+        let (left_behind, warnings) =
+            self.left.clone().map(|(left, sentence)| (left, vec![sentence])).unwrap_or_default();
+        Record {
+            schema: SCHEMA.to_owned(),
+            run_id: self.run_id.clone(),
+            started: self.started.clone(),
+            repetition: self.repetition.clone(),
+            point: self.point.clone(),
+            plan: serde_json::to_value(&self.plan).expect("a plan is plain data"),
+            route: Route {
+                architecture: self.plan.architecture.clone(),
+                hops: self.hops.clone(),
+                provisioned: self.provisioned.clone(),
+                ..Route::default()
+            },
+            environment: self.environment.clone(),
+            service: self.service.clone(),
+            labels: self.labels.clone(),
+            links: self.links.clone(),
+            left_behind,
+            warnings,
+            ..Record::default()
+        }
+    }
+}

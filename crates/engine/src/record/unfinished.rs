@@ -1,0 +1,114 @@
+//! The record of a run that has no result: refused, cut short, or killed.
+
+use crate::{
+    record::{Facts, left::if_killed, verdict::verdict},
+    result::left::left_by_killed,
+    run::{
+        control::{Ending, Status as Sums},
+        observer::Snapshot,
+    },
+};
+use measure::{
+    Exit, Integrity, Record, Replies,
+    record::{Backpressure, RankSummary, ServiceView, Status},
+};
+use profile::Plan;
+
+/// The record of a run that ended before it streamed.
+pub fn refused(facts: &Facts, status: Status) -> Record {
+    Record { status, ..facts.record() }
+}
+
+/// The record of a run that was cut short, from the last sums that rank 0 heard. Replaced by the
+/// complete one, if the run gets that far.
+pub fn cut_short(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
+    let (total, flow) = (&snapshot.total, &facts.plan.flow);
+    let (copies, replies) = (u64::from(flow.copies), u64::from(flow.replies));
+    let missing = |expected: u64, arrived: u64| expected.saturating_sub(arrived);
+    let confirmed = |sums: &Sums| if facts.plan.service.confirms.wanted() { sums.accepted } else { 0 };
+    let integrity = Integrity {
+        sent: total.sent,
+        confirmed: confirmed(total),
+        rejected: total.rejected,
+        abandoned: total.abandoned,
+        delivered: total.distinct,
+        expected: total.accepted * copies,
+        undetermined: missing(total.accepted * copies, total.distinct),
+        in_service: snapshot.held.messages,
+        corrupt: total.corrupt,
+        redelivered: total.redelivered,
+        foreign: total.foreign,
+        unexpected: total.unexpected,
+        copies,
+        replies: (replies > 0).then(|| Replies {
+            delivered: total.distinct_replies,
+            expected: total.accepted * replies,
+            undetermined: missing(total.accepted * replies, total.distinct_replies),
+            in_service: snapshot.held.replies,
+            ..Replies::default()
+        }),
+        ..Integrity::default()
+    };
+    let mut record = facts.record();
+    record.status = verdict(ending, None, &integrity);
+    record.integrity = integrity;
+    record.backpressure = Backpressure {
+        rejected: total.rejected,
+        blocked_times: total.alarms.times,
+        blocked_s: total.alarms.blocked.as_secs_f64(),
+    };
+    record.ranks = snapshot
+        .ranks
+        .iter()
+        .enumerate()
+        .map(|(rank, sums)| RankSummary {
+            rank: rank as u32,
+            role: facts.plan.placement.role(rank).to_string(),
+            sent: sums.sent,
+            confirmed: confirmed(sums),
+            rejected: sums.rejected,
+            received: sums.received,
+            bytes: sums.bytes,
+            wall_s: snapshot.elapsed.as_secs_f64(),
+            failure: sums.fault.as_ref().map(ToString::to_string),
+            ..RankSummary::default()
+        })
+        .collect();
+    record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
+    record.warnings.push("cut short: these are the last sums that rank 0 heard, without latencies".to_owned());
+    record
+}
+
+/// The record of a run that goes on, as it is kept in case nothing follows: of the last sums that rank 0 heard, once it
+/// streams. `declared`: something of it may be on the service.
+pub fn kept(facts: &Facts, latest: Option<&Snapshot>, declared: bool) -> Record {
+    let why = "the run was killed, its node died, or its results could not be written";
+    let reason = match latest {
+        None => format!("cut off before it streamed: {why}"),
+        Some(Snapshot { elapsed, total, .. }) => format!(
+            "cut off while it streamed: {why}; {} of {} messages had been delivered {:.0} s after its start",
+            total.distinct,
+            total.sent * u64::from(facts.plan.flow.copies),
+            elapsed.as_secs_f64()
+        ),
+    };
+    let mut record = broken(facts, latest, Status::new(Exit::Partial, reason));
+    if declared {
+        leaves_all(&mut record, &facts.plan);
+    }
+    record
+}
+
+/// The run ended without a chance to delete what it had declared.
+pub fn leaves_all(record: &mut Record, plan: &Plan) {
+    record.left_behind = left_by_killed(plan);
+    record.warnings.push(if_killed(plan));
+}
+
+/// The record of a run that ended without a result, of the last sums that rank 0 heard if it streamed.
+pub fn broken(facts: &Facts, latest: Option<&Snapshot>, status: Status) -> Record {
+    match latest {
+        None => refused(facts, status),
+        Some(snapshot) => Record { status, ..cut_short(facts, snapshot, &Ending::Stopped(String::new())) },
+    }
+}

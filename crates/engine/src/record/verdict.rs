@@ -1,0 +1,69 @@
+//! The verdict on a run.
+
+use crate::{ports::Fault, run::control::Ending};
+use measure::{Exit, Integrity, record::Status};
+
+/// The verdict: how the run ended comes before what the ledger says, since a run that was cut
+/// short has messages on their way.
+pub fn verdict(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) -> Status {
+    let Integrity { delivered, copies, .. } = integrity;
+    // A run that was cut short owes what it had sent, and a reply to each copy.
+    let (owed, what) = (integrity.sent * copies.max(&1), if *copies > 1 { "copies" } else { "messages" });
+    let replies = integrity.replies.as_ref();
+    let replied = replies.map_or_else(String::new, |replies| format!(", {} of {owed} replies", replies.delivered));
+    let had_been = format!("{delivered} of {owed} {what} had been delivered{replied}");
+    let (findings, open) = (integrity.findings().join("; "), integrity.open());
+    let sound = findings.is_empty() && open.is_none();
+    let (exit, parts) = match (ending, fault) {
+        (Ending::Complete, _) if sound => {
+            (Exit::Pass, vec![format!("{delivered} of {owed} {what} delivered{replied}, none lost")])
+        }
+        (Ending::Complete | Ending::Missing(_), None) if !findings.is_empty() => (Exit::Integrity, vec![findings]),
+        // What a worker that broke has not reported is not lost.
+        (Ending::Complete | Ending::Missing(_), Some(fault)) => (Exit::Partial, vec![fault.to_string(), had_been]),
+        (Ending::Fault(..), _) => (Exit::Route, vec![ending.to_string(), had_been]),
+        _ => (Exit::Partial, vec![ending.to_string(), had_been]),
+    };
+    let reason = parts.into_iter().chain(open).collect::<Vec<_>>().join("; ");
+    Status::new(exit, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::FaultKind;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_lost_is_reported_as_lost_and_what_is_not_known_is_not() {
+        let lost = Integrity { sent: 10, expected: 10, delivered: 9, lost: 1, ..Integrity::default() };
+        let open = Integrity { lost: 0, undetermined: 1, in_service: Some(4), ..lost.clone() };
+        let fault = Fault::new(FaultKind::Lost, "1 worker(s) did not stop within 5 s");
+        let missing = Ending::Missing(Duration::from_secs(30));
+        let undetermined = "1 of 10 messages is undetermined (the service still has 4)";
+        for (ending, fault, integrity, exit_code, reason) in [
+            (&missing, None, &lost, 4, "1 of 10 messages was lost"),
+            (&Ending::Complete, None, &lost, 4, "1 of 10 messages was lost"),
+            (
+                &missing,
+                None,
+                &open,
+                7,
+                "nothing more has arrived for 30.0 s; 9 of 10 messages had been delivered; 1 of",
+            ),
+            (&Ending::Complete, None, &open, 7, undetermined),
+            (&Ending::Complete, Some(&fault), &open, 7, "did not stop within 5 s; 9 of 10 messages had been delivered"),
+            (&Ending::Complete, Some(&fault), &open, 7, undetermined),
+            (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, "give more time with --timeout"),
+            (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, undetermined),
+            (&Ending::Fault(1, fault.clone()), None, &open, 3, undetermined),
+        ] {
+            let status = verdict(ending, fault, integrity);
+            assert_eq!((status.pass, status.exit_code), (false, exit_code), "{ending:?}");
+            assert!(status.reason.contains(reason), "{}", status.reason);
+        }
+        let all = Integrity { sent: 9, expected: 9, delivered: 9, ..Integrity::default() };
+        let reason = "9 of 9 messages delivered, none lost".to_owned();
+        assert_eq!(verdict(&Ending::Complete, None, &all), Status { pass: true, reason, exit_code: 0 });
+    }
+}
