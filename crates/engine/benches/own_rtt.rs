@@ -88,7 +88,7 @@ fn measure_with(rate: u32, coalesce: &str) {
         };
         print_row(metric.name(), summary.count, taken, bar);
     }
-    let waited: f64 = result.ranks.iter().filter_map(|rank| Some(rank.busy.as_ref()?.waited_s)).fold(0.0, f64::max);
+    let waited: f64 = result.ranks.iter().filter_map(|rank| rank.summary.cpu_wait_s).fold(0.0, f64::max);
     println!("# threads waited {:.0} ms for a core; load average {}", waited * 1e3, load());
 }
 
@@ -99,11 +99,9 @@ fn world(plan: &Plan) -> engine::RunResult {
             let broker = broker.clone();
             scope.spawn(move || {
                 let place = Place {
-                    host: "here".to_owned(),
                     boot: boot_id(),
-                    cores: cores(),
                     allowed: AllowedCores::default(),
-                    machine: Machine::default(),
+                    machine: Machine { host: "here".to_owned(), cores: cores(), ..Machine::default() },
                     clock: Clock::default(),
                 };
                 let payloads = PlainPayloads { bytes: 100, spoilt_every: None };

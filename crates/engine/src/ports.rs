@@ -12,3 +12,5 @@ pub use transport::{
     ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Role, Service, Subscriber,
     Transport, Undeleted, Worker,
 };
+// Of these, the transport writes what the record has.
+pub use measure::record::Tls;

@@ -1,6 +1,7 @@
 //! The record of a run, from what was known before it and what it came to. Pure: files and processes are the caller's.
 
 mod complete;
+mod counts;
 mod left;
 mod unfinished;
 mod verdict;
@@ -12,6 +13,7 @@ use measure::{
 use profile::Plan;
 
 pub use complete::complete;
+pub(crate) use counts::{of_rank, per_message};
 pub use left::{if_killed, undeleted};
 pub use unfinished::{broken, cut_short, kept, leaves_all, refused};
 

@@ -1,7 +1,7 @@
 //! The results of a run: histograms, counters, the delivery ledger, estimators and the record. Pure.
 //!
-//! *During* a run every worker owns its [`Histograms`], [`Counters`] and one side of the ledger ([`Sent`] or
-//! [`Deliveries`]) and does not share them, so nothing here locks. *After* it they are merged
+//! *During* a run every worker owns its [`Histograms`], [`LiveCounters`] and one side of the ledger ([`Sent`] or
+//! [`Deliveries`]), and no other worker writes to them, so nothing here locks. *After* it they are merged
 //! ([`Histograms::reduce_vector`], [`Counters::to_vector`], [`join`]) into the immutable [`Record`], from which
 //! [`tables`] are made.
 //!
@@ -45,7 +45,7 @@ pub mod throughput;
 
 pub use assertion::{Assertion, AssertionError};
 pub use audiences::{join, join_each, join_replies};
-pub use counters::Counters;
+pub use counters::{Count, Counters, LiveCounters};
 pub use exit::Exit;
 pub use histogram::{Extremes, Histogram, LatencySummary};
 pub use hlog::{Buckets, hlog, read_hlog};

@@ -11,11 +11,11 @@ use crate::{
     purpose::Purpose,
     route::{AmqpRoute, ConnectTo},
     socket::{Greeting, Kit, Socket, Tcp},
-    tls::Tls,
+    tls,
     token::Renewal,
 };
 use async_rs::Runtime;
-use engine::ports::{ConnectionFacts, Fault, FaultKind, Role, Worker};
+use engine::ports::{ConnectionFacts, Fault, FaultKind, Role, Tls, Worker};
 use lapin::{
     AsyncTcpStream, Channel, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
@@ -36,7 +36,7 @@ use tokio::{
 /// Opens connections to the service.
 pub(crate) struct Connector {
     route: AmqpRoute,
-    tls: Option<Tls>,
+    tls: Option<tls::Tls>,
     token: Option<Arc<Renewal>>,
     connect: Duration,
     broker: Duration,
@@ -73,7 +73,7 @@ impl Connector {
             ));
         }
         let encrypted = route.producer.iter().chain(&route.consumer).any(|endpoint| endpoint.scheme == Scheme::Amqps);
-        let tls = if encrypted { Some(Tls::new(&route)?) } else { None };
+        let tls = if encrypted { Some(tls::Tls::new(&route)?) } else { None };
         let token = route.token_file.as_ref().map(|path| Renewal::new(path, &route.password, limit));
         Ok(Self {
             route,
@@ -173,14 +173,14 @@ impl Connector {
         let (host, port) = ConnectTo::apply(&self.route.connect_to, &endpoint.host, endpoint.port);
         let redirected = (host != endpoint.host || port != endpoint.port).then(|| (host.clone(), port));
         let peer = Peer { endpoint: endpoint.clone(), reached_at: redirected, token: self.token.clone() };
-        let mut facts = ConnectionFacts { address: HostPort(&host, port).to_string(), ..ConnectionFacts::default() };
+        let mut facts = ConnectionFacts::default();
 
         let tcp = reach(&peer, &host, port, self.buffers, (self.connect, deadline)).await?;
         let handle = nodelay(&tcp).map_err(|error| peer.not_connected(&error))?;
-        facts.nodelay = Some(true);
-        facts.send_buffer_bytes = handle.send_buffer_size().ok().map(|bytes| bytes as u64);
-        facts.receive_buffer_bytes = handle.recv_buffer_size().ok().map(|bytes| bytes as u64);
-        facts.congestion_control = handle.tcp_congestion().ok().map(|name| text_of(&name));
+        facts.connection.nodelay = Some(true);
+        facts.connection.send_buffer_bytes = handle.send_buffer_size().ok().map(|bytes| bytes as u64);
+        facts.connection.receive_buffer_bytes = handle.recv_buffer_size().ok().map(|bytes| bytes as u64);
+        facts.connection.congestion_control = handle.tcp_congestion().ok().map(|name| text_of(&name));
         facts.local_address =
             handle.local_addr().ok().and_then(|address| address.as_socket()).map(|socket| socket.ip());
 
@@ -200,9 +200,9 @@ impl Connector {
         };
         if let AsyncTcpStream::Rustls(stream) = &stream {
             let session = stream.get_ref().1;
-            facts.tls_version = session.protocol_version().and_then(|version| version.as_str()).map(tls_version);
-            facts.tls_cipher =
-                session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(tls_cipher);
+            let version = session.protocol_version().and_then(|version| version.as_str()).map(tls_version);
+            let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(tls_cipher);
+            facts.tls = version.zip(cipher).map(|(version, cipher)| Tls { version, cipher });
         }
 
         let passed = Arc::new(Passed::default());
@@ -222,7 +222,7 @@ impl Connector {
                 });
             }
         };
-        facts.frame_max_bytes = u64::from(connection.configuration().frame_max());
+        facts.connection.frame_max_bytes = u64::from(connection.configuration().frame_max());
         let heartbeat = Duration::from_secs(connection.configuration().heartbeat().into());
         let line = Arc::new(Line::new(peer, passed, heartbeat));
         tokio::spawn(line.clone().watch(connection.events_listener(), reasons));

@@ -1,11 +1,10 @@
 //! How busy this process's threads were inside the measured window: running, or waiting for a core.
 
-use crate::time::window::Window;
-use serde::{Deserialize, Serialize};
+use crate::{run::workers_thread::WORKERS_THREAD, time::window::Window};
 use std::{collections::HashMap, fs};
 
 /// The threads of a rank inside the measured window.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Busy {
     /// Name of the thread that ran the most.
     pub thread: String,
@@ -15,6 +14,16 @@ pub struct Busy {
     pub waited_s: f64,
     /// Length of the part of the window that took place, in seconds.
     pub window_s: f64,
+}
+
+impl Busy {
+    /// The part of the window for which the busiest thread ran for something: a spin until a message is due, of which there
+    /// were `spun_ns` in `stream_s`, is for nothing.
+    pub fn of_core_in_use(&self, spun_ns: u64, stream_s: f64) -> f64 {
+        let spins = self.thread == WORKERS_THREAD && stream_s > 0.0;
+        let spun = if spins { spun_ns as f64 / (stream_s * 1e9) } else { 0.0 };
+        (self.of_core - spun).max(0.0)
+    }
 }
 
 /// CPU time of one thread so far.
@@ -131,6 +140,14 @@ mod tests {
         assert_eq!((busy.waited_s, busy.window_s), (157e-9, 1e-6));
         assert_eq!(between(&end, &end), None, "no time has passed");
         assert_eq!(Thread::parse("io", "nonsense"), None);
+    }
+
+    #[test]
+    fn a_spin_of_the_workers_is_taken_off_and_that_of_no_other_thread() {
+        let busy = |thread: &str| Busy { thread: thread.to_owned(), of_core: 0.95, waited_s: 0.0, window_s: 8.0 };
+        assert!((busy(WORKERS_THREAD).of_core_in_use(4_000_000_000, 10.0) - 0.55).abs() < 1e-9);
+        assert_eq!(busy("io").of_core_in_use(4_000_000_000, 10.0), 0.95);
+        assert_eq!(busy(WORKERS_THREAD).of_core_in_use(20_000_000_000, 10.0), 0.0);
     }
 
     #[test]

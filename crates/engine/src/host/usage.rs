@@ -1,10 +1,9 @@
 //! CPU time, memory and context switches of this process so far.
 
 use nix::sys::resource::{UsageWho, getrusage};
-use serde::{Deserialize, Serialize};
 
 /// A reading, or the difference of two.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// CPU time of all threads in user mode, in seconds.
     pub user_s: f64,

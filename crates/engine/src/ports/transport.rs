@@ -4,6 +4,7 @@ use crate::{
     envelope::{Envelope, EnvelopeText},
     ports::Alarm,
 };
+use measure::record::{Connection, Tls};
 use profile::{Exchange, QueuePlan, Source, Target};
 use serde::{Deserialize, Serialize};
 use std::{fmt, future::Future, net::IpAddr, sync::Arc};
@@ -216,26 +217,14 @@ pub enum Outcome {
 }
 
 /// Negotiated and measured properties of one connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionFacts {
-    /// `host:port` that was connected to.
-    pub address: String,
-    /// TLS version, such as `TLSv1.3`; none without TLS.
-    pub tls_version: Option<String>,
-    /// TLS cipher suite; none without TLS.
-    pub tls_cipher: Option<String>,
-    /// Whether TCP_NODELAY is set, read back from the socket; `None` without a socket.
-    pub nodelay: Option<bool>,
-    /// The socket's send buffer as the system reports it, in bytes; `None` without a socket.
-    pub send_buffer_bytes: Option<u64>,
-    /// The socket's receive buffer as the system reports it, in bytes; `None` without a socket.
-    pub receive_buffer_bytes: Option<u64>,
-    /// The socket's congestion control (`TCP_CONGESTION`); `None` if the kernel does not report it.
-    pub congestion_control: Option<String>,
+    /// The TLS handshake; `None` without TLS.
+    pub tls: Option<Tls>,
+    /// The socket, and what it carries.
+    pub connection: Connection,
     /// Address of this side; `None` without a socket.
     pub local_address: Option<IpAddr>,
-    /// Largest negotiated frame, in bytes.
-    pub frame_max_bytes: u64,
 }
 
 /// The service's description of itself.

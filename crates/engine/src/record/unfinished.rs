@@ -1,16 +1,18 @@
 //! The record of a run that has no result: refused, cut short, or killed.
 
 use crate::{
-    record::{Facts, left::if_killed, verdict::verdict},
-    result::left::left_by_killed,
-    run::{
-        control::{Ending, Status as Sums},
-        observer::Snapshot,
+    record::{
+        Facts,
+        counts::{backpressure, confirmed, of_rank, totals},
+        left::if_killed,
+        verdict::verdict,
     },
+    result::left::left_by_killed,
+    run::{control::Ending, observer::Snapshot},
 };
 use measure::{
     Exit, Integrity, Record, Replies,
-    record::{Backpressure, RankSummary, ServiceView, Status},
+    record::{RankSummary, ServiceView, Status},
 };
 use profile::Plan;
 
@@ -22,13 +24,12 @@ pub fn refused(facts: &Facts, status: Status) -> Record {
 /// The record of a run that was cut short, from the last sums that rank 0 heard. Replaced by the
 /// complete one, if the run gets that far.
 pub fn cut_short(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record {
-    let (total, flow) = (&snapshot.total, &facts.plan.flow);
+    let (total, flow) = (&snapshot.total.counters, &facts.plan.flow);
     let (copies, replies) = (u64::from(flow.copies), u64::from(flow.replies));
     let missing = |expected: u64, arrived: u64| expected.saturating_sub(arrived);
-    let confirmed = |sums: &Sums| if facts.plan.service.confirms.wanted() { sums.accepted } else { 0 };
     let integrity = Integrity {
         sent: total.sent,
-        confirmed: confirmed(total),
+        confirmed: confirmed(&facts.plan, total),
         rejected: total.rejected,
         abandoned: total.abandoned,
         delivered: total.distinct,
@@ -52,28 +53,14 @@ pub fn cut_short(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record 
     let mut record = facts.record();
     record.status = verdict(ending, None, &integrity);
     record.integrity = integrity;
-    record.backpressure = Backpressure {
-        rejected: total.rejected,
-        blocked_times: total.alarms.times,
-        blocked_s: total.alarms.blocked.as_secs_f64(),
-    };
-    record.ranks = snapshot
-        .ranks
-        .iter()
-        .enumerate()
-        .map(|(rank, sums)| RankSummary {
-            rank: rank as u32,
-            role: facts.plan.placement.role(rank).to_string(),
-            sent: sums.sent,
-            confirmed: confirmed(sums),
-            rejected: sums.rejected,
-            received: sums.received,
-            bytes: sums.bytes,
-            wall_s: snapshot.elapsed.as_secs_f64(),
-            failure: sums.fault.as_ref().map(ToString::to_string),
-            ..RankSummary::default()
-        })
-        .collect();
+    record.totals = totals(total);
+    record.backpressure = backpressure(total);
+    let ranks = snapshot.ranks.iter().enumerate().map(|(rank, sums)| RankSummary {
+        wall_s: snapshot.elapsed.as_secs_f64(),
+        failure: sums.fault.as_ref().map(ToString::to_string),
+        ..of_rank(&facts.plan, rank, &sums.counters)
+    });
+    record.ranks = ranks.collect();
     record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
     record.warnings.push("cut short: these are the last sums that rank 0 heard, without latencies".to_owned());
     record
@@ -87,8 +74,8 @@ pub fn kept(facts: &Facts, latest: Option<&Snapshot>, declared: bool) -> Record 
         None => format!("cut off before it streamed: {why}"),
         Some(Snapshot { elapsed, total, .. }) => format!(
             "cut off while it streamed: {why}; {} of {} messages had been delivered {:.0} s after its start",
-            total.distinct,
-            total.sent * u64::from(facts.plan.flow.copies),
+            total.counters.distinct,
+            total.counters.sent * u64::from(facts.plan.flow.copies),
             elapsed.as_secs_f64()
         ),
     };

@@ -10,18 +10,19 @@ const OF_CEILING_MAX: f64 = 0.8;
 
 /// What says that a client's thread filled its core, or that the rate is near what the harness itself can do.
 pub fn client_cpu_high(ranks: &[RankReport], rate: Option<f64>, ceiling: Option<f64>) -> Option<String> {
-    let busiest = ranks.iter().filter_map(|rank| Some((rank, rank.busy.as_ref()?, rank.of_core()?)));
-    let high: Vec<_> = busiest.filter(|(.., of_core)| *of_core > OF_CORE_MAX).collect();
-    if let Some((rank, busy, of_core)) = high.iter().max_by(|a, b| a.2.total_cmp(&b.2)) {
+    let busiest = ranks.iter().map(|rank| &rank.summary).filter_map(|rank| {
+        let of_core = rank.busiest_thread_of_core.filter(|of_core| *of_core > OF_CORE_MAX)?;
+        Some((rank.rank, rank.busiest_thread.as_ref()?, of_core))
+    });
+    let high: Vec<_> = busiest.collect();
+    if let Some((rank, thread, of_core)) = high.iter().max_by(|a, b| a.2.total_cmp(&b.2)) {
         let others = match high.len() - 1 {
             0 => String::new(),
             n => format!(" ({n} more rank(s) over {:.0} %)", OF_CORE_MAX * 100.0),
         };
         return Some(format!(
-            "client_cpu_high: thread `{}` of rank {} ran for {:.0} % of the window{others}, so this says what the clients \
+            "client_cpu_high: thread `{thread}` of rank {rank} ran for {:.0} % of the window{others}, so this says what the clients \
              can do and not what the service can; start more ranks, or ask for a lower --rate",
-            busy.thread,
-            rank.rank,
             of_core * 100.0
         ));
     }
@@ -38,16 +39,16 @@ pub fn client_cpu_high(ranks: &[RankReport], rate: Option<f64>, ceiling: Option<
 /// What says that ranks with workers share cores of a host: by those that all of them may use together.
 pub fn oversubscribed(ranks: &[RankReport]) -> Option<String> {
     let mut hosts: BTreeMap<&str, Vec<&RankReport>> = BTreeMap::new();
-    for rank in ranks.iter().filter(|rank| !rank.producers.is_empty() || !rank.consumers.is_empty()) {
-        hosts.entry(&rank.host).or_default().push(rank);
+    for rank in ranks.iter().filter(|rank| rank.works()) {
+        hosts.entry(&rank.summary.host).or_default().push(rank);
     }
     let shared = hosts.into_iter().filter_map(|(host, ranks)| {
         let cores = cores_of(&ranks);
         (ranks.len() > cores as usize).then_some((host, ranks, cores))
     });
     let (host, ranks, cores) = shared.max_by(|a, b| (a.1.len() * b.2 as usize).cmp(&(b.1.len() * a.2 as usize)))?;
-    let waited_s: f64 = ranks.iter().filter_map(|rank| Some(rank.busy.as_ref()?.waited_s)).sum();
-    let window_s = ranks.iter().filter_map(|rank| Some(rank.busy.as_ref()?.window_s)).fold(0.0, f64::max);
+    let waited_s: f64 = ranks.iter().filter_map(|rank| rank.summary.cpu_wait_s).sum();
+    let window_s = ranks.iter().filter_map(|rank| rank.window_s).fold(0.0, f64::max);
     Some(format!(
         "oversubscribed: {} ranks at work share {cores} core(s) of {host}, where their threads waited {waited_s:.1} s for \
          a core in a window of {window_s:.1} s: rates and latencies include that",
@@ -58,7 +59,7 @@ pub fn oversubscribed(ranks: &[RankReport]) -> Option<String> {
 /// Cores that ranks of one host may use together. A quota is taken for one that they share.
 fn cores_of(ranks: &[&RankReport]) -> u32 {
     let bound: BTreeSet<u32> = ranks.iter().flat_map(|rank| rank.allowed.bound.iter().copied()).collect();
-    let all = ranks.iter().map(|rank| rank.cores).max().unwrap_or(1);
+    let all = ranks.iter().map(|rank| rank.machine.cores).max().unwrap_or(1);
     let bound = if ranks.iter().any(|rank| rank.allowed.bound.is_empty()) { all } else { bound.len() as u32 };
     let quota = ranks.iter().filter_map(|rank| rank.allowed.quota).max();
     quota.map_or(bound, |quota| quota.min(bound)).max(1)
@@ -67,37 +68,31 @@ fn cores_of(ranks: &[&RankReport]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        host::busy::Busy,
-        run::{place::AllowedCores, workers_thread::WORKERS_THREAD},
-    };
+    use crate::run::place::AllowedCores;
+    use measure::record::{Machine, RankSummary};
 
-    fn rank(index: usize, thread: &str, of_core: f64) -> RankReport {
-        RankReport {
+    fn rank(index: u32, thread: &str, of_core: f64) -> RankReport {
+        let summary = RankSummary {
             rank: index,
             host: "node1".into(),
-            cores: 4,
-            producers: vec![index as u32],
-            stream_s: 10.0,
-            busy: Some(Busy { thread: thread.into(), of_core, waited_s: 0.5, window_s: 8.0 }),
-            ..RankReport::default()
-        }
+            producers: vec![index],
+            busiest_thread: Some(thread.into()),
+            busiest_thread_of_core: Some(of_core),
+            cpu_wait_s: Some(0.5),
+            ..RankSummary::default()
+        };
+        let machine = Machine { cores: 4, ..Machine::default() };
+        RankReport { summary, machine, window_s: Some(8.0), ..RankReport::default() }
     }
 
     #[test]
-    fn a_thread_that_fills_its_core_is_named_and_one_that_spins_is_not() {
-        let high =
-            client_cpu_high(&[rank(0, "io", 0.5), rank(1, "io", 0.81), rank(2, WORKERS_THREAD, 0.97)], None, None);
+    fn a_thread_that_fills_its_core_is_named() {
+        let high = client_cpu_high(&[rank(0, "io", 0.5), rank(1, "io", 0.81), rank(2, "workers", 0.97)], None, None);
         let high = high.unwrap();
         assert!(high.contains("`workers` of rank 2 ran for 97 %") && high.contains("(1 more rank(s)"), "{high}");
         assert_eq!(client_cpu_high(&[rank(0, "io", 0.8)], None, None), None);
 
-        let mut spinning = rank(0, WORKERS_THREAD, 0.95);
-        spinning.counters.spun_ns = 4_000_000_000;
-        assert_eq!(client_cpu_high(std::slice::from_ref(&spinning), None, None), None);
-        assert!((spinning.of_core().unwrap() - 0.55).abs() < 1e-9);
-
-        let unknown = RankReport { busy: None, ..rank(0, "io", 1.0) };
+        let unknown = RankReport { summary: RankSummary::default(), ..rank(0, "io", 1.0) };
         assert_eq!(client_cpu_high(std::slice::from_ref(&unknown), Some(800.0), Some(1000.0)), None);
         let near = client_cpu_high(&[unknown], Some(801.0), Some(1000.0)).unwrap();
         assert!(near.contains("80 % of what the harness itself can do"), "{near}");
@@ -108,7 +103,7 @@ mod tests {
         let allowed = |bound: &[u32], quota| AllowedCores { bound: bound.to_vec(), quota };
         let world = |each: &[AllowedCores]| -> Vec<RankReport> {
             let ranks = each.iter().enumerate();
-            ranks.map(|(at, allowed)| RankReport { allowed: allowed.clone(), ..rank(at, "io", 0.1) }).collect()
+            ranks.map(|(at, allowed)| RankReport { allowed: allowed.clone(), ..rank(at as u32, "io", 0.1) }).collect()
         };
         for (each, expected) in [
             (vec![allowed(&[0, 1], None), allowed(&[0, 1], None)], None),
@@ -124,7 +119,8 @@ mod tests {
                 Some(part) => assert!(said.clone().is_some_and(|said| said.contains(part)), "{said:?}"),
             }
         }
-        let idle = RankReport { producers: vec![], ..rank(1, "io", 0.0) };
+        let mut idle = rank(1, "io", 0.0);
+        idle.summary.producers.clear();
         let one = RankReport { allowed: allowed(&[0], None), ..rank(0, "io", 0.1) };
         assert_eq!(oversubscribed(&[one, RankReport { allowed: allowed(&[0], None), ..idle }]), None);
     }

@@ -26,7 +26,7 @@ pub(crate) struct Call {
 impl Call {
     /// What to call for, from what ranks reported.
     pub fn of(ranks: &[RankReport]) -> Self {
-        let first = ranks.iter().filter_map(|rank| Some((rank.first_corrupt_ns?, rank.rank))).min();
+        let first = ranks.iter().filter_map(|rank| Some((rank.first_corrupt_ns?, rank.summary.rank as usize))).min();
         let sizes = ranks.iter().map(|rank| rank.ledger_bytes);
         Self { rounds: rounds(sizes), first_corrupt: first.map(|(_, rank)| rank) }
     }

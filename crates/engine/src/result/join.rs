@@ -9,7 +9,8 @@ use crate::{
 };
 use measure::{
     ConsumerSpan, Counters, Deliveries, FirstCorrupt, Histograms, Integrity, Metric, Pacing, SentSummary, Throughput,
-    Volume, record::Completion,
+    Volume,
+    record::{Completion, RankSummary},
 };
 use profile::{Flow, Plan, RunLength};
 use std::collections::BTreeMap;
@@ -121,11 +122,13 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         detail: first.corruption.detail.clone(),
         file: None,
     });
-    let hosts: BTreeMap<&str, u32> = ranks.iter().map(|rank| (rank.host.as_str(), rank.cores)).collect();
+    let hosts: BTreeMap<&str, u32> =
+        ranks.iter().map(|rank| (rank.summary.host.as_str(), rank.machine.cores)).collect();
     let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
     let own_cost = OwnCost::mean(&costs);
-    let ranks_with =
-        |workers: fn(&RankReport) -> &Vec<u32>| ranks.iter().filter(|rank| !workers(rank).is_empty()).count() as u32;
+    let ranks_with = |workers: fn(&RankSummary) -> &Vec<u32>| {
+        ranks.iter().filter(|rank| !workers(&rank.summary).is_empty()).count() as u32
+    };
     let (producing, consuming) = (ranks_with(|rank| &rank.producers), ranks_with(|rank| &rank.consumers));
     let ceiling_messages_per_second = own_cost.ceiling(producing, consuming, hosts.values().sum());
     let client_cpu_high =

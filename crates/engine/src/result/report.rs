@@ -1,47 +1,29 @@
 //! What each rank reports to rank 0 at the end of a run.
 
 use crate::{
-    host::{busy::Busy, usage::Usage},
     ports::{ConnectionFacts, Fault},
-    run::{place::AllowedCores, workers_thread::WORKERS_THREAD},
+    run::place::AllowedCores,
     worker::ceiling::OwnCost,
 };
-use measure::{ConsumerSpan, Counters, Extremes, LatencySummary, Metric, record::Machine};
+use measure::{
+    ConsumerSpan, Extremes, Metric,
+    record::{Machine, RankSummary},
+};
 use serde::{Deserialize, Serialize};
 
 /// What one rank reports at the end.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RankReport {
-    /// This rank.
-    pub rank: usize,
+    /// What the record has of it.
+    pub summary: RankSummary,
     /// Its host.
-    pub host: String,
-    /// Cores of its host.
-    pub cores: u32,
-    /// Those that it may use.
-    pub allowed: AllowedCores,
-    /// Its host, for the record.
     pub machine: Machine,
+    /// What it may use of its host's cores.
+    pub allowed: AllowedCores,
     /// What its loops cost by themselves.
     pub own_cost: OwnCost,
-    /// Its process.
-    pub pid: u32,
-    /// Its role, in a word.
-    pub role: String,
-    /// Its producers.
-    pub producers: Vec<u32>,
-    /// Its consumers.
-    pub consumers: Vec<u32>,
-    /// Its counts.
-    pub counters: Counters,
-    /// What it used while streaming.
-    pub usage: Usage,
-    /// How busy its threads were inside the window, where the kernel reports it.
-    pub busy: Option<Busy>,
-    /// How late its senders were, where they had a schedule.
-    pub schedule_lag: Option<LatencySummary>,
-    /// How long it streamed, in seconds.
-    pub stream_s: f64,
+    /// How much of the window there was while its threads were watched, where the kernel reports on them.
+    pub window_s: Option<f64>,
     /// What its producers' connections agreed on.
     pub producer_facts: Vec<ConnectionFacts>,
     /// What its consumers' connections agreed on.
@@ -73,12 +55,9 @@ pub struct RankReport {
 }
 
 impl RankReport {
-    /// The part of the window for which its busiest thread ran for something: a spin until a message is due is for nothing.
-    pub fn of_core(&self) -> Option<f64> {
-        let busy = self.busy.as_ref()?;
-        let spins = busy.thread == WORKERS_THREAD && self.stream_s > 0.0;
-        let spun = if spins { self.counters.spun_ns as f64 / (self.stream_s * 1e9) } else { 0.0 };
-        Some((busy.of_core - spun).max(0.0))
+    /// Whether it has workers.
+    pub fn works(&self) -> bool {
+        !self.summary.producers.is_empty() || !self.summary.consumers.is_empty()
     }
 
     /// The extremes of all ranks.

@@ -2,12 +2,10 @@
 
 use crate::{
     ports::{Alarm, Fault, Payloads, Publisher, Transport},
-    run::{
-        connect::{Consuming, Producing},
-        control::Alarms,
-    },
+    run::connect::{Consuming, Producing},
 };
-use std::sync::Arc;
+use measure::Counters;
+use std::{sync::Arc, time::Duration};
 
 /// The alarms of all connections that publish, each once: workers may share one.
 pub(crate) struct ConnectionAlarms(Vec<Arc<Alarm>>);
@@ -26,12 +24,17 @@ impl ConnectionAlarms {
         Self(alarms)
     }
 
-    /// Their sums so far.
-    pub fn sums(&self) -> Alarms {
-        Alarms {
-            raised: self.0.iter().filter(|alarm| alarm.is_raised()).count() as u32,
-            times: self.0.iter().map(|alarm| alarm.times()).sum(),
-            blocked: self.0.iter().map(|alarm| alarm.blocked()).sum(),
+    /// Connections that are blocked now.
+    pub fn blocked(&self) -> u32 {
+        self.0.iter().filter(|alarm| alarm.is_raised()).count() as u32
+    }
+
+    /// How often and for how long they were blocked so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            blocked_times: self.0.iter().map(|alarm| alarm.times()).sum(),
+            blocked_ns: self.0.iter().map(|alarm| alarm.blocked()).sum::<Duration>().as_nanos() as u64,
+            ..Counters::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! Control messages between ranks while they stream, and how rank 0 decides that the run is over.
 
 use crate::{ports::Fault, time::window::WindowTimes};
+use measure::Counters;
 use profile::{Delay, Plan};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
@@ -31,7 +32,7 @@ const STALLED: Duration = Duration::from_secs(10);
 pub enum Control {
     /// A rank's sums, to rank 0, with the number of their run: if a launch has several runs, the last sums of one may
     /// arrive in the next.
-    Status(u32, Status),
+    Status(u32, Box<Status>),
     /// Rank 0 has received [`HEARD_EVERY`] more of a rank's sums.
     Heard,
     /// Rank 0 announces the measured window.
@@ -63,80 +64,31 @@ impl Control {
 pub struct Status {
     /// Producers that will send no more and have settled everything they sent.
     pub producers_done: u32,
-    /// Messages published, each once.
-    pub sent: u64,
-    /// Messages that must arrive: confirmed or, without confirms, written.
-    pub accepted: u64,
-    /// The sum of their traces, which shows whether the same messages arrived.
+    /// Counts of its workers and connections.
+    pub counters: Counters,
+    /// The sum of the traces of accepted messages, which tells whether those that arrived are the same.
     pub accepted_set: u64,
-    /// Nacks.
-    pub rejected: u64,
-    /// Messages abandoned after too many rejections.
-    pub abandoned: u64,
-    /// Deliveries.
-    pub received: u64,
-    /// Deliveries of messages that their consumer had not seen before.
-    pub distinct: u64,
-    /// The sum of their traces.
+    /// The sum of the traces of distinct deliveries.
     pub distinct_set: u64,
-    /// Deliveries flagged as redelivered.
-    pub redelivered: u64,
-    /// Bodies that were not what was sent.
-    pub corrupt: u64,
-    /// Body bytes delivered.
-    pub bytes: u64,
-    /// Replies.
-    pub replies: u64,
-    /// Replies that their producer had not received before.
-    pub distinct_replies: u64,
-    /// The sum of the traces of the messages that they reply to.
+    /// The sum of the traces of messages that distinct replies came to.
     pub distinct_replies_set: u64,
-    /// Deliveries of foreign messages.
-    pub foreign: u64,
-    /// Deliveries in the run's name that none of its producers sent.
-    pub unexpected: u64,
-    /// How the service holds connections back.
-    pub alarms: Alarms,
+    /// Connections that are blocked now.
+    pub blocked: u32,
     /// For how long this rank was suspended.
     pub suspended: Duration,
     /// The first fault.
     pub fault: Option<Fault>,
 }
 
-/// How the service holds the connections of a rank back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Alarms {
-    /// Connections that are blocked now.
-    pub raised: u32,
-    /// How often a connection was blocked.
-    pub times: u64,
-    /// Blocked time, summed over all connections.
-    pub blocked: Duration,
-}
-
 impl Status {
     /// Adds the sums of another rank; the first fault stays.
     pub fn merge(&mut self, other: &Self) {
         self.producers_done += other.producers_done;
-        self.sent += other.sent;
-        self.accepted += other.accepted;
+        self.counters.merge(&other.counters);
         self.accepted_set = self.accepted_set.wrapping_add(other.accepted_set);
-        self.rejected += other.rejected;
-        self.abandoned += other.abandoned;
-        self.received += other.received;
-        self.distinct += other.distinct;
         self.distinct_set = self.distinct_set.wrapping_add(other.distinct_set);
-        self.redelivered += other.redelivered;
-        self.corrupt += other.corrupt;
-        self.bytes += other.bytes;
-        self.replies += other.replies;
-        self.distinct_replies += other.distinct_replies;
         self.distinct_replies_set = self.distinct_replies_set.wrapping_add(other.distinct_replies_set);
-        self.foreign += other.foreign;
-        self.unexpected += other.unexpected;
-        self.alarms.raised += other.alarms.raised;
-        self.alarms.times += other.alarms.times;
-        self.alarms.blocked += other.alarms.blocked;
+        self.blocked += other.blocked;
         if self.fault.is_none() {
             self.fault.clone_from(&other.fault);
         }
@@ -262,7 +214,7 @@ impl Overseer {
     /// Stores the sums of a rank, which replace its previous ones.
     pub fn hear(&mut self, rank: usize, status: Status, now: Duration) {
         self.ranks[rank] = (status, now);
-        let total = self.total();
+        let total = self.total().counters;
         let arrived = total.received + total.replies;
         if arrived != self.moved.0 {
             if self.moved.0 > 0 {
@@ -293,10 +245,11 @@ impl Overseer {
     /// Whether the run is over, and why. Completeness comes first, whatever else is wrong.
     pub fn decide(&self, now: Duration, stop: Option<String>) -> Option<Ending> {
         let total = self.total();
+        let counters = &total.counters;
         let Expected { producers, copies, replies, service_time } = self.expected;
         let sent_all = total.producers_done == producers;
-        let arrived = total.distinct >= total.accepted * u64::from(copies)
-            && total.distinct_replies >= total.accepted * u64::from(replies);
+        let arrived = counters.distinct >= counters.accepted * u64::from(copies)
+            && counters.distinct_replies >= counters.accepted * u64::from(replies);
         // Duplicates or unneeded deliveries may also reach the numbers: then the sets differ.
         let exact = total.distinct_set == total.accepted_set.wrapping_mul(copies.into())
             && total.distinct_replies_set == total.accepted_set.wrapping_mul(replies.into());
@@ -313,15 +266,16 @@ impl Overseer {
             return Some(Ending::Stopped(why));
         }
         let still = now.saturating_sub(self.moved.1);
-        let free = total.alarms.raised == 0;
+        let free = total.blocked == 0;
         if sent_all && free && still >= MISSING + service_time * 4 {
             return Some(Ending::Missing(still));
         }
         if now >= self.limit {
             let stalled = now.saturating_sub(self.settled.1) >= STALLED + service_time * 4;
-            let undelivered = (total.accepted * u64::from(copies)).saturating_sub(total.distinct);
-            let under_way = total.sent.saturating_sub(total.accepted + total.abandoned) + undelivered;
-            return Some(match total.alarms.raised {
+            let Counters { sent, accepted, abandoned, distinct, .. } = *counters;
+            let undelivered = (accepted * u64::from(copies)).saturating_sub(distinct);
+            let under_way = sent.saturating_sub(accepted + abandoned) + undelivered;
+            return Some(match total.blocked {
                 0 if sent_all && quiet => Ending::Missing(still),
                 0 if under_way > 0 && stalled => Ending::Stalled(self.limit, now - self.settled.1, under_way),
                 0 => Ending::Deadline(self.limit),
@@ -342,7 +296,8 @@ mod tests {
     const SHARED: Expected = Expected { producers: 1, copies: 1, replies: 0, service_time: Duration::ZERO };
 
     fn status(producers_done: u32, accepted: u64, distinct: u64) -> Status {
-        Status { producers_done, accepted, distinct, received: distinct, sent: accepted, ..Status::default() }
+        let counters = Counters { accepted, distinct, received: distinct, sent: accepted, ..Counters::default() };
+        Status { producers_done, counters, ..Status::default() }
     }
 
     #[test]
@@ -363,7 +318,7 @@ mod tests {
         overseer.hear(0, Status { accepted_set: 55, distinct_set: 54, ..status(1, 10, 10) }, S);
         assert_eq!(overseer.decide(S, None), None, "two consumers have had the same message");
         assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete), "what else should come?");
-        overseer.hear(0, Status { accepted_set: 55, distinct_set: 55, redelivered: 3, ..status(1, 10, 10) }, 2 * S);
+        overseer.hear(0, Status { accepted_set: 55, distinct_set: 55, ..status(1, 10, 10) }, 2 * S);
         assert_eq!(overseer.decide(2 * S, None), Some(Ending::Complete), "each came, some of them twice");
     }
 
@@ -382,7 +337,9 @@ mod tests {
     fn a_run_with_answers_waits_for_every_copy_and_every_answer() {
         let mut overseer = Overseer::new(1, Expected { copies: 3, replies: 3, ..SHARED }, 60 * S);
         for (distinct, distinct_replies, over) in [(29, 30, false), (30, 29, false), (30, 30, true)] {
-            overseer.hear(0, Status { distinct_replies, replies: distinct_replies, ..status(1, 10, distinct) }, S);
+            let mut sums = status(1, 10, distinct);
+            (sums.counters.replies, sums.counters.distinct_replies) = (distinct_replies, distinct_replies);
+            overseer.hear(0, sums, S);
             assert_eq!(overseer.decide(S, None).is_some(), over, "{distinct} {distinct_replies}");
         }
     }
@@ -398,8 +355,7 @@ mod tests {
     #[test]
     fn a_limit_that_passes_while_the_service_blocks_is_told_from_one_that_just_passes() {
         let mut overseer = Overseer::new(1, SHARED, 10 * S);
-        let alarms = Alarms { raised: 2, times: 2, blocked: S };
-        overseer.hear(0, Status { alarms, ..status(0, 5, 1) }, 9 * S);
+        overseer.hear(0, Status { blocked: 2, ..status(0, 5, 1) }, 9 * S);
         let ending = overseer.decide(10 * S, None).unwrap();
         assert_eq!(ending, Ending::Blocked(10 * S, 2));
         assert!(ending.to_string().contains("connection.blocked"), "{ending}");
@@ -426,8 +382,7 @@ mod tests {
         assert_eq!(overseer.decide(30 * S, None), None);
         overseer.hear(0, status(1, 10, 9), 31 * S);
         assert_eq!(overseer.decide(31 * S, None), Some(Ending::Missing(30 * S)));
-        let alarms = Alarms { raised: 1, ..Alarms::default() };
-        overseer.hear(0, Status { alarms, ..status(1, 10, 9) }, 40 * S);
+        overseer.hear(0, Status { blocked: 1, ..status(1, 10, 9) }, 40 * S);
         assert_eq!(overseer.decide(40 * S, None), None, "the service says that it holds connections back");
 
         let mut short = Overseer::new(1, SHARED, 5 * S);
@@ -441,9 +396,11 @@ mod tests {
     fn a_limit_that_passes_while_nothing_moves_is_told_from_one_that_is_short() {
         let stalled = |sent, accepted, distinct, at| {
             let mut overseer = Overseer::new(1, SHARED, 40 * S);
-            overseer.hear(0, Status { sent, ..status(0, accepted, distinct) }, at);
+            let mut sums = status(0, accepted, distinct);
+            sums.counters.sent = sent;
+            overseer.hear(0, sums.clone(), at);
             // Heard again with the same sums.
-            overseer.hear(0, Status { sent, ..status(0, accepted, distinct) }, 40 * S);
+            overseer.hear(0, sums, 40 * S);
             overseer.decide(40 * S, None).unwrap()
         };
         assert_eq!(stalled(20, 10, 10, 15 * S), Ending::Stalled(40 * S, 25 * S, 10), "no confirm");

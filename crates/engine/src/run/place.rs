@@ -7,12 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Where a rank runs.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// Name of this host.
-    pub host: String,
     /// Identifies this host's clock ([`crate::clock::boot_id`]).
     pub boot: Vec<u8>,
-    /// Number of its cores.
-    pub cores: u32,
     /// The cores that this rank may use.
     pub allowed: AllowedCores,
     /// This host, for the record.

@@ -31,7 +31,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         vector.extend(histograms.reduce_vector(&metrics));
         self.comm.reduce_sum(&mut vector, limit)?;
         let ledgers = streamed.ledgers();
-        let report = streamed.report(self.comm.rank(), self.place, &self.role, own_cost, &ledgers);
+        let report = streamed.report(self.comm.rank(), self.plan, self.place, own_cost, &ledgers);
         let bytes = bincode::serde::encode_to_vec(report, bincode::config::standard()).expect("reports encode");
         let ranks: Vec<RankReport> = self
             .comm

@@ -63,7 +63,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             notes,
             late_window,
             reports,
-            alarms: alarms.sums(),
+            of_connections: alarms.counters(),
             producer_facts,
             consumer_facts,
             usage,

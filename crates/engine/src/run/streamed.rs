@@ -3,19 +3,14 @@
 use crate::{
     host::{busy::Busy, usage::Usage},
     ports::{ConnectionFacts, Fault},
+    record::{of_rank, per_message},
     result::report::RankReport,
-    run::{
-        control::{Alarms, Ending},
-        observer::Snapshot,
-        place::Place,
-        start::Reports,
-        wind_down::WindDown,
-    },
+    run::{control::Ending, observer::Snapshot, place::Place, start::Reports, wind_down::WindDown},
     time::{awake::Patience, clocks::Compared},
     worker::{ceiling::OwnCost, inspections::CorruptSample},
 };
-use measure::{Counters, Held, Histogram, Histograms, Metric};
-use profile::RankRole;
+use measure::{Counters, Held, Histogram, Histograms, Metric, record::RankSummary};
+use profile::Plan;
 use std::{sync::mpsc::Receiver, time::Duration};
 
 /// The result of streaming on one rank.
@@ -28,7 +23,8 @@ pub(crate) struct Streamed {
     pub notes: Vec<String>,
     pub late_window: bool,
     pub reports: Reports,
-    pub alarms: Alarms,
+    /// Counts of its connections.
+    pub of_connections: Counters,
     pub producer_facts: Vec<ConnectionFacts>,
     pub consumer_facts: Vec<ConnectionFacts>,
     pub usage: Usage,
@@ -49,7 +45,7 @@ impl Streamed {
 
     /// Sums of the counts and latencies of this rank's workers.
     pub fn sums(&self) -> (Counters, Histograms) {
-        let (mut counters, mut histograms) = (Counters::default(), Histograms::new());
+        let (mut counters, mut histograms) = (self.of_connections, Histograms::new());
         let producers = self.reports.producers.iter().map(|report| (&report.counters, &report.histograms));
         let collectors = self.reports.collectors.iter().map(|report| (&report.counters, &report.histograms));
         let consumers = self.reports.consumers.iter().map(|report| (&report.counters, &report.histograms));
@@ -57,8 +53,6 @@ impl Streamed {
             counters.merge(counts);
             histograms.merge(latencies);
         }
-        counters.blocked_times = self.alarms.times;
-        counters.blocked_ns = self.alarms.blocked.as_nanos() as u64;
         (counters, histograms)
     }
 
@@ -86,28 +80,18 @@ impl Streamed {
     pub fn report(
         &self,
         rank: usize,
+        plan: &Plan,
         place: &Place,
-        role: &RankRole,
         own_cost: OwnCost,
         ledgers: &[Vec<u8>],
     ) -> RankReport {
         let (counters, histograms) = self.sums();
         RankReport {
-            rank,
-            host: place.host.clone(),
-            cores: place.cores,
-            allowed: place.allowed.clone(),
+            summary: self.summary(rank, plan, place, &counters, &histograms),
             machine: place.machine.clone(),
+            allowed: place.allowed.clone(),
             own_cost,
-            pid: std::process::id(),
-            role: role.to_string(),
-            producers: role.producers.clone(),
-            consumers: role.consumers.clone(),
-            counters,
-            usage: self.usage,
-            busy: self.busy.clone(),
-            schedule_lag: histograms.get(Metric::ScheduleLag).map(Histogram::summary),
-            stream_s: self.elapsed.as_secs_f64(),
+            window_s: self.busy.as_ref().map(|busy| busy.window_s),
             producer_facts: self.producer_facts.clone(),
             consumer_facts: self.consumer_facts.clone(),
             fault: self.fault.clone(),
@@ -133,6 +117,41 @@ impl Streamed {
                 .iter()
                 .map(|report| report.ledgers.iter().map(measure::Deliveries::encode).collect())
                 .collect(),
+        }
+    }
+
+    /// What the record has of this rank.
+    fn summary(
+        &self,
+        rank: usize,
+        plan: &Plan,
+        place: &Place,
+        counters: &Counters,
+        histograms: &Histograms,
+    ) -> RankSummary {
+        let Usage { user_s, system_s, max_rss_bytes, voluntary_switches, involuntary_switches } = self.usage;
+        let (busy, stream_s) = (self.busy.as_ref(), self.elapsed.as_secs_f64());
+        let lag = histograms.get(Metric::ScheduleLag).map(Histogram::summary).unwrap_or_default();
+        RankSummary {
+            host: place.machine.host.clone(),
+            pid: std::process::id(),
+            cpu_us_per_message: per_message(self.usage.cpu_s(), counters.sent + counters.received),
+            cpu_s: self.usage.cpu_s(),
+            cpu_user_s: user_s,
+            cpu_system_s: system_s,
+            voluntary_switches,
+            involuntary_switches,
+            cores: place.allowed.count(),
+            busiest_thread: busy.map(|busy| busy.thread.clone()),
+            busiest_thread_of_core: busy.map(|busy| busy.of_core_in_use(counters.spun_ns, stream_s)),
+            cpu_wait_s: busy.map(|busy| busy.waited_s),
+            schedule_lag_p50_ns: lag.p50_ns,
+            schedule_lag_p99_ns: lag.p99_ns,
+            schedule_lag_max_ns: lag.max_ns,
+            wall_s: stream_s,
+            max_rss_bytes: Some(max_rss_bytes),
+            failure: self.fault.as_ref().map(ToString::to_string),
+            ..of_rank(plan, rank, counters)
         }
     }
 

@@ -44,7 +44,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             RunLength::Window(_) => Window::default(),
         });
         // A spinning thread takes a core from others, unless there are more cores than working threads.
-        let cores = self.place.cores as usize;
+        let cores = self.place.machine.cores as usize;
         let own = self.place.allowed.count().is_none_or(|own| own as usize >= THREADS_OF_A_RANK);
         let spin = self.plan.load.spin.unwrap_or(own && cores > THREADS_OF_A_RANK * self.comm.size());
         Ok(Times { start_ns, seal, window, spin })

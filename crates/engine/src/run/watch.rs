@@ -139,7 +139,7 @@ impl<'a, C: Comm> Watching<'a, C> {
         while let Some((rank, bytes)) = self.comm.poll()? {
             match Control::decode(&bytes) {
                 Control::Status(run, status) if run == self.plan.run => {
-                    self.overseer.hear(rank, status, now);
+                    self.overseer.hear(rank, *status, now);
                     self.heard[rank] += 1;
                     if self.heard[rank].is_multiple_of(HEARD_EVERY) {
                         self.comm.post(rank, &Control::Heard.encode())?;
@@ -159,7 +159,12 @@ impl<'a, C: Comm> Watching<'a, C> {
 
     /// Reports this rank's sums, unless rank 0 does not receive any.
     fn report(&mut self, progress: &[Progress], now: Duration, observer: &mut impl Observer) -> Result<(), CommError> {
-        let mut sums = Status { alarms: self.alarms.sums(), suspended: self.suspended.total(), ..Status::default() };
+        let mut sums = Status {
+            counters: self.alarms.counters(),
+            blocked: self.alarms.blocked(),
+            suspended: self.suspended.total(),
+            ..Status::default()
+        };
         progress.iter().for_each(|worker| sums.merge(&worker.status()));
         sums.fault = sums.fault.or_else(|| self.alarms.refusal());
         if self.leads() {
@@ -167,7 +172,7 @@ impl<'a, C: Comm> Watching<'a, C> {
             observer.progress(&self.snapshot());
         } else if self.unheard < UNHEARD_MAX {
             self.unheard += 1;
-            self.comm.post(0, &Control::Status(self.plan.run, sums).encode())?;
+            self.comm.post(0, &Control::Status(self.plan.run, Box::new(sums)).encode())?;
         }
         Ok(())
     }
@@ -176,7 +181,7 @@ impl<'a, C: Comm> Watching<'a, C> {
     fn open_window(&mut self) -> Result<(), CommError> {
         let streamed = self.streamed();
         let Some((warm_up, planned)) = &mut self.warm_up else { return Ok(()) };
-        let Some(warm) = warm_up.hear(streamed, self.overseer.total().received) else { return Ok(()) };
+        let Some(warm) = warm_up.hear(streamed, self.overseer.total().counters.received) else { return Ok(()) };
         let window = planned_window(planned, self.times.start_ns + warm.start.as_nanos() as u64);
         self.times.window.tell(window);
         self.post_to_all(&Control::Window(window))?;

@@ -1,7 +1,7 @@
 //! When the messages of one producer are due, when there are no more, and how late they are sent.
 
 use crate::time::{clock::Clock, schedule::Schedule, window::Window};
-use measure::{Counters, Histograms, Metric};
+use measure::{Histograms, LiveCounters, Metric};
 use std::sync::Arc;
 
 /// A message that is sent later than this counts as catching up after a stall; less is a timer's error.
@@ -84,11 +84,11 @@ impl Calendar {
     }
 
     /// Records a message that was due at `due_ns` and sent for the first time at `sent_ns`.
-    pub fn note(&mut self, due_ns: u64, sent_ns: u64, counters: &mut Counters, histograms: &mut Histograms) {
+    pub fn note(&mut self, due_ns: u64, sent_ns: u64, counts: &LiveCounters, histograms: &mut Histograms) {
         if !self.is_paced() {
             return;
         }
-        self.lateness.note(due_ns, sent_ns, &self.window, counters, histograms);
+        self.lateness.note(due_ns, sent_ns, &self.window, counts, histograms);
         if let Some(Catchup { limit, rest_ns }) = self.catchup
             && self.lateness.run > 0
             && self.lateness.run.is_multiple_of(limit)
@@ -99,20 +99,20 @@ impl Calendar {
 
     /// Counts the messages that were due and never sent: a producer that stops while messages are overdue did not offer
     /// the configured load.
-    pub fn close(&self, counters: &mut Counters) {
+    pub fn close(&self, counts: &LiveCounters) {
         let Some(schedule) = &self.schedule else { return };
-        let now_ns = self.clock.now_ns();
-        let unsent = schedule.due_ns().filter(|_| self.quota.is_none_or(|quota| counters.sent < quota));
+        let (sent, now_ns) = (counts.sent.get(), self.clock.now_ns());
+        let unsent = schedule.due_ns().filter(|_| self.quota.is_none_or(|quota| sent < quota));
         if let Some(due_ns) = unsent {
             let since_ns = self.lateness.free_ns.max(self.start_ns + due_ns);
-            counters.late_ns += now_ns.min(self.window.stop_ns()).saturating_sub(since_ns);
+            counts.late_ns.add(now_ns.min(self.window.stop_ns()).saturating_sub(since_ns));
         }
         let left = |at_ns: u64| schedule.left_before(at_ns.min(now_ns).saturating_sub(self.start_ns));
-        let missing = self.quota.map(|quota| quota - counters.sent);
+        let missing = self.quota.map(|quota| quota - sent);
         let bounded = |left: u64| missing.map_or(left, |missing| missing.min(left));
         let (start_ns, end_ns) = (self.window.start_ns(), self.window.end_ns());
-        counters.unsent += bounded(left(self.window.stop_ns()));
-        counters.in_window_due += bounded(left(end_ns) - left(start_ns.min(end_ns)));
+        counts.unsent.add(bounded(left(self.window.stop_ns())));
+        counts.in_window_due.add(bounded(left(end_ns) - left(start_ns.min(end_ns))));
     }
 }
 
@@ -133,19 +133,12 @@ impl Lateness {
         Self { free_ns: start_ns, ..Self::default() }
     }
 
-    fn note(
-        &mut self,
-        due_ns: u64,
-        sent_ns: u64,
-        window: &Window,
-        counters: &mut Counters,
-        histograms: &mut Histograms,
-    ) {
+    fn note(&mut self, due_ns: u64, sent_ns: u64, window: &Window, counts: &LiveCounters, histograms: &mut Histograms) {
         let lag_ns = sent_ns.saturating_sub(due_ns);
-        counters.late_ns += sent_ns.saturating_sub(due_ns.max(self.free_ns));
+        counts.late_ns.add(sent_ns.saturating_sub(due_ns.max(self.free_ns)));
         self.free_ns = sent_ns;
         if lag_ns > OVERDUE_NS {
-            counters.catchup_messages += 1;
+            counts.catchup_messages.add(1);
             self.run += 1;
             self.run_max = self.run_max.max(self.run);
         } else {
@@ -153,8 +146,8 @@ impl Lateness {
         }
         if window.contains(due_ns) {
             histograms.record(Metric::ScheduleLag, lag_ns);
-            counters.in_window_due += 1;
-            counters.in_window_in_time += u64::from(sent_ns < window.end_ns());
+            counts.in_window_due.add(1);
+            counts.in_window_in_time.add(u64::from(sent_ns < window.end_ns()));
         }
     }
 }

@@ -123,6 +123,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
             self.report.fault = Some(fault);
         }
         self.take_returned(&mut returned);
+        self.report.counters = self.progress.counts.read();
         self.report.ledgers.iter_mut().for_each(Deliveries::pack);
         self.report
     }
@@ -199,25 +200,24 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         let (Some(envelope), Some(by)) = (envelope, by) else {
             let run = delivery.envelope.map(|envelope| envelope.run);
             let bytes = delivery.body.as_ref().len() as u64;
-            self.report.counters.foreign += 1;
+            self.progress.counts.foreign.add(1);
             self.report.ledgers[0].observe_foreign(Foreign { consumer: delivery.replied_by.unwrap_or(0), bytes, run });
             return;
         };
         if !envelope.is_sealed(spec.seal) {
             let forged = MessageId { producer: envelope.producer, sequence: envelope.sequence };
             self.report.ledgers[0].observe_unexpected(forged);
-            self.progress.unexpected.add(1);
+            self.progress.counts.unexpected.add(1);
             return;
         }
         let audience = if spec.gathers { by as usize } else { 0 };
         self.report.last_ns = Some(now_ns);
-        self.report.counters.replies += 1;
-        self.progress.replies.add(1);
+        self.progress.counts.replies.add(1);
         let wrong = spec.verify.covers(envelope.sequence) && !self.is_right(&envelope, delivery.body.as_ref());
         let ledger = &mut self.report.ledgers[audience];
         if wrong {
             ledger.observe_corrupt();
-            self.progress.corrupt.add(1);
+            self.progress.counts.corrupt.add(1);
         }
         if ledger.observe(envelope.producer, envelope.sequence, delivery.redelivered) == Observation::New {
             self.progress.reply(envelope.producer, envelope.sequence);

@@ -258,6 +258,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             self.progress.fail(fault.clone());
             self.report.fault = Some(fault);
         }
+        self.report.counters = self.progress.counts.read();
         self.report.deliveries.pack();
         self.report
     }
@@ -273,14 +274,13 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         let Envelope { producer, sequence, .. } = envelope;
         if !envelope.is_sealed(spec.seal) {
             self.report.deliveries.observe_unexpected(MessageId { producer, sequence });
-            self.progress.unexpected.add(1);
+            self.progress.counts.unexpected.add(1);
             return None;
         }
         self.count_ours(&envelope, delivery, now_ns);
         if !spec.verify.covers(sequence) {
             return Some(Counted { envelope, to_inspect: None });
         }
-        self.report.counters.verified += 1;
         let arrival = Arrival { consumer: spec.index, producer, sequence, at_ns: now_ns };
         let body = delivery.body.as_ref();
         let to_inspect = match self.payloads.verify(producer, sequence, envelope.checksum, body) {
@@ -300,9 +300,8 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
     fn count_foreign(&mut self, delivery: &Delivery<S::Body>) {
         let run = delivery.envelope.map(|envelope| envelope.run);
         let bytes = delivery.body.as_ref().len() as u64;
-        self.report.counters.foreign += 1;
         self.report.deliveries.observe_foreign(Foreign { consumer: self.spec.index, bytes, run });
-        self.progress.foreign.add(1);
+        self.progress.counts.foreign.add(1);
     }
 
     fn count_ours(&mut self, envelope: &Envelope, delivery: &Delivery<S::Body>, now_ns: u64) {
@@ -310,15 +309,13 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         let Envelope { producer, sequence, .. } = *envelope;
         let bytes = delivery.body.as_ref().len() as u64;
         let events = u64::from(self.payloads.events(producer, sequence));
+        let counts = &progress.counts;
         report.last_ns = Some(now_ns);
-        report.counters.received += 1;
-        report.counters.bytes_received += bytes;
-        report.counters.events_received += events;
-        progress.received.add(1);
-        progress.bytes.add(bytes);
+        counts.received.add(1);
+        counts.bytes_received.add(bytes);
+        counts.events_received.add(events);
         if delivery.redelivered {
-            report.counters.redelivered += 1;
-            progress.redelivered.add(1);
+            counts.redelivered.add(1);
         }
         if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
             progress.deliver(producer, sequence);
@@ -330,9 +327,9 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             }
             span.messages += 1;
             span.last_ns = now_ns;
-            report.counters.in_window_messages += 1;
-            report.counters.in_window_bytes += bytes;
-            report.counters.in_window_events += events;
+            counts.in_window_messages.add(1);
+            counts.in_window_bytes.add(bytes);
+            counts.in_window_events.add(events);
         }
         if spec.window.contains(envelope.due_ns) {
             let ns = now_ns as i64 - envelope.sent_ns as i64;
@@ -351,16 +348,16 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
     }
 
     fn count_corrupt(&mut self, kind: CorruptionKind) {
-        let counters = &mut self.report.counters;
-        counters.corrupt += 1;
-        *match kind {
-            CorruptionKind::Length => &mut counters.corrupt_length,
-            CorruptionKind::Checksum => &mut counters.corrupt_checksum,
-            CorruptionKind::Structure => &mut counters.corrupt_structure,
-            CorruptionKind::Content => &mut counters.corrupt_content,
-        } += 1;
+        let counts = &self.progress.counts;
+        counts.corrupt.add(1);
+        let of_kind = match kind {
+            CorruptionKind::Length => &counts.corrupt_length,
+            CorruptionKind::Checksum => &counts.corrupt_checksum,
+            CorruptionKind::Structure => &counts.corrupt_structure,
+            CorruptionKind::Content => &counts.corrupt_content,
+        };
+        of_kind.add(1);
         self.report.deliveries.observe_corrupt();
-        self.progress.corrupt.add(1);
     }
 }
 

@@ -132,7 +132,6 @@ pub(crate) struct Producer<'a, P: Publisher, S> {
     /// Number of messages that may be published before all of them must be confirmed.
     allowance: u32,
     ledger: Sent,
-    counters: Counters,
     histograms: Histograms,
     sent_ns: Option<(u64, u64)>,
     fault: Option<Fault>,
@@ -176,7 +175,6 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             rejected: VecDeque::new(),
             allowance: 0,
             ledger: Sent::new(spec.confirms.wanted()),
-            counters: Counters::default(),
             histograms: Histograms::new(),
             sent_ns: None,
             fault,
@@ -222,8 +220,11 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         }
         let permit = self.may_publish(unsettled);
         // A rejected message goes before a new one.
-        let upcoming =
-            if self.rejected.is_empty() { self.calendar.upcoming(self.counters.sent) } else { Upcoming::Now(0) };
+        let upcoming = if self.rejected.is_empty() {
+            self.calendar.upcoming(self.progress.counts.sent.get())
+        } else {
+            Upcoming::Now(0)
+        };
         let held = !permit && !self.pause.thinks;
         match upcoming {
             Upcoming::Now(due_ns) if permit => Step::Publish(due_ns),
@@ -283,7 +284,6 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         if message.republished == 0 {
             self.count_first(&message);
         } else {
-            self.counters.republished += 1;
             self.ledger.republish();
         }
         self.pause.think(sent_ns);
@@ -292,12 +292,12 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
     /// Counts a message that was published for the first time.
     fn count_first(&mut self, message: &Message) {
         let Message { due_ns, sent_ns, .. } = *message;
-        self.counters.sent += 1;
-        self.counters.bytes_sent += message.bytes;
-        self.counters.events_sent += u64::from(message.events);
-        self.progress.sent.add(1);
+        let counts = &self.progress.counts;
+        counts.sent.add(1);
+        counts.bytes_sent.add(message.bytes);
+        counts.events_sent.add(u64::from(message.events));
         self.sent_ns = Some((self.sent_ns.map_or(sent_ns, |(first_ns, _)| first_ns), sent_ns));
-        self.calendar.note(due_ns, sent_ns, &mut self.counters, &mut self.histograms);
+        self.calendar.note(due_ns, sent_ns, counts, &mut self.histograms);
     }
 
     /// Waits until there is something to do; false if the run is over.
@@ -326,7 +326,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         }
         if let Some(from_ns) = wait.held_from_ns {
             let until_ns = self.clock.now_ns().min(self.spec.window.stop_ns());
-            self.counters.backpressure_ns += until_ns.saturating_sub(from_ns);
+            self.progress.counts.backpressure_ns.add(until_ns.saturating_sub(from_ns));
         }
         goes_on
     }
@@ -354,13 +354,11 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             match outcome {
                 Ok(Outcome::Accepted | Outcome::NotAsked) => self.accept(&message, at_ns),
                 Ok(Outcome::Rejected) => {
-                    self.counters.rejected += 1;
+                    self.progress.counts.rejected.add(1);
                     self.ledger.reject();
-                    self.progress.rejected.add(1);
                     self.publish_again(message);
                 }
                 Ok(Outcome::Returned) => {
-                    self.counters.returned += 1;
                     self.ledger.give_back();
                     self.publish_again(message);
                 }
@@ -371,7 +369,6 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
 
     fn accept(&mut self, message: &Message, at_ns: u64) {
         self.pause.after_rejection = PAUSE_MIN;
-        self.counters.confirmed += 1;
         self.ledger.confirm(message.sequence);
         self.progress.accept(self.spec.index, message.sequence);
         if self.spec.window.contains(message.due_ns) {
@@ -388,21 +385,21 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             self.rejected.push_back(Message { republished: message.republished + 1, ..message });
             self.pause.back_off();
         } else {
-            self.counters.abandoned += 1;
+            self.progress.counts.abandoned.add(1);
             self.ledger.abandon(message.sequence);
-            self.progress.abandoned.add(1);
         }
     }
 
-    fn report(mut self) -> ProducerReport {
-        self.calendar.close(&mut self.counters);
-        self.counters.spun_ns = self.pace.map_or(0, |pace| pace.spun_ns);
+    fn report(self) -> ProducerReport {
+        let counts = &self.progress.counts;
+        self.calendar.close(counts);
+        counts.spun_ns.add(self.pace.map_or(0, |pace| pace.spun_ns));
         if let Some(fault) = &self.fault {
             self.progress.fail(fault.clone());
         }
         ProducerReport {
             index: self.spec.index,
-            counters: self.counters,
+            counters: counts.read(),
             histograms: self.histograms,
             sent: self.ledger.finish(),
             catchup_run_max: self.calendar.lateness.run_max,

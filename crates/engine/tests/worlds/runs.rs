@@ -8,7 +8,7 @@ use engine::{
     ports::{Comm, CommError, FaultKind},
     run,
 };
-use measure::Metric;
+use measure::{Counters, Metric};
 use std::time::Duration;
 
 #[test]
@@ -198,8 +198,9 @@ fn runs_of_one_world_are_complete_each_by_itself() {
 fn what_a_rank_said_in_an_earlier_run_ends_no_later_one() {
     let plan = plan("messages = 300\nproducers = 1\nconsumers = 1", 3);
     let world = ThreadComm::world(3);
-    let done = Status { producers_done: 1, sent: 5, accepted: 5, received: 5, distinct: 5, ..Status::default() };
-    world[2].post(0, &Control::Status(plan.run - 1, done).encode()).unwrap();
+    let counters = Counters { sent: 5, accepted: 5, received: 5, distinct: 5, ..Counters::default() };
+    let done = Status { producers_done: 1, counters, ..Status::default() };
+    world[2].post(0, &Control::Status(plan.run - 1, Box::new(done)).encode()).unwrap();
     let results = run_after_each_other(world, &[plan], &MemoryBroker::default());
     assert_eq!((&results[0].ending, results[0].integrity.delivered), (&Ending::Complete, 300));
 }

@@ -23,11 +23,9 @@ pub fn plan(text: &str, world: usize) -> Plan {
 pub fn place(rank: usize, shift_ns: i64) -> Place {
     let boot = if shift_ns == 0 { "one host".into() } else { format!("host of rank {rank}").into_bytes() };
     Place {
-        host: format!("host{rank}"),
         boot,
-        cores: 2,
         allowed: AllowedCores::default(),
-        machine: Machine::default(),
+        machine: Machine { host: format!("host{rank}"), cores: 2, ..Machine::default() },
         clock: Clock::shifted(shift_ns),
     }
 }

@@ -86,9 +86,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
         return Err(silent(failure.exit));
     }
     let place = Place {
-        host: environment::host(),
         boot: boot_id(),
-        cores: environment::cores(),
         allowed: environment::allowed_cores(),
         machine: machine::describe(),
         clock: Clock::default(),
@@ -121,7 +119,7 @@ impl World {
 
     /// Learns on which host each rank is.
     fn meet(&mut self) -> Result<(), Stop> {
-        let names = self.comm.gather(self.place.host.as_bytes(), RESOLVE_LIMIT)?;
+        let names = self.comm.gather(self.place.machine.host.as_bytes(), RESOLVE_LIMIT)?;
         let mut known: Vec<&Vec<u8>> = Vec::new();
         let numbers = names.iter().map(|name| {
             let number = known.iter().position(|other| *other == name).unwrap_or(known.len());

@@ -66,10 +66,10 @@ impl View {
 
     /// The sums at one moment.
     pub fn progress(&mut self, snapshot: &Snapshot) {
-        let total = &snapshot.total;
+        let (total, blocked) = (&snapshot.total.counters, snapshot.total.blocked);
         let (since, before) = self.last;
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        let begun = total.received > 0 || total.alarms.raised > 0;
+        let begun = total.received > 0 || blocked > 0;
         if self.bar.is_none() && !(due && begun) {
             return;
         }
@@ -81,8 +81,8 @@ impl View {
         }
         .clamp(0.0, 1.0);
         let left = if part > 0.0 { snapshot.elapsed.as_secs_f64() * (1.0 - part) / part } else { 0.0 };
-        let errors = total.corrupt + total.abandoned + u64::from(total.fault.is_some());
-        let blocked = match total.alarms.raised {
+        let errors = total.corrupt + total.abandoned + u64::from(snapshot.total.fault.is_some());
+        let blocked = match blocked {
             0 => String::new(),
             connections => format!("  {connections} connection(s) blocked by the service"),
         };

@@ -1,7 +1,7 @@
 //! What happened in each second of streaming.
 
 use engine::{Snapshot, control::Status};
-use measure::tables::SeriesRow;
+use measure::{Counters, tables::SeriesRow};
 use std::time::Duration;
 
 const STEP: Duration = Duration::from_secs(1);
@@ -52,7 +52,8 @@ impl Series {
     }
 
     fn row(&self, now: &Status, length: Duration) -> SeriesRow {
-        let before = &self.begun;
+        let failed = now.fault.is_some() && self.begun.fault.is_none();
+        let (before, now) = (&self.begun.counters, &now.counters);
         let received = now.received - before.received;
         SeriesRow {
             second: self.rows.len() as u64,
@@ -62,11 +63,11 @@ impl Series {
             received,
             replies: now.replies - before.replies,
             messages_per_second: received as f64 / length.as_secs_f64(),
-            blocked_s: (now.alarms.blocked.saturating_sub(before.alarms.blocked)).as_secs_f64(),
+            blocked_s: now.blocked_ns.saturating_sub(before.blocked_ns) as f64 / 1e9,
             errors: (now.foreign - before.foreign)
                 + (now.unexpected - before.unexpected)
                 + (now.corrupt - before.corrupt)
-                + u64::from(now.fault.is_some() && before.fault.is_none()),
+                + u64::from(failed),
             service: None,
         }
     }
@@ -75,22 +76,9 @@ impl Series {
 /// The sums when `part` of the time between two sums had passed.
 fn between(before: &Status, after: &Status, part: f64) -> Status {
     let part = part.clamp(0.0, 1.0);
-    let count = |of: fn(&Status) -> u64| {
-        let (before, after) = (of(before), of(after));
-        before + (part * after.saturating_sub(before) as f64) as u64
-    };
-    let blocked = after.alarms.blocked.saturating_sub(before.alarms.blocked);
-    let mut sums = before.clone();
-    sums.sent = count(|sums| sums.sent);
-    sums.accepted = count(|sums| sums.accepted);
-    sums.rejected = count(|sums| sums.rejected);
-    sums.received = count(|sums| sums.received);
-    sums.replies = count(|sums| sums.replies);
-    sums.foreign = count(|sums| sums.foreign);
-    sums.unexpected = count(|sums| sums.unexpected);
-    sums.corrupt = count(|sums| sums.corrupt);
-    sums.alarms.blocked += blocked.mul_f64(part);
-    sums
+    let (from, to) = (before.counters.to_vector(), after.counters.to_vector());
+    let vector = std::array::from_fn(|at| from[at] + (part * to[at].saturating_sub(from[at]) as f64) as u64);
+    Status { counters: Counters::from_vector(&vector), ..before.clone() }
 }
 
 #[cfg(test)]
@@ -98,7 +86,7 @@ mod tests {
     use super::*;
 
     fn take(series: &mut Series, millis: u64, received: u64) {
-        let total = Status { received, ..Status::default() };
+        let total = Status { counters: Counters { received, ..Counters::default() }, ..Status::default() };
         let (elapsed, held) = (Duration::from_millis(millis), measure::Held::default());
         series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held });
     }
@@ -134,7 +122,8 @@ mod tests {
     fn what_is_accepted_without_confirms_is_not_called_confirmed() {
         for (confirms, expected) in [(true, Some(9)), (false, None)] {
             let mut series = Series::new(confirms);
-            let total = Status { sent: 9, accepted: 9, ..Status::default() };
+            let counters = Counters { sent: 9, accepted: 9, ..Counters::default() };
+            let total = Status { counters, ..Status::default() };
             let (elapsed, held) = (Duration::from_millis(500), measure::Held::default());
             series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held });
             assert_eq!(series.rows()[0].confirmed, expected);
