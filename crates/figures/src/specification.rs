@@ -343,6 +343,6 @@ mod tests {
         refused(&format!("{FIGURE}series = 'arch'"), "`arch` is no dimension");
         refused(&format!("{FIGURE}[where]\nworkloads = 'x'"), "`workloads` is no dimension");
         refused(&FIGURE.replace("lines", "ladder"), "needs rungs");
-        refused("title = 'T'\nkind = 'lines'", "no `y`");
+        refused("title = 'T'\nkind = 'lines'", "`y` is missing");
     }
 }

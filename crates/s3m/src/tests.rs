@@ -112,7 +112,7 @@ fn a_failing_service_is_asked_again_and_an_absent_one_is_told() {
     let (url, _) = service(|settings| settings.fail_first = 2);
     assert!(Client::new(&url, PREFIX, "right", None).unwrap().list().unwrap().is_empty());
     let error = Client::new(&url, "/elsewhere", "right", None).unwrap().provision(&asked("one"), false).unwrap_err();
-    assert!(error.to_string().contains("/elsewhere is not where the S3M service has its API"), "{error}");
+    assert!(error.to_string().contains("/elsewhere is not the API of the S3M service"), "{error}");
     let absent = Client::new("http://127.0.0.1:1", PREFIX, "right", None).unwrap();
     let error = absent.provision(&asked("one"), false).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }) && error.may_exist(), "a lost answer cannot be told from this");
