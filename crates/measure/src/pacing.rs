@@ -68,7 +68,7 @@ impl Pacing {
                 "saturated: the service held senders back behind their schedule, so the offered load exceeds its capacity",
             ),
             Self::GeneratorLimited => Some(
-                "generator-limited: senders were late for reasons of their own, so this is no result about the system; \
+                "generator-limited: senders were late and the service was not the cause, so this is no result about the system; \
                  ask for a lower --rate, or start more ranks or cores",
             ),
             Self::TooFew => Some(

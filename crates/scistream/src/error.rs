@@ -71,8 +71,8 @@ pub enum Error {
     Advertise(String),
     /// A control server reports the wildcard address to its clients.
     #[error(
-        "the S2CS tells that it listens at {0}, which is every address of its own host and none that others can connect \
-         to: give the host at which it is reached, as `host` of its side in the route file"
+        "the S2CS reported the address {0}, which means every address of its own host, so others cannot connect \
+         to it: give the host at which it is reached, as `host` of its side in the route file"
     )]
     WildcardTold(String),
     /// The address to listen on is in use or not ours.

@@ -67,7 +67,7 @@ impl Trouble {
                 "its {program} and the proxy on the other side have different keys: make both requests with the same uid"
             ),
             Self::NotTls => format!(
-                "its {program} speaks TLS and what is on the other side does not: start both control servers with the \
+                "its {program} uses TLS and the other side does not: start both control servers with the \
                  same --type, and give the outbound request the listeners of the inbound one"
             ),
             Self::NotReached(why) => {

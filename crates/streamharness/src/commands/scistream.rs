@@ -71,7 +71,7 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
                 Ok(listeners) => {
                     if let Some(told) = listeners.iter().find(|told| !scistream::is_reachable(told)) {
                         stderr::say(format_args!(
-                            "the S2CS tells {told}, which is no address that others can connect to: give the outbound \
+                            "the S2CS reported {told}, which others cannot connect to: give the outbound \
                              request the host at which it is reached, and this port"
                         ));
                     }

@@ -20,7 +20,7 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let sentence = format!("standard output cannot be written: {error}; send it to where there is room");
+            let sentence = format!("standard output cannot be written: {error}; redirect it to a disk with room");
             Err(Failure::new(Exit::Partial, sentence))
         }
         _ => Ok(()),

@@ -48,7 +48,7 @@ impl Peer {
                 ),
                 (None, false) => format!(
                     "the service at {self} ended the connection during the login of {who} without a reason ({error}): its \
-                    log says why. Services that keep reasons to themselves do so where the user or the password is wrong"
+                    log has the reason. Services often omit it if the user or the password is wrong"
                 ),
             };
             Fault::new(FaultKind::Unreachable, sentence)

@@ -14,7 +14,7 @@ impl Peer {
         };
         Some(format!(
             "{self} sent {what}, so the connection was given up: is that port RabbitMQ's, and does a proxy before it \
-            change bytes? Check the address, or send this sentence to whoever runs the service"
+            change bytes? Check the address, or send this message to the operator of the service"
         ))
     }
 }
