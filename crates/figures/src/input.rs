@@ -25,7 +25,7 @@ pub fn profile(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// As [`profile`].
+/// As [`profile()`].
 pub fn result(path: impl AsRef<Path>) -> io::Result<String> {
     text(result_bytes(path)?)
 }
@@ -34,7 +34,7 @@ pub fn result(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// As [`profile`], without the check for UTF-8.
+/// As [`profile()`], without the check for UTF-8.
 pub fn result_bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     bytes(path.as_ref(), RESULT_MAX)
 }
