@@ -232,7 +232,7 @@ impl Specification {
             })
         };
         let what = |name: Option<String>| {
-            let name = name.ok_or_else(|| wrong("there is no `y`: set it to the quantity to draw".to_owned()))?;
+            let name = name.ok_or_else(|| wrong("`y` is missing; set it to the quantity to draw".to_owned()))?;
             if written.kind == Kind::Series { Ok(Y::Column(name)) } else { measured(&name).map(Y::Quantity) }
         };
         let along = |own: Option<String>| {

@@ -59,7 +59,7 @@ pub enum Error {
     )]
     Authorities,
     /// The peer has no such call.
-    #[error("{url} is not where the S3M service has its API ({reason}): check the address and the prefix")]
+    #[error("{url} is not the API of the S3M service ({reason}): check the address and the prefix")]
     NoApi {
         /// Base and prefix.
         url: String,
