@@ -42,6 +42,7 @@ pub use run::{
     control,
     error::RunError,
     observer::{Observer, Snapshot},
+    phases::Phase,
     place::{AllowedCores, Place},
     run,
     workers_thread::WORKERS_THREAD,

@@ -8,7 +8,7 @@ mod connect;
 pub mod control;
 pub(crate) mod error;
 pub(crate) mod observer;
-mod phases;
+pub(crate) mod phases;
 pub(crate) mod place;
 mod rank;
 mod reduce;
@@ -36,7 +36,7 @@ use control::Ending;
 use error::RunError;
 use measure::{Held, Integrity};
 use observer::{Observer, Snapshot};
-use phases::Phases;
+use phases::{Phase, Phases};
 use place::Place;
 use profile::Plan;
 use rank::{Rank, together};
@@ -65,13 +65,13 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     let rank = Rank { comm, plan, role, thread, transport: Arc::new(transport), payloads: Arc::new(payloads), place };
     let mut phases = Phases::default();
 
-    phases.begin("payloads", observer);
+    phases.begin(Phase::Payloads, observer);
     let mut sources = rank.together("building bodies", rank.sources())?;
-    phases.begin("ceiling", observer);
+    phases.begin(Phase::Ceiling, observer);
     let own_cost = rank.own_cost(&mut sources);
-    phases.begin("connect", observer);
+    phases.begin(Phase::Connect, observer);
     let workers = rank.together("connecting", rank.connect(sources))?;
-    phases.begin("topology", observer);
+    phases.begin(Phase::Topology, observer);
     let declared = rank.together("declaring queues", rank.declare());
     let is_declared = declared.is_ok();
     let mut to_delete = plan.limits.connect + plan.limits.broker;
@@ -88,7 +88,7 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
             result
         }))
     });
-    observer.phase("close");
+    observer.phase(Phase::Close);
     rank.delete(is_declared, to_delete, observer);
     result
 }
@@ -102,24 +102,24 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         observer: &mut O,
     ) -> Result<Option<Reduced>, RunError> {
         let workers = self.together("subscribing", self.subscribe(workers))?;
-        phases.begin("clocks", observer);
+        phases.begin(Phase::Clocks, observer);
         let limit = self.plan.limits.collective;
         let clocks = clocks::synchronise(self.comm, self.place.clock, &self.place.boot, limit)?;
-        phases.begin("start", observer);
+        phases.begin(Phase::Start, observer);
         let times = self.agree_on_times(clocks.clock)?;
-        phases.begin("stream", observer);
+        phases.begin(Phase::Stream, observer);
         let mut streamed = self.stream(workers, &clocks, &times, observer)?;
         if let Some((ending @ Ending::Silent(_), snapshot)) = &streamed.ended {
             // Consumers are still connected, so the count of a queue lacks their unacknowledged deliveries.
             observer.rank_lost(&Snapshot { held: Held::default(), ..snapshot.clone() }, ending);
             return Err(RunError::RankLost(ending.clone()));
         }
-        phases.begin("finish", observer);
+        phases.begin(Phase::Finish, observer);
         // All ranks are here before the blocking collectives begin, so that none spins in them.
         self.comm.barrier(limit)?;
         let compared = clocks.again(self.comm, limit)?;
         streamed.settle_one_way(&compared);
-        phases.begin("reduce", observer);
+        phases.begin(Phase::Reduce, observer);
         let reduced = self.reduce(&streamed, &times, own_cost, compared.error)?;
         let held = self.held_by_all(streamed.closed());
         Ok(reduced.map(|reduced| self.settle(reduced, held, streamed.wind_down.to_count())))

@@ -1,5 +1,6 @@
 //! Communication between the ranks of one launch.
 
+use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// The most bytes of one collective or message over all ranks: MPI counts with 32 bits and a sign.
@@ -100,29 +101,32 @@ impl CommError {
     }
 }
 
-/// Whether every rank succeeded in a step. All ranks learn all failures, as (rank, sentence), and none returns before
+/// Whether every rank succeeded in a step. All ranks learn all failures, as (rank, failure), and none returns before
 /// the others know. The inner `Err` holds the failures.
 ///
 /// # Errors
 ///
 /// [`CommError`] if ranks cannot communicate within `limit`.
-pub fn agree(
+pub fn agree<E: Serialize + DeserializeOwned>(
     comm: &impl Comm,
-    mine: Result<(), String>,
+    mine: Result<(), E>,
     limit: Duration,
-) -> Result<Result<(), Vec<(usize, String)>>, CommError> {
-    let encoded = bincode::encode_to_vec(mine.err(), bincode::config::standard()).expect("text encodes");
+) -> Result<Result<(), Vec<(usize, E)>>, CommError> {
+    let encoded = encode(&mine.err());
     let gathered = comm.gather(&encoded, limit)?;
-    let failures: Vec<(usize, String)> = gathered
+    let failures: Vec<(usize, E)> = gathered
         .iter()
         .enumerate()
-        .filter_map(|(rank, bytes)| decode::<Option<String>>(bytes).map(|sentence| (rank, sentence)))
+        .filter_map(|(rank, bytes)| decode::<Option<E>>(bytes).map(|failure| (rank, failure)))
         .collect();
-    let bytes = bincode::encode_to_vec(&failures, bincode::config::standard()).expect("text encodes");
-    let failures: Vec<(usize, String)> = decode(&comm.broadcast(bytes, limit)?);
+    let failures: Vec<(usize, E)> = decode(&comm.broadcast(encode(&failures), limit)?);
     Ok(if failures.is_empty() { Ok(()) } else { Err(failures) })
 }
 
-fn decode<T: bincode::Decode<()>>(bytes: &[u8]) -> T {
-    bincode::decode_from_slice(bytes, bincode::config::standard()).expect("ranks run the same binary").0
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, bincode::config::standard()).expect("plain data encodes")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> T {
+    bincode::serde::decode_from_slice(bytes, bincode::config::standard()).expect("ranks run the same binary").0
 }

@@ -4,7 +4,10 @@ use crate::{
     envelope::{Envelope, EnvelopeText},
     ports::Alarm,
 };
-use measure::record::{Connection, Tls};
+use measure::{
+    Exit,
+    record::{Connection, Tls},
+};
 use profile::{Exchange, QueuePlan, Source, Target};
 use serde::{Deserialize, Serialize};
 use std::{fmt, future::Future, net::IpAddr, sync::Arc};
@@ -261,6 +264,23 @@ pub enum FaultKind {
     Lost,
     /// The service refuses a request (for example a queue's arguments).
     Refused,
+    /// The system lacks what the program needs: files, processes, threads.
+    Shortage,
+    /// The workload's bodies cannot be built.
+    Bodies,
+    /// The program itself failed: a worker panicked or did not stop.
+    Broken,
+}
+
+impl FaultKind {
+    /// What a run that it ends exits with.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Unreachable | Self::Login | Self::Tls | Self::Lost | Self::Refused | Self::Shortage => Exit::Route,
+            Self::Bodies => Exit::Profile,
+            Self::Broken => Exit::Partial,
+        }
+    }
 }
 
 impl Fault {

@@ -21,7 +21,7 @@ pub fn verdict(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) ->
         (Ending::Complete | Ending::Missing(_), None) if !findings.is_empty() => (Exit::Integrity, vec![findings]),
         // What a worker that broke has not reported is not lost.
         (Ending::Complete | Ending::Missing(_), Some(fault)) => (Exit::Partial, vec![fault.to_string(), had_been]),
-        (Ending::Fault(..), _) => (Exit::Route, vec![ending.to_string(), had_been]),
+        (Ending::Fault(_, fault), _) => (fault.kind.exit(), vec![ending.to_string(), had_been]),
         _ => (Exit::Partial, vec![ending.to_string(), had_been]),
     };
     let reason = parts.into_iter().chain(open).collect::<Vec<_>>().join("; ");
@@ -39,6 +39,7 @@ mod tests {
         let lost = Integrity { sent: 10, expected: 10, delivered: 9, lost: 1, ..Integrity::default() };
         let open = Integrity { lost: 0, undetermined: 1, in_service: Some(4), ..lost.clone() };
         let fault = Fault::new(FaultKind::Lost, "1 worker(s) did not stop within 5 s");
+        let panicked = Fault::new(FaultKind::Broken, "a worker panicked");
         let missing = Ending::Missing(Duration::from_secs(30));
         let undetermined = "1 of 10 messages is undetermined (the service still has 4)";
         for (ending, fault, integrity, exit_code, reason) in [
@@ -57,6 +58,7 @@ mod tests {
             (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, "give more time with --timeout"),
             (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, undetermined),
             (&Ending::Fault(1, fault.clone()), None, &open, 3, undetermined),
+            (&Ending::Fault(1, panicked), None, &open, 7, undetermined),
         ] {
             let status = verdict(ending, fault, integrity);
             assert_eq!((status.pass, status.exit_code), (false, exit_code), "{ending:?}");

@@ -3,7 +3,7 @@
 use crate::{
     ports::{CorruptionKind, Service},
     result::{cpu_pressure, reduced::Reduced, report::RankReport},
-    run::control::Ending,
+    run::{control::Ending, phases::Phase},
     time::clocks::ClockError,
     worker::{ceiling::OwnCost, inspections::CorruptSample},
 };
@@ -53,13 +53,13 @@ pub struct RunResult {
     /// What the service reports about itself.
     pub service: Service,
     /// Seconds that each phase took on rank 0.
-    pub phases: BTreeMap<String, f64>,
+    pub phases: BTreeMap<Phase, f64>,
     /// What deserves a look although the run is valid.
     pub warnings: Vec<String>,
 }
 
 /// Joins what came together on rank 0.
-pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<String, f64>) -> RunResult {
+pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTreeMap<Phase, f64>) -> RunResult {
     let Reduced {
         ending,
         measured_ns,
@@ -72,19 +72,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         first_corrupt,
         ..
     } = reduced;
-    let mut warnings = service.notes.clone();
-    warnings.extend(notes);
-    let late = ranks.iter().filter(|rank| rank.late_window).count();
-    if late > 0 {
-        warnings.push(format!(
-            "{late} rank(s) were told of the window after it had begun: their first samples are missing"
-        ));
-    }
-    if let RunLength::Window(_) = plan.length
-        && measured_ns == 0
-    {
-        warnings.push("streaming ended before the measured window began: nothing was measured".to_owned());
-    }
+    let mut warnings = [service.notes.clone(), notes, window_warnings(plan, &ranks, measured_ns)].concat();
     let jumped = clock_error.jumped_ns > 0;
     let pacing = (plan.load.is_paced() && !jumped).then(|| {
         let judged = pacing(&counters, &histograms, plan.placement.producers);
@@ -98,39 +86,11 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     }
     withhold_one_way(&mut histograms, clock_error, &mut warnings);
 
-    let spans: Vec<ConsumerSpan> = ranks.iter().flat_map(|rank| rank.spans.iter().copied()).collect();
-    let throughput = match plan.length {
-        // What a rank counts inside of the window is by its clock.
-        _ if jumped => Throughput::default(),
-        RunLength::Messages(_) => {
-            let Counters { received, bytes_received, events_received, .. } = counters;
-            let total = Volume { messages: received, bytes: bytes_received, events: events_received };
-            Throughput::over_span(&spans, &total)
-        }
-        RunLength::Window(_) => {
-            let Counters { in_window_messages, in_window_bytes, in_window_events, .. } = counters;
-            let inside = Volume { messages: in_window_messages, bytes: in_window_bytes, events: in_window_events };
-            Throughput::in_window(measured_ns, &inside, &spans)
-        }
-    };
+    // A rank counts by its clock what is inside of the window.
+    let throughput = if jumped { Throughput::default() } else { throughput(plan, &counters, &ranks, measured_ns) };
     integrity.corrupt_by_kind = corrupt_by_kind(&counters);
-    integrity.first_corrupt = first_corrupt.as_ref().map(|first| FirstCorrupt {
-        producer: first.arrival.producer,
-        sequence: first.arrival.sequence,
-        consumer: first.arrival.consumer,
-        kind: first.corruption.kind.name().to_owned(),
-        detail: first.corruption.detail.clone(),
-        file: None,
-    });
-    let hosts: BTreeMap<&str, u32> =
-        ranks.iter().map(|rank| (rank.summary.host.as_str(), rank.machine.cores)).collect();
-    let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
-    let own_cost = OwnCost::mean(&costs);
-    let ranks_with = |workers: fn(&RankSummary) -> &Vec<u32>| {
-        ranks.iter().filter(|rank| !workers(&rank.summary).is_empty()).count() as u32
-    };
-    let (producing, consuming) = (ranks_with(|rank| &rank.producers), ranks_with(|rank| &rank.consumers));
-    let ceiling_messages_per_second = own_cost.ceiling(producing, consuming, hosts.values().sum());
+    integrity.first_corrupt = first_corrupt.as_ref().map(example_of);
+    let (own_cost, ceiling_messages_per_second) = own_cost(&ranks);
     let client_cpu_high =
         cpu_pressure::client_cpu_high(&ranks, throughput.messages_per_second, ceiling_messages_per_second);
     let oversubscribed = cpu_pressure::oversubscribed(&ranks);
@@ -155,6 +115,58 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         phases,
         warnings,
     }
+}
+
+/// What a reader must know of the measured window.
+fn window_warnings(plan: &Plan, ranks: &[RankReport], measured_ns: u64) -> Vec<String> {
+    let late = ranks.iter().filter(|rank| rank.late_window).count();
+    let late = (late > 0)
+        .then(|| format!("{late} rank(s) were told of the window after it had begun: their first samples are missing"));
+    let empty = matches!(plan.length, RunLength::Window(_)) && measured_ns == 0;
+    let empty = empty.then(|| "streaming ended before the measured window began: nothing was measured".to_owned());
+    late.into_iter().chain(empty).collect()
+}
+
+/// The rate of delivery.
+fn throughput(plan: &Plan, counters: &Counters, ranks: &[RankReport], measured_ns: u64) -> Throughput {
+    let spans: Vec<ConsumerSpan> = ranks.iter().flat_map(|rank| rank.spans.iter().copied()).collect();
+    match plan.length {
+        RunLength::Messages(_) => {
+            let Counters { received, bytes_received, events_received, .. } = *counters;
+            let total = Volume { messages: received, bytes: bytes_received, events: events_received };
+            Throughput::over_span(&spans, &total)
+        }
+        RunLength::Window(_) => {
+            let Counters { in_window_messages, in_window_bytes, in_window_events, .. } = *counters;
+            let inside = Volume { messages: in_window_messages, bytes: in_window_bytes, events: in_window_events };
+            Throughput::in_window(measured_ns, &inside, &spans)
+        }
+    }
+}
+
+/// A corrupt body, as the record names it.
+fn example_of(sample: &CorruptSample) -> FirstCorrupt {
+    FirstCorrupt {
+        producer: sample.arrival.producer,
+        sequence: sample.arrival.sequence,
+        consumer: sample.arrival.consumer,
+        kind: sample.corruption.kind.name().to_owned(),
+        detail: sample.corruption.detail.clone(),
+        file: None,
+    }
+}
+
+/// What the loops cost by themselves, the mean over ranks, and the rate that they could reach.
+fn own_cost(ranks: &[RankReport]) -> (OwnCost, Option<f64>) {
+    let hosts: BTreeMap<&str, u32> =
+        ranks.iter().map(|rank| (rank.summary.host.as_str(), rank.machine.cores)).collect();
+    let costs: Vec<OwnCost> = ranks.iter().map(|rank| rank.own_cost).collect();
+    let own_cost = OwnCost::mean(&costs);
+    let ranks_with = |workers: fn(&RankSummary) -> &Vec<u32>| {
+        ranks.iter().filter(|rank| !workers(&rank.summary).is_empty()).count() as u32
+    };
+    let (producing, consuming) = (ranks_with(|rank| &rank.producers), ranks_with(|rank| &rank.consumers));
+    (own_cost, own_cost.ceiling(producing, consuming, hosts.values().sum()))
 }
 
 /// How long it took from the first publish on.

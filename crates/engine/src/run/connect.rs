@@ -1,7 +1,7 @@
 //! Connects the workers of a rank, and subscribes those that consume.
 
 use crate::{
-    ports::{Comm, Payloads, Role, Subscriber, Transport, Worker},
+    ports::{Comm, Fault, Payloads, Role, Subscriber, Transport, Worker},
     run::rank::Rank,
     worker::reply::Replier,
 };
@@ -31,7 +31,7 @@ pub(crate) type Connected<T, P> = (Vec<Producing<T, P>>, Vec<Consuming<T>>);
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// Connects this rank's workers one after another: 64 simultaneous handshakes would compete for the broker, and the
     /// slowest might miss its limit.
-    pub fn connect(&self, sources: Vec<P::Source>) -> Result<Connected<T, P>, String> {
+    pub fn connect(&self, sources: Vec<P::Source>) -> Result<Connected<T, P>, Fault> {
         let mut producing = Vec::new();
         for (index, source) in self.role.producers.iter().copied().zip(sources) {
             let worker = Worker { role: Role::Producer, index };
@@ -55,12 +55,12 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         Ok((producing, consuming))
     }
 
-    fn publisher(&self, step: &str, worker: Worker, target: Target) -> Result<T::Publisher, String> {
+    fn publisher(&self, step: &str, worker: Worker, target: Target) -> Result<T::Publisher, Fault> {
         let (transport, limit) = (self.transport.clone(), self.connect_limit());
         self.call(step, limit, async move { transport.connect_publisher(worker, &target).await })
     }
 
-    fn subscriber(&self, step: &str, worker: Worker, source: Source) -> Result<T::Subscriber, String> {
+    fn subscriber(&self, step: &str, worker: Worker, source: Source) -> Result<T::Subscriber, Fault> {
         let (transport, limit) = (self.transport.clone(), self.connect_limit());
         self.call(step, limit, async move { transport.connect_subscriber(worker, &source).await })
     }
@@ -71,7 +71,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     }
 
     /// Subscribes consumers, and producers to their replies.
-    pub fn subscribe(&self, workers: Connected<T, P>) -> Result<Connected<T, P>, String> {
+    pub fn subscribe(&self, workers: Connected<T, P>) -> Result<Connected<T, P>, Fault> {
         let (producing, consuming) = workers;
         let subscribe = |mut subscriber: T::Subscriber| {
             self.call("subscribing", self.plan.limits.broker, async move {
@@ -86,6 +86,6 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let consuming = consuming
             .into_iter()
             .map(|consuming| Ok(Consuming { subscriber: subscribe(consuming.subscriber)?, ..consuming }));
-        Ok((producing.collect::<Result<_, String>>()?, consuming.collect::<Result<_, String>>()?))
+        Ok((producing.collect::<Result<_, Fault>>()?, consuming.collect::<Result<_, Fault>>()?))
     }
 }

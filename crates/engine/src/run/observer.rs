@@ -3,7 +3,10 @@
 use crate::{
     ports::Fault,
     result::join::RunResult,
-    run::control::{Ending, Status},
+    run::{
+        control::{Ending, Status},
+        phases::Phase,
+    },
 };
 use measure::{Held, record::LeftBehind};
 use std::time::Duration;
@@ -11,7 +14,7 @@ use std::time::Duration;
 /// Receives a run's progress and results, and may request its end.
 pub trait Observer {
     /// A phase begins.
-    fn phase(&mut self, _name: &'static str) {}
+    fn phase(&mut self, _phase: Phase) {}
 
     /// Rank 0 only, before streaming: the service applies a setting differently than requested.
     fn note(&mut self, _sentence: &str) {}

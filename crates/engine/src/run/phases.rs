@@ -3,29 +3,72 @@
 use crate::run::observer::Observer;
 use std::{collections::BTreeMap, time::Instant};
 
+/// A phase of a run, in the order in which a run goes through them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Each producer builds its ring of bodies.
+    Payloads,
+    /// Each rank measures its own loops over a transport that does nothing.
+    Ceiling,
+    /// Workers connect.
+    Connect,
+    /// Exchanges and queues are declared, and workers subscribe.
+    Topology,
+    /// Hosts compare their clocks.
+    Clocks,
+    /// Ranks agree on the start.
+    Start,
+    /// Messages flow.
+    Stream,
+    /// Workers report, and all ranks meet.
+    Finish,
+    /// Rank 0 receives sums, reports and ledgers.
+    Reduce,
+    /// Queues are deleted. The record is written before, without it.
+    Close,
+}
+
+impl Phase {
+    /// Its name in a record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Payloads => "payloads",
+            Self::Ceiling => "ceiling",
+            Self::Connect => "connect",
+            Self::Topology => "topology",
+            Self::Clocks => "clocks",
+            Self::Start => "start",
+            Self::Stream => "stream",
+            Self::Finish => "finish",
+            Self::Reduce => "reduce",
+            Self::Close => "close",
+        }
+    }
+}
+
 /// Seconds that each phase took on this rank.
 #[derive(Debug, Default)]
 pub(crate) struct Phases {
-    done: BTreeMap<String, f64>,
-    current: Option<(&'static str, Instant)>,
+    done: BTreeMap<Phase, f64>,
+    current: Option<(Phase, Instant)>,
 }
 
 impl Phases {
     /// Ends the current phase and begins the next one.
-    pub fn begin(&mut self, name: &'static str, observer: &mut impl Observer) {
+    pub fn begin(&mut self, phase: Phase, observer: &mut impl Observer) {
         self.end_current();
-        self.current = Some((name, Instant::now()));
-        observer.phase(name);
+        self.current = Some((phase, Instant::now()));
+        observer.phase(phase);
     }
 
     fn end_current(&mut self) {
-        if let Some((name, started)) = self.current.take() {
-            self.done.insert(name.to_owned(), started.elapsed().as_secs_f64());
+        if let Some((phase, started)) = self.current.take() {
+            self.done.insert(phase, started.elapsed().as_secs_f64());
         }
     }
 
     /// Ends the last phase; returns the seconds of each.
-    pub fn end(mut self) -> BTreeMap<String, f64> {
+    pub fn end(mut self) -> BTreeMap<Phase, f64> {
         self.end_current();
         self.done
     }

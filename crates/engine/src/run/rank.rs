@@ -1,7 +1,7 @@
 //! One rank with its ports, plan and workers' thread.
 
 use crate::{
-    ports::{Comm, Fault, Payloads, Transport, agree},
+    ports::{Comm, Fault, FaultKind, Payloads, Transport, agree},
     run::{error::RunError, place::Place, workers_thread::WorkersThread},
     worker::ceiling::{self, OwnCost},
 };
@@ -24,7 +24,7 @@ pub(crate) struct Rank<'a, C, T, P> {
 
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// Continues only if every rank succeeded.
-    pub fn together<V>(&self, step: &'static str, mine: Result<V, String>) -> Result<V, RunError> {
+    pub fn together<V>(&self, step: &'static str, mine: Result<V, Fault>) -> Result<V, RunError> {
         together(self.comm, self.plan, step, mine)
     }
 
@@ -34,13 +34,13 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         step: &str,
         limit: Duration,
         future: impl Future<Output = Result<V, Fault>> + Send + 'static,
-    ) -> Result<V, String> {
-        self.thread.call(step, limit, future).map_err(|fault| fault.to_string())
+    ) -> Result<V, Fault> {
+        self.thread.call(step, limit, future)
     }
 
     /// Builds the bodies of this rank's producers.
-    pub fn sources(&self) -> Result<Vec<P::Source>, String> {
-        let source = |index: &u32| self.payloads.source(*index).map_err(|error| error.to_string());
+    pub fn sources(&self) -> Result<Vec<P::Source>, Fault> {
+        let source = |index: &u32| self.payloads.source(*index).map_err(|error| Fault::new(FaultKind::Bodies, error));
         self.role.producers.iter().map(source).collect()
     }
 
@@ -65,11 +65,11 @@ pub(crate) fn together<V>(
     comm: &impl Comm,
     plan: &Plan,
     step: &'static str,
-    mine: Result<V, String>,
+    mine: Result<V, Fault>,
 ) -> Result<V, RunError> {
     let (value, failure) = match mine {
         Ok(value) => (Some(value), Ok(())),
-        Err(sentence) => (None, Err(sentence)),
+        Err(fault) => (None, Err(fault)),
     };
     match (agree(comm, failure, plan.limits.collective)?, value) {
         (Ok(()), Some(value)) => Ok(value),

@@ -206,7 +206,7 @@ struct Guard(Slot);
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.progress().fail(Fault::new(FaultKind::Lost, "a worker panicked; see its output for the place"));
+            self.0.progress().fail(Fault::new(FaultKind::Broken, "a worker panicked; see its output for the place"));
         }
     }
 }

@@ -55,7 +55,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let reports = started.gather(&mut patience);
         let usage = Usage::now().since(&patience.receive(&usage_at_start).unwrap_or_default());
         let missing = reports.missing;
-        let stuck = || Fault::new(FaultKind::Lost, format!("{missing} worker(s) did not stop when streaming ended"));
+        let stuck = || Fault::new(FaultKind::Broken, format!("{missing} worker(s) did not stop when streaming ended"));
         let fault = reports.fault().or(refused).or_else(|| (missing > 0).then(stuck));
         Ok(Streamed {
             ended,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// Declares them, on rank 0.
-    pub fn declare(&self) -> Result<Service, String> {
+    pub fn declare(&self) -> Result<Service, Fault> {
         if self.comm.rank() != 0 {
             return Ok(Service::default());
         }

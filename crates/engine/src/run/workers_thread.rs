@@ -32,8 +32,8 @@ pub struct WorkersThread {
 
 impl WorkersThread {
     /// Starts the thread, which goes idle at most once in `coalesce`.
-    pub fn start(coalesce: Duration) -> Result<Self, String> {
-        Self::try_start(coalesce).map_err(|error| shortage::explain(&error))
+    pub fn start(coalesce: Duration) -> Result<Self, Fault> {
+        Self::try_start(coalesce).map_err(|error| Fault::new(FaultKind::Shortage, shortage::explain(&error)))
     }
 
     fn try_start(coalesce: Duration) -> io::Result<Self> {
@@ -88,7 +88,7 @@ impl WorkersThread {
             Err(RecvTimeoutError::Timeout) => {
                 Err(Fault::new(FaultKind::Unreachable, format!("{step} took more than {} s", limit.as_secs())))
             }
-            Err(RecvTimeoutError::Disconnected) => Err(Fault::new(FaultKind::Lost, format!("{step} panicked"))),
+            Err(RecvTimeoutError::Disconnected) => Err(Fault::new(FaultKind::Broken, format!("{step} panicked"))),
         }
     }
 }

@@ -149,7 +149,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         let (pace, fault) = match spec.schedule.as_ref().map(|_| Pace::new(spec.spin)).transpose() {
             Ok(pace) => (pace, None),
             Err(error) => {
-                (None, Some(Fault::new(FaultKind::Refused, format!("no timer to pace messages with: {error}"))))
+                (None, Some(Fault::new(FaultKind::Shortage, format!("no timer to pace messages with: {error}"))))
             }
         };
         Self {
@@ -319,7 +319,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             }, if wait.due_ns.is_some() => {
                 if let Err(error) = waited {
                     let sentence = format!("the timer that paces messages failed: {error}");
-                    self.fault = Some(Fault::new(FaultKind::Lost, sentence));
+                    self.fault = Some(Fault::new(FaultKind::Broken, sentence));
                 }
             }
             () = stopped => goes_on = false,

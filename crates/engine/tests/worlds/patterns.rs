@@ -84,7 +84,7 @@ fn the_parts_of_a_round_trip_fit_together() {
 fn consumers_that_work_and_producers_that_think_take_their_time() {
     for (delay, expected_s) in [("service_time = 'constant:5ms'", 0.5), ("think_time = 'uniform:4ms-6ms'", 0.5)] {
         let result = result(&format!("messages = 100\nproducers = 1\nconsumers = 1\n{delay}"), 2, Faults::default());
-        let took_s = result.phases["stream"];
+        let took_s = result.phases[&engine::Phase::Stream];
         // No less than that, and on a busy machine not much more.
         assert!((expected_s * 0.8..expected_s * 20.0).contains(&took_s), "{delay}: {took_s} s");
         assert_eq!(result.integrity.verdict(), Ok(()));

@@ -10,7 +10,7 @@ use crate::{
     terminal::exit::{Exit, Failure},
 };
 use engine::{
-    Observer, RunError, RunResult, Snapshot,
+    Observer, Phase, RunError, RunResult, Snapshot,
     control::Ending,
     ports::{Comm, Fault, agree},
 };
@@ -58,7 +58,7 @@ impl Prepared {
             Ok(_) => Ok(()),
             Err(error @ RunError::Failed { .. }) => {
                 if let Some(lead) = watcher.lead {
-                    lead.refused(Failure::new(Exit::Route, error));
+                    lead.refused(Failure::new(error.exit(), error));
                 }
                 Ok(())
             }
@@ -112,10 +112,10 @@ struct Watcher<'a> {
 }
 
 impl Observer for Watcher<'_> {
-    fn phase(&mut self, name: &'static str) {
-        self.signals.set_streaming(matches!(name, "stream" | "finish" | "reduce"));
+    fn phase(&mut self, phase: Phase) {
+        self.signals.set_streaming(matches!(phase, Phase::Stream | Phase::Finish | Phase::Reduce));
         if let Some(lead) = &mut self.lead {
-            lead.phase(name);
+            lead.phase(phase);
         }
     }
 

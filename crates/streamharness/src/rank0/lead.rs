@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use engine::{
-    RunResult, Snapshot,
+    Phase, RunResult, Snapshot,
     control::Ending,
     ports::Fault,
     record::{self, Facts},
@@ -150,25 +150,28 @@ impl Lead {
     }
 
     /// A phase begins.
-    pub fn phase(&mut self, name: &str) {
-        self.view.phase(name);
-        if name == "topology" {
+    pub fn phase(&mut self, phase: Phase) {
+        self.view.phase(phase.name());
+        if phase == Phase::Topology {
             self.keeper.declares(&self.facts);
         }
-        if name == "topology" && !self.brief && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none()) {
+        if phase == Phase::Topology
+            && !self.brief
+            && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none())
+        {
             self.view.say(&format!("if this run is killed, {}", record::if_killed(&self.facts.plan)));
         }
-        match (&mut self.service, name) {
-            (Some(service), "stream") => {
+        match (&mut self.service, phase) {
+            (Some(service), Phase::Stream) => {
                 service.begin();
                 self.watched_from = Some(Instant::now());
             }
-            (Some(service), "finish") => service.end(),
+            (Some(service), Phase::Finish) => service.end(),
             _ => {}
         }
-        let counted = match name {
-            "clocks" => self.links.begin(),
-            "finish" => self.links.end().map(|links| self.facts.links = links),
+        let counted = match phase {
+            Phase::Clocks => self.links.begin(),
+            Phase::Finish => self.links.end().map(|links| self.facts.links = links),
             _ => Ok(()),
         };
         if let Err(error) = counted {
@@ -289,7 +292,7 @@ impl Lead {
                 Err(failure) => self.view.say(&failure.sentence),
             }
         }
-        let stream = Duration::from_secs_f64(result.phases.get("stream").copied().unwrap_or_default());
+        let stream = Duration::from_secs_f64(result.phases.get(&Phase::Stream).copied().unwrap_or_default());
         let started: jiff::Timestamp = record.started.parse().expect("it was written so");
         let written = self.output.write(&record, &result.histograms, rows, started.into(), stream);
         if let Err(failure) = &written {
