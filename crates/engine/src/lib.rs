@@ -24,6 +24,7 @@
 //! assert_eq!(result.expect("rank 0 has the result").integrity.lost, 0);
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod double;
@@ -42,7 +43,7 @@ pub use run::{
     control,
     error::RunError,
     observer::{Observer, Snapshot},
-    phases::Phase,
+    phase::Phase,
     place::{AllowedCores, Place},
     run,
     workers_thread::WORKERS_THREAD,

@@ -11,6 +11,7 @@
 //! # Ok::<(), figures::FiguresError>(())
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod axis;

@@ -21,6 +21,7 @@
 //! assert_eq!(integrity.first_lost[0].sequence, 1);
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod assertion;

@@ -15,6 +15,7 @@
 //! # Ok::<(), profile::ProfileError>(())
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod arrivals;

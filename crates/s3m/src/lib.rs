@@ -10,6 +10,7 @@
 //! # Ok::<(), s3m::Error>(())
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod backing;

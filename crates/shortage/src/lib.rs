@@ -5,6 +5,7 @@
 //! assert!(shortage::explain(&error).contains("ulimit -n"));
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use nix::{

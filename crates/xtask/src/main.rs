@@ -1,5 +1,7 @@
 //! One command per chore: `cargo xtask ci | fuzz | golden | docs | chaos`.
 
+#![forbid(unsafe_code)]
+
 mod cargo;
 mod chaos;
 mod ci;

@@ -3,7 +3,7 @@
 use crate::{
     ports::{CorruptionKind, Service},
     result::{cpu_pressure, reduced::Reduced, report::RankReport},
-    run::{control::Ending, phases::Phase},
+    run::{control::Ending, phase::Phase},
     time::clocks::ClockError,
     worker::{ceiling::OwnCost, inspections::CorruptSample},
 };

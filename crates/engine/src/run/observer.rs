@@ -5,7 +5,7 @@ use crate::{
     result::join::RunResult,
     run::{
         control::{Ending, Status},
-        phases::Phase,
+        phase::Phase,
     },
 };
 use measure::{Held, record::LeftBehind};
