@@ -79,13 +79,13 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
     let share = record.throughput.bits_per_second.unwrap() / PAYLOAD_BITS_PER_SECOND;
     // Without its limit it would be many times as much.
     assert!((0.7..=1.05).contains(&share), "{share} of the link's payload");
-    let leg = |name: &str| record.links.iter().find(|link| link.leg == name).unwrap();
-    assert_eq!(leg("dsn1").rate_bits_per_second, Some(100_000_000));
+    let link = |name: &str| record.links.iter().find(|link| link.host == name).unwrap();
+    assert_eq!(link("dsn1").rate_bits_per_second, Some(100_000_000));
     let (sent, received) = (record.totals.sent.bytes, record.totals.received.bytes);
     for (what, counted, least) in [
-        ("to dsn1", leg("dsn1").to_host.bytes, sent),
-        ("from dsn1", leg("dsn1").from_host.bytes, received),
-        ("to clients", leg("clients").to_host.bytes, received),
+        ("to dsn1", link("dsn1").to_host.bytes, sent),
+        ("from dsn1", link("dsn1").from_host.bytes, received),
+        ("to clients", link("clients").to_host.bytes, received),
     ] {
         // Headers, confirms and acknowledgements come on top.
         assert!(counted >= least && counted as f64 <= least as f64 * 1.1, "{what}: {counted} for {least}");

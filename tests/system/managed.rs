@@ -72,7 +72,7 @@ fn a_cluster_is_there_for_the_run_with_every_check_and_gone_after_it_and_its_pas
         assert!(!String::from_utf8_lossy(output).contains(&password), "the password is in what the run left");
     }
 
-    let legs: Vec<(&str, &str, &str)> =
+    let hops: Vec<(&str, &str, &str)> =
         record.route.hops.iter().map(|hop| (hop.from.as_str(), hop.to.as_str(), hop.protocol.as_str())).collect();
     let expected = [
         ("producer", "balancer", "amqps"),
@@ -80,7 +80,7 @@ fn a_cluster_is_there_for_the_run_with_every_check_and_gone_after_it_and_its_pas
         ("ingress", "service", "tcp"),
         ("consumer", "balancer", "amqps"),
     ];
-    assert_eq!(legs, expected);
+    assert_eq!(hops, expected);
     let tls = record.route.tls.expect("mss has TLS");
     assert!(record.route.hops.iter().all(|hop| hop.tls.is_some() == (hop.protocol == "amqps")), "{tls:?}");
     let process = |at: usize| record.route.hops[at].process.clone().unwrap();

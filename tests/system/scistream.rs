@@ -147,8 +147,8 @@ fn a_route_file_asks_for_its_tunnel_and_releases_it_however_the_run_ends() {
 
     let outcome = asking(mpirun(2, &["--arch", "mine.toml", "--messages", "500"]), &file).run(LIMIT);
     let record = outcome.passes();
-    let legs: Vec<&str> = record.route.hops.iter().map(|hop| hop.to.as_str()).collect();
-    assert_eq!(legs, ["producer proxy", "consumer proxy", "service", "service"]);
+    let hops: Vec<&str> = record.route.hops.iter().map(|hop| hop.to.as_str()).collect();
+    assert_eq!(hops, ["producer proxy", "consumer proxy", "service", "service"]);
     let (first, between) = (&record.route.hops[0], &record.route.hops[1]);
     assert_eq!(between.protocol, "tls");
     assert_eq!(first.limits.as_deref(), Some("0.3 CPU"));

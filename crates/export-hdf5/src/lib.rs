@@ -20,13 +20,14 @@
 
 mod image;
 
-use figures::{Dimension, FiguresError, Measured, Run, points::Quantity, quantity};
-use hdf5::{File, Group, Location, types::VarLenUnicode};
-use serde_json::Value;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
+
+use figures::{Dimension, FiguresError, Measured, Run, points::Quantity, quantity};
+use hdf5::{File, Group, Location, types::VarLenUnicode};
+use serde_json::Value;
 use thiserror::Error;
 
 /// The file's schema attribute.
@@ -221,11 +222,13 @@ fn text(value: &str) -> VarLenUnicode {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+
     use figures::{Failed, load};
     use measure::{Metric, Record, read_hlog};
     use serde_json::json;
-    use std::fs;
+
+    use super::*;
 
     /// Real runs, kept as an example.
     fn example() -> Measured {

@@ -1,5 +1,9 @@
 //! Builds a figure from a specification and runs: selects, groups and estimates. Draws nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use measure::Metric;
+
 use crate::{
     Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
     chart::{Axis, Entry, Figure, Mark, Panel, Scale, Shape, Style, Trace, Unit},
@@ -11,8 +15,6 @@ use crate::{
     specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
 };
-use measure::Metric;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Least number of whole seconds of a run in a time series.
 const SERIES_ROWS_MIN: usize = 3;
@@ -585,7 +587,7 @@ mod tests {
         let mut measured = measured();
         for run in &mut measured.runs {
             let link = measure::record::Link {
-                leg: "dsn1".to_owned(),
+                host: "dsn1".to_owned(),
                 rate_bits_per_second: Some(1_000_000_000),
                 ..Default::default()
             };

@@ -1,5 +1,7 @@
 //! Lines, areas and words on a page, by whichever plotters backend is under it: lengths are floats in CSS pixels.
 
+use std::sync::Once;
+
 use plotters::{
     coord::Shift,
     drawing::{DrawingArea, DrawingAreaErrorKind},
@@ -10,7 +12,6 @@ use plotters::{
         text_anchor::{HPos, Pos, VPos},
     },
 };
-use std::sync::Once;
 
 /// The family as plotters looks it up and as CSS understands it.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
@@ -27,7 +28,7 @@ pub const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 pub const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
 
 /// On which side of its place a word is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// It begins there.
     Right,
@@ -47,7 +48,7 @@ pub struct Canvas<B: DrawingBackend> {
 }
 
 /// How a backend sets words: plotters' two differ.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Fonts {
     /// What plotters calls the size of a font, over its em.
     pub size: f64,

@@ -1,12 +1,14 @@
 //! The paper's claims, from `analysis/claims.toml`.
 
-use crate::{FiguresError, chart::Unit, evaluate::Vocabulary, expression::Expression, specification::in_one_line};
-use measure::Metric;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
+use measure::Metric;
+use serde::Deserialize;
+
+use crate::{FiguresError, chart::Unit, evaluate::Vocabulary, expression::Expression, specification::in_one_line};
+
 /// The kind of a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// An order.
@@ -22,7 +24,7 @@ pub enum Kind {
 }
 
 /// One statement of the paper.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Claim {
     /// `C1` and so on.
     pub id: String,
@@ -43,7 +45,7 @@ pub struct Claim {
     pub(crate) show: Vec<Shown>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) label: String,
     pub(crate) unit: Unit,
@@ -51,7 +53,7 @@ pub(crate) struct Shown {
 }
 
 /// All claims, and the definitions of their terms.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Claims {
     pub(crate) claims: Vec<Claim>,
     pub(crate) vocabulary: Vocabulary,

@@ -1,15 +1,16 @@
 //! Compares the runs of two points, quantity by quantity.
 
+use measure::{Metric, record::differences};
+use serde_json::Value;
+
 use crate::{
     Estimate, Point, Quantity,
     points::comparable,
     statistics::{Shift, shift},
 };
-use measure::{Metric, record::differences};
-use serde_json::Value;
 
 /// The differences of two points.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Comparison {
     /// Fields of the plan and of the machine that differ: then the difference may have more than one cause.
     pub unlike: Vec<Unlike>,
@@ -18,7 +19,7 @@ pub struct Comparison {
 }
 
 /// A field that differs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Unlike {
     /// Its path.
     pub field: String,
@@ -29,7 +30,7 @@ pub struct Unlike {
 }
 
 /// One quantity of both.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// The quantity.
     pub quantity: Quantity,
@@ -46,7 +47,7 @@ pub struct Row {
 }
 
 /// The verdict on B, compared with A.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The 95 % interval of the factor is on the good side of 1.
     Better,

@@ -1,12 +1,14 @@
 //! Dimensions of runs: each has a name in a figure's file, and a value for each run.
 
-use crate::{Key, Run, experiment};
-use measure::foreign;
-use serde_json::Value;
 use std::{cmp::Ordering, fmt};
 
+use measure::foreign;
+use serde_json::Value;
+
+use crate::{Key, Run, experiment};
+
 /// A property of runs by which they are chosen, put into panels and series, or laid along an axis.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dimension {
     /// Such as `prs-haproxy`.
     Architecture,
@@ -71,7 +73,7 @@ impl fmt::Display for Dimension {
 
 /// The value of a run along a dimension. Numbers sort numerically, before any text; texts with a number (`batch:8`)
 /// sort after those without, by the number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Level {
     /// A count.
     Number(u64),

@@ -1,19 +1,21 @@
 //! A figure as SVG and as PNG, by plotters.
 
-use crate::{
-    axis::{self, Mapped},
-    canvas::{Canvas, FINE, Failed, Fonts, GREY, GRID, INK, PAPER, Side},
-    chart::{Colour, Figure, Marker, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
+
 use plotters::{
     backend::{BitMapBackend, SVGBackend},
     drawing::{DrawingAreaErrorKind, IntoDrawingArea},
     prelude::DrawingBackend,
     style::{Color, RGBAColor, RGBColor},
 };
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
+
+use crate::{
+    axis::{self, Mapped},
+    canvas::{Canvas, FINE, Failed, Fonts, GREY, GRID, INK, PAPER, Side},
+    chart::{Colour, Figure, Marker, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
 };
 
 /// So much line and so much gap.
@@ -36,7 +38,7 @@ fn dash_of(style: Style) -> Option<Dash> {
 }
 
 /// A box on the page.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Frame {
     left: f64,
     top: f64,

@@ -1,7 +1,8 @@
 //! Errors in the input of a report; each sentence names the file and ends in what to do.
 
-use measure::RecordError;
 use std::path::PathBuf;
+
+use measure::RecordError;
 use thiserror::Error;
 
 /// Why there is no report.

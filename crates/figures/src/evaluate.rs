@@ -3,6 +3,10 @@
 //! An unknown value makes the result unknown only if it matters: one contradicting point is enough against *all*,
 //! however many others are missing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use measure::Metric;
+
 use crate::{
     Key,
     estimates::{Estimates, Stop, both},
@@ -10,14 +14,12 @@ use crate::{
     points::Quantity,
     truth::{Number, Truth, told},
 };
-use measure::Metric;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of calls; more means a definition that calls itself.
 const DEPTH_MAX: usize = 32;
 
 /// The value of an expression.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A number.
     Number(Number),
@@ -30,7 +32,7 @@ pub enum Value {
 }
 
 /// The names that expressions may use.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     /// Constants.
     pub constants: BTreeMap<String, Expression>,

@@ -7,7 +7,7 @@
 use std::{iter::Peekable, vec::IntoIter};
 
 /// A tree.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
     /// Such as `0.5`.
     Number(f64),
@@ -28,7 +28,7 @@ pub enum Expression {
 }
 
 /// A quantification over all values of variables.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Over {
     /// `all`, `any`, `most`, `half`, `max`, `min`, `median` or `rank_correlation`.
     pub how: String,
@@ -41,7 +41,7 @@ pub struct Over {
 }
 
 /// A binary operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// `+`
     Add,
@@ -69,7 +69,7 @@ pub enum Operator {
     Or,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Token {
     Number(f64),
     Word(String),

@@ -1,5 +1,7 @@
 //! Judges each claim by the measurements: reproduced, not reproduced, or not testable here.
 
+use std::collections::BTreeSet;
+
 use crate::{
     Claims, FiguresError, Measured,
     axis::written,
@@ -10,10 +12,9 @@ use crate::{
     points::Quantity,
     truth::Truth,
 };
-use std::collections::BTreeSet;
 
 /// Whether a claim holds here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It does.
     Reproduced,
@@ -35,7 +36,7 @@ impl Verdict {
 }
 
 /// A claim judged.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Judged {
     /// The claim.
     pub claim: Claim,
@@ -139,7 +140,7 @@ impl Claims {
     fn published_class(&self, claim: &Claim, estimates: &Estimates) -> bool {
         let runs = estimates.runs(&claim.workloads, &claim.pattern);
         let like = |run: &&crate::Run| {
-            let mut links = run.record.links.iter().filter(|link| link.leg.starts_with("dsn")).peekable();
+            let mut links = run.record.links.iter().filter(|link| link.host.starts_with("dsn")).peekable();
             links.peek().is_some() && links.all(|link| link.rate_bits_per_second == Some(self.link_bits_per_second))
         };
         !runs.is_empty() && runs.iter().all(like)
@@ -229,10 +230,12 @@ fn settle(claim: &Claim, stated: Option<Tested>, portable: Option<Tested>) -> (V
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use measure::{LatencySummary, Metric, record::Link};
+
     use super::*;
     use crate::{Distribution, Key, Run, sample, shipped};
-    use measure::{LatencySummary, Metric, record::Link};
-    use std::collections::BTreeMap;
 
     const CONSUMERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
     const EMPTY_ANSWERS: &str = "work-sharing-feedback+0B";
@@ -326,7 +329,7 @@ mod tests {
                         record.plan["flow"] = serde_json::json!({ "replies": 1 });
                         record.plan["service"]["reply"] = "0B".into();
                     }
-                    let link = |rate| Link { leg: "dsn1".into(), rate_bits_per_second: Some(rate), ..Link::default() };
+                    let link = |rate| Link { host: "dsn1".into(), rate_bits_per_second: Some(rate), ..Link::default() };
                     record.links = self.link_bits_per_second.map(link).into_iter().collect();
                     let p50_ns = answered.then_some((value * 1e9) as u64);
                     let summary = LatencySummary { count: 100, p50_ns, ..LatencySummary::default() };

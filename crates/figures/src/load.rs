@@ -1,11 +1,13 @@
 //! Finds the records of runs under directories and reads them.
 
-use crate::{FiguresError, input};
-use measure::Record;
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+
+use measure::Record;
+
+use crate::{FiguresError, input};
 
 const RECORD: &str = "record.json";
 /// The exit code of a sound run that failed an `--assert`: its numbers are valid.
@@ -14,7 +16,7 @@ const ASSERTION: u8 = 5;
 const DEPTH_MAX: usize = 16;
 
 /// One run with its directory.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Run {
     /// Its directory.
     pub dir: PathBuf,
@@ -30,7 +32,7 @@ impl Run {
 }
 
 /// The treatment of failed runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
     /// Leave them out and list them.
     LeaveOut,
@@ -39,7 +41,7 @@ pub enum Failed {
 }
 
 /// A run that is not used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// Its directory.
     pub dir: PathBuf,
@@ -48,7 +50,7 @@ pub struct LeftOut {
 }
 
 /// The result of loading.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// Runs, ordered by their directory.
     pub runs: Vec<Run>,

@@ -1,7 +1,8 @@
 //! Names of quantities in figures and claims, and their labels.
 
-use crate::{chart::Unit, points::Quantity};
 use measure::Metric;
+
+use crate::{chart::Unit, points::Quantity};
 
 /// By its name: that of the record's field, or `METRIC.p50` and `METRIC.p99` for a latency.
 pub fn named(name: &str) -> Option<Quantity> {

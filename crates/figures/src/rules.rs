@@ -83,7 +83,7 @@ fn bound_rule(bound: Bound, of: Quantity, runs: &[&Run]) -> Option<Rule> {
     };
     let (messages_per_second, text) = match bound {
         Bound::Link => {
-            let rates = runs.iter().flat_map(|run| &run.record.links).filter(|link| link.leg.starts_with("dsn"));
+            let rates = runs.iter().flat_map(|run| &run.record.links).filter(|link| link.host.starts_with("dsn"));
             let rate = rates.filter_map(|link| link.rate_bits_per_second).min()? as f64;
             let rate_text = crate::axis::short(rate / 1e9, 3);
             (rate / (8.0 * each(bytes)?), format!("one service link, {rate_text} Gbit/s"))

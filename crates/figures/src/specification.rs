@@ -1,5 +1,9 @@
 //! The specification of a figure: a file in `analysis/figures`.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
 use crate::{
     FiguresError,
     chart::Scale,
@@ -7,11 +11,9 @@ use crate::{
     points::Quantity,
     quantity,
 };
-use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// The kind of a panel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// An estimate against a dimension.
@@ -27,7 +29,7 @@ pub enum Kind {
 }
 
 /// An upper bound to draw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// The rate of one service link.
@@ -37,7 +39,7 @@ pub enum Bound {
 }
 
 /// A figure to draw.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Specification {
     /// The name of its file, without the extension.
     pub name: String,
@@ -74,7 +76,7 @@ pub struct Specification {
 }
 
 /// A panel with a name.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct PanelSpecification {
     /// Above it.
     pub title: String,
@@ -87,7 +89,7 @@ pub struct PanelSpecification {
 }
 
 /// The quantity along the left (for a CDF: along the bottom).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Y {
     /// An estimate over runs.
     Quantity(Quantity),
@@ -96,7 +98,7 @@ pub enum Y {
 }
 
 /// The quantity along the bottom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum X {
     /// A dimension.
     Dimension(Dimension),
@@ -105,7 +107,7 @@ pub enum X {
 }
 
 /// A condition on runs: for each dimension, the accepted values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter(pub Vec<(Dimension, Vec<Level>)>);
 
 impl Filter {

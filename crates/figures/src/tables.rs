@@ -1,16 +1,18 @@
 //! Tables of a report: each point with its estimates, and the environment of the runs.
 
+use std::collections::BTreeMap;
+
+use measure::Metric;
+
 use crate::{
     Estimate, Key, Run,
     axis::{short, written},
     chart::Unit,
     points::{Quantity, comparable, difference},
 };
-use measure::Metric;
-use std::collections::BTreeMap;
 
 /// Repetitions of one point, as a row.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub struct Row {
     /// Their common settings.
     pub key: Key,
@@ -23,7 +25,7 @@ pub struct Row {
 }
 
 /// An estimate as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The median over runs.
     pub median: String,
@@ -129,8 +131,8 @@ pub fn environment(runs: &[Run]) -> Vec<(&'static str, Vec<(String, usize)>)> {
 }
 
 fn links(run: &Run) -> String {
-    let legs = run.record.links.iter().filter(|link| link.leg.starts_with("dsn"));
-    let rates: std::collections::BTreeSet<String> = legs
+    let links = run.record.links.iter().filter(|link| link.host.starts_with("dsn"));
+    let rates: std::collections::BTreeSet<String> = links
         .map(|link| {
             link.rate_bits_per_second
                 .map_or("unlimited".to_owned(), |rate| format!("{} bit/s", written(Unit::Plain, rate as f64)))

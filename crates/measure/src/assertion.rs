@@ -7,15 +7,16 @@ mod fields;
 mod parse;
 mod units;
 
+use serde_json::Value;
+use thiserror::Error;
+
 use crate::{Record, record::AssertionOutcome};
 use fields::Field;
 use parse::{Expression, Operator};
-use serde_json::Value;
-use thiserror::Error;
 use units::Dimension;
 
 /// Why a text is not a valid assertion.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the assertion `{text}`: {problem}")]
 pub struct AssertionError {
     /// The text.
@@ -25,14 +26,14 @@ pub struct AssertionError {
 }
 
 /// An expression over the fields of a record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
     text: String,
     expression: Expression,
 }
 
 /// The value of an expression, or of a part of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Quantity {
     /// A number in seconds, bits or products of them.
     Number(f64, Dimension),
@@ -43,7 +44,7 @@ enum Quantity {
 }
 
 /// The kind of an expression's value, as far as it is known without a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Number(Dimension),
     Text,

@@ -5,16 +5,18 @@ mod harness;
 mod route;
 mod service;
 
-use crate::{Exit, Integrity, LatencySummary, Throughput, Volume};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use thiserror::Error;
-
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
 pub use route::{Broker, Connection, Hop, Link, LinkCount, Provisioned, Route, Tls};
 pub use service::{ServiceNode, ServiceSettings, ServiceView};
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Exit, Integrity, LatencySummary, Throughput, Volume};
 
 /// The version that this crate writes. New optional fields do not change it.
 pub const SCHEMA: &str = "streamharness/record/1";
@@ -69,7 +71,7 @@ pub const MEASURED: [&str; 27] = [
 ];
 
 /// Everything about one run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "streamharness run record")]
 pub struct Record {
     /// Always [`SCHEMA`].
@@ -113,7 +115,7 @@ pub struct Record {
     /// What the service told of itself while streaming; absent where its management API was not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceView>,
-    /// What each leg of the testbed's own network carried while streaming; empty on any other network.
+    /// What each link of the testbed's own network carried while streaming; empty on any other network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     /// What the harness itself cost.
@@ -138,7 +140,7 @@ pub struct Record {
 }
 
 /// How figures show a run's architecture and workload: as its profiles have it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Labels {
     /// What the architecture is called; its name, where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +164,7 @@ impl Labels {
 }
 
 /// The verdict on a run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Whether the numbers can be used.
     pub pass: bool,
@@ -181,7 +183,7 @@ impl Status {
 }
 
 /// A cell of an experiment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// The experiment, by its name.
     pub experiment: String,
@@ -190,7 +192,7 @@ pub struct Point {
 }
 
 /// One of several runs that have the same plan: of a launch, or of a cell of an experiment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Repetition {
     /// Its number, from 1.
     pub number: u32,
@@ -199,7 +201,7 @@ pub struct Repetition {
 }
 
 /// How long a run took, warm-up and drain included. On the clock that all ranks share.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Completion {
     /// From the first publish to the last delivery or reply; absent where nothing arrived.
     pub total_s: Option<f64>,
@@ -209,7 +211,7 @@ pub struct Completion {
 }
 
 /// How much was sent and delivered from the start to the end of a run, exactly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// Published, each message once.
     pub sent: Volume,
@@ -218,7 +220,7 @@ pub struct Totals {
 }
 
 /// How the service held producers back: each of these is the service's doing and no error.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Backpressure {
     /// Publishes that a full queue refused (`reject-publish`), each counted.
     pub rejected: u64,
@@ -229,7 +231,7 @@ pub struct Backpressure {
 }
 
 /// Whether an assertion holds of a run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AssertionOutcome {
     /// As it was typed.
     pub expression: String,
@@ -240,7 +242,7 @@ pub struct AssertionOutcome {
 }
 
 /// Something that a run declared on the service and could not delete.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftBehind {
     /// `queue`, `stream` (with all its messages) or `exchange`.
     pub kind: String,
@@ -252,7 +254,7 @@ pub struct LeftBehind {
 }
 
 /// What went wrong on a rank.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// Where.
     pub rank: u32,

@@ -1,7 +1,8 @@
 //! The schema that is shipped holds for records that real runs left.
 
-use serde_json::{Map, Value};
 use std::{fs, path::Path};
+
+use serde_json::{Map, Value};
 
 /// Keywords that say nothing about what is valid.
 const REMARKS: [&str; 6] = ["$schema", "$defs", "title", "description", "default", "format"];

@@ -12,7 +12,7 @@ impl RouteProfile {
         if let Some(hops) = &self.hops {
             for from in ["producer", "consumer"] {
                 if !hops.iter().any(|hop| hop.from == from) {
-                    return impossible(format!("route.hops has no leg from `{from}`: add one, or leave the list out"));
+                    return impossible(format!("route.hops has no hop from `{from}`: add one, or leave the list out"));
                 }
             }
         }
@@ -37,7 +37,9 @@ impl RouteProfile {
         }
         let Some(scistream) = &self.scistream else { return Ok(()) };
         if self.hops.is_some() {
-            return impossible("route.hops and route.scistream exclude each other: the control servers tell the legs");
+            return impossible(
+                "route.hops and route.scistream exclude each other: the control servers report the hops",
+            );
         }
         if self.producer_urls.is_some() {
             return impossible(
@@ -114,7 +116,7 @@ mod tests {
             (format!("[route]\nproducer_urls = ['amqp://a']\n[route.scistream]\nservice = ['a:1']\n{both}"), "exclude"),
             (
                 "[[route.hops]]\nfrom = 'producer'\nto = 'service'\nprotocol = 'amqps'".to_owned(),
-                "no leg from `consumer`",
+                "no hop from `consumer`",
             ),
             ("[route.scistream]\nservise = []".to_owned(), "did you mean `service`?"),
             ("[route.s3m]\nname = 'a'".to_owned(), "no `url`"),

@@ -1,7 +1,9 @@
 //! The configuration of a data server as text. Pure.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use crate::{Kind, Role, uid::KEY_NAME};
-use std::{net::SocketAddr, path::Path};
 
 /// Most simultaneous clients of a data server. Each needs two descriptors, and HAProxy does not start without enough of
 /// them.
@@ -31,7 +33,7 @@ impl DataServerConfig<'_> {
         }
     }
 
-    fn legs(&self) -> impl Iterator<Item = (usize, &SocketAddr, &String)> {
+    fn passages(&self) -> impl Iterator<Item = (usize, &SocketAddr, &String)> {
         let target = |index: usize| &self.targets[index % self.targets.len()];
         self.listeners.iter().enumerate().map(move |(index, listener)| (index + 1, listener, target(index)))
     }
@@ -51,7 +53,7 @@ impl DataServerConfig<'_> {
         };
         text += &format!("PSKsecrets = {key}\n");
         let client = self.role == Role::Outbound;
-        for (number, listener, target) in self.legs() {
+        for (number, listener, target) in self.passages() {
             text += &format!(
                 "[t{number}]\nclient = {}\naccept = {}\nconnect = {}\n",
                 if client { "yes" } else { "no" },
@@ -72,7 +74,7 @@ impl DataServerConfig<'_> {
             "global\n    maxconn {maxconn}\n    nbthread 1\n    tune.bufsize 100000\n    tune.maxrewrite 32768\n\
              defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 50s\n    timeout server 50s\n"
         );
-        for (number, listener, target) in self.legs() {
+        for (number, listener, target) in self.passages() {
             text += &format!("listen p{number}\n    bind {listener}\n    server s {target}\n");
         }
         text

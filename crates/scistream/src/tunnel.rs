@@ -1,7 +1,8 @@
 //! A complete tunnel: an inbound request, an outbound request that leads to it, and the release of both.
 
-use crate::{Client, Error, Kind, Reached, Result, Role, Uid};
 use std::time::Duration;
+
+use crate::{Client, Error, Kind, Reached, Result, Role, Uid};
 
 /// One control server as its clients see it.
 #[derive(Debug, Clone)]

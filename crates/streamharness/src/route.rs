@@ -57,7 +57,7 @@ impl Route {
 pub struct Connect {
     /// Addresses and trust.
     pub amqp: AmqpRoute,
-    /// Legs of the route, for the record.
+    /// Hops of the route, for the record.
     pub hops: Vec<Hop>,
     /// The managed service that was asked for.
     pub provisioned: Option<Provisioned>,

@@ -1,16 +1,15 @@
 //! The user of the parts: never host root.
 
-use crate::{Error, Result, error::FileContext};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
 use nix::unistd::{Gid, Uid, User, getegid, geteuid};
-use std::{
-    fs,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        process::CommandExt,
-    },
-    path::Path,
-    process::Command,
-};
+
+use crate::error::FileContext;
+use crate::{Error, Result};
 
 /// The user and group of every part.
 #[derive(Debug, Clone, PartialEq, Eq)]

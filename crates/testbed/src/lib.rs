@@ -45,7 +45,9 @@ mod supervisor;
 mod tls;
 mod tunnels;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 pub use error::Error;
 pub use limits::{CpuLimits, Cpus};

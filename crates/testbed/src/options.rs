@@ -1,7 +1,11 @@
 //! Options of a testbed.
 
-use crate::{CpuLimits, Error, Result, Routes, network::NetworkChoice, rabbitmq::extra::BrokerExtras};
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::network::NetworkChoice;
+use crate::rabbitmq::extra::BrokerExtras;
+use crate::{CpuLimits, Error, Result, Routes};
 
 /// The parts to start, and their directory.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
 //! The routes through SciStream proxies that a testbed can have in addition to the direct ones.
 
-use scistream::Kind;
 use std::fmt;
+
+use scistream::Kind;
 
 /// One route through two proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

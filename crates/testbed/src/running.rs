@@ -1,29 +1,26 @@
 //! A running testbed for its users: addresses and variables.
 
-use crate::{
-    CpuLimits, Error, ProxyRoute, Result, counting,
-    error::FileContext,
-    lock,
-    managed::{self, ManagedState},
-    network::{Access, Facility, Host, Link, NetworkChoice},
-    place,
-    ports::Ports,
-    process::Proc,
-    rabbitmq::{cluster::node_part, config::USER},
-    routes::{INGRESS, MANAGED, ONE_PROXY},
-    s3m::S3mAccess,
-    state::{Phase, State},
-    status::{self, Status},
-    tunnels::{End, TunnelState, s2ds_part},
-};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use serde::{Deserialize, Serialize};
-use std::{
-    ffi::OsString,
-    fs,
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
+
+use crate::error::FileContext;
+use crate::managed::{self, ManagedState};
+use crate::network::{Access, Facility, Host, Link, NetworkChoice};
+use crate::ports::Ports;
+use crate::process::Proc;
+use crate::rabbitmq::cluster::node_part;
+use crate::rabbitmq::config::USER;
+use crate::routes::{INGRESS, MANAGED, ONE_PROXY};
+use crate::s3m::S3mAccess;
+use crate::state::{Phase, State};
+use crate::status::{self, Status};
+use crate::tunnels::{End, TunnelState, s2ds_part};
+use crate::{CpuLimits, Error, ProxyRoute, Result, counting, lock, place};
 
 /// A testbed that is up according to its state file and its lock.
 #[derive(Debug, Clone)]
@@ -101,12 +98,12 @@ impl Route {
 
     /// The producers' hops in one line.
     fn in_words(&self) -> String {
-        let leg = |hop: &Hop| {
+        let shown = |hop: &Hop| {
             let tls = hop.tls.as_ref().map(|(version, cipher)| format!(" {version} {cipher}")).unwrap_or_default();
             format!("{}{tls}> {} {}", hop.protocol, hop.addresses.join(","), hop.process)
         };
-        let legs: Vec<String> = self.hops.iter().filter(|hop| hop.from != CONSUMER).map(leg).collect();
-        format!("{}: producer -{}", self.architecture, legs.join(" -"))
+        let hops: Vec<String> = self.hops.iter().filter(|hop| hop.from != CONSUMER).map(shown).collect();
+        format!("{}: producer -{}", self.architecture, hops.join(" -"))
     }
 }
 
@@ -397,8 +394,9 @@ impl Testbed {
         match (&self.state.network, asked) {
             (None, NetworkChoice::Loopback) => true,
             (Some(network), NetworkChoice::Facility(Facility { rate_bits_per_second, delay })) => {
-                let same_rate = network.legs.iter().skip(1).all(|leg| leg.rate_bits_per_second == rate_bits_per_second);
-                same_rate && network.legs.iter().take(1).all(|leg| leg.delay_s == delay.as_secs_f64())
+                let same_rate =
+                    network.links.iter().skip(1).all(|link| link.rate_bits_per_second == rate_bits_per_second);
+                same_rate && network.links.iter().take(1).all(|link| link.delay_s == delay.as_secs_f64())
             }
             _ => false,
         }
@@ -464,7 +462,8 @@ impl Testbed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Routes, limits::Groups};
+    use crate::Routes;
+    use crate::limits::Groups;
 
     fn testbed() -> Testbed {
         Testbed { dir: "/tmp/t".into(), state: crate::state::tests::example() }
@@ -515,16 +514,16 @@ mod tests {
         assert_eq!(route.producer_urls, ["amqp://bench@127.0.0.1:12510"]);
         assert_eq!(route.consumer_urls, ["amqp://bench@localhost:12001", "amqp://bench@localhost:12002"]);
         assert_eq!(route.ca, None);
-        let legs = |route: &Route| {
-            let leg = |hop: &Hop| format!("{} -{}> {}", hop.from, hop.protocol, hop.to);
-            route.hops.iter().map(leg).collect::<Vec<_>>()
+        let hops = |route: &Route| {
+            let shown = |hop: &Hop| format!("{} -{}> {}", hop.from, hop.protocol, hop.to);
+            route.hops.iter().map(shown).collect::<Vec<_>>()
         };
         let way =
             ["producer -amqp> producer proxy", "producer proxy -tls> consumer proxy", "consumer proxy -amqp> service"];
-        assert_eq!(legs(&route), [way.as_slice(), &["consumer -amqp> service"]].concat());
+        assert_eq!(hops(&route), [way.as_slice(), &["consumer -amqp> service"]].concat());
         let both = route.with_consumers_via_proxy();
         assert_eq!(both.consumer_urls, both.producer_urls);
-        assert_eq!(legs(&both), [way.as_slice(), &["consumer -amqp> producer proxy"]].concat());
+        assert_eq!(hops(&both), [way.as_slice(), &["consumer -amqp> producer proxy"]].concat());
         assert!(
             testbed().env_lines().contains("export STREAMHARNESS_PRS_STUNNEL_URLS='amqp://bench@127.0.0.1:12510'\n")
         );

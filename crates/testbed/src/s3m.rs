@@ -1,22 +1,18 @@
 //! The S3M interface: `streamharness s3m serve` as a part of the testbed.
 
-use crate::{
-    Result,
-    identity::Identity,
-    managed::{self, DOMAIN, PUBLIC_PORT},
-    network::Host,
-    part, place,
-    ports::Ports,
-    rabbitmq::config::USER,
-    secrets,
-};
+use std::net::{SocketAddrV4, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use std::{
-    net::{SocketAddrV4, TcpStream},
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+
+use crate::identity::Identity;
+use crate::managed::{self, DOMAIN, PUBLIC_PORT};
+use crate::network::Host;
+use crate::ports::Ports;
+use crate::rabbitmq::config::USER;
+use crate::{Result, part, place, secrets};
 
 /// Its name as a part.
 pub const S3M: &str = "s3m";

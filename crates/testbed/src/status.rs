@@ -1,20 +1,19 @@
 //! The current status of each part of a testbed, as a table.
 
-use crate::{
-    Result,
-    managed::{self, BALANCER, INGRESS},
-    network::{LegState, host_of_part},
-    ports::Ports,
-    process::Proc,
-    rabbitmq::{api::Api, cluster::node_part},
-    s3m::{self, S3M},
-    state::State,
-};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+
+use crate::Result;
+use crate::managed::{self, BALANCER, INGRESS};
+use crate::network::{LinkState, host_of_part};
+use crate::ports::Ports;
+use crate::process::Proc;
+use crate::rabbitmq::api::Api;
+use crate::rabbitmq::cluster::node_part;
+use crate::s3m::{self, S3M};
+use crate::state::State;
 
 /// A testbed and its parts.
 #[derive(Debug, Clone, Serialize)]
@@ -32,7 +31,7 @@ pub struct Status {
     /// In the order of their start.
     pub parts: Vec<PartStatus>,
     /// Links of its own network, ready to print; empty without one.
-    pub legs: Vec<String>,
+    pub links: Vec<String>,
     /// The producers' hops on each route.
     pub routes: Vec<String>,
 }
@@ -96,7 +95,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         run_as: state.run_as.clone(),
         ready_after_ms: state.ready_after_ms,
         parts: parts.collect(),
-        legs: state.network.iter().flat_map(|network| &network.legs).map(leg).collect(),
+        links: state.network.iter().flat_map(|network| &network.links).map(link).collect(),
         routes: Vec::new(),
     })
 }
@@ -116,7 +115,7 @@ impl fmt::Display for Status {
         if let Some(ms) = self.ready_after_ms {
             writeln!(f, "# ready in   {:.1} s", ms as f64 / 1000.0)?;
         }
-        self.legs.iter().try_for_each(|leg| writeln!(f, "# link       {leg}"))?;
+        self.links.iter().try_for_each(|link| writeln!(f, "# link       {link}"))?;
         let rows: Vec<[String; 5]> = self.parts.iter().map(row).collect();
         let heads = ["part", "pid", "port", "limits", "health"].map(String::from);
         let width = |column: usize| rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0);
@@ -133,9 +132,9 @@ impl fmt::Display for Status {
     }
 }
 
-fn leg(leg: &LegState) -> String {
-    let rate = leg.rate_bits_per_second.map_or("unlimited".to_owned(), |rate| format!("{} Mbit/s", rate as f64 / 1e6));
-    format!("{:8} {:11} {rate}, delay {} ms", leg.name, leg.address, leg.delay_s * 1e3)
+fn link(link: &LinkState) -> String {
+    let rate = link.rate_bits_per_second.map_or("unlimited".to_owned(), |rate| format!("{} Mbit/s", rate as f64 / 1e6));
+    format!("{:8} {:11} {rate}, delay {} ms", link.name, link.address, link.delay_s * 1e3)
 }
 
 fn row(part: &PartStatus) -> [String; 5] {
@@ -178,7 +177,7 @@ mod tests {
                 part("epmd", Some(7), vec![("epmd".into(), 12169)], "alive"),
                 part("node 1", Some(12345), vec![("amqp".into(), 12001), ("amqps".into(), 12011)], "dead"),
             ],
-            legs: vec![],
+            links: vec![],
             routes: vec!["dts: producer -amqps> localhost:12011 RabbitMQ 3.10.8".into()],
         };
         let expected = "\

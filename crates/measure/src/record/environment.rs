@@ -1,12 +1,14 @@
 //! Where a run was carried out, completely enough to repeat it.
 
-use super::ServiceSettings;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ServiceSettings;
+
 /// Where a run took place, enough to judge whether two runs can be compared.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// The hosts of the ranks, each once.
     pub hosts: Vec<String>,
@@ -64,7 +66,7 @@ pub struct Environment {
 }
 
 /// One host of a run.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Its name.
     pub host: String,
@@ -85,7 +87,7 @@ pub struct Machine {
 }
 
 /// A network interface under one of its addresses.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interface {
     /// Such as `eth0`.
     pub name: String,
@@ -100,7 +102,7 @@ pub struct Interface {
 }
 
 /// How the clocks of several hosts compared, before and after streaming.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clocks {
     /// Hosts with a clock of their own.
     pub hosts: u32,

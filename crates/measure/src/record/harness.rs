@@ -1,11 +1,12 @@
 //! What the harness itself took, rank by rank and in sum.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// What the harness cost, so that a number about the system is not one about the harness.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Harness {
     /// What the same loops reach with a transport that does nothing, if it was measured.
     #[serde(default)]
@@ -73,7 +74,7 @@ pub struct Harness {
 }
 
 /// How a figure differs over ranks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// The smallest.
     pub min: f64,
@@ -95,7 +96,7 @@ impl Spread {
 }
 
 /// What one rank did.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RankSummary {
     /// Its rank.
     pub rank: u32,

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One concrete way from producers to consumers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
     /// `dts`, `prs-haproxy`, `mss` and so on.
     pub architecture: String,
-    /// The legs of the route in the order that a message takes them.
+    /// The hops of the route in the order that a message takes them.
     pub hops: Vec<Hop>,
     /// What the clients negotiated; absent where they spoke plain TCP.
     #[serde(default)]
@@ -28,7 +28,7 @@ pub struct Route {
 }
 
 /// A cluster that a run got through a facility's S3M interface.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Provisioned {
     /// Where it was asked for.
     pub service: String,
@@ -49,7 +49,7 @@ pub struct Provisioned {
 }
 
 /// What a client's connection agreed on, read back from its socket.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
     /// Whether small segments are sent at once.
     pub nodelay: Option<bool>,
@@ -63,8 +63,8 @@ pub struct Connection {
     pub frame_max_bytes: u64,
 }
 
-/// One TCP or TLS leg of a route.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// One TCP or TLS connection of a route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hop {
     /// Who opens the connection.
     pub from: String,
@@ -75,7 +75,7 @@ pub struct Hop {
     /// Host and port where it is accepted, if it is known.
     #[serde(default)]
     pub address: Option<String>,
-    /// What was negotiated on this leg, if it has TLS and it is known.
+    /// What was negotiated on this hop, if it has TLS and it is known.
     #[serde(default)]
     pub tls: Option<Tls>,
     /// The program that accepts it, if it is known: `RabbitMQ 3.10.8`, `haproxy (pid 7)`.
@@ -87,7 +87,7 @@ pub struct Hop {
 }
 
 /// What a TLS handshake agreed on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tls {
     /// Such as `TLSv1.3`.
     pub version: String,
@@ -96,7 +96,7 @@ pub struct Tls {
 }
 
 /// What a broker says it is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Broker {
     /// Such as `RabbitMQ`.
     pub product: String,
@@ -106,10 +106,11 @@ pub struct Broker {
 
 /// The way between the switch of a testbed's network and one host, from a little before the stream began until a little
 /// after it ended.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// The host: `clients`, `dsn1`, `lb` and so on.
-    pub leg: String,
+    #[serde(alias = "leg")]
+    pub host: String,
     /// Its rate in each direction; absent where it is unlimited.
     #[serde(default)]
     pub rate_bits_per_second: Option<u64>,
@@ -122,7 +123,7 @@ pub struct Link {
 }
 
 /// One direction of a link, frame headers included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkCount {
     /// In bytes.
     pub bytes: u64,

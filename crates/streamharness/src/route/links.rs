@@ -29,7 +29,7 @@ impl Links {
 fn recorded(link: testbed::Link) -> Link {
     let count = |count: testbed::Count| LinkCount { bytes: count.bytes, packets: count.packets, drops: count.drops };
     Link {
-        leg: link.name,
+        host: link.name,
         rate_bits_per_second: link.rate_bits_per_second,
         delay_s: link.delay_s,
         to_host: count(link.to_host),

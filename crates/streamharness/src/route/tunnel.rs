@@ -112,7 +112,7 @@ struct Silent {
     error: std::io::Error,
 }
 
-/// Waits until the broker greets through every entry: then each leg carries bytes, in both directions.
+/// Waits until the broker greets through every entry: then each hop carries bytes, in both directions.
 async fn greets(entries: &[String], ours: bool) -> Result<(), Silent> {
     let begun = Instant::now();
     for entry in entries {

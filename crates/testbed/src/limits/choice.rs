@@ -1,15 +1,17 @@
 //! CPU limits of parts as written: `s2cs=0.3`, `node 2=1`.
 
-use crate::{
-    Error, Result, Routes,
-    managed::{BALANCER, INGRESS},
-    network::NetworkChoice,
-    rabbitmq::cluster::node_part,
-    s3m::S3M,
-    tunnels::{ControlServers, End, s2cs_part},
-};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use crate::managed::{BALANCER, INGRESS};
+use crate::network::NetworkChoice;
+use crate::rabbitmq::cluster::node_part;
+use crate::s3m::S3M;
+use crate::tunnels::{ControlServers, End, s2cs_part};
+use crate::{Error, Result, Routes};
 
 /// An amount of CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,10 @@
 //! Creates the namespaces, connects them to the switch and limits the links.
 
-use super::{
-    Facility, Host, Hosts, LegState, NetworkState, Tools,
-    counters::{self, Link},
-    host_of_part,
-    namespace::Namespace,
-};
-use crate::{Error, Result, process::Proc};
+use super::counters::{self, Link};
+use super::namespace::Namespace;
+use super::{Facility, Host, Hosts, LinkState, NetworkState, Tools, host_of_part};
+use crate::process::Proc;
+use crate::{Error, Result};
 
 /// How long a frame may wait for a limited link before it is dropped, as in a switch with a small buffer.
 const QUEUE_MS: u64 = 20;
@@ -19,7 +17,7 @@ pub struct Network {
     hosts: Hosts,
     switch: Namespace,
     joined: Vec<(Host, Namespace)>,
-    legs: Vec<LegState>,
+    links: Vec<LinkState>,
     tools: Tools,
 }
 
@@ -39,16 +37,16 @@ impl Network {
         tools.ip("link add br0 type bridge", None)?;
         tools.ip(&format!("addr add {address}/24 dev br0"), None)?;
         tools.ip("link set br0 up", None)?;
-        let mut network = Self { hosts, switch, joined, legs: Vec::new(), tools };
+        let mut network = Self { hosts, switch, joined, links: Vec::new(), tools };
         for index in 0..network.joined.len() {
-            let leg = network.join(index, facility)?;
-            network.legs.push(leg);
+            let link = network.join(index, facility)?;
+            network.links.push(link);
         }
         network.switch.enter()?;
         Ok(network)
     }
 
-    fn join(&self, index: usize, facility: Facility) -> Result<LegState> {
+    fn join(&self, index: usize, facility: Facility) -> Result<LinkState> {
         let (host, namespace) = &self.joined[index];
         let address = self.hosts.address(*host);
         // The clients stand for many machines: only the other hosts' links limit them.
@@ -64,7 +62,7 @@ impl Network {
         self.tools.ip(&format!("addr add {address}/24 dev eth0"), None)?;
         self.tools.ip("link set eth0 up", None)?;
         self.limit("eth0", rate, delay)?;
-        Ok(LegState { name: host.to_string(), address, rate_bits_per_second: rate, delay_s: delay.as_secs_f64() })
+        Ok(LinkState { name: host.to_string(), address, rate_bits_per_second: rate, delay_s: delay.as_secs_f64() })
     }
 
     fn limit(&self, device: &str, rate: Option<u64>, delay: std::time::Duration) -> Result<()> {
@@ -92,7 +90,7 @@ impl Network {
         // The clients are joined first.
         let all = self.joined.iter().map(|(_, namespace)| namespace).chain([&self.switch]);
         Ok(NetworkState {
-            legs: self.legs.clone(),
+            links: self.links.clone(),
             clients_fd: self.joined[0].1.descriptor(),
             namespaces: all.map(Namespace::inode).collect::<Result<_>>()?,
         })
@@ -103,11 +101,11 @@ impl Network {
         let ports = self.tools.ip("-s -j link show", None)?;
         let towards = self.tools.tc("-s -j qdisc show")?;
         let mut links = Vec::new();
-        for (leg, (_, namespace)) in self.legs.iter().zip(&self.joined) {
+        for (link, (_, namespace)) in self.links.iter().zip(&self.joined) {
             namespace.enter()?;
             let from = self.tools.tc("-s -j qdisc show");
             self.switch.enter()?;
-            links.push(counters::link(leg, &ports, &towards, &from?)?);
+            links.push(counters::link(link, &ports, &towards, &from?)?);
         }
         Ok(links)
     }

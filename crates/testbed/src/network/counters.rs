@@ -1,8 +1,9 @@
 //! Counters of each link, from the output of `ip -s -j` and `tc -s -j`.
 
-use super::LegState;
-use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+use super::LinkState;
+use crate::{Error, Result};
 
 /// One link of the network, with its counters since its creation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,20 +74,20 @@ struct Discipline {
 }
 
 /// `ports` and `towards` as printed at the switch, `from` at the host.
-pub fn link(leg: &LegState, ports: &str, towards: &str, from: &str) -> Result<Link> {
-    let unread = || Error::Counters(leg.name.clone());
+pub fn link(link: &LinkState, ports: &str, towards: &str, from: &str) -> Result<Link> {
+    let unread = || Error::Counters(link.name.clone());
     let ports: Vec<Port> = serde_json::from_str(ports).map_err(|_| unread())?;
-    let port = ports.into_iter().find(|port| port.ifname == leg.name).ok_or_else(unread)?;
+    let port = ports.into_iter().find(|port| port.ifname == link.name).ok_or_else(unread)?;
     let drops = |text: &str, device: &str| -> Result<u64> {
         let all: Vec<Discipline> = serde_json::from_str(text).map_err(|_| unread())?;
         Ok(all.iter().filter(|discipline| discipline.dev == device).map(|discipline| discipline.drops).sum())
     };
     let count = |direction: &Direction, drops| Count { bytes: direction.bytes, packets: direction.packets, drops };
     Ok(Link {
-        name: leg.name.clone(),
-        rate_bits_per_second: leg.rate_bits_per_second,
-        delay_s: leg.delay_s,
-        to_host: count(&port.stats64.tx, drops(towards, &leg.name)?),
+        name: link.name.clone(),
+        rate_bits_per_second: link.rate_bits_per_second,
+        delay_s: link.delay_s,
+        to_host: count(&port.stats64.tx, drops(towards, &link.name)?),
         from_host: count(&port.stats64.rx, drops(from, "eth0")?),
     })
 }
@@ -95,8 +96,8 @@ pub fn link(leg: &LegState, ports: &str, towards: &str, from: &str) -> Result<Li
 mod tests {
     use super::*;
 
-    fn leg() -> LegState {
-        LegState {
+    fn state() -> LinkState {
+        LinkState {
             name: "dsn1".into(),
             address: "10.79.0.11".parse().unwrap(),
             rate_bits_per_second: Some(8),
@@ -108,7 +109,7 @@ mod tests {
     fn what_the_switch_sends_is_what_goes_to_the_host() {
         let ports = r#"[{"ifname":"dsn1","stats64":{"rx":{"bytes":7,"packets":2},"tx":{"bytes":900,"packets":3}}}]"#;
         let towards = r#"[{"dev":"dsn2","drops":50},{"dev":"dsn1","drops":4}]"#;
-        let link = link(&leg(), ports, towards, r#"[{"dev":"eth0","drops":1}]"#).unwrap();
+        let link = link(&state(), ports, towards, r#"[{"dev":"eth0","drops":1}]"#).unwrap();
         assert_eq!(link.to_host, Count { bytes: 900, packets: 3, drops: 4 });
         assert_eq!(link.from_host, Count { bytes: 7, packets: 2, drops: 1 });
         let later = Link { to_host: Count { bytes: 1000, packets: 5, drops: 4 }, ..link.clone() };
@@ -117,6 +118,6 @@ mod tests {
 
     #[test]
     fn a_port_that_is_not_there_is_told() {
-        assert!(link(&leg(), "[]", "[]", "[]").unwrap_err().to_string().contains("dsn1"));
+        assert!(link(&state(), "[]", "[]", "[]").unwrap_err().to_string().contains("dsn1"));
     }
 }

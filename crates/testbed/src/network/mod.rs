@@ -14,5 +14,5 @@ pub use counters::{Count, Link};
 pub use enter::Access;
 pub use layout::{Host, Hosts, host_of_part};
 pub use options::{Facility, NetworkChoice};
-pub use state::{LegState, NetworkState};
+pub use state::{LinkState, NetworkState};
 pub use tools::Tools;

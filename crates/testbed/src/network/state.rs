@@ -1,12 +1,13 @@
 //! The network in `state.json`.
 
-use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
 
 /// The data needed to enter and to check it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetworkState {
-    pub legs: Vec<LegState>,
+    pub links: Vec<LinkState>,
     /// The supervisor's descriptor of the clients' namespace.
     pub clients_fd: i32,
     /// Inode numbers of all namespaces, the clients' first: they identify processes that are still inside.
@@ -15,7 +16,7 @@ pub struct NetworkState {
 
 /// The link between the switch and one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LegState {
+pub struct LinkState {
     /// The host's name, and that of the switch's port.
     pub name: String,
     pub address: Ipv4Addr,

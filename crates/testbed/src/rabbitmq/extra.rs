@@ -1,7 +1,9 @@
 //! Additions to the configuration of every node: plugins, and lines of rabbitmq.conf.
 
+use std::fs;
+use std::path::Path;
+
 use crate::{Error, Result, secrets};
-use std::{fs, path::Path};
 
 const PLUGINS_FILE: &str = "plugins";
 const LINES_FILE: &str = "extra.conf";
