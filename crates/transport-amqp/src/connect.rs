@@ -15,7 +15,10 @@ use crate::{
     token::Renewal,
 };
 use async_rs::Runtime;
-use engine::ports::{ConnectionFacts, Fault, FaultKind, Role, Tls, Worker};
+use engine::{
+    awake::and_whether_suspended,
+    ports::{ConnectionFacts, Fault, FaultKind, Role, Tls, Worker},
+};
 use lapin::{
     AsyncTcpStream, Channel, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
@@ -167,6 +170,14 @@ impl Connector {
     }
 
     async fn connect(&self, purpose: Purpose) -> Result<Link, Fault> {
+        match and_whether_suspended(self.connect_once(purpose)).await {
+            // A peer gives up on a handshake whose other end is suspended: that says nothing about the peer.
+            (Err(_), true) => self.connect_once(purpose).await,
+            (connected, _) => connected,
+        }
+    }
+
+    async fn connect_once(&self, purpose: Purpose) -> Result<Link, Fault> {
         files::room(self.files)?;
         let endpoint = self.endpoint(purpose);
         let deadline = Instant::now() + self.connect;

@@ -2,6 +2,7 @@
 //! pause.
 
 use std::{
+    pin::pin,
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError},
@@ -53,6 +54,19 @@ impl Awake {
         self.time.pass(now - self.looked);
         self.looked = now;
         self.time.awake
+    }
+}
+
+/// Does `work`. The second value says whether this process was suspended meanwhile.
+pub async fn and_whether_suspended<T>(work: impl Future<Output = T>) -> (T, bool) {
+    let mut awake = Awake::default();
+    let mut work = pin!(work);
+    loop {
+        let done = timeout(LOOK_EVERY, &mut work).await;
+        awake.look();
+        if let Ok(done) = done {
+            return (done, awake.time.suspended > Duration::ZERO);
+        }
     }
 }
 
@@ -123,6 +137,13 @@ mod tests {
         assert_eq!((time.awake, time.suspended), (3 * S, 3600 * S));
         (0..10).for_each(|_| time.pass(5 * S));
         assert!(time.awake >= 20 * S, "a process that runs seldom comes to its limits");
+    }
+
+    #[tokio::test]
+    async fn work_during_which_the_process_had_no_core_is_told_from_other_work() {
+        let suspended = async { std::thread::sleep(SUSPENDED_MIN + S) };
+        assert!(and_whether_suspended(suspended).await.1);
+        assert_eq!(and_whether_suspended(async { 7 }).await, (7, false));
     }
 
     #[test]
