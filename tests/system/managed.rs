@@ -193,7 +193,7 @@ fn a_name_that_the_ingress_does_not_know_is_refused() {
 #[test]
 fn a_launch_without_a_testbed_builds_balancer_and_ingress_for_itself() {
     let record = mpirun(2, &["--arch", "mss", "--messages", "300"]).run(LIMIT).passes();
-    assert_eq!(record.route.hops[0].to, "balancer");
+    assert_eq!(record.route.hops[0].to.as_str(), "balancer");
 }
 
 #[test]

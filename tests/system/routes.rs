@@ -36,9 +36,9 @@ fn every_architecture_carries_every_workload_in_every_pattern() {
         assert_eq!(counts, [6, 6, 6 * copies, 0], "{cell}: {integrity:?}");
         let mut at = "producer";
         let mut way = Vec::new();
-        while let Some(Hop { to, .. }) = record.route.hops.iter().find(|hop| hop.from == at) {
+        while let Some(Hop { to, .. }) = record.route.hops.iter().find(|hop| hop.from.as_str() == at) {
             way.push(to.as_str());
-            at = to;
+            at = to.as_str();
         }
         let expected: &[&str] = match record.route.architecture.as_str() {
             "mss" => &["balancer", "ingress", "service"],

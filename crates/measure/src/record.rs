@@ -7,7 +7,7 @@ mod service;
 
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
-pub use route::{Broker, Connection, Hop, Link, LinkCount, Provisioned, Route, Tls};
+pub use route::{Broker, Connection, Hop, HopEnd, Link, LinkCount, Provisioned, Route, Tls};
 pub use service::{ServiceNode, ServiceSettings, ServiceView};
 
 use std::collections::BTreeMap;

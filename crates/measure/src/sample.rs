@@ -49,8 +49,8 @@ pub(crate) fn record() -> Record {
         route: Route {
             architecture: "dts".to_owned(),
             hops: vec![Hop {
-                from: "client".to_owned(),
-                to: "broker".to_owned(),
+                from: "client".into(),
+                to: "broker".into(),
                 protocol: "amqps".to_owned(),
                 address: Some("127.0.0.1:30671".to_owned()),
                 tls: None,

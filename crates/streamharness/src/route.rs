@@ -243,8 +243,8 @@ fn testbeds_s3m(access: &testbed::S3mAccess) -> S3mProfile {
 
 fn testbeds_hop(hop: testbed::Hop) -> Hop {
     Hop {
-        from: hop.from,
-        to: hop.to,
+        from: hop.from.into(),
+        to: hop.to.into(),
         protocol: hop.protocol,
         address: Some(hop.addresses.join(",")),
         tls: hop.tls.map(|(version, cipher)| Tls { version, cipher }),
@@ -461,8 +461,8 @@ fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
     let addresses: Vec<String> =
         endpoints.iter().map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port)).collect();
     Hop {
-        from: from.to_owned(),
-        to: to.to_owned(),
+        from: from.into(),
+        to: to.into(),
         protocol: scheme,
         address: Some(addresses.join(",")),
         tls: None,

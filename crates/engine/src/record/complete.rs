@@ -12,7 +12,7 @@ use crate::{
 };
 use measure::{
     Metric, Pacing, Record,
-    record::{Broker, Clocks, Environment, Failure, Harness, Machine, RankSummary, Route, ServiceView, Spread},
+    record::{Broker, Clocks, Environment, Failure, Harness, HopEnd, Machine, RankSummary, Route, ServiceView, Spread},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,10 +58,10 @@ fn route(facts: &Facts, result: &RunResult) -> Route {
     let mut hops = facts.hops.clone();
     for hop in &mut hops {
         // What proxies agreed on among themselves is known already, by their own logs.
-        match hop.from.as_str() {
-            "producer" => hop.tls = producers.clone(),
-            "consumer" => hop.tls = consumers.clone(),
-            _ => {}
+        match hop.from {
+            HopEnd::Producer => hop.tls = producers.clone(),
+            HopEnd::Consumer => hop.tls = consumers.clone(),
+            HopEnd::Part(_) => {}
         }
     }
     Route {

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One concrete way from producers to consumers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,9 +68,11 @@ pub struct Connection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hop {
     /// Who opens the connection.
-    pub from: String,
+    #[schemars(with = "String")]
+    pub from: HopEnd,
     /// Who accepts it.
-    pub to: String,
+    #[schemars(with = "String")]
+    pub to: HopEnd,
     /// `amqp`, `amqps`, `tcp`, `tls` and so on.
     pub protocol: String,
     /// Host and port where it is accepted, if it is known.
@@ -84,6 +87,63 @@ pub struct Hop {
     /// Limits of what accepts it, if it has any and they are known: `0.3 CPU`.
     #[serde(default)]
     pub limits: Option<String>,
+}
+
+/// One end of a hop. In JSON it is a word: `producer`, `consumer`, or the name of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum HopEnd {
+    /// The producers of the run.
+    Producer,
+    /// Its consumers.
+    Consumer,
+    /// A proxy, a balancer, the service.
+    Part(String),
+}
+
+impl HopEnd {
+    /// Its word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+            Self::Part(name) => name,
+        }
+    }
+}
+
+impl From<&str> for HopEnd {
+    fn from(word: &str) -> Self {
+        match word {
+            "producer" => Self::Producer,
+            "consumer" => Self::Consumer,
+            part => Self::Part(part.to_owned()),
+        }
+    }
+}
+
+impl From<String> for HopEnd {
+    fn from(word: String) -> Self {
+        word.as_str().into()
+    }
+}
+
+impl From<HopEnd> for String {
+    fn from(end: HopEnd) -> Self {
+        end.as_str().to_owned()
+    }
+}
+
+impl Default for HopEnd {
+    fn default() -> Self {
+        Self::Part(String::new())
+    }
+}
+
+impl fmt::Display for HopEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What a TLS handshake agreed on.
@@ -131,4 +191,22 @@ pub struct LinkCount {
     pub packets: u64,
     /// Frames that found the link's queue full.
     pub drops: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_of_a_hop_is_a_word_in_json() {
+        for (word, end) in [
+            ("producer", HopEnd::Producer),
+            ("consumer", HopEnd::Consumer),
+            ("producer proxy", HopEnd::Part("producer proxy".to_owned())),
+        ] {
+            let json = serde_json::json!(word);
+            assert_eq!(serde_json::to_value(&end).unwrap(), json);
+            assert_eq!(serde_json::from_value::<HopEnd>(json).unwrap(), end);
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! The hops of a route file: written ones, and those of a requested tunnel.
 
-use measure::record::Hop;
+use measure::record::{Hop, HopEnd};
 use profile::{HopProfile, RouteProfile, SciStreamProfile};
 
 /// Hops as written.
 pub fn by_hand(hops: &[HopProfile]) -> Vec<Hop> {
     let hop = |written: &HopProfile| Hop {
-        from: written.from.clone(),
-        to: written.to.clone(),
+        from: written.from.as_str().into(),
+        to: written.to.as_str().into(),
         protocol: written.protocol.clone(),
         address: written.address.clone(),
         tls: None,
@@ -31,8 +31,8 @@ pub fn of_tunnel(
         format!("{} of the S2CS at {}", side.proxy.as_deref().unwrap_or("data server"), side.s2cs)
     };
     let hop = |from: &str, to: &str, protocol: &str, addresses: &[String], process, limits: &Option<String>| Hop {
-        from: from.to_owned(),
-        to: to.to_owned(),
+        from: from.into(),
+        to: to.into(),
         protocol: protocol.to_owned(),
         address: Some(addresses.join(",")),
         tls: None,
@@ -47,7 +47,7 @@ pub fn of_tunnel(
         _ => "unknown",
     };
     let last = if written.consumers_via_proxy == Some(true) {
-        Hop { from: "consumer".to_owned(), ..first.clone() }
+        Hop { from: HopEnd::Consumer, ..first.clone() }
     } else {
         consumer
     };
@@ -80,7 +80,7 @@ mod tests {
             consumer_side: side("n5:30600", None, None),
             ..SciStreamProfile::default()
         };
-        let direct = Hop { from: "consumer".to_owned(), to: "service".to_owned(), ..Hop::default() };
+        let direct = Hop { from: HopEnd::Consumer, to: "service".into(), ..Hop::default() };
         let (entries, exits) = (["n4:30510".to_owned()], ["n5:30610".to_owned()]);
         let written = RouteProfile::default();
         let hops = of_tunnel(&written, &scistream, "amqp", (&entries, &exits), direct.clone());
