@@ -2,13 +2,12 @@
 
 #![expect(unsafe_code, reason = "hdf5 binds the file images of libhdf5 in its raw layer only")]
 
+use hdf5::{File, FileBuilder, Result, h5check, sync::sync};
+use hdf5_sys::h5f::H5Fget_file_image;
 use std::{
     ptr::null_mut,
     sync::atomic::{AtomicU64, Ordering},
 };
-
-use hdf5::{File, FileBuilder, Result, h5check, sync::sync};
-use hdf5_sys::h5f::H5Fget_file_image;
 
 /// The library identifies files by name, and opens no name twice.
 static FILES: AtomicU64 = AtomicU64::new(0);

@@ -20,14 +20,13 @@
 
 mod image;
 
+use figures::{Dimension, FiguresError, Measured, Run, points::Quantity, quantity};
+use hdf5::{File, Group, Location, types::VarLenUnicode};
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
-
-use figures::{Dimension, FiguresError, Measured, Run, points::Quantity, quantity};
-use hdf5::{File, Group, Location, types::VarLenUnicode};
-use serde_json::Value;
 use thiserror::Error;
 
 /// The file's schema attribute.
@@ -222,13 +221,11 @@ fn text(value: &str) -> VarLenUnicode {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
+    use super::*;
     use figures::{Failed, load};
     use measure::{Metric, Record, read_hlog};
     use serde_json::json;
-
-    use super::*;
+    use std::fs;
 
     /// Real runs, kept as an example.
     fn example() -> Measured {

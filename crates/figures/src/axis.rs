@@ -3,7 +3,7 @@
 use crate::chart::{Axis, Panel, RuleKind, Scale, Shape, Unit};
 
 /// An axis with its range.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mapped {
     scale: Scale,
     from: f64,

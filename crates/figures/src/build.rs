@@ -1,9 +1,5 @@
 //! Builds a figure from a specification and runs: selects, groups and estimates. Draws nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use measure::Metric;
-
 use crate::{
     Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
     chart::{Axis, Entry, Figure, Mark, Panel, Scale, Shape, Style, Trace, Unit},
@@ -15,6 +11,8 @@ use crate::{
     specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
 };
+use measure::Metric;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Least number of whole seconds of a run in a time series.
 const SERIES_ROWS_MIN: usize = 3;

@@ -1,7 +1,5 @@
 //! Lines, areas and words on a page, by whichever plotters backend is under it: lengths are floats in CSS pixels.
 
-use std::sync::Once;
-
 use plotters::{
     coord::Shift,
     drawing::{DrawingArea, DrawingAreaErrorKind},
@@ -12,6 +10,7 @@ use plotters::{
         text_anchor::{HPos, Pos, VPos},
     },
 };
+use std::sync::Once;
 
 /// The family as plotters looks it up and as CSS understands it.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
@@ -28,7 +27,7 @@ pub const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 pub const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
 
 /// On which side of its place a word is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// It begins there.
     Right,
@@ -48,7 +47,7 @@ pub struct Canvas<B: DrawingBackend> {
 }
 
 /// How a backend sets words: plotters' two differ.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Fonts {
     /// What plotters calls the size of a font, over its em.
     pub size: f64,

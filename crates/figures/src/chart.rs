@@ -3,7 +3,7 @@
 pub use profile::{Colour, Marker};
 
 /// One figure.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figure {
     /// Its name, from its file.
     pub name: String,
@@ -20,7 +20,7 @@ pub struct Figure {
 }
 
 /// A series in the legend.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Its name.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Entry {
 }
 
 /// How a series is drawn. The marker decides how its line is dashed, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     /// Of line and marker.
     pub colour: Colour,
@@ -56,7 +56,7 @@ impl Style {
 }
 
 /// One pair of axes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     /// Above it.
     pub title: String,
@@ -71,7 +71,7 @@ pub struct Panel {
 }
 
 /// How an axis maps values to places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
     /// Linearly.
     Linear,
@@ -84,7 +84,7 @@ pub enum Scale {
 }
 
 /// The unit of tick labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A plain number, with k and M if it is large.
     Plain,
@@ -97,7 +97,7 @@ pub enum Unit {
 }
 
 /// One axis.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     /// The quantity, with its unit.
     pub label: String,
@@ -112,7 +112,7 @@ pub struct Axis {
 }
 
 /// A value with its interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mark {
     /// Along the bottom.
     pub x: f64,
@@ -123,7 +123,7 @@ pub struct Mark {
 }
 
 /// How marks are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// Markers, joined by lines, with bars for the intervals.
     Joined,
@@ -138,7 +138,7 @@ pub enum Shape {
 }
 
 /// The marks of one series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
     /// Their style.
     pub style: Style,
@@ -149,7 +149,7 @@ pub struct Trace {
 }
 
 /// The kind of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleKind {
     /// No run can be beyond it.
     Bound,
@@ -160,7 +160,7 @@ pub enum RuleKind {
 }
 
 /// A horizontal line (or, with `x` a single value, a cross) that was not measured in these runs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Its kind.
     pub kind: RuleKind,

@@ -1,14 +1,12 @@
 //! The paper's claims, from `analysis/claims.toml`.
 
-use std::collections::BTreeMap;
-
+use crate::{FiguresError, chart::Unit, evaluate::Vocabulary, expression::Expression, specification::in_one_line};
 use measure::Metric;
 use serde::Deserialize;
-
-use crate::{FiguresError, chart::Unit, evaluate::Vocabulary, expression::Expression, specification::in_one_line};
+use std::collections::BTreeMap;
 
 /// The kind of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// An order.
@@ -24,7 +22,7 @@ pub enum Kind {
 }
 
 /// One statement of the paper.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Claim {
     /// `C1` and so on.
     pub id: String,
@@ -45,7 +43,7 @@ pub struct Claim {
     pub(crate) show: Vec<Shown>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shown {
     pub(crate) label: String,
     pub(crate) unit: Unit,
@@ -53,7 +51,7 @@ pub(crate) struct Shown {
 }
 
 /// All claims, and the definitions of their terms.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Claims {
     pub(crate) claims: Vec<Claim>,
     pub(crate) vocabulary: Vocabulary,

@@ -1,16 +1,15 @@
 //! Compares the runs of two points, quantity by quantity.
 
-use measure::{Metric, record::differences};
-use serde_json::Value;
-
 use crate::{
     Estimate, Point, Quantity,
     points::comparable,
     statistics::{Shift, shift},
 };
+use measure::{Metric, record::differences};
+use serde_json::Value;
 
 /// The differences of two points.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Comparison {
     /// Fields of the plan and of the machine that differ: then the difference may have more than one cause.
     pub unlike: Vec<Unlike>,
@@ -19,7 +18,7 @@ pub struct Comparison {
 }
 
 /// A field that differs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Unlike {
     /// Its path.
     pub field: String,
@@ -30,7 +29,7 @@ pub struct Unlike {
 }
 
 /// One quantity of both.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Row {
     /// The quantity.
     pub quantity: Quantity,
@@ -47,7 +46,7 @@ pub struct Row {
 }
 
 /// The verdict on B, compared with A.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The 95 % interval of the factor is on the good side of 1.
     Better,

@@ -1,14 +1,12 @@
 //! Dimensions of runs: each has a name in a figure's file, and a value for each run.
 
-use std::{cmp::Ordering, fmt};
-
+use crate::{Key, Run, experiment};
 use measure::foreign;
 use serde_json::Value;
-
-use crate::{Key, Run, experiment};
+use std::{cmp::Ordering, fmt};
 
 /// A property of runs by which they are chosen, put into panels and series, or laid along an axis.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dimension {
     /// Such as `prs-haproxy`.
     Architecture,
@@ -73,7 +71,7 @@ impl fmt::Display for Dimension {
 
 /// The value of a run along a dimension. Numbers sort numerically, before any text; texts with a number (`batch:8`)
 /// sort after those without, by the number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Level {
     /// A count.
     Number(u64),

@@ -6,7 +6,7 @@ use measure::Buckets;
 const SAMPLES_BEYOND_MIN: u64 = 10;
 
 /// Values in ascending order, each with the number of samples that do not exceed it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Distribution {
     /// Upper ends of the buckets, in seconds.
     values_s: Vec<f64>,

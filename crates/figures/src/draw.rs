@@ -1,21 +1,19 @@
 //! A figure as SVG and as PNG, by plotters.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
+use crate::{
+    axis::{self, Mapped},
+    canvas::{Canvas, FINE, Failed, Fonts, GREY, GRID, INK, PAPER, Side},
+    chart::{Colour, Figure, Marker, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
 };
-
 use plotters::{
     backend::{BitMapBackend, SVGBackend},
     drawing::{DrawingAreaErrorKind, IntoDrawingArea},
     prelude::DrawingBackend,
     style::{Color, RGBAColor, RGBColor},
 };
-
-use crate::{
-    axis::{self, Mapped},
-    canvas::{Canvas, FINE, Failed, Fonts, GREY, GRID, INK, PAPER, Side},
-    chart::{Colour, Figure, Marker, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 /// So much line and so much gap.
@@ -38,7 +36,7 @@ fn dash_of(style: Style) -> Option<Dash> {
 }
 
 /// A box on the page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Frame {
     left: f64,
     top: f64,

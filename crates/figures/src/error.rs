@@ -1,8 +1,7 @@
 //! Errors in the input of a report; each sentence names the file and ends in what to do.
 
-use std::path::PathBuf;
-
 use measure::RecordError;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why there is no report.

@@ -1,18 +1,16 @@
 //! The quantities in claims: estimates of a point by workload, pattern, architecture and number of consumers.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use measure::Metric;
-
 use crate::{
     Distribution, Estimate, FiguresError, Key, Measured, Run,
     experiment::preferred,
     points::{Quantity, comparable, difference},
     truth::Number,
 };
+use measure::Metric;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A missing point that a claim needs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
     /// Workload and pattern.
     pub of: String,
@@ -23,7 +21,7 @@ pub struct Missing {
 }
 
 /// Why there is no value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// Points are missing.
     Missing(BTreeSet<Missing>),

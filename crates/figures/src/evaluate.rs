@@ -3,10 +3,6 @@
 //! An unknown value makes the result unknown only if it matters: one contradicting point is enough against *all*,
 //! however many others are missing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use measure::Metric;
-
 use crate::{
     Key,
     estimates::{Estimates, Stop, both},
@@ -14,12 +10,14 @@ use crate::{
     points::Quantity,
     truth::{Number, Truth, told},
 };
+use measure::Metric;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of calls; more means a definition that calls itself.
 const DEPTH_MAX: usize = 32;
 
 /// The value of an expression.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A number.
     Number(Number),
@@ -32,7 +30,7 @@ pub enum Value {
 }
 
 /// The names that expressions may use.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
     /// Constants.
     pub constants: BTreeMap<String, Expression>,

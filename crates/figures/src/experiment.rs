@@ -1,8 +1,7 @@
 //! Selects the experiment of a figure or a claim if there are runs of several.
 
-use std::collections::BTreeMap;
-
 use crate::{Key, Run};
+use std::collections::BTreeMap;
 
 /// The experiment that a run belongs to; empty for a run of its own.
 pub fn name(run: &Run) -> &str {

@@ -7,7 +7,7 @@
 use std::{iter::Peekable, vec::IntoIter};
 
 /// A tree.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
     /// Such as `0.5`.
     Number(f64),
@@ -28,7 +28,7 @@ pub enum Expression {
 }
 
 /// A quantification over all values of variables.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Over {
     /// `all`, `any`, `most`, `half`, `max`, `min`, `median` or `rank_correlation`.
     pub how: String,
@@ -41,7 +41,7 @@ pub struct Over {
 }
 
 /// A binary operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     /// `+`
     Add,
@@ -69,7 +69,7 @@ pub enum Operator {
     Or,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Token {
     Number(f64),
     Word(String),

@@ -1,9 +1,5 @@
 //! The report as one HTML file that needs no network: figures and styles are inside.
 
-use std::path::{Component, Path, PathBuf};
-
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-
 use crate::{
     Verdict,
     chart::Figure,
@@ -11,6 +7,8 @@ use crate::{
     report::Report,
     tables::{self, Row},
 };
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::path::{Component, Path, PathBuf};
 
 const STYLE: &str = include_str!("report.css");
 

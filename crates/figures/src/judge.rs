@@ -1,7 +1,5 @@
 //! Judges each claim by the measurements: reproduced, not reproduced, or not testable here.
 
-use std::collections::BTreeSet;
-
 use crate::{
     Claims, FiguresError, Measured,
     axis::written,
@@ -12,9 +10,10 @@ use crate::{
     points::Quantity,
     truth::Truth,
 };
+use std::collections::BTreeSet;
 
 /// Whether a claim holds here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It does.
     Reproduced,
@@ -36,7 +35,7 @@ impl Verdict {
 }
 
 /// A claim judged.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Judged {
     /// The claim.
     pub claim: Claim,
@@ -230,12 +229,10 @@ fn settle(claim: &Claim, stated: Option<Tested>, portable: Option<Tested>) -> (V
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use measure::{LatencySummary, Metric, record::Link};
-
     use super::*;
     use crate::{Distribution, Key, Run, sample, shipped};
+    use measure::{LatencySummary, Metric, record::Link};
+    use std::collections::BTreeMap;
 
     const CONSUMERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
     const EMPTY_ANSWERS: &str = "work-sharing-feedback+0B";

@@ -1,13 +1,11 @@
 //! Finds the records of runs under directories and reads them.
 
+use crate::{FiguresError, input};
+use measure::Record;
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-
-use measure::Record;
-
-use crate::{FiguresError, input};
 
 const RECORD: &str = "record.json";
 /// The exit code of a sound run that failed an `--assert`: its numbers are valid.
@@ -16,7 +14,7 @@ const ASSERTION: u8 = 5;
 const DEPTH_MAX: usize = 16;
 
 /// One run with its directory.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Run {
     /// Its directory.
     pub dir: PathBuf,
@@ -32,7 +30,7 @@ impl Run {
 }
 
 /// The treatment of failed runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failed {
     /// Leave them out and list them.
     LeaveOut,
@@ -41,7 +39,7 @@ pub enum Failed {
 }
 
 /// A run that is not used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     /// Its directory.
     pub dir: PathBuf,
@@ -50,7 +48,7 @@ pub struct LeftOut {
 }
 
 /// The result of loading.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Loaded {
     /// Runs, ordered by their directory.
     pub runs: Vec<Run>,

@@ -1,10 +1,8 @@
 //! What people call architectures and workloads, and how figures draw them: as the records say, else as the shipped profiles do.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use profile::{Colour, Kind, Layer, Marker, Origin, Profile, combine, list};
-
 use crate::{Dimension, Level, Run, chart::Style};
+use profile::{Colour, Kind, Layer, Marker, Origin, Profile, combine, list};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Titles and styles by name.
 #[derive(Debug, Default)]

@@ -1,15 +1,13 @@
 //! Runs with the files beside their records: distributions and series, read on demand and cached.
 
+use crate::{Distribution, FiguresError, Run, input};
+use measure::{Buckets, Metric, read_hlog};
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap},
     path::PathBuf,
     rc::Rc,
 };
-
-use measure::{Buckets, Metric, read_hlog};
-
-use crate::{Distribution, FiguresError, Run, input};
 
 const HISTOGRAMS: &str = "histograms.hlog";
 const SERIES: &str = "series.csv";
@@ -127,13 +125,12 @@ impl Measured {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::sample;
     use std::{
         fs,
         time::{Duration, SystemTime},
     };
-
-    use super::*;
-    use crate::sample;
 
     #[test]
     fn files_beside_a_record_are_read_missing_ones_are_empty_and_damaged_ones_named() {

@@ -1,18 +1,16 @@
 //! Groups runs into points: repetitions of the same settings.
 
+use crate::{Estimate, FiguresError, Run};
+use measure::{Metric, foreign, record::differences};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
 
-use measure::{Metric, foreign, record::differences};
-use serde_json::Value;
-
-use crate::{Estimate, FiguresError, Run};
-
 /// The common settings of runs that are repetitions of each other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// Such as `dstream`; for a file, its name without the extension.
     pub workload: String,
@@ -62,7 +60,7 @@ fn stem(name: &str) -> String {
 }
 
 /// All repetitions of one key.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Point {
     /// Their common settings.
     pub key: Key,
@@ -71,7 +69,7 @@ pub struct Point {
 }
 
 /// A number of a run that is estimated over runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quantity {
     /// Messages delivered per second in the common window.
     MessagesPerSecond,
@@ -181,7 +179,7 @@ impl Point {
 }
 
 /// All points, ordered by their keys.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Points {
     points: BTreeMap<Key, Point>,
     /// Warnings for the reader who compares points with each other.

@@ -1,11 +1,10 @@
 //! The paper's numbers, from `analysis/published.toml`.
 
+use crate::{FiguresError, points::Quantity, quantity, specification::in_one_line};
 use serde::Deserialize;
 
-use crate::{FiguresError, points::Quantity, quantity, specification::in_one_line};
-
 /// One number of the paper.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
     /// The slide that states it; the title slide is 1.

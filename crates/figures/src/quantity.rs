@@ -1,8 +1,7 @@
 //! Names of quantities in figures and claims, and their labels.
 
-use measure::Metric;
-
 use crate::{chart::Unit, points::Quantity};
+use measure::Metric;
 
 /// By its name: that of the record's field, or `METRIC.p50` and `METRIC.p99` for a latency.
 pub fn named(name: &str) -> Option<Quantity> {

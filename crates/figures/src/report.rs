@@ -1,9 +1,5 @@
 //! The contents of a report, before it becomes HTML or text.
 
-use std::path::PathBuf;
-
-use measure::foreign;
-
 use crate::{
     Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, build,
     chart::Figure,
@@ -15,12 +11,14 @@ use crate::{
     tables::{self, Row},
     terminal,
 };
+use measure::foreign;
+use std::path::PathBuf;
 
 /// A figure to draw: its name and the text of its specification.
 pub type Source = (String, String);
 
 /// A figure that could not be drawn.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotDrawn {
     /// Its name.
     pub name: String,

@@ -1,9 +1,5 @@
 //! The specification of a figure: a file in `analysis/figures`.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-
 use crate::{
     FiguresError,
     chart::Scale,
@@ -11,9 +7,11 @@ use crate::{
     points::Quantity,
     quantity,
 };
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// The kind of a panel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// An estimate against a dimension.
@@ -29,7 +27,7 @@ pub enum Kind {
 }
 
 /// An upper bound to draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// The rate of one service link.
@@ -39,7 +37,7 @@ pub enum Bound {
 }
 
 /// A figure to draw.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Specification {
     /// The name of its file, without the extension.
     pub name: String,
@@ -76,7 +74,7 @@ pub struct Specification {
 }
 
 /// A panel with a name.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct PanelSpecification {
     /// Above it.
     pub title: String,
@@ -89,7 +87,7 @@ pub struct PanelSpecification {
 }
 
 /// The quantity along the left (for a CDF: along the bottom).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Y {
     /// An estimate over runs.
     Quantity(Quantity),
@@ -98,7 +96,7 @@ pub enum Y {
 }
 
 /// The quantity along the bottom.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum X {
     /// A dimension.
     Dimension(Dimension),
@@ -107,7 +105,7 @@ pub enum X {
 }
 
 /// A condition on runs: for each dimension, the accepted values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter(pub Vec<(Dimension, Vec<Level>)>);
 
 impl Filter {

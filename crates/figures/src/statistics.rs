@@ -25,7 +25,7 @@ const COUNTED_PAIRS_MAX: usize = 2_500;
 const Z: f64 = 1.959_964;
 
 /// A median over runs, with its interval.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
     /// The median.
     pub median: f64,
@@ -36,7 +36,7 @@ pub struct Estimate {
 }
 
 /// An interval for a true value.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
@@ -129,7 +129,7 @@ pub fn ratio(of: &[f64], to: &[f64]) -> Option<(f64, Option<Interval>)> {
 }
 
 /// The factor by which one sample lies above another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shift {
     /// The median of all quotients of one value from each sample (Hodges and Lehmann's estimate).
     pub factor: f64,

@@ -1,18 +1,16 @@
 //! Tables of a report: each point with its estimates, and the environment of the runs.
 
-use std::collections::BTreeMap;
-
-use measure::Metric;
-
 use crate::{
     Estimate, Key, Run,
     axis::{short, written},
     chart::Unit,
     points::{Quantity, comparable, difference},
 };
+use measure::Metric;
+use std::collections::BTreeMap;
 
 /// Repetitions of one point, as a row.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Row {
     /// Their common settings.
     pub key: Key,
@@ -25,7 +23,7 @@ pub struct Row {
 }
 
 /// An estimate as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     /// The median over runs.
     pub median: String,

@@ -1,11 +1,10 @@
 //! A figure drawn with characters, for terminals and batch logs.
 
-use std::fmt::Write;
-
 use crate::{
     axis::{self, Mapped},
     chart::{Figure, Marker, Panel, RuleKind, Scale, Shape},
 };
+use std::fmt::Write;
 
 const COLUMNS: usize = 64;
 const ROWS: usize = 15;

@@ -3,7 +3,7 @@
 use crate::axis::short;
 
 /// A number with its interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Number {
     /// The estimate.
     pub middle: f64,
@@ -14,7 +14,7 @@ pub struct Number {
 }
 
 /// Whether something holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Truth {
     /// By the estimates.
     pub holds: bool,

@@ -1,11 +1,9 @@
 //! What the measurement itself costs per message: `cargo bench -p measure`.
 
-use std::hint::black_box;
-use std::time::Instant;
-
 use measure::{Deliveries, Histograms, Metric, Sent};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::{hint::black_box, time::Instant};
 
 /// What recording one sample may cost.
 const RECORD_BAR_NS: f64 = 50.0;

@@ -7,16 +7,15 @@ mod fields;
 mod parse;
 mod units;
 
-use serde_json::Value;
-use thiserror::Error;
-
 use crate::{Record, record::AssertionOutcome};
 use fields::Field;
 use parse::{Expression, Operator};
+use serde_json::Value;
+use thiserror::Error;
 use units::Dimension;
 
 /// Why a text is not a valid assertion.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the assertion `{text}`: {problem}")]
 pub struct AssertionError {
     /// The text.
@@ -26,14 +25,14 @@ pub struct AssertionError {
 }
 
 /// An expression over the fields of a record.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Assertion {
     text: String,
     expression: Expression,
 }
 
 /// The value of an expression, or of a part of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Quantity {
     /// A number in seconds, bits or products of them.
     Number(f64, Dimension),
@@ -44,7 +43,7 @@ enum Quantity {
 }
 
 /// The kind of an expression's value, as far as it is known without a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Number(Dimension),
     Text,

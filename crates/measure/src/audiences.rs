@@ -1,8 +1,10 @@
 //! Joins the ledgers of consumers with those of producers.
 
-use crate::integrity::Integrity;
-use crate::ledger::{Deliveries, EXAMPLES_MAX, MessageId, SentSummary};
-use crate::replies::Replies;
+use crate::{
+    integrity::Integrity,
+    ledger::{Deliveries, EXAMPLES_MAX, MessageId, SentSummary},
+    replies::Replies,
+};
 use roaring::RoaringTreemap;
 use std::collections::BTreeMap;
 

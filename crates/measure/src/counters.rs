@@ -26,7 +26,7 @@ impl Count {
 macro_rules! counters {
     ($($(#[$doc:meta])+ $name:ident,)+) => {
         /// Counts of one worker, or of many after [`Counters::merge`].
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Counters {
             $($(#[$doc])+ pub $name: u64,)+
         }

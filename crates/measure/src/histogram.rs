@@ -16,7 +16,7 @@ const SUB_BUCKET_BITS: u32 = 11;
 const SAMPLES_BEYOND_MIN: u64 = 10;
 
 /// Samples of one latency, in nanoseconds.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Histogram {
     counters: hdrhistogram::Histogram<u64>,
     extremes: Extremes,
@@ -26,7 +26,7 @@ pub struct Histogram {
 ///
 /// The four fields travel beside the counters when ranks are merged: `min_ns` by minimum, `max_ns` by maximum, the
 /// other two by sum. The values of an empty histogram are the neutral ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extremes {
     /// The smallest sample; `u64::MAX` if there is none.
     pub min_ns: u64,
@@ -58,7 +58,7 @@ impl Extremes {
 ///
 /// A quantile is absent (null) unless at least ten samples lie beyond it, so p99.9 needs 10 000 samples; the median
 /// needs one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencySummary {
     /// Samples counted. Negative ones are not among them.
     pub count: u64,
@@ -267,10 +267,9 @@ fn lowest_value_of(index: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-
-    use super::*;
 
     fn of(samples: impl IntoIterator<Item = u64>) -> Histogram {
         let mut histogram = Histogram::new();

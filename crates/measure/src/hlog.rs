@@ -1,12 +1,12 @@
 //! Histograms as a standard HdrHistogram interval log, which other tools can read.
 
-use std::time::{Duration, SystemTime};
-
-use base64::{Engine, prelude::BASE64_STANDARD};
-use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag};
-use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
-
 use crate::{Histogram, Metric};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hdrhistogram::serialization::{
+    Deserializer, V2DeflateSerializer,
+    interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag},
+};
+use std::time::{Duration, SystemTime};
 
 /// The log of one run: one line per metric, tagged with its name, over the same interval.
 ///

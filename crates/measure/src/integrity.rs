@@ -4,17 +4,17 @@
 //! consumers ([`crate::join`]); a pattern that gives each consumer its own copy is one audience per consumer
 //! ([`crate::join_each`]), with the same join and the sum of the outcomes.
 
-use std::collections::BTreeMap;
-
+use crate::{
+    ledger::{Foreign, MessageId},
+    replies::Replies,
+    sentences::{first, were},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::ledger::{Foreign, MessageId};
-use crate::replies::Replies;
-use crate::sentences::{first, were};
+use std::collections::BTreeMap;
 
 /// The outcome of the ledger: each message accounted for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Integrity {
     /// Messages published, re-publishes not counted.
     pub sent: u64,
@@ -106,7 +106,7 @@ fn one() -> u64 {
 
 /// Messages of a run that the service still had after its consumers had left; `None` if nobody asked, or if the service
 /// did not report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// Messages that were waiting for consumers.
     pub messages: Option<u64>,
@@ -116,7 +116,7 @@ pub struct Held {
 
 /// Whether messages of a run may be neither delivered nor in the service's queues when it ends: not sent yet, or sent
 /// to a consumer that has not received them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnTheWay {
     /// Whether messages may be under way.
     pub messages: bool,
@@ -136,7 +136,7 @@ impl Held {
 }
 
 /// The first corrupt body.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FirstCorrupt {
     /// The producer in its envelope.
     pub producer: u32,
@@ -254,13 +254,11 @@ impl Integrity {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeSet, HashMap, HashSet};
-
-    use rand::{Rng, RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
     use super::*;
     use crate::{Deliveries, Sent, SentSummary, join, join_each};
+    use rand::{Rng, RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use std::collections::{BTreeSet, HashMap, HashSet};
 
     fn confirmed(count: u64) -> SentSummary {
         let mut sent = Sent::new(true);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The name of one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct MessageId {
     /// The producer that sent it.
     pub producer: u32,
@@ -20,7 +20,7 @@ pub struct MessageId {
 }
 
 /// A delivery that is not of this run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Foreign {
     /// The consumer that received it.
     pub consumer: u32,
@@ -48,13 +48,13 @@ pub enum LedgerError {
 /// The state of one producer's messages, kept by that producer.
 ///
 /// Confirms arrive nearly in order, so one watermark and a few exceptions describe the confirmed sequences.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sent {
     summary: SentSummary,
 }
 
 /// The end state of a [`Sent`], as the ledger's join reads it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SentSummary {
     /// Whether the broker confirms messages. If it does, unconfirmed messages are not expected.
     confirms: bool,
@@ -237,7 +237,7 @@ impl SentSummary {
 }
 
 /// Whether a consumer saw a message for the first time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observation {
     /// This consumer had not seen the message before.
     New,
@@ -246,7 +246,7 @@ pub enum Observation {
 }
 
 /// The deliveries to one consumer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Deliveries {
     /// Ascending by producer.
     logs: Vec<ProducerLog>,
@@ -260,7 +260,7 @@ pub struct Deliveries {
 }
 
 /// The deliveries of one producer's messages to one consumer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ProducerLog {
     pub(crate) producer: u32,
     /// Every sequence below this watermark was delivered: if a consumer gets everything nearly in order, it describes

@@ -3,12 +3,11 @@
 //! Instants of message *i*, on the clock of its producer unless noted otherwise: due `t`, publish begins `s`, publish
 //! returns `p`, confirm arrives `c`, reply arrives `r`, and delivery `d` at the consumer.
 
+use crate::{Extremes, Histogram, LatencySummary};
 use std::collections::BTreeMap;
 
-use crate::{Extremes, Histogram, LatencySummary};
-
 /// A kind of latency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
     /// `c - s`: from the beginning of the publish to the broker's confirm. A confirm means acceptance, not consumption.
     Confirm,
@@ -61,7 +60,7 @@ impl Metric {
 }
 
 /// One histogram per metric, allocated by its first sample: most workers use two or three of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Histograms {
     slots: [Option<Box<Histogram>>; Metric::COUNT],
 }

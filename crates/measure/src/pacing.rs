@@ -13,7 +13,7 @@ const JUDGED_FROM: u64 = 1_000;
 const MISSING_SURELY: u64 = 10;
 
 /// How senders kept their schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pacing {
     /// The load arrived as configured.
     Kept,

@@ -5,18 +5,16 @@ mod harness;
 mod route;
 mod service;
 
+use crate::{Exit, Integrity, LatencySummary, Throughput, Volume};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
 pub use route::{Broker, Connection, Hop, HopEnd, Link, LinkCount, Provisioned, Route, Tls};
 pub use service::{ServiceNode, ServiceSettings, ServiceView};
-
-use std::collections::BTreeMap;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
-use crate::{Exit, Integrity, LatencySummary, Throughput, Volume};
 
 /// The version that this crate writes. New optional fields do not change it.
 pub const SCHEMA: &str = "streamharness/record/1";
@@ -71,7 +69,7 @@ pub const MEASURED: [&str; 27] = [
 ];
 
 /// Everything about one run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "streamharness run record")]
 pub struct Record {
     /// Always [`SCHEMA`].
@@ -140,7 +138,7 @@ pub struct Record {
 }
 
 /// How figures show a run's architecture and workload: as its profiles have it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Labels {
     /// What the architecture is called; its name, where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,7 +162,7 @@ impl Labels {
 }
 
 /// The verdict on a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Whether the numbers can be used.
     pub pass: bool,
@@ -183,7 +181,7 @@ impl Status {
 }
 
 /// A cell of an experiment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// The experiment, by its name.
     pub experiment: String,
@@ -192,7 +190,7 @@ pub struct Point {
 }
 
 /// One of several runs that have the same plan: of a launch, or of a cell of an experiment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Repetition {
     /// Its number, from 1.
     pub number: u32,
@@ -201,7 +199,7 @@ pub struct Repetition {
 }
 
 /// How long a run took, warm-up and drain included. On the clock that all ranks share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Completion {
     /// From the first publish to the last delivery or reply; absent where nothing arrived.
     pub total_s: Option<f64>,
@@ -211,7 +209,7 @@ pub struct Completion {
 }
 
 /// How much was sent and delivered from the start to the end of a run, exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// Published, each message once.
     pub sent: Volume,
@@ -220,7 +218,7 @@ pub struct Totals {
 }
 
 /// How the service held producers back: each of these is the service's doing and no error.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Backpressure {
     /// Publishes that a full queue refused (`reject-publish`), each counted.
     pub rejected: u64,
@@ -231,7 +229,7 @@ pub struct Backpressure {
 }
 
 /// Whether an assertion holds of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AssertionOutcome {
     /// As it was typed.
     pub expression: String,
@@ -242,7 +240,7 @@ pub struct AssertionOutcome {
 }
 
 /// Something that a run declared on the service and could not delete.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftBehind {
     /// `queue`, `stream` (with all its messages) or `exchange`.
     pub kind: String,
@@ -254,7 +252,7 @@ pub struct LeftBehind {
 }
 
 /// What went wrong on a rank.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// Where.
     pub rank: u32,

@@ -1,13 +1,14 @@
 //! The comparison of replies and sent messages: how many replies never arrived, and which.
 
+use crate::{
+    ledger::MessageId,
+    sentences::{first, were},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::MessageId;
-use crate::sentences::{first, were};
-
 /// The replies to the messages of all producers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replies {
     /// Distinct replies that their producer received.
     pub delivered: u64,

@@ -1,10 +1,12 @@
 //! One record with a value in every field, for the tests of code that reads records.
 
-use crate::record::{
-    AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, Labels, LeftBehind, Machine, Point,
-    RankSummary, Repetition, Route, SCHEMA, Spread, Status, Tls, Totals,
+use crate::{
+    ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join,
+    record::{
+        AssertionOutcome, Backpressure, Broker, Environment, Failure, Harness, Hop, Labels, LeftBehind, Machine, Point,
+        RankSummary, Repetition, Route, SCHEMA, Spread, Status, Tls, Totals,
+    },
 };
-use crate::{ConsumerSpan, Deliveries, Histograms, Metric, Record, Sent, Throughput, Volume, join};
 
 pub(crate) fn record() -> Record {
     let mut histograms = Histograms::new();

@@ -4,7 +4,7 @@ use crate::{record::ServiceView, tables::SeriesRow};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One sample of the service. Values that it did not report are absent.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceSample {
     /// Seconds from the start of the stream.
     pub at_s: f64,

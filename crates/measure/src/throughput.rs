@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 const NS_PER_S: f64 = 1e9;
 
 /// The busy span of one consumer, in common time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerSpan {
     /// Messages delivered to this consumer.
     pub messages: u64,
@@ -17,7 +17,7 @@ pub struct ConsumerSpan {
 }
 
 /// Amount of data sent or delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Volume {
     /// Messages.
     pub messages: u64,
@@ -28,7 +28,7 @@ pub struct Volume {
 }
 
 /// The kind of a throughput's window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowKind {
     /// From the first delivery to any consumer to the last one: runs of a fixed count. Includes the ramps.
@@ -39,7 +39,7 @@ pub enum WindowKind {
 }
 
 /// Rates of delivery. A rate is absent (null) if the deliveries do not span any time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Throughput {
     /// Messages delivered inside the window, over its length.
     pub messages_per_second: Option<f64>,

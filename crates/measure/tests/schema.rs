@@ -1,8 +1,7 @@
 //! The schema that is shipped holds for records that real runs left.
 
-use std::{fs, path::Path};
-
 use serde_json::{Map, Value};
+use std::{fs, path::Path};
 
 /// Keywords that say nothing about what is valid.
 const REMARKS: [&str; 6] = ["$schema", "$defs", "title", "description", "default", "format"];

@@ -1,20 +1,20 @@
 //! The user client: the calls to one control server, in their order.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-
+use crate::{
+    Error, Kind, Result, Role, Uid, certificate, config,
+    connector::{Connector, NoHandshake},
+    wire::{AppResponse, Call, Hello, KIND, Release, Request, Response, TROUBLE, UpdateTargets},
+};
 use http::uri::PathAndQuery;
 use prost::Message;
 use rustls::CertificateError;
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
 use tonic_prost::ProstCodec;
-
-use crate::connector::{Connector, NoHandshake};
-use crate::wire::{AppResponse, Call, Hello, KIND, Release, Request, Response, TROUBLE, UpdateTargets};
-use crate::{Error, Kind, Result, Role, Uid, certificate, config};
 
 /// The value that is sent without a token.
 const NO_TOKEN: &str = "INVALID_TOKEN";

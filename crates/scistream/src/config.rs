@@ -1,9 +1,7 @@
 //! The configuration of a data server as text. Pure.
 
-use std::net::SocketAddr;
-use std::path::Path;
-
 use crate::{Kind, Role, uid::KEY_NAME};
+use std::{net::SocketAddr, path::Path};
 
 /// Most simultaneous clients of a data server. Each needs two descriptors, and HAProxy does not start without enough of
 /// them.

@@ -1,24 +1,33 @@
 //! One data server: a stunnel or an HAProxy as our child, from its files to its end.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
-
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpid, getppid};
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
-
-use crate::config::DataServerConfig;
-use crate::error::{FileContext, SystemContext};
-use crate::trouble::Trouble;
-use crate::{Error, Kind, Result, Role, Uid, listening};
+use crate::{
+    Error, Kind, Result, Role, Uid,
+    config::DataServerConfig,
+    error::{FileContext, SystemContext},
+    listening,
+    trouble::Trouble,
+};
+use nix::{
+    sys::{
+        prctl::set_pdeathsig,
+        resource::{Resource, getrlimit},
+        signal::{Signal, kill},
+    },
+    unistd::{Pid, getpid, getppid},
+};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
 
 /// How long a data server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(10);

@@ -1,10 +1,11 @@
 //! Errors, each sentence ending in what to do.
 
-use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-
 use crate::Kind;
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// Why a request or a control server failed. Contains no uid and no token.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,7 @@
 //! The types of data server, and the programs behind them.
 
-use std::env;
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
-
 use crate::{Error, Result};
+use std::{env, fmt, path::PathBuf, str::FromStr};
 
 /// The type of a control server's data servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

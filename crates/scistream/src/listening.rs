@@ -1,7 +1,6 @@
 //! Whether a process listens on a port, from the kernel's tables: a trial connection would be forwarded to the service.
 
-use std::collections::HashSet;
-use std::fs;
+use std::{collections::HashSet, fs};
 
 /// LISTEN in the tables of /proc.
 const LISTEN: &str = "0A";

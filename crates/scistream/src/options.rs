@@ -1,13 +1,16 @@
 //! The options of a control server, and the sessions that follow from them.
 
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use crate::ports::Ports;
-use crate::sessions::{Sessions, Settings};
-use crate::{Error, Kind, Result, config};
+use crate::{
+    Error, Kind, Result, config,
+    ports::Ports,
+    sessions::{Sessions, Settings},
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// The options of a control server.
 #[derive(Debug, Clone)]

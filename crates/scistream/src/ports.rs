@@ -1,8 +1,10 @@
 //! The ports that a control server may assign to its data servers.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, TcpListener};
-use std::ops::RangeInclusive;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, TcpListener},
+    ops::RangeInclusive,
+};
 
 /// The ports, and which of them are assigned.
 #[derive(Debug)]

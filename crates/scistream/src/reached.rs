@@ -1,10 +1,8 @@
 //! The addresses at which the listeners of a control server are reachable; from outside a cluster they differ from the
 //! reported ones.
 
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
-
 use crate::{Error, Result};
+use std::{net::IpAddr, ops::RangeInclusive};
 
 /// Translates reported addresses into reachable ones. The default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

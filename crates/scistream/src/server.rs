@@ -1,19 +1,19 @@
 //! The control server as a process: its socket, and its end.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, ServerTlsConfig};
-
-use crate::data_server::{create_private_dir, write_private};
-use crate::error::{FileContext, SystemContext};
-use crate::options::{Options, advertised, sessions};
-use crate::service::ControlService;
-use crate::sessions::Sessions;
-use crate::{Error, Result, SelfSigned};
+use crate::{
+    Error, Result, SelfSigned,
+    data_server::{create_private_dir, write_private},
+    error::{FileContext, SystemContext},
+    options::{Options, advertised, sessions},
+    service::ControlService,
+    sessions::Sessions,
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tonic::transport::{Identity, ServerTlsConfig, server::TcpIncoming};
 
 /// Limit on a client's TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);

@@ -1,23 +1,27 @@
 //! The control server's four calls for tonic: from a path to a method and back.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
+use crate::{
+    Error,
+    options::{Options, advertised, sessions},
+    sessions::Sessions,
+    wire::{self, Call, KIND, Release, TROUBLE, UpdateTargets},
+};
 use prost::Message;
-use tonic::body::Body;
-use tonic::metadata::MetadataValue;
-use tonic::server::{Grpc, UnaryService};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use tonic::{Request, Response, Status};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    metadata::MetadataValue,
+    server::{Grpc, UnaryService},
+    transport::server::{TcpConnectInfo, TlsConnectInfo},
+};
 use tonic_prost::ProstCodec;
 use tower_service::Service;
-
-use crate::Error;
-use crate::options::{Options, advertised, sessions};
-use crate::sessions::Sessions;
-use crate::wire::{self, Call, KIND, Release, TROUBLE, UpdateTargets};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -1,21 +1,25 @@
 //! The state of each request of a control server, and the calls that change it.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::sync::{Mutex as AsyncMutex, watch};
-use tokio::time::{Instant, timeout};
+use crate::{
+    Error, Kind, Role, Uid, config,
+    data_server::{DataServer, Setup},
+    ports::Ports,
+    trouble::Trouble,
+    wire::{AppResponse, Call, Hello, Release, Request, Response, UpdateTargets},
+};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, watch},
+    time::{Instant, timeout},
+};
 use tonic::Status;
-
-use crate::data_server::{DataServer, Setup};
-use crate::ports::Ports;
-use crate::trouble::Trouble;
-use crate::wire::{AppResponse, Call, Hello, Release, Request, Response, UpdateTargets};
-use crate::{Error, Kind, Role, Uid, config};
 
 /// How long a `hello` or an `update` that arrives before its `req` waits for it.
 const REQUEST_WAIT: Duration = Duration::from_secs(2);
@@ -359,8 +363,10 @@ fn unknown() -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
-    use std::sync::atomic::{AtomicU16, Ordering};
+    use std::{
+        net::{IpAddr, Ipv4Addr},
+        sync::atomic::{AtomicU16, Ordering},
+    };
     use tonic::Code;
 
     const UID: &str = "0123abcd-4567-89ab-cdef-0123456789ab";

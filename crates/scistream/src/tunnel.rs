@@ -1,8 +1,7 @@
 //! A complete tunnel: an inbound request, an outbound request that leads to it, and the release of both.
 
-use std::time::Duration;
-
 use crate::{Client, Error, Kind, Reached, Result, Role, Uid};
+use std::time::Duration;
 
 /// One control server as its clients see it.
 #[derive(Debug, Clone)]

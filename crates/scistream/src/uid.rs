@@ -1,10 +1,8 @@
 //! The name of a request, which is also the tunnel's pre-shared key: everybody who has it can join.
 
-use std::fmt;
-
-use rand::{TryRng, rngs::SysRng};
-
 use crate::{Error, Result};
+use rand::{TryRng, rngs::SysRng};
+use std::fmt;
 
 /// 128 bits. It appears only on the wire and in key files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,9 +3,8 @@
 //! Written by hand: five small messages need neither a compiler for .proto files at every build nor generated code in
 //! the repository. The numbers are the contract; `tests` holds them to bytes.
 
-use std::fmt;
-
 use crate::{Error, Result};
+use std::fmt;
 
 /// The side of a tunnel that a control server is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

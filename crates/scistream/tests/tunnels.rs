@@ -2,19 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use std::fs;
-use std::net::TcpListener as StdListener;
-use std::ops::RangeInclusive;
-use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
-
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use scistream::{Client, Error, Kind, Options, Role, Server, Side, Tunnel, TunnelRequest, Uid, negotiated};
+use std::{
+    fs,
+    net::TcpListener as StdListener,
+    ops::RangeInclusive,
+    path::Path,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -1,8 +1,6 @@
 //! The testbed by hand and for its tests: `testbed up|status|env|exec|down`, and `hold`, an ephemeral one.
 
-use std::ffi::OsString;
-use std::process::ExitCode;
-
+use std::{ffi::OsString, process::ExitCode};
 use testbed::{Error, Options, Result};
 
 fn main() -> ExitCode {

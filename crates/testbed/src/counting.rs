@@ -2,18 +2,22 @@
 //!
 //! Not a socket: a path may be longer than a socket's address allows, and a signal needs no listener.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use nix::sys::signal::Signal;
-use nix::time::{ClockId, clock_gettime};
+use crate::{
+    Error, Result,
+    error::{FileContext, SystemContext},
+    network::{Link, Network},
+    process::{Proc, Process},
+};
+use nix::{
+    sys::signal::Signal,
+    time::{ClockId, clock_gettime},
+};
 use serde::{Deserialize, Serialize};
-
-use crate::error::{FileContext, SystemContext};
-use crate::network::{Link, Network};
-use crate::process::{Proc, Process};
-use crate::{Error, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// How long the supervisor may take to count.
 const LIMIT: Duration = Duration::from_secs(2);

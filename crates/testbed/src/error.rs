@@ -1,7 +1,9 @@
 //! Errors, each sentence ending in what to do.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a testbed could not be started, found or removed.
 #[derive(Debug, thiserror::Error)]

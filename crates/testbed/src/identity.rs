@@ -1,15 +1,16 @@
 //! The user of the parts: never host root.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::Command;
-
+use crate::{Error, Result, error::FileContext};
 use nix::unistd::{Gid, Uid, User, getegid, geteuid};
-
-use crate::error::FileContext;
-use crate::{Error, Result};
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
+    process::Command,
+};
 
 /// The user and group of every part.
 #[derive(Debug, Clone, PartialEq, Eq)]

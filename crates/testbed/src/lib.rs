@@ -45,9 +45,7 @@ mod supervisor;
 mod tls;
 mod tunnels;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 pub use error::Error;
 pub use limits::{CpuLimits, Cpus};

@@ -1,13 +1,13 @@
 //! The lock file whose holder is the testbed: held means alive, free means stale.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use crate::error::FileContext;
-use crate::{Error, Result};
+use crate::{Error, Result, error::FileContext};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::ErrorKind,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// How long another process's probe (`status`, `find`) may hold the lock before it counts as held by a testbed.
 const PATIENCE: Duration = Duration::from_millis(300);

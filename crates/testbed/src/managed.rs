@@ -1,27 +1,31 @@
 //! The managed service's entry: a balancer and an ingress, both HAProxy, in front of the cluster's TLS listeners.
 
-use std::fs;
-use std::io;
-use std::net::{SocketAddr, SocketAddrV4, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
-
+use crate::{
+    Error, Result,
+    error::{FileContext, SystemContext},
+    identity::Identity,
+    network::Host,
+    part, place,
+    ports::Ports,
+    routes::Balance,
+    secrets,
+    tunnels::expect_greeting,
+};
 use nix::sys::resource::{Resource, getrlimit};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
 use scistream::Kind;
 use serde::{Deserialize, Serialize};
-
-use crate::error::{FileContext, SystemContext};
-use crate::identity::Identity;
-use crate::network::Host;
-use crate::ports::Ports;
-use crate::routes::Balance;
-use crate::tunnels::expect_greeting;
-use crate::{Error, Result, part, place, secrets};
+use std::{
+    fs, io,
+    net::{SocketAddr, SocketAddrV4, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Suffix of the names of tenants; the server's certificate covers all names with one label before it.
 pub const DOMAIN: &str = "mss.test";

@@ -1,9 +1,10 @@
 //! Messages from the supervisor to its caller, one line of JSON each.
 
-use std::fmt::Display;
-use std::io::{BufRead, Write};
-
 use serde::{Deserialize, Serialize};
+use std::{
+    fmt::Display,
+    io::{BufRead, Write},
+};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {

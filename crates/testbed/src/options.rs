@@ -1,11 +1,7 @@
 //! Options of a testbed.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use crate::network::NetworkChoice;
-use crate::rabbitmq::extra::BrokerExtras;
-use crate::{CpuLimits, Error, Result, Routes};
+use crate::{CpuLimits, Error, Result, Routes, network::NetworkChoice, rabbitmq::extra::BrokerExtras};
+use std::{path::PathBuf, time::Duration};
 
 /// The parts to start, and their directory.
 #[derive(Debug, Clone)]

@@ -1,12 +1,11 @@
 //! The common start of parts, and the files of their output.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use crate::error::FileContext;
-use crate::identity::Identity;
-use crate::{Result, place};
+use crate::{Result, error::FileContext, identity::Identity, place};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 /// Variables of our environment that a part may need if it is this program again.
 const OWN_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "STREAMHARNESS_STUNNEL", "STREAMHARNESS_HAPROXY"];

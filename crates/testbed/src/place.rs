@@ -1,14 +1,12 @@
 //! The testbed's private directory: its layout, and when it may be removed.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-use crate::error::FileContext;
-use crate::identity::Identity;
-use crate::options::private_parent;
-use crate::{Error, Result, lock};
+use crate::{Error, Result, error::FileContext, identity::Identity, lock, options::private_parent};
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
 
 pub fn log_dir(dir: &Path) -> PathBuf {
     dir.join("log")

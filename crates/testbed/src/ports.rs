@@ -1,11 +1,14 @@
 //! The ports of a testbed: one base port, all others at fixed offsets.
 
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener};
-use std::ops::RangeInclusive;
-
-use crate::network::{Host, Hosts};
-use crate::{Error, Result, Routes};
+use crate::{
+    Error, Result, Routes,
+    network::{Host, Hosts},
+};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener},
+    ops::RangeInclusive,
+};
 
 /// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
 /// the SciStream data servers (from base + 500) of the other architectures.

@@ -1,17 +1,16 @@
 //! Identifies a process so that a recycled pid is never mistaken for it.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
-
-use nix::fcntl::{OFlag, openat};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
-use nix::unistd::Pid;
+use crate::{Result, error::SystemContext};
+use nix::{
+    fcntl::{OFlag, openat},
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::Pid,
+};
 use serde::{Deserialize, Serialize};
-
-use crate::Result;
-use crate::error::SystemContext;
+use std::{fs::File, io::Read, os::fd::OwnedFd};
 
 /// A pid together with its start time, which no later process with the same pid shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

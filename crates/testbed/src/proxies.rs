@@ -1,8 +1,7 @@
 //! The routes through SciStream proxies that a testbed can have in addition to the direct ones.
 
-use std::fmt;
-
 use scistream::Kind;
+use std::fmt;
 
 /// One route through two proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

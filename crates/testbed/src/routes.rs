@@ -1,10 +1,7 @@
 //! The routes of a testbed in addition to the direct ones, which always exist.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
-
 use crate::{Error, ProxyRoute, Result};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// The name of the managed service's route.
 pub(crate) const MANAGED: &str = "mss";

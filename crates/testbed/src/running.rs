@@ -1,26 +1,29 @@
 //! A running testbed for its users: addresses and variables.
 
-use std::ffi::OsString;
-use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
+use crate::{
+    CpuLimits, Error, ProxyRoute, Result, counting,
+    error::FileContext,
+    lock,
+    managed::{self, ManagedState},
+    network::{Access, Facility, Host, Link, NetworkChoice},
+    place,
+    ports::Ports,
+    process::Proc,
+    rabbitmq::{cluster::node_part, config::USER},
+    routes::{INGRESS, MANAGED, ONE_PROXY},
+    s3m::S3mAccess,
+    state::{Phase, State},
+    status::{self, Status},
+    tunnels::{End, TunnelState, s2ds_part},
+};
 use serde::{Deserialize, Serialize};
-
-use crate::error::FileContext;
-use crate::managed::{self, ManagedState};
-use crate::network::{Access, Facility, Host, Link, NetworkChoice};
-use crate::ports::Ports;
-use crate::process::Proc;
-use crate::rabbitmq::cluster::node_part;
-use crate::rabbitmq::config::USER;
-use crate::routes::{INGRESS, MANAGED, ONE_PROXY};
-use crate::s3m::S3mAccess;
-use crate::state::{Phase, State};
-use crate::status::{self, Status};
-use crate::tunnels::{End, TunnelState, s2ds_part};
-use crate::{CpuLimits, Error, ProxyRoute, Result, counting, lock, place};
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// A testbed that is up according to its state file and its lock.
 #[derive(Debug, Clone)]
@@ -462,8 +465,7 @@ impl Testbed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Routes;
-    use crate::limits::Groups;
+    use crate::{Routes, limits::Groups};
 
     fn testbed() -> Testbed {
         Testbed { dir: "/tmp/t".into(), state: crate::state::tests::example() }

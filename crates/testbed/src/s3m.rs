@@ -1,18 +1,22 @@
 //! The S3M interface: `streamharness s3m serve` as a part of the testbed.
 
-use std::net::{SocketAddrV4, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
+use crate::{
+    Result,
+    identity::Identity,
+    managed::{self, DOMAIN, PUBLIC_PORT},
+    network::Host,
+    part, place,
+    ports::Ports,
+    rabbitmq::config::USER,
+    secrets,
+};
 use serde::{Deserialize, Serialize};
-
-use crate::identity::Identity;
-use crate::managed::{self, DOMAIN, PUBLIC_PORT};
-use crate::network::Host;
-use crate::ports::Ports;
-use crate::rabbitmq::config::USER;
-use crate::{Result, part, place, secrets};
+use std::{
+    net::{SocketAddrV4, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 /// Its name as a part.
 pub const S3M: &str = "s3m";

@@ -3,25 +3,31 @@
 mod isolation;
 mod reaper;
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use nix::errno::Errno;
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpid, getppid};
+use crate::{
+    Error, Result,
+    error::SystemContext,
+    network::{Facility, Hosts, Network, Tools},
+    process::{Proc, Process},
+};
+use nix::{
+    errno::Errno,
+    sys::{
+        prctl::set_pdeathsig,
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{Pid, getpid, getppid},
+};
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{ChildStdin, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 pub use isolation::{Isolation, check};
 pub use reaper::reap_until_orphaned;
-
-use crate::error::SystemContext;
-use crate::network::{Facility, Hosts, Network, Tools};
-use crate::process::{Proc, Process};
-use crate::{Error, Result};
 
 /// How long killed processes may take to be gone.
 const END_LIMIT: Duration = Duration::from_secs(10);

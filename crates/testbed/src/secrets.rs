@@ -1,13 +1,12 @@
 //! Random bytes, and files that only one user can read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
-use crate::Result;
-use crate::error::FileContext;
-use crate::identity::Identity;
+use crate::{Result, error::FileContext, identity::Identity};
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 /// `bytes` random bytes as hexadecimal text. Hexadecimal because `#` would start a comment in rabbitmq.conf.
 pub fn random_hex(bytes: usize) -> Result<String> {

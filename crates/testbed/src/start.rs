@@ -1,20 +1,25 @@
 //! Starts a testbed: a permanent one, or one that ends with its owner.
 
-use std::fs::{self, File};
-use std::io::BufReader;
-use std::net::Shutdown;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
-
-use crate::error::{FileContext, SystemContext};
-use crate::message::{Message, receive};
-use crate::options::private_parent;
-use crate::rabbitmq::extra::BrokerExtras;
-use crate::running::{Testbed, find};
-use crate::{Error, Options, Result, lock, place, secrets, stop};
+use crate::{
+    Error, Options, Result,
+    error::{FileContext, SystemContext},
+    lock,
+    message::{Message, receive},
+    options::private_parent,
+    place,
+    rabbitmq::extra::BrokerExtras,
+    running::{Testbed, find},
+    secrets, stop,
+};
+use std::{
+    fs::{self, File},
+    io::BufReader,
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
 
 /// Time that the supervisor may need beyond the start limit to report the failure and to clean up.
 const GRACE: Duration = Duration::from_secs(20);

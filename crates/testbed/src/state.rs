@@ -1,19 +1,20 @@
 //! `state.json`: what runs, written before and after every start so that anyone can clean up later.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
+use crate::{
+    Error, Result,
+    error::FileContext,
+    limits::Groups,
+    managed::ManagedState,
+    network::NetworkState,
+    ports::Ports,
+    process::Process,
+    tunnels::{TunnelState, server_of},
+};
 use serde::{Deserialize, Serialize};
-
-use crate::error::FileContext;
-use crate::limits::Groups;
-use crate::managed::ManagedState;
-use crate::network::NetworkState;
-use crate::ports::Ports;
-use crate::process::Process;
-use crate::tunnels::{TunnelState, server_of};
-use crate::{Error, Result};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// How far the testbed has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

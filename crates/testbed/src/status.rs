@@ -1,19 +1,20 @@
 //! The current status of each part of a testbed, as a table.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
+use crate::{
+    Result,
+    managed::{self, BALANCER, INGRESS},
+    network::{LinkState, host_of_part},
+    ports::Ports,
+    process::Proc,
+    rabbitmq::{api::Api, cluster::node_part},
+    s3m::{self, S3M},
+    state::State,
+};
 use serde::Serialize;
-
-use crate::Result;
-use crate::managed::{self, BALANCER, INGRESS};
-use crate::network::{LinkState, host_of_part};
-use crate::ports::Ports;
-use crate::process::Proc;
-use crate::rabbitmq::api::Api;
-use crate::rabbitmq::cluster::node_part;
-use crate::s3m::{self, S3M};
-use crate::state::State;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// A testbed and its parts.
 #[derive(Debug, Clone, Serialize)]

@@ -1,16 +1,19 @@
 //! Removes a testbed, or the remains of a crashed one.
 
-use std::fs::File;
-use std::path::Path;
-use std::time::{Duration, Instant};
-
+use crate::{
+    Error, Result,
+    error::SystemContext,
+    limits::Groups,
+    lock, place, ports,
+    process::{Proc, Process, boot_id},
+    state::State,
+};
 use nix::sys::signal::Signal;
-
-use crate::error::SystemContext;
-use crate::limits::Groups;
-use crate::process::{Proc, Process, boot_id};
-use crate::state::State;
-use crate::{Error, Result, lock, place, ports};
+use std::{
+    fs::File,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// How long the supervisor may take to end everything itself.
 const POLITE_LIMIT: Duration = Duration::from_secs(15);
@@ -133,8 +136,7 @@ fn verify_gone(dir: &Path, proc: &Proc, state: &State, and_ports: bool) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::NetworkChoice;
-    use crate::{CpuLimits, Routes};
+    use crate::{CpuLimits, Routes, network::NetworkChoice};
     use std::process::{Child, Command, Stdio};
 
     fn sleeper() -> Command {

@@ -1,35 +1,47 @@
 //! The process that owns a testbed: starts its parts, watches them, and removes everything when it is stopped or
 //! orphaned.
 
-use std::fs::{self, File};
-use std::io::{Read, stdin, stdout};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::{close, dup2_stdin, dup2_stdout, setsid};
+use crate::{
+    CpuLimits, Error, ProxyRoute, Result, Routes, counting,
+    error::{FileContext, SystemContext},
+    identity::Identity,
+    limits::Groups,
+    managed::{self, Managed, ManagedState},
+    message::{Message, log, send},
+    network::{NetworkChoice, Tools},
+    part, place, ports,
+    process::{Process, boot_id},
+    rabbitmq::{
+        cluster::{Cluster, Progress, node_part},
+        install::Install,
+    },
+    s3m::{self, S3M, S3mAccess},
+    sandbox::{Isolation, Sandbox},
+    secrets,
+    state::{Part, Phase, State},
+    tunnels::{self, ControlServers, End, s2cs_part, s2ds_part},
+};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        stat::{Mode, umask},
+    },
+    unistd::{close, dup2_stdin, dup2_stdout, setsid},
+};
 use scistream::Kind;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-
-use crate::error::{FileContext, SystemContext};
-use crate::identity::Identity;
-use crate::limits::Groups;
-use crate::managed::{self, Managed, ManagedState};
-use crate::message::{Message, log, send};
-use crate::network::{NetworkChoice, Tools};
-use crate::process::{Process, boot_id};
-use crate::rabbitmq::cluster::{Cluster, Progress, node_part};
-use crate::rabbitmq::install::Install;
-use crate::s3m::{self, S3M, S3mAccess};
-use crate::sandbox::{Isolation, Sandbox};
-use crate::state::{Part, Phase, State};
-use crate::tunnels::{self, ControlServers, End, s2cs_part, s2ds_part};
-use crate::{CpuLimits, Error, ProxyRoute, Result, Routes, counting, part, place, ports, secrets};
+use std::{
+    fs::{self, File},
+    io::{Read, stdin, stdout},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 /// How often a starting cluster is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -1,14 +1,14 @@
 //! The testbed's own certificate authority and its one server certificate.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use crate::{
+    Result,
+    network::{Host, Hosts},
+};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
-
-use crate::Result;
-use crate::network::{Host, Hosts};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -56,9 +56,10 @@ fn dated(mut params: CertificateParams, name: &str) -> CertificateParams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    };
     use std::sync::Arc;
 
     /// A whole handshake in memory, by the verifier that the harness's clients use.

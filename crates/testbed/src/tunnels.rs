@@ -1,20 +1,18 @@
 //! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
+use crate::{
+    Error, ProxyRoute, Result, error::FileContext, identity::Identity, network::host_of_part, part, place, ports::Ports,
+};
 use scistream::{Kind, Reached, Side, TunnelRequest};
 use serde::{Deserialize, Serialize};
-
-use crate::error::FileContext;
-use crate::identity::Identity;
-use crate::network::host_of_part;
-use crate::ports::Ports;
-use crate::{Error, ProxyRoute, Result, part, place};
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 /// How long each call to a control server may take.
 const CALL_LIMIT: Duration = Duration::from_secs(15);

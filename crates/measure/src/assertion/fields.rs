@@ -1,11 +1,9 @@
 //! Resolves the names in an assertion to fields of a record: full paths, or short names of frequently used fields.
 
-use std::{collections::BTreeSet, sync::LazyLock};
-
-use serde_json::Value;
-
 use super::{Kind, Quantity, units};
 use crate::{LatencySummary, Metric, Record};
+use serde_json::Value;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 /// Parts of a record whose fields may be named by their last name alone, in this order.
 const SHORT: [&str; 5] = ["integrity", "throughput", "harness", "backpressure", "status"];
@@ -23,7 +21,7 @@ static SCHEMA: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(&Record::json_schema()).expect("a schema is JSON by construction"));
 
 /// A field of a record.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Field {
     /// As it was typed.
     pub written: String,

@@ -1,17 +1,16 @@
 //! Parses the text of an assertion into an expression.
 
-use std::fmt;
-
 use super::{
     fields::Field,
     units::{self, Dimension},
 };
+use std::fmt;
 
 /// Brackets within brackets.
 const DEPTH_MAX: usize = 64;
 
 /// An expression, or a part of one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
     /// A number with its unit, in seconds and bits.
     Number {
@@ -29,7 +28,7 @@ pub enum Expression {
 }
 
 /// A binary operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     Or,
     And,
@@ -67,7 +66,7 @@ const OPERATORS: [(&str, Operator, u8); 15] = [
 const NOT: u8 = 3;
 const COMPARISON: u8 = 4;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Token {
     Number(String, String),
     Name(String),

@@ -1,7 +1,7 @@
 //! Units of numbers: their factors to seconds and bits, and how a value is shown.
 
 /// Powers of time and of data. Both 0 for a plain number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dimension {
     time: i8,
     data: i8,

@@ -1,14 +1,12 @@
 //! Where a run was carried out, completely enough to repeat it.
 
-use std::collections::BTreeMap;
-
+use super::ServiceSettings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::ServiceSettings;
+use std::collections::BTreeMap;
 
 /// Where a run took place, enough to judge whether two runs can be compared.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// The hosts of the ranks, each once.
     pub hosts: Vec<String>,
@@ -66,7 +64,7 @@ pub struct Environment {
 }
 
 /// One host of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Its name.
     pub host: String,
@@ -87,7 +85,7 @@ pub struct Machine {
 }
 
 /// A network interface under one of its addresses.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interface {
     /// Such as `eth0`.
     pub name: String,
@@ -102,7 +100,7 @@ pub struct Interface {
 }
 
 /// How the clocks of several hosts compared, before and after streaming.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clocks {
     /// Hosts with a clock of their own.
     pub hosts: u32,

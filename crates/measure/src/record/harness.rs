@@ -1,12 +1,11 @@
 //! What the harness itself took, rank by rank and in sum.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What the harness cost, so that a number about the system is not one about the harness.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Harness {
     /// What the same loops reach with a transport that does nothing, if it was measured.
     #[serde(default)]
@@ -74,7 +73,7 @@ pub struct Harness {
 }
 
 /// How a figure differs over ranks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// The smallest.
     pub min: f64,
@@ -96,7 +95,7 @@ impl Spread {
 }
 
 /// What one rank did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RankSummary {
     /// Its rank.
     pub rank: u32,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One concrete way from producers to consumers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
     /// `dts`, `prs-haproxy`, `mss` and so on.
     pub architecture: String,
@@ -29,7 +29,7 @@ pub struct Route {
 }
 
 /// A cluster that a run got through a facility's S3M interface.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Provisioned {
     /// Where it was asked for.
     pub service: String,
@@ -50,7 +50,7 @@ pub struct Provisioned {
 }
 
 /// What a client's connection agreed on, read back from its socket.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
     /// Whether small segments are sent at once.
     pub nodelay: Option<bool>,
@@ -65,7 +65,7 @@ pub struct Connection {
 }
 
 /// One TCP or TLS connection of a route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hop {
     /// Who opens the connection.
     #[schemars(with = "String")]
@@ -147,7 +147,7 @@ impl fmt::Display for HopEnd {
 }
 
 /// What a TLS handshake agreed on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tls {
     /// Such as `TLSv1.3`.
     pub version: String,
@@ -156,7 +156,7 @@ pub struct Tls {
 }
 
 /// What a broker says it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Broker {
     /// Such as `RabbitMQ`.
     pub product: String,
@@ -166,7 +166,7 @@ pub struct Broker {
 
 /// The way between the switch of a testbed's network and one host, from a little before the stream began until a little
 /// after it ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// The host: `clients`, `dsn1`, `lb` and so on.
     #[serde(alias = "leg")]
@@ -183,7 +183,7 @@ pub struct Link {
 }
 
 /// One direction of a link, frame headers included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkCount {
     /// In bytes.
     pub bytes: u64,

@@ -1,12 +1,11 @@
 //! The service's side of a run, as its management API told.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The service as its management API showed it while a run streamed. `series.csv` has it second by second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
     /// Where it was asked.
     pub management: String,
@@ -38,7 +37,7 @@ pub struct ServiceView {
 }
 
 /// How the service is set, as far as its management API told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSettings {
     /// Such as `RabbitMQ`.
     #[serde(default)]
@@ -58,7 +57,7 @@ pub struct ServiceSettings {
 }
 
 /// One node of the service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceNode {
     /// Its name.
     pub name: String,

@@ -1,11 +1,10 @@
 //! The CSV files of a run: RFC 4180, except that lines end in line feeds.
 
+use crate::{Histogram, Metric, Record, ServiceSample};
 use std::fmt::Write;
 
-use crate::{Histogram, Metric, Record, ServiceSample};
-
 /// One second of a run, over all ranks.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SeriesRow {
     /// Seconds from the common start of the stream to the beginning of this one.
     pub second: u64,

@@ -4,12 +4,9 @@
 //! Every line of numbers begins with its name, so `awk '$1 == "rtt_from_due" { print $6 }'` reads it, and every other
 //! line begins with `#`. Unmeasured values are `n/a`.
 
-use std::fmt::Write;
-
+use crate::{LatencySummary, Metric, Record, Volume, record::Environment};
 use serde_json::Value;
-
-use crate::record::Environment;
-use crate::{LatencySummary, Metric, Record, Volume};
+use std::fmt::Write;
 
 /// Wide enough for `rtt_from_sent` and for the longest label of the head.
 const NAME_WIDTH: usize = 15;

@@ -1,17 +1,15 @@
 //! CPU limits of parts as written: `s2cs=0.3`, `node 2=1`.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-
+use crate::{
+    Error, Result, Routes,
+    managed::{BALANCER, INGRESS},
+    network::NetworkChoice,
+    rabbitmq::cluster::node_part,
+    s3m::S3M,
+    tunnels::{ControlServers, End, s2cs_part},
+};
 use serde::{Deserialize, Serialize};
-
-use crate::managed::{BALANCER, INGRESS};
-use crate::network::NetworkChoice;
-use crate::rabbitmq::cluster::node_part;
-use crate::s3m::S3M;
-use crate::tunnels::{ControlServers, End, s2cs_part};
-use crate::{Error, Result, Routes};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// An amount of CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,19 +1,20 @@
 //! The control groups of the limits: created before parts start, entered by each part as it starts, removed with the
 //! testbed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
-
+use super::{
+    CpuLimits,
+    places::{Version, places},
+};
+use crate::{Error, Result, error::FileContext, secrets};
 use serde::{Deserialize, Serialize};
-
-use super::CpuLimits;
-use super::places::{Version, places};
-use crate::error::FileContext;
-use crate::{Error, Result, secrets};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 /// Period in which each group may run for its share, as in Kubernetes.
 const PERIOD_US: u64 = 100_000;
@@ -172,8 +173,7 @@ fn held_back(stat: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Routes;
-    use crate::network::NetworkChoice;
+    use crate::{Routes, network::NetworkChoice};
     use std::process::Stdio;
 
     #[test]

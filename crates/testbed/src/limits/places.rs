@@ -1,8 +1,7 @@
 //! Where this process may create groups that limit CPU, from the kernel's list of mounts. Pure.
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// The two versions of control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,12 @@
 //! Creates the namespaces, connects them to the switch and limits the links.
 
-use super::counters::{self, Link};
-use super::namespace::Namespace;
-use super::{Facility, Host, Hosts, LinkState, NetworkState, Tools, host_of_part};
-use crate::process::Proc;
-use crate::{Error, Result};
+use super::{
+    Facility, Host, Hosts, LinkState, NetworkState, Tools,
+    counters::{self, Link},
+    host_of_part,
+    namespace::Namespace,
+};
+use crate::{Error, Result, process::Proc};
 
 /// How long a frame may wait for a limited link before it is dropped, as in a switch with a small buffer.
 const QUEUE_MS: u64 = 20;

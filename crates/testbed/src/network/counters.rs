@@ -1,9 +1,8 @@
 //! Counters of each link, from the output of `ip -s -j` and `tc -s -j`.
 
-use serde::{Deserialize, Serialize};
-
 use super::LinkState;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// One link of the network, with its counters since its creation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,14 +1,13 @@
 //! Enters a running testbed's network from outside, through the supervisor's descriptors.
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-
-use nix::sched::{CloneFlags, setns};
-
 use super::NetworkState;
-use crate::process::Process;
-use crate::{Error, Result};
+use crate::{Error, Result, process::Process};
+use nix::sched::{CloneFlags, setns};
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+};
 
 /// Access to a network.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,6 @@
 //! The hosts, their addresses, and the placement of parts on them. Pure.
 
-use std::fmt;
-use std::net::Ipv4Addr;
+use std::{fmt, net::Ipv4Addr};
 
 /// One host of the facility, or the switch between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! One network namespace, which exists as long as its descriptor or a process in it: it has no name that could remain.
 
-use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::process::Stdio;
-
+use crate::{Result, error::SystemContext, process::Proc};
 use nix::sched::{CloneFlags, setns, unshare};
-
-use crate::Result;
-use crate::error::SystemContext;
-use crate::process::Proc;
+use std::{
+    fs::File,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+    process::Stdio,
+};
 
 #[derive(Debug)]
 pub struct Namespace(OwnedFd);

@@ -1,10 +1,7 @@
 //! Options of the network, and their text.
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
-
 use crate::{Error, Result};
+use std::{fmt, str::FromStr, time::Duration};
 
 /// Where the parts of a testbed listen.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

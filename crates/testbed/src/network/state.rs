@@ -1,8 +1,7 @@
 //! The network in `state.json`.
 
-use std::net::Ipv4Addr;
-
 use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
 
 /// The data needed to enter and to check it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

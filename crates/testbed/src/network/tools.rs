@@ -1,10 +1,10 @@
 //! The programs `ip` and `tc`, used instead of a netlink library.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use crate::error::SystemContext;
-use crate::{Error, Result};
+use crate::{Error, Result, error::SystemContext};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 #[derive(Debug, Clone)]
 pub struct Tools {

@@ -1,11 +1,9 @@
 //! A client of a node's HTTP API. Not rabbitmqctl, because each of its calls boots an Erlang VM.
 
-use std::time::Duration;
-
-use serde::Deserialize;
-
 use super::config::USER;
 use crate::ports::Ports;
+use serde::Deserialize;
+use std::time::Duration;
 
 /// A client for the management listeners of one testbed. It starts no thread: a process that has entered a PID namespace
 /// for its children cannot. (Hence no limit on name resolution, which would need one; addresses need no resolution.)

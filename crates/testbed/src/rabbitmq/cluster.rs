@@ -1,20 +1,27 @@
 //! Writes a cluster's files, starts its processes and checks when it is ready.
 
-use std::fs;
-use std::net::TcpStream;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
-use super::api::Api;
-use super::config::{self, NodeConfig};
-use super::extra::BrokerExtras;
-use super::install::Install;
-use crate::identity::Identity;
-use crate::network::{Host, Hosts};
-use crate::ports::Ports;
-use crate::{Result, part, place, secrets, tls};
+use super::{
+    api::Api,
+    config::{self, NodeConfig},
+    extra::BrokerExtras,
+    install::Install,
+};
+use crate::{
+    Result,
+    identity::Identity,
+    network::{Host, Hosts},
+    part, place,
+    ports::Ports,
+    secrets, tls,
+};
+use std::{
+    fs,
+    net::TcpStream,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 /// One cluster, its files in `dir`.
 #[derive(Debug)]

@@ -1,10 +1,8 @@
 //! Renders rabbitmq.conf for one node. Pure: the same facts give the same text.
 
-use std::fmt::Write;
-
 use super::install::Version;
-use crate::network::Host;
-use crate::ports::Ports;
+use crate::{network::Host, ports::Ports};
+use std::fmt::Write;
 
 /// The user of clients. `guest` works from loopback only.
 pub const USER: &str = "bench";

@@ -1,9 +1,7 @@
 //! Additions to the configuration of every node: plugins, and lines of rabbitmq.conf.
 
-use std::fs;
-use std::path::Path;
-
 use crate::{Error, Result, secrets};
+use std::{fs, path::Path};
 
 const PLUGINS_FILE: &str = "plugins";
 const LINES_FILE: &str = "extra.conf";

@@ -1,12 +1,11 @@
 //! Finds the RabbitMQ and Erlang that are installed, and their version.
 
-use std::env;
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
 use crate::{Error, Result};
+use std::{
+    env, fmt, fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// Where Debian and the RPMs put it. `/usr/sbin/rabbitmq-server` is a wrapper that insists on root and is never called.
 const USUAL: &str = "/usr/lib/rabbitmq/lib";

@@ -1,18 +1,21 @@
 //! The mechanism that keeps parts from outliving their supervisor.
 
-use std::fmt;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::prctl::set_child_subreaper;
-use nix::unistd::{getegid, geteuid};
-
 use super::Sandbox;
-use crate::Result;
-use crate::error::{FileContext, SystemContext};
+use crate::{
+    Result,
+    error::{FileContext, SystemContext},
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    sys::prctl::set_child_subreaper,
+    unistd::{getegid, geteuid},
+};
+use std::{
+    fmt, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// One of these is chosen once per testbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

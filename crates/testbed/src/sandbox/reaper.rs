@@ -1,12 +1,11 @@
 //! The first process of a sandbox's PID namespace: the kernel kills all others when it ends.
 
+use crate::{Result, error::SystemContext};
+use nix::{
+    mount::{MsFlags, mount},
+    sys::signal::{SigHandler, Signal, signal},
+};
 use std::io::{Read, Write};
-
-use nix::mount::{MsFlags, mount};
-use nix::sys::signal::{SigHandler, Signal, signal};
-
-use crate::Result;
-use crate::error::SystemContext;
 
 /// The body of `testbed reaper`: mounts the namespace's own /proc, says so, and lives until its standard input ends, which
 /// happens when the supervisor does, in whatever way.
