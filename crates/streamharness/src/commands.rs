@@ -1,4 +1,4 @@
-//! One file for each command that starts no run by itself, or that starts it in another way.
+//! One file for each command.
 
 pub mod assert;
 pub mod compare;
@@ -8,6 +8,7 @@ pub mod plan;
 pub mod profiles;
 pub mod report;
 pub mod rerun;
+pub mod run;
 pub mod s3m;
 pub mod scistream;
 pub mod sweep;

@@ -1,148 +1,116 @@
-//! One launch, the same on every rank: resolve, open the route, carry out its runs, close.
+//! One launch, the same on every rank: the runs of an agenda one after another, each resolved, led over a route, and taken in.
 
+pub mod agenda;
 pub mod launcher;
 pub mod one_run;
 pub mod signals;
 pub mod world;
 
 use crate::{
-    cli::{
-        arguments::{Around, Rerun, Run},
-        flags,
-    },
-    commands::rerun::Before,
     launch::{
+        agenda::{Agenda, Assignment},
         one_run::Prepared,
         world::{RESOLVE_LIMIT, Stop, World},
     },
-    rank0::{demands::Demands, repeat::Repeat, runs::Runs},
-    route::{self, CLOSE_LIMIT, Connect, Own, Route},
+    route::{self, CLOSE_LIMIT, Own, Route},
     terminal::exit::{Exit, Failure},
 };
-use engine::ports::Comm;
-use profile::{Plan, Profile};
-use rand::{TryRng, rngs::SysRng};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What rank 0 read, and every rank resolves.
-#[derive(Serialize, Deserialize)]
-enum Written {
-    /// A profile and the number of the run.
-    Profile(Box<Profile>, u32),
-    /// The plan of a record, as JSON, and the number of the run.
-    Plan(String, u32),
+/// Only rank 0 does what needs the agenda.
+const RANK_0: &str = "rank 0 has the agenda";
+
+/// Takes part in a launch as one of its ranks. Rank 0 reads what is to be carried out, within a limit.
+pub fn carry_out<A: Agenda>(
+    within: Duration,
+    read: impl FnOnce(&[u32]) -> Result<A, Failure>,
+) -> Result<Exit, Failure> {
+    world::enter(|world| {
+        let mut agenda = None;
+        world.by_rank_0(within, || {
+            agenda = Some(read(&world.hosts)?);
+            Ok(())
+        })?;
+        let own = Own::with_routes(agenda.as_ref().map(A::routes).unwrap_or_default());
+        Launch { world, agenda, route: None, own }.carry_out()
+    })
 }
 
-/// What rank 0 knows besides.
-struct Asked {
-    profile: Profile,
-    /// The run that is repeated.
-    before: Option<Before>,
-    written: Written,
+/// What lasts for longer than one run.
+struct Launch<'a, A> {
+    world: &'a World,
+    /// On rank 0.
+    agenda: Option<A>,
+    /// The route that is open, on rank 0.
+    route: Option<Route>,
+    own: Own,
 }
 
-/// Takes part in a launch as one of its ranks.
-pub fn run(arguments: &Run) -> Result<Exit, Failure> {
-    world::enter(|world| launched(world, &arguments.around, || read(arguments)))
-}
-
-/// The same, with the plan of a record.
-pub fn rerun(arguments: &Rerun) -> Result<Exit, Failure> {
-    world::enter(|world| launched(world, &arguments.around, || read_again(world, arguments)))
-}
-
-fn launched(world: &World, around: &Around, ask: impl FnOnce() -> Result<Asked, Failure>) -> Result<Exit, Stop> {
-    let mut asked = None;
-    let (mut repeat, mut demands) = (Repeat::once(), Demands::default());
-    let written = world.by_rank_0(RESOLVE_LIMIT, || {
-        (repeat, demands) = (Repeat::asked(around)?, Demands::asked(around)?);
-        let Asked { profile, before, written } = ask()?;
-        asked = Some((profile, before));
-        Ok(written)
-    })?;
-    let plan = match written {
-        Written::Profile(profile, run) => Plan::resolve_on(&profile, &world.hosts, run),
-        Written::Plan(json, run) => {
-            let plan: Plan = serde_json::from_str(&json).expect("rank 0 has read it, and ranks run the same binary");
-            Ok(plan.with_run(run))
-        }
-    };
-    let plan = plan.map_err(|error| world.stop(flags::failure(error)))?;
-    let limits = plan.limits;
-    let prepared = Prepared::new(world, plan)?;
-
-    let mut runs = world.leads().then(|| Runs::new(&prepared.plan, world.comm.size(), around, repeat, demands));
-    let mut own = Own::default();
-    let mut opened: Option<Route> = None;
-    let connect = world.by_rank_0(limits.route, || {
-        let lead = runs.as_mut().expect("rank 0 leads").begin()?;
-        lead.hear(&world.signals);
-        let (profile, before) = asked.as_ref().expect("rank 0 has asked");
-        let route = route::open(profile, &prepared.plan, &mut own, &mut |line| lead.say(line));
-        let route = opened.insert(route.inspect_err(|failure| lead.refused(failure.clone()))?);
-        for difference in before.iter().flat_map(|before| before.differs(&route.connect.hops)) {
-            lead.say(&difference);
-        }
-        Ok(route.connect.clone())
-    })?;
-    if let (Some(runs), Some(route)) = (&mut runs, &mut opened) {
-        runs.manage(route.management.take());
+impl<A: Agenda> Launch<'_, A> {
+    fn carry_out(mut self) -> Result<Exit, Stop> {
+        let carried_out = self.runs();
+        let Self { world, mut agenda, route, own } = self;
+        let exit = agenda.as_mut().map(|agenda| match &carried_out {
+            Ok(()) => agenda.end(),
+            Err(stop) => {
+                agenda.cut_short(stop);
+                Ok(Exit::Partial)
+            }
+        });
+        drop(route);
+        own.close();
+        carried_out?;
+        let exit = world.by_rank_0(RESOLVE_LIMIT + CLOSE_LIMIT, || exit.expect(RANK_0).map(|exit| exit as u8))?;
+        Ok(Exit::from_code(exit))
     }
-    // What is wrong with it has been told: ranks were started with the same words.
-    let idle = Repeat::asked(around).map_or(Duration::ZERO, |repeat| repeat.idle);
-    let ran = carry_out(world, prepared, &connect, idle, runs.as_mut());
-    if let Some(runs) = &mut runs {
-        runs.end();
-    }
-    drop(opened);
-    own.close();
-    ran?;
-    let exit = world.by_rank_0(limits.collective + CLOSE_LIMIT, || runs.as_ref().expect("rank 0 leads").exit())?;
-    Ok(Exit::from_code(exit))
-}
 
-/// Carries out a plan as often as rank 0 wants it, with `idle` between.
-fn carry_out(
-    world: &World,
-    first: Prepared,
-    connect: &Connect,
-    idle: Duration,
-    mut runs: Option<&mut Runs>,
-) -> Result<(), Stop> {
-    let mut prepared = first;
-    loop {
-        let plan = prepared.plan.clone();
-        prepared.carry_out(world, connect, runs.as_mut().and_then(|runs| runs.lead()))?;
+    fn runs(&mut self) -> Result<(), Stop> {
+        let mut within = RESOLVE_LIMIT;
+        while let Some(assignment) = self.next(within)? {
+            within = assignment.next_within;
+            let done = self.run(&assignment);
+            if let (Err(Stop::Together(failure)), Some(lead)) = (&done, self.agenda.as_mut().and_then(A::lead)) {
+                lead.refused(failure.clone());
+            }
+            if A::APART {
+                // What was provisioned for it is released.
+                self.route = None;
+            }
+            match done {
+                Err(Stop::Together(_)) if A::APART => {}
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, within: Duration) -> Result<Option<Assignment>, Stop> {
+        let signals = &self.world.signals;
         // What people ask for between two runs is done in order, too.
-        world.signals.set_streaming(true);
-        let limit = plan.limits.collective + idle;
-        let next: Option<u32> = world.by_rank_0(limit, || runs.as_mut().expect("rank 0 leads").next(&world.signals))?;
-        world.signals.set_streaming(false);
-        let Some(run) = next else { return Ok(()) };
-        prepared = Prepared::new(world, plan.with_run(run))?;
+        signals.set_streaming(true);
+        let next = self.world.by_rank_0(within, || self.agenda.as_mut().expect(RANK_0).next(signals))?;
+        signals.set_streaming(false);
+        Ok(next)
     }
-}
 
-/// Reads what was typed.
-fn read(arguments: &Run) -> Result<Asked, Failure> {
-    let profile = flags::profile(arguments)?;
-    let written = Written::Profile(Box::new(profile.clone()), draw()?);
-    Ok(Asked { profile, before: None, written })
-}
-
-/// Reads a record.
-fn read_again(world: &World, arguments: &Rerun) -> Result<Asked, Failure> {
-    let before = Before::read(&arguments.record)?;
-    before.fits(world.comm.size(), &world.hosts)?;
-    let profile = before.profile(arguments)?;
-    let json = serde_json::to_string(&before.plan).expect("a plan is plain data");
-    Ok(Asked { profile, before: Some(before), written: Written::Plan(json, draw()?) })
-}
-
-/// Draws a run's number.
-pub fn draw() -> Result<u32, Failure> {
-    SysRng
-        .try_next_u32()
-        .map_err(|error| Failure::new(Exit::Usage, format!("the system gives no random numbers: {error}")))
+    /// One run, over the route that is open or one that is opened for it.
+    fn run(&mut self, assignment: &Assignment) -> Result<(), Stop> {
+        let Self { world, agenda, route, own } = self;
+        let plan = assignment.resolve(&world.hosts).map_err(|failure| world.stop(failure))?;
+        let prepared = Prepared::new(world, plan)?;
+        let connect = world.by_rank_0(prepared.plan.limits.route, || {
+            let agenda = agenda.as_mut().expect(RANK_0);
+            let lead = agenda.begin()?;
+            lead.hear(&world.signals);
+            if route.is_none() {
+                let opened = route::open(&assignment.profile, &prepared.plan, own, &mut |line| lead.say(line))?;
+                agenda.opened(&opened.connect.hops);
+                *route = Some(opened);
+            }
+            let route = route.as_ref().expect("it is open");
+            agenda.lead().expect("it has begun").manage(route.management.clone());
+            Ok(route.connect.clone())
+        })?;
+        prepared.carry_out(world, &connect, agenda.as_mut().and_then(A::lead))
+    }
 }

@@ -34,8 +34,8 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let done = match arguments.command {
-        None => launch::run(&arguments.run),
-        Some(Command::Run(run)) => launch::run(&run),
+        None => commands::run::run(&arguments.run),
+        Some(Command::Run(run)) => commands::run::run(&run),
         Some(Command::Sweep(sweep)) => commands::sweep::sweep(&sweep),
         Some(Command::Plan { ranks, run }) => commands::plan::plan(&run, ranks),
         Some(Command::Assert(assert)) => commands::assert::run(&assert),

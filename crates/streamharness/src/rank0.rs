@@ -1,5 +1,6 @@
 //! What rank 0 does besides: leads runs, shows them, and writes their files.
 
+pub mod before;
 pub mod demands;
 pub mod keeper;
 pub mod lead;

@@ -1,4 +1,4 @@
-//! One run of one plan inside a launched world: what a launch does once, and repetitions or a sweep many times.
+//! One run of one plan over an open route.
 
 use crate::{
     launch::{
@@ -42,17 +42,9 @@ impl Prepared {
             lead.route(connect);
             lead.hear(&world.signals);
         }
-        let transport = match Amqp::new(connect.amqp.clone(), &self.plan) {
-            Ok(transport) => transport,
-            // The same on every rank: it is made of what all have alike.
-            Err(fault) => {
-                let failure = Failure::new(Exit::Route, fault);
-                if let Some(lead) = lead {
-                    lead.refused(failure.clone());
-                }
-                return Err(world.stop(failure));
-            }
-        };
+        // What it may refuse, it refuses on every rank: it is made of what all have alike.
+        let transport = Amqp::new(connect.amqp.clone(), &self.plan)
+            .map_err(|fault| world.stop(Failure::new(Exit::Route, fault)))?;
         let mut watcher = Watcher { lead, signals: &world.signals };
         match engine::run(&world.comm, &self.plan, transport, self.payloads, &world.place, &mut watcher) {
             Ok(_) => Ok(()),

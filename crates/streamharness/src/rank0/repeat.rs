@@ -47,11 +47,6 @@ impl Repeat {
     /// The longest time between two runs.
     const IDLE_MAX: Duration = Duration::from_secs(3600);
 
-    /// One run, no repetition.
-    pub fn once() -> Self {
-        Self { runs: 1..=1, until: None, idle: IDLE }
-    }
-
     /// Whether there may be several runs.
     pub fn is_repeated(&self) -> bool {
         *self.runs.end() > 1
@@ -168,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_understood() {
-        assert_eq!(asked(None, None, None), Ok(Repeat::once()));
+        assert_eq!(asked(None, None, None), Ok(Repeat { runs: 1..=1, until: None, idle: IDLE }));
         assert_eq!(
             asked(Some("5"), None, Some("0s")).unwrap(),
             Repeat { runs: 5..=5, until: None, idle: Duration::ZERO }

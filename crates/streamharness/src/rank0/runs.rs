@@ -1,9 +1,14 @@
-//! The runs of one launch as rank 0 sees them: a lead and a directory for each, and what they came to together.
+//! Repetitions of one plan, or the one run of it: a lead and a directory for each, and what they came to together.
 
 use crate::{
-    cli::arguments::Around,
-    launch::{self, signals::Signals},
+    cli::{arguments::Around, flags},
+    launch::{
+        agenda::{self, Agenda, Assignment},
+        signals::Signals,
+        world::Stop,
+    },
     rank0::{
+        before::Before,
         demands::Demands,
         lead::{self, Lead},
         output::Output,
@@ -12,12 +17,11 @@ use crate::{
     },
     terminal::{
         exit::{Exit, Failure},
-        stdout,
+        stderr, stdout,
     },
 };
-use management::Access;
-use measure::record::Repetition;
-use profile::Plan;
+use measure::record::{Hop, Repetition};
+use profile::{Plan, Profile};
 use std::time::{Duration, Instant};
 
 /// How often rank 0 looks for signals while nothing runs.
@@ -25,14 +29,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The runs of one launch.
 pub struct Runs {
+    /// Says where to connect to.
+    profile: Profile,
     plan: Plan,
+    /// The run whose plan it is.
+    before: Option<Before>,
     world: usize,
     demands: Demands,
     repeat: Repeat,
     output: Output,
-    /// Of the run that goes on, or of the last one.
+    /// Of the run that goes on.
     lead: Option<Lead>,
-    management: Option<Access>,
     done: Vec<Done>,
     first_run_id: String,
     ended: String,
@@ -42,85 +49,52 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// None has begun.
-    pub fn new(plan: &Plan, world: usize, arguments: &Around, repeat: Repeat, demands: Demands) -> Self {
-        Self {
-            plan: plan.clone(),
-            world,
+    /// None has begun. What is typed around the plan is checked before `read` reads the profile, or a record and the profile
+    /// for it.
+    pub fn new(
+        arguments: &Around,
+        hosts: &[u32],
+        read: impl FnOnce() -> Result<(Profile, Option<Before>), Failure>,
+    ) -> Result<Self, Failure> {
+        let (repeat, demands) = (Repeat::asked(arguments)?, Demands::asked(arguments)?);
+        let (profile, before) = read()?;
+        let plan = match &before {
+            Some(before) => before.plan.clone(),
+            None => Plan::resolve_on(&profile, hosts, 0).map_err(flags::failure)?,
+        };
+        Ok(Self {
+            output: arguments.out.clone().map_or_else(|| Output::named_after(&plan), Output::into_dir),
+            profile,
+            plan,
+            before,
+            world: hosts.len(),
             demands,
             repeat,
-            output: arguments.out.clone().map_or_else(|| Output::named_after(plan), Output::into_dir),
             lead: None,
-            management: None,
             done: Vec::new(),
             first_run_id: String::new(),
             ended: "before their time".to_owned(),
             complete: false,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
-        }
+        })
     }
 
-    /// Makes room for the results (what cannot be written is better known before the runs than after), says what will be
-    /// done, and leads the first run.
-    pub fn begin(&mut self) -> Result<&mut Lead, Failure> {
-        self.output.prepare()?;
-        let run = self.plan.run;
-        let (repeated, most, idle) = (self.repeat.is_repeated(), *self.repeat.runs.end(), self.repeat.idle);
-        let until = self.repeat.until.is_some();
-        let lead = self.lead_run(run)?;
-        lead.announce();
-        if repeated {
-            let most = if until { format!("at most {most}") } else { most.to_string() };
-            lead.say(&format!("{most} runs of it, {} s apart", idle.as_secs_f64()));
-        }
-        Ok(lead)
-    }
-
-    fn lead_run(&mut self, run: u32) -> Result<&mut Lead, Failure> {
-        let plan = self.plan.with_run(run);
-        let mut facts = lead::facts(&plan, self.world);
-        let number = self.done.len() as u32 + 1;
-        if number == 1 {
-            self.first_run_id.clone_from(&facts.run_id);
-        }
-        let mut output = self.output.clone();
-        if self.repeat.is_repeated() {
-            facts.repetition = Some(Repetition { number, first_run_id: self.first_run_id.clone() });
-            output = self.output.of_run(number);
-            output.prepare()?;
-        }
-        Ok(self.lead.insert(Lead::new(facts, output, self.demands.clone())))
-    }
-
-    /// The service can be watched in every run from now on.
-    pub fn manage(&mut self, access: Option<Access>) {
-        if let Some(lead) = &mut self.lead {
-            lead.manage(access.clone());
-        }
-        self.management = access;
-    }
-
-    /// Who leads the run that goes on.
-    pub fn lead(&mut self) -> Option<&mut Lead> {
-        self.lead.as_mut()
-    }
-
-    /// The number of the next run, once it is time for it; none where there is no next one.
-    pub fn next(&mut self, signals: &Signals) -> Result<Option<u32>, Failure> {
+    /// Whether another run follows; waits until it is time for it.
+    fn goes_on(&mut self, signals: &Signals) -> Result<bool, Failure> {
         let stopped = self.lead.as_ref().is_some_and(Lead::was_stopped);
         self.take_in();
         if !self.repeat.is_repeated() {
-            return Ok(None);
+            return Ok(false);
         }
         let estimate = self.repeat.until.and_then(|until| self.summary().estimate(until.quantity));
         let next = self.repeat.next(self.done.len() as u32, estimate.as_ref());
         if stopped {
             self.ended = "early: stopped by a signal".to_owned();
-            return Ok(None);
+            return Ok(false);
         }
         if let Next::End(why) = next {
             (self.ended, self.complete) = (why, true);
-            return Ok(None);
+            return Ok(false);
         }
         self.output.write_summary(&self.summary().json())?;
         let since = Instant::now();
@@ -129,12 +103,9 @@ impl Runs {
         }
         if let Some(signal) = signals.requested() {
             self.ended = format!("early: stopped by {signal}");
-            return Ok(None);
+            return Ok(false);
         }
-        let run = launch::draw()?;
-        let management = self.management.clone();
-        self.lead_run(run)?.manage(management);
-        Ok(Some(run))
+        Ok(true)
     }
 
     /// Keeps what the run that went on came to.
@@ -155,26 +126,87 @@ impl Runs {
     fn summary(&self) -> Summary<'_> {
         Summary { done: &self.done, ended: &self.ended, complete: self.complete, until: self.repeat.until }
     }
+}
 
-    /// There will be no other run: says what they came to together.
-    pub fn end(&mut self) {
+impl Agenda for Runs {
+    const APART: bool = false;
+
+    fn next(&mut self, signals: &Signals) -> Result<Option<Assignment>, Failure> {
+        if self.lead.is_some() && !self.goes_on(signals)? {
+            return Ok(None);
+        }
+        let run = agenda::draw()?;
+        self.plan = self.plan.with_run(run);
+        Ok(Some(Assignment {
+            profile: self.profile.clone(),
+            plan: self.before.as_ref().map(|before| serde_json::to_string(&before.plan).expect("a plan is plain data")),
+            run,
+            next_within: self.plan.limits.collective + self.repeat.idle,
+        }))
+    }
+
+    /// Makes room for the results: what cannot be written is better known before the run than after. The first run says what
+    /// will be done.
+    fn begin(&mut self) -> Result<&mut Lead, Failure> {
+        let first = self.first_run_id.is_empty();
+        if first {
+            self.output.prepare()?;
+        }
+        let mut facts = lead::facts(&self.plan, self.world);
+        if first {
+            self.first_run_id.clone_from(&facts.run_id);
+        }
+        let mut output = self.output.clone();
+        if self.repeat.is_repeated() {
+            let number = self.done.len() as u32 + 1;
+            facts.repetition = Some(Repetition { number, first_run_id: self.first_run_id.clone() });
+            output = self.output.of_run(number);
+            output.prepare()?;
+        }
+        let lead = self.lead.insert(Lead::new(facts, output, self.demands.clone()));
+        if first {
+            lead.announce();
+        }
+        if first && self.repeat.is_repeated() {
+            let most = if self.repeat.until.is_some() { "at most " } else { "" };
+            lead.say(&format!(
+                "{most}{} runs of it, {} s apart",
+                self.repeat.runs.end(),
+                self.repeat.idle.as_secs_f64()
+            ));
+        }
+        Ok(lead)
+    }
+
+    fn lead(&mut self) -> Option<&mut Lead> {
+        self.lead.as_mut()
+    }
+
+    /// Says in what the service differs from that of the run that is repeated.
+    fn opened(&mut self, hops: &[Hop]) {
+        if let (Some(before), Some(lead)) = (&self.before, &mut self.lead) {
+            before.differs(hops).iter().for_each(|difference| lead.say(difference));
+        }
+    }
+
+    fn end(&mut self) -> Result<Exit, Failure> {
         self.take_in();
         if !self.repeat.is_repeated() {
-            return;
+            return self.exit.clone();
         }
         let summary = self.summary();
         let printed = stdout::print(&summary.table());
         let written = self.output.write_summary(&summary.json());
-        crate::terminal::stderr::say(format_args!(
-            "{}; results in {}",
-            summary.verdict().1,
-            self.output.dir().display()
-        ));
-        self.exit = written.and(printed).and(Ok(summary.verdict().0));
+        let (exit, sentence) = summary.verdict();
+        stderr::say(format_args!("{sentence}; results in {}", self.output.dir().display()));
+        written.and(printed).and(Ok(exit))
     }
 
-    /// What the program exits with.
-    pub fn exit(&self) -> Result<u8, Failure> {
-        self.exit.clone().map(|exit| exit as u8)
+    /// A run that was not begun to be carried out for want of a route came to nothing.
+    fn cut_short(&mut self, stop: &Stop) {
+        if matches!(stop, Stop::Alone(_)) || !self.done.is_empty() {
+            // The launch has another reason to fail.
+            let _ = self.end();
+        }
     }
 }

@@ -1,0 +1,105 @@
+//! A point of a sweep, or one try of its search, resolved: what it sends, and how long it takes at least.
+
+use crate::{cli::flags, terminal::exit::Failure};
+use figures::input;
+use measure::record;
+use profile::{Layer, Plan, Point, Profile, RunLength, Search, combine};
+use std::time::Duration;
+
+/// The link of the paper's data streaming nodes, for what a plan says of time.
+const LINK_BITS_PER_SECOND: f64 = 1e9;
+/// What a point takes besides streaming, measured over loopback.
+const BESIDES: Duration = Duration::from_millis(700);
+
+/// Which search of a sweep: the cell's name and the repetition.
+pub type Searched = (String, u32);
+
+/// A point and what it comes to.
+pub struct Cell {
+    /// What the record calls it.
+    pub point: record::Point,
+    /// From 1.
+    pub repetition: u32,
+    /// What is resolved.
+    pub profile: Profile,
+    /// For the ranks of this launch.
+    pub plan: Plan,
+    /// Of a search: what it belongs to, and the value that it tries.
+    pub tries: Option<(Searched, f64)>,
+}
+
+/// What all points of a sweep have in common.
+pub struct Common {
+    /// The experiment.
+    pub experiment: String,
+    /// What it is about.
+    pub about: String,
+    /// For each rank the number of its host.
+    pub hosts: Vec<u32>,
+    /// What was set for all points.
+    pub set: Vec<Layer>,
+}
+
+impl Common {
+    /// A point, or one try of its search, resolved.
+    pub fn resolve(&self, point: &Point, tries: Option<(&Search, f64)>) -> Result<Cell, Failure> {
+        let mut name = point.name.clone();
+        let mut layers = vec![point.base.clone()];
+        layers.extend_from_slice(&self.set);
+        layers.push(point.cell.clone());
+        if let Some((search, value)) = tries {
+            let key = search.key.rsplit('.').next().unwrap_or(&search.key);
+            name += &format!("_{key}-{value}");
+            layers.push(search.layer(value).map_err(flags::failure)?);
+        }
+        let resolved = combine(&layers, |path| input::profile(path))
+            .and_then(|profile| Ok((Plan::resolve_on(&profile, &self.hosts, 0)?, profile)));
+        let (plan, profile) = resolved.map_err(|error| {
+            let failure = flags::failure(error);
+            Failure::new(failure.exit, format!("{name}: {}", failure.sentence))
+        })?;
+        Ok(Cell {
+            point: record::Point { experiment: self.experiment.clone(), name },
+            repetition: point.repetition,
+            profile,
+            plan,
+            tries: tries.map(|(_, value)| ((point.name.clone(), point.repetition), value)),
+        })
+    }
+}
+
+impl Cell {
+    /// Bytes of bodies that producers send, and that the service delivers, replies included; of a run that ends by time,
+    /// none.
+    pub fn bytes(&self) -> [f64; 2] {
+        let RunLength::Messages(messages) = self.plan.length else { return [0.0, 0.0] };
+        let sent = messages as f64 * self.plan.message.mean_body_bytes();
+        let delivered = sent * f64::from(self.plan.flow.copies);
+        let replies = if self.plan.flow.replies == 0 { 0.0 } else { delivered };
+        [sent, delivered + replies]
+    }
+
+    /// The least that it takes over a link of a gigabit per second in each direction.
+    pub fn least_time(&self) -> Duration {
+        let streaming = match self.plan.length {
+            RunLength::Messages(_) => {
+                let [sent, delivered] = self.bytes();
+                Duration::from_secs_f64(sent.max(delivered) * 8.0 / LINK_BITS_PER_SECOND)
+            }
+            RunLength::Window(window) => Duration::from_nanos(window.total_ns()),
+        };
+        streaming + BESIDES
+    }
+
+    /// Memory for bodies of all its workers.
+    pub fn memory(&self) -> u64 {
+        let (producer, consumer) = self.plan.body_memory();
+        let placement = &self.plan.placement;
+        producer * u64::from(placement.producers) + consumer * u64::from(placement.consumers)
+    }
+
+    /// For people.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.point.name, self.repetition)
+    }
+}
