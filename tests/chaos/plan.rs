@@ -66,20 +66,12 @@ const PATTERNS: [&str; 6] =
 impl Plan {
     /// Draws one.
     pub fn draw(rng: &mut ChaCha8Rng) -> Self {
-        let one_of = |rng: &mut ChaCha8Rng, from: &[&'static str]| *from.choose(rng).expect("a choice");
         let ranks = *[1, 1, 2, 3, 3, 3, 4, 4, 5, 6].choose(rng).expect("a choice");
         let pattern = one_of(rng, &PATTERNS);
         let broadcast = pattern.starts_with("broadcast");
         let queue_type = one_of(rng, &["classic", "classic", "classic", "quorum", "stream"]);
         let service = if rng.random_bool(0.3) { Where::Cluster } else { Where::Alone };
-        let way = match rng.random_range(0..10) {
-            0..=3 => Way::Testbed("dts-plain"),
-            4 => Way::Testbed("dts"),
-            5 => Way::Testbed(one_of(rng, &["prs-haproxy", "prs-stunnel"])),
-            6 => Way::Testbed("mss"),
-            7 => Way::Address,
-            _ => Way::Wire,
-        };
+        let way = way(rng);
         let (producers, consumers) =
             if broadcast { (1, rng.random_range(1..=3)) } else { (rng.random_range(1..=3), rng.random_range(1..=3)) };
         let rate: u32 = *[50, 100, 200, 500, 1000].choose(rng).expect("a choice");
@@ -114,28 +106,8 @@ impl Plan {
             Length::Messages(messages) => ("messages", messages.to_string()),
             Length::Time(time) => ("duration", format!("{}s", time.as_secs())),
         });
-        settings.extend(match rng.random_range(0..4) {
-            0 => vec![
-                ("workload", "generic".to_owned()),
-                ("message.event_bytes", one_of(rng, &["128B", "800B", "4KiB"]).to_owned()),
-                ("message.ring", "256KiB".to_owned()),
-            ],
-            _ => vec![("workload", "dstream".to_owned()), ("message.events", rng.random_range(1..=4).to_string())],
-        });
-        let extra = [
-            ("service.persistent", "true"),
-            ("service.connections", "2"),
-            ("layout", "cyclic"),
-            ("warmup", "1s"),
-            ("load.arrivals", "poisson"),
-            ("message.fill", "fresh"),
-        ];
-        if rng.random_bool(0.4) {
-            let (key, value) = *extra.choose(rng).expect("a choice");
-            if key != "warmup" || matches!(length, Length::Time(_)) {
-                settings.push((key, value.to_owned()));
-            }
-        }
+        settings.extend(bodies(rng));
+        settings.extend(extra(rng, length));
         let (repeat, sweep) = match rng.random_range(0..12) {
             0 => (2, false),
             1 => (1, true),
@@ -226,6 +198,50 @@ impl Plan {
     pub fn experiment(&self) -> String {
         "about = 'chaos'\nrepetitions = 1\n[base]\n[axes]\n'service.heartbeat_s' = [20, 25]\n".to_owned()
     }
+}
+
+fn one_of(rng: &mut ChaCha8Rng, from: &[&'static str]) -> &'static str {
+    from.choose(rng).expect("a choice")
+}
+
+fn way(rng: &mut ChaCha8Rng) -> Way {
+    match rng.random_range(0..10) {
+        0..=3 => Way::Testbed("dts-plain"),
+        4 => Way::Testbed("dts"),
+        5 => Way::Testbed(one_of(rng, &["prs-haproxy", "prs-stunnel"])),
+        6 => Way::Testbed("mss"),
+        7 => Way::Address,
+        _ => Way::Wire,
+    }
+}
+
+/// What messages are.
+fn bodies(rng: &mut ChaCha8Rng) -> Vec<(&'static str, String)> {
+    match rng.random_range(0..4) {
+        0 => vec![
+            ("workload", "generic".to_owned()),
+            ("message.event_bytes", one_of(rng, &["128B", "800B", "4KiB"]).to_owned()),
+            ("message.ring", "256KiB".to_owned()),
+        ],
+        _ => vec![("workload", "dstream".to_owned()), ("message.events", rng.random_range(1..=4).to_string())],
+    }
+}
+
+/// A setting that few runs have.
+fn extra(rng: &mut ChaCha8Rng, length: Length) -> Option<(&'static str, String)> {
+    let extra = [
+        ("service.persistent", "true"),
+        ("service.connections", "2"),
+        ("layout", "cyclic"),
+        ("warmup", "1s"),
+        ("load.arrivals", "poisson"),
+        ("message.fill", "fresh"),
+    ];
+    if !rng.random_bool(0.4) {
+        return None;
+    }
+    let (key, value) = *extra.choose(rng).expect("a choice");
+    (key != "warmup" || matches!(length, Length::Time(_))).then(|| (key, value.to_owned()))
 }
 
 impl fmt::Display for Plan {

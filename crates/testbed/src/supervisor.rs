@@ -8,7 +8,7 @@ use crate::{
     limits::Groups,
     managed::{self, Managed, ManagedState},
     message::{Message, log, send},
-    network::{NetworkChoice, Tools},
+    network::{Facility, NetworkChoice, Tools},
     part, place, ports,
     process::{Process, boot_id},
     rabbitmq::{
@@ -45,6 +45,16 @@ use std::{
 
 /// How often a starting cluster is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What a testbed needs of this host.
+struct Found {
+    program: PathBuf,
+    identity: Identity,
+    install: Install,
+    isolation: Isolation,
+    claim: ports::Reservation,
+    facility: Option<(Facility, Tools)>,
+}
 
 /// The events that the supervisor waits for.
 struct Ears {
@@ -198,13 +208,12 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Returns the claim on the ports, to be kept as long as the testbed is up.
-    fn start(&mut self, ears: &mut Ears, deadline: Instant, limit: Duration) -> Result<ports::Reservation> {
+    /// Finds it, before anything is started.
+    fn find(&self) -> Result<Found> {
         let program = std::env::current_exe().when("find this program's own file")?;
         let identity = Identity::choose()?;
         identity.can_reach(&self.dir)?;
         let install = Install::find()?;
-        // Checked before anything is started.
         let managed = self.routes.managed.map(|_| Kind::Haproxy);
         for kind in ControlServers::kinds(&self.routes.proxies).into_iter().chain(managed) {
             kind.find()?;
@@ -215,6 +224,12 @@ impl Supervisor {
             NetworkChoice::Loopback => (ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?, None),
             NetworkChoice::Facility(facility) => (ports::facility(self.nodes), Some((facility, Tools::find()?))),
         };
+        Ok(Found { program, identity, install, isolation, claim, facility })
+    }
+
+    /// Returns the claim on the ports, to be kept as long as the testbed is up.
+    fn start(&mut self, ears: &mut Ears, deadline: Instant, limit: Duration) -> Result<ports::Reservation> {
+        let Found { program, identity, install, isolation, claim, facility } = self.find()?;
         let ports = claim.ports;
         let version = install.version.to_string();
         ears.progress(&format!(
@@ -226,7 +241,6 @@ impl Supervisor {
             identity.name,
         ));
 
-        let run_as = identity.name.clone();
         let cluster = Cluster::lay_out(&self.dir, self.nodes, ports, install, identity.clone())?;
         let started = Instant::now();
         let mut state = State {
@@ -235,7 +249,7 @@ impl Supervisor {
             nodes: self.nodes,
             base_port: ports.base,
             isolation: isolation.to_string(),
-            run_as,
+            run_as: identity.name.clone(),
             rabbitmq_version: version,
             scheduling: cluster.scheduling().to_owned(),
             started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
@@ -279,38 +293,7 @@ impl Supervisor {
         let servers = ControlServers::new(&self.dir, ports, &identity);
         build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, ears, (deadline, limit), &self.dir)?;
 
-        let api = cluster.api();
-        let mut most_up = 0;
-        loop {
-            sandbox.reap();
-            if let Some((name, how)) = sandbox.ended().next() {
-                let (part, how) = (name.to_owned(), how.to_owned());
-                return Err(Error::PartDied { log: cluster.last_lines(&part), part, how });
-            }
-            if let Some(part) = cluster.boot_failure() {
-                return Err(Error::PartDied { log: cluster.last_lines(&part), part, how: "BOOT FAILED".into() });
-            }
-            let up = match cluster.progress(&api) {
-                Progress::Ready => break,
-                Progress::Forming => self.nodes,
-                Progress::NodesUp(up) => up,
-            };
-            for node in most_up + 1..=up {
-                ears.progress(&format!("node {node} of {} up", self.nodes));
-            }
-            most_up = most_up.max(up);
-            if Instant::now() > deadline {
-                let part = cluster.late_part(&api);
-                return Err(late(&format!("the start of {part}"), limit, cluster.last_lines(&part)));
-            }
-            heed(ears, LOOK_EVERY)?;
-        }
-        for node in most_up + 1..=self.nodes {
-            ears.progress(&format!("node {node} of {} up", self.nodes));
-        }
-        if self.nodes > 1 {
-            ears.progress("cluster formed");
-        }
+        await_cluster(&cluster, self.nodes, sandbox, ears, (deadline, limit))?;
         for tunnel in &state.tunnels {
             tunnels::greets(tunnel)?;
             ears.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
@@ -368,6 +351,49 @@ impl Supervisor {
         }
         if keep_logs { place::empty(&self.dir, true) } else { place::remove(&self.dir) }
     }
+}
+
+/// Waits until every node is up and all of them form a cluster.
+fn await_cluster(
+    cluster: &Cluster,
+    nodes: usize,
+    sandbox: &mut Sandbox,
+    ears: &mut Ears,
+    (deadline, limit): (Instant, Duration),
+) -> Result<()> {
+    let api = cluster.api();
+    let mut most_up = 0;
+    loop {
+        sandbox.reap();
+        if let Some((name, how)) = sandbox.ended().next() {
+            let (part, how) = (name.to_owned(), how.to_owned());
+            return Err(Error::PartDied { log: cluster.last_lines(&part), part, how });
+        }
+        if let Some(part) = cluster.boot_failure() {
+            return Err(Error::PartDied { log: cluster.last_lines(&part), part, how: "BOOT FAILED".into() });
+        }
+        let up = match cluster.progress(&api) {
+            Progress::Ready => break,
+            Progress::Forming => nodes,
+            Progress::NodesUp(up) => up,
+        };
+        for node in most_up + 1..=up {
+            ears.progress(&format!("node {node} of {nodes} up"));
+        }
+        most_up = most_up.max(up);
+        if Instant::now() > deadline {
+            let part = cluster.late_part(&api);
+            return Err(late(&format!("the start of {part}"), limit, cluster.last_lines(&part)));
+        }
+        heed(ears, LOOK_EVERY)?;
+    }
+    for node in most_up + 1..=nodes {
+        ears.progress(&format!("node {node} of {nodes} up"));
+    }
+    if nodes > 1 {
+        ears.progress("cluster formed");
+    }
+    Ok(())
 }
 
 /// Starts a part. It is in the state file before and after, so that it cannot be overlooked.
