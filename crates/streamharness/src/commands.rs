@@ -3,6 +3,7 @@
 pub mod assert;
 pub mod compare;
 pub mod export;
+pub mod hold;
 pub mod payload;
 pub mod plan;
 pub mod profiles;

@@ -16,7 +16,6 @@ use clap::{CommandFactory, Parser};
 use cli::arguments::{Command, Streamharness};
 use host::environment;
 use launch::world;
-use route::holder;
 use std::process::ExitCode;
 use terminal::{
     exit::{Exit, Failure},
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
         Some(Command::S2cs(s2cs)) => commands::scistream::s2cs(s2cs),
         Some(Command::S2uc { command }) => commands::scistream::s2uc(command),
         Some(Command::S3m { command }) => commands::s3m::s3m(command),
-        Some(Command::Hold) => holder::hold(),
+        Some(Command::Hold) => commands::hold::hold(),
         Some(Command::Testbed { command }) => commands::testbed::testbed(command),
         Some(Command::Completions { shell }) => completions(shell),
     };

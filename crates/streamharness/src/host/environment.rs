@@ -22,17 +22,12 @@ pub fn is_launched() -> bool {
     RANK_VARIABLES.iter().any(|name| env::var_os(name).is_some())
 }
 
-/// Name of this host.
-pub fn host() -> String {
-    nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
 /// What rank 0 can tell; hosts, seed and clocks are filled in with the result.
 pub fn describe(world: usize) -> Environment {
     Environment {
         world_size: world as u32,
         cpu_model: machine::cpu_model(),
-        cores: Some(cores()),
+        cores: Some(machine::cores()),
         kernel: nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
         mpi_library: Some(comm_mpi::MpiComm::library()),
         launcher: launcher(),
@@ -48,14 +43,7 @@ pub fn describe(world: usize) -> Environment {
     }
 }
 
-/// Processors of this host. Not those that this process is bound to: launchers bind each rank to
-/// its own, and the host has them all.
-pub fn cores() -> u32 {
-    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
-    online.and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1)
-}
-
-/// Those that this process may use.
+/// Processors that this process may use.
 pub fn allowed_cores() -> AllowedCores {
     let set = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
     let bound: Vec<u32> =

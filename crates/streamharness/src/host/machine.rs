@@ -1,6 +1,5 @@
 //! The host that a rank runs on, as its kernel tells: processor, memory, network.
 
-use crate::host::environment;
 use measure::record::{Interface, Machine};
 use std::{
     fs,
@@ -14,15 +13,27 @@ const INTERFACES_MAX: usize = 64;
 /// This host with all its interfaces. Those that no connection used are left out of the record.
 pub fn describe() -> Machine {
     Machine {
-        host: environment::host(),
+        host: host(),
         cpu_model: cpu_model(),
-        cores: environment::cores(),
+        cores: cores(),
         memory_bytes: fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_bytes(&text)),
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         kernel: nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
         congestion_control: line("/proc/sys/net/ipv4/tcp_congestion_control"),
         interfaces: interfaces(),
     }
+}
+
+/// Name of this host.
+fn host() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Processors of this host. Not those that this process is bound to: launchers bind each rank to
+/// its own, and the host has them all.
+pub fn cores() -> u32 {
+    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    online.and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1)
 }
 
 /// The first line of a file of the kernel's, if there is one.

@@ -102,7 +102,7 @@ impl Cluster {
             ends_with_service,
         };
         let limit = order.ready_within + GRACE;
-        let (holder, told) = Holder::start::<Told>(&holder::Order::Cluster(Box::new(order)), limit)?;
+        let (holder, told) = Holder::start::<Told>(holder::Held::Cluster, &order, limit)?;
         let Told { endpoint, management, provisioned } = told;
         Ok(Self { endpoint, management, provisioned, _holder: holder })
     }

@@ -1,14 +1,9 @@
 //! A process beside rank 0 that holds what a run has asked for, and releases it when rank 0 is gone, by whatever signal.
 
-use crate::{
-    route::{cluster, tunnel},
-    terminal::exit::{Exit, Failure},
-};
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::{SigHandler, Signal, signal},
-};
+use crate::terminal::exit::{Exit, Failure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, ErrorKind, Stdin, Write, stdin},
     net::Shutdown,
@@ -25,13 +20,13 @@ pub const RELEASE_LIMIT: Duration = Duration::from_secs(65);
 /// When to look after what needs no looking after.
 pub const NEVER: Duration = Duration::from_secs(24 * 3600);
 
-/// What a holder is asked for. Holds secrets, and travels in memory only.
-#[derive(Serialize, Deserialize)]
-pub enum Order {
+/// What a holder can hold.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum Held {
     /// A SciStream tunnel.
-    Tunnel(Box<tunnel::Order>),
+    Tunnel,
     /// A managed service.
-    Cluster(Box<cluster::Order>),
+    Cluster,
 }
 
 /// What a holder says: what it has opened, or why not, with the exit code.
@@ -46,8 +41,12 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Starts one, and waits at most `limit` for what it has opened.
-    pub fn start<Told: DeserializeOwned>(order: &Order, limit: Duration) -> Result<(Self, Told), Failure> {
+    /// Starts one, and waits at most `limit` for what it has opened. The order holds secrets, and travels in memory only.
+    pub fn start<Told: DeserializeOwned>(
+        held: Held,
+        order: &impl Serialize,
+        limit: Duration,
+    ) -> Result<(Self, Told), Failure> {
         let unusual = |error: std::io::Error| Failure::new(Exit::Route, format!("the route has no holder: {error}"));
         let (mut socket, theirs) = UnixStream::pair().map_err(unusual)?;
         let program = std::env::current_exe().map_err(unusual)?;
@@ -56,16 +55,16 @@ impl Holder {
         process.arg("hold").process_group(0);
         process.stdin(OwnedFd::from(theirs.try_clone().map_err(unusual)?)).stdout(OwnedFd::from(theirs));
         let process = process.spawn().map_err(unusual)?;
-        let text = serde_json::to_string(order).expect("an order is plain data");
+        let text = serde_json::to_string(&(held, order)).expect("an order is plain data");
         writeln!(socket, "{text}").map_err(unusual)?;
         socket.set_read_timeout(Some(limit)).map_err(unusual)?;
         let holder = Self { socket, process };
         let mut said = String::new();
         BufReader::new(&holder.socket).read_line(&mut said).map_err(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                let who = match order {
-                    Order::Tunnel(_) => "the S2CS",
-                    Order::Cluster(_) => "the S3M service",
+                let who = match held {
+                    Held::Tunnel => "the S2CS",
+                    Held::Cluster => "the S3M service",
                 };
                 Failure::new(Exit::Route, format!("{who} did not reply within {} s: ask its operator", limit.as_secs()))
             }
@@ -93,6 +92,14 @@ impl Drop for Holder {
 pub struct Asker(BufReader<Stdin>);
 
 impl Asker {
+    /// With what it orders on standard input, if it does.
+    pub fn ask() -> (Self, Option<(Held, Value)>) {
+        let mut asker = Self(BufReader::new(stdin()));
+        let mut line = String::new();
+        let order = asker.0.read_line(&mut line).ok().and_then(|_| serde_json::from_str(&line).ok());
+        (asker, order)
+    }
+
     /// Waits a little, and not longer if nobody wants the outcome any more: then false.
     pub fn waits(&self, pause: Duration) -> bool {
         let end = Instant::now() + pause;
@@ -110,11 +117,11 @@ impl Asker {
 
     /// Says what has been opened, and has it released once that is not wanted any more. Until then `tend` does what is to
     /// be done to keep it, and says when it wants to be asked again.
-    pub fn hold<Told: Serialize, Held>(
+    pub fn hold<Told: Serialize, Open>(
         self,
-        opened: Result<(Told, Held), Failure>,
-        mut tend: impl FnMut(&mut Held) -> Duration,
-        release: impl FnOnce(Held) -> Result<(), Failure>,
+        opened: Result<(Told, Open), Failure>,
+        mut tend: impl FnMut(&mut Open) -> Duration,
+        release: impl FnOnce(Open) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
         let (outcome, held): (Outcome<Told>, _) = match opened {
             Ok((told, held)) => (Ok(told), Some(held)),
@@ -127,37 +134,4 @@ impl Asker {
         while self.waits(tend(&mut held)) {}
         release(held).map(|()| Exit::Pass)
     }
-}
-
-/// The holder's body: opens what standard input asks for, says so, and releases it when that closes.
-pub fn hold() -> Result<Exit, Failure> {
-    // They are meant for the run, whose end is what we wait for.
-    for one in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
-        ignore(one);
-    }
-    let mut asker = Asker(BufReader::new(stdin()));
-    let mut line = String::new();
-    let order: Option<Order> = asker.0.read_line(&mut line).ok().and_then(|_| serde_json::from_str(&line).ok());
-    let Some(order) = order else {
-        let sentence = "hold is for a run's own use: use s2uc or s3m";
-        return Err(Failure::new(Exit::Usage, sentence));
-    };
-    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
-        .map_err(|error| Failure::new(Exit::Route, error))?;
-    match order {
-        Order::Tunnel(order) => {
-            let opened = runtime.block_on(order.open());
-            asker.hold(opened, |_| NEVER, |tunnel| runtime.block_on(order.release(tunnel)))
-        }
-        Order::Cluster(order) => {
-            let opened = order.open(&runtime, &asker);
-            asker.hold(opened, |held| order.tend(held), |held| order.release(&held))
-        }
-    }
-}
-
-#[expect(unsafe_code, reason = "ignoring a signal runs no handler; the call is unsafe for those that do")]
-fn ignore(one: Signal) {
-    // SAFETY: no handler is installed.
-    let _ = unsafe { signal(one, SigHandler::SigIgn) };
 }

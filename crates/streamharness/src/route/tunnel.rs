@@ -1,7 +1,7 @@
 //! A SciStream tunnel for one run, released when the run ends.
 
 use crate::{
-    route::holder::{self, Holder},
+    route::holder::{Held, Holder},
     terminal::exit::{Exit, Failure},
 };
 use profile::{ControlServerProfile, SciStreamProfile};
@@ -54,8 +54,8 @@ impl Tunnel {
         let file = wanted.uid_file.clone().unwrap_or_else(|| format!("tunnel-{run:08x}.uid"));
         let uid_file = std::path::absolute(file)
             .map_err(|error| Failure::new(Exit::Usage, format!("route.scistream.uid_file: {error}")))?;
-        let order = holder::Order::Tunnel(Box::new(Order { wanted: wanted.clone(), uid_file, greets }));
-        let (holder, (entries, exits)) = Holder::start(&order, OPEN_LIMIT)?;
+        let order = Order { wanted: wanted.clone(), uid_file, greets };
+        let (holder, (entries, exits)) = Holder::start(Held::Tunnel, &order, OPEN_LIMIT)?;
         Ok(Self { entries, exits, _holder: holder })
     }
 }

@@ -1,0 +1,51 @@
+//! `streamharness hold`, for a run's own use: the process that holds a tunnel or a managed service.
+
+use crate::{
+    route::{
+        cluster,
+        holder::{Asker, Held, NEVER},
+        tunnel,
+    },
+    terminal::exit::{Exit, Failure},
+};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Opens what standard input asks for, reports that, and releases it when standard input closes.
+pub fn hold() -> Result<Exit, Failure> {
+    // They are meant for the run, whose end is what we wait for.
+    for one in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
+        ignore(one);
+    }
+    let (asker, order) = Asker::ask();
+    let (held, order) = order.ok_or_else(misused)?;
+    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(|error| Failure::new(Exit::Route, error))?;
+    match held {
+        Held::Tunnel => {
+            let order: tunnel::Order = read(order)?;
+            let opened = runtime.block_on(order.open());
+            asker.hold(opened, |_| NEVER, |tunnel| runtime.block_on(order.release(tunnel)))
+        }
+        Held::Cluster => {
+            let order: cluster::Order = read(order)?;
+            let opened = order.open(&runtime, &asker);
+            asker.hold(opened, |held| order.tend(held), |held| order.release(&held))
+        }
+    }
+}
+
+fn read<Order: DeserializeOwned>(order: Value) -> Result<Order, Failure> {
+    serde_json::from_value(order).map_err(|_| misused())
+}
+
+fn misused() -> Failure {
+    Failure::new(Exit::Usage, "hold is for a run's own use: use s2uc or s3m")
+}
+
+#[expect(unsafe_code, reason = "ignoring a signal runs no handler; the call is unsafe for those that do")]
+fn ignore(one: Signal) {
+    // SAFETY: no handler is installed.
+    let _ = unsafe { signal(one, SigHandler::SigIgn) };
+}
