@@ -2,7 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand};
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 const PAGE: &str = "docs/architecture.md";
 const REASONS: &str = "docs/decisions/dependencies.md";
@@ -19,6 +23,9 @@ const LINKED_BY_FEW: [(&[&str], &[&str]); 3] = [
 const WITHOUT_TOKIO: [&str; 4] = ["comm-mpi", "measure", "payload", "profile"];
 
 type Edges = BTreeSet<(String, String)>;
+
+/// For each file of a crate, as the path of its module, those that its `crate::` paths name.
+type Uses = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 
 #[test]
 fn crates_depend_on_each_other_as_the_architecture_page_says() {
@@ -116,6 +123,35 @@ fn a_crate_is_named_after_its_folder() {
 }
 
 #[test]
+fn no_crate_has_a_circle_of_files() {
+    for package in metadata().workspace_packages() {
+        let folder = package.manifest_path.with_file_name("src");
+        let mut files = BTreeMap::new();
+        read_sources(folder.as_std_path(), &[], &mut files);
+        let circles = circles(uses(&files));
+        assert!(
+            circles.is_empty(),
+            "{}: these files name each other in circles: {circles:?}; move what they share to a file below them",
+            package.name
+        );
+    }
+}
+
+#[test]
+fn a_circle_is_found_and_what_only_leads_to_or_from_it_is_not_part_of_it() {
+    let files = [
+        ("a", "use crate::{b::{B, c::C}, leaf};\nfn f() {}"),
+        ("b", "// use crate::leaf;\npub mod c;\nuse crate::d::D;"),
+        ("b/c", "fn c() -> crate::d::D {}\n#[cfg(test)]\nmod tests { use crate::a; }"),
+        ("d", "use crate::{\n    b::{\n        c::C as Other,\n    },\n    leaf,\n};"),
+        ("leaf", "use crate::Root;"),
+    ];
+    let module = |name: &str| name.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let files = files.map(|(name, text)| (module(name), text.to_owned())).into();
+    assert_eq!(circles(uses(&files)), [module("b/c"), module("d")].into());
+}
+
+#[test]
 fn the_table_is_found_among_other_tables() {
     let page = "# A\n\n| word | meaning |\n|---|---|\n| run | one |\n\n\
         | crate | depends on |\n|:--|:--|\n| `a` | `b`, c |\n| b | - |\n| c | b |\n\nafter | it\n";
@@ -149,6 +185,85 @@ fn edges(metadata: &Metadata) -> Edges {
         })
         .map(|(package, dependency)| (package.name.to_string(), dependency.name.clone()))
         .collect()
+}
+
+/// Sources below a folder, by the paths of their modules; the crate's root has none.
+fn read_sources(folder: &Path, module: &[String], files: &mut BTreeMap<Vec<String>, String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let mut module = module.to_vec();
+        module.push(path.file_stem().expect("it has a name").to_string_lossy().into_owned());
+        if path.is_dir() {
+            read_sources(&path, &module, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") && module != ["lib"] && module != ["main"] {
+            files.insert(module, fs::read_to_string(&path).expect("sources are text"));
+        }
+    }
+}
+
+/// What the files name, outside of comments and tests.
+fn uses(files: &BTreeMap<Vec<String>, String>) -> Uses {
+    let of = |(module, text): (&Vec<String>, &String)| {
+        let code: String = text
+            .lines()
+            .take_while(|line| !line.starts_with("#[cfg(test)]"))
+            .flat_map(|line| [line.split("//").next().unwrap_or_default(), " "])
+            .collect();
+        let mut paths = Vec::new();
+        code.split("crate::").skip(1).for_each(|tree| {
+            read_tree(tree, &[], &mut paths);
+        });
+        let named = paths.into_iter().filter_map(|mut path: Vec<String>| {
+            while !path.is_empty() && !files.contains_key(&path) {
+                path.pop();
+            }
+            (!path.is_empty() && path != *module).then_some(path)
+        });
+        (module.clone(), named.collect())
+    };
+    files.iter().map(of).collect()
+}
+
+/// The paths of a use tree, such as `a::{b, c::d}`, at the beginning of a text; returns what follows it.
+fn read_tree<'a>(text: &'a str, before: &[String], paths: &mut Vec<Vec<String>>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut list) = text.strip_prefix('{') {
+        loop {
+            if let Some(after) = list.trim_start().strip_prefix('}') {
+                return after;
+            }
+            list = read_tree(list, before, paths);
+            let end = list.find([',', '}']).unwrap_or(list.len());
+            let after = list.get(end + 1..).unwrap_or_default();
+            if !list[end..].starts_with(',') {
+                return after;
+            }
+            list = after;
+        }
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let path = [before, &[text[..end].to_owned()]].concat();
+    if let Some(rest) = text[end..].strip_prefix("::") {
+        return read_tree(rest, &path, paths);
+    }
+    paths.push(path);
+    &text[end..]
+}
+
+/// The files that are left once those are taken away that name none of the others, or that none of the others names.
+fn circles(mut uses: Uses) -> BTreeSet<Vec<String>> {
+    loop {
+        let named: BTreeSet<_> = uses.values().flatten().cloned().collect();
+        let left: Uses = uses
+            .iter()
+            .filter(|(file, names)| named.contains(*file) && names.iter().any(|name| uses.contains_key(name)))
+            .map(|(file, names)| (file.clone(), names.clone()))
+            .collect();
+        if left.len() == uses.len() {
+            return left.into_keys().collect();
+        }
+        uses = left;
+    }
 }
 
 /// The crates and the edges of the page's dependency table.
