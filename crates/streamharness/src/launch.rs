@@ -108,7 +108,9 @@ impl<A: Agenda> Launch<'_, A> {
                 *route = Some(opened);
             }
             let route = route.as_ref().expect("it is open");
-            agenda.lead().expect("it has begun").manage(route.management.clone());
+            let lead = agenda.lead().expect("it has begun");
+            lead.manage(route.management.clone());
+            lead.label(route.labels.clone());
             Ok(route.connect.clone())
         })?;
         prepared.carry_out(world, &connect, agenda.as_mut().and_then(A::lead))

@@ -37,6 +37,8 @@ const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 pub struct Route {
     /// What every rank needs.
     pub connect: Connect,
+    /// How figures show what the profiles name.
+    pub labels: Labels,
     /// The tunnel that was asked for this run; dropping it releases it.
     _tunnel: Option<Tunnel>,
     /// The managed service that was asked for this run; dropping it deletes it.
@@ -47,8 +49,8 @@ pub struct Route {
 
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
-        let connect = Connect { amqp, hops, provisioned: None, labels: Labels::default() };
-        Self { connect, _tunnel: None, _cluster: None, management: None }
+        let connect = Connect { amqp, hops, provisioned: None };
+        Self { connect, labels: Labels::default(), _tunnel: None, _cluster: None, management: None }
     }
 }
 
@@ -61,8 +63,6 @@ pub struct Connect {
     pub hops: Vec<Hop>,
     /// The managed service that was asked for.
     pub provisioned: Option<Provisioned>,
-    /// How figures show what the profiles name.
-    pub labels: Labels,
 }
 
 /// Opens the route on rank 0. `say` tells the user what takes time.
@@ -70,7 +70,7 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&
     let mut route = find(profile, plan, own, say)?;
     let Profile { route: RouteProfile { title, colour, marker, .. }, message, .. } = profile.clone();
     let (colour, marker) = (colour.map(|colour| colour.to_string()), marker.map(|marker| marker.to_string()));
-    route.connect.labels = Labels { architecture: title, workload: message.title, colour, marker };
+    route.labels = Labels { architecture: title, workload: message.title, colour, marker };
     Ok(route)
 }
 
@@ -282,8 +282,8 @@ fn by_cluster(
     let written = RouteProfile { management: told.or_else(|| written.management.clone()), ..written.clone() };
     let management = management(&written, &amqp, own_password)?;
     let provisioned = Some(cluster.provisioned.clone());
-    let connect = Connect { amqp, hops, provisioned, labels: Labels::default() };
-    Ok(Route { connect, _tunnel: None, _cluster: Some(cluster), management })
+    let connect = Connect { amqp, hops, provisioned };
+    Ok(Route { connect, labels: Labels::default(), _tunnel: None, _cluster: Some(cluster), management })
 }
 
 /// Asks the control servers for a tunnel; producers enter it as the user, and on the virtual host, of the consumers.

@@ -19,7 +19,7 @@ use engine::{
 use management::{Access, Watcher};
 use measure::{
     Record, ServiceSample, into_series,
-    record::{LeftBehind, ServiceView},
+    record::{Labels, LeftBehind, ServiceView},
     tables::{SeriesRow, osu_table},
 };
 use profile::{Events, Format, Message, Plan, RunLength};
@@ -141,11 +141,15 @@ impl Lead {
         self.service = access.map(|access| Watcher::start(Access { queues, ..access }));
     }
 
+    /// How figures show what the profiles name.
+    pub fn label(&mut self, labels: Labels) {
+        self.facts.labels = labels;
+    }
+
     /// The route is open, through what was provisioned for it if anything was.
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
         self.facts.provisioned.clone_from(&connect.provisioned);
-        self.facts.labels.clone_from(&connect.labels);
         self.keeper.begin(&self.facts);
     }
 
