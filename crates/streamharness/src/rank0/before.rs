@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn another_number_of_ranks_is_refused_with_the_command_that_is_right() {
         let before = before("", 4);
-        assert!(before.fits(4, &[0; 4]).is_ok());
-        let sentence = before.fits(2, &[0; 2]).unwrap_err().sentence;
+        assert!(before.fits(&[0; 4]).is_ok());
+        let sentence = before.fits(&[0; 2]).unwrap_err().sentence;
         assert!(sentence.contains("is for 4 rank(s), and this launch has 2: srun -n 4 "), "{sentence}");
         let typed = ["streamharness", "rerun", "my runs/record.json", "--assert", "lost == 0"].map(str::to_owned);
         assert_eq!(before.command(&typed), "srun -n 4 streamharness rerun 'my runs/record.json' --assert 'lost == 0'");
