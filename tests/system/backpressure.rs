@@ -33,7 +33,7 @@ fn a_memory_alarm_is_in_the_series_and_in_the_record_as_what_it_is() {
     assert_eq!(pressure.rejected, 0, "{pressure:?}");
     let service = record.service.as_ref().expect("a testbed's management API is known");
     // A busy machine answers late now and then, which is a note and no more.
-    assert!(service.notes.iter().all(|note| note.contains("no answer within")), "{service:?}");
+    assert!(service.notes.iter().all(|note| note.contains("no reply within")), "{service:?}");
     assert!(service.samples >= 4 && service.connections_max >= Some(3), "{service:?}");
     assert!(service.alarms.keys().any(|alarm| alarm.starts_with("memory alarm on ")), "{service:?}");
     assert!(record.warnings.iter().any(|warning| warning.starts_with("memory alarm on ")), "{:?}", record.warnings);

@@ -142,7 +142,7 @@ fn a_host_that_nobody_knows() {
 fn a_listener_that_never_answers() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    for (arch, scheme, hint) in [("dts", "amqps", "does not agree on TLS"), ("dts-plain", "amqp", "says nothing")] {
+    for (arch, scheme, hint) in [("dts", "amqps", "does not agree on TLS"), ("dts-plain", "amqp", "sends nothing")] {
         let url = format!("{scheme}://bench@localhost:{port}");
         let start = Instant::now();
         let outcome = with_address(service(), &url, &["--arch", arch]).run(LIMIT);

@@ -67,7 +67,7 @@ fn a_rank_that_hangs() {
     running.streams(STREAMS);
     processes::send(running.rank(3), Signal::SIGSTOP);
     let outcome = running.wait(ENDS);
-    let record = ends_in_order(&outcome, PARTIAL, "rank 3 has not been heard for 15 s");
+    let record = ends_in_order(&outcome, PARTIAL, "no message from rank 3 for 15 s");
     let integrity = &record.integrity;
     // What the service still holds for consumers that are connected still is counted by nobody.
     assert!(integrity.lost == 0 && integrity.in_service.is_none(), "{integrity:?}");

@@ -93,7 +93,7 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
 
     // A busy machine answers late now and then, which is a note and no more.
     let service = record.service.expect("its management API is known");
-    let late = |note: &String| note.contains("no answer within");
+    let late = |note: &String| note.contains("no reply within");
     assert!(service.samples > 0 && service.notes.iter().all(late), "{service:?}");
 
     let (ours, _) = of_testbed(dir);

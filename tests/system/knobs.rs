@@ -181,7 +181,7 @@ fn what_cannot_work_together_is_refused_before_anything_connects() {
         (vec!["--queue-type", "quorum", "--set", "service.durable=false"], ["always durable", "--queue-type classic"]),
         (vec!["--layout", "by-host"], ["on different hosts", "--layout block"]),
         (vec!["--service-time", "constant:1s"], ["consumers work", "--timeout"]),
-        (vec!["--set", "service.reply=64B"], ["nobody answers", "--pattern"]),
+        (vec!["--set", "service.reply=64B"], ["has no replies", "--pattern"]),
     ] {
         single(&arguments).run(LIMIT).fails(2, &parts);
     }
@@ -233,5 +233,5 @@ fn clients_may_be_kept_to_the_first_of_several_nodes() {
         "{:?}",
         record.route.hops
     );
-    run("route.nodes=3").fails(1, &["route.nodes = 3", "only 2 addresses"]);
+    run("route.nodes=3").fails(1, &["route.nodes = 3", "only 2 address(es)"]);
 }

@@ -175,8 +175,7 @@ fn a_bit_that_flips_on_the_wire_is_counted_by_kind_and_its_message_is_kept() {
     ];
     let outcome = single(&arguments).variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT);
     assert_eq!(outcome.status.code(), Some(4), "{outcome}");
-    let record =
-        outcome.leaves_a_failed_record(4, "1 of the delivered bodies was not what was sent (first: producer 0");
+    let record = outcome.leaves_a_failed_record(4, "1 of the delivered bodies was corrupt (first: producer 0");
     assert_eq!((record.integrity.corrupt, record.integrity.delivered), (1, 10));
     assert_eq!(record.integrity.corrupt_by_kind, [("checksum".to_owned(), 1)].into());
     let first = record.integrity.first_corrupt.expect("there is one");
@@ -211,8 +210,8 @@ fn a_workload_that_makes_no_message_is_refused_with_what_to_change() {
         ("[message]\nformat = 'geb-raw'\nevent_bytes = '2000B'\nevents = 0", ["mine.toml", "at least 1"]),
         ("[message]\nformat = 'variables'\nevent_bytes = '200MiB'\nevents = 1", ["that a broker takes", "128 MiB"]),
         ("[message]\nformat = 'hdf5'\nevents = 1", ["extents of a frame", "shape = [256, 256]"]),
-        ("[message]\nformat = 'parquet'\nevents = 1", ["no way to give a format", "geb-raw"]),
-        ("[message]\nformat = 'adara'", ["what a message is", "`events`"]),
+        ("[message]\nformat = 'parquet'\nevents = 1", ["not a valid value for a format", "geb-raw"]),
+        ("[message]\nformat = 'adara'", ["lacks the message", "`events`"]),
         ("[message]\nformat = 'hdf5'\nsize = 5", ["mine.toml", "unknown field `size`"]),
     ] {
         for arguments in [

@@ -95,7 +95,7 @@ fn what_a_control_server_cannot_give_is_told_in_one_sentence() {
     let nobody =
         ["--s2cs", "127.0.0.1:1", "--server-cert", &certificate, "--uid-file", "x", "--service", "127.0.0.1:1"];
     let outcome = single(&[&["s2uc", "inbound"], &nobody[..]].concat()).run(LIMIT);
-    outcome.fails(3, &["no S2CS answers at 127.0.0.1:1", "streamharness s2cs --listen"]);
+    outcome.fails(3, &["no S2CS responds at 127.0.0.1:1", "streamharness s2cs --listen"]);
     assert!(!outcome.files.contains_key("x"), "no uid without a request");
 }
 
@@ -197,7 +197,7 @@ fn a_route_file_whose_tunnel_cannot_be_made_says_why_and_leaves_none() {
         assert!(inner.proxies().is_empty() && outer.proxies().is_empty(), "what was begun is released");
     };
     let (right, left) = (outer.certificate(), inner.certificate());
-    check((&a, &right), ("127.0.0.1:1", &left), "", &["no S2CS answers at 127.0.0.1:1"]);
+    check((&a, &right), ("127.0.0.1:1", &left), "", &["no S2CS responds at 127.0.0.1:1"]);
     check((&a, &left), (&b, &left), "", &["is not the one of the certificate given"]);
     check((&a, &right), (&b, &left), "", &["refused to reserve listeners", "this server has 1 to 1"]);
     check((&a, Path::new("/none.pem")), (&b, &left), "", &["route.scistream.producer_side.certificate"]);

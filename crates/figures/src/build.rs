@@ -125,7 +125,7 @@ fn caveats(runs: &[&Run]) -> Vec<String> {
     }
     let limited = runs.iter().filter(|run| run.record.harness.generator_limited).count();
     if limited > 0 {
-        caveats.push(format!("{limited} of the runs drawn were limited by the generator and say nothing of the route"));
+        caveats.push(format!("{limited} of the runs drawn were generator-limited: they are no result about the route"));
     }
     caveats
 }
@@ -621,7 +621,7 @@ mod tests {
         measured.runs[1].record.harness.generator_limited = true;
         let notes = drawn("throughput", &measured).unwrap().notes.join("\n");
         assert!(notes.contains("1 of the runs drawn FAILED, dts-1-0 because: 3 messages were lost"), "{notes}");
-        assert!(notes.contains("1 of the runs drawn were limited by the generator"), "{notes}");
+        assert!(notes.contains("1 of the runs drawn were generator-limited"), "{notes}");
     }
 
     #[test]
@@ -636,10 +636,7 @@ mod tests {
     #[test]
     fn a_figure_without_runs_says_what_it_wants() {
         let error = drawn("round-trip-cdf-lstream", &measured()).unwrap_err().to_string();
-        assert!(
-            error.contains("`round-trip-cdf-lstream` has nothing to show") && error.contains("workload lstream"),
-            "{error}"
-        );
+        assert!(error.contains("`round-trip-cdf-lstream` is empty") && error.contains("workload lstream"), "{error}");
     }
 
     #[test]

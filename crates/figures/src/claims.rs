@@ -75,7 +75,7 @@ struct File {
     prefer: Vec<String>,
     constants: BTreeMap<String, Constant>,
     definitions: BTreeMap<String, String>,
-    claim: Vec<Written>,
+    claim: Vec<ClaimFile>,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +88,7 @@ enum Constant {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct ClaimFile {
     id: String,
     slide: u32,
     text: String,

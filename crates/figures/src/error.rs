@@ -78,7 +78,7 @@ pub enum FiguresError {
         known: String,
     },
     /// No run matches a figure.
-    #[error("figure `{figure}` has nothing to show: no run here with {wanted}")]
+    #[error("figure `{figure}` is empty: there is no run with {wanted}")]
     NothingToDraw {
         /// The figure.
         figure: String,

@@ -183,7 +183,7 @@ impl Evaluator<'_> {
         };
         let consumers = as_number(self.value(consumers, scope, depth)?)?.middle;
         if consumers.fract() != 0.0 || !(1.0..=1e6).contains(&consumers) {
-            return Err(wrong(format!("{consumers} is no number of consumers")));
+            return Err(wrong(format!("{consumers} is not a valid number of consumers")));
         }
         Ok(Key { workload: name("workload")?, pattern: name("pattern")?, architecture, consumers: consumers as u32 })
     }

@@ -97,7 +97,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     while let Some(first) = rest.chars().next() {
         let end = if first.is_ascii_digit() || first == '.' {
             let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len());
-            tokens.push(Token::Number(rest[..end].parse().map_err(|_| format!("`{}` is no number", &rest[..end]))?));
+            tokens.push(Token::Number(
+                rest[..end].parse().map_err(|_| format!("`{}` is not a valid number", &rest[..end]))?,
+            ));
             end
         } else if first.is_alphabetic() || first == '_' {
             let bytes = rest.as_bytes();
@@ -309,7 +311,7 @@ mod tests {
             ("1 2", "is not expected"),
             ("a $ b", "`$` is not understood"),
             ("all(c in C, d: x)", "`in` is expected"),
-            ("1.2.3", "is no number"),
+            ("1.2.3", "is not a valid number"),
             ("'open", "is not closed"),
         ] {
             let error = Expression::read(text).unwrap_err();

@@ -40,7 +40,7 @@ pub fn result_bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 }
 
 fn text(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not valid UTF-8"))
 }
 
 fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
@@ -82,7 +82,7 @@ mod tests {
             ("/dev/zero".into(), "it is a device, not a file"),
             (place.path().to_owned(), "it is a directory, not a file"),
             (path("large"), "it is larger than 1 MiB"),
-            (path("binary"), "it is no text in UTF-8"),
+            (path("binary"), "it is not valid UTF-8"),
         ] {
             assert_eq!(profile(&path).unwrap_err().to_string(), reason, "{}", path.display());
         }

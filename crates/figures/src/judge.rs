@@ -568,7 +568,7 @@ mod tests {
         refused(|text| text.replacen("near(M(", "nearly(M(", 1), "C20: `nearly` with 2 value(s) is not defined");
         refused(
             |text| text.replacen("T(prs-haproxy, 1) * (1 + eq)", "T(prs-haproxy, 0)", 1),
-            "C1: 0 is no number of consumers",
+            "C1: 0 is not a valid number of consumers",
         );
         refused(|text| text.replacen("M(a, c) / M(dts, c)\"", "OR(a, c)\"", 1), "calls itself");
     }

@@ -301,7 +301,7 @@ fn warnings(points: &BTreeMap<Key, Point>) -> Vec<String> {
     let limited = points.values().flat_map(|point| &point.runs).filter(|run| run.record.harness.generator_limited);
     let limited = limited.count();
     if limited > 0 {
-        warnings.push(format!("{limited} run(s) were limited by the generator: they say nothing about the route"));
+        warnings.push(format!("{limited} run(s) were generator-limited: they are no result about the route"));
     }
     warnings
 }

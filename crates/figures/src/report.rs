@@ -244,7 +244,7 @@ mod tests {
     fn a_figure_that_was_asked_for_has_to_be_drawn() {
         let sources = chosen(&["round-trip".to_owned()]).unwrap();
         let error = Report::of(loaded(), &sources, true).unwrap_err().to_string();
-        assert!(error.contains("`round-trip` has nothing to show"), "{error}");
+        assert!(error.contains("`round-trip` is empty"), "{error}");
         let error = chosen(&["roundtrip".to_owned()]).unwrap_err().to_string();
         assert!(
             error.contains("no figure is called `roundtrip`") && error.contains("round-trip-cdf-dstream"),

@@ -128,7 +128,7 @@ impl Filter {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Written {
+struct SpecificationFile {
     title: String,
     #[serde(default)]
     caption: String,
@@ -208,11 +208,12 @@ impl Specification {
     /// [`FiguresError::Specification`] with what is wrong.
     pub fn read(name: &str, text: &str) -> Result<Self, FiguresError> {
         let wrong = |reason: String| FiguresError::Specification { file: format!("{name}.toml"), reason };
-        let written: Written = toml::from_str(text).map_err(|error| wrong(in_one_line(&error.to_string())))?;
+        let written: SpecificationFile =
+            toml::from_str(text).map_err(|error| wrong(in_one_line(&error.to_string())))?;
         let dimension = |name: &str| {
             Dimension::named(name).ok_or_else(|| {
                 wrong(format!(
-                    "`{name}` is no dimension; write architecture, workload, pattern, consumers, producers, experiment \
+                    "`{name}` is not a valid dimension; write architecture, workload, pattern, consumers, producers, experiment \
                      or a path in the plan such as service.prefetch"
                 ))
             })
@@ -338,8 +339,8 @@ mod tests {
         refused("title = 'T'", "missing field `kind`");
         refused(&format!("{FIGURE}colour = 'red'"), "unknown field `colour`");
         refused(&FIGURE.replace("messages_per_second", "speed"), "`speed` cannot be drawn");
-        refused(&format!("{FIGURE}series = 'arch'"), "`arch` is no dimension");
-        refused(&format!("{FIGURE}[where]\nworkloads = 'x'"), "`workloads` is no dimension");
+        refused(&format!("{FIGURE}series = 'arch'"), "`arch` is not a valid dimension");
+        refused(&format!("{FIGURE}[where]\nworkloads = 'x'"), "`workloads` is not a valid dimension");
         refused(&FIGURE.replace("lines", "ladder"), "needs rungs");
         refused("title = 'T'\nkind = 'lines'", "`y` is missing");
     }

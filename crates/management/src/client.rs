@@ -42,7 +42,7 @@ impl fmt::Debug for Access {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There was no reply in time.
-    #[error("the management API at {url} does not answer: {reason}")]
+    #[error("the management API at {url} does not respond: {reason}")]
     Silent {
         /// Where.
         url: String,
@@ -62,7 +62,7 @@ pub enum Error {
         remedy: &'static str,
     },
     /// The reply cannot be parsed.
-    #[error("what the management API at {url} answers to {path} is not understood")]
+    #[error("the reply of the management API at {url} to {path} cannot be parsed")]
     Odd {
         /// Where.
         url: String,
@@ -170,7 +170,7 @@ impl Client {
 /// In words of our own: the library's text could repeat the request.
 fn reason(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Timeout(_) => format!("no answer within {} s", CALL_LIMIT.as_secs()),
+        ureq::Error::Timeout(_) => format!("no reply within {} s", CALL_LIMIT.as_secs()),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => {
                 let why = match why {
@@ -301,7 +301,7 @@ mod tests {
         let at = |ca_pem: String| Access { ca_pem: Some(ca_pem), ..access(format!("https://localhost:{port}")) };
         let other = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap().cert.pem();
         let refused = Client::new(at(other)).unwrap().nodes().unwrap_err().to_string();
-        assert!(refused.contains("does not answer") && refused.contains("not trusted"), "{refused}");
+        assert!(refused.contains("does not respond") && refused.contains("not trusted"), "{refused}");
         assert_eq!(Client::new(at(cert.pem())).unwrap().nodes().unwrap().len(), 0);
         server.join().unwrap();
         assert!(matches!(Client::new(at("no PEM".to_owned())), Err(Error::Trust { .. })));
@@ -311,14 +311,14 @@ mod tests {
     fn what_goes_wrong_is_told_with_its_remedy_and_without_the_password() {
         let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
         let html = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwoof";
-        for (answer, expected) in [(refused, "`monitoring`"), (html, "is not understood")] {
+        for (answer, expected) in [(refused, "`monitoring`"), (html, "cannot be parsed")] {
             let (url, _) = serve(answer);
             let error = Client::new(access(url)).unwrap().settings().unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hush"), "{error}");
         }
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = Client::new(access(format!("http://{free}"))).unwrap().settings().unwrap_err().to_string();
-        assert!(error.contains("does not answer: connection refused"), "{error}");
+        assert!(error.contains("does not respond: connection refused"), "{error}");
         assert!(!format!("{:?}", access(String::new())).contains("hush"));
     }
 }

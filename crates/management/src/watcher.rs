@@ -222,6 +222,6 @@ mod tests {
         }
         watcher.begin();
         let seen = watcher.seen();
-        assert!(seen.notes[0].contains("does not answer") && seen.samples.is_empty(), "{seen:?}");
+        assert!(seen.notes[0].contains("does not respond") && seen.samples.is_empty(), "{seen:?}");
     }
 }

@@ -313,7 +313,10 @@ mod tests {
         record.integrity.undetermined = 3;
         let told = |text: &str| Assertion::parse(text).unwrap().of(&record);
         let outcome = told("lost == 1");
-        assert!(!outcome.holds && outcome.measured.starts_with("lost was not measured: 3 of what is"), "{outcome:?}");
+        assert!(
+            !outcome.holds && outcome.measured.starts_with("lost was not measured: 3 of the missing"),
+            "{outcome:?}"
+        );
         assert!(!told("not integrity.lost == 0").holds && told("undetermined == 3").holds);
     }
 

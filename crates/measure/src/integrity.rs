@@ -197,7 +197,7 @@ impl Integrity {
                     let FirstCorrupt { producer, sequence, kind, detail, .. } = first;
                     format!(" (first: producer {producer} sequence {sequence}, {kind}: {detail})")
                 });
-                format!("{corrupt} of the delivered bodies {were} not what was sent{first}")
+                format!("{corrupt} of the delivered bodies {were} corrupt{first}")
             }),
             (self.unexpected > 0).then(|| {
                 let (unexpected, were) = (self.unexpected, were(self.unexpected));
@@ -458,7 +458,7 @@ mod tests {
         let integrity = join(&[(0, confirmed(1))], vec![deliveries]);
         assert_eq!((integrity.corrupt, integrity.foreign), (1, 1));
         assert_eq!(integrity.first_foreign, [Foreign { consumer: 0, bytes: 5, run: Some(9) }]);
-        assert_eq!(integrity.verdict(), Err("1 of the delivered bodies was not what was sent".to_owned()));
+        assert_eq!(integrity.verdict(), Err("1 of the delivered bodies was corrupt".to_owned()));
     }
 
     /// A whole random world, ledger and naive sets side by side.

@@ -66,7 +66,7 @@ impl Replies {
             }),
             (self.corrupt > 0).then(|| {
                 let (corrupt, were) = (self.corrupt, were(self.corrupt));
-                format!("{corrupt} of the replies {were} not what had to be answered")
+                format!("{corrupt} of the replies {were} corrupt")
             }),
             (self.unexpected > 0).then(|| {
                 let (unexpected, were) = (self.unexpected, were(self.unexpected));

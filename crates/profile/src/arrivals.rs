@@ -129,7 +129,7 @@ impl FromStr for Level {
                 Some(number) => percent(number).map(Self::Percent),
                 None => text.parse().ok().map(Self::At),
             }
-            .ok_or_else(|| format!("`{text}` is no level of a phase: write 0, max, 50%, 20000/s or 8Gbit/s")),
+            .ok_or_else(|| format!("`{text}` is not a valid level of a phase: write 0, max, 50%, 20000/s or 8Gbit/s")),
         }
     }
 }
@@ -212,7 +212,7 @@ mod tests {
             ("on-off:1s".parse::<Arrivals>().unwrap_err(), "on-off:1s-4s"),
             ("ramp up".parse::<Phases>().unwrap_err(), "ramp 0..max over 30s"),
             ("ramp 5/s over 1s".parse::<Phases>().unwrap_err(), "two levels"),
-            ("hold fast for 1s".parse::<Phases>().unwrap_err(), "no level"),
+            ("hold fast for 1s".parse::<Phases>().unwrap_err(), "not a valid level"),
             ("hold max for 0s".parse::<Phases>().unwrap_err(), "takes some time"),
         ] {
             assert!(error.contains(expected), "{error}");

@@ -21,7 +21,7 @@ const POINTS_MAX: usize = 10_000;
 /// An experiment as a file describes it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Written {
+struct ExperimentFile {
     /// One line on what it shows.
     about: Option<String>,
     /// The experiment that provides the settings that this one does not set: a shipped name or a file.
@@ -80,20 +80,20 @@ impl Experiment {
     ///
     /// [`ProfileError`] if there is no such experiment, or if a key or a value in it is wrong.
     pub fn read(name: &str, mut read: impl FnMut(&str) -> std::io::Result<String>) -> Result<Self, ProfileError> {
-        let mut chain: Vec<(Origin, Written)> = Vec::new();
+        let mut chain: Vec<(Origin, ExperimentFile)> = Vec::new();
         let mut next = Some((Origin::CommandLine, name.to_owned()));
         while let Some((from, name)) = next {
             if chain.len() == LIKE_MAX {
                 return Err(wrong(&from, "`like` leads round in a circle"));
             }
             let (origin, text) = text_of(&from, &name, &mut read)?;
-            let written: Written = toml::from_str(&text).map_err(|error| wrong(&origin, sentence(&error)))?;
+            let written: ExperimentFile = toml::from_str(&text).map_err(|error| wrong(&origin, sentence(&error)))?;
             next = written.like.clone().map(|like| (origin.clone(), like));
             chain.push((origin, written));
         }
         let origin = chain[0].0.clone();
         // Base experiments first, so that later settings replace theirs.
-        let mut whole = Written::default();
+        let mut whole = ExperimentFile::default();
         for (_, written) in chain.into_iter().rev() {
             whole.about = written.about.or(whole.about);
             whole.repetitions = written.repetitions.or(whole.repetitions);
@@ -105,7 +105,7 @@ impl Experiment {
         Self::resolve(name, &origin, whole)
     }
 
-    fn resolve(name: &str, origin: &Origin, written: Written) -> Result<Self, ProfileError> {
+    fn resolve(name: &str, origin: &Origin, written: ExperimentFile) -> Result<Self, ProfileError> {
         let mut axes = Vec::new();
         for (key, values) in written.axes {
             let values = match values {
@@ -176,7 +176,7 @@ impl Experiment {
             }
             if !met {
                 let hint = hint(wanted, has.iter().map(String::as_str));
-                return Err(refuse(format!("`{wanted}` is no value of {key}{hint}; there are {}", has.join(", "))));
+                return Err(refuse(format!("`{wanted}` is not a value of {key}{hint}; use {}", has.join(", "))));
             }
         }
         let mut keep = keep.into_iter();
@@ -331,7 +331,7 @@ mod tests {
             ("arch", "AXIS=VALUE"),
             ("arhc=dts", "did you mean `arch`?"),
             ("arch=prs-stunel", "did you mean `prs-stunnel`?"),
-            ("consumers=3", "there are 1, 2"),
+            ("consumers=3", "use 1, 2"),
         ] {
             let error = kept(&[only]).unwrap_err();
             assert!(error.is_usage() && error.to_string().contains(expected), "{error}");

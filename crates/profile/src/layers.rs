@@ -203,7 +203,7 @@ mod tests {
     fn a_wrong_value_is_refused_with_its_key_and_what_would_be_right() {
         for (text, expected) in [
             ("messages = 0", "`messages`: invalid value: integer `0`, expected a whole number of at least 1"),
-            ("[service]\nconfirms = 'batc:3'", "`service.confirms`: `batc:3` is no way to give confirms"),
+            ("[service]\nconfirms = 'batc:3'", "`service.confirms`: `batc:3` is not a valid value for confirms"),
         ] {
             let error = command_line(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

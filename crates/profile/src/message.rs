@@ -80,7 +80,7 @@ impl Message {
         in_flight: impl Fn(u64) -> u32,
     ) -> Result<Self, ProfileError> {
         let Some((format, events)) = written.format.zip(written.events) else {
-            return impossible("the workload must say what a message is: `format` and `events` under [message]");
+            return impossible("the workload lacks the message: set `format` and `events` under [message]");
         };
         events.check()?;
         let frames = frames(format, &written.frames)?;

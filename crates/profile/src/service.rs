@@ -222,7 +222,7 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
             .then(|| "a message that may not wait at all is never delivered: give service.ttl 1ms or more".to_owned()),
         (written.reply.is_some() && !pattern.is_answered()).then(|| {
             format!(
-                "nobody answers in {pattern}, so service.reply has no meaning: leave it out, or use --pattern \
+                "{pattern} has no replies, so service.reply has no effect: leave it out, or use --pattern \
                  work-sharing-feedback or broadcast-gather"
             )
         }),

@@ -133,7 +133,7 @@ pub(crate) fn counted(text: &str, number: &str) -> Result<NonZeroU32, String> {
 pub(crate) fn unknown<T>(what: &str, text: &str, spellings: &[&str]) -> Result<T, String> {
     let stems = spellings.iter().map(|s| s.split(':').next().expect("split yields at least one part"));
     let word = text.split(':').next().expect("split yields at least one part");
-    Err(format!("`{text}` is no way to give {what}{}: write {}", hint(word, stems), spellings.join(", ")))
+    Err(format!("`{text}` is not a valid value for {what}{}: write {}", hint(word, stems), spellings.join(", ")))
 }
 
 /// Reads one of a closed set of names.

@@ -27,7 +27,8 @@ impl FromStr for Warmup {
         for part in text.split('+').map(str::trim) {
             let twice = if let Some(number) = part.strip_suffix("msgs") {
                 let messages = number.trim().parse().ok().filter(|messages| *messages > 0);
-                let messages = messages.ok_or_else(|| format!("`{text}`: `{number}` is no number of messages"))?;
+                let messages =
+                    messages.ok_or_else(|| format!("`{text}`: `{number}` is not a valid number of messages"))?;
                 warmup.messages.replace(messages).is_some()
             } else if part == "auto" {
                 warmup.steady_percent.replace(STEADY_PERCENT).is_some()
@@ -44,7 +45,7 @@ impl FromStr for Warmup {
                 warmup.time.replace(span.0).is_some()
             };
             if twice {
-                return Err(format!("`{text}`: `{part}` gives for a second time what was given before"));
+                return Err(format!("`{text}`: `{part}` repeats an earlier part"));
             }
         }
         Ok(warmup)
@@ -75,9 +76,9 @@ mod tests {
     fn a_wrong_warm_up_says_what_would_be_right() {
         for (text, expected) in [
             ("soon", "500msgs"),
-            ("0msgs", "no number of messages"),
+            ("0msgs", "not a valid number of messages"),
             ("auto:0%", "auto:5%"),
-            ("2s+3s", "a second time"),
+            ("2s+3s", "repeats an earlier part"),
         ] {
             let error = text.parse::<Warmup>().unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -68,7 +68,7 @@ pub enum Error {
         listen: SocketAddr,
     },
     /// The host for clients is not valid.
-    #[error("--advertise `{0}` is no host that can be reached: write a name or an address, without a port")]
+    #[error("--advertise `{0}` is not a reachable host: write a name or an address, without a port")]
     Advertise(String),
     /// A control server reports the wildcard address to its clients.
     #[error(
@@ -86,7 +86,7 @@ pub enum Error {
     },
     /// The server is unreachable.
     #[error(
-        "no S2CS answers at {address} ({reason}): start one with `streamharness s2cs --listen {address} ...`, or correct the address"
+        "no S2CS responds at {address} ({reason}): start one with `streamharness s2cs --listen {address} ...`, or correct the address"
     )]
     Unreachable {
         /// Where it should be.

@@ -12,7 +12,7 @@ use crate::{
         one_run::Prepared,
         world::{RESOLVE_LIMIT, Stop, World},
     },
-    route::{self, CLOSE_LIMIT, Own, Route},
+    route::{self, CLOSE_LIMIT, OwnTestbed, Route},
     terminal::exit::{Exit, Failure},
 };
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub fn carry_out<A: Agenda>(
             agenda = Some(read(&world.hosts)?);
             Ok(())
         })?;
-        let own = Own::with_routes(agenda.as_ref().map(A::routes).unwrap_or_default());
+        let own = OwnTestbed::with_routes(agenda.as_ref().map(A::routes).unwrap_or_default());
         Launch { world, agenda, route: None, own }.carry_out()
     })
 }
@@ -43,7 +43,7 @@ struct Launch<'a, A> {
     agenda: Option<A>,
     /// The route that is open, on rank 0.
     route: Option<Route>,
-    own: Own,
+    own: OwnTestbed,
 }
 
 impl<A: Agenda> Launch<'_, A> {

@@ -66,7 +66,7 @@ pub struct Connect {
 }
 
 /// Opens the route on rank 0. `say` tells the user what takes time.
-pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
+pub fn open(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let mut route = find(profile, plan, own, say)?;
     let Profile { route: RouteProfile { title, colour, marker, .. }, message, .. } = profile.clone();
     let (colour, marker) = (colour.map(|colour| colour.to_string()), marker.map(|marker| marker.to_string()));
@@ -74,7 +74,7 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&
     Ok(route)
 }
 
-fn find(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
+fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let written = &profile.route;
     // A tunnel's own clients are without TLS, unless its file says otherwise.
     let tls = written.tls.unwrap_or(written.scistream.is_none());
@@ -131,13 +131,13 @@ fn find(profile: &Profile, plan: &Plan, own: &mut Own, say: &mut dyn FnMut(&str)
 
 /// The testbed of a launch's own, built when the first of its runs needs one. Dropping it removes it.
 #[derive(Default)]
-pub struct Own {
+pub struct OwnTestbed {
     /// Routes that later runs will need, too.
     routes: Vec<String>,
     ephemeral: Option<Ephemeral>,
 }
 
-impl Own {
+impl OwnTestbed {
     /// With these routes besides the one that is asked for first.
     pub fn with_routes(routes: Vec<String>) -> Self {
         Self { routes, ephemeral: None }
@@ -366,7 +366,9 @@ fn fits(written: &RouteProfile, addresses: [usize; 2]) -> Result<(), Failure> {
     if let Some(spread) = written.spread
         && let Some(few) = addresses.into_iter().find(|addresses| !spread.fits(*addresses))
     {
-        let sentence = format!("route.spread = {spread}, and a side has only {few} addresses: say 1 to that");
+        let sentence = format!(
+            "route.spread = {spread}, and one side has only {few} address(es): use --set route.spread=1 to {few}"
+        );
         return fail(Exit::Usage, sentence);
     }
     Ok(())

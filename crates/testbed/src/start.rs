@@ -160,7 +160,7 @@ fn launch(
     progress: &mut dyn FnMut(&str),
 ) -> Result<(Testbed, UnixStream, Child)> {
     if fs::read_dir(dir).on("list", dir)?.count() > 1 {
-        progress("clearing away what an earlier testbed left");
+        progress("removing the remains of an earlier testbed");
         stop::clear_stale(dir, &lock)?;
     }
     place::create(&place::log_dir(dir), None)?;

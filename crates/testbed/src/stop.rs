@@ -40,7 +40,7 @@ pub fn down(dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool> {
         stop_alive(dir, &proc, progress)?;
         return Ok(true);
     };
-    progress("clearing away what an earlier testbed left");
+    progress("removing the remains of an earlier testbed");
     clear_stale(dir, &lock)?;
     place::remove(dir)?;
     Ok(true)

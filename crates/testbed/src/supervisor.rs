@@ -57,7 +57,7 @@ struct Found {
 }
 
 /// The events that the supervisor waits for.
-struct Ears {
+struct Events {
     /// The caller: receives messages while the testbed starts; its end means that the testbed is no longer needed.
     caller: Option<UnixStream>,
     /// Becomes readable on a signal to stop.
@@ -77,7 +77,7 @@ enum Heard {
     Count,
 }
 
-impl Ears {
+impl Events {
     /// Signals arrive as bytes in a stream, not through a blocked mask: the mask would be inherited by every part.
     fn open(caller: UnixStream) -> Result<Self> {
         let (stop, stop_sender) = UnixStream::pair().when("create a stream")?;
@@ -163,19 +163,19 @@ pub fn supervise(
     let null = File::open("/dev/null").when("open /dev/null")?;
     dup2_stdin(&null).when("let go of standard input")?;
     dup2_stdout(std::io::stderr()).when("let go of standard output")?;
-    let mut ears = Ears::open(UnixStream::from(caller))?;
+    let mut events = Events::open(UnixStream::from(caller))?;
 
     let mut supervisor =
         Supervisor { dir: dir.to_owned(), nodes, routes, network, cpu_limits, sandbox: None, _lock: lock };
     let started = Instant::now();
-    match supervisor.start(&mut ears, started + start_limit, start_limit) {
+    match supervisor.start(&mut events, started + start_limit, start_limit) {
         Ok(claim) => {
-            ears.progress(&format!("ready in {:.1} s", started.elapsed().as_secs_f64()));
-            ears.say(&Message::Ready);
+            events.progress(&format!("ready in {:.1} s", started.elapsed().as_secs_f64()));
+            events.say(&Message::Ready);
             if !ephemeral {
-                ears.caller = None;
+                events.caller = None;
             }
-            let unharmed = supervisor.watch(&mut ears);
+            let unharmed = supervisor.watch(&mut events);
             drop(claim);
             supervisor.finish(!unharmed)
         }
@@ -190,7 +190,7 @@ pub fn supervise(
             if let Err(unfinished) = finished {
                 sentence.push_str(&format!("\n{unfinished}"));
             }
-            ears.say(&Message::Failed(sentence));
+            events.say(&Message::Failed(sentence));
             Err(error)
         }
     }
@@ -228,11 +228,11 @@ impl Supervisor {
     }
 
     /// Returns the claim on the ports, to be kept as long as the testbed is up.
-    fn start(&mut self, ears: &mut Ears, deadline: Instant, limit: Duration) -> Result<ports::Reservation> {
+    fn start(&mut self, events: &mut Events, deadline: Instant, limit: Duration) -> Result<ports::Reservation> {
         let Found { program, identity, install, isolation, claim, facility } = self.find()?;
         let ports = claim.ports;
         let version = install.version.to_string();
-        ears.progress(&format!(
+        events.progress(&format!(
             "RabbitMQ {version}, {} {}, ports {}-{}, run as {}, kept together by {isolation}",
             self.nodes,
             if self.nodes == 1 { "node" } else { "nodes" },
@@ -273,34 +273,34 @@ impl Supervisor {
         if let Some((facility, tools)) = facility {
             state.parts[0].ports.clear();
             state.network = Some(sandbox.build_network(ports.hosts, facility, tools)?.state()?);
-            ears.progress("the facility network is there");
+            events.progress("the facility network is there");
         }
 
-        ears.progress("starting epmd");
+        events.progress("starting epmd");
         for node in cluster.epmds() {
             let (part, port) = (cluster.epmd_part(node), vec![("epmd".into(), ports.epmd())]);
             launch(&self.dir, sandbox, &mut state, &part, port, cluster.epmd(node)?)?;
         }
-        ears.progress(&format!("starting {} RabbitMQ", self.nodes));
+        events.progress(&format!("starting {} RabbitMQ", self.nodes));
         for node in cluster.epmds() {
             let is_up = || cluster.epmd_answers(node);
-            await_part(&self.dir, &cluster.epmd_part(node), sandbox, ears, (deadline, limit), is_up)?;
+            await_part(&self.dir, &cluster.epmd_part(node), sandbox, events, (deadline, limit), is_up)?;
         }
         for node in 1..=self.nodes {
             launch(&self.dir, sandbox, &mut state, &node_part(node), ports.of_node(node), cluster.node(node)?)?;
         }
         // While the brokers start: a proxy connects to them only when a client comes.
         let servers = ControlServers::new(&self.dir, ports, &identity);
-        build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, ears, (deadline, limit), &self.dir)?;
+        build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
 
-        await_cluster(&cluster, self.nodes, sandbox, ears, (deadline, limit))?;
+        await_cluster(&cluster, self.nodes, sandbox, events, (deadline, limit))?;
         for tunnel in &state.tunnels {
             tunnels::greets(tunnel)?;
-            ears.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
+            events.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
         }
         if let Some(balance) = self.routes.managed {
             let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
-            build_managed(&managed, cluster.password(), sandbox, &mut state, ears, (deadline, limit))?;
+            build_managed(&managed, cluster.password(), sandbox, &mut state, events, (deadline, limit))?;
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -309,10 +309,10 @@ impl Supervisor {
     }
 
     /// Watches until it is stopped, orphaned, or without any broker. False in the last case.
-    fn watch(&mut self, ears: &mut Ears) -> bool {
+    fn watch(&mut self, events: &mut Events) -> bool {
         let Some(sandbox) = &mut self.sandbox else { return false };
         loop {
-            match ears.listen(None) {
+            match events.listen(None) {
                 Heard::Stop | Heard::Orphaned => return true,
                 Heard::Nothing => {}
                 seen @ (Heard::ChildEnded | Heard::Count) => {
@@ -358,7 +358,7 @@ fn await_cluster(
     cluster: &Cluster,
     nodes: usize,
     sandbox: &mut Sandbox,
-    ears: &mut Ears,
+    events: &mut Events,
     (deadline, limit): (Instant, Duration),
 ) -> Result<()> {
     let api = cluster.api();
@@ -378,20 +378,20 @@ fn await_cluster(
             Progress::NodesUp(up) => up,
         };
         for node in most_up + 1..=up {
-            ears.progress(&format!("node {node} of {nodes} up"));
+            events.progress(&format!("node {node} of {nodes} up"));
         }
         most_up = most_up.max(up);
         if Instant::now() > deadline {
             let part = cluster.late_part(&api);
             return Err(late(&format!("the start of {part}"), limit, cluster.last_lines(&part)));
         }
-        heed(ears, LOOK_EVERY)?;
+        heed(events, LOOK_EVERY)?;
     }
     for node in most_up + 1..=nodes {
-        ears.progress(&format!("node {node} of {nodes} up"));
+        events.progress(&format!("node {node} of {nodes} up"));
     }
     if nodes > 1 {
-        ears.progress("cluster formed");
+        events.progress("cluster formed");
     }
     Ok(())
 }
@@ -423,7 +423,7 @@ fn build_tunnels(
     servers: &ControlServers<'_>,
     sandbox: &mut Sandbox,
     state: &mut State,
-    ears: &mut Ears,
+    events: &mut Events,
     (deadline, limit): (Instant, Duration),
     dir: &Path,
 ) -> Result<()> {
@@ -435,7 +435,7 @@ fn build_tunnels(
     }
     for &(kind, end) in &places {
         let is_up = || servers.is_up(kind, end);
-        await_part(dir, &s2cs_part(kind, end), sandbox, ears, (deadline, limit), is_up)?;
+        await_part(dir, &s2cs_part(kind, end), sandbox, events, (deadline, limit), is_up)?;
     }
     for &route in routes {
         let number = 1 + state.tunnels.iter().filter(|tunnel| tunnel.kind == route.kind().name()).count();
@@ -455,7 +455,7 @@ fn build_tunnels(
         }
         state.tunnels.push(tunnel);
         state.save(dir)?;
-        ears.progress(&format!("{route}: both proxies listen"));
+        events.progress(&format!("{route}: both proxies listen"));
     }
     Ok(())
 }
@@ -467,21 +467,21 @@ fn build_managed(
     password: &str,
     sandbox: &mut Sandbox,
     state: &mut State,
-    ears: &mut Ears,
+    events: &mut Events,
     limits: (Instant, Duration),
 ) -> Result<()> {
     let &Managed { dir, nodes, ports, identity, .. } = managed;
     for (name, port) in [(managed::INGRESS, ports.ingress()), (managed::BALANCER, ports.balancer())] {
         let command = if name == managed::INGRESS { managed.ingress()? } else { managed.balancer()? };
         launch(dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
-        await_part(dir, name, sandbox, ears, limits, || managed::is_up(ports, name))?;
+        await_part(dir, name, sandbox, events, limits, || managed::is_up(ports, name))?;
     }
     managed::greets(dir, ports)?;
-    ears.progress("mss: the broker greets through balancer and ingress");
+    events.progress("mss: the broker greets through balancer and ingress");
     let command = s3m::command(dir, nodes, ports, password, identity)?;
     launch(dir, sandbox, state, S3M, vec![("http".to_owned(), ports.s3m())], command)?;
-    await_part(dir, S3M, sandbox, ears, limits, || s3m::is_up(ports))?;
-    ears.progress(&format!("mss: clusters are provisioned at {}", S3mAccess::new(dir, ports, nodes).url));
+    await_part(dir, S3M, sandbox, events, limits, || s3m::is_up(ports))?;
+    events.progress(&format!("mss: clusters are provisioned at {}", S3mAccess::new(dir, ports, nodes).url));
     state.managed = Some(ManagedState { balance: managed.balance.to_string() });
     Ok(())
 }
@@ -491,7 +491,7 @@ fn await_part(
     dir: &Path,
     name: &str,
     sandbox: &mut Sandbox,
-    ears: &mut Ears,
+    events: &mut Events,
     (deadline, limit): (Instant, Duration),
     is_up: impl Fn() -> bool,
 ) -> Result<()> {
@@ -503,7 +503,7 @@ fn await_part(
         if Instant::now() > deadline {
             return Err(late(&format!("the start of {name}"), limit, part::said(dir, name)));
         }
-        heed(ears, Duration::from_millis(10))?;
+        heed(events, Duration::from_millis(10))?;
     }
     Ok(())
 }
@@ -517,8 +517,8 @@ fn late(waiting_for: &str, limit: Duration, log: String) -> Error {
 }
 
 /// Waits for `limit`, or until the start is cancelled.
-fn heed(ears: &mut Ears, limit: Duration) -> Result<()> {
-    match ears.listen(Some(limit)) {
+fn heed(events: &mut Events, limit: Duration) -> Result<()> {
+    match events.listen(Some(limit)) {
         Heard::Stop | Heard::Orphaned => Err(Error::Interrupted),
         Heard::Nothing | Heard::ChildEnded | Heard::Count => Ok(()),
     }

@@ -116,7 +116,7 @@ fn a_killed_supervisor_leaves_no_process_and_the_next_up_and_down_leave_nothing_
 
     // Again, without namespaces: as in a container that allows none.
     let again = succeed(dir, &["up", "--nodes", "1"], &[("STREAMHARNESS_NO_NAMESPACES", "1")]);
-    assert!(again.contains("clearing away"), "{again}");
+    assert!(again.contains("removing the remains"), "{again}");
     let (_, ports) = listed(dir);
     succeed(dir, &["down"], &[]);
     assert_gone_within(Duration::ZERO, dir, &ports);

@@ -175,7 +175,7 @@ impl Shape {
                     }
                 }
                 Self::Last | Self::NoConfirms => {
-                    let mut writes: Vec<_> = (0..BATCH).map(|n| Begun::new(next(n))).collect();
+                    let mut writes: Vec<_> = (0..BATCH).map(|n| PolledOnce::new(next(n))).collect();
                     finished.push(writes.pop().expect("a batch is not empty").end().await);
                     for write in writes {
                         finished.push(write.end().await);
@@ -205,12 +205,12 @@ fn check(outcome: Outcome) {
 }
 
 /// A future that has been polled once, without asking to be woken.
-struct Begun<F: Future> {
+struct PolledOnce<F: Future> {
     inner: Pin<Box<F>>,
     output: Option<F::Output>,
 }
 
-impl<F: Future> Begun<F> {
+impl<F: Future> PolledOnce<F> {
     fn new(future: F) -> Self {
         let mut inner = Box::pin(future);
         let output = match inner.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

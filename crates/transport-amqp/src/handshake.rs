@@ -116,12 +116,12 @@ impl ServerCertVerifier for Checked {
 
 /// Presents our certificate, and stores that the service requested one.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct CertificateRequest {
     pub inner: Arc<dyn ResolvesClientCert>,
     pub seen: Arc<Seen>,
 }
 
-impl ResolvesClientCert for Asked {
+impl ResolvesClientCert for CertificateRequest {
     fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.seen.asked_for_certificate.store(true, Relaxed);
         self.inner.resolve(hints, schemes)

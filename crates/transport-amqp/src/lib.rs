@@ -51,7 +51,7 @@ mod topology;
 pub use consume::AmqpSubscriber;
 pub use endpoint::{Endpoint, RouteError, Scheme};
 use publish::Body;
-pub use publish::{AmqpPublisher, Confirm, Written};
+pub use publish::{AmqpPublisher, Confirm, Publishing};
 pub use route::{AmqpRoute, ConnectTo};
 pub use secret::Secret;
 pub use token::Token;
@@ -62,7 +62,7 @@ use link::Link;
 use profile::{Exchange, Plan, QueuePlan, QueueType, Source, Target};
 use purpose::Purpose;
 use std::time::Duration;
-use support::Asked;
+use support::Requested;
 
 // Built in so that `release_max_level_warn` reaches lapin, which traces every frame.
 use tracing as _;
@@ -78,7 +78,7 @@ pub struct Amqp {
     connector: Connector,
     connections: u32,
     body: Body,
-    asked: Asked,
+    requested: Requested,
 }
 
 impl Amqp {
@@ -92,7 +92,10 @@ impl Amqp {
             connector: Connector::new(route, plan)?,
             connections: plan.service.connections,
             body: Body { content_type: plan.message.format.content_type(), persistent: plan.service.persistent },
-            asked: Asked { body_bytes: plan.message.body_bytes, prefetch_channel: plan.service.prefetch_channel },
+            requested: Requested {
+                body_bytes: plan.message.body_bytes,
+                prefetch_channel: plan.service.prefetch_channel,
+            },
         })
     }
 
@@ -131,12 +134,12 @@ impl Transport for Amqp {
         let one = source.queue.exclusive || source.queue.kind == QueueType::Stream;
         let links = self.open(Purpose::Read(worker), if one { 1 } else { self.connections }).await?;
         // Checked before the request, because the service's own error would be harder to understand.
-        support::check(&links[0].shared.service, std::slice::from_ref(&source.queue), &self.asked)?;
+        support::check(&links[0].shared.service, std::slice::from_ref(&source.queue), &self.requested)?;
         AmqpSubscriber::new(links, source).await
     }
 
     async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {
-        topology::declare(&self.connector, exchanges, queues, &self.asked).await
+        topology::declare(&self.connector, exchanges, queues, &self.requested).await
     }
 
     async fn held(&self, queues: &[QueuePlan]) -> Result<u64, Fault> {

@@ -38,7 +38,7 @@ pub(crate) struct Body {
 }
 
 /// Resolves when one message has been written to the network.
-pub type Written = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Confirm, Fault>)> + Send>>;
+pub type Publishing = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Confirm, Fault>)> + Send>>;
 
 impl AmqpPublisher {
     pub(crate) async fn new(links: Vec<Link>, target: &Target, body: Body) -> Result<Self, Fault> {
@@ -83,9 +83,9 @@ impl fmt::Debug for AmqpPublisher {
 
 impl Publisher for AmqpPublisher {
     type Confirm = Confirm;
-    type Written = Written;
+    type Publishing = Publishing;
 
-    fn publish(&mut self, message: Outgoing) -> Written {
+    fn publish(&mut self, message: Outgoing) -> Publishing {
         let (link, key) = self.turn();
         let channel = self.links[link].channel.clone();
         let line = self.links[link].line().clone();

@@ -17,14 +17,14 @@ const SMALL_MESSAGE_BYTES: u64 = 16 << 20;
 
 /// Requested settings besides queues.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct Requested {
     pub body_bytes: u64,
     pub prefetch_channel: u16,
 }
 
 /// Checks that the service supports the requested settings. Returns the settings that it applies differently, each as a
 /// sentence. For a product other than RabbitMQ nothing is checked.
-pub(crate) fn check(service: &Service, queues: &[QueuePlan], asked: &Asked) -> Result<Vec<String>, Fault> {
+pub(crate) fn check(service: &Service, queues: &[QueuePlan], requested: &Requested) -> Result<Vec<String>, Fault> {
     let Some(version) = rabbitmq(service) else { return Ok(Vec::new()) };
     let any = |kind| queues.iter().any(|queue| queue.kind == kind);
     let needs = |what: &str, (major, minor): Version, instead: &str| {
@@ -44,12 +44,12 @@ pub(crate) fn check(service: &Service, queues: &[QueuePlan], asked: &Asked) -> R
     if let Some(sentence) = refused.into_iter().flatten().next() {
         return Err(Fault::new(FaultKind::Refused, sentence));
     }
-    let large = asked.body_bytes > SMALL_MESSAGE_BYTES && version >= SMALL_MESSAGES_FROM;
+    let large = requested.body_bytes > SMALL_MESSAGE_BYTES && version >= SMALL_MESSAGES_FROM;
     let note = large.then(|| {
         format!(
             "messages of {} B are over the 16 MiB that RabbitMQ {} takes by default: if it ends the connection, \
              raise its max_message_size",
-            asked.body_bytes, service.version
+            requested.body_bytes, service.version
         )
     });
     Ok(note.into_iter().collect())
@@ -89,8 +89,8 @@ mod tests {
         let layer = Layer::parse(Origin::CommandLine, &format!("[service]\n{knobs}")).unwrap();
         let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         let plan = Plan::resolve(&profile, 4, 7).unwrap();
-        let asked = Asked { body_bytes, prefetch_channel: plan.service.prefetch_channel };
-        check(&service("RabbitMQ", version), &plan.service.queues, &asked).map_err(|fault| fault.sentence)
+        let requested = Requested { body_bytes, prefetch_channel: plan.service.prefetch_channel };
+        check(&service("RabbitMQ", version), &plan.service.queues, &requested).map_err(|fault| fault.sentence)
     }
 
     #[test]

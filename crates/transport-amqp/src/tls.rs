@@ -1,7 +1,7 @@
 //! TLS settings: trusted authorities, and the client's certificate.
 
 use crate::{
-    handshake::{Asked, Checked, Seen},
+    handshake::{CertificateRequest, Checked, Seen},
     route::AmqpRoute,
     secret::Secret,
 };
@@ -43,7 +43,7 @@ impl Tls {
             config.client_auth_cert_resolver = Arc::new(identity(chain, key)?);
         }
         config.client_auth_cert_resolver =
-            Arc::new(Asked { inner: config.client_auth_cert_resolver.clone(), seen: seen.clone() });
+            Arc::new(CertificateRequest { inner: config.client_auth_cert_resolver.clone(), seen: seen.clone() });
         Ok(Self { connector: config.into(), seen })
     }
 }

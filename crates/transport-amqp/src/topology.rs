@@ -23,13 +23,13 @@ pub(crate) async fn declare(
     connector: &Connector,
     exchanges: &[Exchange],
     queues: &[QueuePlan],
-    asked: &support::Asked,
+    requested: &support::Requested,
 ) -> Result<Service, Fault> {
-    match declare_as_planned(connector, exchanges, queues, asked).await {
+    match declare_as_planned(connector, exchanges, queues, requested).await {
         // The refusal ended the connection, and nothing was declared before it: all transient queues are refused.
         Err(fault) if support::refuses_transient(&fault) => {
             let durable: Vec<_> = queues.iter().map(|queue| QueuePlan { durable: true, ..queue.clone() }).collect();
-            let mut service = declare_as_planned(connector, exchanges, &durable, asked).await?;
+            let mut service = declare_as_planned(connector, exchanges, &durable, requested).await?;
             service.notes.push(
                 "queues are durable: this service refuses transient ones that are shared \
                  (deprecated_features.permit.transient_nonexcl_queues); --set service.durable=true asks for that"
@@ -46,7 +46,7 @@ async fn declare_as_planned(
     connector: &Connector,
     exchanges: &[Exchange],
     queues: &[QueuePlan],
-    asked: &support::Asked,
+    requested: &support::Requested,
 ) -> Result<Service, Fault> {
     let spread = queues.iter().any(|queue| queue.leader == LeaderLocator::Spread);
     let addresses = if spread { connector.topology_addresses() } else { 1 };
@@ -54,7 +54,7 @@ async fn declare_as_planned(
     for address in 0..addresses {
         links.push(connector.open(Purpose::Topology(address)).await?);
     }
-    let declared = declare_through(&links, exchanges, queues, asked).await;
+    let declared = declare_through(&links, exchanges, queues, requested).await;
     for link in links {
         link.close().await;
     }
@@ -65,12 +65,12 @@ async fn declare_through(
     links: &[Link],
     exchanges: &[Exchange],
     queues: &[QueuePlan],
-    asked: &support::Asked,
+    requested: &support::Requested,
 ) -> Result<Service, Fault> {
     let first = &links[0];
     let mut service = first.shared.service.clone();
-    service.notes = support::check(&service, queues, asked)?;
-    if asked.prefetch_channel > 0 {
+    service.notes = support::check(&service, queues, requested)?;
+    if requested.prefetch_channel > 0 {
         service.notes.extend(try_prefetch(first, queues).await?);
     }
     for exchange in exchanges {

@@ -99,7 +99,7 @@ async fn an_unknown_host_is_unreachable_and_can_be_redirected() {
 async fn a_silent_server_fails_within_the_limit() {
     let port = server(b"", false).await;
     let fault = connect(route(&format!("amqp://bench@127.0.0.1:{port}"), &[])).await;
-    check(&fault, FaultKind::Unreachable, &["says nothing within 2 s", "amqps://"]);
+    check(&fault, FaultKind::Unreachable, &["sends nothing within 2 s", "amqps://"]);
     let fault = connect(route(&format!("amqps://bench@127.0.0.1:{port}"), &[])).await;
     check(&fault, FaultKind::Tls, &["does not agree on TLS within 2 s", "amqp://"]);
 }
@@ -108,7 +108,7 @@ async fn a_silent_server_fails_within_the_limit() {
 async fn a_server_that_hangs_up_is_unreachable() {
     let port = server(b"", true).await;
     let fault = connect(route(&format!("amqp://bench@127.0.0.1:{port}"), &[])).await;
-    check(&fault, FaultKind::Unreachable, &["without a word", "amqps://"]);
+    check(&fault, FaultKind::Unreachable, &["without a reply", "amqps://"]);
     let fault = connect(route(&format!("amqps://bench@127.0.0.1:{port}"), &[])).await;
     check(&fault, FaultKind::Tls, &["amqp://"]);
 }
@@ -119,9 +119,9 @@ async fn what_answers_something_else_is_named() {
         (
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
             FaultKind::Unreachable,
-            "does not speak AMQP (it says \"HTTP/1.1 400",
+            "does not speak AMQP (it sent \"HTTP/1.1 400",
         ),
-        (b"\x15\x03\x03\x00\x02\x02\x46", FaultKind::Tls, "answers in TLS"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", FaultKind::Tls, "uses TLS"),
         (b"AMQP\x00\x01\x00\x00", FaultKind::Unreachable, "another version of AMQP"),
         (b"\x00\xff\x00\xff\x00\xff\x00\xff", FaultKind::Unreachable, "does not speak AMQP"),
     ] {

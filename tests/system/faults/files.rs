@@ -107,7 +107,7 @@ fn a_launch_whose_route_cannot_be_opened_leaves_a_record() {
     let launch = single(&["--arch", "mine.toml"]).file("mine.toml", &tunnel).file("mine.pem", &certificate);
     refused(
         &launch.variable("STREAMHARNESS_PASSWORD", "any").run(LIMIT),
-        &format!("no S2CS answers at 127.0.0.1:{port}"),
+        &format!("no S2CS responds at 127.0.0.1:{port}"),
     );
     let outcome = single(&[]).variable("STREAMHARNESS_RABBITMQ", "/nowhere").run(LIMIT);
     refused(&outcome, "apt-get install rabbitmq-server");

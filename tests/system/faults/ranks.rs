@@ -83,7 +83,7 @@ fn a_message_that_somebody_else_put_into_a_queue_is_counted_as_what_it_is_and_ch
     }
     let outcome = running.wait(ENDS);
 
-    let record = outcome.leaves_a_failed_record(INTEGRITY, "1 of the delivered bodies was not what was sent");
+    let record = outcome.leaves_a_failed_record(INTEGRITY, "1 of the delivered bodies was corrupt");
     outcome.fails(INTEGRITY.into(), &["5 deliveries in this run's name were sent by none of its producers"]);
     let integrity = &record.integrity;
     assert_eq!((integrity.foreign, integrity.unexpected), (4, 5), "{integrity:?}");

@@ -171,7 +171,7 @@ fn a_control_server_tells_no_address_that_cannot_be_connected_to() {
         start(listen, &[]).fails(1, &[listen, "every address of this host", "--advertise HOST"]);
     }
     for host in ["0.0.0.0", "[::]", "node4:5100", ""] {
-        start("127.0.0.1:1", &["--advertise", host]).fails(1, &["--advertise", "is no host that can be reached"]);
+        start("127.0.0.1:1", &["--advertise", host]).fails(1, &["--advertise", "is not a reachable host"]);
     }
     let files = place();
     let server = ControlServer::start_at("0.0.0.0", "haproxy", 1, &["--advertise", "::1"]);
@@ -180,7 +180,7 @@ fn a_control_server_tells_no_address_that_cannot_be_connected_to() {
     assert!(listener.starts_with("[::1]:"), "{listener}");
     let refused = server.ask("outbound", &uid, &["0.0.0.0:5100"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused).contains("`0.0.0.0:5100` is no listener"), "{}", said(&refused));
+    assert!(said(&refused).contains("`0.0.0.0:5100` is not a reachable listener"), "{}", said(&refused));
 }
 
 #[test]

@@ -281,9 +281,9 @@ pub struct MemoryPublisher {
 
 impl Publisher for MemoryPublisher {
     type Confirm = Ready<Result<Outcome, Fault>>;
-    type Written = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send>>;
+    type Publishing = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send>>;
 
-    fn publish(&mut self, message: Outgoing) -> Self::Written {
+    fn publish(&mut self, message: Outgoing) -> Self::Publishing {
         let Outgoing { body, envelope, reply } = message;
         let Target { exchange, keys, reply_to, .. } = &self.target;
         let (key, replied_by) = match reply {

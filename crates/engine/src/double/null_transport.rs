@@ -17,9 +17,9 @@ pub struct NullPublisher {
 
 impl Publisher for NullPublisher {
     type Confirm = Ready<Result<Outcome, Fault>>;
-    type Written = Ready<(Vec<u8>, Result<Self::Confirm, Fault>)>;
+    type Publishing = Ready<(Vec<u8>, Result<Self::Confirm, Fault>)>;
 
-    fn publish(&mut self, message: Outgoing) -> Self::Written {
+    fn publish(&mut self, message: Outgoing) -> Self::Publishing {
         std::hint::black_box(message.envelope);
         ready((message.body, Ok(ready(Ok(Outcome::Accepted)))))
     }

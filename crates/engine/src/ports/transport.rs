@@ -112,11 +112,11 @@ pub trait Publisher: Send + 'static {
     type Confirm: Future<Output = Result<Outcome, Fault>> + Send + Unpin + 'static;
     /// Resolves when the message has been written to the network. It returns the buffer, for the ring, and the confirm,
     /// which is still pending.
-    type Written: Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send + Unpin + 'static;
+    type Publishing: Future<Output = (Vec<u8>, Result<Self::Confirm, Fault>)> + Send + Unpin + 'static;
 
     /// Publishes one message. The first polls of one publisher's futures must be in the order in which the futures were
     /// made: that is the order on the wire.
-    fn publish(&mut self, message: Outgoing) -> Self::Written;
+    fn publish(&mut self, message: Outgoing) -> Self::Publishing;
 
     /// What was agreed when it connected.
     fn facts(&self) -> &ConnectionFacts;

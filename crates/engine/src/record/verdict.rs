@@ -45,13 +45,7 @@ mod tests {
         for (ending, fault, integrity, exit_code, reason) in [
             (&missing, None, &lost, 4, "1 of 10 messages was lost"),
             (&Ending::Complete, None, &lost, 4, "1 of 10 messages was lost"),
-            (
-                &missing,
-                None,
-                &open,
-                7,
-                "nothing more has arrived for 30.0 s; 9 of 10 messages had been delivered; 1 of",
-            ),
+            (&missing, None, &open, 7, "nothing has arrived for 30.0 s; 9 of 10 messages had been delivered; 1 of"),
             (&Ending::Complete, None, &open, 7, undetermined),
             (&Ending::Complete, Some(&fault), &open, 7, "did not stop within 5 s; 9 of 10 messages had been delivered"),
             (&Ending::Complete, Some(&fault), &open, 7, undetermined),

@@ -29,8 +29,8 @@ pub fn client_cpu_high(ranks: &[RankReport], rate: Option<f64>, ceiling: Option<
     let (rate, ceiling) = (rate?, ceiling?);
     (rate > OF_CEILING_MAX * ceiling).then(|| {
         format!(
-            "client_cpu_high: {rate:.0} messages/s are {:.0} % of what the harness itself can do here, so this says little \
-             of the service; start more ranks or use more cores",
+            "client_cpu_high: {rate:.0} messages/s are {:.0} % of the harness's own ceiling here, so this is no claim \
+             about the service; start more ranks or use more cores",
             rate / ceiling * 100.0
         )
     })
@@ -95,7 +95,7 @@ mod tests {
         let unknown = RankReport { summary: RankSummary::default(), ..rank(0, "io", 1.0) };
         assert_eq!(client_cpu_high(std::slice::from_ref(&unknown), Some(800.0), Some(1000.0)), None);
         let near = client_cpu_high(&[unknown], Some(801.0), Some(1000.0)).unwrap();
-        assert!(near.contains("80 % of what the harness itself can do"), "{near}");
+        assert!(near.contains("80 % of the harness's own ceiling"), "{near}");
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Complete => f.write_str("complete"),
             Self::Missing(still) => {
-                write!(f, "all was sent, and nothing more has arrived for {:.1} s", still.as_secs_f64())
+                write!(f, "everything was sent, and nothing has arrived for {:.1} s", still.as_secs_f64())
             }
             Self::Deadline(limit) => write!(
                 f,
@@ -157,7 +157,7 @@ impl fmt::Display for Ending {
             Self::Fault(rank, fault) => write!(f, "rank {rank}: {fault}"),
             Self::Silent(rank) => write!(
                 f,
-                "rank {rank} has not been heard for {} s: it died, hangs or was suspended; see its \
+                "no message from rank {rank} for {} s: it died, hangs or was suspended; see its \
                  output, or the node's log",
                 SILENCE_MAX.as_secs()
             ),

@@ -85,7 +85,7 @@ pub struct Compared {
 
 /// The best exchange of a round.
 #[derive(Debug, Clone, Copy)]
-struct Point {
+struct Exchange {
     theirs_ns: u64,
     offset_ns: i64,
     error_ns: u64,
@@ -185,15 +185,15 @@ impl Clocks {
 impl Line {
     /// A least-squares line through all rounds, weighted by their errors. A drift that these errors could explain is
     /// set to zero.
-    fn fit(points: &[Point]) -> Self {
+    fn fit(points: &[Exchange]) -> Self {
         let first = points[0];
         // Relative to the first point: a double cannot hold nanoseconds since boot exactly.
         let relative =
-            |point: &Point| ((point.theirs_ns - first.theirs_ns) as f64, (point.offset_ns - first.offset_ns) as f64);
-        let weight = |point: &Point| (point.error_ns.max(1) as f64).powi(-2);
+            |point: &Exchange| ((point.theirs_ns - first.theirs_ns) as f64, (point.offset_ns - first.offset_ns) as f64);
+        let weight = |point: &Exchange| (point.error_ns.max(1) as f64).powi(-2);
         let total: f64 = points.iter().map(weight).sum();
         let mean =
-            |of: &dyn Fn(&Point) -> f64| points.iter().map(|point| weight(point) * of(point)).sum::<f64>() / total;
+            |of: &dyn Fn(&Exchange) -> f64| points.iter().map(|point| weight(point) * of(point)).sum::<f64>() / total;
         let mean_x = mean(&|point| relative(point).0);
         let mean_y = mean(&|point| relative(point).1);
         let (mut xx, mut xy, mut explained) = (0., 0., 0.);
@@ -216,10 +216,11 @@ impl Line {
 
     /// Bound on the line's error during the rounds. The difference between two lines is largest at one end, and any two
     /// rounds limit it there; so slow rounds widen the bound only if no faster rounds limit it.
-    fn error(&self, points: &[Point]) -> u64 {
-        let off = |point: &Point| (point.offset_ns.abs_diff(self.offset_at(point.theirs_ns)) + point.error_ns) as f64;
-        let away = |one: &Point, other: &Point| one.theirs_ns.abs_diff(other.theirs_ns) as f64;
-        let limit = |end: &Point| {
+    fn error(&self, points: &[Exchange]) -> u64 {
+        let off =
+            |point: &Exchange| (point.offset_ns.abs_diff(self.offset_at(point.theirs_ns)) + point.error_ns) as f64;
+        let away = |one: &Exchange, other: &Exchange| one.theirs_ns.abs_diff(other.theirs_ns) as f64;
+        let limit = |end: &Exchange| {
             let pairs =
                 points.iter().enumerate().flat_map(|(index, one)| points[..index].iter().map(move |two| (one, two)));
             let limits =
@@ -272,8 +273,8 @@ fn share<V: Serialize + for<'de> Deserialize<'de>>(
 }
 
 /// Rank 0's side of a round: the offset of the clock of `rank`.
-fn exchange(comm: &impl Comm, rank: usize, clock: Clock, limit: Duration) -> Result<Point, CommError> {
-    let mut best: Option<(u64, Point)> = None;
+fn exchange(comm: &impl Comm, rank: usize, clock: Clock, limit: Duration) -> Result<Exchange, CommError> {
+    let mut best: Option<(u64, Exchange)> = None;
     for _ in 0..EXCHANGES {
         let sent_ns = clock.now_ns();
         comm.post(rank, &Control::Ping.encode())?;
@@ -285,7 +286,7 @@ fn exchange(comm: &impl Comm, rank: usize, clock: Clock, limit: Duration) -> Res
         let round_trip_ns = clock.now_ns() - sent_ns;
         if best.is_none_or(|(shortest_ns, _)| round_trip_ns < shortest_ns) {
             let offset_ns = (sent_ns + round_trip_ns / 2) as i64 - theirs_ns as i64;
-            best = Some((round_trip_ns, Point { theirs_ns, offset_ns, error_ns: round_trip_ns.div_ceil(2) }));
+            best = Some((round_trip_ns, Exchange { theirs_ns, offset_ns, error_ns: round_trip_ns.div_ceil(2) }));
         }
     }
     Ok(best.expect("there is at least one exchange").1)
@@ -452,8 +453,8 @@ mod tests {
         assert_eq!(found[0].compared.error, ClockError { hosts: 1, ..ClockError::default() });
     }
 
-    fn point(theirs_ns: u64, offset_ns: i64, error_ns: u64) -> Point {
-        Point { theirs_ns, offset_ns, error_ns }
+    fn point(theirs_ns: u64, offset_ns: i64, error_ns: u64) -> Exchange {
+        Exchange { theirs_ns, offset_ns, error_ns }
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub(crate) struct Producer<'a, P: Publisher, S> {
     pace: Option<Pace>,
     pause: Pause,
     /// Publishes that have not returned.
-    writing: Queue<P::Written>,
+    writing: Queue<P::Publishing>,
     /// Publishes that have returned and are not confirmed.
     confirming: Queue<P::Confirm>,
     /// Messages to publish again.

@@ -16,7 +16,7 @@ pub struct Replier<P: Publisher> {
     consumer: u32,
     reply: Reply,
     in_flight: usize,
-    writing: VecDeque<InFlight<P::Written>>,
+    writing: VecDeque<InFlight<P::Publishing>>,
     /// Returned buffers.
     spare: Vec<Vec<u8>>,
     clock: Clock,

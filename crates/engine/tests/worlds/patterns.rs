@@ -65,7 +65,7 @@ fn an_answer_of_a_chosen_size_is_checked_as_such() {
     let text = "pattern = 'work-sharing-feedback'\nmessages = 50\n[service]\nreply = '8B'";
     let damaged = result(text, 2, Faults { corrupt_every: Some(10), replies: true, ..Faults::default() });
     assert_eq!(damaged.integrity.replies.as_ref().unwrap().corrupt, 5);
-    assert!(damaged.integrity.verdict().unwrap_err().contains("replies were not what had to be answered"));
+    assert!(damaged.integrity.verdict().unwrap_err().contains("replies were corrupt"));
 }
 
 #[test]

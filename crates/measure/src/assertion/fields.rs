@@ -114,7 +114,7 @@ impl Field {
     pub fn why_absent(&self, record: &Value) -> String {
         let undetermined = self.undetermined(record);
         if undetermined > 0 {
-            return format!(": {undetermined} of what is missing may still be in the service (`undetermined`)");
+            return format!(": {undetermined} of the missing messages may still be in the service (`undetermined`)");
         }
         let Some((of, figure)) = self.path.rsplit_once('.') else { return String::new() };
         let Some((_, least)) = LatencySummary::LEAST_SAMPLES.iter().find(|(quantile, _)| *quantile == figure) else {

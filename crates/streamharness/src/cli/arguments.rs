@@ -48,9 +48,9 @@ pub enum Command {
         show: Vec<String>,
     },
     /// Write all runs of a sweep to one HDF5 file.
-    Export(crate::commands::export::Asked),
+    Export(crate::commands::export::ExportArguments),
     /// Make tables, figures and an HTML page from the records of runs.
-    Report(crate::commands::report::Asked),
+    Report(crate::commands::report::ReportArguments),
     /// Repeat a run from its record; without a launcher, print the command to type.
     Rerun(Rerun),
     /// A SciStream control server: starts stunnel or HAProxy on request, until it is stopped.

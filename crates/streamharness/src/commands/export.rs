@@ -10,7 +10,7 @@ use std::{io, path::PathBuf};
 
 /// The options of an export.
 #[derive(Debug, Clone, Args)]
-pub struct Asked {
+pub struct ExportArguments {
     /// Directories that runs or sweeps wrote; records are found at any depth.
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
@@ -20,16 +20,16 @@ pub struct Asked {
 }
 
 /// Writes the file. It includes failed runs, marked as failed.
-pub fn export(asked: &Asked) -> Result<Exit, Failure> {
-    let loaded = figures::load(&asked.dirs, Failed::Use).map_err(|error| Failure::new(Exit::Usage, error))?;
+pub fn export(arguments: &ExportArguments) -> Result<Exit, Failure> {
+    let loaded = figures::load(&arguments.dirs, Failed::Use).map_err(|error| Failure::new(Exit::Usage, error))?;
     let measured = Measured::of(loaded.runs);
     let bytes = export_hdf5::export(&measured).map_err(|error| Failure::new(Exit::Usage, error))?;
     let runs = measured.runs.len();
     let sound = |written: &_| export_hdf5::check(written, runs).map_err(io::Error::other);
-    whole::write_checked(&asked.hdf5, &bytes, sound).map_err(|error| {
-        let file = asked.hdf5.display();
+    whole::write_checked(&arguments.hdf5, &bytes, sound).map_err(|error| {
+        let file = arguments.hdf5.display();
         Failure::new(Exit::Usage, format!("`{file}` cannot be written: {error}; give another file with --hdf5"))
     })?;
-    crate::terminal::stderr::say(format_args!("{} runs in {}", runs, asked.hdf5.display()));
+    crate::terminal::stderr::say(format_args!("{} runs in {}", runs, arguments.hdf5.display()));
     Ok(Exit::Pass)
 }

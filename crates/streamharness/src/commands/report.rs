@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// The options of a report.
 #[derive(Debug, Clone, Args)]
-pub struct Asked {
+pub struct ReportArguments {
     /// Directories that runs or sweeps wrote; records are found at any depth.
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
@@ -32,24 +32,24 @@ pub struct Asked {
 }
 
 /// Reads the records, draws the figures, writes the report.
-pub fn report(asked: &Asked) -> Result<Exit, Failure> {
+pub fn report(arguments: &ReportArguments) -> Result<Exit, Failure> {
     let wrong = |error: figures::FiguresError| Failure::new(Exit::Usage, error);
-    let figures = if asked.figures.is_empty() {
+    let figures = if arguments.figures.is_empty() {
         report::shipped_figures()
     } else {
-        report::chosen(&asked.figures).map_err(wrong)?
+        report::chosen(&arguments.figures).map_err(wrong)?
     };
-    let failed = if asked.failed { Failed::Use } else { Failed::LeaveOut };
-    let loaded = figures::load(&asked.dirs, failed).map_err(wrong)?;
-    let report = Report::of(loaded, &figures, !asked.figures.is_empty()).map_err(wrong)?;
-    if asked.text {
+    let failed = if arguments.failed { Failed::Use } else { Failed::LeaveOut };
+    let loaded = figures::load(&arguments.dirs, failed).map_err(wrong)?;
+    let report = Report::of(loaded, &figures, !arguments.figures.is_empty()).map_err(wrong)?;
+    if arguments.text {
         stdout::print(&report.text())?;
     } else {
         stdout::print(&report.claims_text())?;
     }
-    if !asked.text || asked.out.is_some() {
-        let out = asked.out.clone().unwrap_or_else(|| asked.dirs[0].join("report"));
-        write(&report, &asked.dirs, &out)?;
+    if !arguments.text || arguments.out.is_some() {
+        let out = arguments.out.clone().unwrap_or_else(|| arguments.dirs[0].join("report"));
+        write(&report, &arguments.dirs, &out)?;
     }
     Ok(Exit::Pass)
 }

@@ -87,7 +87,7 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
         S2uc::Outbound { server, listeners, num_conn } => {
             if let Some(wrong) = listeners.iter().find(|listener| !scistream::is_reachable(listener)) {
                 let sentence = format!(
-                    "`{wrong}` is no listener that can be connected to: write HOST:PORT, with the host at which the S2CS of \
+                    "`{wrong}` is not a reachable listener: write HOST:PORT, with the host at which the S2CS of \
                      the inbound half is reached"
                 );
                 return Err(Failure::new(Exit::Usage, sentence));

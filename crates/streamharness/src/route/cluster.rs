@@ -233,7 +233,7 @@ impl Order {
         }
         let access = cluster.access.filter(|access| !access.amqps_url.is_empty()).unwrap_or(told);
         let mut endpoint = Endpoint::parse(&access.amqps_url).map_err(|error| {
-            Failure::new(Exit::Route, format!("the S3M service tells no address that can be used: {error}"))
+            Failure::new(Exit::Route, format!("the S3M service reported no usable address: {error}"))
         })?;
         if endpoint.password.is_none() {
             endpoint.password = Some(Secret::new(access.password));

@@ -71,7 +71,7 @@ impl Holder {
             _ => unusual(error),
         })?;
         let outcome: Outcome<Told> = serde_json::from_str(&said)
-            .map_err(|_| Failure::new(Exit::Route, "the route's holder ended without a word: start the run again"))?;
+            .map_err(|_| Failure::new(Exit::Route, "the route's holder exited without a reply: start the run again"))?;
         let told = outcome.map_err(|(code, sentence)| Failure::new(Exit::from_code(code), sentence))?;
         Ok((holder, told))
     }

@@ -39,7 +39,7 @@ impl Peer {
                     return Fault::new(FaultKind::Login, self.not_offered(said));
                 }
                 (None, true) => {
-                    format!("{self} ended the connection without a word: is that port AMQP? {}", self.other_scheme())
+                    format!("{self} closed the connection without a reply: is that port AMQP? {}", self.other_scheme())
                 }
                 (None, false) if self.has_long_token() => format!(
                     "the service at {self} ended the connection during the login of {who}, which is longer than the \
@@ -100,7 +100,7 @@ impl Peer {
             [1, 0, 0, ..] => return None,
             // A TLS alert or handshake record of any version.
             [0x15 | 0x16, 3, ..] => {
-                (FaultKind::Tls, format!("{self} answers in TLS: the URL of that port begins with amqps://"))
+                (FaultKind::Tls, format!("{self} uses TLS: the URL of that port begins with amqps://"))
             }
             [b'A', b'M', b'Q', b'P', ..] => (
                 FaultKind::Unreachable,
@@ -109,7 +109,7 @@ impl Peer {
             _ => (
                 FaultKind::Unreachable,
                 format!(
-                    "{self} does not speak AMQP (it says \"{}\"): check the port, which is often 5672, or 5671 with TLS",
+                    "{self} does not speak AMQP (it sent \"{}\"): check the port, which is often 5672, or 5671 with TLS",
                     said[..said.len().min(24)].escape_ascii()
                 ),
             ),

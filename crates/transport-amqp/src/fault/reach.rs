@@ -75,7 +75,7 @@ impl Peer {
             ),
             Phase::Reach => (
                 FaultKind::Unreachable,
-                format!("{self} does not answer within {seconds} s: check the address, the route and firewalls"),
+                format!("{self} does not respond within {seconds} s: check the address, the route and firewalls"),
             ),
             Phase::Tls => (
                 FaultKind::Tls,
@@ -87,7 +87,7 @@ impl Peer {
             Phase::Login if said.is_empty() => (
                 FaultKind::Unreachable,
                 format!(
-                    "{self} accepts the connection but says nothing within {seconds} s: is that port AMQP? {}",
+                    "{self} accepts the connection but sends nothing within {seconds} s: is that port AMQP? {}",
                     self.other_scheme()
                 ),
             ),
@@ -134,7 +134,7 @@ mod tests {
         let silent = |ip| failed(io::ErrorKind::TimedOut, ip);
         for (tries, part) in [
             (vec![refused("10.0.0.1")], "nothing answers at broker.test:5671 (connection refused): is the service up?"),
-            (vec![silent("10.0.0.1")], "broker.test:5671 does not answer within 8 s"),
+            (vec![silent("10.0.0.1")], "broker.test:5671 does not respond within 8 s"),
             (
                 vec![refused("10.0.0.1"), refused("[::1]")],
                 "(connection refused by 10.0.0.1 and ::1): is the service up?",
