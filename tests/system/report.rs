@@ -52,7 +52,7 @@ fn what_cannot_be_reported_is_told_in_one_line_with_its_file() {
     single(&["report", "gone"]).run(LIMIT).fails(USAGE, &["`gone` cannot be read"]);
     let figures = |name| single(&["report", &example(), "--figures", name]);
     figures("bandwidth").run(LIMIT).fails(USAGE, &["no figure is called `bandwidth`", "throughput, overhead"]);
-    figures("throughput").run(LIMIT).fails(USAGE, &["`throughput` has nothing to show", "work-sharing"]);
+    figures("throughput").run(LIMIT).fails(USAGE, &["`throughput` is empty", "work-sharing"]);
     let mine = "title = 'Mine'\nkind = 'lines'\ny = 'speed'\n";
     figures("mine.toml").file("mine.toml", mine).run(LIMIT).fails(USAGE, &["`mine.toml`", "`speed` cannot be drawn"]);
 }

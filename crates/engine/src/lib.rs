@@ -10,7 +10,7 @@
 //! # impl Observer for Quiet {}
 //! # fn place() -> Place {
 //! #     let (allowed, machine) = (AllowedCores::default(), measure::record::Machine::default());
-//! #     Place { host: "host".into(), boot: Vec::new(), cores: 2, allowed, machine, clock: Clock::default() }
+//! #     Place { boot: Vec::new(), allowed, machine, clock: Clock::default() }
 //! # }
 //! use profile::{Layer, Origin, Plan, combine};
 //!

@@ -215,6 +215,11 @@ impl Client {
         let unreachable = |error: ureq::Error| {
             let url = self.base.clone();
             match error {
+                ureq::Error::Io(error) if speaks_no_tls(&error) => {
+                    let reason =
+                        "that port does not speak TLS; check the port, or write http:// if it is to be so".to_owned();
+                    Error::Unreachable { url, reason }
+                }
                 ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                     Error::Untrusted { url, reason: tls_reason(&error) }
                 }
@@ -259,6 +264,11 @@ fn authorities(pem: &str) -> Result<RootCerts> {
 }
 
 /// rustls's reason inside `error`; it only wraps some reasons of its verifier.
+fn speaks_no_tls(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(_)))
+}
+
 fn tls_reason(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(inner))) => inner.to_string(),

@@ -202,6 +202,7 @@ fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> Erro
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(inner))) => {
             Error::Untrusted { address, reason: inner.to_string() }
         }
+        Some(rustls::Error::InvalidMessage(_)) => Error::NoTls { address },
         Some(error) => Error::Untrusted { address, reason: error.to_string() },
         None => Error::Unreachable { address, reason: innermost.to_string() },
     }

@@ -104,6 +104,12 @@ pub enum Error {
         /// The limit.
         limit_s: u64,
     },
+    /// The peer replies, and not in TLS.
+    #[error("{address} does not speak TLS: is an S2CS there? Correct the address")]
+    NoTls {
+        /// Where the S2CS should be.
+        address: String,
+    },
     /// The authority is right, the name is wrong.
     #[error(
         "the S2CS at {address} has a certificate for another name ({reason}): reach it by that name, or trust the \

@@ -252,6 +252,8 @@ impl Connector {
         match (greeting.tls_error(), seen) {
             (Some(error), Some(seen)) => peer.tls_late(&error, seen),
             (None, Some(seen)) if said.is_empty() && seen.misses_certificate() => peer.no_certificate(),
+            // Its alert is lost where the connection is reset before it is read.
+            (None, Some(seen)) if said.is_empty() && seen.has_shown_certificate() => peer.certificate_unanswered(),
             _ => peer.login(error, &said),
         }
     }

@@ -140,6 +140,19 @@ pub(crate) async fn held_in(link: &Link, name: &str) -> Result<u32, Fault> {
     Ok(link.exchange(&format!("tell how many messages queue {name} holds"), request).await?.message_count())
 }
 
+/// Whether the service says that there is no such queue or exchange: one that may not be declared may not be deleted either.
+async fn is_absent(link: &mut Link, name: &str, is_queue: bool) -> bool {
+    let looked = if is_queue {
+        held_in(link, name).await.map(drop)
+    } else {
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let request = link.channel.exchange_declare(name.into(), Kind::Direct, options, FieldTable::default());
+        link.exchange(&format!("look for exchange {name}"), request).await
+    };
+    // Every refusal closes the channel.
+    looked.is_err_and(|fault| fault.sentence.contains("NOT_FOUND")) && link.renew().await.is_ok()
+}
+
 /// Deletes what [`declare`] declared. Every object is tried, whatever fails.
 pub(crate) async fn delete(
     connector: &Connector,
@@ -162,11 +175,15 @@ pub(crate) async fn delete(
         };
         if let Err(fault) = deleted {
             let left = |name: &str| Undeleted { name: name.to_owned(), fault: fault.clone() };
-            undeleted.push(left(name));
             // The service closes a channel after a refusal. If no new channel can be opened, the rest is left. It is
             // also left if the service does not reply at all, because each object would wait for the full limit.
             if asked.elapsed() >= link.limit() || link.renew().await.is_err() {
+                undeleted.push(left(name));
                 undeleted.extend(all.by_ref().map(|(name, _)| left(name)));
+            } else if is_absent(&mut link, name, is_queue).await {
+                continue;
+            } else {
+                undeleted.push(left(name));
             }
         }
     }

@@ -30,6 +30,11 @@ pub fn cut_short(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record 
     let integrity = Integrity {
         sent: total.sent,
         confirmed: confirmed(&facts.plan, total),
+        unconfirmed: if facts.plan.service.confirms.wanted() {
+            missing(total.sent, total.accepted + total.abandoned)
+        } else {
+            0
+        },
         rejected: total.rejected,
         abandoned: total.abandoned,
         delivered: total.distinct,

@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::Args;
 use figures::{Failed, Measured};
-use std::{io, path::PathBuf};
+use std::{fs, io, path::PathBuf};
 
 /// The options of an export.
 #[derive(Debug, Clone, Args)]
@@ -25,6 +25,14 @@ pub fn export(arguments: &ExportArguments) -> Result<Exit, Failure> {
     let measured = Measured::of(loaded.runs);
     let bytes = export_hdf5::export(&measured).map_err(|error| Failure::new(Exit::Usage, error))?;
     let runs = measured.runs.len();
+    // A file is replaced; a device or a pipe would be replaced, too.
+    if let Some(other) =
+        fs::symlink_metadata(&arguments.hdf5).ok().filter(|there| !there.is_file() && !there.is_symlink())
+    {
+        let what = if other.is_dir() { "a directory" } else { "no file, but a device, pipe or socket" };
+        let sentence = format!("`{}` is {what}: give another file with --hdf5", arguments.hdf5.display());
+        return Err(Failure::new(Exit::Usage, sentence));
+    }
     let sound = |written: &_| export_hdf5::check(written, runs).map_err(io::Error::other);
     whole::write_checked(&arguments.hdf5, &bytes, sound).map_err(|error| {
         let file = arguments.hdf5.display();

@@ -241,7 +241,9 @@ impl Lead {
     fn save_partial(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.keeper.close();
         let rows = self.see_service();
-        let record = record::cut_short(&self.facts, snapshot, ending);
+        let mut record = record::cut_short(&self.facts, snapshot, ending);
+        // Unless a complete record follows, nothing was deleted.
+        record::leaves_all(&mut record, &self.facts.plan);
         if let Err(failure) = self.output.write_partial(&record, rows) {
             self.view.say(&failure.sentence);
         }

@@ -37,6 +37,15 @@ impl Peer {
         Fault::new(FaultKind::Tls, self.certificate_wanted())
     }
 
+    /// The service requested a certificate, got one and closed the connection without a reason.
+    pub(crate) fn certificate_unanswered(&self) -> Fault {
+        let sentence = format!(
+            "the service at {self} closed the connection when it had the certificate of --cert: it most likely refuses it, and \
+            its log says why. Give one that it accepts"
+        );
+        Fault::new(FaultKind::Tls, sentence)
+    }
+
     fn certificate_wanted(&self) -> String {
         format!("the service at {self} requires a certificate of this client: give one with --cert FILE and --key FILE")
     }
