@@ -58,7 +58,14 @@ fn a_rank_that_is_killed() {
     processes::send(running.rank(3), Signal::SIGKILL);
     let outcome = running.wait(ENDS);
     assert!(!outcome.status.success(), "{outcome}");
-    outcome.leaves_a_failed_record(PARTIAL, "");
+    let record = outcome.leaves_a_failed_record(PARTIAL, "");
+    let integrity = &record.integrity;
+    assert_eq!(integrity.sent, integrity.confirmed + integrity.unconfirmed + integrity.abandoned, "{integrity:?}");
+    // The launcher gives rank 0 a second only: what it could not delete in that time is named.
+    let still: Vec<String> =
+        service().queues().into_iter().filter(|queue| queues_of(&record).contains(queue)).collect();
+    let named = |queue: &String| record.left_behind.iter().any(|left| left.name == *queue);
+    assert!(still.iter().all(named), "{still:?} are on the service, and {:?} are named", record.left_behind);
 }
 
 #[test]

@@ -162,6 +162,9 @@ fn a_full_disk_is_an_error_of_whoever_writes_and_leaves_no_half_a_file() {
     assert_eq!(kept(&outcome), [""; 0]);
     let outcome = with_room_for("4m", "\"$0\" \"$@\"", &export).run(LIMIT);
     assert!(outcome.status.success() && kept(&outcome) == ["kept/sweep.h5"], "{outcome}");
+    let piped = "mkfifo pipe; \"$0\" \"$@\"; code=$?; test -p pipe && exit $code";
+    let outcome = by_shell(piped, &["export", example, "--hdf5", "pipe"]).run(LIMIT);
+    outcome.fails(1, &["`pipe` is no file, but a device, pipe or socket", "--hdf5"]);
     if !slow() {
         return;
     }

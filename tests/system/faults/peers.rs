@@ -81,6 +81,20 @@ fn what_a_service_refuses_is_told_in_its_words_where_no_confirm_is_awaited() {
 }
 
 #[test]
+fn a_user_who_may_not_declare_is_not_told_of_queues_that_are_left() {
+    let rights = json!({ "configure": "^$", "write": ".*", "read": ".*" });
+    service().set("users/guest-of-all", &json!({ "password": PASSWORD, "tags": "" }));
+    service().set("permissions/%2f/guest-of-all", &rights);
+    let url = url_of(service(), "guest-of-all", "");
+    let launch = single(&["--arch", "dts-plain", "--url", &url, "--messages", "50"]);
+    let outcome = launch.variable("STREAMHARNESS_PASSWORD", PASSWORD).run(ENDS);
+    service().unset("users/guest-of-all");
+    outcome.fails(3, &["ACCESS_REFUSED", "guest-of-all"]);
+    assert!(!outcome.stderr.contains("left on the service"), "{outcome}");
+    assert_eq!(outcome.leaves_a_failed_record(3, "ACCESS_REFUSED").left_behind, []);
+}
+
+#[test]
 fn each_limit_of_a_service_is_named_with_its_remedy() {
     if !slow() {
         return;
