@@ -233,5 +233,5 @@ fn clients_may_be_kept_to_the_first_of_several_nodes() {
         "{:?}",
         record.route.hops
     );
-    run("route.nodes=3").fails(1, &["route.nodes = 3", "only 2 address(es)"]);
+    run("route.nodes=3").fails(1, &["route.nodes = 3", "only 2 addresses"]);
 }
