@@ -60,6 +60,8 @@ pub struct Lead {
     /// The last sums that were heard.
     latest: Option<Snapshot>,
     told: bool,
+    /// Why streaming was cut short, as it was reported then: the service may say more when it is asked what it holds.
+    cut_by: Option<Ending>,
     /// Whether it is one of so many that its table is in its files only.
     brief: bool,
     demands: Demands,
@@ -87,6 +89,7 @@ impl Lead {
             links: Links::default(),
             service: None,
             told: false,
+            cut_by: None,
             brief: false,
             demands,
             stopped: false,
@@ -226,6 +229,7 @@ impl Lead {
         self.view.say(&ending.to_string());
         // Whether anything is lost is known later.
         self.told = !matches!(ending, Ending::Missing(_));
+        self.cut_by = Some(ending.clone());
         self.save_partial(snapshot, ending);
         self.stopped = matches!(ending, Ending::Stopped(_));
     }
@@ -287,6 +291,7 @@ impl Lead {
 
     /// Everything is known: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
+        self.told &= self.cut_by.as_ref().is_none_or(|reported| *reported == result.ending);
         self.view.finish();
         self.keeper.close();
         let rows = self.see_service();
