@@ -1,4 +1,4 @@
-//! The workspace is what docs/architecture.md says it is.
+//! The workspace has the structure that docs/architecture.md describes.
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand};
@@ -28,7 +28,7 @@ type Edges = BTreeSet<(String, String)>;
 type Uses = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 
 #[test]
-fn crates_depend_on_each_other_as_the_architecture_page_says() {
+fn crates_depend_on_each_other_as_on_the_architecture_page() {
     let metadata = metadata();
     let page = fs::read_to_string(metadata.workspace_root.join(PAGE)).unwrap_or_else(|error| panic!("{PAGE}: {error}"));
     let (_, written) = table(&page).unwrap_or_else(|error| panic!("{PAGE}: {error:#}"));

@@ -6,7 +6,7 @@ use std::{env, error::Error, fs, path::Path, process::Command};
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=MPICC");
     let compiler = env::var("MPICC").unwrap_or_else(|_| "mpicc".to_owned());
-    // Without a compiler of MPI's, mpi-sys asks pkg-config, and says what it misses.
+    // Without MPI's compiler wrapper, mpi-sys runs pkg-config, and reports the missing package.
     let Ok(shown) = Command::new(&compiler).arg("-show").output() else { return Ok(()) };
     let place = Path::new(&env::var("OUT_DIR")?).join("mpi");
     match fs::read(&place) {

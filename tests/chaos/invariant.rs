@@ -467,7 +467,7 @@ mod sound {
     }
 
     #[test]
-    fn what_is_left_and_what_is_told_is_found() {
+    fn a_leftover_and_a_leaked_secret_are_found() {
         let queue = || Queue { name: QUEUE.to_owned(), expires_ms: Some(300_000), ..Queue::default() };
         check(|finished| finished.left.push(queue()), "is left");
         check(|finished| finished.left_exchanges.push(("streamharness.ae0be385.all".to_owned(), false)), "is left");

@@ -1,4 +1,4 @@
-//! A service that holds its producers back: told as what it is, and never waited for without end.
+//! A service that holds its producers back: reported as backpressure, and never waited for without end.
 
 use crate::support::{Broker, Turn, service, single};
 use std::{thread::sleep, time::Duration};
@@ -32,12 +32,12 @@ fn a_memory_alarm_is_in_the_series_and_in_the_record_as_what_it_is() {
     assert!(pressure.blocked_times >= 1 && pressure.blocked_s > 0.5, "{pressure:?}");
     assert_eq!(pressure.rejected, 0, "{pressure:?}");
     let service = record.service.as_ref().expect("a testbed's management API is known");
-    // A busy machine answers late now and then, which is a note and no more.
+    // A busy machine replies late now and then, which is a note and no more.
     assert!(service.notes.iter().all(|note| note.contains("no reply within")), "{service:?}");
     assert!(service.samples >= 4 && service.connections_max >= Some(3), "{service:?}");
     assert!(service.alarms.keys().any(|alarm| alarm.starts_with("memory alarm on ")), "{service:?}");
     assert!(record.warnings.iter().any(|warning| warning.starts_with("memory alarm on ")), "{:?}", record.warnings);
-    let settings = record.environment.service.as_ref().expect("it told its settings");
+    let settings = record.environment.service.as_ref().expect("it reported its settings");
     assert_eq!(settings.version, record.route.broker.as_ref().map(|broker| broker.version.clone()));
     assert!(settings.nodes[0].plugins.iter().any(|plugin| plugin == "rabbitmq_management"), "{settings:?}");
     let table = outcome.text("series.csv");
@@ -55,7 +55,7 @@ fn a_memory_alarm_is_in_the_series_and_in_the_record_as_what_it_is() {
     assert!(outcome.stdout.contains("\n# blocked "), "{outcome}");
     assert!(outcome.stderr.contains("blocked by the service"), "{outcome}");
 
-    // One that never lets go ends at the limit, and says who held it back.
+    // A service that never lets go ends the run at the limit, with the service as the cause.
     alarm(&broker);
     let outcome = single(&[&load[..], &["--messages", "10", "--timeout", "5s"]].concat()).through(&broker).run(LIMIT);
     outcome.fails(7, &["s on streaming passed while the service kept", "connection.blocked"]);

@@ -1,4 +1,4 @@
-//! What bad input gets: one sentence that says what to do, the right exit code, nothing left running.
+//! Bad input ends in one sentence with what to do, the right exit code, and nothing left running.
 
 use crate::support::{Broker, Launch, mpirun, mpirun_with_a_late_rank_0, program, service, single};
 use std::{
@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// More than any mistake needs to be told, on a busy machine.
+/// More than any mistake needs to be reported, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
-/// A promise: an unreachable broker is told within this time, starting MPI not counted.
+/// A promise: an unreachable broker is reported within this time, starting MPI not counted.
 const UNREACHABLE_LIMIT: Duration = Duration::from_secs(10);
 const START_ALLOWANCE: Duration = Duration::from_secs(10);
 
@@ -59,17 +59,17 @@ fn a_reader_that_has_gone_changes_nothing() {
 }
 
 #[test]
-fn a_misspelt_workload_is_told_once_by_four_ranks() {
+fn a_misspelt_workload_is_reported_once_by_four_ranks() {
     mpirun(4, &["--workload", "dstrem"]).run(LIMIT).fails(USAGE, &["streamharness: ", "did you mean `dstream`?"]);
 }
 
 #[test]
-fn a_misspelt_flag_is_told_once_by_four_ranks() {
+fn a_misspelt_flag_is_reported_once_by_four_ranks() {
     mpirun(4, &["--mesages", "10"]).run(LIMIT).fails(USAGE, &["--mesages"]);
 }
 
 #[test]
-fn a_misspelt_flag_is_told_by_a_rank_0_that_comes_late() {
+fn a_misspelt_flag_is_reported_by_a_rank_0_that_starts_late() {
     mpirun_with_a_late_rank_0(4, &["--mesages", "10"]).run(LIMIT).fails(USAGE, &["--mesages"]);
 }
 
@@ -121,15 +121,15 @@ fn no_password() {
 fn a_port_where_nobody_listens() {
     let url = format!("amqps://bench@localhost:{}", closed_port());
     let outcome = with_address(service(), &url, &[]).run(UNREACHABLE_LIMIT + START_ALLOWANCE);
-    outcome.fails(ROUTE, &["streamharness: ", "nothing answers at localhost", "is the service up?"]);
+    outcome.fails(ROUTE, &["streamharness: ", "nothing listens at localhost", "is the service up?"]);
     assert_eq!(outcome.stdout, "");
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_told_once_by_four_ranks() {
+fn a_port_without_a_listener_is_reported_once_by_four_ranks() {
     let url = format!("amqps://bench@localhost:{}", closed_port());
     let outcome = mpirun(4, &["--url", &url]).variable("STREAMHARNESS_PASSWORD", "any").run(LIMIT);
-    outcome.fails(ROUTE, &["streamharness: ", "nothing answers at localhost", "is the service up?"]);
+    outcome.fails(ROUTE, &["streamharness: ", "nothing listens at localhost", "is the service up?"]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_host_that_nobody_knows() {
 }
 
 #[test]
-fn a_listener_that_never_answers() {
+fn a_listener_that_never_replies() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     for (arch, scheme, hint) in [("dts", "amqps", "does not agree on TLS"), ("dts-plain", "amqp", "sends nothing")] {
@@ -225,12 +225,12 @@ fn a_virtual_host_that_is_not_there() {
 }
 
 #[test]
-fn an_address_that_only_another_rank_cannot_reach_is_told_by_rank_0() {
+fn an_address_that_only_another_rank_cannot_reach_is_reported_by_rank_0() {
     let closed = format!("amqps://bench@localhost:{}", closed_port());
     let arguments =
         ["--producer-url", &service().url(), "--consumer-url", &closed, "--ca", &service().ca(), "--messages", "100"];
     let outcome = mpirun(2, &arguments).variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT);
-    outcome.fails(ROUTE, &["streamharness: connecting failed on rank 1: ", "nothing answers at localhost"]);
+    outcome.fails(ROUTE, &["streamharness: connecting failed on rank 1: ", "nothing listens at localhost"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Runs that something ends before their time: a record that says so, an exit code, nothing left running.
+//! Runs that end early: a record with the reason, an exit code, nothing left running.
 
 use crate::support::{Broker, Outcome, Turn, broker::queues_of, mpirun, processes, service, single, within};
 use measure::Record;
@@ -14,7 +14,7 @@ const ENDS: Duration = Duration::from_secs(25);
 const ROUTE: u8 = 3;
 const PARTIAL: u8 = 7;
 
-/// Rank 0 came to its end: it tells the reason once, in the record, and in the last line of the table.
+/// Rank 0 came to its end: it reports the reason once, in the record, and in the last line of the table.
 #[track_caller]
 fn ends_in_order(outcome: &Outcome, code: u8, reason: &str) -> Record {
     outcome.fails(code.into(), &["streamharness: ", reason]);

@@ -17,7 +17,7 @@ fn vanishes(testbed: &Path, limit: Duration) {
 }
 
 #[test]
-fn a_launch_without_an_address_builds_a_testbed_says_so_and_removes_it() {
+fn a_launch_without_an_address_builds_a_testbed_reports_it_and_removes_it() {
     let running = mpirun(4, &["--messages", "500"]).start();
     let testbed = running.testbed(BUILT);
     let outcome = running.wait(LIMIT);

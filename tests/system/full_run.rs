@@ -117,7 +117,7 @@ fn every_confirm_and_every_way_is_timed() {
 }
 
 #[test]
-fn the_record_says_where_and_with_what_it_was_taken() {
+fn the_record_has_the_place_and_the_versions_of_its_run() {
     let record = RUN.record();
     let environment = &record.environment;
     let [machine] = environment.machines.as_slice() else { panic!("{:?}", environment.machines) };

@@ -21,7 +21,7 @@ fn queue_with(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn a_queue_is_as_it_was_asked_for() {
+fn a_queue_has_its_requested_settings() {
     let arguments = [
         "--set",
         "service.queue_type=quorum",
@@ -43,7 +43,7 @@ fn a_queue_is_as_it_was_asked_for() {
 }
 
 #[test]
-fn classic_queues_are_transient_unless_told_otherwise() {
+fn classic_queues_are_transient_by_default() {
     assert_eq!(queue_with(&[])["durable"], false);
     assert_eq!(queue_with(&["--set", "service.durable=true"])["durable"], true);
 }
@@ -54,7 +54,7 @@ fn node_of(queue: &Value) -> Value {
 }
 
 #[test]
-fn leaders_go_where_they_are_asked_to() {
+fn leaders_are_placed_as_requested() {
     for queue_type in ["classic", "quorum"] {
         let turn = Turn::take();
         let before = service().queues();
@@ -85,7 +85,7 @@ fn leaders_go_where_they_are_asked_to() {
 }
 
 #[test]
-fn workers_have_the_connections_that_were_asked_for() {
+fn workers_have_the_requested_connections() {
     for (more, expected) in [
         (vec![], 4),
         (vec!["--connections", "3"], 3 * 4),
@@ -188,7 +188,7 @@ fn what_cannot_work_together_is_refused_before_anything_connects() {
 }
 
 #[test]
-fn roles_alternate_over_ranks_where_that_is_asked_for() {
+fn roles_alternate_over_ranks_on_request() {
     let record = mpirun(4, &["--messages", "400", "--layout", "cyclic"]).through(service()).run(LIMIT).passes();
     let roles: Vec<&str> = record.ranks.iter().map(|rank| rank.role.as_str()).collect();
     assert_eq!(roles, ["producer", "consumer", "producer", "consumer"]);

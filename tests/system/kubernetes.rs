@@ -1,4 +1,4 @@
-//! What launch/kubernetes deploys: that it says what the shipped route files say, and what the program takes.
+//! The files of launch/kubernetes agree with the shipped route files and with the program's options.
 
 use crate::support::{place, processes, program, within, workspace};
 use nix::sys::signal::Signal;
@@ -65,7 +65,7 @@ fn range(text: &str) -> RangeInclusive<u64> {
 }
 
 #[test]
-fn the_brokers_are_where_the_route_files_look_for_them_and_as_large_as_they_say() {
+fn the_brokers_have_the_addresses_and_sizes_of_the_route_files() {
     let files = deployed();
     let [dts, prs] = ["olcf-dts.toml", "olcf-prs.toml"].map(|name| route(name).1);
     let port_of = |url: &toml::Value| url.as_str().unwrap().rsplit(':').next().unwrap().parse::<u64>().unwrap();
@@ -121,7 +121,7 @@ fn arguments(container: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_control_servers_are_where_the_route_file_looks_for_them_and_as_small_as_it_says() {
+fn the_control_servers_have_the_address_and_limits_of_the_route_file() {
     let files = deployed();
     let (text, route) = route("olcf-prs.toml");
     for (kind, control, data) in [("stunnel", None, None), ("haproxy", Some(30700), Some("30710-30720"))] {
@@ -154,7 +154,7 @@ fn the_control_servers_are_where_the_route_file_looks_for_them_and_as_small_as_i
 }
 
 #[test]
-fn the_program_starts_with_what_the_containers_say_and_no_file_has_a_secret() {
+fn the_program_starts_with_the_arguments_of_the_containers_and_no_file_has_a_secret() {
     for (file, documents) in deployed() {
         assert!(!documents.iter().any(|document| document["kind"] == "Secret"), "{file} has a secret");
         for deployment in documents.iter().filter(|document| document["kind"] == "Deployment") {

@@ -1,4 +1,4 @@
-//! A part with a limit of CPU: it is held back for real, the record says so, and nothing of the limit stays.
+//! A part with a limit of CPU: it is really throttled, the record shows it, and nothing of the limit stays.
 
 use crate::support::{place, program, single};
 use std::{
@@ -35,7 +35,7 @@ fn times_held_back(group: &Path) -> u64 {
 }
 
 #[test]
-fn a_limited_control_server_holds_its_proxy_back_the_record_says_so_and_no_group_stays() {
+fn a_limited_control_server_throttles_its_proxy_the_record_shows_it_and_no_group_stays() {
     let place = place();
     let dir = &place.path().join("testbed");
     let unknown = testbed(dir, &["up", "--nodes", "1", "--arch", "prs", "--cpu-limit", "s2ds=1"]);

@@ -101,7 +101,7 @@ fn a_cluster_is_gone_when_rank_0_is_killed() {
 }
 
 #[test]
-fn what_the_service_refuses_is_told_in_a_sentence_and_leaves_no_cluster() {
+fn a_refusal_of_the_service_is_one_sentence_and_leaves_no_cluster() {
     // Until the end: no cluster of another test may be among those that are looked at.
     let turn = Turn::take();
     let access = service().route("mss").s3m.unwrap();

@@ -8,7 +8,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const STOPPED: Duration = Duration::from_millis(800);
 
 #[test]
-fn a_sender_that_was_late_by_itself_fails_a_strict_run_and_says_so_once() {
+fn a_sender_that_was_late_by_itself_fails_a_strict_run_with_one_message() {
     let arguments =
         ["--arch", "dts-plain", "--duration", "5s", "--rate", "400/s", "--confirms", "window:1000", "--strict"];
     let mut running = single(&arguments).through(service()).start();

@@ -191,7 +191,7 @@ fn a_bit_that_flips_on_the_wire_is_counted_by_kind_and_its_message_is_kept() {
 }
 
 #[test]
-fn a_body_that_cannot_be_written_is_told_and_leaves_nothing() {
+fn a_body_that_cannot_be_written_is_reported_and_leaves_nothing() {
     let outcome = single(&["payload", "dstream", "--out", "no/such/folder.geb"]).run(LIMIT);
     outcome.fails(1, &["no/such/folder.geb", "give another file with --out"]);
     assert!(outcome.files.is_empty(), "{:?}", outcome.files.keys());

@@ -1,4 +1,4 @@
-//! Streaming through SciStream proxies: every route, what its record says, and what is left of it.
+//! Streaming through SciStream proxies: every route, its record, and what is left of it.
 
 use crate::support::{mpirun, place, processes, program, service, single, within};
 use measure::{Record, record::Hop};
@@ -14,7 +14,7 @@ fn hop<'a>(record: &'a Record, from: &str) -> &'a Hop {
 }
 
 #[test]
-fn dstream_passes_every_check_over_every_proxied_route_and_the_record_tells_its_hops() {
+fn dstream_passes_every_check_over_every_proxied_route_and_the_record_has_its_hops() {
     for (arch, process, protocol, cipher, entries) in [
         ("prs", "haproxy (pid", "tcp", None, 1),
         ("prs-haproxy", "haproxy (pid", "tcp", None, 1),
@@ -44,7 +44,7 @@ fn dstream_passes_every_check_over_every_proxied_route_and_the_record_tells_its_
 }
 
 #[test]
-fn consumers_go_through_the_proxies_too_if_they_are_told_to() {
+fn consumers_go_through_the_proxies_too_on_request() {
     let arguments = ["--arch", "prs-haproxy", "--messages", "500", "--set", "route.consumers_via_proxy=true"];
     let record = mpirun(2, &arguments).through(service()).run(LIMIT).passes();
     assert_eq!(hop(&record, "consumer").to.as_str(), "producer proxy");
@@ -146,7 +146,7 @@ fn nothing_is_left_of_a_testbed_with_proxies_whose_supervisor_was_killed_or_that
 }
 
 #[test]
-fn a_testbed_without_the_program_of_a_route_says_which_package_has_it_and_starts_nothing() {
+fn a_testbed_without_the_program_of_a_route_names_its_package_and_starts_nothing() {
     for (arch, variable, package) in [
         ("prs", "STREAMHARNESS_HAPROXY", "apt-get install haproxy"),
         ("prs-stunnel", "STREAMHARNESS_STUNNEL", "apt-get install stunnel4"),

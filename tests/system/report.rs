@@ -38,7 +38,7 @@ fn a_report_as_text_leaves_no_files() {
 }
 
 #[test]
-fn what_cannot_be_reported_is_told_in_one_line_with_its_file() {
+fn an_unusable_record_is_reported_in_one_line_with_its_file() {
     let record = std::fs::read_to_string(workspace().join("analysis/example/dts-1/record.json")).unwrap();
     let older = record.replace("streamharness/record/1", "streamharness/record/0");
     for (text, parts) in [

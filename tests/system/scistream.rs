@@ -78,7 +78,7 @@ fn a_control_server_takes_its_proxies_along_however_it_ends() {
 }
 
 #[test]
-fn what_a_control_server_cannot_give_is_told_in_one_sentence() {
+fn a_request_that_a_control_server_cannot_serve_is_rejected_in_one_sentence() {
     let server = ControlServer::start("haproxy", 2);
     let files = place();
     let uid = |name: &str| files.path().join(name);
@@ -100,7 +100,7 @@ fn what_a_control_server_cannot_give_is_told_in_one_sentence() {
 }
 
 #[test]
-fn a_control_server_that_cannot_start_says_why() {
+fn a_control_server_that_cannot_start_reports_the_reason() {
     let check = |variables: &[(&str, &str)], kind: &str, listen: &str, code: i32, parts: &[&str]| {
         let mut launch = single(&["s2cs", "--listen", listen, "--ports", "5100-5110", "--type", kind, "--dir", "d"]);
         for (name, value) in variables {
@@ -138,7 +138,7 @@ fn asking(launch: Launch, file: &str) -> Launch {
 }
 
 #[test]
-fn a_route_file_asks_for_its_tunnel_and_releases_it_however_the_run_ends() {
+fn a_route_file_requests_its_tunnel_and_releases_it_however_the_run_ends() {
     let (inner, outer) = (ControlServer::start("stunnel", 4), ControlServer::start("stunnel", 4));
     let (a, b) = (outer.address(), inner.address());
     let file =
@@ -170,7 +170,7 @@ fn a_route_file_asks_for_its_tunnel_and_releases_it_however_the_run_ends() {
 }
 
 #[test]
-fn a_tunnel_that_cannot_be_released_is_told_with_what_to_type_and_the_record_is_kept() {
+fn a_tunnel_that_cannot_be_released_is_reported_with_the_command_and_the_record_is_kept() {
     let (inner, outer) = (ControlServer::start("haproxy", 2), ControlServer::start("haproxy", 2));
     let (a, b) = (outer.address(), inner.address());
     let file = route_file((&a, &outer.certificate()), (&b, &inner.certificate()), "");
@@ -186,7 +186,7 @@ fn a_tunnel_that_cannot_be_released_is_told_with_what_to_type_and_the_record_is_
 }
 
 #[test]
-fn a_route_file_whose_tunnel_cannot_be_made_says_why_and_leaves_none() {
+fn a_route_file_whose_tunnel_cannot_be_made_reports_the_reason_and_leaves_none() {
     let (inner, outer) = (ControlServer::start("haproxy", 2), ControlServer::start("haproxy", 1));
     let (a, b) = (outer.address(), inner.address());
     let check = |producers: (&str, &Path), consumers: (&str, &Path), more: &str, parts: &[&str]| {

@@ -49,7 +49,7 @@ fn messages_that_a_full_queue_rejects_are_published_again_and_none_is_lost() {
 }
 
 #[test]
-fn messages_that_are_dropped_for_their_age_are_told_as_lost() {
+fn messages_that_are_dropped_for_their_age_are_reported_as_lost() {
     // A consumer that is slower than messages may wait: all is sent, most of it expires, the rest never comes.
     let arguments = ["--messages", "400", "--service-time", "constant:5ms", "--prefetch", "1", "--acks", "each"];
     let expiring = ["--set", "service.ttl=50ms", "--timeout", "6s"];

@@ -81,7 +81,7 @@ fn a_sweep_that_is_killed_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_search_tells_the_highest_value_that_holds_or_why_it_does_not_know() {
+fn a_search_reports_the_highest_value_that_holds_or_why_it_is_unknown() {
     let search = |keeps: &str| {
         let experiment = format!(
             "[base]\nproducers = 1\nconsumers = 1\npattern = 'work-sharing-feedback'\nduration = '1s'\nwarmup = '100ms'\n\

@@ -1,4 +1,4 @@
-//! Ranks under a real launcher that have nothing to say: an empty buffer is none of MPI's special addresses.
+//! Ranks under a real launcher with nothing to send: an empty buffer is none of MPI's special addresses.
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 

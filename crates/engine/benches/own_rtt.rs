@@ -1,5 +1,5 @@
 //! The round trip that the harness itself takes between two ranks, with nothing between them but memory:
-//! `cargo bench -p engine --bench own_rtt`. Leave the machine alone meanwhile; the load average beside the figures says how
+//! `cargo bench -p engine --bench own_rtt`. Leave the machine alone meanwhile; the load average beside the figures shows how
 //! alone it was.
 
 use engine::{
@@ -54,7 +54,7 @@ fn bare_wakes(count: usize) -> [f64; 4] {
         .map(|_| {
             thread::sleep(Duration::from_millis(1));
             let sent = Instant::now();
-            near.write_all(&[1]).and_then(|()| near.read_exact(&mut [0])).expect("the other thread answers");
+            near.write_all(&[1]).and_then(|()| near.read_exact(&mut [0])).expect("the other thread replies");
             sent.elapsed().as_secs_f64() * 1e6
         })
         .collect();

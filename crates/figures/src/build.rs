@@ -340,8 +340,8 @@ impl<'a> Builder<'a> {
             let marks: Vec<Mark> = SHARES
                 .filter_map(|hundredth| {
                     let share = f64::from(hundredth) / 100.0;
-                    let told = distributions.iter().map(|distribution| distribution.told_quantile(share));
-                    let estimate = Estimate::of(&told.collect::<Option<Vec<f64>>>()?)?;
+                    let quantiles = distributions.iter().map(|distribution| distribution.reliable_quantile(share));
+                    let estimate = Estimate::of(&quantiles.collect::<Option<Vec<f64>>>()?)?;
                     let interval = estimate.interval.map(|interval| (interval.low, interval.high));
                     Some(Mark { x: estimate.median, y: share, interval })
                 })
@@ -598,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn plans_that_differ_in_one_point_are_refused_by_name_and_told_apart_by_a_filter() {
+    fn plans_that_differ_in_one_point_are_rejected_by_name_and_separated_by_a_filter() {
         let mut measured = measured();
         let mut other = sample::record("dts", 2, 1.0);
         other.plan["service"]["prefetch"] = 1.into();
@@ -634,13 +634,13 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_without_runs_says_what_it_wants() {
+    fn a_figure_without_runs_names_the_runs_that_it_needs() {
         let error = drawn("round-trip-cdf-lstream", &measured()).unwrap_err().to_string();
         assert!(error.contains("`round-trip-cdf-lstream` is empty") && error.contains("workload lstream"), "{error}");
     }
 
     #[test]
-    fn overhead_without_its_base_is_not_drawn_and_says_so() {
+    fn overhead_without_its_base_is_reported_as_not_drawn() {
         let mut measured = measured();
         measured.runs.retain(|run| Key::of(run).architecture != "dts");
         let error = drawn("overhead", &measured).unwrap_err().to_string();
@@ -648,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn a_distribution_is_told_as_far_as_its_samples_allow() {
+    fn a_distribution_ends_where_its_samples_end() {
         let mut measured = measured();
         for (index, run) in measured.runs.iter_mut().enumerate() {
             run.record.plan["pattern"] = "work-sharing-feedback".into();

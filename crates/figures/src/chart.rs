@@ -38,7 +38,7 @@ pub struct Style {
 }
 
 impl Style {
-    /// For series without a style of their own: Okabe and Ito's palette, which the colour-blind can tell apart.
+    /// For series without a style of their own: Okabe and Ito's palette, which colour-blind readers can distinguish.
     pub const PALETTE: [Self; 7] = [
         Self { colour: Colour([0x00, 0x72, 0xb2]), marker: Marker::Disc },
         Self { colour: Colour([0xd5, 0x5e, 0x00]), marker: Marker::Square },

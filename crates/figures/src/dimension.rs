@@ -135,7 +135,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn runs_are_told_apart_by_route_placement_and_any_field_of_the_plan() {
+    fn runs_are_distinguished_by_route_placement_and_any_field_of_the_plan() {
         let mut record = sample::record("prs-haproxy", 4, 10.0);
         let point = measure::record::Point { experiment: "dstream-work-sharing".to_owned(), name: String::new() };
         record.point = Some(point);

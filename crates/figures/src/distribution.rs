@@ -41,10 +41,10 @@ impl Distribution {
     }
 
     /// The same, absent if fewer than ten samples lie beyond it; the median is always present.
-    pub fn told_quantile(&self, p: f64) -> Option<f64> {
+    pub fn reliable_quantile(&self, p: f64) -> Option<f64> {
         let beyond = self.samples().saturating_sub((p * self.samples() as f64).ceil() as u64);
-        let told = p <= 0.5 || beyond >= SAMPLES_BEYOND_MIN;
-        self.quantile(p).filter(|_| told)
+        let reliable = p <= 0.5 || beyond >= SAMPLES_BEYOND_MIN;
+        self.quantile(p).filter(|_| reliable)
     }
 
     /// The fraction of samples that do not exceed `value_s`, in seconds.
@@ -79,8 +79,8 @@ mod tests {
         for (p, value) in [(0.0, 1.0), (0.5, 1.0), (0.51, 2.0), (0.8, 2.0), (0.81, 9.0), (1.0, 9.0)] {
             assert_eq!(distribution.quantile(p), Some(value), "{p}");
         }
-        assert_eq!(distribution.told_quantile(0.9), Some(9.0));
-        assert_eq!(distribution.told_quantile(0.95), None, "five samples beyond");
+        assert_eq!(distribution.reliable_quantile(0.9), Some(9.0));
+        assert_eq!(distribution.reliable_quantile(0.95), None, "five samples beyond");
         assert_eq!((distribution.share(0.5), distribution.share(2.0)), (0.0, 0.8));
         assert_eq!(Distribution::default().quantile(0.5), None);
     }

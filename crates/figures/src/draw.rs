@@ -179,7 +179,7 @@ fn encode(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
     let per_metre = (96.0 * PNG_SCALE / 0.0254) as u32;
     encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: per_metre, yppu: per_metre, unit: png::Unit::Meter }));
     let mut writer = encoder.write_header().expect("the size is not zero");
-    writer.write_image_data(pixels).expect("as many pixels as the size says");
+    writer.write_image_data(pixels).expect("as many pixels as the size has");
     writer.finish().expect("writing to memory cannot fail");
     bytes
 }
@@ -233,7 +233,7 @@ fn largest(figure: &Figure, first: &Panel) -> (f64, f64) {
         .fold(panel_size(first, figure.columns), |largest, size| (largest.0.max(size.0), largest.1.max(size.1)))
 }
 
-/// About how wide words are, before there is a page to ask.
+/// An estimate of the width of words, before there is a page that could measure them.
 fn estimate(text: &str, size: f64) -> f64 {
     0.6 * size * text.chars().count() as f64
 }
@@ -453,7 +453,7 @@ impl<B: DrawingBackend> Drawn<'_, B> {
         let (color, kind, dash) = (color_of(trace.style), trace.style.marker, dash_of(trace.style));
         let solid = color.mix(1.0);
         let aside = index as f64 - (self.panel.traces.len() as f64 - 1.0) / 2.0;
-        // Beside each other, so that bars can be told apart.
+        // Beside each other, so that bars can be distinguished.
         let (dx, dy) = match trace.shape {
             Shape::Joined | Shape::Apart => (2.2 * aside, 0.0),
             Shape::Rows => (0.0, ASIDE * aside),

@@ -135,7 +135,7 @@ fn number(values: &[f64]) -> Option<Number> {
 }
 
 /// Missing points in words, grouped by kind.
-pub fn told(missing: &BTreeSet<Missing>) -> String {
+pub fn sentence(missing: &BTreeSet<Missing>) -> String {
     let mut routes: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for point in missing {
         routes.entry((&point.of, &point.architecture)).or_default().push(point.consumers.to_string());
@@ -166,15 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn a_point_has_its_median_and_interval_or_is_told_to_be_missing() {
+    fn a_point_has_its_median_and_interval_or_is_reported_as_missing() {
         let run = |dir: &str, rate| Run { dir: dir.into(), record: sample::record("dts", 1, rate) };
         let measured = Measured::of(vec![run("a", 10.0), run("b", 12.0), run("c", 11.0)]);
         let estimates = Estimates::of(&measured, &[]);
         let value = estimates.value(&key("dts", 1), Quantity::MessagesPerSecond).unwrap();
         assert_eq!(value, Number { middle: 11.0, low: 10.0, high: 12.0 });
-        let ask = |consumers| estimates.value(&key("mss", consumers), Quantity::MessagesPerSecond);
-        let Err(Stop::Missing(missing)) = both(ask(2), ask(4)) else { panic!("nobody ran it") };
-        assert_eq!(told(&missing), "dstream work-sharing over mss with 2, 4 consumer(s)");
+        let value = |consumers| estimates.value(&key("mss", consumers), Quantity::MessagesPerSecond);
+        let Err(Stop::Missing(missing)) = both(value(2), value(4)) else { panic!("no run has it") };
+        assert_eq!(sentence(&missing), "dstream work-sharing over mss with 2, 4 consumer(s)");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     estimates::{Estimates, Stop, both},
     expression::{Expression, Operator, Over},
     points::Quantity,
-    truth::{Number, Truth, told},
+    truth::{Number, Truth, comparison},
 };
 use measure::Metric;
 use std::collections::{BTreeMap, BTreeSet};
@@ -285,7 +285,7 @@ fn binary(operator: Operator, one: Value, other: Value) -> Outcome {
     }
     let (one, other) = (as_number(one)?, as_number(other)?);
     let mirrored =
-        |or_equal, sign: &str| Truth { why: told(one, other, sign), ..Truth::less(other, one, or_equal, sign) };
+        |or_equal, sign: &str| Truth { why: comparison(one, other, sign), ..Truth::less(other, one, or_equal, sign) };
     Ok(match operator {
         Operator::Add => Value::Number(one.combine(other, |a, b| a + b)),
         Operator::Subtract => Value::Number(one.combine(other, |a, b| a - b)),

@@ -304,8 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_told() {
-        for (text, said) in [
+    fn an_expression_that_cannot_be_parsed_is_reported_with_the_place() {
+        for (text, expected) in [
             ("1 +", "a value is expected"),
             ("(1", "`)` is expected"),
             ("1 2", "is not expected"),
@@ -315,7 +315,7 @@ mod tests {
             ("'open", "is not closed"),
         ] {
             let error = Expression::read(text).unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

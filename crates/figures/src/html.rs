@@ -35,8 +35,8 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                     a href="#environment" { "Environment" }
                     a href="#runs" { "Runs" }
                 }
-                (told("Left out", report.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason))))
-                (told("Before comparing", report.warnings.iter().cloned()))
+                (notes("Left out", report.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason))))
+                (notes("Before comparing", report.warnings.iter().cloned()))
                 (claims(report))
                 section id="figures" {
                     h2 { "Figures" }
@@ -44,7 +44,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                     @if !report.not_drawn.is_empty() {
                         details open[report.figures.is_empty()] {
                             summary { (report.not_drawn.len()) " figure(s) not drawn" }
-                            ul class="note" { @for figure in &report.not_drawn { li { (figure.told()) } } }
+                            ul class="note" { @for figure in &report.not_drawn { li { (figure.sentence()) } } }
                         }
                     }
                 }
@@ -57,11 +57,11 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
     page.into_string()
 }
 
-fn told(title: &str, lines: impl Iterator<Item = String>) -> Markup {
+fn notes(title: &str, lines: impl Iterator<Item = String>) -> Markup {
     let lines: Vec<String> = lines.collect();
     html! {
         @if !lines.is_empty() {
-            div class="tell" { strong { (title) } ul { @for line in lines { li { (line) } } } }
+            div class="warning" { strong { (title) } ul { @for line in lines { li { (line) } } } }
         }
     }
 }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_asks_for_nothing_from_elsewhere_and_escapes_what_it_is_given() {
+    fn the_page_loads_nothing_from_elsewhere_and_escapes_its_input() {
         let page = page(&report(), "A & B", Path::new("/r/report"));
         let outside = page.replace("http://www.w3.org/2000/svg", "");
         for wrong in ["http://", "https://", "<script", "<b> 1", "@import", "url("] {

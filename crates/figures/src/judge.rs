@@ -4,7 +4,7 @@ use crate::{
     Claims, FiguresError, Measured,
     axis::written,
     claims::{Claim, Kind, Shown},
-    estimates::{Estimates, Missing, Stop, told},
+    estimates::{Estimates, Missing, Stop, sentence},
     evaluate::{Evaluator, Scope, Value},
     expression::Expression,
     points::Quantity,
@@ -72,7 +72,7 @@ impl Judged {
 /// One predicate on one workload.
 #[derive(Clone)]
 enum Tested {
-    Told(Truth),
+    Decided(Truth),
     Missing(BTreeSet<Missing>),
     Unusable(String),
 }
@@ -164,7 +164,7 @@ fn judge_by(claim: &Claim, evaluator: &Evaluator, comparable: bool) -> Result<Ju
     for workload in claim.tested_on() {
         let test = |expression: &Expression| -> Result<Tested, FiguresError> {
             match evaluator.truth(expression, &scope(claim, workload)) {
-                Ok(truth) => Ok(Tested::Told(truth)),
+                Ok(truth) => Ok(Tested::Decided(truth)),
                 Err(Stop::Missing(missing)) => Ok(Tested::Missing(missing)),
                 Err(Stop::Unusable(reason)) => Ok(Tested::Unusable(reason)),
                 Err(Stop::Wrong(reason)) => Err(not_written_well(claim, &reason)),
@@ -204,7 +204,7 @@ fn judge_by(claim: &Claim, evaluator: &Evaluator, comparable: bool) -> Result<Ju
 /// The verdict, from the claim as stated and from its form for other hardware.
 fn settle(claim: &Claim, stated: Option<Tested>, portable: Option<Tested>) -> (Verdict, bool, String) {
     let by = |truth: &Truth| if truth.holds { Verdict::Reproduced } else { Verdict::NotReproduced };
-    let lacking = |missing: &BTreeSet<Missing>| format!("not measured: {}", told(missing));
+    let lacking = |missing: &BTreeSet<Missing>| format!("not measured: {}", sentence(missing));
     const ELSEWHERE: &str = "the number itself needs service links of 1 Gbit/s";
     match (stated, portable) {
         (Some(Tested::Unusable(reason)), _) | (None, Some(Tested::Unusable(reason))) => {
@@ -214,16 +214,18 @@ fn settle(claim: &Claim, stated: Option<Tested>, portable: Option<Tested>) -> (V
             (Verdict::NotTestable, true, lacking(&missing))
         }
         (None, None) => (Verdict::NotTestable, true, format!("{ELSEWHERE}, and the claim has no other form")),
-        (None, Some(Tested::Told(truth))) => {
+        (None, Some(Tested::Decided(truth))) => {
             (by(&truth), truth.firm, format!("{}; judged in the form for other hardware, as {ELSEWHERE}", truth.why))
         }
         // The direction of a ratio applies to other hardware, its size may not: both are reported.
-        (Some(Tested::Told(stated)), Some(Tested::Told(portable))) if claim.kind == Kind::Ratio && !stated.holds => {
+        (Some(Tested::Decided(stated)), Some(Tested::Decided(portable)))
+            if claim.kind == Kind::Ratio && !stated.holds =>
+        {
             let how = if portable.holds { "holds" } else { "does not hold either" };
             let why = format!("the number: {}; its direction {how}: {}", stated.why, portable.why);
             (by(&portable), portable.firm, why)
         }
-        (Some(Tested::Told(truth)), _) => (by(&truth), truth.firm, truth.why),
+        (Some(Tested::Decided(truth)), _) => (by(&truth), truth.firm, truth.why),
     }
 }
 
@@ -235,7 +237,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     const CONSUMERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
-    const EMPTY_ANSWERS: &str = "work-sharing-feedback+0B";
+    const EMPTY_REPLIES: &str = "work-sharing-feedback+0B";
     type Point = (&'static str, &'static str, &'static str, u32);
 
     /// Points with their rate, or their median round trip.
@@ -296,8 +298,8 @@ mod tests {
             ] {
                 world.set(("work-sharing-feedback", "dstream", architecture), dstream);
                 world.set(("work-sharing-feedback", "lstream", architecture), lstream);
-                world.set((EMPTY_ANSWERS, "dstream", architecture), [0.04; 7]);
-                world.set((EMPTY_ANSWERS, "lstream", architecture), [0.1; 7]);
+                world.set((EMPTY_REPLIES, "dstream", architecture), [0.04; 7]);
+                world.set((EMPTY_REPLIES, "lstream", architecture), [0.1; 7]);
             }
             for (architecture, broadcast, gather) in [
                 ("dts", [10.0, 20.0, 40.0, 80.0, 150.0, 250.0, 260.0], [1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 40.0]),
@@ -314,24 +316,24 @@ mod tests {
             let mut runs = Vec::new();
             let mut distributions = Vec::new();
             for (index, (&(pattern, workload, architecture, consumers), &value)) in self.values.iter().enumerate() {
-                let answered = pattern.contains("feedback") || pattern.contains("gather");
-                // Two runs where a claim asks for intervals that are apart.
+                let has_replies = pattern.contains("feedback") || pattern.contains("gather");
+                // Two runs where a claim needs disjoint intervals.
                 let repetitions: &[f64] = if pattern == "broadcast-gather" { &[0.99, 1.01] } else { &[1.0] };
                 for factor in repetitions {
                     let value = value * factor;
-                    let mut record = sample::record(architecture, consumers, if answered { 1.0 } else { value });
+                    let mut record = sample::record(architecture, consumers, if has_replies { 1.0 } else { value });
                     record.plan["workload"] = workload.into();
                     record.plan["pattern"] = pattern.split('+').next().into();
-                    if pattern == EMPTY_ANSWERS {
+                    if pattern == EMPTY_REPLIES {
                         record.plan["flow"] = serde_json::json!({ "replies": 1 });
                         record.plan["service"]["reply"] = "0B".into();
                     }
                     let link = |rate| Link { host: "dsn1".into(), rate_bits_per_second: Some(rate), ..Link::default() };
                     record.links = self.link_bits_per_second.map(link).into_iter().collect();
-                    let p50_ns = answered.then_some((value * 1e9) as u64);
+                    let p50_ns = has_replies.then_some((value * 1e9) as u64);
                     let summary = LatencySummary { count: 100, p50_ns, ..LatencySummary::default() };
-                    record.latency = answered.then(|| ("rtt_from_sent".to_owned(), summary)).into_iter().collect();
-                    distributions.push(answered.then(|| spread(value)));
+                    record.latency = has_replies.then(|| ("rtt_from_sent".to_owned(), summary)).into_iter().collect();
+                    distributions.push(has_replies.then(|| spread(value)));
                     runs.push(Run { dir: format!("{index}-{factor}").into(), record });
                 }
             }
@@ -366,7 +368,7 @@ mod tests {
         assert_eq!(ids, (1..=44).map(|number| format!("C{number}")).collect::<Vec<_>>());
         for Judged { claim, verdict, why, numbers, .. } in &judged {
             assert_eq!(*verdict, Verdict::Reproduced, "{}: {why:?}", claim.id);
-            assert!(!numbers.is_empty() && !why[0].is_empty(), "{} tells numbers", claim.id);
+            assert!(!numbers.is_empty() && !why[0].is_empty(), "{} has numbers", claim.id);
         }
     }
 
@@ -406,7 +408,7 @@ mod tests {
         ("C26", &[(FB, "dstream", "prs-haproxy", &[64], 2.0)]),
         ("C27", &[(FB, "lstream", "prs-haproxy", &[64], 40.0)]),
         ("C28", &[(FB, "dstream", "prs-haproxy-4", EACH, 0.001)]),
-        ("C29", &[(EMPTY_ANSWERS, "dstream", "mss", &[64], 5.0)]),
+        ("C29", &[(EMPTY_REPLIES, "dstream", "mss", &[64], 5.0)]),
         ("C30", &[(FB, "dstream", "prs-haproxy", EACH, 5.0)]),
         ("C31", &[(FB, "dstream", "mss", EACH, 0.001)]),
         ("C32", &[(BC, "generic", "prs-haproxy", EACH, 1e3)]),
@@ -435,7 +437,7 @@ mod tests {
             }
             let judged = world.judge_one(id);
             assert_eq!(judged.verdict, Verdict::NotReproduced, "{id}: {:?}", judged.why);
-            assert!(judged.why.iter().all(|why| !why.is_empty()), "{id} says what contradicts");
+            assert!(judged.why.iter().all(|why| !why.is_empty()), "{id} has the contradiction");
         }
     }
 
@@ -468,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn where_points_are_missing_it_is_told_how_far_the_claim_holds() {
+    fn with_missing_points_the_report_shows_how_far_the_claim_holds() {
         let mut world = World::of_the_slides();
         world.values.retain(|(.., consumers), _| *consumers <= 8);
         let judged = world.judge_one("C6");
@@ -487,7 +489,7 @@ mod tests {
         let judged = world.judge_one("C36");
         assert_eq!(judged.verdict, Verdict::NotTestable);
         assert!(judged.why[0].contains("1 Gbit/s"), "{:?}", judged.why);
-        // All a hundred times slower: the numbers are off, what they say of each other is not.
+        // All a hundred times slower: the numbers are off, their ratios are not.
         for ((pattern, ..), value) in &mut world.values {
             *value *= if pattern.contains("feedback") || pattern.contains("gather") { 100.0 } else { 0.01 };
         }
@@ -503,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_ratio_the_number_and_its_direction_are_both_told() {
+    fn a_ratio_is_judged_by_its_number_and_by_its_direction() {
         let mut world = World::of_the_slides();
         world.set((WS, "dstream", "prs-stunnel"), [2e3; 7]);
         let judged = world.judge_one("C10");
@@ -551,11 +553,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(change: impl Fn(&str) -> String, said: &str) {
+    fn refused(change: impl Fn(&str) -> String, expected: &str) {
         let text = change(shipped::CLAIMS);
         let judged = Claims::read(&text).and_then(|claims| claims.judge(&World::of_the_slides().measured()));
         let error = judged.unwrap_err().to_string();
-        assert!(error.starts_with("`claims.toml`: ") && error.contains(said) && !error.contains('\n'), "{error}");
+        assert!(error.starts_with("`claims.toml`: ") && error.contains(expected) && !error.contains('\n'), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What people call architectures and workloads, and how figures draw them: as the records say, else as the shipped profiles do.
+//! Titles and styles of architectures and workloads in figures: from the records, else from the shipped profiles.
 
 use crate::{Dimension, Level, Run, chart::Style};
 use profile::{Colour, Kind, Layer, Marker, Origin, Profile, combine, list};

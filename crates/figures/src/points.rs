@@ -33,9 +33,9 @@ impl Key {
     pub(crate) fn of(run: &Run) -> Self {
         let plan = &run.record.plan;
         let mut pattern = text(plan, "/pattern");
-        let answers = plan.pointer("/flow/replies").and_then(Value::as_u64).unwrap_or(0);
+        let replies = plan.pointer("/flow/replies").and_then(Value::as_u64).unwrap_or(0);
         let reply = text(plan, "/service/reply");
-        if answers > 0 && !reply.is_empty() && reply != "echo" {
+        if replies > 0 && !reply.is_empty() && reply != "echo" {
             pattern = format!("{pattern}+{reply}");
         }
         Self {
@@ -182,7 +182,7 @@ impl Point {
 #[derive(Debug, Clone, Default)]
 pub struct Points {
     points: BTreeMap<Key, Point>,
-    /// Warnings for the reader who compares points with each other.
+    /// Warnings for a reader that compares points with each other.
     pub warnings: Vec<String>,
 }
 
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn plans_that_differ_are_refused_within_a_point_and_told_between_points() {
+    fn plans_that_differ_are_rejected_within_a_point_and_reported_between_points() {
         let one = sample::record("dts", 2, 100.0);
         let mut other = sample::record("dts", 2, 110.0);
         other.plan["service"]["prefetch"] = 1.into();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn architectures_that_differ_in_more_than_their_route_are_told_once_for_all_consumers() {
+    fn architectures_that_differ_in_more_than_their_route_are_reported_once_for_all_consumers() {
         let with = |architecture: &str, consumers: u32, key: &str, value: u32| {
             let mut record = sample::record(architecture, consumers, 100.0);
             record.plan[key] = value.into();
@@ -351,8 +351,11 @@ mod tests {
             let runs = [2, 4].iter().flat_map(|c| [with("dts", *c, key, 1), with("mss", *c, key, 2)]).collect();
             Points::of(runs).unwrap().warnings
         };
-        let told = all("verify");
-        assert!(told.len() == 1 && told[0].contains("mss differs from dts") && told[0].contains("2, 4"), "{told:?}");
+        let warnings = all("verify");
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("mss differs from dts") && warnings[0].contains("2, 4"),
+            "{warnings:?}"
+        );
         assert!(all("spread").is_empty(), "it belongs to the route");
     }
 
@@ -366,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_no_echo_make_another_point() {
+    fn replies_that_are_no_echo_make_another_point() {
         let mut small = sample::record("dts", 2, 100.0);
         small.plan["flow"] = serde_json::json!({ "replies": 1 });
         small.plan["service"]["reply"] = "0B".into();

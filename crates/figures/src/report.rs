@@ -49,7 +49,7 @@ pub struct Report {
 
 impl NotDrawn {
     /// In one line.
-    pub fn told(&self) -> String {
+    pub fn sentence(&self) -> String {
         if self.lacks_runs { self.reason.clone() } else { format!("figure `{}`: {}", self.name, self.reason) }
     }
 }
@@ -170,7 +170,7 @@ impl Report {
         text.push('\n');
         text += &self.claims_text();
         for (title, lines) in [
-            ("Not drawn", self.not_drawn.iter().map(NotDrawn::told).collect()),
+            ("Not drawn", self.not_drawn.iter().map(NotDrawn::sentence).collect()),
             ("Before comparing", self.warnings.clone()),
             ("Left out", self.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason)).collect()),
         ] {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_tells_what_it_drew_and_what_it_could_not() {
+    fn a_report_lists_the_figures_that_it_drew_and_those_that_it_could_not() {
         let report = Report::of(loaded(), &shipped_figures(), false).unwrap();
         let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
         assert_eq!(names, ["throughput", "overhead", "estimator-bias"]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_that_was_asked_for_has_to_be_drawn() {
+    fn a_requested_figure_has_to_be_drawn() {
         let sources = chosen(&["round-trip".to_owned()]).unwrap();
         let error = Report::of(loaded(), &sources, true).unwrap_err().to_string();
         assert!(error.contains("`round-trip` is empty"), "{error}");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_runs_that_are_used_are_told_at_the_head() {
+    fn failed_runs_that_are_used_are_reported_at_the_head() {
         let mut loaded = loaded();
         loaded.runs[0].record.status =
             measure::record::Status { pass: false, reason: "3 messages were lost".into(), exit_code: 4 };
@@ -272,7 +272,7 @@ mod tests {
         loaded.runs.push(other);
         let report = Report::of(loaded, &shipped_figures(), false).unwrap();
         let throughput = &report.not_drawn[0];
-        assert!(!throughput.lacks_runs && throughput.told().starts_with("figure `throughput`: "), "{throughput:?}");
+        assert!(!throughput.lacks_runs && throughput.sentence().starts_with("figure `throughput`: "), "{throughput:?}");
         assert!(throughput.reason.contains("`other`"), "{throughput:?}");
         assert_eq!(report.rows.len(), 5);
     }

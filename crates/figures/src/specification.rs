@@ -316,7 +316,7 @@ mod tests {
     const FIGURE: &str = "title = 'T'\nkind = 'lines'\ny = 'messages_per_second'\n";
 
     #[test]
-    fn a_figure_says_which_runs_and_what_of_them() {
+    fn a_figure_selects_runs_and_a_quantity() {
         let text = format!("{FIGURE}[where]\npattern = 'work-sharing'\nconsumers = [1, 2]\n");
         let figure = Specification::read("throughput", &text).unwrap();
         assert_eq!(figure.filter.wanted(), "consumers 1 or 2, pattern work-sharing");

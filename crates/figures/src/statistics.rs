@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_covers_the_true_median_as_often_as_it_says_however_many_runs_there_are() {
+    fn the_interval_has_its_stated_coverage_of_the_true_median_for_any_number_of_runs() {
         let (mut least, mut most) = (1.0_f64, 0.0_f64);
         for runs in [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 25, 30] {
             for (name, draw) in [("log-normal", log_normal as Draw), ("exponential", exponential), ("Cauchy", cauchy)] {
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn few_runs_say_how_little_they_cover() {
+    fn the_interval_of_few_runs_has_its_low_coverage() {
         assert!(Estimate::of(&[]).is_none());
         assert_eq!(Estimate::of(&[3.0]).unwrap().interval, None);
         let five = Estimate::of(&[5.0, 1.0, 3.0, 2.0, 4.0]).unwrap();

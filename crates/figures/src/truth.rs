@@ -64,7 +64,7 @@ impl Truth {
         let below = |a: f64, b: f64| if or_equal { a <= b } else { a < b };
         let holds = below(one.middle, other.middle);
         let firm = if holds { below(one.high, other.low) } else { !below(one.low, other.high) };
-        Self { holds, firm, why: told(one, other, sign) }
+        Self { holds, firm, why: comparison(one, other, sign) }
     }
 
     /// The opposite.
@@ -74,7 +74,7 @@ impl Truth {
 }
 
 /// Both sides of a comparison.
-pub fn told(one: Number, other: Number, sign: &str) -> String {
+pub fn comparison(one: Number, other: Number, sign: &str) -> String {
     format!("{} {sign} {}", short(one.middle, 3), short(other.middle, 3))
 }
 

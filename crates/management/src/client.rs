@@ -1,6 +1,6 @@
 //! A client of the management API, with a limit on every call. Its errors contain no password.
 
-use crate::answers::{self, Node, Overview, QueuePage};
+use crate::replies::{self, Node, Overview, QueuePage};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use measure::record::ServiceSettings;
 use rustls::CertificateError;
@@ -54,7 +54,7 @@ pub enum Error {
     Refused {
         /// Where.
         url: String,
-        /// What was asked for.
+        /// The path of the request.
         path: String,
         /// The HTTP status.
         status: u16,
@@ -66,7 +66,7 @@ pub enum Error {
     Odd {
         /// Where.
         url: String,
-        /// What was asked for.
+        /// The path of the request.
         path: String,
     },
     /// The authorities to trust cannot be read.
@@ -118,9 +118,9 @@ impl Client {
         let overview = "product_name,product_version,rabbitmq_version,erlang_version,rates_mode";
         let overview: Overview = self.get(&format!("overview?columns={overview}"))?;
         let nodes = "name,running,processors,mem_limit,disk_free_limit,enabled_plugins";
-        // A user who may not read them gets a note with the first sample.
+        // A user without the permission to read them gets a note with the first sample.
         let nodes: Vec<Node> = self.get(&format!("nodes?columns={nodes}")).unwrap_or_default();
-        Ok(answers::settings(overview, nodes))
+        Ok(replies::settings(overview, nodes))
     }
 
     /// Connections to the service, including those of others, and whether it collects statistics at all.
@@ -153,8 +153,8 @@ impl Client {
         let call =
             self.agent.get(format!("{}/api/{path}", self.access.url)).header("Authorization", self.authorization());
         let path = || path.split('?').next().unwrap_or_default().to_owned();
-        let mut answer = call.call().map_err(|error| Error::Silent { url: url(), reason: reason(&error) })?;
-        let status = answer.status().as_u16();
+        let mut reply = call.call().map_err(|error| Error::Silent { url: url(), reason: reason(&error) })?;
+        let status = reply.status().as_u16();
         if status != 200 {
             let remedy = match status {
                 401 => "check user and password (STREAMHARNESS_MANAGEMENT_PASSWORD where it is not that of AMQP)",
@@ -163,7 +163,7 @@ impl Client {
             };
             return Err(Error::Refused { url: url(), path: path(), status, remedy });
         }
-        answer.body_mut().read_json().map_err(|_| Error::Odd { url: url(), path: path() })
+        reply.body_mut().read_json().map_err(|_| Error::Odd { url: url(), path: path() })
     }
 }
 
@@ -231,37 +231,37 @@ mod tests {
         }
     }
 
-    /// Replies to one request with `answer`; returns the address, and the request.
-    fn serve(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    /// Replies to one request with `reply`; returns the address, and the request.
+    fn serve(reply: &'static str) -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = std::thread::spawn(move || {
+        let received = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut buffer = [0; 4096];
             let read = stream.read(&mut buffer).unwrap();
-            stream.write_all(answer.as_bytes()).unwrap();
+            stream.write_all(reply.as_bytes()).unwrap();
             String::from_utf8_lossy(&buffer[..read]).into_owned()
         });
-        (url, asked)
+        (url, received)
     }
 
     #[test]
-    fn queues_are_asked_for_by_name_and_the_password_is_in_the_header_alone() {
-        let (url, asked) = serve(
+    fn queues_are_requested_by_name_and_the_password_is_in_the_header_alone() {
+        let (url, received) = serve(
             "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n{\"filtered_count\":1,\"items\":[{\"name\":\"q.1\",\
              \"messages_ready\":5,\"messages_unacknowledged\":7}]}           ",
         );
         let page = Client::new(access(url)).unwrap().queues().unwrap();
         assert_eq!((page.items[0].messages_ready, page.items[0].messages_unacknowledged), (Some(5), Some(7)));
-        let asked = asked.join().unwrap();
-        let line = asked.lines().next().unwrap();
+        let received = received.join().unwrap();
+        let line = received.lines().next().unwrap();
         assert!(
             line.starts_with("GET /api/queues/%2F?page=1&page_size=500&name=q.&use_regex=false&columns="),
             "{line}"
         );
         assert!(!line.contains("hush"), "{line}");
-        let header = asked.lines().any(|line| line.eq_ignore_ascii_case("authorization: Basic YmVuY2g6aHVzaA=="));
-        assert!(header, "{asked}");
+        let header = received.lines().any(|line| line.eq_ignore_ascii_case("authorization: Basic YmVuY2g6aHVzaA=="));
+        assert!(header, "{received}");
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_api_is_asked_only_where_its_certificate_is_trusted() {
+    fn an_encrypted_api_is_used_only_if_its_certificate_is_trusted() {
         use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
@@ -308,11 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_is_told_with_its_remedy_and_without_the_password() {
+    fn failures_are_reported_with_the_remedy_and_without_the_password() {
         let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
         let html = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwoof";
-        for (answer, expected) in [(refused, "`monitoring`"), (html, "cannot be parsed")] {
-            let (url, _) = serve(answer);
+        for (reply, expected) in [(refused, "`monitoring`"), (html, "cannot be parsed")] {
+            let (url, _) = serve(reply);
             let error = Client::new(access(url)).unwrap().settings().unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hush"), "{error}");
         }

@@ -19,8 +19,8 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
 
-mod answers;
 mod client;
+mod replies;
 mod watcher;
 
 pub use client::{Access, Client, Error};

@@ -1,8 +1,8 @@
 //! Samples the service once a second while a run streams, on a thread of its own on which nothing waits.
 
 use crate::{
-    answers::{Node, Queue, total},
     client::{Access, Client, Error, QUEUES_MAX},
+    replies::{Node, Queue, total},
 };
 use measure::{
     ServiceSample,
@@ -48,13 +48,13 @@ impl Watcher {
     pub fn start(access: Access) -> Self {
         let url = access.url.clone();
         let seen = Arc::new(Mutex::new(Seen { url, interval_s: INTERVAL.as_secs_f64(), ..Seen::default() }));
-        let (begin, told) = mpsc::channel();
+        let (begin, started) = mpsc::channel();
         let shared = seen.clone();
         let started = thread::Builder::new().name("management".to_owned()).spawn(move || {
             let watched = Client::new(access).and_then(|client| {
                 let settings = client.settings()?;
                 lock(&shared).settings = Some(settings);
-                watch(&client, &shared, &told);
+                watch(&client, &shared, &started);
                 Ok(())
             });
             note(&shared, watched);
@@ -97,12 +97,12 @@ fn add_note(seen: &Mutex<Seen>, sentence: String) {
     }
 }
 
-/// Takes samples until the other end of `told` is gone, in the middle of each second of streaming.
-fn watch(client: &Client, seen: &Mutex<Seen>, told: &Receiver<Instant>) {
-    let Ok(began) = told.recv() else { return };
+/// Takes samples until the other end of `started` is gone, in the middle of each second of streaming.
+fn watch(client: &Client, seen: &Mutex<Seen>, started: &Receiver<Instant>) {
+    let Ok(began) = started.recv() else { return };
     let mut interval = INTERVAL;
     let mut due = INTERVAL / 2;
-    while told.recv_timeout(due.saturating_sub(began.elapsed())) == Err(RecvTimeoutError::Timeout) {
+    while started.recv_timeout(due.saturating_sub(began.elapsed())) == Err(RecvTimeoutError::Timeout) {
         // A node that has just started does not report everything yet.
         let settings = if is_complete(seen) { None } else { note(seen, client.settings()) };
         let at = began.elapsed();
@@ -125,8 +125,8 @@ fn watch(client: &Client, seen: &Mutex<Seen>, told: &Receiver<Instant>) {
 /// Whether every running node has reported its settings.
 fn is_complete(seen: &Mutex<Seen>) -> bool {
     let settings = &lock(seen).settings;
-    let told = |node: &ServiceNode| !node.running || node.memory_limit_bytes.is_some();
-    settings.as_ref().is_some_and(|settings| settings.nodes.iter().all(told))
+    let complete = |node: &ServiceNode| !node.running || node.memory_limit_bytes.is_some();
+    settings.as_ref().is_some_and(|settings| settings.nodes.iter().all(complete))
 }
 
 /// Drops every second sample if there are too many; returns whether it did.
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_does_not_answer_is_a_note_and_holds_nobody_up() {
+    fn a_service_that_does_not_reply_is_a_note_and_delays_nothing() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let text = |text: &str| text.to_owned();
         let watcher = Watcher::start(Access {

@@ -19,7 +19,7 @@ fn main() {
     observe_shuffled();
 }
 
-/// Runs `work` of `count` steps and says what a step took.
+/// Runs `work` of `count` steps, and prints the time of a step.
 fn timed<T>(name: &str, count: u64, work: impl FnOnce() -> T) -> T {
     let (result, ns) = took(count, work);
     println!("{name:<52} {ns:8.1} ns");

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_measured_is_told() {
+    fn the_measured_value_is_reported() {
         assert_eq!(holds("confirm_p99<1ms", false), "confirm_p99 is 1.98 ms");
         assert_eq!(holds("throughput > 1e9 and lost == 0", false), "throughput is 4999.5/s, lost is 1");
         assert_eq!(holds("bit_rate > 10Gbit/s", false), "bit_rate is 639.936 Mbit/s");
@@ -311,29 +311,29 @@ mod tests {
     fn how_many_are_lost_is_not_known_where_some_are_undetermined() {
         let mut record = sample::record();
         record.integrity.undetermined = 3;
-        let told = |text: &str| Assertion::parse(text).unwrap().of(&record);
-        let outcome = told("lost == 1");
+        let outcome_of = |text: &str| Assertion::parse(text).unwrap().of(&record);
+        let outcome = outcome_of("lost == 1");
         assert!(
             !outcome.holds && outcome.measured.starts_with("lost was not measured: 3 of the missing"),
             "{outcome:?}"
         );
-        assert!(!told("not integrity.lost == 0").holds && told("undetermined == 3").holds);
+        assert!(!outcome_of("not integrity.lost == 0").holds && outcome_of("undetermined == 3").holds);
     }
 
     #[test]
-    fn a_quantile_that_is_missing_for_want_of_samples_says_so() {
+    fn a_quantile_with_too_few_samples_is_reported_with_the_number_that_it_needs() {
         let mut record = sample::record();
         let confirm = record.latency.get_mut("confirm").unwrap();
         (confirm.count, confirm.p99_ns) = (500, None);
-        let told = |record: &Record| Assertion::parse("confirm_p99 < 5ms").unwrap().of(record).measured;
-        assert_eq!(told(&record), "confirm_p99 was not measured: it takes 1000 samples, and there were 500");
+        let measured = |record: &Record| Assertion::parse("confirm_p99 < 5ms").unwrap().of(record).measured;
+        assert_eq!(measured(&record), "confirm_p99 was not measured: it takes 1000 samples, and there were 500");
         // With samples enough it is for another reason.
         record.latency.get_mut("confirm").unwrap().count = 5_000;
-        assert_eq!(told(&record), "confirm_p99 was not measured");
+        assert_eq!(measured(&record), "confirm_p99 was not measured");
     }
 
     #[test]
-    fn mistakes_are_told_with_what_would_be_right() {
+    fn mistakes_are_reported_with_the_right_form() {
         for (text, expected) in [
             ("rtt_p9 < 5ms", "`rtt_p99`"),
             ("confrim_p99 < 5ms", "did you mean `confirm_p99`?"),

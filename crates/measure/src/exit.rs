@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// What the program's exit code says. A contract: scripts rely on it.
+/// The meaning of the program's exit code. A contract: scripts rely on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {

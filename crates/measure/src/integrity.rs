@@ -49,7 +49,7 @@ pub struct Integrity {
     #[serde(default)]
     pub undetermined: u64,
     /// Messages that the run's queues still held after its consumers had left, including those in `unconfirmed` and
-    /// those whose acknowledgement came too late. Absent if nobody asked, or if the service did not report.
+    /// those whose acknowledgement came too late. Absent if they were not counted, or if the service did not report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_service: Option<u64>,
     /// Deliveries beyond the first of each message, within a consumer and between consumers.
@@ -104,7 +104,7 @@ fn one() -> u64 {
     1
 }
 
-/// Messages of a run that the service still had after its consumers had left; `None` if nobody asked, or if the service
+/// Messages of a run that the service still had after its consumers had left; `None` if they were not counted, or if the service
 /// did not report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
@@ -204,7 +204,7 @@ impl Integrity {
                 let first = first(&self.first_unexpected);
                 format!(
                     "{unexpected} deliveries in this run's name {were} sent by none of its producers{first}: \
-                     see who else publishes to its queues"
+                     look for another program that publishes to its queues"
                 )
             }),
             (unexplained > 0).then(|| {
@@ -424,10 +424,10 @@ mod tests {
         let integrity = join(&[(0, confirmed(2))], vec![deliveries]);
         let Integrity { delivered, lost, duplicated, reordered, unexpected, .. } = integrity;
         assert_eq!([delivered, lost, duplicated, reordered, unexpected], [2, 0, 0, 0, 2]);
-        let said = integrity.verdict().unwrap_err();
+        let verdict = integrity.verdict().unwrap_err();
         assert!(
-            said.contains("2 deliveries in this run's name") && said.contains("sequence 281474976710655"),
-            "{said}"
+            verdict.contains("2 deliveries in this run's name") && verdict.contains("sequence 281474976710655"),
+            "{verdict}"
         );
     }
 
@@ -576,7 +576,7 @@ mod tests {
         assert_eq!(copied, expected);
         // Late wherever it came: which of the two was the copy does not matter.
         assert_eq!(joined(&[&other[..], &[3]].concat()).reordered, 1);
-        // A redelivery says nothing of the order in which the message came first.
+        // A redelivery does not show in which order the message came first.
         let mut again = delivered(other.map(|s| (0, s)));
         again.observe(0, 3, true);
         assert_eq!(join(&sent, vec![one.clone(), again.clone()]).reordered, 1);

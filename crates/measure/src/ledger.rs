@@ -72,7 +72,7 @@ pub struct SentSummary {
 }
 
 impl Sent {
-    /// Nothing published yet. `confirms` says whether the broker was asked for confirms.
+    /// Nothing published yet. `confirms`: whether the broker sends confirms.
     pub fn new(confirms: bool) -> Self {
         Self { summary: SentSummary { confirms, ..SentSummary::default() } }
     }
@@ -214,6 +214,10 @@ impl SentSummary {
     }
 
     /// The summary of another rank.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] if the bytes are not a summary of this build.
     pub fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
         let wire: SentWire = from_bytes(bytes)?;
         Ok(Self {
@@ -384,6 +388,10 @@ impl Deliveries {
     }
 
     /// The ledger of another rank.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] if the bytes are not a ledger of this build.
     pub fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
         let (head, at): (DeliveriesHead, usize) =
             bincode::serde::decode_from_slice(bytes, bincode::config::standard())?;

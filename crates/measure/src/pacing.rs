@@ -21,7 +21,7 @@ pub enum Pacing {
     Saturated,
     /// It did not, for the senders' own reasons: no result about the system.
     GeneratorLimited,
-    /// It did not, because a fault ended the run: unsent messages say nothing about senders or capacity.
+    /// It did not, because a fault ended the run: unsent messages show nothing about senders or capacity.
     CutShort,
     /// Some messages were late, and there were too few to judge whether that is more than one in a hundred.
     TooFew,
@@ -69,11 +69,11 @@ impl Pacing {
             ),
             Self::GeneratorLimited => Some(
                 "generator-limited: senders were late and the service was not the cause, so this is no result about the system; \
-                 ask for a lower --rate, or start more ranks or cores",
+                 use a lower --rate, or start more ranks or cores",
             ),
             Self::TooFew => Some(
                 "some messages were sent late, and whether that is more than one in a hundred cannot be judged: it takes \
-                 1,000 messages in the measured window; ask for a longer --duration or a higher --rate",
+                 1,000 messages in the measured window; use a longer --duration or a higher --rate",
             ),
         }
     }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_tells_the_generators_doing_from_the_services() {
+    fn the_verdict_separates_limits_of_the_generator_from_those_of_the_service() {
         const MS: u64 = 1_000_000;
         for (lag, response, due, in_time, late, held, expected) in [
             (MS, 0, 1000, 1000, 900, 0, Pacing::Kept),

@@ -31,13 +31,13 @@ pub enum RecordError {
          use the version of streamharness that wrote it"
     )]
     OtherSchema {
-        /// What the record says it is.
+        /// The schema that the record names.
         found: String,
     },
 }
 
-/// What a run measures, or is given for itself: paths of a record without their numbers. All else says what was done and
-/// where, and is the same in a rerun of its plan in the same place.
+/// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
+/// place, and are the same in a rerun of the plan in the same place.
 pub const MEASURED: [&str; 27] = [
     "run_id",
     "started",
@@ -105,18 +105,18 @@ pub struct Record {
     pub totals: Totals,
     /// How long messages took, by metric. A metric that was not taken, or is withheld, is absent.
     pub latency: BTreeMap<String, LatencySummary>,
-    /// What became of every message.
+    /// The fate of every message.
     pub integrity: Integrity,
     /// How the service held producers back.
     #[serde(default)]
     pub backpressure: Backpressure,
-    /// What the service told of itself while streaming; absent where its management API was not given.
+    /// The service's reports about itself while streaming; absent if its management API was not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceView>,
-    /// What each link of the testbed's own network carried while streaming; empty on any other network.
+    /// The traffic of each link of the testbed's own network while streaming; empty on any other network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
-    /// What the harness itself cost.
+    /// The cost of the harness itself.
     pub harness: Harness,
     /// Seconds spent in each phase, by name.
     #[serde(default)]
@@ -155,7 +155,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Whether it says nothing.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -166,7 +166,7 @@ impl Labels {
 pub struct Status {
     /// Whether the numbers can be used.
     pub pass: bool,
-    /// One sentence; empty where there is nothing to say.
+    /// One sentence; empty if there is nothing to report.
     pub reason: String,
     /// What the program exited with.
     #[serde(default)]
@@ -270,6 +270,10 @@ impl Record {
     }
 
     /// Reads a record. Fields that this version does not know are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the text is not a record, or has another schema.
     pub fn from_json(json: &str) -> Result<Self, RecordError> {
         // The version first: a record of another one may lack what this one needs.
         #[derive(Deserialize)]
@@ -283,8 +287,8 @@ impl Record {
         Ok(serde_json::from_str(json)?)
     }
 
-    /// Whether the service was asked to confirm messages: otherwise how many it confirmed is not known.
-    pub fn asks_for_confirms(&self) -> bool {
+    /// Whether the service confirmed messages: otherwise the number of confirmed messages is unknown.
+    pub fn has_confirms(&self) -> bool {
         self.plan.pointer("/service/confirms").and_then(serde_json::Value::as_str) != Some("none")
     }
 
@@ -324,12 +328,12 @@ impl Record {
     }
 }
 
-/// Tells the path of every leaf in which two values differ, and what is there; what is missing is null.
+/// Reports every leaf in which two values differ, with its path and both values; a missing value is null.
 pub fn differences(
     one: &serde_json::Value,
     other: &serde_json::Value,
     path: &str,
-    tell: &mut impl FnMut(&str, &serde_json::Value, &serde_json::Value),
+    report: &mut impl FnMut(&str, &serde_json::Value, &serde_json::Value),
 ) {
     use serde_json::Value;
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
@@ -338,15 +342,15 @@ pub fn differences(
             let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for key in keys {
                 let of = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
-                differences(&of(a), &of(b), &below(key), tell);
+                differences(&of(a), &of(b), &below(key), report);
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             for (index, (one, other)) in a.iter().zip(b).enumerate() {
-                differences(one, other, &below(&index.to_string()), tell);
+                differences(one, other, &below(&index.to_string()), report);
             }
         }
-        _ if one != other => tell(path, one, other),
+        _ if one != other => report(path, one, other),
         _ => {}
     }
 }
@@ -364,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_told_by_its_ends_and_its_middle() {
+    fn a_spread_has_its_ends_and_its_middle() {
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { min: 1.0, median: 2.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 9.0]), Some(Spread { min: 1.0, median: 3.0, max: 9.0 }));

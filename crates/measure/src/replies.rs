@@ -19,7 +19,7 @@ pub struct Replies {
     /// Expected replies that did not arrive and are not proved to be lost, as for messages.
     #[serde(default)]
     pub undetermined: u64,
-    /// Replies that were waiting for their producers at the end; absent if nobody asked, or if the service did not
+    /// Replies that were waiting for their producers at the end; absent if they were not counted, or if the service did not
     /// report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_service: Option<u64>,
@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_what_was_never_sent_fails() {
+    fn a_reply_to_a_message_that_was_never_sent_fails() {
         let sent = [(0, confirmed(3))];
         let error = integrity(&sent, vec![vec![got(0, 0..4)]], 1).verdict().unwrap_err();
         assert!(error.contains("1 replies in this run's name was sent by none of its consumers"), "{error}");
     }
 
     #[test]
-    fn one_answer_each_to_its_own_producer_passes() {
+    fn one_reply_each_to_its_own_producer_passes() {
         let sent = [(0, confirmed(3)), (1, confirmed(2))];
         let integrity = integrity(&sent, vec![vec![got(0, 0..3)], vec![got(1, 0..2)]], 1);
         assert_eq!(integrity.verdict(), Ok(()));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gather_owes_an_answer_of_every_consumer() {
+    fn a_gather_expects_a_reply_of_every_consumer() {
         let sent = [(0, confirmed(3))];
         let collected = vec![vec![got(0, 0..3), got(0, [0, 2])]];
         assert_eq!(
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_answer_passes_only_where_the_message_came_twice() {
+    fn a_second_reply_passes_only_if_the_message_came_twice() {
         let sent = [(0, confirmed(2))];
         let twice = vec![vec![got(0, [0, 1, 1])]];
         let error = integrity(&sent, twice.clone(), 1).verdict().expect_err("nothing came twice");

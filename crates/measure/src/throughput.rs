@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn consumers_without_messages_have_no_say() {
+    fn consumers_without_messages_do_not_count() {
         let idle = span(0, 0, 0);
         let throughput = Throughput::over_span(&[idle, span(11, 5 * S, 15 * S)], &volume(11));
         near(throughput.messages_per_second, 1.0);

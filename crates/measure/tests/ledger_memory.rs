@@ -2,7 +2,7 @@
 //!
 //! A binary of its own, and one test in it: what is measured is the process.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use measure::{Deliveries, Sent, SentSummary, join, join_each};
 

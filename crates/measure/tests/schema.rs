@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
 
-/// Keywords that say nothing about what is valid.
+/// Keywords without effect on validity.
 const REMARKS: [&str; 6] = ["$schema", "$defs", "title", "description", "default", "format"];
 
 /// Where a value breaks its schema, if it does. Knows what schemars writes, and refuses what it does not know.
@@ -112,8 +112,8 @@ fn records_of_real_runs_are_valid_and_broken_ones_are_not() {
         assert_eq!(broken(&torn, &schema, &schema, "").as_deref(), Some(": `throughput` is missing"));
         let mut odd = record;
         odd["latency"]["confirm"]["count"] = "many".into();
-        let told = broken(&odd, &schema, &schema, "").expect("a count is a number");
-        assert!(told.starts_with("/latency/confirm/count: is no"), "{told}");
+        let reason = broken(&odd, &schema, &schema, "").expect("a count is a number");
+        assert!(reason.starts_with("/latency/confirm/count: is no"), "{reason}");
     }
     assert!(records >= 9, "{records}");
 }

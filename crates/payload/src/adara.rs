@@ -98,7 +98,7 @@ impl Adara {
         let head = words::<12>(body).ok_or("the packet ends before its banks")?;
         let [length, packet, seconds, nanoseconds, _, _, cycle, veto, source, within, offset, banks] = head;
         if (length as usize).checked_add(HEADER_BYTES) != Some(body.len()) || packet != PACKET {
-            return Err(format!("the header says type {packet:#x} and {length} B of payload"));
+            return Err(format!("the header has type {packet:#x} and {length} B of payload"));
         }
         if [seconds, nanoseconds, cycle] != times(sequence) {
             return Err(format!(
@@ -116,7 +116,7 @@ impl Adara {
             let end = (events as usize).checked_mul(EVENT_BYTES).and_then(|bytes| bytes.checked_add(BANK_BYTES));
             match end.and_then(|end| rest.get(end..)) {
                 Some(after) if id == bank => rest = after,
-                _ => return Err(format!("bank {bank} says that it is bank {id} with {events} events")),
+                _ => return Err(format!("bank {bank} is labelled bank {id} with {events} events")),
             }
         }
         if rest.is_empty() { Ok(()) } else { Err(format!("{} B follow the last bank", rest.len())) }

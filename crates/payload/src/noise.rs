@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_is_symmetric_with_a_deviation_of_two_counts_and_as_silent_as_asked() {
+    fn noise_is_symmetric_with_a_deviation_of_two_counts_and_the_requested_share_of_zeros() {
         for compressible in [0.0, 0.25, 1.0] {
             let tape = Noise::new(1, compressible).0;
             let sum: f64 = tape.iter().map(|sample| f64::from(*sample)).sum();

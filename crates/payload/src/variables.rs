@@ -1,6 +1,6 @@
 //! Generic: one item of binary variables, a header and 64-bit floats.
 //!
-//! The paper says "binary" and "variables" and sends random bytes; this layout is ours. Little-endian.
+//! The paper names the format "binary" and "variables" and sends random bytes; this layout is ours. Little-endian.
 //!
 //! | offset | type | field | here |
 //! |---|---|---|---|

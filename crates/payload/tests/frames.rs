@@ -23,7 +23,7 @@ fn small(text: &str) -> Workload {
     Workload::new(&plan(&format!("{SMALL}\n{text}"))).unwrap()
 }
 
-/// What a consumer says of a body that was damaged before its checksum was taken.
+/// A consumer's report of a body that was damaged before its checksum was taken.
 fn found(workload: &Workload, body: &[u8]) -> (CorruptionKind, String) {
     let corruption = workload.inspect(0, 0, body).unwrap_err();
     (corruption.kind, corruption.detail)
@@ -176,7 +176,7 @@ fn another_message_is_a_corruption_of_its_content() {
 }
 
 #[test]
-fn a_peak_that_is_not_where_the_file_says_is_a_corruption_of_its_content() {
+fn a_peak_outside_of_its_stored_position_is_a_corruption_of_the_content() {
     let workload = small("");
     let sequence = (0..).find(|sequence| !peak_places(&workload.body(0, *sequence).bytes).is_empty()).unwrap();
     let mut body = workload.body(0, sequence).bytes;

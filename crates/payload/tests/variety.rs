@@ -15,7 +15,7 @@ fn ratio(text: &str) -> f64 {
 }
 
 #[test]
-fn bodies_compress_as_an_instruments_would_and_more_where_they_are_asked_to() {
+fn bodies_compress_like_an_instruments_and_more_with_compressible() {
     for (workload, natural) in [
         ("dstream", 0.3..0.8),
         ("dstream-greta", 0.3..0.8),

@@ -70,7 +70,7 @@ fn each_header_byte_with_a_meaning_of_its_own_is_checked() {
 }
 
 #[test]
-fn a_plan_that_cannot_be_built_says_what_to_change() {
+fn a_plan_that_cannot_be_built_is_reported_with_the_setting_to_change() {
     for (text, expected) in [
         ("[message]\nevent_bytes = '2001B'", "set event_bytes to 2000B or 2004B"),
         ("[message]\nevent_bytes = '1B'", "set event_bytes to 52B"),

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_says_what_would_be_right() {
+    fn a_wrong_value_is_rejected_with_the_right_form() {
         for (error, expected) in [
             ("fast".parse::<LoadRate>().unwrap_err(), "20000/s"),
             ("maxx".parse::<LoadRate>().unwrap_err(), "did you mean `max`?"),

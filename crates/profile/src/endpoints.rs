@@ -130,9 +130,9 @@ mod tests {
             let plan = plan(&format!("pattern = '{pattern}'\nproducers = 2\nconsumers = 3"));
             assert_eq!((plan.flow.copies, plan.flow.replies), flow, "{pattern}");
             assert_eq!((plan.service.exchanges.len(), plan.service.queues.len()), (exchanges, queues), "{pattern}");
-            let answered = plan.flow.replies > 0;
-            assert_eq!(plan.target_of(0).reply_to.is_some(), answered, "{pattern}");
-            assert_eq!(plan.reply_target().is_some(), answered, "{pattern}");
+            let has_replies = plan.flow.replies > 0;
+            assert_eq!(plan.target_of(0).reply_to.is_some(), has_replies, "{pattern}");
+            assert_eq!(plan.reply_target().is_some(), has_replies, "{pattern}");
             assert_eq!(plan.reply_source_of(1).map(|s| s.queue.name), plan.target_of(1).reply_to, "{pattern}");
         }
     }

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_contradicts_itself_or_lacks_a_part_says_which() {
+    fn a_contradictory_or_incomplete_route_is_rejected_with_the_part() {
         let side = "s2cs = 'a:1'\ncertificate = 'a.pem'";
         let both = format!("[route.scistream.producer_side]\n{side}\n[route.scistream.consumer_side]\n{side}\n");
         let s3m = "url = 'https://a'";

@@ -22,8 +22,8 @@ pub struct Flow {
 impl Flow {
     pub(crate) fn new(pattern: Pattern, placement: &Placement) -> Self {
         let copies = if pattern.is_broadcast() { placement.consumers } else { 1 };
-        let replies = if pattern.is_answered() { copies } else { 0 };
-        Self { copies, replies, gathers: pattern.is_broadcast() && pattern.is_answered() }
+        let replies = if pattern.has_replies() { copies } else { 0 };
+        Self { copies, replies, gathers: pattern.is_broadcast() && pattern.has_replies() }
     }
 }
 

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_knob_says_what_would_be_right() {
+    fn a_wrong_setting_is_rejected_with_the_right_values() {
         for (error, expected) in [
             ("qorum".parse::<QueueType>().unwrap_err(), "did you mean `quorum`?"),
             ("byhost".parse::<Layout>().unwrap_err(), "did you mean `by-host`?"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_share_as_the_mapping_says() {
+    fn workers_share_queues_by_the_mapping() {
         let of = |mapping: Mapping| (0..4).map(|index| mapping.of(index, 4, 2)).collect::<Vec<_>>();
         assert_eq!(of(Mapping::Block), [0, 0, 1, 1]);
         assert_eq!(of(Mapping::RoundRobin), [0, 1, 0, 1]);

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_that_of_all_producers_unless_told_otherwise_and_nominal_is_the_instruments() {
+    fn a_rate_is_by_default_that_of_all_producers_and_nominal_is_the_instruments() {
         for (text, expected) in [
             ("rate = '1000/s'", 1000.0),
             ("rate = '1000/s'\nper_producer = true", 2000.0),

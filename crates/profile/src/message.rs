@@ -96,12 +96,12 @@ impl Message {
         let memory = written.memory.map_or(MEMORY_DEFAULT, |size| size.0) / u64::from(producers.max(1));
         // One more body than can be in flight, so that the next one can be filled meanwhile.
         let least = u64::from(in_flight(body_bytes)) + 1;
-        let asked = written.ring_bodies.map_or(least, |bodies| u64::from(bodies.get()).max(least));
-        if asked.saturating_mul(body_bytes) > memory {
+        let needed = written.ring_bodies.map_or(least, |bodies| u64::from(bodies.get()).max(least));
+        if needed.saturating_mul(body_bytes) > memory {
             return impossible(format!(
-                "{producers} producer(s) on a rank need {asked} bodies of {body_bytes} B each, more than the memory for \
+                "{producers} producer(s) on a rank need {needed} bodies of {body_bytes} B each, more than the memory for \
                  bodies: start more ranks, lower service.in_flight, or --set message.memory={}MiB",
-                asked.saturating_mul(body_bytes).saturating_mul(u64::from(producers)).div_ceil(1 << 20)
+                needed.saturating_mul(body_bytes).saturating_mul(u64::from(producers)).div_ceil(1 << 20)
             ));
         }
         let ring = written.ring.map_or(RING_DEFAULT, |size| size.0).min(memory);

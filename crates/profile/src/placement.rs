@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn no_host_plays_both_roles_where_that_is_asked_for() {
+    fn with_layout_by_host_no_host_has_both_roles() {
         // Two ranks a host.
         check(4, 2, 2, Layout::ByHost, &[(&[0], &[]), (&[1], &[]), (&[], &[0]), (&[], &[1])]);
         check(

@@ -204,13 +204,13 @@ impl Plan {
             match last.map(|ns| ns as f64 / 1e9) {
                 None => {
                     return impossible(format!(
-                        "the phases end in silence before {messages} messages are due: ask for fewer --messages, or let \
+                        "the phases end in silence before {messages} messages are due: use fewer --messages, or let \
                          the last phase end above 0"
                     ));
                 }
                 Some(last_s) if last_s > limit_s => {
                     return impossible(format!(
-                        "the last message is due after {last_s:.0} s, over the limit of {limit_s:.0} s: ask for fewer \
+                        "the last message is due after {last_s:.0} s, over the limit of {limit_s:.0} s: use fewer \
                          --messages or a higher --rate, or give more time with --timeout {:.0}s",
                         last_s * 2.0
                     ));
@@ -227,7 +227,7 @@ impl Plan {
             let needed = delay.map_or(0.0, |delay| delay.mean().as_secs_f64()) * each;
             if needed > limit_s {
                 return impossible(format!(
-                    "{what} for {needed:.0} s in all, over the limit of {} s: ask for fewer --messages, or give more \
+                    "{what} for {needed:.0} s in all, over the limit of {} s: use fewer --messages, or give more \
                      time with --timeout {:.0}s",
                     self.limits.stream.as_secs(),
                     needed * 2.0
@@ -281,16 +281,16 @@ impl Plan {
     pub fn body_memory(&self) -> (u64, u64) {
         let body = self.message.body_bytes;
         // A consumer copies the bodies that it echoes, as many as replies can be in flight.
-        let answers = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_in_flight) };
-        let answer = self.service.reply_bytes(body);
+        let replies = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_in_flight) };
+        let reply = self.service.reply_bytes(body);
         let kept = match self.message.fill {
             Fill::Ring => self.message.ring_bodies,
             Fill::Fresh => self.service.in_flight + 1,
         };
         let ring = u64::from(kept) * body;
-        let answered = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_prefetch) * answer };
+        let received_replies = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_prefetch) * reply };
         let received = u64::from(self.service.prefetch) + u64::from(self.message.inspected_bodies());
-        (ring + answered, received * body + answers * answer)
+        (ring + received_replies, received * body + replies * reply)
     }
 }
 
@@ -301,9 +301,9 @@ fn named(name: &Option<String>, key: &str) -> Result<String, ProfileError> {
 fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement, ProfileError> {
     let world = hosts.len();
     let ranks = u32::try_from(world).unwrap_or(u32::MAX);
-    let asked = (profile.producers.map(|n| n.get()), profile.consumers.map(|n| n.get()));
+    let requested = (profile.producers.map(|n| n.get()), profile.consumers.map(|n| n.get()));
     let rest = |taken: u32| ranks.saturating_sub(taken).max(1);
-    let (producers, consumers) = match asked {
+    let (producers, consumers) = match requested {
         (Some(producers), Some(consumers)) => (producers, consumers),
         (Some(producers), None) => (producers, rest(producers)),
         (None, Some(consumers)) => (rest(consumers), consumers),
@@ -315,7 +315,7 @@ fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement
         let needed = workers.div_ceil(WORKERS_PER_RANK_MAX);
         return impossible(format!(
             "{producers} producers and {consumers} consumers are too many for {world} rank(s): a rank plays at most \
-             {WORKERS_PER_RANK_MAX} workers, so start at least {needed} ranks (mpirun -n {needed}) or ask for fewer"
+             {WORKERS_PER_RANK_MAX} workers, so start at least {needed} ranks (mpirun -n {needed}) or use fewer workers"
         ));
     }
     let layout = profile.layout.unwrap_or(Layout::Block);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn half_produce_and_half_consume_unless_told_otherwise() {
+    fn half_produce_and_half_consume_by_default() {
         for (text, world, expected) in [
             ("", 4, (2, 2)),
             ("", 1, (1, 1)),

@@ -84,7 +84,7 @@ pub struct LoadProfile {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MessageProfile {
-    /// What figures call the workload; its name, unless this says otherwise.
+    /// The name of the workload in figures, if it differs from the profile's.
     pub title: Option<String>,
     /// One line of description.
     pub about: Option<String>,
@@ -192,7 +192,7 @@ pub struct ServiceProfile {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteProfile {
-    /// What figures call the architecture; its name, unless this says otherwise.
+    /// The name of the architecture in figures, if it differs from the profile's.
     pub title: Option<String>,
     /// Its colour in figures, as `#rrggbb`.
     pub colour: Option<Colour>,

@@ -23,7 +23,7 @@ const REPUBLISH_LIMIT_DEFAULT: u32 = 1000;
 const COALESCE_DEFAULT: Duration = Duration::from_micros(200);
 /// From this prefetch on a consumer always has deliveries under way.
 const PREFETCH_STREAMING: u16 = 16;
-/// Long compared with a batch at high rates, short for a person who waits.
+/// Long compared with a batch at high rates, short for a waiting user.
 const ACK_AFTER_DEFAULT: Duration = Duration::from_millis(100);
 /// Ranks of a run are disconnected for seconds at most, and the queues of a killed run stay for this long.
 const EXPIRES: Duration = Duration::from_secs(300);
@@ -89,8 +89,8 @@ impl Service {
 }
 
 pub(crate) fn in_flight(profile: &Profile, body_bytes: u64) -> u32 {
-    let asked = profile.service.in_flight.map_or(IN_FLIGHT_DEFAULT, NonZeroU32::get);
-    (IN_FLIGHT_BYTES / body_bytes.max(1)).clamp(1, u64::from(asked)) as u32
+    let requested = profile.service.in_flight.map_or(IN_FLIGHT_DEFAULT, NonZeroU32::get);
+    (IN_FLIGHT_BYTES / body_bytes.max(1)).clamp(1, u64::from(requested)) as u32
 }
 
 pub(crate) fn service(
@@ -109,7 +109,7 @@ pub(crate) fn service(
     if pattern.is_broadcast() {
         exchanges.push(exchange(ExchangeKind::Fanout, "all"));
     }
-    if pattern.is_answered() {
+    if pattern.has_replies() {
         exchanges.push(exchange(ExchangeKind::Direct, "replies"));
     }
     let body_bytes = message.body_bytes;
@@ -220,7 +220,7 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
         }),
         (written.ttl.is_some_and(|ttl| ttl.0 < Duration::from_millis(1)))
             .then(|| "a message that may not wait at all is never delivered: give service.ttl 1ms or more".to_owned()),
-        (written.reply.is_some() && !pattern.is_answered()).then(|| {
+        (written.reply.is_some() && !pattern.has_replies()).then(|| {
             format!(
                 "{pattern} has no replies, so service.reply has no effect: leave it out, or use --pattern \
                  work-sharing-feedback or broadcast-gather"
@@ -252,7 +252,7 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
 /// With a small prefetch the broker waits for each acknowledgement, and a rest would delay it; in patterns with replies
 /// it would delay the producer.
 fn coalesce(prefetch: u16, pattern: Pattern) -> Duration {
-    let waited_for = (1..PREFETCH_STREAMING).contains(&prefetch) || pattern.is_answered();
+    let waited_for = (1..PREFETCH_STREAMING).contains(&prefetch) || pattern.has_replies();
     if waited_for { Duration::ZERO } else { COALESCE_DEFAULT }
 }
 

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_spread_as_they_are_told() {
+    fn each_spread_assigns_workers_to_its_addresses() {
         assert_eq!(all("round-robin", 5, 3, 1), [0, 1, 2, 0, 1]);
         assert_eq!(all("single", 3, 3, 1), [0, 0, 0]);
         assert_eq!(all("3", 2, 3, 1), [2, 2]);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_is_read_as_it_is_written_and_a_wrong_one_is_told_the_right_ones() {
+    fn a_spread_is_read_as_it_is_written_and_a_wrong_one_is_rejected_with_the_right_ones() {
         for text in ["round-robin", "block", "random", "single", "2"] {
             assert_eq!(text.parse::<Spread>().map(|spread| spread.to_string()).as_deref(), Ok(text));
         }

@@ -49,7 +49,7 @@ impl Pattern {
     }
 
     /// Whether consumers reply to messages.
-    pub(crate) fn is_answered(self) -> bool {
+    pub(crate) fn has_replies(self) -> bool {
         matches!(self, Self::WorkSharingFeedback | Self::BroadcastGather)
     }
 }
@@ -304,7 +304,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_wrong_value_says_what_would_be_right() {
+    fn a_wrong_value_is_rejected_with_the_right_values() {
         for (error, expected) in [
             ("batc:64".parse::<Confirms>().unwrap_err(), "did you mean `batch`?"),
             ("batch:0".parse::<Confirms>().unwrap_err(), "at least 1"),
@@ -318,7 +318,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn verify_covers_what_it_says() {
+    fn each_level_of_verify_covers_its_checks() {
         let every = "every:3".parse::<Verify>().unwrap();
         assert_eq!((0..7).filter(|&s| every.covers(s)).collect::<Vec<_>>(), [0, 3, 6]);
         assert!(Verify::All.covers(1) && !Verify::Off.covers(0));

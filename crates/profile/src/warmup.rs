@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_warm_up_says_what_would_be_right() {
+    fn a_wrong_warm_up_is_rejected_with_the_right_form() {
         for (text, expected) in [
             ("soon", "500msgs"),
             ("0msgs", "not a valid number of messages"),

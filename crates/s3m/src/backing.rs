@@ -71,13 +71,13 @@ impl Tenancy {
             let mut socket = UnixStream::connect(&self.socket)?;
             socket.set_read_timeout(Some(LIMIT))?;
             writeln!(socket, "{command}")?;
-            let mut said = String::new();
-            socket.read_to_string(&mut said)?;
-            Ok(said)
+            let mut reply = String::new();
+            socket.read_to_string(&mut reply)?;
+            Ok(reply)
         };
-        let said = talk().map_err(|error| fail(error.to_string()))?;
-        let said = said.trim();
-        if said.is_empty() || said.contains("not found") { Ok(()) } else { Err(fail(said.to_owned())) }
+        let reply = talk().map_err(|error| fail(error.to_string()))?;
+        let reply = reply.trim();
+        if reply.is_empty() || reply.contains("not found") { Ok(()) } else { Err(fail(reply.to_owned())) }
     }
 }
 

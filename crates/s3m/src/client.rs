@@ -72,15 +72,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Self::backends`]; [`Error::may_exist`] tells whether the cluster may exist in spite of the error.
-    pub fn provision(&self, asked: &Provision, own_name: bool) -> Result<Provisioned> {
+    /// As [`Self::backends`]; [`Error::may_exist`] is true if the cluster may exist in spite of the error.
+    pub fn provision(&self, request: &Provision, own_name: bool) -> Result<Provisioned> {
         let url = self.url("/rabbitmq/provision_cluster");
         let mut failed = false;
-        match self.send("POST", &url, Some(json!(asked)), |status| failed |= status >= 500) {
+        match self.send("POST", &url, Some(json!(request)), |status| failed |= status >= 500) {
             Ok(reply) => read(reply),
             Err(Error::Missing(reason)) => Err(self.no_api(reason)),
             Err(Error::Taken(_)) if failed && own_name => {
-                self.get(&asked.name)?.access.ok_or_else(|| Error::Answer("no `amqpsUrl`".to_owned()))
+                self.get(&request.name)?.access.ok_or_else(|| Error::Reply("no `amqpsUrl`".to_owned()))
             }
             Err(error) => Err(error),
         }
@@ -160,7 +160,7 @@ impl Client {
             Some(value) => read(value.take()),
             // proto3 omits empty fields.
             None if name.ends_with('s') => read(json!([])),
-            None => Err(Error::Answer(format!("no `{name}`"))),
+            None => Err(Error::Reply(format!("no `{name}`"))),
         }
     }
 
@@ -181,7 +181,7 @@ impl Client {
         let mut pause = FIRST_PAUSE;
         for tried in 1.. {
             let (status, reply) = match self.once(method, url, body.as_ref()) {
-                Ok(answered) => answered,
+                Ok(reply) => reply,
                 // Repeating these calls changes nothing.
                 Err(Error::Unreachable { .. }) if method != "POST" && tried < TRIES => {
                     thread::sleep(pause);
@@ -240,7 +240,7 @@ impl Client {
         match serde_json::from_str(&text) {
             Ok(value) => Ok((status, value)),
             Err(_) if status >= 300 => Ok((status, Value::Null)),
-            Err(_) => Err(Error::Answer(format!("status {status} without JSON"))),
+            Err(_) => Err(Error::Reply(format!("status {status} without JSON"))),
         }
     }
 }
@@ -253,7 +253,7 @@ fn checked(name: &str) -> Result<&str> {
 
 /// The error omits the reply's text, which may contain the password.
 fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
-    serde_json::from_value(value).map_err(|_| Error::Answer("a field of another type".to_owned()))
+    serde_json::from_value(value).map_err(|_| Error::Reply("a field of another type".to_owned()))
 }
 
 fn authorities(pem: &str) -> Result<RootCerts> {

@@ -68,7 +68,7 @@ pub enum Error {
     },
     /// The reply does not match the API.
     #[error("the reply of the S3M service is not valid ({0}): check the address and the prefix")]
-    Answer(String),
+    Reply(String),
     /// Not healthy before the deadline.
     #[error(
         "the cluster `{name}` was not healthy after {limit_s} s: give it longer, or look at `streamharness s3m get {name}`"
@@ -95,6 +95,6 @@ pub enum Error {
 impl Error {
     /// Whether a requested cluster may exist in spite of this error.
     pub fn may_exist(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Answer(_) | Self::Failed { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Reply(_) | Self::Failed { .. })
     }
 }

@@ -26,10 +26,10 @@ pub fn serve(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) 
     // The runtime panics if it cannot start a thread that it needs.
     shortage::thread("blocking", || ()).map_err(short)?;
     let failed = |error: io::Error| Error::Serve { action: "listen", reason: error.to_string() };
-    runtime.map_err(short)?.block_on(until_told(service, listen, up)).map_err(failed)
+    runtime.map_err(short)?.block_on(until_signalled(service, listen, up)).map_err(failed)
 }
 
-async fn until_told(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> io::Result<()> {
+async fn until_signalled(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> io::Result<()> {
     // The sweeps use this first thread.
     drop(spawn_blocking(|| ()));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -53,15 +53,15 @@ async fn until_told(service: Service, listen: SocketAddr, up: impl FnOnce(Socket
                     continue;
                 };
                 let service = service.clone();
-                let answer = service_fn(move |request| answer(service.clone(), request));
+                let service = service_fn(move |request| reply(service.clone(), request));
                 tokio::spawn(http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT)
-                    .serve_connection(TokioIo::new(stream), answer));
+                    .serve_connection(TokioIo::new(stream), service));
             }
         }
     }
 }
 
-async fn answer(
+async fn reply(
     service: Arc<Service>,
     request: Request<Incoming>,
 ) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
@@ -75,8 +75,8 @@ async fn answer(
         Err(_) => Bytes::from_static(b"too much"),
     };
     // It waits for RabbitMQ and HAProxy.
-    let answered = spawn_blocking(move || service.answer(&method, &path, &token, &body)).await;
-    let (status, json) = answered.unwrap_or((500, serde_json::json!({"code": 13, "message": "failed", "details": []})));
+    let reply = spawn_blocking(move || service.reply(&method, &path, &token, &body)).await;
+    let (status, json) = reply.unwrap_or((500, serde_json::json!({"code": 13, "message": "failed", "details": []})));
     let mut response = Response::new(Full::new(Bytes::from(json.to_string())));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
     response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("application/json"));

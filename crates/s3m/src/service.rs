@@ -43,7 +43,7 @@ pub struct Settings {
 }
 
 struct Tenant {
-    asked: Provision,
+    request: Provision,
     access: Provisioned,
     fqdn: String,
     since: Instant,
@@ -82,7 +82,7 @@ impl Service {
     }
 
     /// Replies to one call with an HTTP status and JSON.
-    pub fn answer(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Reply {
+    pub fn reply(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Reply {
         if !self.settings.tokens.iter().any(|known| same(known, token)) {
             return refuse(401, "the token is not known");
         }
@@ -113,15 +113,16 @@ impl Service {
             ("GET", ["rabbitmq", "list_clusters"]) => {
                 let state = self.state();
                 let clusters = state.clusters.values();
-                let all: Vec<Cluster> = clusters.map(|tenant| Cluster { access: None, ..self.tell(tenant) }).collect();
+                let all: Vec<Cluster> =
+                    clusters.map(|tenant| Cluster { access: None, ..self.describe(tenant) }).collect();
                 (200, json!({"clusters": all}))
             }
             ("GET", ["rabbitmq", "cluster", name]) => {
-                self.with(name, |tenant| (200, json!({"cluster": self.tell(tenant)})))
+                self.with(name, |tenant| (200, json!({"cluster": self.describe(tenant)})))
             }
             ("POST", ["rabbitmq", "extend", name]) => self.with(name, |tenant| {
                 tenant.extended = Some((Instant::now(), Timestamp::now()));
-                (200, json!({"lifetime": self.tell(tenant).lifetime}))
+                (200, json!({"lifetime": self.describe(tenant).lifetime}))
             }),
             ("DELETE", ["rabbitmq", "cluster", name]) => match self.take(name) {
                 Err(refusal) => refusal,
@@ -166,9 +167,9 @@ impl Service {
     fn remove(&self, tenant: Tenant) -> crate::Result<()> {
         let removed = self.backing.remove(&tenant.access.username, &tenant.fqdn);
         let mut state = self.state();
-        state.changing.remove(&tenant.asked.name);
+        state.changing.remove(&tenant.request.name);
         if removed.is_err() {
-            state.clusters.insert(tenant.asked.name.clone(), tenant);
+            state.clusters.insert(tenant.request.name.clone(), tenant);
         }
         removed
     }
@@ -179,20 +180,20 @@ impl Service {
     }
 
     fn provision(&self, body: &[u8]) -> Reply {
-        let Ok(asked) = serde_json::from_slice::<Provision>(body) else {
+        let Ok(request) = serde_json::from_slice::<Provision>(body) else {
             return refuse(400, "the body is not a valid provision_cluster request");
         };
-        if asked.kind != "general" {
+        if request.kind != "general" {
             return refuse(400, "kind must be general");
         }
-        if !is_name(&asked.name) {
+        if !is_name(&request.name) {
             return refuse(400, "name must follow RFC 1123 with at most 40 characters");
         }
-        if let Some((key, _)) = asked.resource_settings.iter().find(|(_, value)| **value <= 0) {
+        if let Some((key, _)) = request.resource_settings.iter().find(|(_, value)| **value <= 0) {
             return refuse(400, &format!("{key} must be more than 0"));
         }
         let nodes = i64::from(self.settings.nodes);
-        if asked.resource_settings.get("nodes").is_some_and(|asked| *asked > nodes) {
+        if request.resource_settings.get("nodes").is_some_and(|request| *request > nodes) {
             return refuse(400, &format!("nodes must be at most {nodes}"));
         }
         let mut random = [0; 16];
@@ -202,12 +203,12 @@ impl Service {
         let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let Settings { project, domain, port, management, .. } = &self.settings;
         // One broker serves all clusters, so each has a user of its own.
-        let username = format!("{project}-api-{}", asked.name);
-        let fqdn = format!("rmq-{project}-api-{}.{domain}", asked.name);
+        let username = format!("{project}-api-{}", request.name);
+        let fqdn = format!("rmq-{project}-api-{}.{domain}", request.name);
         {
             let mut state = self.state();
-            if state.clusters.contains_key(&asked.name) || !state.changing.insert(asked.name.clone()) {
-                return refuse(409, &format!("cluster {} exists", asked.name));
+            if state.clusters.contains_key(&request.name) || !state.changing.insert(request.name.clone()) {
+                return refuse(409, &format!("cluster {} exists", request.name));
             }
         }
         let added = self.backing.add(&username, &password, &fqdn);
@@ -216,7 +217,7 @@ impl Service {
             let _ = self.backing.remove(&username, &fqdn);
         }
         let mut state = self.state();
-        state.changing.remove(&asked.name);
+        state.changing.remove(&request.name);
         if let Err(error) = added {
             return refuse(500, &error.to_string());
         }
@@ -224,7 +225,9 @@ impl Service {
         let access = Provisioned { username, password, amqps_url, mgmt_url: management.clone() };
         let reply = json!(access);
         let (since, provisioned) = (Instant::now(), Timestamp::now());
-        state.clusters.insert(asked.name.clone(), Tenant { asked, access, fqdn, since, provisioned, extended: None });
+        state
+            .clusters
+            .insert(request.name.clone(), Tenant { request, access, fqdn, since, provisioned, extended: None });
         if state.losses_left > 0 {
             state.losses_left -= 1;
             return refuse(503, "the reply is lost");
@@ -243,12 +246,12 @@ impl Service {
         }]})
     }
 
-    fn tell(&self, tenant: &Tenant) -> Cluster {
+    fn describe(&self, tenant: &Tenant) -> Cluster {
         let ready = tenant.since.elapsed() >= self.settings.ready_after;
         let word = |yes: &str, no: &str| if ready { yes } else { no }.to_owned();
         Cluster {
-            kind: tenant.asked.kind.clone(),
-            name: tenant.asked.name.clone(),
+            kind: tenant.request.kind.clone(),
+            name: tenant.request.name.clone(),
             sync_status: word("synced", "syncing"),
             health_status: word("healthy", "progressing"),
             lifetime: Lifetime {
@@ -257,7 +260,7 @@ impl Service {
                 seconds_lifetime: self.settings.lifetime.as_secs(),
                 seconds_remaining: self.remaining(tenant).as_secs(),
             },
-            resource_settings: tenant.asked.resource_settings.clone(),
+            resource_settings: tenant.request.resource_settings.clone(),
             access: Some(tenant.access.clone()),
         }
     }

@@ -50,7 +50,7 @@ fn service(change: impl FnOnce(&mut Settings)) -> (String, Names) {
     (format!("http://{}", receiver.recv_timeout(Duration::from_secs(5)).unwrap()), names)
 }
 
-fn asked(name: &str) -> Provision {
+fn request(name: &str) -> Provision {
     let resource_settings = [("cpus".to_owned(), 12)].into();
     Provision { kind: "general".to_owned(), name: name.to_owned(), resource_settings, ..Provision::default() }
 }
@@ -67,14 +67,14 @@ fn a_cluster_is_provisioned_found_healthy_extended_and_deleted_under_both_prefix
         let client = Client::new(&url, prefix, "right\n", None).unwrap();
         assert_eq!(client.backends().unwrap()[0].kind, "general");
         let began = Instant::now();
-        let access = client.provision(&asked("one"), false).unwrap();
+        let access = client.provision(&request("one"), false).unwrap();
         assert!(access.amqps_url.ends_with("@rmq-bench-api-one.mss.test:443"));
         assert!(!format!("{access:?}").contains(&access.password));
-        let told = client.get("one").unwrap().health_status;
-        assert!(told != "healthy" || began.elapsed() >= READY_AFTER, "too early");
+        let health = client.get("one").unwrap().health_status;
+        assert!(health != "healthy" || began.elapsed() >= READY_AFTER, "too early");
         let cluster = client.healthy("one", Duration::from_secs(5), nap).unwrap();
         assert_eq!(cluster.access.unwrap(), access);
-        assert!(matches!(client.provision(&asked("one"), false), Err(Error::Taken(_))));
+        assert!(matches!(client.provision(&request("one"), false), Err(Error::Taken(_))));
         assert!(client.extend("one").unwrap().extended_at.is_some());
         assert_eq!(client.list().unwrap()[0].name, "one");
         assert_eq!(names.lock().unwrap().len(), 1);
@@ -97,9 +97,9 @@ fn what_breaks_the_rules_is_refused_and_leaves_nothing() {
     let (url, names) = service(|_| ());
     let client = Client::new(&url, PREFIX, "right", None).unwrap();
     for name in ["", "Upper", "-a", "a-", "a_b", &"a".repeat(41)] {
-        assert!(matches!(client.provision(&asked(name), false), Err(Error::Refused(_))), "{name}");
+        assert!(matches!(client.provision(&request(name), false), Err(Error::Refused(_))), "{name}");
     }
-    let mut zero = asked("zero");
+    let mut zero = request("zero");
     for nodes in [0, 4] {
         zero.resource_settings.insert("nodes".to_owned(), nodes);
         assert!(matches!(client.provision(&zero, false), Err(Error::Refused(_))), "{nodes}");
@@ -108,39 +108,39 @@ fn what_breaks_the_rules_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn a_failing_service_is_asked_again_and_an_absent_one_is_told() {
+fn a_failing_service_is_tried_again_and_an_absent_one_is_reported() {
     let (url, _) = service(|settings| settings.fail_first = 2);
     assert!(Client::new(&url, PREFIX, "right", None).unwrap().list().unwrap().is_empty());
-    let error = Client::new(&url, "/elsewhere", "right", None).unwrap().provision(&asked("one"), false).unwrap_err();
+    let error = Client::new(&url, "/elsewhere", "right", None).unwrap().provision(&request("one"), false).unwrap_err();
     assert!(error.to_string().contains("/elsewhere is not the API of the S3M service"), "{error}");
     let absent = Client::new("http://127.0.0.1:1", PREFIX, "right", None).unwrap();
-    let error = absent.provision(&asked("one"), false).unwrap_err();
-    assert!(matches!(error, Error::Unreachable { .. }) && error.may_exist(), "a lost answer cannot be told from this");
+    let error = absent.provision(&request("one"), false).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }) && error.may_exist(), "a lost reply looks the same");
     let error = Client::new(&url, PREFIX, "two\nlines", None).unwrap().list().unwrap_err();
     assert!(matches!(error, Error::Malformed), "{error}");
 }
 
 #[test]
-fn a_cluster_whose_answer_was_lost_is_known_as_the_callers_own_and_a_strangers_is_not() {
+fn a_cluster_whose_reply_was_lost_is_known_as_the_callers_own_and_a_strangers_is_not() {
     let (url, names) = service(|settings| settings.lose_first = 1);
     let client = Client::new(&url, PREFIX, "right", None).unwrap();
-    let access = client.provision(&asked("own"), true).unwrap();
+    let access = client.provision(&request("own"), true).unwrap();
     assert_eq!(client.get("own").unwrap().access.unwrap(), access);
-    assert!(matches!(client.provision(&asked("own"), true), Err(Error::Taken(_))));
+    assert!(matches!(client.provision(&request("own"), true), Err(Error::Taken(_))));
     assert_eq!(names.lock().unwrap().len(), 1);
     // A name that somebody else may have chosen is nobody's own, whatever became of a try.
     let (url, _) = service(|settings| settings.lose_first = 1);
     let client = Client::new(&url, PREFIX, "right", None).unwrap();
-    assert!(matches!(client.provision(&asked("given"), false), Err(Error::Taken(_))));
+    assert!(matches!(client.provision(&request("given"), false), Err(Error::Taken(_))));
 }
 
 #[test]
 fn names_come_percent_encoded_too() {
     let (url, _) = service(|_| ());
     let client = Client::new(&url, PREFIX, "right", None).unwrap();
-    client.provision(&asked("a-b"), false).unwrap();
-    let answer = ureq::get(format!("{url}{PREFIX}/rabbitmq/cluster/a%2Db")).header("Authorization", "right").call();
-    assert!(answer.unwrap().body_mut().read_to_string().unwrap().contains("\"a-b\""));
+    client.provision(&request("a-b"), false).unwrap();
+    let reply = ureq::get(format!("{url}{PREFIX}/rabbitmq/cluster/a%2Db")).header("Authorization", "right").call();
+    assert!(reply.unwrap().body_mut().read_to_string().unwrap().contains("\"a-b\""));
 }
 
 #[test]
@@ -175,8 +175,8 @@ fn a_call_that_waits_for_the_broker_holds_up_no_other() {
     let (done, waits) = mpsc::channel();
     let service = Arc::new(Service::new(settings(), Box::new(Slow(Mutex::new(waits)))));
     let call = |service: &Service, method: &str, path: &str, name: &str| {
-        let body = serde_json::to_vec(&asked(name)).unwrap();
-        service.answer(method, &format!("{PREFIX}/rabbitmq/{path}"), "right", &body).0
+        let body = serde_json::to_vec(&request(name)).unwrap();
+        service.reply(method, &format!("{PREFIX}/rabbitmq/{path}"), "right", &body).0
     };
     let other = service.clone();
     let making = thread::spawn(move || call(&other, "POST", "provision_cluster", "slow"));
@@ -197,13 +197,13 @@ fn a_call_that_waits_for_the_broker_holds_up_no_other() {
 fn one_that_never_gets_healthy_is_given_up_and_one_that_outlives_its_time_is_gone() {
     let (url, _) = service(|settings| settings.ready_after = Duration::from_secs(600));
     let client = Client::new(&url, PREFIX, "right", None).unwrap();
-    client.provision(&asked("slow"), false).unwrap();
+    client.provision(&request("slow"), false).unwrap();
     let late = client.healthy("slow", Duration::from_millis(50), nap);
     assert!(matches!(late, Err(Error::Late { .. })));
 
     let (url, names) = service(|settings| settings.lifetime = Duration::from_millis(30));
     let client = Client::new(&url, PREFIX, "right", None).unwrap();
-    client.provision(&asked("short"), false).unwrap();
+    client.provision(&request("short"), false).unwrap();
     thread::sleep(Duration::from_millis(50));
     assert!(matches!(client.get("short"), Err(Error::Missing(_))));
     assert!(names.lock().unwrap().is_empty());

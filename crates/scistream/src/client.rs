@@ -164,7 +164,7 @@ impl Client {
         let mut grpc = self.grpc.clone();
         let mut request = tonic::Request::new(message);
         request.metadata_mut().insert("authorization", self.token.clone());
-        let answered = timeout(self.limit, async {
+        let reply = timeout(self.limit, async {
             grpc.ready().await.map_err(|error| unreachable(&self.address, &error))?;
             let codec = ProstCodec::<Q, A>::default();
             let path = PathAndQuery::from_static(call.path());
@@ -178,7 +178,7 @@ impl Client {
             grpc.unary(request, path, codec).await.map_err(refused)
         });
         let limit_s = self.limit.as_secs();
-        answered.await.unwrap_or_else(|_| Err(Error::Late { address: self.address.clone(), action, limit_s }))
+        reply.await.unwrap_or_else(|_| Err(Error::Late { address: self.address.clone(), action, limit_s }))
     }
 }
 

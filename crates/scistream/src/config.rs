@@ -161,7 +161,7 @@ PSKidentity = client1
     }
 
     #[test]
-    fn a_haproxy_passes_each_port_on_and_asks_for_no_more_files_than_there_are() {
+    fn a_haproxy_forwards_each_port_and_needs_no_more_files_than_the_limit() {
         let expected = "\
 global
     maxconn 1948

@@ -31,7 +31,7 @@ use tokio::{
 
 /// How long a data server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// How long it may take to end when asked.
+/// How long it may take to end after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Most bytes of a log that are read at once.
@@ -188,15 +188,15 @@ fn last_lines(log: &Path) -> String {
     if lines.is_empty() { "(none)".to_owned() } else { lines[lines.len().saturating_sub(4)..].join(" | ") }
 }
 
-/// Asks the kernel to kill the child when we end, whatever the cause.
-#[expect(unsafe_code, reason = "only the child itself can ask for this, between fork and exec")]
+/// Has the kernel kill the child when this process ends, for whatever reason.
+#[expect(unsafe_code, reason = "only the child itself can request this, between fork and exec")]
 fn die_with_parent(command: &mut Command) {
     let parent = getpid();
-    let ask = move || {
+    let request = move || {
         set_pdeathsig(Signal::SIGKILL)?;
         // We may have ended before the request.
         if getppid() == parent { Ok(()) } else { Err(nix::errno::Errno::ESRCH.into()) }
     };
     // SAFETY: two system calls; no allocation, no lock.
-    unsafe { command.pre_exec(ask) };
+    unsafe { command.pre_exec(request) };
 }

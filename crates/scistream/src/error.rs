@@ -75,13 +75,13 @@ pub enum Error {
         "the S2CS reported the address {0}, which means every address of its own host, so others cannot connect \
          to it: give the host at which it is reached, as `host` of its side in the route file"
     )]
-    WildcardTold(String),
+    WildcardReported(String),
     /// The address to listen on is in use or not ours.
     #[error("cannot listen on {address}: {source}; choose another --listen, or end what listens there")]
     Listen {
         /// The address.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The server is unreachable.
@@ -118,7 +118,7 @@ pub enum Error {
     OtherName {
         /// Where it is.
         address: String,
-        /// What TLS said.
+        /// The error of the TLS library.
         reason: String,
     },
     /// The server is not the one of the certificate.
@@ -128,7 +128,7 @@ pub enum Error {
     Untrusted {
         /// Where it is.
         address: String,
-        /// What TLS said.
+        /// The error of the TLS library.
         reason: String,
     },
     /// The two halves of a tunnel are of different types.
@@ -159,9 +159,9 @@ pub enum Error {
     Refused {
         /// Where it is.
         address: String,
-        /// What it was asked for.
+        /// The request, as a verb.
         action: &'static str,
-        /// What it said.
+        /// Its message.
         message: String,
     },
     /// It did not reply in time.
@@ -169,7 +169,7 @@ pub enum Error {
     Late {
         /// Where it is.
         address: String,
-        /// What it was asked for.
+        /// The request, as a verb.
         action: &'static str,
         /// The limit.
         limit_s: u64,
@@ -184,7 +184,7 @@ pub enum Error {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A system call failed.
@@ -192,7 +192,7 @@ pub enum Error {
     System {
         /// What was tried, as a verb.
         action: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

@@ -25,9 +25,9 @@ impl Reached {
             (*range.start() > 0 && !range.is_empty()).then_some(range)
         };
         let pair = |text: &str| {
-            let (told, at) = text.split_once(':')?;
-            let (told, at) = (range(told)?, range(at)?);
-            (told.len() == at.len()).then_some((told, *at.start()))
+            let (reported, reachable) = text.split_once(':')?;
+            let (reported, reachable) = (range(reported)?, range(reachable)?);
+            (reported.len() == reachable.len()).then_some((reported, *reachable.start()))
         };
         let ports = ports.map(|text| pair(text).ok_or_else(|| Error::PortMap(text.to_owned()))).transpose()?;
         Ok(Self { host, ports })
@@ -42,13 +42,13 @@ impl Reached {
     pub fn at(&self, listener: &str) -> Result<String> {
         let (host, port) = parts(listener)?;
         if self.host.is_none() && is_wildcard(host) {
-            return Err(Error::WildcardTold(listener.to_owned()));
+            return Err(Error::WildcardReported(listener.to_owned()));
         }
         let port = match &self.ports {
             None => port,
-            Some((told, at)) if told.contains(&port) => at + (port - told.start()),
-            Some((told, _)) => {
-                return Err(Error::Unmapped { port, from: *told.start(), to: *told.end() });
+            Some((reported, first)) if reported.contains(&port) => first + (port - reported.start()),
+            Some((reported, _)) => {
+                return Err(Error::Unmapped { port, from: *reported.start(), to: *reported.end() });
             }
         };
         Ok(format!("{}:{port}", self.host.as_deref().unwrap_or(host)))
@@ -84,19 +84,19 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_on_every_address_is_refused_unless_the_host_is_known() {
+    fn a_listener_on_every_address_is_rejected_unless_the_host_is_known() {
         let node = Reached::new(Some("node4".to_owned()), None).unwrap();
-        for told in ["0.0.0.0:5100", "[::]:5100"] {
-            let error = Reached::default().at(told).unwrap_err().to_string();
-            assert!(error.contains(told) && error.contains("host"), "{error}");
-            assert_eq!(node.at(told).unwrap(), "node4:5100");
-            assert!(!is_reachable(told));
+        for listener in ["0.0.0.0:5100", "[::]:5100"] {
+            let error = Reached::default().at(listener).unwrap_err().to_string();
+            assert!(error.contains(listener) && error.contains("host"), "{error}");
+            assert_eq!(node.at(listener).unwrap(), "node4:5100");
+            assert!(!is_reachable(listener));
         }
         assert!(is_reachable("[::1]:5100") && is_reachable("h:1") && !is_reachable(":1") && !is_reachable("h"));
     }
 
     #[test]
-    fn ports_that_do_not_pair_are_refused() {
+    fn ports_that_do_not_pair_are_rejected() {
         for wrong in ["", "5100-5110", "5100:30510", "5100-5110:30510-30519", "0-1:3-4", "5-4:3-2"] {
             let error = Reached::new(None, Some(wrong)).unwrap_err().to_string();
             assert!(error.contains("5100-5110:30510-30520"), "{error}");

@@ -118,7 +118,7 @@ where
     type Future = Boxed<Result<Response<A>, Status>>;
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let work = self.0.take().expect("tonic asks once for each request");
+        let work = self.0.take().expect("tonic calls once for each request");
         Box::pin(work(request.into_inner()))
     }
 }

@@ -85,7 +85,7 @@ impl Sessions {
         }
     }
 
-    /// The same for a caller, who is refused without one of the tokens if there are any.
+    /// The same for a caller; if there are tokens, a caller without one is rejected.
     pub fn admit(&self, address: Option<IpAddr>, token: Option<&str>) -> Result<Self, Status> {
         let address = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
         let tokens = &self.settings.tokens;
@@ -95,7 +95,7 @@ impl Sessions {
             Some(place) => format!("{address} (token {})", place + 1),
             None if tokens.is_empty() => address,
             None => {
-                self.say(format_args!("refused {address}: it has none of the tokens"));
+                self.log(format_args!("refused {address}: it has none of the tokens"));
                 let sentence = "it does not know the token: give one that is in the server's --token-file";
                 return Err(Status::unauthenticated(sentence));
             }
@@ -112,12 +112,12 @@ impl Sessions {
     pub async fn note<T>(self, call: Call, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         let done = work.await;
         if let Err(status) = &done {
-            self.say(format_args!("refused the {} of {}: {}", call.name(), self.caller, status.message()));
+            self.log(format_args!("refused the {} of {}: {}", call.name(), self.caller, status.message()));
         }
         done
     }
 
-    fn say(&self, line: fmt::Arguments<'_>) {
+    fn log(&self, line: fmt::Arguments<'_>) {
         (self.settings.log)(&line.to_string());
     }
 
@@ -190,7 +190,7 @@ impl Sessions {
             let listeners = sessions.listeners(&session);
             let (number, program) = (session.number, setup.kind.program());
             let (from, to) = (listeners.join(", "), setup.targets.join(", "));
-            sessions.say(format_args!("tunnel {number}: {program} listens on {from} and passes on to {to}"));
+            sessions.log(format_args!("tunnel {number}: {program} listens on {from} and passes on to {to}"));
             sessions.watch(session);
             Ok(Response { listeners, prod_listeners: setup.targets })
         });
@@ -219,7 +219,7 @@ impl Sessions {
             gone |= matches!(trouble, Trouble::Ended(_));
             let mut known = session.troubles.lock().unwrap_or_else(PoisonError::into_inner);
             if !known.contains(&trouble) && known.len() < TROUBLES_MAX {
-                self.say(format_args!("tunnel {}: {}", session.number, trouble.sentence(self.settings.kind)));
+                self.log(format_args!("tunnel {}: {}", session.number, trouble.sentence(self.settings.kind)));
                 known.push(trouble);
             }
         }
@@ -236,7 +236,7 @@ impl Sessions {
             let (number, since) = (session.number, session.since);
             let trouble = self.end(session).await;
             let held_s = since.elapsed().as_secs();
-            self.say(format_args!("tunnel {number}: released by {} after {held_s} s", self.caller));
+            self.log(format_args!("tunnel {number}: released by {} after {held_s} s", self.caller));
             trouble
         });
         let trouble = done.await.map_err(|error| Status::internal(error.to_string()))?;
@@ -249,7 +249,7 @@ impl Sessions {
         for session in all {
             let number = session.number;
             self.end(session).await;
-            self.say(format_args!("tunnel {number}: ended with this server"));
+            self.log(format_args!("tunnel {number}: ended with this server"));
         }
     }
 
@@ -293,7 +293,7 @@ impl Sessions {
         // Waiting tasks read the state, so its lock must not be held when they are notified.
         drop(state);
         let (number, ports) = (session.number, self.listeners(&session).join(", "));
-        self.say(format_args!("tunnel {number}: {role} half, {ports} reserved for {}", self.caller));
+        self.log(format_args!("tunnel {number}: {role} half, {ports} reserved for {}", self.caller));
         self.news.send_replace(session.number);
         Ok(session)
     }
@@ -337,7 +337,7 @@ impl Drop for Forget<'_> {
                 state.ports.give_back(&session.ports);
                 drop(state);
                 let (number, caller) = (self.number, &self.sessions.caller);
-                self.sessions.say(format_args!("tunnel {number}: given up, {caller} went away or sent no hello"));
+                self.sessions.log(format_args!("tunnel {number}: given up, {caller} went away or sent no hello"));
             }
         }
     }
@@ -404,16 +404,16 @@ mod tests {
         let refused = sessions.clone().req(request(UID, 2)).await.unwrap_err();
         assert_eq!(refused.code(), Code::DeadlineExceeded);
         assert_eq!(before.elapsed().as_secs(), 180);
-        let (answer, _) = tokio::join!(sessions.clone().req(request(UID, 2)), sessions.clone().hello(hello(UID)));
-        assert_eq!(answer.unwrap().listeners.len(), 2, "the ports are free again");
+        let (reply, _) = tokio::join!(sessions.clone().req(request(UID, 2)), sessions.clone().hello(hello(UID)));
+        assert_eq!(reply.unwrap().listeners.len(), 2, "the ports are free again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_goes_away_gives_its_ports_back() {
         let sessions = sessions(1);
         assert!(timeout(Duration::from_secs(1), sessions.clone().req(request(UID, 1))).await.is_err());
-        let (answer, _) = tokio::join!(sessions.clone().req(request(UID, 1)), sessions.clone().hello(hello(UID)));
-        answer.unwrap();
+        let (reply, _) = tokio::join!(sessions.clone().req(request(UID, 1)), sessions.clone().hello(hello(UID)));
+        reply.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -425,9 +425,9 @@ mod tests {
         };
         let (first, second) = tokio::join!(sessions.clone().hello(hello(UID)), late);
         first.unwrap();
-        let answer = second.unwrap();
-        assert_eq!(answer.prod_listeners, ["10.0.0.1:5672"]);
-        assert!(answer.listeners[0].starts_with("service.test:"), "{:?}", answer.listeners);
+        let reply = second.unwrap();
+        assert_eq!(reply.prod_listeners, ["10.0.0.1:5672"]);
+        assert!(reply.listeners[0].starts_with("service.test:"), "{:?}", reply.listeners);
         let stranger = hello("ffffffff-ffff-ffff-ffff-ffffffffffff");
         assert_eq!(sessions.hello(stranger).await.unwrap_err().code(), Code::NotFound);
     }
@@ -443,8 +443,8 @@ mod tests {
             role: "PROD".into(),
         };
         let other = "ffffffff-ffff-ffff-ffff-ffffffffffff";
-        fn code<T: fmt::Debug>(answer: Result<T, Status>) -> Code {
-            answer.unwrap_err().code()
+        fn code<T: fmt::Debug>(reply: Result<T, Status>) -> Code {
+            reply.unwrap_err().code()
         }
         assert_eq!(code(sessions.clone().req(request(UID, 1)).await), Code::AlreadyExists);
         assert_eq!(code(sessions.clone().req(request(other, 2)).await), Code::ResourceExhausted);

@@ -31,22 +31,22 @@ impl Trouble {
     /// The problem in a line of a stunnel's log, if there is one.
     pub fn of_line(line: &str) -> Option<Self> {
         // Level 3: an error. The process itself logs as `ui`, connections by their number.
-        let (_, said) = line.split_once("LOG3[")?;
-        let (who, said) = said.split_once("]: ")?;
-        if who == "ui" {
+        let (_, entry) = line.split_once("LOG3[")?;
+        let (origin, message) = entry.split_once("]: ")?;
+        if origin == "ui" {
             return None;
         }
-        if let Some(failed) = said.strip_prefix("s_connect: connect ") {
+        if let Some(failed) = message.strip_prefix("s_connect: connect ") {
             return Some(Self::NotReached(plain(failed)));
         }
-        if let Some(failed) = said.strip_prefix("s_connect: s_poll_wait ") {
+        if let Some(failed) = message.strip_prefix("s_connect: s_poll_wait ") {
             let (target, _) = failed.rsplit_once(": ").unwrap_or((failed, ""));
             return Some(Self::NotReached(format!("{}: no reply", plain(target))));
         }
-        if said.starts_with("Error resolving ") {
-            return Some(Self::NotReached(plain(said)));
+        if message.starts_with("Error resolving ") {
+            return Some(Self::NotReached(plain(message)));
         }
-        REASONS.iter().find(|(reason, _)| said.contains(reason)).map(|(_, trouble)| trouble.clone())
+        REASONS.iter().find(|(reason, _)| message.contains(reason)).map(|(_, trouble)| trouble.clone())
     }
 
     /// A sentence, for a data server of this type.
@@ -71,9 +71,11 @@ impl Trouble {
                  same --type, and give the outbound request the listeners of the inbound one"
             ),
             Self::NotReached(why) => {
-                format!("its {program} cannot connect ({why}): is the address right, and reached from there?")
+                format!("its {program} cannot connect ({why}): is the address right, and reachable from there?")
             }
-            Self::Ended(how) => format!("its {program} ended by itself ({how}): look at its log, and request it anew"),
+            Self::Ended(how) => {
+                format!("its {program} ended by itself ({how}): look at its log, and request the tunnel again")
+            }
         }
     }
 }
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_of_a_log_is_told_as_what_it_means_between_two_proxies() {
+    fn a_line_of_a_log_gives_the_trouble_between_the_two_proxies() {
         let reached = |why: &str| Some(Trouble::NotReached(why.to_owned()));
         check(
             "2026.01.02 03:04:05 LOG3[0]: SSL_accept: ../ssl/statem/statem_srvr.c:2226: error:0A0000C1:SSL routines::no \
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_cipher_in_common_is_told_which_type_to_start() {
+    fn proxies_without_a_common_cipher_get_the_type_to_start() {
         let sentence = Trouble::NoCommonCipher.sentence(Kind::Stunnel);
         assert!(sentence.contains("StunnelSubprocess") && sentence.contains("--type stunnel-null"), "{sentence}");
         let sentence = Trouble::NoCommonCipher.sentence(Kind::StunnelNull);

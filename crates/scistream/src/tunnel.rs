@@ -119,6 +119,10 @@ impl TunnelRequest {
 impl Tunnel {
     /// Ends both halves, each even if the other fails: the outbound one, then the inbound one. Returns for each the
     /// problem that kept connections from passing, if its server reports one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] for a half that could not be released.
     pub async fn release(self) -> [Result<Option<String>>; 2] {
         [self.release_one(&self.request.outbound).await, self.release_one(&self.request.inbound).await]
     }
@@ -134,7 +138,7 @@ fn reached(side: &Side, listeners: &[String]) -> Result<Vec<String>> {
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
-        .map_err(|reason| Error::Short { action: "ask for a tunnel", reason })
+        .map_err(|reason| Error::Short { action: "request a tunnel", reason })
 }
 
 #[cfg(test)]
@@ -142,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_of_different_types_are_refused_at_once_and_what_is_not_told_is_tried() {
+    fn proxies_of_different_types_are_rejected_at_once_and_unreported_types_are_tried() {
         let side = |address: &str| Side {
             address: address.to_owned(),
             certificate: String::new(),
@@ -164,8 +168,8 @@ mod tests {
         );
         assert!(error.ends_with("start both with the same --type"), "{error}");
         assert!(request.alike(Some(Kind::Haproxy), Some(Kind::Haproxy)).unwrap());
-        for told in [(None, None), (Some(Kind::Stunnel), None), (None, Some(Kind::Stunnel))] {
-            assert!(!request.alike(told.0, told.1).unwrap(), "one of SciStream's does not tell");
+        for reported in [(None, None), (Some(Kind::Stunnel), None), (None, Some(Kind::Stunnel))] {
+            assert!(!request.alike(reported.0, reported.1).unwrap(), "SciStream's own S2CS does not report its type");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The name of a request, which is also the tunnel's pre-shared key: everybody who has it can join.
+//! The name of a request, which is also the tunnel's pre-shared key: anyone with it can join.
 
 use crate::{Error, Result};
 use rand::{TryRng, rngs::SysRng};

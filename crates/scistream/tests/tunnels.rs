@@ -153,8 +153,8 @@ async fn a_tunnel_passes_bytes_and_leaves_nothing(kind: Kind) {
         inside.iter().filter(|(name, _)| name.ends_with(".key")).map(|(_, text)| text.trim()).collect();
     assert_eq!(keys.len(), if kind == Kind::Haproxy { 0 } else { 2 });
     if let Some(secret) = keys.first().and_then(|line| line.strip_prefix("client1:")) {
-        let telling = inside.iter().filter(|(name, text)| name.contains(secret) || text.contains(secret)).count();
-        assert_eq!(telling, 2, "the two key files");
+        let holding = inside.iter().filter(|(name, text)| name.contains(secret) || text.contains(secret)).count();
+        assert_eq!(holding, 2, "the two key files");
         assert!(processes(&inbound.dir()).iter().all(|arguments| !arguments.contains(secret)));
     }
     if kind != Kind::Haproxy {
@@ -255,10 +255,10 @@ async fn a_client_that_offers_anonymous_ciphers_without_a_key_is_refused() {
             client.open(&Uid::random().unwrap(), Role::Inbound, 1, std::slice::from_ref(&service), None).await.unwrap();
         let mut stream = TcpStream::connect(&exits[0]).await.unwrap();
         stream.write_all(&anonymous_client_hello()).await.unwrap();
-        let mut answer = [0; 7];
-        timeout(LIMIT, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        let mut reply = [0; 7];
+        timeout(LIMIT, stream.read_exact(&mut reply)).await.unwrap().unwrap();
         // An alert (21), fatal (2), handshake failure (40); a ServerHello would be 22.
-        assert_eq!((answer[0], answer[5], answer[6]), (21, 2, 40), "{kind}: {answer:?}");
+        assert_eq!((reply[0], reply[5], reply[6]), (21, 2, 40), "{kind}: {reply:?}");
     }
 }
 
@@ -277,7 +277,7 @@ fn anonymous_client_hello() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn ten_requests_at_once_get_ports_of_their_own_and_the_next_is_told_that_there_are_none() {
+async fn ten_requests_at_once_get_ports_of_their_own_and_the_next_learns_that_none_is_left() {
     let service = [echo().await];
     let server = Running::start(Kind::Haproxy, range(10), &[]).await;
     let client = server.client().await;
@@ -318,7 +318,7 @@ async fn data_servers_listen_on_the_servers_own_address_only() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_told_in_one_sentence_that_says_what_to_do() {
+async fn each_failure_is_one_sentence_that_ends_in_what_to_do() {
     let service = [echo().await];
     let server = Running::start(Kind::Haproxy, range(1), &["right-token"]).await;
     let Side { address, certificate, .. } = server.side.clone();
@@ -337,7 +337,7 @@ async fn what_goes_wrong_is_told_in_one_sentence_that_says_what_to_do() {
     assert!(matches!(&error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains("streamharness s2cs --listen"), "{error}");
 
-    // One that takes the connection and says nothing.
+    // A server that accepts the connection and does not reply.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
     let error = Client::connect(&silent_address, &certificate, None, Duration::from_secs(2)).await.unwrap_err();
@@ -352,7 +352,7 @@ async fn what_goes_wrong_is_told_in_one_sentence_that_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_and_one_without_its_key_are_told_as_that() {
+async fn a_certificate_for_another_name_and_one_without_its_key_are_named_as_the_cause() {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();

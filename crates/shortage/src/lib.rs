@@ -73,11 +73,11 @@ mod tests {
 
     #[test]
     fn a_limit_of_the_system_is_named_with_what_to_type() {
-        let said = |errno: Errno| explain(&io::Error::from_raw_os_error(errno as i32));
+        let sentence = |errno: Errno| explain(&io::Error::from_raw_os_error(errno as i32));
         let (files, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         let expected = [&files.to_string(), "`ulimit -n 1024`"];
-        assert!(expected.iter().all(|part| said(Errno::EMFILE).contains(*part)), "{}", said(Errno::EMFILE));
-        assert!(said(Errno::EAGAIN).contains("`ulimit -u`"), "{}", said(Errno::EAGAIN));
-        assert_eq!(said(Errno::EIO), io::Error::from_raw_os_error(Errno::EIO as i32).to_string());
+        assert!(expected.iter().all(|part| sentence(Errno::EMFILE).contains(*part)), "{}", sentence(Errno::EMFILE));
+        assert!(sentence(Errno::EAGAIN).contains("`ulimit -u`"), "{}", sentence(Errno::EAGAIN));
+        assert_eq!(sentence(Errno::EIO), io::Error::from_raw_os_error(Errno::EIO as i32).to_string());
     }
 }

@@ -83,7 +83,7 @@ impl Testbed {
 
 impl Drop for Testbed {
     fn drop(&mut self) {
-        // It may be on the way out for a failure that has been told.
+        // It may be exiting with a failure that is reported already.
         let _ = Command::new(PROGRAM).args(["testbed", "down"]).env("STREAMHARNESS_TESTBED", &self.dir).status();
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Only rank 0 does what needs the agenda.
 const RANK_0: &str = "rank 0 has the agenda";
 
-/// Takes part in a launch as one of its ranks. Rank 0 reads what is to be carried out, within a limit.
+/// Takes part in a launch as one of its ranks. Rank 0 reads the agenda, within a limit.
 pub fn carry_out<A: Agenda>(
     within: Duration,
     read: impl FnOnce(&[u32]) -> Result<A, Failure>,
@@ -36,7 +36,7 @@ pub fn carry_out<A: Agenda>(
     })
 }
 
-/// What lasts for longer than one run.
+/// The state that outlasts a run.
 struct Launch<'a, A> {
     world: &'a World,
     /// On rank 0.
@@ -73,7 +73,7 @@ impl<A: Agenda> Launch<'_, A> {
                 lead.refused(failure.clone());
             }
             if A::APART {
-                // What was provisioned for it is released.
+                // A tunnel or cluster of the point is released.
                 self.route = None;
             }
             match done {
@@ -86,14 +86,14 @@ impl<A: Agenda> Launch<'_, A> {
 
     fn next(&mut self, within: Duration) -> Result<Option<Assignment>, Stop> {
         let signals = &self.world.signals;
-        // What people ask for between two runs is done in order, too.
+        // A signal between two runs ends the launch in order, too.
         signals.set_streaming(true);
         let next = self.world.by_rank_0(within, || self.agenda.as_mut().expect(RANK_0).next(signals))?;
         signals.set_streaming(false);
         Ok(next)
     }
 
-    /// One run, over the route that is open or one that is opened for it.
+    /// One run, over the open route or one that is opened for it.
     fn run(&mut self, assignment: &Assignment) -> Result<(), Stop> {
         let Self { world, agenda, route, own } = self;
         let plan = assignment.resolve(&world.hosts).map_err(|failure| world.stop(failure))?;
@@ -108,7 +108,7 @@ impl<A: Agenda> Launch<'_, A> {
                 *route = Some(opened);
             }
             let route = route.as_ref().expect("it is open");
-            let lead = agenda.lead().expect("it has begun");
+            let lead = agenda.lead().expect("the run has a lead");
             lead.manage(route.management.clone());
             lead.label(route.labels.clone());
             Ok(route.connect.clone())

@@ -41,8 +41,8 @@ fn main() -> ExitCode {
         Some(Command::Compare(compare)) => commands::compare::run(&compare),
         Some(Command::Payload(payload)) => commands::payload::payload(payload),
         Some(Command::Profiles { show }) => commands::profiles::profiles(show),
-        Some(Command::Export(asked)) => commands::export::export(&asked),
-        Some(Command::Report(asked)) => commands::report::report(&asked),
+        Some(Command::Export(export)) => commands::export::export(&export),
+        Some(Command::Report(report)) => commands::report::report(&report),
         Some(Command::Rerun(rerun)) => commands::rerun::rerun(&rerun),
         Some(Command::S2cs(s2cs)) => commands::scistream::s2cs(s2cs),
         Some(Command::S2uc { command }) => commands::scistream::s2uc(command),
@@ -51,43 +51,43 @@ fn main() -> ExitCode {
         Some(Command::Testbed { command }) => commands::testbed::testbed(command),
         Some(Command::Completions { shell }) => completions(shell),
     };
-    told(done)
+    exit_code(done)
 }
 
-fn told(done: Result<Exit, Failure>) -> ExitCode {
+fn exit_code(done: Result<Exit, Failure>) -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.report(),
     }
 }
 
-/// The script goes to memory first: clap panics where its writer fails.
+/// The script goes to memory first: clap panics if its writer fails.
 fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Streamharness::command(), "streamharness", &mut script);
     stdout::print(&String::from_utf8_lossy(&script)).and(Ok(Exit::Pass))
 }
 
-/// Help goes to stdout; a mistake goes to stderr, as one sentence. Where a launcher started many
-/// ranks, one of them speaks.
+/// Help goes to stdout; a mistake goes to stderr, as one sentence. If a launcher started many
+/// ranks, one of them writes.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         if environment::speaks_for_the_launch() {
-            return told(stdout::print_styled(&error.render()).and(Ok(Exit::Pass)));
+            return exit_code(stdout::print_styled(&error.render()).and(Ok(Exit::Pass)));
         }
         return Exit::Pass.into();
     }
     if !environment::speaks_for_the_launch() {
-        world::let_rank_0_speak();
+        world::let_rank_0_report();
         return Exit::Usage.into();
     }
-    Failure::new(Exit::Usage, in_one_line(&error.to_string())).tell()
+    Failure::new(Exit::Usage, in_one_line(&error.to_string())).report()
 }
 
-/// What clap says over several lines, without the usage.
-fn in_one_line(said: &str) -> String {
-    let said = said.trim_start_matches("error: ").split("\n\nUsage:").next().unwrap_or_default();
-    let parts = said.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+/// An error message of clap, which has several lines, in one line and without the usage.
+fn in_one_line(message: &str) -> String {
+    let message = message.trim_start_matches("error: ").split("\n\nUsage:").next().unwrap_or_default();
+    let parts = message.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     let parts: Vec<String> = parts.filter(|part| !part.starts_with("For more information, try")).collect();
     format!("{}; see `streamharness --help`", parts.join("; "))
 }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_in_typing_is_told_in_one_line_with_what_was_meant() {
+    fn a_misspelled_option_is_reported_in_one_line_with_the_right_one() {
         let error = Streamharness::try_parse_from(["streamharness", "--mesages", "5"]).unwrap_err();
         let line = in_one_line(&error.to_string());
         assert!(

@@ -26,9 +26,9 @@ pub const CLOSE_LIMIT: Duration = RELEASE_LIMIT.saturating_add(Duration::from_se
 /// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
 /// comparison.
 const EPHEMERAL_NODES: usize = 1;
-/// How long a testbed may take to have a cluster ready, which is to add a user and a name.
+/// How long a testbed may take to provision a cluster: it only adds a user and a name.
 const TESTBED_READY_WITHIN: Duration = Duration::from_secs(30);
-/// What a hop calls the nodes of the service.
+/// The name of the service's nodes at the end of a hop.
 const SERVICE: &str = "service";
 /// A proxied route ends connections that are silent for 50 s; either side beats twice in this time.
 const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
@@ -39,11 +39,11 @@ pub struct Route {
     pub connect: Connect,
     /// How figures show what the profiles name.
     pub labels: Labels,
-    /// The tunnel that was asked for this run; dropping it releases it.
+    /// The tunnel of this run; dropping it releases it.
     _tunnel: Option<Tunnel>,
-    /// The managed service that was asked for this run; dropping it deletes it.
+    /// The managed service that was provisioned for this run; dropping it deletes it.
     _cluster: Option<Cluster>,
-    /// How the service's management API is asked, where it is known; the names of queues are the plan's.
+    /// Access to the service's management API, if it is known; the names of queues are the plan's.
     pub management: Option<Access>,
 }
 
@@ -61,11 +61,11 @@ pub struct Connect {
     pub amqp: AmqpRoute,
     /// Hops of the route, for the record.
     pub hops: Vec<Hop>,
-    /// The managed service that was asked for.
+    /// The managed service, if one was provisioned or reused.
     pub provisioned: Option<Provisioned>,
 }
 
-/// Opens the route on rank 0. `say` tells the user what takes time.
+/// Opens the route on rank 0. `say` reports slow steps to the user.
 pub fn open(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let mut route = find(profile, plan, own, say)?;
     let Profile { route: RouteProfile { title, colour, marker, .. }, message, .. } = profile.clone();
@@ -76,7 +76,7 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn 
 
 fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let written = &profile.route;
-    // A tunnel's own clients are without TLS, unless its file says otherwise.
+    // Clients of a tunnel do without TLS, unless its file sets `tls`.
     let tls = written.tls.unwrap_or(written.scistream.is_none());
     let given = |one: &Option<Vec<String>>| one.clone().or_else(|| written.urls.clone()).unwrap_or_default();
     let (producer, consumer) = (given(&written.producer_urls), given(&written.consumer_urls));
@@ -138,12 +138,12 @@ pub struct OwnTestbed {
 }
 
 impl OwnTestbed {
-    /// With these routes besides the one that is asked for first.
+    /// With these routes besides the one of the first run.
     pub fn with_routes(routes: Vec<String>) -> Self {
         Self { routes, ephemeral: None }
     }
 
-    /// It, with a route of this name and the others.
+    /// The testbed, built if necessary, with a route of this name and the others.
     fn with(&mut self, name: &str, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
         if self.ephemeral.is_none() {
             say(&format!(
@@ -159,7 +159,7 @@ impl OwnTestbed {
         Ok(self.ephemeral.as_ref().expect("built above").testbed())
     }
 
-    /// Removes it; what could not be removed is told.
+    /// Removes it; reports what could not be removed.
     pub fn close(self) {
         if let Some(Err(error)) = self.ephemeral.map(Ephemeral::close) {
             crate::terminal::stderr::say(error);
@@ -171,8 +171,8 @@ fn fail<T>(exit: Exit, sentence: String) -> Result<T, Failure> {
     Err(Failure::new(exit, sentence))
 }
 
-/// Addresses that the environment gives, as `testbed exec` and `eval "$(... testbed env)"` do, with the variable's name: of
-/// several that are set the one whose scheme is the architecture's, else the first, which must not be passed over in silence.
+/// The variable, and its addresses, that the environment gives (`testbed exec`, `eval "$(... testbed env)"`). If several are
+/// set, the one whose scheme fits the architecture; else the first, so that an address that does not fit is reported.
 fn urls_of_environment(tls: bool, value: impl Fn(&str) -> Option<String>) -> Option<(&'static str, Vec<String>)> {
     let scheme = if tls { "amqps://" } else { "amqp://" };
     let names = if tls {
@@ -225,7 +225,7 @@ fn by_testbed(
     };
     opened.connect.hops = route.hops.into_iter().map(testbeds_hop).collect();
     if let Some(access) = opened.management.as_mut().filter(|_| !given) {
-        // As the testbed's own user: one that was provisioned may not see the nodes.
+        // As the testbed's own user: a provisioned user may not see the nodes.
         access.password = secrets::of_file(&route.password_file)?.expose().to_owned();
     }
     Ok(opened)
@@ -253,8 +253,8 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
     }
 }
 
-/// Has a managed service provisioned; everyone connects to it by the name that it gets. `ends_with_service`: it is the
-/// testbed's, and gone with that.
+/// Has a managed service provisioned; all workers connect to it by the name that it gets. `ends_with_service`: it belongs to
+/// the testbed, and ends with it.
 fn by_cluster(
     written: &RouteProfile,
     s3m: &S3mProfile,
@@ -276,17 +276,17 @@ fn by_cluster(
         None => ["producer", "consumer"].map(|from| hop(from, "balancer", &addresses)).into(),
     };
     let amqp = AmqpRoute { producer: addresses.clone(), consumer: addresses, ..trust };
-    let told = cluster.management.clone().filter(|_| written.management.is_none());
-    // A password that the environment has for another service is not for this one.
-    let own_password = ends_with_service || told.is_some();
-    let written = RouteProfile { management: told.or_else(|| written.management.clone()), ..written.clone() };
+    let reported = cluster.management.clone().filter(|_| written.management.is_none());
+    // A password in the environment belongs to another service.
+    let own_password = ends_with_service || reported.is_some();
+    let written = RouteProfile { management: reported.or_else(|| written.management.clone()), ..written.clone() };
     let management = management(&written, &amqp, own_password)?;
     let provisioned = Some(cluster.provisioned.clone());
     let connect = Connect { amqp, hops, provisioned };
     Ok(Route { connect, labels: Labels::default(), _tunnel: None, _cluster: Some(cluster), management })
 }
 
-/// Asks the control servers for a tunnel; producers enter it as the user, and on the virtual host, of the consumers.
+/// Requests a tunnel from the control servers; producers enter it as the user, and on the virtual host, of the consumers.
 fn by_tunnel(
     written: &RouteProfile,
     scistream: &SciStreamProfile,
@@ -299,7 +299,7 @@ fn by_tunnel(
         let sentence = "route.scistream needs consumer_urls under [route]: where consumers connect, and as which user";
         return fail(Exit::Usage, sentence.to_owned());
     }
-    // What can be wrong with it is better known before anything is asked for.
+    // A wrong address is reported before a tunnel is requested.
     let mut route = by_address(written, consumer, consumer, tls, None)?;
     let first = route.connect.amqp.consumer[0].clone();
     let (producers, consumers) = (&scistream.producer_side.s2cs, &scistream.consumer_side.s2cs);
@@ -393,7 +393,7 @@ fn trust(written: &RouteProfile, tls: bool) -> Result<AmqpRoute, Failure> {
     Ok(AmqpRoute { connect_to, ca_pem, client_cert, ..AmqpRoute::default() })
 }
 
-/// The management API that is known for a route, asked as the consumers' user unless the URL or the environment say otherwise.
+/// The management API of a route, as the consumers' user unless the URL or the environment names another.
 fn management(written: &RouteProfile, amqp: &AmqpRoute, own_password: bool) -> Result<Option<Access>, Failure> {
     let Some(url) = &written.management else { return Ok(None) };
     let first = &amqp.consumer[0];
@@ -446,7 +446,7 @@ fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
         .collect()
 }
 
-/// What addresses that were given belong to, for producers and consumers. What is behind them is not ours to claim.
+/// The kind of process at the given addresses, for producers and consumers. The hops behind it are unknown.
 fn first_hops(written: &RouteProfile) -> (&'static str, &'static str) {
     match written.testbed.as_deref() {
         Some("mss") => ("balancer", "balancer"),

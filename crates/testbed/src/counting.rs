@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 #[derive(Serialize, Deserialize)]
 struct Counted {
     /// On the clock that all processes of a host share.
-    begun_ns: u128,
+    started_ns: u128,
     links: Vec<Link>,
 }
 
@@ -41,7 +41,7 @@ fn now_ns() -> Result<u128> {
 
 /// The supervisor's part.
 pub fn save(dir: &Path, network: &Network) -> Result<()> {
-    let counted = Counted { begun_ns: now_ns()?, links: network.count()? };
+    let counted = Counted { started_ns: now_ns()?, links: network.count()? };
     let (path, new) = (file(dir), dir.join("links.json.new"));
     let text = serde_json::to_string(&counted).expect("counters are plain data");
     fs::write(&new, text).on("write", &new)?;
@@ -49,15 +49,15 @@ pub fn save(dir: &Path, network: &Network) -> Result<()> {
 }
 
 /// The caller's part: sends the request, and waits for counters that are not older than it.
-pub fn ask(dir: &Path, supervisor: Process) -> Result<Vec<Link>> {
-    let asked_ns = now_ns()?;
+pub fn request(dir: &Path, supervisor: Process) -> Result<Vec<Link>> {
+    let requested_ns = now_ns()?;
     if !Proc::open()?.signal(supervisor, Signal::SIGUSR1) {
         return Err(Error::NoCounters);
     }
     let end = Instant::now() + LIMIT;
     while Instant::now() < end {
         let counted: Option<Counted> = fs::read(file(dir)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(counted) = counted.filter(|counted| counted.begun_ns >= asked_ns) {
+        if let Some(counted) = counted.filter(|counted| counted.started_ns >= requested_ns) {
             return Ok(counted.links);
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -15,7 +15,7 @@ pub enum Error {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A system call failed.
@@ -23,7 +23,7 @@ pub enum Error {
     System {
         /// What was tried, as a verb.
         action: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// No RabbitMQ server is installed.
@@ -58,14 +58,14 @@ pub enum Error {
     #[error("no testbed is up in {}: run `streamharness testbed up`", .0.display())]
     NotUp(PathBuf),
     /// A testbed is up with other options.
-    #[error("a testbed with {running} nodes is up in {}, not {asked}: run `streamharness testbed down` first", path.display())]
+    #[error("a testbed with {running} nodes is up in {}, not {requested}: run `streamharness testbed down` first", path.display())]
     OtherOptions {
         /// Its directory.
         path: PathBuf,
         /// Its number of nodes.
         running: usize,
         /// The requested number of nodes.
-        asked: usize,
+        requested: usize,
     },
     /// A testbed is up with another configuration of its broker.
     #[error("the testbed in {} is up with other plugins or lines of rabbitmq.conf: run `streamharness testbed down` first", .0.display())]
@@ -83,7 +83,7 @@ pub enum Error {
     },
     /// No testbed has such a route.
     #[error(
-        "a testbed has no route `{0}`: say dts, dts-plain, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, \
+        "a testbed has no route `{0}`: use dts, dts-plain, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, \
          one-proxy, mss, ingress or all"
     )]
     Route(String),
@@ -199,13 +199,13 @@ pub enum Error {
     NoRateLimit,
     /// `ip` or `tc` refused.
     #[error(
-        "`{command}` failed ({said}): the facility network needs veth and bridge in the kernel; else use --network loopback"
+        "`{command}` failed ({message}): the facility network needs veth and bridge in the kernel; else use --network loopback"
     )]
     Network {
         /// The command.
         command: String,
-        /// What it said.
-        said: String,
+        /// Its message.
+        message: String,
     },
     /// The counters of a link cannot be read.
     #[error("the counters of the link {0} cannot be read: install iproute2 5 or newer")]
@@ -216,7 +216,7 @@ pub enum Error {
     /// The network cannot be entered.
     #[error("cannot enter the testbed's network: {source}; only root and the user who started the testbed can")]
     Enter {
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The harness is outside of the network.
@@ -232,12 +232,12 @@ pub enum Error {
     CpuLimit(String),
     /// A CPU limit for a part that this testbed does not have.
     #[error(
-        "this testbed has no part `{asked}` to limit: it has {parts}; say one of these or its first word. A data server \
+        "this testbed has no part `{requested}` to limit: it has {parts}; use one of these or its first word. A data server \
          (s2ds) has the limit of its s2cs"
     )]
     CpuLimitPart {
         /// The requested part.
-        asked: String,
+        requested: String,
         /// The existing parts.
         parts: String,
     },
@@ -255,7 +255,7 @@ pub enum Error {
     Exec {
         /// The program.
         command: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

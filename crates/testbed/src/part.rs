@@ -35,8 +35,8 @@ pub fn own_command(dir: &Path, part: &str, identity: &Identity) -> Result<Comman
     Ok(command)
 }
 
-/// Everything that it has printed, in particular why it did not start.
-pub fn said(dir: &Path, part: &str) -> String {
+/// Everything that a part has printed, in particular why it did not start.
+pub fn output(dir: &Path, part: &str) -> String {
     fs::read_to_string(console(dir, part)).unwrap_or_default()
 }
 

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routes_are_asked_for_by_name_and_each_is_built_once() {
+    fn routes_are_selected_by_name_and_each_is_built_once() {
         use ProxyRoute::{Haproxy, Stunnel};
         let named = |names: &[&str]| Routes::named(names.iter().copied()).unwrap();
         assert_eq!(named(&["dts", "dts-plain"]), Routes::default());
@@ -113,9 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_told_the_right_ones() {
-        let told = |name: &str| Routes::named([name]).unwrap_err().to_string();
-        assert!(told("kafka").contains("`kafka`") && told("kafka").contains("prs-stunnel"), "{}", told("kafka"));
-        assert!(told("mss:random").contains("source, roundrobin or leastconn"), "{}", told("mss:random"));
+    fn an_unknown_route_is_rejected_with_the_known_names() {
+        let rejected = |name: &str| Routes::named([name]).unwrap_err().to_string();
+        assert!(
+            rejected("kafka").contains("`kafka`") && rejected("kafka").contains("prs-stunnel"),
+            "{}",
+            rejected("kafka")
+        );
+        assert!(rejected("mss:random").contains("source, roundrobin or leastconn"), "{}", rejected("mss:random"));
     }
 }

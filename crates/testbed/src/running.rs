@@ -389,12 +389,12 @@ impl Testbed {
     /// [`Error::NoCounters`] if the supervisor does not count in time.
     pub fn links(&self) -> Result<Vec<Link>> {
         let inside = self.access().filter(|access| access.is_inside());
-        inside.map_or_else(|| Ok(Vec::new()), |access| counting::ask(&self.dir, access.supervisor))
+        inside.map_or_else(|| Ok(Vec::new()), |access| counting::request(&self.dir, access.supervisor))
     }
 
     /// Whether its network is the requested one.
-    pub(crate) fn has_network(&self, asked: NetworkChoice) -> bool {
-        match (&self.state.network, asked) {
+    pub(crate) fn has_network(&self, requested: NetworkChoice) -> bool {
+        match (&self.state.network, requested) {
             (None, NetworkChoice::Loopback) => true,
             (Some(network), NetworkChoice::Facility(Facility { rate_bits_per_second, delay })) => {
                 let same_rate =
@@ -443,7 +443,7 @@ impl Testbed {
     ///
     /// [`Error`] if the parts cannot be checked.
     pub fn status(&self) -> Result<Status> {
-        // A user who may not enter still sees which parts are alive.
+        // A user without access still sees which parts are alive.
         let entered = self.enter();
         let password = entered.ok().and_then(|()| fs::read_to_string(place::password_file(&self.dir)).ok());
         let routes = self.routes().iter().map(Route::in_words).collect();
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn the_managed_service_is_asked_for_and_reached_at_the_balancer_by_any_name() {
+    fn the_managed_service_is_requested_and_reached_at_the_balancer_by_any_name() {
         let route = testbed().route("mss").unwrap();
         assert!(route.producer_urls.is_empty() && route.consumer_urls.is_empty());
         let s3m = route.s3m.unwrap();
@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn producers_go_through_both_proxies_and_consumers_only_if_they_are_told_to() {
+    fn producers_go_through_both_proxies_and_consumers_only_on_request() {
         let route = testbed().route("prs-stunnel").unwrap();
         assert_eq!(route.producer_urls, ["amqp://bench@127.0.0.1:12510"]);
         assert_eq!(route.consumer_urls, ["amqp://bench@localhost:12001", "amqp://bench@localhost:12002"]);
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn each_leg_tells_the_limit_of_what_accepts_it() {
+    fn each_hop_has_the_limit_of_the_part_that_accepts_it() {
         let limited = |words: &[&str]| {
             let mut testbed = testbed();
             let routes = Routes::all();
@@ -540,15 +540,18 @@ mod tests {
             testbed.state.limits = Some(Groups::at(Path::new("/none"), limits));
             testbed
         };
-        let told = |testbed: &Testbed, route: &str| -> Vec<Option<String>> {
+        let hop_limits = |testbed: &Testbed, route: &str| -> Vec<Option<String>> {
             testbed.route(route).unwrap().hops.into_iter().map(|hop| hop.limits).collect()
         };
         let some = |text: &str| Some(text.to_owned());
         let testbed = limited(&["s2cs stunnel producer=0.3", "node=1.5", "ingress=0.5"]);
         let nodes = some("1.5 CPU node 1, 1.5 CPU node 2");
-        assert_eq!(told(&testbed, "dts"), [nodes.clone(), nodes.clone()]);
-        assert_eq!(told(&testbed, "prs-stunnel"), [some("0.3 CPU with its S2CS"), None, nodes.clone(), nodes.clone()]);
-        assert_eq!(told(&testbed, "mss"), [None, some("0.5 CPU"), nodes, None]);
+        assert_eq!(hop_limits(&testbed, "dts"), [nodes.clone(), nodes.clone()]);
+        assert_eq!(
+            hop_limits(&testbed, "prs-stunnel"),
+            [some("0.3 CPU with its S2CS"), None, nodes.clone(), nodes.clone()]
+        );
+        assert_eq!(hop_limits(&testbed, "mss"), [None, some("0.5 CPU"), nodes, None]);
     }
 
     #[test]

@@ -180,10 +180,10 @@ impl Sandbox {
     }
 }
 
-/// Asks the kernel to kill the child when we end. In the child and after the change of user, which would clear the request.
-#[expect(unsafe_code, reason = "only the child itself can ask for this, between fork and exec")]
+/// Has the kernel kill the child when we end. Called in the child and after the change of user, which would clear it.
+#[expect(unsafe_code, reason = "only the child itself can request this, between fork and exec")]
 fn die_with_parent(command: &mut Command, parent: Option<Pid>) {
-    let ask = move || {
+    let request = move || {
         set_pdeathsig(Signal::SIGKILL)?;
         // We may have ended before the request. Within a namespace the parent has no number, and the reaper sees to it.
         match parent {
@@ -192,5 +192,5 @@ fn die_with_parent(command: &mut Command, parent: Option<Pid>) {
         }
     };
     // SAFETY: two system calls; no allocation, no lock.
-    unsafe { command.pre_exec(ask) };
+    unsafe { command.pre_exec(request) };
 }

@@ -48,7 +48,7 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
     let testbed = find(dir)?.ok_or_else(|| Error::Busy(dir.to_owned()))?;
     let dead = testbed.dead_parts()?;
     if testbed.nodes() != options.nodes {
-        Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), asked: options.nodes })
+        Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), requested: options.nodes })
     } else if !testbed.has_network(options.network) {
         Err(Error::OtherNetwork(dir.to_owned()))
     } else if testbed.cpu_limits() != options.cpu_limits {

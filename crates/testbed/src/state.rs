@@ -166,7 +166,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_damaged_state_file_says_so_and_names_the_way_out() {
+    fn a_damaged_state_file_is_reported_with_the_way_out() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(State::path(dir.path()), "{").unwrap();
         let error = State::load(dir.path()).unwrap_err().to_string();

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_aligned_and_says_what_is_dead() {
+    fn the_table_is_aligned_and_marks_dead_parts() {
         let part = |name: &str, pid, ports, health: &str| PartStatus {
             name: name.into(),
             pid,

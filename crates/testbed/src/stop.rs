@@ -62,7 +62,7 @@ pub(crate) fn clear_stale(dir: &Path, _lock: &File) -> Result<()> {
     place::empty(dir, false)
 }
 
-/// Asks the supervisor to end, and kills it if it does not; its parts end with it.
+/// Signals the supervisor to end, and kills it if it does not; its parts end with it.
 fn stop_alive(dir: &Path, proc: &Proc, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let Some(state) = State::load(dir)? else { return Err(Error::Busy(dir.to_owned())) };
     let Some(supervisor) = state.supervisor().filter(|supervisor| proc.is_alive(*supervisor)) else {

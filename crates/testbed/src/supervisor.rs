@@ -95,7 +95,7 @@ impl Events {
         Ok(Self { caller: Some(caller), stop, child, count })
     }
 
-    fn say(&self, message: &Message) {
+    fn send(&self, message: &Message) {
         if let Some(caller) = &self.caller {
             send(caller, message);
         }
@@ -103,7 +103,7 @@ impl Events {
 
     fn progress(&self, line: &str) {
         log(line);
-        self.say(&Message::Progress(line.to_owned()));
+        self.send(&Message::Progress(line.to_owned()));
     }
 
     /// Waits for something to happen, at most `limit`.
@@ -144,6 +144,10 @@ impl Events {
 /// error the log. Returns when the testbed is gone.
 ///
 /// `ephemeral`: the testbed ends with the process that holds the other end of the socket.
+///
+/// # Errors
+///
+/// [`Error`] if a part cannot be started, has died, or cannot be removed. The caller on the socket gets its sentence, too.
 pub fn supervise(
     dir: &Path,
     nodes: usize,
@@ -171,7 +175,7 @@ pub fn supervise(
     match supervisor.start(&mut events, started + start_limit, start_limit) {
         Ok(claim) => {
             events.progress(&format!("ready in {:.1} s", started.elapsed().as_secs_f64()));
-            events.say(&Message::Ready);
+            events.send(&Message::Ready);
             if !ephemeral {
                 events.caller = None;
             }
@@ -190,7 +194,7 @@ pub fn supervise(
             if let Err(unfinished) = finished {
                 sentence.push_str(&format!("\n{unfinished}"));
             }
-            events.say(&Message::Failed(sentence));
+            events.send(&Message::Failed(sentence));
             Err(error)
         }
     }
@@ -283,7 +287,7 @@ impl Supervisor {
         }
         events.progress(&format!("starting {} RabbitMQ", self.nodes));
         for node in cluster.epmds() {
-            let is_up = || cluster.epmd_answers(node);
+            let is_up = || cluster.epmd_replies(node);
             await_part(&self.dir, &cluster.epmd_part(node), sandbox, events, (deadline, limit), is_up)?;
         }
         for node in 1..=self.nodes {
@@ -498,10 +502,10 @@ fn await_part(
     while !is_up() {
         sandbox.reap();
         if let Some((_, how)) = sandbox.ended().find(|(ended, _)| *ended == name) {
-            return Err(Error::PartDied { part: name.to_owned(), how: how.to_owned(), log: part::said(dir, name) });
+            return Err(Error::PartDied { part: name.to_owned(), how: how.to_owned(), log: part::output(dir, name) });
         }
         if Instant::now() > deadline {
-            return Err(late(&format!("the start of {name}"), limit, part::said(dir, name)));
+            return Err(late(&format!("the start of {name}"), limit, part::output(dir, name)));
         }
         heed(events, Duration::from_millis(10))?;
     }

@@ -160,7 +160,7 @@ fn an_ephemeral_testbed_is_gone_soon_after_its_owner_is_killed() {
 }
 
 #[test]
-fn a_testbed_that_cannot_start_says_what_to_do_and_keeps_only_its_logs() {
+fn a_testbed_that_cannot_start_reports_what_to_do_and_keeps_only_its_logs() {
     let place = place();
     let dir = &place.path().join("testbed");
     let output = run(dir, &["up", "--nodes", "1"], &[("STREAMHARNESS_RABBITMQ", "/nowhere")]);

@@ -204,7 +204,7 @@ fn check(outcome: Outcome) {
     assert!(matches!(outcome, Outcome::Accepted | Outcome::NotAsked), "{outcome:?}");
 }
 
-/// A future that has been polled once, without asking to be woken.
+/// A future that has been polled once, without a waker.
 struct PolledOnce<F: Future> {
     inner: Pin<Box<F>>,
     output: Option<F::Output>,
@@ -259,7 +259,7 @@ impl Meter {
 
 /// CPU time of the process so far, in all its threads, user and system.
 fn cpu_us() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may read its own usage");
     let us = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 * 1e6 + time.tv_usec() as f64;
     us(usage.user_time()) + us(usage.system_time())
 }

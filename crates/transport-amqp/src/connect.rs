@@ -155,7 +155,7 @@ impl Connector {
             let channel = match timeout(self.broker, request).await {
                 Ok(Ok(channel)) => channel,
                 Ok(Err(error)) => return Err(shared.line.refused("open a channel", &error).await),
-                Err(_) => return Err(shared.line.peer.unanswered("open a channel", self.broker)),
+                Err(_) => return Err(shared.line.peer.late("open a channel", self.broker)),
             };
             self.shared().insert(kind, (Arc::downgrade(&shared), users + 1));
             return Ok(Link { shared, channel: Arc::new(channel), limit: self.broker });
@@ -171,7 +171,7 @@ impl Connector {
 
     async fn connect(&self, purpose: Purpose) -> Result<Link, Fault> {
         match and_whether_suspended(self.connect_once(purpose)).await {
-            // A peer gives up on a handshake whose other end is suspended: that says nothing about the peer.
+            // A peer gives up on a handshake whose other end is suspended: the peer is not at fault.
             (Err(_), true) => self.connect_once(purpose).await,
             (connected, _) => connected,
         }
@@ -217,8 +217,8 @@ impl Connector {
         }
 
         let passed = Arc::new(Passed::default());
-        let (told, reasons) = unbounded_channel();
-        let socket = Socket::new(stream, greeting.clone(), self.frame_max, passed.clone(), told);
+        let (endings, reasons) = unbounded_channel();
+        let socket = Socket::new(stream, greeting.clone(), self.frame_max, passed.clone(), endings);
         let login = self.login(&peer, purpose, socket);
         let result = timeout_at(deadline, login).await;
         let (connection, channel) = match result {
@@ -226,10 +226,10 @@ impl Connector {
             failed => {
                 // Ends lapin's thread, which would wait for a reply for ever.
                 let _ = handle.shutdown(Shutdown::Both);
-                let said = greeting.bytes();
+                let received = greeting.bytes();
                 return Err(match failed {
                     Ok(Err(error)) => self.not_let_in(&peer, &error, &greeting),
-                    _ => peer.too_slow(Phase::Login, self.connect, &said),
+                    _ => peer.too_slow(Phase::Login, self.connect, &received),
                 });
             }
         };
@@ -247,14 +247,16 @@ impl Connector {
 
     /// Why a login failed. With TLS 1.3 the service refuses a missing or wrong client certificate only at this point.
     fn not_let_in(&self, peer: &Peer, error: &lapin::Error, greeting: &Greeting) -> Fault {
-        let said = greeting.bytes();
+        let received = greeting.bytes();
         let seen = self.tls.as_ref().filter(|_| peer.endpoint.scheme == Scheme::Amqps).map(|tls| &tls.seen);
         match (greeting.tls_error(), seen) {
             (Some(error), Some(seen)) => peer.tls_late(&error, seen),
-            (None, Some(seen)) if said.is_empty() && seen.misses_certificate() => peer.no_certificate(),
-            // Its alert is lost where the connection is reset before it is read.
-            (None, Some(seen)) if said.is_empty() && seen.has_shown_certificate() => peer.certificate_unanswered(),
-            _ => peer.login(error, &said),
+            (None, Some(seen)) if received.is_empty() && seen.misses_certificate() => peer.no_certificate(),
+            // Its alert is lost if the connection is reset before it is read.
+            (None, Some(seen)) if received.is_empty() && seen.has_shown_certificate() => {
+                peer.certificate_rejected_silently()
+            }
+            _ => peer.login(error, &received),
         }
     }
 

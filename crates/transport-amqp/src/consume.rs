@@ -55,7 +55,7 @@ impl AmqpSubscriber {
         let lanes = self.lanes.len();
         for at in (0..lanes).map(|step| (self.turn + step) % lanes) {
             let consumer = self.lanes[at].consumer.as_mut();
-            let consumer = consumer.expect("a consumer subscribes before it asks for deliveries");
+            let consumer = consumer.expect("a consumer subscribes before it waits for deliveries");
             if let Poll::Ready(next) = consumer.poll_next_unpin(cx) {
                 self.turn = at + 1;
                 return Poll::Ready((at, next));
@@ -103,11 +103,11 @@ impl Subscriber for AmqpSubscriber {
             if self.source.queue.exclusive {
                 topology::declare_queue(&lane.link, &self.source.queue).await?;
             }
-            let begun = Instant::now();
+            let since = Instant::now();
             lane.consumer = loop {
                 match consume(&lane.link, &self.source).await {
                     Err(fault)
-                        if fault.sentence.contains(NO_REPLICA_YET) && begun.elapsed() < lane.link.limit() / 2 =>
+                        if fault.sentence.contains(NO_REPLICA_YET) && since.elapsed() < lane.link.limit() / 2 =>
                     {
                         sleep(REPLICA_POLL).await;
                         lane.link.renew().await?;

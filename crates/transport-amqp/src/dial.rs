@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_answers_is_found_behind_one_that_swallows_packets_and_one_that_refuses() {
+    async fn an_address_that_accepts_is_found_behind_one_that_drops_packets_and_one_that_refuses() {
         let (silent, _sockets) = silent();
         let listener = TcpListener::bind("127.0.0.4:0").unwrap();
         let there = listener.local_addr().unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_none_answers_each_has_its_reason() {
+    async fn if_no_address_accepts_each_has_its_reason() {
         let (silent, _sockets) = silent();
         let closed = closed();
         let failed = first(&[silent, closed], |address| dial(address, BUFFERS), soon()).await.unwrap_err();

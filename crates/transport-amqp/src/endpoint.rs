@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_says_where_and_as_whom() {
+    fn a_url_has_the_address_and_the_user() {
         check("amqps://bench@broker.test", Amqps, "broker.test", 5671, Some("bench"), "/", None);
         check("amqp://bench@10.0.0.1", Amqp, "10.0.0.1", 5672, Some("bench"), "/", None);
         check("amqps://bench:pw@h:443/exp", Amqps, "h", 443, Some("bench"), "exp", Some("pw"));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_may_ask_for_a_login_by_certificate() {
+    fn a_url_may_request_a_login_by_certificate() {
         check("amqps://h?auth_mechanism=external", Amqps, "h", 5671, None, "/", Some("guest"));
         check("amqps://u@h/v?auth_mechanism=EXTERNAL", Amqps, "h", 5671, Some("u"), "v", None);
         check("amqps://u@h/v?auth_mechanism=plain", Amqps, "h", 5671, Some("u"), "v", None);

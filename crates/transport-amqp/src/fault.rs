@@ -38,7 +38,7 @@ impl fmt::Display for Peer {
 
 impl Peer {
     /// The credential of the login, for sentences.
-    fn who(&self) -> String {
+    fn login_name(&self) -> String {
         match &self.token {
             _ if self.endpoint.external => "the certificate of --cert".to_owned(),
             Some(token) if self.endpoint.password.is_none() => format!("the token in `{}`", token.path().display()),

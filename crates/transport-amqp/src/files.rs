@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_a_connection_here_and_none_tells_the_number() {
+    fn there_is_room_for_a_connection_here_and_a_shortage_is_reported_with_the_number() {
         assert_eq!(room(2), Ok(()));
         let sentence = sentence(38, 40, 64);
         assert!(

@@ -24,30 +24,30 @@ const RSA_OID: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
 pub(crate) struct Seen {
     /// Whether we have a certificate to show.
     pub shows_certificate: bool,
-    asked_for_certificate: AtomicBool,
+    certificate_requested: AtomicBool,
     /// Length of an RSA key that was rejected for its length; otherwise 0.
     odd_key_bits: AtomicUsize,
 }
 
 impl Seen {
     pub(crate) fn new(shows_certificate: bool) -> Self {
-        Self { shows_certificate, asked_for_certificate: AtomicBool::new(false), odd_key_bits: AtomicUsize::new(0) }
+        Self { shows_certificate, certificate_requested: AtomicBool::new(false), odd_key_bits: AtomicUsize::new(0) }
     }
 
     /// A new handshake begins.
     pub(crate) fn nothing(&self) {
-        self.asked_for_certificate.store(false, Relaxed);
+        self.certificate_requested.store(false, Relaxed);
         self.odd_key_bits.store(0, Relaxed);
     }
 
     /// Whether the service requested a certificate that we do not have.
     pub(crate) fn misses_certificate(&self) -> bool {
-        self.asked_for_certificate.load(Relaxed) && !self.shows_certificate
+        self.certificate_requested.load(Relaxed) && !self.shows_certificate
     }
 
     /// Whether the service has seen our certificate.
     pub(crate) fn has_shown_certificate(&self) -> bool {
-        self.asked_for_certificate.load(Relaxed) && self.shows_certificate
+        self.certificate_requested.load(Relaxed) && self.shows_certificate
     }
 
     /// Length of an RSA key of the service, or of one of its authorities, that is not accepted.
@@ -123,7 +123,7 @@ pub(crate) struct CertificateRequest {
 
 impl ResolvesClientCert for CertificateRequest {
     fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.seen.asked_for_certificate.store(true, Relaxed);
+        self.seen.certificate_requested.store(true, Relaxed);
         self.inner.resolve(hints, schemes)
     }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_rsa_signatures_tell_the_length_of_a_key() {
+    fn only_rsa_signatures_show_the_length_of_a_key() {
         let ecdsa = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         assert_eq!(rsa_signature_bits(ecdsa.cert.der()), None);
         let tbs = [0x30, 0];

@@ -110,22 +110,22 @@ fn is_consequence(error: &Error) -> bool {
 /// When data last passed over a connection.
 #[derive(Debug)]
 pub(crate) struct Passed {
-    begun: Instant,
+    since: Instant,
     last_ms: AtomicU64,
 }
 
 impl Default for Passed {
     fn default() -> Self {
-        Self { begun: Instant::now(), last_ms: AtomicU64::new(0) }
+        Self { since: Instant::now(), last_ms: AtomicU64::new(0) }
     }
 }
 
 impl Passed {
     pub(crate) fn note(&self) {
-        self.last_ms.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.last_ms.store(self.since.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
     fn ago(&self) -> Duration {
-        self.begun.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+        self.since.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
     }
 }

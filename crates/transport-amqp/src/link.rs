@@ -44,7 +44,7 @@ impl Link {
         match timeout(self.limit, request).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(self.line().refused(what, &error).await),
-            Err(_) => Err(self.line().peer.unanswered(what, self.limit)),
+            Err(_) => Err(self.line().peer.late(what, self.limit)),
         }
     }
 

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_says_about_itself_is_found_in_its_first_frame() {
+    fn product_and_version_of_the_service_are_read_from_its_first_frame() {
         let mut payload = vec![0, 10, 0, 10, 0, 9];
         let mut table = Vec::new();
         for (key, value) in [("product", "RabbitMQ"), ("version", "3.10.8")] {

@@ -101,10 +101,10 @@ impl AsyncWrite for Tcp {
 ///
 /// lapin keeps neither the service's description of itself nor the reply of a peer that is not an AMQP service.
 #[derive(Clone, Default)]
-pub(crate) struct Greeting(Arc<Mutex<Said>>);
+pub(crate) struct Greeting(Arc<Mutex<Received>>);
 
 #[derive(Default)]
-struct Said {
+struct Received {
     bytes: Vec<u8>,
     /// The error that ended TLS.
     tls_error: Option<rustls::Error>,
@@ -133,7 +133,7 @@ impl Greeting {
         kept.len() < GREETING_BYTES_MAX && first_frame(kept).is_none()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Said> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Received> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

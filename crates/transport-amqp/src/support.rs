@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_version_does_in_another_way_is_told() {
+    fn differences_of_a_version_are_reported() {
         assert_eq!(checked("3.10.8", "", 20 << 20), Ok(vec![]));
         assert_eq!(checked("4.3.1", "", 1), Ok(vec![]));
         assert!(checked("4.1.0", "", 20 << 20).unwrap()[0].contains("max_message_size"));

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_when_it_expires() {
+    fn the_expiry_of_a_token_is_read_from_it() {
         assert!(Token::new(&expiring("1000000000")).expired_for().is_some());
         assert!(Token::new(&expiring("9999999999.5")).expired_for().is_none());
         for text in ["opaque", "a.b.c", &expiring("\"soon\""), &expiring("-1e300")] {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_token_is_told_without_what_is_in_it() {
+    fn a_file_without_a_token_is_reported_without_its_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         for text in ["", "\n", "hunter2 hunter2", "h\u{fc}nter2"] {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_that_cannot_read_the_file_has_the_token_of_rank_0_and_says_so_once_it_expired() {
+    fn a_rank_that_cannot_read_the_file_uses_the_token_of_rank_0_and_reports_it_after_expiry() {
         let renewal = Renewal::new(Path::new("/none"), &Secret::new(expiring("1000000000")), Duration::ZERO);
         let flaw = renewal.flaw();
         assert!(flaw.contains("cannot read the token file `/none`") && flaw.contains("expired"), "{flaw}");

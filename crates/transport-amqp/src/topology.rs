@@ -32,7 +32,7 @@ pub(crate) async fn declare(
             let mut service = declare_as_planned(connector, exchanges, &durable, requested).await?;
             service.notes.push(
                 "queues are durable: this service refuses transient ones that are shared \
-                 (deprecated_features.permit.transient_nonexcl_queues); --set service.durable=true asks for that"
+                 (deprecated_features.permit.transient_nonexcl_queues); --set service.durable=true requests that"
                     .into(),
             );
             Ok(service)
@@ -137,10 +137,10 @@ pub(crate) async fn held(connector: &Connector, queues: &[QueuePlan]) -> Result<
 pub(crate) async fn held_in(link: &Link, name: &str) -> Result<u32, Fault> {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let request = link.channel.queue_declare(name.into(), options, FieldTable::default());
-    Ok(link.exchange(&format!("tell how many messages queue {name} holds"), request).await?.message_count())
+    Ok(link.exchange(&format!("report how many messages queue {name} holds"), request).await?.message_count())
 }
 
-/// Whether the service says that there is no such queue or exchange: one that may not be declared may not be deleted either.
+/// Whether the service reports that there is no such queue or exchange: one that may not be declared may not be deleted either.
 async fn is_absent(link: &mut Link, name: &str, is_queue: bool) -> bool {
     let looked = if is_queue {
         held_in(link, name).await.map(drop)
@@ -165,7 +165,7 @@ pub(crate) async fn delete(
     let exchanges = exchanges.iter().map(|exchange| (exchange.name.as_str(), false));
     let mut all = queues.chain(exchanges);
     while let Some((name, is_queue)) = all.next() {
-        let asked = Instant::now();
+        let since = Instant::now();
         let deleted = if is_queue {
             let request = link.channel.queue_delete(name.into(), QueueDeleteOptions::default());
             link.exchange(&format!("delete queue {name}"), request).await.map(drop)
@@ -177,7 +177,7 @@ pub(crate) async fn delete(
             let left = |name: &str| Undeleted { name: name.to_owned(), fault: fault.clone() };
             // The service closes a channel after a refusal. If no new channel can be opened, the rest is left. It is
             // also left if the service does not reply at all, because each object would wait for the full limit.
-            if asked.elapsed() >= link.limit() || link.renew().await.is_err() {
+            if since.elapsed() >= link.limit() || link.renew().await.is_err() {
                 undeleted.push(left(name));
                 undeleted.extend(all.by_ref().map(|(name, _)| left(name)));
             } else if is_absent(&mut link, name, is_queue).await {

@@ -46,8 +46,8 @@ async fn connect(route: AmqpRoute) -> Fault {
     fault
 }
 
-/// A server that answers each connection with `answer`, then holds or closes it.
-async fn server(answer: &'static [u8], close: bool) -> u16 {
+/// A server that sends `reply` on each connection, then holds or closes it.
+async fn server(reply: &'static [u8], close: bool) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -55,7 +55,7 @@ async fn server(answer: &'static [u8], close: bool) -> u16 {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut greeting = [0; 8];
             let _ = stream.read_exact(&mut greeting).await;
-            let _ = stream.write_all(answer).await;
+            let _ = stream.write_all(reply).await;
             if !close {
                 held.push(stream);
             }
@@ -80,7 +80,7 @@ async fn nothing_that_listens_is_unreachable() {
         check(
             &fault,
             FaultKind::Unreachable,
-            &["nothing answers at localhost:", "connection refused", "is the service up?"],
+            &["nothing listens at localhost:", "connection refused", "is the service up?"],
         );
     }
 }
@@ -114,8 +114,8 @@ async fn a_server_that_hangs_up_is_unreachable() {
 }
 
 #[tokio::test]
-async fn what_answers_something_else_is_named() {
-    for (answer, kind, part) in [
+async fn a_server_of_another_protocol_is_named() {
+    for (reply, kind, part) in [
         (
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
             FaultKind::Unreachable,
@@ -126,7 +126,7 @@ async fn what_answers_something_else_is_named() {
         (b"\x00\xff\x00\xff\x00\xff\x00\xff", FaultKind::Unreachable, "does not speak AMQP"),
     ] {
         for close in [true, false] {
-            let port = server(answer, close).await;
+            let port = server(reply, close).await;
             let fault = connect(route(&format!("amqp://bench@127.0.0.1:{port}"), &[])).await;
             check(&fault, kind, &[part]);
         }
@@ -173,7 +173,7 @@ async fn certificates_that_are_none_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_route_without_addresses_says_what_to_give() {
+async fn a_route_without_addresses_is_rejected_with_the_setting_to_give() {
     let mut empty = route("amqp://bench@localhost", &[]);
     empty.consumer.clear();
     check(&connect(empty).await, FaultKind::Unreachable, &["--consumer-url"]);

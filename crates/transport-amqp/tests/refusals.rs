@@ -1,4 +1,5 @@
-//! What a service refuses that this machine has no version of: found out by trying, and told in its own words.
+//! Refusals by versions of the service that this machine does not have: detected by trying, and reported in the service's own
+//! words.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use support::{Fake, Manners};
 use transport_amqp::{Amqp, AmqpRoute, Endpoint, Secret};
 
-/// As RabbitMQ 4.2 says it, cut at 255 bytes.
+/// The message of RabbitMQ 4.2, cut at 255 bytes.
 const TRANSIENT_REFUSAL: &str = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\n\
     Its use is not permitted per the configuration (overriding the default, which is permitted):\n    \
     \"deprecated_features.permit.transient_nonexcl_queues = false\"\nIts use will not be permi...";
@@ -66,7 +67,7 @@ async fn a_prefetch_per_channel_that_would_be_ignored_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_refused_where_no_confirm_is_awaited_is_told_all_the_same() {
+async fn a_refusal_is_reported_even_if_no_confirm_is_awaited() {
     const WORDS: &str = "PRECONDITION_FAILED - message size 7 is larger than configured max size 6";
     let fake = Fake::new(Manners { publish_refusal: Some(WORDS), ..Manners::default() });
     let plan = plan("confirms = 'none'");
@@ -86,12 +87,12 @@ async fn what_is_refused_where_no_confirm_is_awaited_is_told_all_the_same() {
     };
     let fault = tokio::time::timeout(Duration::from_secs(30), second).await.unwrap();
     assert!(fault.sentence.contains(WORDS) && fault.sentence.contains("max_message_size"), "{fault}");
-    // And to those who publish no more.
+    // And to publishers that have finished.
     assert_eq!(publisher.alarms()[0].fault(), Some(fault));
 }
 
 #[tokio::test]
-async fn a_refusal_that_meets_a_goodbye_is_told() {
+async fn a_refusal_that_crosses_a_goodbye_is_reported() {
     const WORDS: &str = "ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused for user 'u'";
     // lapin keeps most of these reasons, and drops one now and then.
     for _ in 0..200 {
@@ -105,18 +106,18 @@ async fn a_refusal_that_meets_a_goodbye_is_told() {
         let written = publisher.publish(Outgoing { body: vec![1; 7], envelope: envelope.encode(), reply: None });
         written.await.1.unwrap();
         publisher.close().await;
-        let told = async {
+        let reported = async {
             while alarm.fault().is_none() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(30), reported).await.unwrap();
         assert!(alarm.fault().unwrap().sentence.contains(WORDS), "{:?}", alarm.fault());
     }
 }
 
 #[tokio::test]
-async fn a_service_that_falls_silent_while_queues_are_deleted_is_asked_once_and_all_are_named() {
+async fn a_service_that_falls_silent_while_queues_are_deleted_gets_one_request_and_all_queues_are_named() {
     let fake = Fake::default();
     let mut plan = plan("");
     plan.limits.broker = Duration::from_millis(300);
@@ -125,7 +126,11 @@ async fn a_service_that_falls_silent_while_queues_are_deleted_is_asked_once_and_
     let queues = names.map(|name| QueuePlan { name: name.to_owned(), ..one.clone() });
     let undeleted = transport(&fake, &plan).await.delete(&[], &queues).await.unwrap();
     assert_eq!(undeleted.iter().map(|undeleted| undeleted.name.clone()).collect::<Vec<_>>(), names);
-    assert_eq!(fake.to_delete(), names[..1], "who does not reply to one would not reply to the next one");
+    assert_eq!(
+        fake.to_delete(),
+        names[..1],
+        "a service that does not reply to one request would not reply to the next"
+    );
     let sentence = &undeleted[0].fault.sentence;
     assert!(sentence.contains(&format!("does not delete queue {} within 0.3 s", names[0])), "{sentence}");
 }

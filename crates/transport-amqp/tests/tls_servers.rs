@@ -1,4 +1,4 @@
-//! TLS that cannot be agreed with a real server (`openssl s_server`) is told by its cause, with what to do.
+//! A failed TLS handshake with a real server (`openssl s_server`) is reported with its cause and the remedy.
 #![allow(clippy::unwrap_used)]
 
 use engine::ports::{Fault, FaultKind};
@@ -108,7 +108,7 @@ async fn connect(certificates: &Certificates, server: &Server, trusted: &str, sh
 }
 
 #[tokio::test]
-async fn each_way_in_which_tls_cannot_be_agreed_is_told_by_its_cause() {
+async fn each_failed_tls_handshake_is_reported_with_its_cause() {
     let p256 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
     let p521 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"];
     let san = "subjectAltName=DNS:localhost\n";
@@ -158,7 +158,7 @@ async fn each_way_in_which_tls_cannot_be_agreed_is_told_by_its_cause() {
 }
 
 #[tokio::test]
-async fn a_certificate_and_key_of_ours_that_cannot_be_used_are_told_before_anything_connects() {
+async fn an_unusable_certificate_or_key_of_ours_is_reported_before_any_connection() {
     let certificates = Certificates::new();
     for words in [
         &["ecparam", "-genkey", "-noout", "-name", "prime256v1", "-out", "other.key"][..],

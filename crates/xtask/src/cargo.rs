@@ -27,7 +27,7 @@ pub fn cargo_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments);
-    // What cargo says of xtask is not true of what it builds next, and build scripts that read it (ring's) would run
+    // Cargo's variables describe xtask and not the next build, and build scripts that read it (ring's) would run
     // again at every change between `cargo` and `cargo xtask`.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();

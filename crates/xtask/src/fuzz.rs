@@ -89,28 +89,28 @@ fn fuzz(target: &str, seconds: u64, seed: u32) -> Result<()> {
         .output()
         .context("the fuzzer does not start")?;
     let _ = fs::remove_dir_all(&scratch);
-    let said = String::from_utf8_lossy(&ended.stderr);
+    let output = String::from_utf8_lossy(&ended.stderr);
     ensure!(
         ended.status.success(),
         "{target}: {}\n  correct it, and move the input from {} to {}, which every `cargo test` replays",
-        why(&said),
+        why(&output),
         artifacts.display(),
         kept.display()
     );
-    println!("fuzz: {target}: {}", last(&said, "DONE").unwrap_or("ended"));
+    println!("fuzz: {target}: {}", last(&output, "DONE").unwrap_or("ended"));
     Ok(())
 }
 
 /// The fuzzer's report on a failing input: the panic, and libFuzzer's summary.
-fn why(said: &str) -> String {
-    let mut lines = said.lines().skip_while(|line| !line.contains(" panicked at "));
+fn why(output: &str) -> String {
+    let mut lines = output.lines().skip_while(|line| !line.contains(" panicked at "));
     let panic: Vec<&str> = lines.by_ref().take(2).collect();
-    let summary = last(said, "SUMMARY:").or_else(|| said.lines().last()).unwrap_or("ended without a reason");
+    let summary = last(output, "SUMMARY:").or_else(|| output.lines().last()).unwrap_or("ended without a reason");
     [panic.as_slice(), &[summary]].concat().join(" ")
 }
 
-fn last<'a>(said: &'a str, word: &str) -> Option<&'a str> {
-    said.lines().rev().find(|line| line.contains(word)).map(str::trim)
+fn last<'a>(output: &'a str, word: &str) -> Option<&'a str> {
+    output.lines().rev().find(|line| line.contains(word)).map(str::trim)
 }
 
 #[cfg(test)]
@@ -118,11 +118,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_with_what_the_fuzzer_makes_of_it() {
-        let said = "INFO: Seed: 1\nthread '<unnamed>' (7) panicked at a.rs:1:2:\nno ledger\nnote: run with\n\
+    fn a_panic_is_reported_with_the_fuzzers_summary() {
+        let output = "INFO: Seed: 1\nthread '<unnamed>' (7) panicked at a.rs:1:2:\nno ledger\nnote: run with\n\
             SUMMARY: libFuzzer: deadly signal\nMS: 0\n";
         let expected = "thread '<unnamed>' (7) panicked at a.rs:1:2: no ledger SUMMARY: libFuzzer: deadly signal";
-        assert_eq!(why(said), expected);
+        assert_eq!(why(output), expected);
         assert_eq!(why("SUMMARY: libFuzzer: timeout\n"), "SUMMARY: libFuzzer: timeout");
         assert_eq!(last("#2 INITED\n#9\tDONE   cov: 3\nDone 9 runs\n", "DONE"), Some("#9\tDONE   cov: 3"));
     }

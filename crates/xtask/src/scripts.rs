@@ -4,7 +4,7 @@ use crate::{cargo::root, files};
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 
-/// Asks bash, which runs nothing with `-n`.
+/// Has bash parse it; with `-n` bash runs nothing.
 pub fn check() -> Result<()> {
     for script in files::all()?.iter().filter(|file| file.is_shell()) {
         let status = Command::new("bash")

@@ -1,4 +1,4 @@
-//! Any text as a profile or an experiment: a sentence that says what is wrong, or plans that every rank agrees on.
+//! Any text as a profile or an experiment: a sentence with the error, or plans that every rank agrees on.
 
 use profile::{Experiment, Layer, Origin, Plan, combine};
 use std::io::{Error, ErrorKind, Result};

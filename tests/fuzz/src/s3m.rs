@@ -1,6 +1,6 @@
-//! Any bytes as what an S3M service replies to each call of the client, and as what a client asks the local one for.
+//! Any bytes as the reply of an S3M service to each call of the client, and as a client's request to the local one.
 //!
-//! The first byte chooses the call, the second what the service says of it.
+//! The first byte chooses the call, the second the status of the reply.
 
 use s3m::{Backing, Client, PREFIX, Provision, Service, Settings};
 use std::{
@@ -92,9 +92,9 @@ fn ask(call: u8, text: &[u8]) {
     let body = parts.next().unwrap_or_default();
     let method = ["GET", "POST", "DELETE"][usize::from(call) % 3];
     for path in [format!("{PREFIX}{path}"), format!("{PREFIX}/rabbitmq/provision_cluster"), path.into_owned()] {
-        let (status, _) = service.answer(method, &path, TOKEN, body);
+        let (status, _) = service.reply(method, &path, TOKEN, body);
         assert!((200..600).contains(&status), "{status}");
-        let (status, _) = service.answer("POST", &path, TOKEN, body);
+        let (status, _) = service.reply("POST", &path, TOKEN, body);
         assert!((200..600).contains(&status), "{status}");
     }
 }

@@ -1,4 +1,4 @@
-//! Any bytes as what a control server replies to the client, and as what clients ask the control server for.
+//! Any bytes as the reply of a control server to the client, and as clients' requests to the control server.
 //!
 //! The first byte chooses the side and, of a reply, whether its bytes are framed as gRPC frames a message.
 
@@ -97,8 +97,8 @@ async fn ask(mut rest: &[u8]) {
         }
     }
     for call in calls {
-        let answered = tokio::time::timeout(LIMIT, call).await.expect("every call is answered within its limit");
-        let _ = answered.expect("no call panics");
+        let reply = tokio::time::timeout(LIMIT, call).await.expect("every call ends within its limit");
+        let _ = reply.expect("no call panics");
     }
 }
 

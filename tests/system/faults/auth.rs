@@ -150,7 +150,7 @@ fn three_ranks(arguments: &[&str]) -> Launch {
 }
 
 #[test]
-fn certificates_and_tokens_log_in_and_those_that_do_not_are_told_why() {
+fn certificates_and_tokens_log_in_and_rejected_ones_are_reported_with_the_reason() {
     if !slow() {
         return;
     }
@@ -232,7 +232,7 @@ fn a_token_that_expires_ends_a_run_with_that_reason_and_a_record(facility: &Faci
 }
 
 #[test]
-fn a_service_that_takes_no_certificates_is_told_as_that() {
+fn a_service_that_takes_no_certificates_is_reported_as_such() {
     if !slow() {
         return;
     }

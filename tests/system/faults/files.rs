@@ -232,7 +232,7 @@ fn a_stdout_without_room_is_an_error_and_one_without_a_reader_is_none() {
 }
 
 #[test]
-fn a_profile_that_is_no_file_and_values_that_nobody_can_read_are_told_in_a_short_sentence() {
+fn a_profile_that_is_no_file_and_unreadable_values_are_reported_in_a_short_sentence() {
     if !slow() {
         return;
     }

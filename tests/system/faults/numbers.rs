@@ -84,7 +84,7 @@ impl Drop for NoStatistics {
 }
 
 #[test]
-fn what_a_service_without_statistics_does_not_tell_is_not_zero() {
+fn values_that_a_service_without_statistics_does_not_report_are_not_zero() {
     let off = NoStatistics::new();
     let outcome = single(&["--arch", "dts-plain", "--rate", "200/s", "--duration", "3s"]).through(service()).run(ENDS);
     drop(off);

@@ -68,7 +68,7 @@ fn user(broker: &Broker, name: &str, vhost: &str, write: &str) {
 }
 
 #[test]
-fn what_a_service_refuses_is_told_in_its_words_where_no_confirm_is_awaited() {
+fn a_refusal_is_reported_in_the_words_of_the_service_if_no_confirm_is_awaited() {
     user(service(), "mute", "%2f", "^(?!amq\\.default).*");
     let url = url_of(service(), "mute", "");
     let arguments = ["--arch", "dts-plain", "--url", &url, "--messages", "50", "--confirms", "none"];
@@ -81,7 +81,7 @@ fn what_a_service_refuses_is_told_in_its_words_where_no_confirm_is_awaited() {
 }
 
 #[test]
-fn a_user_who_may_not_declare_is_not_told_of_queues_that_are_left() {
+fn a_user_without_permission_to_declare_gets_no_report_of_queues_left() {
     let rights = json!({ "configure": "^$", "write": ".*", "read": ".*" });
     service().set("users/guest-of-all", &json!({ "password": PASSWORD, "tags": "" }));
     service().set("permissions/%2f/guest-of-all", &rights);
@@ -154,7 +154,7 @@ fn a_service_that_cannot_be_understood_is_not_blamed_on_the_password() {
 }
 
 #[test]
-fn a_server_that_may_open_too_few_files_says_so_and_does_not_panic() {
+fn a_server_that_may_open_too_few_files_reports_it_and_does_not_panic() {
     let files = place();
     let file = files.path().join("any").display().to_string();
     std::fs::write(&file, "any\n").unwrap();

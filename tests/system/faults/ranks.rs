@@ -125,7 +125,7 @@ fn a_pause_of_rank_0_is_blamed_on_no_other_rank_and_a_rank_that_never_comes_ends
             thread::sleep(Duration::from_millis(200));
         }
     }
-    a_pause_of_rank_0_is_told_as_that(&paused.wait(ENDS));
+    a_pause_of_rank_0_is_reported_as_such(&paused.wait(ENDS));
     if let Some((running, _)) = suspended {
         a_job_that_was_suspended_whole_has_gone_on(&running.wait(ENDS));
     }
@@ -146,7 +146,7 @@ fn without_rank_1(arguments: &[&str]) -> Launch {
     Launch::new(&workspace().join("launch/mpirun"), &before, arguments)
 }
 
-fn a_pause_of_rank_0_is_told_as_that(outcome: &Outcome) {
+fn a_pause_of_rank_0_is_reported_as_such(outcome: &Outcome) {
     has_a_row_for_each_second(outcome);
     let warnings = outcome.passes().warnings;
     let own: Vec<_> = warnings.iter().filter(|line| line.contains(" was suspended for ")).collect();

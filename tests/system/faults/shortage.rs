@@ -18,7 +18,7 @@ fn with_files(files: u32) -> Launch {
 }
 
 #[test]
-fn too_few_files_for_a_launch_are_told_with_the_number_that_is_enough() {
+fn too_few_files_for_a_launch_are_reported_with_the_number_that_is_enough() {
     if !slow() {
         return;
     }

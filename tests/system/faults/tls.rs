@@ -1,4 +1,4 @@
-//! Certificates, URLs and passwords that are not as they should be, each told by its cause.
+//! Wrong certificates, URLs and passwords, each reported with its cause.
 
 use crate::support::{Launch, place, service, single, slow};
 use std::{
@@ -39,7 +39,7 @@ fn to_service(more: &[&str]) -> Launch {
 }
 
 #[test]
-fn files_of_certificates_are_taken_as_openssl_takes_them_or_told_how_to_convert() {
+fn certificate_files_are_read_as_openssl_reads_them_or_rejected_with_the_conversion() {
     if !slow() {
         return;
     }
@@ -69,7 +69,7 @@ fn files_of_certificates_are_taken_as_openssl_takes_them_or_told_how_to_convert(
 }
 
 #[test]
-fn a_service_that_requires_a_certificate_is_told_as_that_when_tls_1_3_refuses_late() {
+fn a_service_that_requires_a_certificate_is_reported_as_such_when_tls_1_3_refuses_late() {
     if !slow() {
         return;
     }
@@ -105,7 +105,7 @@ fn a_service_that_requires_a_certificate_is_told_as_that_when_tls_1_3_refuses_la
 }
 
 #[test]
-fn urls_and_passwords_say_what_to_write_and_are_never_shown() {
+fn wrong_urls_and_passwords_are_rejected_with_the_right_form_and_never_shown() {
     if !slow() {
         return;
     }

@@ -76,7 +76,7 @@ impl Drop for OfSciStream {
 }
 
 #[test]
-fn proxies_without_a_cipher_in_common_are_told_as_that_and_null_ciphers_go_together() {
+fn proxies_without_a_common_cipher_are_reported_as_such_and_null_ciphers_go_together() {
     if !slow() {
         return;
     }
@@ -106,7 +106,7 @@ fn proxies_without_a_cipher_in_common_are_told_as_that_and_null_ciphers_go_toget
 }
 
 #[test]
-fn a_launch_whose_two_proxies_do_not_fit_says_why_and_releases_them() {
+fn a_launch_whose_two_proxies_do_not_fit_reports_the_reason_and_releases_them() {
     if !slow() {
         return;
     }
@@ -162,7 +162,7 @@ fn control_servers_on_ipv6_addresses_serve_with_each_program() {
 }
 
 #[test]
-fn a_control_server_tells_no_address_that_cannot_be_connected_to() {
+fn a_control_server_reports_no_unreachable_address() {
     let start = |listen: &str, more: &[&str]| {
         let arguments = ["s2cs", "--listen", listen, "--ports", "5100-5101", "--type", "haproxy", "--dir", "d"];
         single(&[&arguments, more].concat()).run(LIMIT)

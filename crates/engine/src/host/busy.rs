@@ -41,7 +41,7 @@ struct Reading {
     threads: HashMap<u32, Thread>,
 }
 
-/// Reads the threads when the window begins and when it ends, if it is asked often enough.
+/// Reads the threads when the window begins and when it ends, if it is polled often enough.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     begin: Option<Reading>,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_thread_is_told_with_its_part_of_the_window_only() {
+    fn the_busiest_thread_is_reported_with_its_part_of_the_window_only() {
         let begin = reading(1_000, &[(1, "workers", 900, 0), (2, "io", 0, 0), (3, "gone", 0, 0)]);
         let end = reading(2_000, &[(1, "workers", 1_200, 50), (2, "io", 850, 100), (4, "new", 10, 7)]);
         let busy = between(&begin, &end).unwrap();
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_window_holds_what_a_thread_ran_in_it_and_begins_with_streaming() {
-        // Asking for a thread's time has the kernel settle it, so that what is read next is not a tick old.
+        // Reading a thread's clock has the kernel update it, so that the next value is not a tick old.
         let cpu_ns = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_nanoseconds() as u64;
         let run_for = |ns: u64| {
             let until = cpu_ns() + ns;

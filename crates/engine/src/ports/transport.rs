@@ -71,7 +71,7 @@ pub trait Transport: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Fault`] if the service could not be asked.
+    /// [`Fault`] if the service did not reply.
     fn delete(
         &self,
         exchanges: &[Exchange],

@@ -58,9 +58,9 @@ mod tests {
             let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
             let plan = Plan::resolve(&profile, 3, 7).unwrap();
             let sentence = if_killed(&plan);
-            let (said, name) = sentence.split_once("; all their names begin with ").unwrap();
+            let (reason, name) = sentence.split_once("; all their names begin with ").unwrap();
             assert_eq!(name, plan.name_prefix());
-            said.to_owned()
+            reason.to_owned()
         };
         let expire = "the service deletes its queues 300 s after their last use";
         for (pattern, kind, expected) in [

@@ -3,7 +3,7 @@
 use crate::{ports::Fault, run::control::Ending};
 use measure::{Exit, Integrity, record::Status};
 
-/// The verdict: how the run ended comes before what the ledger says, since a run that was cut
+/// The verdict: how the run ended comes before the findings of the ledger, since a run that was cut
 /// short has messages on their way.
 pub fn verdict(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) -> Status {
     let Integrity { delivered, copies, .. } = integrity;

@@ -8,7 +8,7 @@ const OF_CORE_MAX: f64 = 0.8;
 /// Nor has a harness that delivers more than this part of what its loops can do over a transport that does nothing.
 const OF_CEILING_MAX: f64 = 0.8;
 
-/// What says that a client's thread filled its core, or that the rate is near what the harness itself can do.
+/// A warning that a client's thread filled its core, or that the rate is near the harness's own limit.
 pub fn client_cpu_high(ranks: &[RankReport], rate: Option<f64>, ceiling: Option<f64>) -> Option<String> {
     let busiest = ranks.iter().map(|rank| &rank.summary).filter_map(|rank| {
         let of_core = rank.busiest_thread_of_core.filter(|of_core| *of_core > OF_CORE_MAX)?;
@@ -21,8 +21,8 @@ pub fn client_cpu_high(ranks: &[RankReport], rate: Option<f64>, ceiling: Option<
             n => format!(" ({n} more rank(s) over {:.0} %)", OF_CORE_MAX * 100.0),
         };
         return Some(format!(
-            "client_cpu_high: thread `{thread}` of rank {rank} ran for {:.0} % of the window{others}, so this says what the clients \
-             can do and not what the service can; start more ranks, or ask for a lower --rate",
+            "client_cpu_high: thread `{thread}` of rank {rank} ran for {:.0} % of the window{others}, so this is the limit of \
+             the clients and not of the service; start more ranks, or use a lower --rate",
             of_core * 100.0
         ));
     }
@@ -36,7 +36,7 @@ pub fn client_cpu_high(ranks: &[RankReport], rate: Option<f64>, ceiling: Option<
     })
 }
 
-/// What says that ranks with workers share cores of a host: by those that all of them may use together.
+/// A warning that ranks with workers share cores of a host, judged by the cores that all of them may use together.
 pub fn oversubscribed(ranks: &[RankReport]) -> Option<String> {
     let mut hosts: BTreeMap<&str, Vec<&RankReport>> = BTreeMap::new();
     for rank in ranks.iter().filter(|rank| rank.works()) {
@@ -113,10 +113,10 @@ mod tests {
             (vec![allowed(&[], None); 4], None),
             (vec![allowed(&[], None); 5], Some("5 ranks at work share 4 core(s)")),
         ] {
-            let said = oversubscribed(&world(&each));
+            let warning = oversubscribed(&world(&each));
             match expected {
-                None => assert_eq!(said, None),
-                Some(part) => assert!(said.clone().is_some_and(|said| said.contains(part)), "{said:?}"),
+                None => assert_eq!(warning, None),
+                Some(part) => assert!(warning.clone().is_some_and(|warning| warning.contains(part)), "{warning:?}"),
             }
         }
         let mut idle = rank(1, "io", 0.0);

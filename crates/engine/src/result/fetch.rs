@@ -31,12 +31,20 @@ impl Call {
         Self { rounds: rounds(sizes), first_corrupt: first.map(|(_, rank)| rank) }
     }
 
-    /// Tells every rank; what the others give does not matter.
+    /// Sends it to every rank; the values of the others are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`CommError`] if a rank does not take part within the limit.
     pub fn spread(self, comm: &impl Comm, limit: Duration) -> Result<Self, CommError> {
         Ok(decode(&comm.broadcast(encode(&self), limit)?))
     }
 
     /// The corrupt sample that is kept, on rank 0.
+    ///
+    /// # Errors
+    ///
+    /// [`CommError`] if a rank does not take part within the limit.
     pub fn first_corrupt(
         &self,
         comm: &impl Comm,
@@ -75,12 +83,16 @@ pub(crate) struct Rounds<'a, C> {
 }
 
 impl<'a, C: Comm> Rounds<'a, C> {
-    /// Gathers `mine` of every rank as `call` says.
+    /// Gathers `mine` of every rank by `call`.
     pub fn new(comm: &'a C, call: &'a Call, mine: Vec<Vec<u8>>, limit: Duration) -> Self {
         Self { comm, call, mine, limit, next: 0, arrived: VecDeque::new(), failed: None }
     }
 
-    /// Whether all came.
+    /// Ends the rounds: all ledgers have arrived, or it fails.
+    ///
+    /// # Errors
+    ///
+    /// [`CommError`] if a rank does not take part within the limit.
     pub fn end(mut self) -> Result<(), CommError> {
         self.by_ref().for_each(drop);
         self.failed.map_or(Ok(()), Err)

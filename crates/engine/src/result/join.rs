@@ -121,7 +121,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
 fn window_warnings(plan: &Plan, ranks: &[RankReport], measured_ns: u64) -> Vec<String> {
     let late = ranks.iter().filter(|rank| rank.late_window).count();
     let late = (late > 0)
-        .then(|| format!("{late} rank(s) received the window after it had begun: their first samples are missing"));
+        .then(|| format!("{late} rank(s) received the window after its start: their first samples are missing"));
     let empty = matches!(plan.length, RunLength::Window(_)) && measured_ns == 0;
     let empty = empty.then(|| "streaming ended before the measured window began: nothing was measured".to_owned());
     late.into_iter().chain(empty).collect()

@@ -10,20 +10,20 @@ use profile::{Acks, Plan, QueuePlan, QueueType};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long the service may take to tell: it may be what ended the run.
-const ASK_LIMIT: Duration = Duration::from_secs(3);
+/// How long the service may take to report: its failure may be what ended the run.
+const REPORT_LIMIT: Duration = Duration::from_secs(3);
 
-/// What the queue of `subscriber` holds, where only its own connection may ask; nothing where others can.
+/// The messages in the queue of `subscriber`, if only its own connection may count them; zero if others can.
 pub(crate) async fn held_by(subscriber: &mut impl Subscriber, exclusive: bool, broken: bool) -> Option<u64> {
     match exclusive {
         false => Some(0),
         true if broken => None,
-        true => timeout(ASK_LIMIT, subscriber.held()).await.ok()?.ok(),
+        true => timeout(REPORT_LIMIT, subscriber.held()).await.ok()?.ok(),
     }
 }
 
 /// What may be neither delivered nor in a queue at the end of a run. What is confirmed and not acknowledged comes back to a
-/// queue that outlives its consumers; otherwise only long silence tells that nothing is on its way.
+/// queue that outlives its consumers; otherwise only long silence shows that nothing is on its way.
 pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> OnTheWay {
     let still = match ending {
         Ending::Complete => Duration::ZERO,
@@ -94,7 +94,7 @@ mod tests {
             let fault = Fault::new(FaultKind::Login, "the service refuses the login");
             let all = names.chain(exchanges).map(|name| Undeleted { name, fault: fault.clone() }).collect::<Vec<_>>();
             let left = left_behind(&plan, &all);
-            assert_eq!(left, left_by_killed(&plan), "who is killed deletes nothing");
+            assert_eq!(left, left_by_killed(&plan), "a killed run deletes nothing");
             left.into_iter().map(|left| (left.kind, left.expires_s.is_some())).collect::<Vec<_>>()
         };
         let own = |all: &[(&str, bool)]| all.iter().map(|(kind, ends)| (kind.to_string(), *ends)).collect::<Vec<_>>();

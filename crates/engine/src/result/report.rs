@@ -38,7 +38,7 @@ pub struct RankReport {
     pub last_sent_ns: Option<u64>,
     /// When the last delivery or reply came to it.
     pub last_arrival_ns: Option<u64>,
-    /// Whether it learned of the measured window after that had begun.
+    /// Whether it received the measured window after its start.
     pub late_window: bool,
     /// Exact extremes of its latencies, which a sum of counters cannot carry.
     pub extremes: [Extremes; Metric::COUNT],

@@ -15,14 +15,14 @@ pub(crate) fn sentences<'a>(ranks: impl Iterator<Item = &'a Status>, ending: &En
         (more >= SUSPENDED_MIN).then(|| (format!("rank {rank}"), *of_rank))
     };
     let whole = (all >= SUSPENDED_MIN).then(|| ("the whole run".to_owned(), all));
-    let sentence = |(who, time): (String, Duration)| {
+    let sentence = |(rank, time): (String, Duration)| {
         format!(
-            "{who} was suspended for {:.1} s while it streamed (stopped, or without a core): rates and latencies \
+            "{rank} was suspended for {:.1} s while it streamed (stopped, or without a core): rates and latencies \
              include that time",
             time.as_secs_f64()
         )
     };
-    let said: Vec<String> =
+    let each: Vec<String> =
         whole.into_iter().chain(suspended.iter().enumerate().filter_map(longer)).map(sentence).collect();
     let longest = suspended.iter().max().copied().unwrap_or_default();
     let silent = heartbeat_s > 0 && longest.as_secs() >= u64::from(heartbeat_s);
@@ -33,7 +33,7 @@ pub(crate) fn sentences<'a>(ranks: impl Iterator<Item = &'a Status>, ending: &En
             longest.as_secs() + 1
         )
     });
-    said.into_iter().chain(remedy.filter(|_| silent)).collect()
+    each.into_iter().chain(remedy.filter(|_| silent)).collect()
 }
 
 #[cfg(test)]
@@ -47,15 +47,15 @@ mod tests {
             .iter()
             .map(|seconds| Status { suspended: Duration::from_secs(*seconds), ..Status::default() })
             .collect();
-        let said = sentences(ranks.iter(), ending, 30);
-        assert_eq!(said.len(), expected.len(), "{said:?}");
-        for (sentence, beginning) in said.iter().zip(expected) {
+        let reported = sentences(ranks.iter(), ending, 30);
+        assert_eq!(reported.len(), expected.len(), "{reported:?}");
+        for (sentence, beginning) in reported.iter().zip(expected) {
             assert!(sentence.starts_with(beginning), "{sentence}");
         }
     }
 
     #[test]
-    fn a_run_that_was_stopped_whole_is_told_from_ranks_that_were() {
+    fn a_suspended_run_is_distinguished_from_suspended_ranks() {
         check(&[0, 0, 1], &Ending::Complete, &[]);
         check(&[0, 18, 0], &Ending::Complete, &["rank 1 was suspended for 18.0 s"]);
         check(&[60, 61, 60], &Ending::Complete, &["the whole run was suspended for 60.0 s"]);

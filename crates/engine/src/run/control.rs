@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 /// A rank from which rank 0 has received nothing for this long, while rank 0 itself ran, is considered dead.
 pub const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// Rank 0 acknowledges a rank's sums after this many. With twice as many unacknowledged sums the rank stops sending:
-/// MPI would block a rank that sends to one that does not receive, and then a suspended rank could not be told from a
+/// MPI would block a rank that sends to one that does not receive, and then a suspended rank could not be distinguished from a
 /// waiting one.
 pub const HEARD_EVERY: u32 = 8;
 pub(crate) const UNHEARD_MAX: u32 = 2 * HEARD_EVERY;
@@ -66,7 +66,7 @@ pub struct Status {
     pub producers_done: u32,
     /// Counts of its workers and connections.
     pub counters: Counters,
-    /// The sum of the traces of accepted messages, which tells whether those that arrived are the same.
+    /// The sum of the traces of accepted messages, which shows whether those that arrived are the same.
     pub accepted_set: u64,
     /// The sum of the traces of distinct deliveries.
     pub distinct_set: u64,
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_complete_when_sums_say_so_and_not_before() {
+    fn a_run_is_complete_when_the_sums_agree_and_not_before() {
         let mut overseer = Overseer::new(2, SHARED, 60 * S);
         overseer.hear(0, status(0, 10, 0), S);
         overseer.hear(1, status(0, 0, 10), S);
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_with_answers_waits_for_every_copy_and_every_answer() {
+    fn a_run_with_replies_waits_for_every_copy_and_every_reply() {
         let mut overseer = Overseer::new(1, Expected { copies: 3, replies: 3, ..SHARED }, 60 * S);
         for (distinct, distinct_replies, over) in [(29, 30, false), (30, 29, false), (30, 30, true)] {
             let mut sums = status(1, 10, distinct);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_says_nothing_while_a_consumer_works() {
+    fn silence_is_ignored_while_a_consumer_works() {
         let mut overseer = Overseer::new(1, Expected { service_time: S, ..SHARED }, 60 * S);
         overseer.hear(0, Status { accepted_set: 1, ..status(1, 10, 10) }, S);
         assert_eq!(overseer.decide(4 * S, None), None);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_passes_while_the_service_blocks_is_told_from_one_that_just_passes() {
+    fn a_limit_that_passes_while_the_service_blocks_is_distinguished_from_one_that_just_passes() {
         let mut overseer = Overseer::new(1, SHARED, 10 * S);
         overseer.hear(0, Status { blocked: 2, ..status(0, 5, 1) }, 9 * S);
         let ending = overseer.decide(10 * S, None).unwrap();
@@ -383,7 +383,7 @@ mod tests {
         overseer.hear(0, status(1, 10, 9), 31 * S);
         assert_eq!(overseer.decide(31 * S, None), Some(Ending::Missing(30 * S)));
         overseer.hear(0, Status { blocked: 1, ..status(1, 10, 9) }, 40 * S);
-        assert_eq!(overseer.decide(40 * S, None), None, "the service says that it holds connections back");
+        assert_eq!(overseer.decide(40 * S, None), None, "the service reports that it holds connections back");
 
         let mut short = Overseer::new(1, SHARED, 5 * S);
         short.hear(0, status(1, 10, 9), S);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_passes_while_nothing_moves_is_told_from_one_that_is_short() {
+    fn a_limit_that_passes_while_nothing_moves_is_distinguished_from_one_that_is_short() {
         let stalled = |sent, accepted, distinct, at| {
             let mut overseer = Overseer::new(1, SHARED, 40 * S);
             let mut sums = status(0, accepted, distinct);

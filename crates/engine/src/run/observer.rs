@@ -51,6 +51,6 @@ pub struct Snapshot {
     pub total: Status,
     /// Sums of each rank.
     pub ranks: Vec<Status>,
-    /// Messages that the service still holds, if it was asked.
+    /// Messages that the service still holds, if they were counted.
     pub held: Held,
 }

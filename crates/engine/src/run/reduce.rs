@@ -71,9 +71,9 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
 fn metrics(plan: &Plan) -> Vec<Metric> {
     let flow = &plan.flow;
     let always = [Metric::Confirm, Metric::OneWay].into_iter();
-    let answered = [Metric::RttFromDue, Metric::RttFromSent, Metric::Service].into_iter().filter(|_| flow.replies > 0);
+    let replied = [Metric::RttFromDue, Metric::RttFromSent, Metric::Service].into_iter().filter(|_| flow.replies > 0);
     let paced = plan.load.is_paced();
     let confirmed = (paced && plan.service.confirms.wanted()).then_some(Metric::ConfirmFromDue);
     let paced = paced.then_some(Metric::ScheduleLag).into_iter().chain(confirmed);
-    always.chain(answered).chain(flow.gathers.then_some(Metric::Gather)).chain(paced).collect()
+    always.chain(replied).chain(flow.gathers.then_some(Metric::Gather)).chain(paced).collect()
 }

@@ -1,4 +1,4 @@
-//! Exchanges and queues that belong to no worker: rank 0 declares them, asks for their number of messages, and deletes
+//! Exchanges and queues that belong to no worker: rank 0 declares them, counts their messages, and deletes
 //! them.
 
 use crate::{

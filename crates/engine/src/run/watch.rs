@@ -38,7 +38,7 @@ pub(crate) struct Watched {
     pub ended: Option<(Ending, Snapshot)>,
     /// Notes on the window for the reader; on rank 0 only.
     pub notes: Vec<String>,
-    /// Whether this rank received the window after it had begun.
+    /// Whether this rank received the window after its start.
     pub late_window: bool,
     pub busy: Watch,
 }
@@ -148,7 +148,7 @@ impl<'a, C: Comm> Watching<'a, C> {
                 Control::Heard => self.unheard = self.unheard.saturating_sub(HEARD_EVERY),
                 Control::Window(window) => {
                     self.watched.late_window = self.clock.now_ns() > window.start_ns;
-                    self.times.window.tell(window);
+                    self.times.window.set(window);
                 }
                 Control::Finish => return Ok(true),
                 Control::Status(..) | Control::Ping | Control::Pong(_) | Control::Timed => {}
@@ -183,7 +183,7 @@ impl<'a, C: Comm> Watching<'a, C> {
         let Some((warm_up, planned)) = &mut self.warm_up else { return Ok(()) };
         let Some(warm) = warm_up.hear(streamed, self.overseer.total().counters.received) else { return Ok(()) };
         let window = planned_window(planned, self.times.start_ns + warm.start.as_nanos() as u64);
-        self.times.window.tell(window);
+        self.times.window.set(window);
         self.post_to_all(&Control::Window(window))?;
         self.watched.notes.extend(warm.short);
         self.warm_up = None;

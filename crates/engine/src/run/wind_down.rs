@@ -10,7 +10,7 @@ const STOPPED: Duration = Duration::from_secs(5);
 const CLOSED: Duration = Duration::from_secs(6);
 const COUNTED: Duration = Duration::from_secs(8);
 /// Even if the reduction took long, the service gets at least this long to reply.
-const ASKED_AT_LEAST: Duration = Duration::from_secs(2);
+const REPLY_AT_LEAST: Duration = Duration::from_secs(2);
 
 /// The end of a run, with the time at which streaming ended.
 #[derive(Debug, Clone, Copy)]
@@ -34,12 +34,12 @@ impl WindDown {
 
     /// How long the service may take to report the messages it holds.
     pub fn to_count(self) -> Duration {
-        self.left_of(COUNTED).max(ASKED_AT_LEAST)
+        self.left_of(COUNTED).max(REPLY_AT_LEAST)
     }
 
     /// How long the service may take to delete what the run declared.
     pub fn to_delete(self) -> Duration {
-        self.left_of(WIND_DOWN_MAX).max(ASKED_AT_LEAST)
+        self.left_of(WIND_DOWN_MAX).max(REPLY_AT_LEAST)
     }
 
     fn left_of(self, limit: Duration) -> Duration {
@@ -59,6 +59,6 @@ mod tests {
         assert!(now.to_delete() <= WIND_DOWN_MAX);
         let late = WindDown(Instant::now().checked_sub(2 * WIND_DOWN_MAX).unwrap());
         assert_eq!((late.to_stop(), late.to_close()), (Duration::ZERO, Duration::ZERO));
-        assert_eq!((late.to_count(), late.to_delete()), (ASKED_AT_LEAST, ASKED_AT_LEAST));
+        assert_eq!((late.to_count(), late.to_delete()), (REPLY_AT_LEAST, REPLY_AT_LEAST));
     }
 }

@@ -57,7 +57,7 @@ impl Awake {
     }
 }
 
-/// Does `work`. The second value says whether this process was suspended meanwhile.
+/// Does `work`. The second value is true if this process was suspended meanwhile.
 pub async fn and_whether_suspended<T>(work: impl Future<Output = T>) -> (T, bool) {
     let mut awake = Awake::default();
     let mut work = pin!(work);
@@ -110,6 +110,10 @@ impl Patience {
     }
 
     /// Sleeps until something is received.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError`] if the time is over, or the sender is gone.
     pub fn receive<T>(&mut self, receiver: &Receiver<T>) -> Result<T, RecvTimeoutError> {
         loop {
             let left = self.left();
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_during_which_the_process_had_no_core_is_told_from_other_work() {
+    async fn work_during_which_the_process_had_no_core_is_distinguished_from_other_work() {
         let suspended = async { std::thread::sleep(SUSPENDED_MIN + S) };
         assert!(and_whether_suspended(suspended).await.1);
         assert_eq!(and_whether_suspended(async { 7 }).await, (7, false));

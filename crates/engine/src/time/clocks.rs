@@ -115,7 +115,7 @@ pub fn synchronise(comm: &impl Comm, host: Clock, boot: &[u8], limit: Duration) 
         dismiss(comm, &leaders)?;
         lines.extend(points.iter().skip(1).map(|points| Line::fit(points)));
     } else if leaders.contains(&comm.rank()) {
-        answer(comm, host, limit)?;
+        reply(comm, host, limit)?;
     }
     let lines: Vec<Line> = share(comm, &lines, limit)?;
     let clock = match host_of[comm.rank()] {
@@ -141,7 +141,7 @@ impl Clocks {
             }
             dismiss(comm, &leaders)?;
         } else if leaders.contains(&comm.rank()) {
-            answer(comm, self.clock, limit)?;
+            reply(comm, self.clock, limit)?;
         }
         let (at_ns, seen): (u64, Vec<(i64, u64)>) = share(comm, &(self.clock.now_ns(), seen), limit)?;
         let outside_ns = self.outside(comm, limit)?;
@@ -149,16 +149,16 @@ impl Clocks {
         Ok(Compared { at_ns, residuals_ns: seen.iter().map(|(residual_ns, _)| *residual_ns).collect(), error })
     }
 
-    /// A lower bound on the largest offset of any rank's clock: every rank reads its clock after rank 0 has asked and
+    /// A lower bound on the largest offset of any rank's clock: every rank reads its clock after rank 0's request and
     /// before rank 0 has received the replies. Ranks of one host are assumed to share a clock, so no other check would
     /// notice a rank with a different one. 0 on the other ranks.
     fn outside(&self, comm: &impl Comm, limit: Duration) -> Result<u64, CommError> {
-        let asked_ns: u64 = share(comm, &self.clock.now_ns(), limit)?;
+        let requested_ns: u64 = share(comm, &self.clock.now_ns(), limit)?;
         let stamps = comm.gather(&self.clock.now_ns().to_le_bytes(), limit)?;
         let heard_ns = self.clock.now_ns();
         let stamps =
             stamps.into_iter().map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes were sent")));
-        let outside = |ns: u64| asked_ns.saturating_sub(ns).max(ns.saturating_sub(heard_ns));
+        let outside = |ns: u64| requested_ns.saturating_sub(ns).max(ns.saturating_sub(heard_ns));
         Ok(stamps.map(outside).max().unwrap_or_default())
     }
 
@@ -293,7 +293,7 @@ fn exchange(comm: &impl Comm, rank: usize, clock: Clock, limit: Duration) -> Res
 }
 
 /// The other side: replies until it is dismissed. It spins only during a round, because others may need its core.
-fn answer(comm: &impl Comm, clock: Clock, limit: Duration) -> Result<(), CommError> {
+fn reply(comm: &impl Comm, clock: Clock, limit: Duration) -> Result<(), CommError> {
     loop {
         match next(comm, AWAKE).or_else(|_| next_asleep(comm, limit))? {
             Control::Ping => comm.post(0, &Control::Pong(clock.now_ns()).encode())?,
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_are_off_and_drift_are_recovered_within_the_bound_that_is_told() {
+    fn clocks_that_are_off_and_drift_are_recovered_within_the_reported_bound() {
         let own = [Clock::default(), Clock::drifting(-7_000_000_000, 400_000), Clock::shifted(90_000_000_000)];
         let found = clocks_of(&own, &["a", "b", "c"]);
         let error = found[0].compared.error;
@@ -424,10 +424,10 @@ mod tests {
             let corrected = found.clocks.clock.at(compared_ns).saturating_add_signed(found.compared.residuals_ns[rank]);
             let off_ns = corrected.abs_diff(compared_ns);
             let bound_ns = bound_after(compared_ns - found.after_ns[0].min(compared_ns));
-            let told = error.bound_ns;
-            let held = if off_ns <= told { "held" } else { "missed" };
+            let bound = error.bound_ns;
+            let held = if off_ns <= bound { "held" } else { "missed" };
             println!(
-                "| clock of rank {rank} is seconds off and drifts: left of it | {told} ns | {off_ns} ns | {held} |"
+                "| clock of rank {rank} is seconds off and drifts: left of it | {bound} ns | {off_ns} ns | {held} |"
             );
             assert!(
                 off_ns <= bound_ns,
@@ -476,7 +476,7 @@ mod tests {
         let one_short = [point(0, 4100, 9000), point(50_000_000, 19_000, 4), point(100_000_000, 43_000, 9000)];
         let line = Line::fit(&one_short);
         assert!(line.drift_ppb.abs_diff(389_000) < 1000, "rough rounds show a drift that is clear: {line:?}");
-        assert!(line.offset_at(50_000_000).abs_diff(19_000) < 10, "the short round says where: {line:?}");
+        assert!(line.offset_at(50_000_000).abs_diff(19_000) < 10, "the short round decides: {line:?}");
         assert!((9000..20_000).contains(&line.error_ns), "but the line may be off at its ends: {line:?}");
     }
 }

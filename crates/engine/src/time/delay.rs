@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_is_what_was_asked_for_at_any_length() {
+    fn the_mean_is_the_requested_one_at_any_length() {
         for mean_us in [10, 300, 1_000, 7_000] {
             let mean = Duration::from_micros(mean_us);
             for delay in [Delay::Constant(mean), Delay::Exponential(mean), Delay::Uniform(mean / 2, mean * 3 / 2)] {

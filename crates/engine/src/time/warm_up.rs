@@ -106,7 +106,7 @@ mod tests {
         for tenth in 0..1000 {
             let now = Duration::from_millis(tenth * 100);
             if let Some(warm) = warm_up.hear(now, delivered(now.as_secs_f64()) as u64) {
-                assert!(warm.start >= now + MARGIN, "every rank can still be told");
+                assert!(warm.start >= now + MARGIN, "the window can still reach every rank");
                 return (warm.start.as_secs_f64(), warm.short);
             }
         }
@@ -133,10 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn a_warm_up_that_never_ends_ends_at_its_limit_and_says_so() {
+    fn a_warm_up_that_never_settles_ends_at_its_limit_with_a_warning() {
         let (start, short) = begins(&plan(0, 0, Some(5.0)), |s| 100.0 * s * s);
         assert_eq!(start, 30.0);
-        assert!(short.unwrap().contains("still changed by"), "it is told");
+        assert!(short.unwrap().contains("still changed by"), "it is reported");
         let (start, short) = begins(&plan(0, 10, None), |_| 9.0);
         assert_eq!((start, short.unwrap().contains("9 of 10 messages")), (30.0, true));
     }

@@ -43,12 +43,12 @@ impl Window {
     /// A window with known times.
     pub fn at(times: WindowTimes) -> Self {
         let window = Self::default();
-        window.tell(times);
+        window.set(times);
         window
     }
 
     /// Sets its times.
-    pub fn tell(&self, times: WindowTimes) {
+    pub fn set(&self, times: WindowTimes) {
         self.end_ns.store(times.end_ns, Relaxed);
         self.stop_ns.store(times.stop_ns, Relaxed);
         // A thread that sees the beginning also sees the end.
@@ -88,11 +88,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_inside_until_the_window_is_told() {
+    fn nothing_is_inside_until_the_window_is_set() {
         let window = Window::default();
         assert!(!window.contains(0) && !window.contains(NEVER - 1));
         assert_eq!(window.passed_ns(1_000), 0);
-        window.tell(WindowTimes { start_ns: 100, end_ns: 200, stop_ns: 210 });
+        window.set(WindowTimes { start_ns: 100, end_ns: 200, stop_ns: 210 });
         let inside: Vec<_> = [99, 100, 199, 200].into_iter().filter(|at_ns| window.contains(*at_ns)).collect();
         assert_eq!(inside, [100, 199]);
         assert_eq!((window.stop_ns(), window.passed_ns(150), window.passed_ns(900)), (210, 50, 100));

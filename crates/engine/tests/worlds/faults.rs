@@ -46,7 +46,7 @@ fn hit(text: &str, faults: Faults) -> (Injected, RunResult) {
     }
 }
 
-/// What the ledger says, in the words of the broker. A short limit leaves it open whether what is missing from the queue of a
+/// The ledger's findings, in the words of the broker. A short limit leaves it open whether what is missing from the queue of a
 /// single consumer is lost.
 fn found(result: &RunResult) -> Injected {
     let integrity = &result.integrity;
@@ -136,7 +136,7 @@ fn a_message_with_an_invented_seal_is_unexpected_and_changes_no_other_count() {
 }
 
 #[test]
-fn lost_and_doubled_answers_are_told_from_lost_and_doubled_messages() {
+fn lost_and_doubled_replies_are_distinguished_from_lost_and_doubled_messages() {
     over_seeds(20, |seed| {
         let pattern = ["work-sharing-feedback", "broadcast-gather"][seed as usize % 2];
         let text = format!("pattern = '{pattern}'\nmessages = 500\nproducers = 2\nconsumers = 2\n{TIMEOUT}");
@@ -155,7 +155,7 @@ fn lost_and_doubled_answers_are_told_from_lost_and_doubled_messages() {
 }
 
 #[test]
-fn a_lost_message_takes_its_answer_with_it() {
+fn a_lost_message_takes_its_reply_with_it() {
     let faults = Faults { lose_every: Some(100), ..Faults::default() };
     let text = "pattern = 'broadcast-gather'\nmessages = 100\nproducers = 1\nconsumers = 3\ntimeout = '2s'";
     let (injected, result) = hit(text, faults);
@@ -164,7 +164,7 @@ fn a_lost_message_takes_its_answer_with_it() {
 }
 
 #[test]
-fn a_run_that_is_cut_short_has_lost_nothing_and_says_what_the_service_still_has() {
+fn a_run_that_is_cut_short_has_lost_nothing_and_reports_what_the_service_still_has() {
     for pattern in ["work-sharing", "broadcast"] {
         let text = format!(
             "pattern = '{pattern}'\nmessages = 1000\nproducers = 1\nconsumers = 2\n\

@@ -1,4 +1,4 @@
-//! What numbers say of a load that is offered by a schedule.
+//! The numbers of a load that is offered by a schedule.
 
 use crate::support::{plan, result, run_world_of};
 use engine::{
@@ -168,9 +168,9 @@ fn consumers_that_are_busy_at_different_times_add_up_to_more_than_there_was() {
     let whole = seconds(first, spans.iter().map(|span| span.last_ns).max().unwrap());
     let sum: f64 = spans.iter().map(|span| span.messages as f64 / seconds(span.first_ns, span.last_ns)).sum();
     let factor = sum / (399.0 / whole);
-    let told = result.throughput.sum_of_rates_ratio.unwrap();
-    let held = if (told / factor - 1.0).abs() < 1e-6 { "held" } else { "missed" };
-    println!("| consumers that take turns: sum of rates over throughput | {factor:.3} | {told:.3} | {held} |");
+    let reported = result.throughput.sum_of_rates_ratio.unwrap();
+    let held = if (reported / factor - 1.0).abs() < 1e-6 { "held" } else { "missed" };
+    println!("| consumers that take turns: sum of rates over throughput | {factor:.3} | {reported:.3} | {held} |");
     assert!(factor > 2.0, "they did not take turns: {spans:?}");
-    assert!((told / factor - 1.0).abs() < 1e-6, "{factor}");
+    assert!((reported / factor - 1.0).abs() < 1e-6, "{factor}");
 }

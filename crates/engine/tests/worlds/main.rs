@@ -1,6 +1,6 @@
 //! Whole runs in one process: ranks are threads, the broker is in memory, faults are on demand.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod faults;
 mod loads;

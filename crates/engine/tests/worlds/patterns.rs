@@ -1,4 +1,4 @@
-//! The four patterns: who gets what, who answers, what is timed.
+//! The four patterns: deliveries, replies, and the metrics of each.
 
 use crate::support::{plan, result, run_world};
 use engine::{
@@ -30,13 +30,13 @@ fn each_pattern_owes_what_it_owes_for_any_number_of_workers() {
                 let copies = if pattern.starts_with("broadcast") { consumers } else { 1 };
                 let owed = (MESSAGES, MESSAGES * copies, MESSAGES * copies);
                 assert_eq!((integrity.sent, integrity.expected, integrity.delivered), owed, "{setting}");
-                let answered = pattern.ends_with("feedback") || pattern.ends_with("gather");
+                let has_replies = pattern.ends_with("feedback") || pattern.ends_with("gather");
                 let replies = integrity.replies.as_ref().map(|replies| (replies.expected, replies.delivered));
-                assert_eq!(replies, answered.then_some((owed.1, owed.1)), "{setting}");
+                assert_eq!(replies, has_replies.then_some((owed.1, owed.1)), "{setting}");
 
                 let samples = |metric| result.histograms.get(metric).map(|histogram| histogram.len());
                 for metric in [Metric::RttFromDue, Metric::RttFromSent, Metric::Service] {
-                    assert_eq!(samples(metric), answered.then_some(owed.1), "{setting}: {metric:?}");
+                    assert_eq!(samples(metric), has_replies.then_some(owed.1), "{setting}: {metric:?}");
                 }
                 let gathered = (pattern == "broadcast-gather").then_some(MESSAGES);
                 assert_eq!(samples(Metric::Gather), gathered, "{setting}");
@@ -47,7 +47,7 @@ fn each_pattern_owes_what_it_owes_for_any_number_of_workers() {
 }
 
 #[test]
-fn sixty_four_consumers_of_one_producer_answer_all() {
+fn sixty_four_consumers_of_one_producer_reply_to_all() {
     let text = "pattern = 'broadcast-gather'\nmessages = 20\nproducers = 1\nconsumers = 64";
     let result = result(text, 5, Faults::default());
     assert_eq!(result.integrity.verdict(), Ok(()));
@@ -56,7 +56,7 @@ fn sixty_four_consumers_of_one_producer_answer_all() {
 }
 
 #[test]
-fn an_answer_of_a_chosen_size_is_checked_as_such() {
+fn a_reply_of_a_chosen_size_is_checked_for_it() {
     for size in ["0B", "1B", "100KiB"] {
         let text = format!("pattern = 'work-sharing-feedback'\nmessages = 50\n[service]\nreply = '{size}'");
         let right = result(&text, 2, Faults::default());
@@ -131,7 +131,7 @@ fn a_reply_that_never_comes_ends_in_a_verdict() {
 }
 
 #[test]
-fn a_connection_for_answers_that_breaks_ends_the_run() {
+fn a_broken_connection_for_replies_ends_the_run() {
     let plan = plan("pattern = 'broadcast-gather'\nmessages = 100000", 3);
     let broker = MemoryBroker::with(Faults { break_at: Some(300), replies: true, ..Faults::default() });
     let (outcome, _) = run_world(&plan, &broker, 0, None);

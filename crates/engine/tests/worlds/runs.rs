@@ -89,7 +89,7 @@ fn rejected_messages_are_published_again_and_none_is_lost() {
 }
 
 #[test]
-fn a_message_rejected_for_ever_is_given_up_and_said_so() {
+fn a_message_rejected_for_ever_is_given_up_and_reported() {
     let text = "messages = 5\nproducers = 1\nconsumers = 1\n[service]\nrepublish_limit = 3";
     let result = result(text, 2, Faults { reject_every: Some(1), ..Faults::default() });
     assert_eq!((result.integrity.abandoned, result.integrity.rejected, result.integrity.delivered), (5, 20, 0));
@@ -105,7 +105,7 @@ fn a_service_that_deletes_nothing_any_more_takes_nothing_from_the_numbers_and_wh
 }
 
 #[test]
-fn a_run_that_is_cut_short_ends_though_the_service_holds_still_also_while_it_is_asked_to_delete() {
+fn a_run_that_is_cut_short_ends_even_if_the_service_hangs_while_queues_are_deleted() {
     // Its limit is ten seconds.
     if std::env::var_os("STREAMHARNESS_SLOW").is_none_or(|value| value != "1") {
         return println!("skipped, STREAMHARNESS_SLOW=1 runs it");
@@ -119,7 +119,7 @@ fn a_run_that_is_cut_short_ends_though_the_service_holds_still_also_while_it_is_
     assert!(matches!(outcome.unwrap().ending, Ending::Stopped(_)));
     let queues: Vec<_> = plan.shared_queues().map(|queue| queue.name.clone()).collect();
     assert_eq!(observer.left, queues, "all that was declared is named");
-    let fault = observer.left_for.expect("it is told why");
+    let fault = observer.left_for.expect("the reason is reported");
     assert!(fault.sentence.starts_with("deleting queues took more than "), "{fault}");
 }
 
@@ -195,7 +195,7 @@ fn runs_of_one_world_are_complete_each_by_itself() {
 }
 
 #[test]
-fn what_a_rank_said_in_an_earlier_run_ends_no_later_one() {
+fn a_message_of_a_rank_from_an_earlier_run_ends_no_later_one() {
     let plan = plan("messages = 300\nproducers = 1\nconsumers = 1", 3);
     let world = ThreadComm::world(3);
     let counters = Counters { sent: 5, accepted: 5, received: 5, distinct: 5, ..Counters::default() };

@@ -109,7 +109,7 @@ pub fn run_world_of(
         assert!(matches!(outcome, Ok(None) | Err(_)), "only rank 0 has a result");
     }
     let (outcome, observer) = outcomes.swap_remove(0);
-    assert_eq!(broker.queues(), observer.left, "a run deletes its queues, or says which it could not delete");
+    assert_eq!(broker.queues(), observer.left, "a run deletes its queues, or reports those that it could not delete");
     (outcome.map(|result| result.expect("rank 0 has the result")), observer)
 }
 

@@ -77,7 +77,7 @@ impl Field {
             .map(|(_, known)| format!("`{known}`"))
             .collect();
         Err(match &near[..] {
-            [] => format!("a record has no field `{name}`: docs/assertions.md names those that are asked for most"),
+            [] => format!("a record has no field `{name}`: docs/assertions.md lists the most useful ones"),
             [only] => format!("a record has no field `{name}`: did you mean {only}?"),
             [first, others @ ..] => {
                 format!("a record has no field `{name}`: did you mean {first}? Near are {}, too", others.join(" and "))

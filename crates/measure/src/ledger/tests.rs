@@ -22,7 +22,7 @@ fn confirms_in_any_order_settle_every_message() {
         sent.confirm(sequence);
     }
     assert_eq!(sent.summary.settled_below, 6);
-    assert!(sent.summary.confirmed_ahead.is_empty(), "one number says it all");
+    assert!(sent.summary.confirmed_ahead.is_empty(), "one number suffices");
     assert_eq!(counts(sent), (6, 0, 0));
 }
 
@@ -70,7 +70,7 @@ fn without_confirms_everything_published_is_expected() {
     assert_eq!(summary.missing_from(&RoaringTreemap::new()).iter().collect::<Vec<_>>(), [0, 1, 3]);
 }
 
-/// What one consumer says came late from a producer.
+/// The late messages of a producer, as one consumer reports them.
 fn late(deliveries: &Deliveries, producer: u32) -> Vec<u64> {
     deliveries.logs.iter().filter(|log| log.producer == producer).flat_map(|log| log.late.iter()).collect()
 }
@@ -139,7 +139,7 @@ fn ledgers_survive_the_wire() {
 }
 
 #[test]
-fn damaged_ledgers_say_what_to_do() {
+fn damaged_ledgers_are_reported_with_the_remedy() {
     let mut deliveries = Deliveries::new();
     deliveries.observe(0, 0, false);
     let bytes = deliveries.encode();
@@ -153,7 +153,7 @@ fn damaged_ledgers_say_what_to_do() {
 #[test]
 fn a_contiguous_ledger_is_small_on_the_wire() {
     let mut deliveries = Deliveries::new();
-    // The first one is missing, so that one number does not say it all.
+    // The first one is missing, so that one number does not suffice.
     for sequence in 1..1_000_000 {
         deliveries.observe(0, sequence, false);
     }

@@ -21,10 +21,10 @@ pub struct Environment {
     /// Kernel release of rank 0.
     #[serde(default)]
     pub kernel: Option<String>,
-    /// What the MPI library says it is; absent where there was no MPI.
+    /// Name and version that the MPI library reports; absent without MPI.
     #[serde(default)]
     pub mpi_library: Option<String>,
-    /// `srun`, `mpirun` and so on, if it could be told.
+    /// `srun`, `mpirun` and so on, if it is known.
     #[serde(default)]
     pub launcher: Option<String>,
     /// Job of the batch system, if there was one.
@@ -41,7 +41,7 @@ pub struct Environment {
     pub machines: Vec<Machine>,
     /// Version of streamharness.
     pub harness_version: String,
-    /// How the service is set, where its management API told.
+    /// The service's settings, if its management API reported them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceSettings>,
     /// Commit that streamharness was built from, if it is known.
@@ -78,7 +78,7 @@ pub struct Machine {
     pub governor: Option<String>,
     /// Kernel release.
     pub kernel: Option<String>,
-    /// TCP's congestion control where a socket asks for no other.
+    /// TCP's congestion control, unless a socket sets another.
     pub congestion_control: Option<String>,
     /// Network interfaces.
     pub interfaces: Vec<Interface>,

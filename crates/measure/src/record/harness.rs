@@ -14,7 +14,7 @@ pub struct Harness {
     #[serde(default)]
     pub own_producer_us_per_message: Option<f64>,
     /// Processor time of a consumer's loop over a transport that does nothing, per message, with the
-    /// checks that the plan asks for.
+    /// checks of the plan.
     #[serde(default)]
     pub own_consumer_us_per_message: Option<f64>,
     /// Processor time of all ranks over messages sent and received.
@@ -24,7 +24,7 @@ pub struct Harness {
     #[serde(default)]
     pub schedule_lag_p99_ns: Option<u64>,
     /// How senders kept their schedule: `kept`, `saturated`, `generator-limited`, `cut short` by a fault that kept them from
-    /// it, or `too few messages` to say. Absent where there was no schedule.
+    /// it, or `too few messages` to judge. Absent without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
     /// Whether senders were seen not to keep their schedule for reasons of their own. Then the run is not a

@@ -11,19 +11,19 @@ pub struct Route {
     pub architecture: String,
     /// The hops of the route in the order that a message takes them.
     pub hops: Vec<Hop>,
-    /// What the clients negotiated; absent where they spoke plain TCP.
+    /// The TLS that the clients negotiated; absent over plain TCP.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// What answered at the end of the route.
+    /// The broker at the end of the route.
     #[serde(default)]
     pub broker: Option<Broker>,
-    /// The managed service that the run asked for; absent where there was none to ask for.
+    /// The managed service of the run; absent if the run used none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioned: Option<Provisioned>,
-    /// The first producer's connection; absent where there was none.
+    /// The first producer's connection; absent if there was none.
     #[serde(default)]
     pub producer_connection: Option<Connection>,
-    /// The first consumer's connection; absent where there was none.
+    /// The first consumer's connection; absent if there was none.
     #[serde(default)]
     pub consumer_connection: Option<Connection>,
 }
@@ -31,13 +31,13 @@ pub struct Route {
 /// A cluster that a run got through a facility's S3M interface.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Provisioned {
-    /// Where it was asked for.
+    /// The URL of the interface.
     pub service: String,
     /// Its name.
     pub cluster: String,
     /// The public name that clients connect to.
     pub fqdn: String,
-    /// Nodes that it has, if the interface tells.
+    /// The number of its nodes, if the interface reports it.
     #[serde(default)]
     pub nodes: Option<u32>,
     /// From the request until AMQPS opened.
@@ -49,7 +49,7 @@ pub struct Provisioned {
     pub reused: bool,
 }
 
-/// What a client's connection agreed on, read back from its socket.
+/// The parameters that a client's connection negotiated, read back from its socket.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
     /// Whether small segments are sent at once.
@@ -67,10 +67,10 @@ pub struct Connection {
 /// One TCP or TLS connection of a route.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hop {
-    /// Who opens the connection.
+    /// The process that opens the connection.
     #[schemars(with = "String")]
     pub from: HopEnd,
-    /// Who accepts it.
+    /// The process that accepts it.
     #[schemars(with = "String")]
     pub to: HopEnd,
     /// `amqp`, `amqps`, `tcp`, `tls` and so on.
@@ -155,7 +155,7 @@ pub struct Tls {
     pub cipher: String,
 }
 
-/// What a broker says it is.
+/// The broker as it reports itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Broker {
     /// Such as `RabbitMQ`.

@@ -1,4 +1,4 @@
-//! The service's side of a run, as its management API told.
+//! The service's side of a run, as its management API reports it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 /// The service as its management API showed it while a run streamed. `series.csv` has it second by second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
-    /// Where it was asked.
+    /// The URL of the API.
     pub management: String,
-    /// How often it was looked at.
+    /// The number of samples.
     pub samples: u64,
-    /// Time between two looks.
+    /// Time between two samples.
     pub interval_s: f64,
     /// The most messages that waited in the run's queues.
     #[serde(default)]
@@ -25,18 +25,18 @@ pub struct ServiceView {
     /// The largest part of a node's memory limit that was used.
     #[serde(default)]
     pub memory_of_limit_max: Option<f64>,
-    /// The most connections, those of others among them.
+    /// The most connections, including those of other programs.
     #[serde(default)]
     pub connections_max: Option<u64>,
     /// Alarms that were raised, each with the number of samples in which it was.
     #[serde(default)]
     pub alarms: BTreeMap<String, u64>,
-    /// What could not be seen, and why.
+    /// Values that could not be read, and why.
     #[serde(default)]
     pub notes: Vec<String>,
 }
 
-/// How the service is set, as far as its management API told.
+/// The service's settings, as far as its management API reports them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSettings {
     /// Such as `RabbitMQ`.
@@ -51,7 +51,7 @@ pub struct ServiceSettings {
     /// How much it counts by itself: `none`, `basic`, `detailed`.
     #[serde(default)]
     pub rates_mode: Option<String>,
-    /// The nodes of the cluster; empty where their state may not be read.
+    /// The nodes of the cluster; empty if their state may not be read.
     #[serde(default)]
     pub nodes: Vec<ServiceNode>,
 }

@@ -29,7 +29,7 @@ pub struct SeriesRow {
     pub service: Option<ServiceSample>,
 }
 
-/// `series.csv`: one line per second. Values that the service did not report, or was not asked for, are empty.
+/// `series.csv`: one line per second. Values that the service did not report, or that were not requested, are empty.
 pub fn series_csv(rows: &[SeriesRow]) -> String {
     let mut csv = String::from(
         "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
@@ -85,7 +85,7 @@ pub fn ranks_csv(record: &Record) -> String {
             workers(&rank.producers),
             workers(&rank.consumers),
             rank.sent.to_string(),
-            whole(record.asks_for_confirms().then_some(rank.confirmed)),
+            whole(record.has_confirms().then_some(rank.confirmed)),
             rank.rejected.to_string(),
             rank.received.to_string(),
             rank.bytes.to_string(),

@@ -138,7 +138,7 @@ fn latency(table: &mut Table, record: &Record) {
 
 fn integrity(table: &mut Table, record: &Record) {
     let i = &record.integrity;
-    let confirms = |count: u64| record.asks_for_confirms().then_some(count);
+    let confirms = |count: u64| record.has_confirms().then_some(count);
     table.known_counts(
         "Integrity",
         "sent",
@@ -512,7 +512,7 @@ total_received          19999     319984000        159992
     }
 
     #[test]
-    fn a_timed_run_says_how_long_it_was() {
+    fn a_timed_run_shows_its_length() {
         let mut record = sample::record();
         record.plan["length"] = serde_json::json!({
             "Window": { "warmup_ns": 2_000_000_000u64, "window_ns": 30_500_000_000u64 }

@@ -23,7 +23,7 @@ pub struct Seconds {
 }
 
 impl Seconds {
-    /// For messages of at most `events_max` events, as far apart as the rate says, to the next power of two.
+    /// For messages of at most `events_max` events, at the distance that the rate gives, to the next power of two.
     pub fn new(seed: u64, events_max: u32, events_per_second: Option<f64>) -> Self {
         let event_steps = events_per_second.map_or(EVENT_STEPS_DEFAULT, |rate| {
             let steps = (1.0 / (rate * STEP_S)).clamp(*EVENT_STEPS.start(), *EVENT_STEPS.end());
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_as_far_apart_as_the_rate_says() {
+    fn the_rate_sets_the_time_between_events() {
         let seconds = Seconds::new(1, 8, Some(2000.0));
         let mean = (seconds.of(0, 100_000, 0) - seconds.of(0, 0, 0)) / 800_000.0;
         assert!((mean * 2000.0 - 1.0).abs() < 0.4, "{mean}");

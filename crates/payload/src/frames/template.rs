@@ -39,7 +39,7 @@ impl Template {
     /// Builds a file of `events` events with libhdf5 and records the places of their data.
     pub fn new(plan: &profile::Frames, events: u32) -> Result<Self, PayloadError> {
         build(plan, events).map_err(|error| {
-            PayloadError(format!("libhdf5 cannot build a file of {events} event(s) as the workload asks: {error}"))
+            PayloadError(format!("libhdf5 cannot build a file of {events} event(s) for this workload: {error}"))
         })
     }
 
@@ -90,7 +90,7 @@ fn build(plan: &profile::Frames, events: u32) -> Result<Template, Box<dyn std::e
     let dataset = |path: &str, shape: &[usize], bytes: usize, create: Create| {
         let dataset = create(&file, path, &[&[count], shape].concat(), plan.storage)?;
         let places = places(&dataset, count, bytes);
-        places.ok_or_else(|| hdf5::Error::from(format!("it does not say where it put `{path}`")))
+        places.ok_or_else(|| hdf5::Error::from(format!("it does not report the offset of `{path}`")))
     };
     let frames = dataset(
         &plan.data,

@@ -18,7 +18,7 @@ pub fn profile(run: &Run) -> Result<Profile, Failure> {
             let hint = known
                 .filter(|shipped| shipped.name == name)
                 .map(|shipped| {
-                    format!("; for the shipped {0} say --{1} {name}", shipped.kind.noun(), shipped.kind.key())
+                    format!("; for the shipped {0} use --{1} {name}", shipped.kind.noun(), shipped.kind.key())
                 })
                 .collect::<String>();
             Failure::new(Exit::Usage, format!("cannot read the profile `{name}`: {error}{hint}"))
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_a_usage_error_that_says_what_is_right() {
+    fn a_wrong_value_is_a_usage_error_with_the_right_values() {
         for (arguments, expected) in [
             (vec!["--messages", "0"], "`messages`: invalid value: integer `0`, expected a whole number of at least 1"),
             (vec!["--messages", "many"], "many"),

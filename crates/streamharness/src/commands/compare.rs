@@ -54,9 +54,9 @@ pub fn run(arguments: &Compare) -> Result<Exit, Failure> {
         stdout::print(&(serde_json::to_string_pretty(&json).expect("text keys only") + "\n"))?;
     } else {
         let mut text: String = compared.iter().map(Compared::table).collect();
-        let told = |row: &Row| row.verdict != Verdict::TooFew;
+        let judged = |row: &Row| row.verdict != Verdict::TooFew;
         let word = match exit {
-            Exit::Pass if compared.iter().all(|compared| compared.comparison.rows.iter().all(told)) => {
+            Exit::Pass if compared.iter().all(|compared| compared.comparison.rows.iter().all(judged)) => {
                 "PASS no regression"
             }
             Exit::Pass => "PASS too few runs to tell a regression",

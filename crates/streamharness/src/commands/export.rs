@@ -1,4 +1,4 @@
-//! `streamharness export`: all runs of a sweep in one file, for those who analyse themselves.
+//! `streamharness export`: all runs of a sweep in one file, for your own analysis.
 
 use crate::{
     files::whole,

@@ -3,7 +3,7 @@
 use crate::{
     route::{
         cluster,
-        holder::{Asker, Held, NEVER},
+        holder::{Held, NEVER, Parent},
         tunnel,
     },
     terminal::exit::{Exit, Failure},
@@ -12,13 +12,13 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Opens what standard input asks for, reports that, and releases it when standard input closes.
+/// Opens the tunnel or cluster that standard input orders, reports it, and releases it when standard input closes.
 pub fn hold() -> Result<Exit, Failure> {
-    // They are meant for the run, whose end is what we wait for.
+    // These signals are meant for the run; this process waits for the run's end.
     for one in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
         ignore(one);
     }
-    let (asker, order) = Asker::ask();
+    let (parent, order) = Parent::connect();
     let (held, order) = order.ok_or_else(misused)?;
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
         .map_err(|error| Failure::new(Exit::Route, error))?;
@@ -26,12 +26,12 @@ pub fn hold() -> Result<Exit, Failure> {
         Held::Tunnel => {
             let order: tunnel::Order = read(order)?;
             let opened = runtime.block_on(order.open());
-            asker.hold(opened, |_| NEVER, |tunnel| runtime.block_on(order.release(tunnel)))
+            parent.hold(opened, |_| NEVER, |tunnel| runtime.block_on(order.release(tunnel)))
         }
         Held::Cluster => {
             let order: cluster::Order = read(order)?;
-            let opened = order.open(&runtime, &asker);
-            asker.hold(opened, |held| order.tend(held), |held| order.release(&held))
+            let opened = order.open(&runtime, &parent);
+            parent.hold(opened, |held| order.tend(held), |held| order.release(&held))
         }
     }
 }

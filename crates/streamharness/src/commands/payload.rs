@@ -20,8 +20,8 @@ use std::{fs, path::Path};
 const SAMPLE: u64 = 100;
 
 /// Writes the body of one message, or describes the workload.
-pub fn payload(asked: Payload) -> Result<Exit, Failure> {
-    let Payload { workload, producer, sequence, out, describe, fill, seed, set } = asked;
+pub fn payload(options: Payload) -> Result<Exit, Failure> {
+    let Payload { workload, producer, sequence, out, describe, fill, seed, set } = options;
     let run = Run { workload: Some(workload), fill, seed, set, ..Run::default() };
     let plan = Plan::resolve(&flags::profile(&run)?, 1, 0).map_err(flags::failure)?;
     let bodies = Workload::new(&plan).map_err(|error| Failure::new(Exit::Profile, error))?;

@@ -8,7 +8,7 @@ use profile::{Kind, find, list, nearest};
 
 const KINDS: [Kind; 3] = [Kind::Architecture, Kind::Workload, Kind::Experiment];
 
-/// Lists the shipped profiles, or shows the one asked for (`show NAME`).
+/// Lists the shipped profiles, or shows one (`show NAME`).
 pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {

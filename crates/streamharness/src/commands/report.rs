@@ -78,7 +78,7 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     ));
     let (lacking, others): (Vec<_>, Vec<_>) = report.not_drawn.iter().partition(|figure| figure.lacks_runs);
     for figure in others {
-        crate::terminal::stderr::say(format_args!("not drawn: {}", figure.told()));
+        crate::terminal::stderr::say(format_args!("not drawn: {}", figure.sentence()));
     }
     if !lacking.is_empty() {
         let names: Vec<&str> = lacking.iter().map(|figure| figure.name.as_str()).collect();

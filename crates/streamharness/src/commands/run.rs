@@ -1,4 +1,4 @@
-//! `streamharness run`, also without its name: one plan, carried out once or as often as `--repeat` and `--until` say.
+//! `streamharness run`, also without its name: one plan, carried out once or repeated (`--repeat`, `--until`).
 
 use crate::{
     cli::{arguments::Run, flags},

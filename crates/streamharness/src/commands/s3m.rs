@@ -128,8 +128,8 @@ pub struct Serve {
 }
 
 /// Carries out the command.
-pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
-    let reply = match asked {
+pub fn s3m(command: S3m) -> Result<Exit, Failure> {
+    let reply = match command {
         S3m::Backends(api) => json!(client(&api)?.backends().map_err(failure)?),
         S3m::List(api) => {
             let clusters = client(&api)?.list().map_err(failure)?;
@@ -147,8 +147,8 @@ pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
             // Made first: a cluster whose password cannot be kept is of no use.
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secret_file);
             let file = file.as_mut().map_err(|error| unusable("write a new --secret-file", &secret_file, error))?;
-            let asked = Provision { kind, name, resource_settings, ..Provision::default() };
-            let access = client.provision(&asked, false).map_err(|error| {
+            let request = Provision { kind, name, resource_settings, ..Provision::default() };
+            let access = client.provision(&request, false).map_err(|error| {
                 let _ = fs::remove_file(&secret_file);
                 failure(error)
             })?;
@@ -156,41 +156,41 @@ pub fn s3m(asked: S3m) -> Result<Exit, Failure> {
             writeln!(file, "{access}").map_err(|error| unusable("write --secret-file", &secret_file, &error))?;
             without_secret(access)
         }
-        S3m::Serve(asked) => return serve(asked),
+        S3m::Serve(options) => return serve(options),
     };
     stdout::print(&format!("{reply:#}\n"))?;
     Ok(Exit::Pass)
 }
 
-fn serve(asked: Serve) -> Result<Exit, Failure> {
+fn serve(options: Serve) -> Result<Exit, Failure> {
     let tokens: Vec<String> =
-        read(&asked.token_file)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        read(&options.token_file)?.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if tokens.is_empty() {
-        let sentence = format!("{} holds no token: write one a line", asked.token_file.display());
+        let sentence = format!("{} holds no token: write one a line", options.token_file.display());
         return Err(Failure::new(Exit::Usage, sentence));
     }
     let settings = Settings {
         tokens,
-        domain: asked.domain,
-        port: asked.port,
-        management: asked.management.clone(),
+        domain: options.domain,
+        port: options.port,
+        management: options.management.clone(),
         project: "bench".to_owned(),
-        lifetime: Duration::from_secs(asked.lifetime_s),
-        ready_after: Duration::from_millis(asked.ready_after_ms),
-        fail_first: asked.fail_first,
-        lose_first: asked.lose_first,
-        nodes: asked.nodes,
+        lifetime: Duration::from_secs(options.lifetime_s),
+        ready_after: Duration::from_millis(options.ready_after_ms),
+        fail_first: options.fail_first,
+        lose_first: options.lose_first,
+        nodes: options.nodes,
     };
     let tenancy = Tenancy {
-        management: asked.management,
-        administrator: asked.user,
-        password: read(&asked.password_file)?.trim().to_owned(),
-        socket: asked.ingress_socket,
-        map: asked.ingress_map,
-        backend: asked.backend,
+        management: options.management,
+        administrator: options.user,
+        password: read(&options.password_file)?.trim().to_owned(),
+        socket: options.ingress_socket,
+        map: options.ingress_map,
+        backend: options.backend,
     };
     let up = |address| crate::terminal::stderr::say(format_args!("S3M service listens on http://{address}"));
-    s3m::serve(Service::new(settings, Box::new(tenancy)), asked.listen, up).map_err(failure)?;
+    s3m::serve(Service::new(settings, Box::new(tenancy)), options.listen, up).map_err(failure)?;
     Ok(Exit::Pass)
 }
 

@@ -23,13 +23,13 @@ use std::{
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a control server until SIGTERM or SIGINT.
-pub fn s2cs(asked: S2cs) -> Result<Exit, Failure> {
-    let kind = asked.kind.parse().map_err(|error: Error| Failure::new(Exit::Usage, error))?;
-    let identity = match (&asked.cert, &asked.key) {
+pub fn s2cs(options: S2cs) -> Result<Exit, Failure> {
+    let kind = options.kind.parse().map_err(|error: Error| Failure::new(Exit::Usage, error))?;
+    let identity = match (&options.cert, &options.key) {
         (Some(cert), Some(key)) => Some((read("--cert", cert)?, read("--key", key)?)),
         _ => None,
     };
-    let tokens = match &asked.token_file {
+    let tokens = match &options.token_file {
         None => Vec::new(),
         Some(file) => {
             let lines: Vec<String> = lines(&read("--token-file", file)?);
@@ -41,14 +41,14 @@ pub fn s2cs(asked: S2cs) -> Result<Exit, Failure> {
             lines
         }
     };
-    let own = asked.cert.is_none();
-    let certificate = asked.dir.join("server.pem");
+    let own = options.cert.is_none();
+    let certificate = options.dir.join("server.pem");
     let options = Options {
-        advertise: asked.advertise,
+        advertise: options.advertise,
         identity,
         tokens,
         log: |line| stderr::say(format_args!("{:.0} {line}", Timestamp::now())),
-        ..Options::new(asked.listen, ports(&asked.ports)?, kind, asked.dir)
+        ..Options::new(options.listen, ports(&options.ports)?, kind, options.dir)
     };
     scistream::serve(options, |address, _| {
         let trust = if own { format!("; its certificate is {}", certificate.display()) } else { String::new() };
@@ -59,8 +59,8 @@ pub fn s2cs(asked: S2cs) -> Result<Exit, Failure> {
 }
 
 /// Sends a request to a control server.
-pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
-    match asked {
+pub fn s2uc(request: S2uc) -> Result<Exit, Failure> {
+    match request {
         S2uc::Inbound { server, service, num_conn } => {
             let uid = Uid::random().map_err(route)?;
             let client = connection(&server)?;
@@ -69,9 +69,9 @@ pub fn s2uc(asked: S2uc) -> Result<Exit, Failure> {
                 .and_then(async |client: Client| client.open(&uid, Role::Inbound, num_conn, &service, None).await);
             match listeners {
                 Ok(listeners) => {
-                    if let Some(told) = listeners.iter().find(|told| !scistream::is_reachable(told)) {
+                    if let Some(listener) = listeners.iter().find(|listener| !scistream::is_reachable(listener)) {
                         stderr::say(format_args!(
-                            "the S2CS reported {told}, which others cannot connect to: give the outbound \
+                            "the S2CS reported {listener}, which others cannot connect to: give the outbound \
                              request the host at which it is reached, and this port"
                         ));
                     }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_of_ports_is_read_and_anything_else_is_told_how_to_be_written() {
+    fn a_range_of_ports_is_read_and_anything_else_is_rejected_with_the_format() {
         assert_eq!(ports("5100-5110").unwrap(), 5100..=5110);
         for wrong in ["", "5100", "5110-5100", "0-5", "a-b", "5100-99999"] {
             let failure = ports(wrong).unwrap_err();

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long rank 0 may take to find, in results of an earlier launch, what is left to do.
 const FIND_LIMIT: Duration = Duration::from_secs(120);
 
-/// Takes part in a sweep as one of its ranks, or says what one would do.
+/// Takes part in a sweep as one of its ranks, or prints its plan.
 pub fn sweep(arguments: &arguments::Sweep) -> Result<Exit, Failure> {
     if arguments.plan {
         let hosts = vec![0; arguments.ranks];

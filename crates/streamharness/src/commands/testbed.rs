@@ -80,7 +80,7 @@ fn network_choice(
     }
     if link.is_some() || delay.is_some() || scale.is_some() {
         let sentence =
-            "links are those of a facility: say --network facility too, or leave --link, --delay, --scale out";
+            "links belong to the facility network: add --network facility, or leave --link, --delay, --scale out";
         return Err(Failure::new(Exit::Usage, sentence));
     }
     Ok(testbed::NetworkChoice::Loopback)

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_pem_says_how_to_convert_it() {
+    fn a_file_that_is_not_pem_is_rejected_with_the_command_that_converts_it() {
         for (flag, bytes, part) in [
             ("--ca", &b"\x30\x82\x01\x00"[..], "openssl x509 -inform DER"),
             ("--key", b"\x30\x81\x80", "openssl pkey -inform DER"),

@@ -1,4 +1,4 @@
-//! What this process can tell about where it runs.
+//! The environment of this process: launcher, build and host.
 
 use crate::host::machine;
 use engine::AllowedCores;
@@ -9,10 +9,10 @@ use nix::{
 };
 use std::{collections::BTreeMap, env, thread};
 
-/// Variables in which launchers tell a process its rank, before MPI is up.
+/// Variables in which launchers pass a process its rank, before MPI starts.
 const RANK_VARIABLES: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"];
 
-/// Whether this process should speak where all ranks would say the same.
+/// Whether this process should report what all ranks would report alike.
 pub fn speaks_for_the_launch() -> bool {
     RANK_VARIABLES.iter().find_map(|name| env::var(name).ok()).is_none_or(|rank| rank == "0")
 }
@@ -22,7 +22,7 @@ pub fn is_launched() -> bool {
     RANK_VARIABLES.iter().any(|name| env::var_os(name).is_some())
 }
 
-/// What rank 0 can tell; hosts, seed and clocks are filled in with the result.
+/// The environment as rank 0 knows it; hosts, seed and clocks are filled in with the result.
 pub fn describe(world: usize) -> Environment {
     Environment {
         world_size: world as u32,

@@ -1,4 +1,4 @@
-//! The host that a rank runs on, as its kernel tells: processor, memory, network.
+//! The host of a rank, as its kernel reports it: processor, memory, network.
 
 use measure::record::{Interface, Machine};
 use std::{
@@ -71,7 +71,7 @@ fn interface_of(name: &str, address: IpAddr) -> Interface {
     Interface {
         name: name.to_owned(),
         address: address.to_string(),
-        // Virtual ones say -1, or nothing.
+        // Virtual interfaces report -1, or nothing.
         speed_bits_per_second: number("speed").filter(|megabits| *megabits > 0).map(|megabits| megabits * 1_000_000),
         mtu_bytes: number("mtu"),
         driver: fs::read_link(of("device/driver"))

@@ -1,4 +1,4 @@
-//! What rank 0 has a launch carry out, run after run: repetitions of one plan, or the points of a sweep.
+//! The runs that a launch carries out in sequence: repetitions of one plan, or the points of a sweep.
 
 use crate::{
     cli::flags,
@@ -18,16 +18,16 @@ pub trait Agenda {
     /// ends only the run. Repetitions share the route of the first, and such a failure ends the launch.
     const APART: bool;
 
-    /// Takes in the run that is over, and says which follows, once it is time for it; `None` ends the launch.
+    /// Takes in the run that is over, and returns the next one when it is due; `None` ends the launch.
     fn next(&mut self, signals: &Signals) -> Result<Option<Assignment>, Failure>;
 
     /// Every rank is prepared for the run.
     fn begin(&mut self) -> Result<&mut Lead, Failure>;
 
-    /// The lead of the run that goes on.
+    /// The lead of the run in progress.
     fn lead(&mut self) -> Option<&mut Lead>;
 
-    /// No run follows: says what all of them came to.
+    /// No run follows: reports the results of all runs.
     fn end(&mut self) -> Result<Exit, Failure>;
 
     /// The launch ends early, for a reason that is reported elsewhere.
@@ -45,13 +45,13 @@ pub trait Agenda {
 /// A run to carry out: rank 0 broadcasts it, and every rank resolves it.
 #[derive(Serialize, Deserialize)]
 pub struct Assignment {
-    /// The profile, which says where to connect to.
+    /// The profile, which contains the addresses.
     pub profile: Profile,
     /// The plan of a record, as JSON, in place of the profile's.
     pub plan: Option<String>,
     /// The run's number.
     pub run: u32,
-    /// How long ranks wait, once it is over, for what follows.
+    /// How long ranks wait for the next assignment once it is over.
     pub next_within: Duration,
 }
 

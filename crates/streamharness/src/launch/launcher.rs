@@ -1,7 +1,7 @@
-//! How many processes the launcher says that it started, held against how many ranks MPI sees.
+//! Compares the number of processes that the launcher started with the number of ranks that MPI sees.
 //!
 //! A launcher of one MPI and a program built for another do not find each other: every process is then a launch of its
-//! own, all of them stream at once, and each says that all is well.
+//! own, all of them stream at once, and each reports success.
 
 use crate::terminal::exit::{Exit, Failure};
 use nix::unistd::{dup, dup2_stderr};
@@ -10,11 +10,11 @@ use std::{env, fs::File, io};
 /// Numbers from here on are those of Slurm's own steps: the batch script, an interactive shell, what is outside of steps.
 const SLURM_STEP_SPECIAL: u64 = 0xffff_fff0;
 
-/// A launcher that says what it started.
+/// A launcher that reports how many processes it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Launcher {
     OpenMpi,
-    /// MPICH's Hydra, Intel MPI's, and what else speaks their protocol.
+    /// MPICH's Hydra, Intel MPI's, and others with their protocol.
     Pmi,
     Srun,
 }
@@ -42,7 +42,7 @@ impl Launcher {
         }
     }
 
-    /// What to type, for a program that is linked to `library`.
+    /// The command to type, for a program that is linked to `library`.
     fn remedy(self, library: &str, processes: usize) -> String {
         let open_mpi = library.starts_with("Open MPI");
         let rebuild = "build the program for the launcher's MPI (`MPICC=... cargo build --release`, docs/mpi.md)";
@@ -61,16 +61,16 @@ impl Launcher {
     }
 }
 
-/// What a launcher states.
+/// The launcher's variables in the environment.
 #[derive(Debug, Clone, Copy)]
 pub struct Stated {
-    /// Itself, its variable, and the number of processes that it started.
+    /// The launcher, its variable, and the number of processes that it started.
     launcher: Option<(Launcher, &'static str, usize)>,
     /// Whether it speaks PMIx.
     pmix: bool,
 }
 
-/// What the environment states. To be read before MPI starts, which may state a world of one there.
+/// Reads the environment. To be called before MPI starts, which may set variables for a world of one there.
 pub fn stated() -> Stated {
     Stated::by(|name| env::var(name).ok())
 }
@@ -80,9 +80,9 @@ impl Stated {
         Self { pmix: variable("PMIX_RANK").is_some(), launcher: Launcher::innermost(variable) }
     }
 
-    /// What to say before MPI starts, where it may end this process instead of returning: Open MPI before version 5 does that,
-    /// with a page of its own for each process, in a step of srun without PMIx, unless it was built for Slurm's own PMI. It
-    /// does not tell beforehand which it was built for.
+    /// A warning to print before MPI starts, if MPI may end this process instead of returning. Open MPI before version 5 does
+    /// that, with a page of text from each process, in a step of srun without PMIx, unless it was built for Slurm's own PMI;
+    /// its build cannot be queried beforehand.
     pub fn forewarning(self, library: &str) -> Option<String> {
         let (Launcher::Srun, _, processes) = self.launcher.filter(|_| !self.pmix)? else { return None };
         let version = library.strip_prefix("Open MPI v")?.split('.').next()?;
@@ -96,8 +96,8 @@ impl Stated {
     }
 }
 
-/// Does something of which nothing on stderr is seen.
-pub fn unheard<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+/// Runs `work` with stderr discarded.
+pub fn without_stderr<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     let stderr = dup(io::stderr())?;
     dup2_stderr(File::options().write(true).open("/dev/null")?)?;
     let done = work();
@@ -144,8 +144,8 @@ mod tests {
 
     #[track_caller]
     fn refuses(library: &str, variables: &[(&str, &str)], parts: &[&str]) {
-        let said = of(1, library, variables).unwrap_err();
-        assert!(parts.iter().all(|part| said.contains(part)) && said.contains(library), "{said}");
+        let sentence = of(1, library, variables).unwrap_err();
+        assert!(parts.iter().all(|part| sentence.contains(part)) && sentence.contains(library), "{sentence}");
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_that_do_not_see_each_other_are_told_what_to_type() {
+    fn ranks_that_do_not_see_each_other_end_with_the_right_command() {
         refuses(
             OPEN_MPI,
             &[("PMI_SIZE", "3")],
@@ -191,8 +191,8 @@ mod tests {
     #[test]
     fn open_mpi_4_in_a_step_without_pmix_is_forewarned_and_nothing_else_is() {
         let step = [("SLURM_JOB_ID", "10"), ("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "3")];
-        let said = forewarned(OPEN_MPI, &step).unwrap();
-        assert!(said.contains("srun started 3") && said.contains("type `srun --mpi=pmix -n 3"), "{said}");
+        let sentence = forewarned(OPEN_MPI, &step).unwrap();
+        assert!(sentence.contains("srun started 3") && sentence.contains("type `srun --mpi=pmix -n 3"), "{sentence}");
         assert!(forewarned(OPEN_MPI, &[&step[..], &[("PMI_JOBID", "10.0"), ("PMI_SIZE", "3")]].concat()).is_some());
         for other in [("PMIX_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "3"), ("PMI_SIZE", "3")] {
             assert_eq!(forewarned(OPEN_MPI, &[&step[..], &[other]].concat()), None, "{other:?}");

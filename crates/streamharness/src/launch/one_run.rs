@@ -19,7 +19,7 @@ use payload::Workload;
 use profile::Plan;
 use transport_amqp::Amqp;
 
-/// A plan that every rank has alike, with the bodies that it asks for.
+/// A plan that is the same on every rank, with the bodies that it needs.
 pub struct Prepared {
     /// The plan.
     pub plan: Plan,
@@ -34,15 +34,15 @@ impl Prepared {
         Ok(Self { plan, payloads })
     }
 
-    /// Carries it out over an open route; every rank calls it, rank 0 with its lead. What the run came to, good or bad, is
-    /// with the lead: ranks that have no worker in this plan, and all ranks after a failure that they share, are ready
-    /// for the next run. Only where a rank is lost there is none.
+    /// Carries it out over an open route; every rank calls it, rank 0 with its lead. The lead keeps the
+    /// result, good or bad. Ranks without a worker in this plan, and all ranks after a failure that they share, are ready
+    /// for the next run. Only a lost rank ends the launch.
     pub fn carry_out(self, world: &World, connect: &Connect, mut lead: Option<&mut Lead>) -> Result<(), Stop> {
         if let Some(lead) = &mut lead {
             lead.route(connect);
             lead.hear(&world.signals);
         }
-        // What it may refuse, it refuses on every rank: it is made of what all have alike.
+        // An error here is the same on every rank, as the arguments are.
         let transport = Amqp::new(connect.amqp.clone(), &self.plan)
             .map_err(|fault| world.stop(Failure::new(Exit::Route, fault)))?;
         let mut watcher = Watcher { lead, signals: &world.signals };
@@ -54,7 +54,7 @@ impl Prepared {
                 }
                 Ok(())
             }
-            // The lead has told why.
+            // The lead has reported the reason.
             Err(RunError::RankLost(_)) => Err(Stop::Alone(silent(Exit::Partial))),
             Err(error) => {
                 let failure = Failure::new(Exit::Partial, error);
@@ -97,7 +97,7 @@ fn same_bodies(world: &World, plan: &Plan) -> Result<Workload, Stop> {
     }
 }
 
-/// Passes on what happens to the lead, if this rank has it, and signals to the run.
+/// Passes events of the run to the lead, if this rank has it, and signals to the run.
 struct Watcher<'a> {
     lead: Option<&'a mut Lead>,
     signals: &'a Signals,

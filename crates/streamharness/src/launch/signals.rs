@@ -1,9 +1,9 @@
-//! Signals: before streaming they end the process, while streaming they ask for an orderly end.
+//! Signals: before streaming they end the process, while streaming they request an orderly end.
 
 use signal_hook::{consts::signal::*, iterator::Signals as Incoming, low_level::signal_name};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What has been asked for by signal so far.
+/// The signals received so far.
 #[derive(Clone)]
 pub struct Signals {
     state: Arc<Mutex<State>>,
@@ -20,8 +20,8 @@ struct State {
 }
 
 impl Signals {
-    /// Catches SIGINT, SIGTERM, SIGHUP and SIGUSR1 from now on. `speaks`: whether this process says
-    /// what it does.
+    /// Catches SIGINT, SIGTERM, SIGHUP and SIGUSR1 from now on. `speaks`: whether this process
+    /// reports it.
     pub fn catch(speaks: bool) -> std::io::Result<Self> {
         let signals = Self { state: Arc::default() };
         let state = signals.state.clone();
@@ -46,12 +46,12 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Has `farewell` called with the name of a signal that ends the process, in place of what was to be called before.
+    /// Calls `farewell`, in place of an earlier one, with the name of the signal that ends the process.
     pub fn before_exit(&self, farewell: impl FnOnce(&str) + Send + 'static) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).farewell = Some(Box::new(farewell));
     }
 
-    /// Whether streaming goes on, so that a signal must wait for the orderly end.
+    /// Sets whether the run streams, so that a signal must wait for the orderly end.
     pub fn set_streaming(&self, streaming: bool) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).streaming = streaming;
     }

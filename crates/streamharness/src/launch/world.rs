@@ -17,25 +17,25 @@ use engine::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::{thread, time::Duration};
 
-/// How long ranks wait for rank 0 to read its profile, and for each other before anything has begun.
+/// How long ranks wait for rank 0 to read its profile, and for each other before the first run.
 pub const RESOLVE_LIMIT: Duration = Duration::from_secs(60);
 /// How long ranks wait for each other before they fail together.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a rank that says nothing gives rank 0 to say it.
+/// How long another rank leaves rank 0 to report a failure that all ranks share.
 const SPEAKER_FIRST: Duration = Duration::from_secs(3);
 
-/// Gives rank 0 time to say why all end: a launcher ends the other ranks as soon as one has failed, usually this one in its
-/// sleep.
-pub fn let_rank_0_speak() {
+/// Gives rank 0 time to report why all ranks end: a launcher ends the other ranks as soon as one has failed, usually this
+/// one in its sleep.
+pub fn let_rank_0_report() {
     thread::sleep(SPEAKER_FIRST);
 }
 
-/// One rank of a launch, and what it knows of the others.
+/// One rank of a launch, and the hosts of the others.
 pub struct World {
-    /// How it talks to them.
+    /// The communicator of all ranks.
     pub comm: MpiComm,
-    /// What people ask of it by signals.
+    /// The signals that it has received.
     pub signals: Signals,
     /// Where it runs.
     pub place: Place,
@@ -71,9 +71,9 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
             if speaks {
                 stderr::say(sentence);
             } else {
-                let_rank_0_speak();
+                let_rank_0_report();
             }
-            let init = launcher::unheard(|| MpiComm::init(speaks));
+            let init = launcher::without_stderr(|| MpiComm::init(speaks));
             init.map_err(|error| Failure::new(Exit::Usage, shortage::explain(&error)))?
         }
     };
@@ -82,7 +82,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
         if speaks {
             return Err(failure);
         }
-        let_rank_0_speak();
+        let_rank_0_report();
         return Err(silent(failure.exit));
     }
     let place = Place {
@@ -93,26 +93,26 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     };
     let mut world = World { comm, signals, place, hosts: Vec::new() };
     let ended = world.meet().and_then(|()| work(&world));
-    // A launcher ends the ranks that are left as soon as one has ended with a failure: they are about to.
+    // All ranks are about to end. The launcher's signal that another rank has failed must not end this one before.
     world.signals.set_streaming(true);
     match ended {
         Ok(exit) => Ok(exit),
         Err(Stop::Together(failure)) => {
-            // Told before anyone ends: a launcher stops the other ranks as soon as one has failed.
-            failure.tell();
+            // Reported before any rank ends: a launcher stops the other ranks as soon as one has failed.
+            failure.report();
             let _ = world.comm.barrier(FAREWELL_LIMIT);
             Err(silent(failure.exit))
         }
         Err(Stop::Alone(failure)) => {
-            // The others wait for a rank that will not come: only an abort ends them.
-            failure.tell();
+            // The others wait for a lost rank: only an abort ends them.
+            failure.report();
             world.comm.abort(failure.exit as u8)
         }
     }
 }
 
 impl World {
-    /// Whether this is rank 0, which reads, decides, tells and writes.
+    /// Whether this is rank 0, which reads, decides, reports and writes.
     pub fn leads(&self) -> bool {
         self.comm.rank() == 0
     }
@@ -151,13 +151,13 @@ impl World {
         outcome.map_err(|(code, sentence)| self.stop(Failure::new(Exit::from_code(code), sentence)))
     }
 
-    /// The end of the launch for a reason that every rank has; only rank 0 says it.
+    /// The end of the launch for a reason that all ranks share; only rank 0 reports it.
     pub fn stop(&self, failure: Failure) -> Stop {
         Stop::Together(if self.leads() { failure } else { silent(failure.exit) })
     }
 }
 
-/// A failure that somebody else tells.
+/// A failure that another rank reports.
 pub fn silent(exit: Exit) -> Failure {
     Failure { exit, sentence: String::new() }
 }

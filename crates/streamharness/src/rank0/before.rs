@@ -15,15 +15,15 @@ use measure::{
 use profile::{Plan, Profile};
 use std::path::Path;
 
-/// What a record tells about how its run can be repeated.
+/// The part of a record that is needed to repeat its run.
 pub struct Before {
-    /// What was done.
+    /// Its plan.
     pub plan: Plan,
-    /// Where it connected to.
+    /// The hops of its route.
     pub hops: Vec<Hop>,
     /// How figures show it.
     labels: Labels,
-    /// What it was launched with.
+    /// The launcher that started it.
     launcher: String,
     version: String,
 }
@@ -45,13 +45,13 @@ impl Before {
         Ok(Self { plan, hops: record.route.hops, labels: record.labels, launcher, version })
     }
 
-    /// What to type for a launch that fits the plan.
+    /// The command of a launch that fits the plan.
     pub fn command(&self, typed: &[String]) -> String {
         let words: Vec<String> = typed.iter().map(|word| quoted(word)).collect();
         format!("{} -n {} {}", quoted(&self.launcher), self.plan.placement.world, words.join(" "))
     }
 
-    /// Whether this launch is like that of the record, as far as the plan depends on it.
+    /// Checks that this launch has the ranks and hosts that the plan depends on.
     pub fn fits(&self, hosts: &[u32]) -> Result<(), Failure> {
         let (placement, ranks) = (&self.plan.placement, hosts.len());
         if placement.world != ranks {
@@ -74,7 +74,7 @@ impl Before {
         Ok(())
     }
 
-    /// The architecture of the plan, which says where to connect where no address is given; files are read anew.
+    /// A profile with the architecture of the plan, whose addresses apply if none is given; files are read anew.
     pub fn profile(&self, arguments: &Rerun) -> Result<Profile, Failure> {
         let arch = Some(self.plan.architecture.clone());
         let mut profile = flags::profile(&Run { arch, route: arguments.route.clone(), ..Run::default() })?;
@@ -88,7 +88,7 @@ impl Before {
         Ok(profile)
     }
 
-    /// What a reader should know before comparing the runs: another service, another version.
+    /// Differences that matter when the two runs are compared: another service, another version.
     pub fn differs(&self, hops: &[Hop]) -> Vec<String> {
         let hosts = |hops: &[Hop]| -> Vec<String> {
             let addresses = hops.iter().filter_map(|hop| hop.address.as_deref());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_ranks_is_refused_with_the_command_that_is_right() {
+    fn another_number_of_ranks_is_rejected_with_the_right_command() {
         let before = before("", 4);
         assert!(before.fits(&[0; 4]).is_ok());
         let sentence = before.fits(&[0; 2]).unwrap_err().sentence;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn another_service_is_told() {
+    fn another_service_is_reported() {
         let there = |address: &str| vec![Hop { address: Some(address.to_owned()), ..Hop::default() }];
         let before = before("", 1);
         assert_eq!(before.differs(&there("broker.example:5672")), Vec::<String>::new(), "ports of a testbed change");

@@ -1,4 +1,4 @@
-//! What is demanded of a run besides that its numbers are good: `--strict` and `--assert`.
+//! Demands on a sound run: `--strict` and `--assert`.
 
 use crate::{
     cli::arguments::Around,
@@ -9,7 +9,7 @@ use measure::{
     record::{AssertionOutcome, Status},
 };
 
-/// What is demanded of a run.
+/// Demands on a run.
 #[derive(Debug, Clone, Default)]
 pub struct Demands {
     strict: bool,
@@ -17,12 +17,12 @@ pub struct Demands {
 }
 
 impl Demands {
-    /// What was asked for. A mistake in it is better known before the run than after.
-    pub fn asked(arguments: &Around) -> Result<Self, Failure> {
+    /// The demands on the command line. Called before the run, so that a mistake in them costs no run.
+    pub fn from_arguments(arguments: &Around) -> Result<Self, Failure> {
         Ok(Self { strict: arguments.strict, assertions: parse(&arguments.assertions)? })
     }
 
-    /// Adds to the record what came of each demand, and to the verdict of a run that is sound whether it met them.
+    /// Adds the outcome of each demand to the record; a sound run that misses one fails.
     pub fn judge(&self, record: &mut Record) {
         record.assertions = self.assertions.iter().map(|assertion| assertion.of(record)).collect();
         if !record.status.pass {
@@ -43,11 +43,12 @@ pub fn parse(texts: &[String]) -> Result<Vec<Assertion>, Failure> {
     texts.iter().map(read).collect()
 }
 
-/// What does not hold, in one sentence.
+/// The assertions that do not hold, in one sentence.
 pub fn unmet(outcomes: &[AssertionOutcome]) -> Option<String> {
     let failed = outcomes.iter().filter(|outcome| !outcome.holds);
-    let told: Vec<String> = failed.map(|outcome| format!("`{}`: {}", outcome.expression, outcome.measured)).collect();
-    match &told[..] {
+    let measured: Vec<String> =
+        failed.map(|outcome| format!("`{}`: {}", outcome.expression, outcome.measured)).collect();
+    match &measured[..] {
         [] => None,
         [one] => Some(format!("an assertion does not hold, {one}")),
         several => Some(format!("{} assertions do not hold, {}", several.len(), several.join("; "))),
@@ -63,12 +64,12 @@ mod tests {
         let assertions = assertions.iter().map(|&text| text.to_owned()).collect();
         let mut record = sample::record(1, 100.0, 0);
         change(&mut record);
-        Demands::asked(&Around { strict, assertions, ..Around::default() }).unwrap().judge(&mut record);
+        Demands::from_arguments(&Around { strict, assertions, ..Around::default() }).unwrap().judge(&mut record);
         record
     }
 
     #[test]
-    fn a_sound_run_that_does_not_meet_an_assertion_says_what_was_measured() {
+    fn a_sound_run_that_misses_an_assertion_fails_with_the_measured_value() {
         let record = judged(true, &["throughput > 90", "throughput > 200/s", "rtt_p99 < 1ms"], |_| {});
         assert_eq!((record.status.pass, record.status.exit_code), (false, 5));
         assert_eq!(
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_the_numbers_are_good_comes_before_what_they_are() {
+    fn an_unsound_run_keeps_its_own_exit_code() {
         let lost = |record: &mut Record| {
             record.status = Status { pass: false, reason: "lost".to_owned(), exit_code: 4 };
         };

@@ -1,4 +1,4 @@
-//! The record of a run that goes on, kept beside it on disk: a run that is killed loses a few seconds of it, and no more.
+//! The record of a run in progress, kept up to date on disk: a killed run loses at most a few seconds of it.
 
 use crate::{
     rank0::output::Output,
@@ -19,10 +19,10 @@ use std::{
 
 /// How often it is brought up to date.
 const EVERY: Duration = Duration::from_secs(2);
-/// What writing takes of its thread's time at most: a slow disk must not be busy with this alone.
+/// Writing takes at most one part in this many of its thread's time: a slow disk must not be busy with this alone.
 const SHARE: u32 = 20;
 
-/// What is known at one moment.
+/// The state of the run at one moment.
 struct Known {
     facts: Facts,
     /// While it streams.
@@ -35,19 +35,19 @@ pub struct Keeper {
     files: Files,
     thread: Option<SyncSender<Known>>,
     last: Option<Instant>,
-    told: bool,
+    reported: bool,
 }
 
-/// The right to write the files of the run, which the keeper loses for ever when the run comes to its end.
+/// The right to write the files of the run, which the keeper loses for good when the run ends.
 #[derive(Clone)]
 struct Files(Arc<Mutex<State>>);
 
 struct State {
     output: Output,
     open: bool,
-    /// Whether sums of a stream have been kept.
+    /// Whether sums of the stream have been kept.
     streams: bool,
-    /// Whether something of the run may be on the service.
+    /// Whether the service may hold queues of the run.
     declared: bool,
     failure: Option<Failure>,
 }
@@ -81,16 +81,16 @@ impl Keeper {
                 std::thread::sleep((since.elapsed() * SHARE).min(EVERY * SHARE));
             }
         });
-        // Where no thread is to be had, the run comes before what is only kept in case of its death.
-        Self { files, thread: thread.ok().map(|_| sender), last: None, told: false }
+        // Without a thread the run goes on, and only its interim record is missing.
+        Self { files, thread: thread.ok().map(|_| sender), last: None, reported: false }
     }
 
-    /// The run has begun and does not stream yet.
+    /// The run has started and does not stream yet.
     pub fn begin(&self, facts: &Facts) {
         self.send(Known { facts: facts.clone(), snapshot: None, rows: Vec::new() });
     }
 
-    /// From now on there may be something of the run on the service.
+    /// From now on the service may hold queues of the run.
     pub fn declares(&self, facts: &Facts) {
         self.files.lock().declared = true;
         self.begin(facts);
@@ -101,13 +101,13 @@ impl Keeper {
         self.last.is_none_or(|last| last.elapsed() >= EVERY)
     }
 
-    /// The run streams, and this is what it has come to.
+    /// The run streams; these are its sums so far.
     pub fn stream(&mut self, facts: &Facts, snapshot: &Snapshot, rows: Vec<SeriesRow>) {
         self.last = Some(Instant::now());
         self.send(Known { facts: facts.clone(), snapshot: Some(snapshot.clone()), rows });
     }
 
-    /// One that comes while the last two are being written is let go: another will follow.
+    /// A state that arrives while the last two are being written is dropped: another will follow.
     fn send(&self, known: Known) {
         if let Some(thread) = &self.thread {
             let _ = thread.try_send(known);
@@ -116,16 +116,16 @@ impl Keeper {
 
     /// Why the record could not be kept, if it could not; once.
     pub fn failure(&mut self) -> Option<Failure> {
-        if self.told {
+        if self.reported {
             return None;
         }
-        // Whoever streams does not wait for a disk.
+        // Streaming does not wait for a disk.
         let failure = self.files.0.try_lock().ok()?.failure.clone();
-        self.told = failure.is_some();
+        self.reported = failure.is_some();
         failure
     }
 
-    /// What is to be done where the process ends before it streams, because of a signal.
+    /// Writes the record of a run that a signal ends before it streams.
     pub fn farewell(&self, facts: &Facts) -> impl FnOnce(&str) + Send + use<> {
         let (files, facts) = (self.files.clone(), facts.clone());
         move |signal| {
@@ -136,13 +136,13 @@ impl Keeper {
                 if state.declared {
                     record::leaves_all(&mut record, &facts.plan);
                 }
-                // Nobody is left to be told that it failed.
+                // The process ends; a failure cannot be reported any more.
                 let _ = state.output.write_partial(&record, Vec::new());
             }
         }
     }
 
-    /// The run has come to an end that it can tell itself: nothing is kept from now on.
+    /// The run ends in order and writes its own record: nothing is kept from now on.
     pub fn close(&mut self) {
         self.thread = None;
         self.files.lock().open = false;

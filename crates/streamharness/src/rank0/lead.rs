@@ -1,4 +1,4 @@
-//! What rank 0 does besides: tells people how the run goes, and writes its files.
+//! Rank 0's second task: it reports the progress of the run, and writes its files.
 
 use crate::{
     host::environment,
@@ -28,14 +28,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is known of a run once its plan is resolved.
+/// The facts of a run that are known once its plan is resolved.
 pub fn facts(plan: &Plan, world: usize) -> Facts {
     let started = jiff::Timestamp::now();
     let run_id = format!("{}-{:08x}", started.strftime("%Y%m%dT%H%M%SZ"), plan.run);
     Facts::new(plan, run_id, started.to_string(), environment::describe(world))
 }
 
-/// The size of a body, exact where all have one size that is known without building it.
+/// The size of a body: exact if all bodies have one size that is known without building them.
 fn size(message: &Message) -> String {
     match (message.events, message.format) {
         (Events::Fixed(_), Format::GebRaw | Format::GebDecomposed | Format::Variables | Format::Adara) => {
@@ -51,21 +51,22 @@ pub struct Lead {
     output: Output,
     view: View,
     series: Series,
-    /// When the service was begun to be watched, and how far ahead of the common start that was.
+    /// When watching the service began, and how far ahead of the common start that was.
     watched_from: Option<Instant>,
     watched_ahead: Option<Duration>,
     links: Links,
     service: Option<Watcher>,
     keeper: Keeper,
-    /// The last sums that were heard.
+    /// The latest sums that were received.
     latest: Option<Snapshot>,
-    told: bool,
-    /// Why streaming was cut short, as it was reported then: the service may say more when it is asked what it holds.
+    /// Whether the reason of a failed run is on stderr already.
+    reported: bool,
+    /// Why streaming was cut short, as reported at that moment: counting what the service still holds may reveal more.
     cut_by: Option<Ending>,
-    /// Whether it is one of so many that its table is in its files only.
+    /// Whether it is one of many runs, so that its table is in its files only.
     brief: bool,
     demands: Demands,
-    /// Whether somebody stopped it, by a signal.
+    /// Whether a signal stopped it.
     stopped: bool,
     record: Option<Record>,
     exit: Result<Exit, Failure>,
@@ -88,7 +89,7 @@ impl Lead {
             watched_ahead: None,
             links: Links::default(),
             service: None,
-            told: false,
+            reported: false,
             cut_by: None,
             brief: false,
             demands,
@@ -98,19 +99,19 @@ impl Lead {
         }
     }
 
-    /// It is one of many, called `title` where people watch it.
+    /// It is one of many runs; `title` is the prefix of its lines.
     pub fn of_many(mut self, title: String) -> Self {
         self.view.entitle(title);
         self.brief = true;
         self
     }
 
-    /// Where a signal ends the process before it streams, the record says so.
+    /// A signal that ends the process before it streams is put in the record.
     pub fn hear(&self, signals: &Signals) {
         signals.before_exit(self.keeper.farewell(&self.facts));
     }
 
-    /// Says what will be done.
+    /// Reports what will be done.
     pub fn announce(&mut self) {
         let plan = self.facts.plan.clone();
         let length = match plan.length {
@@ -133,7 +134,7 @@ impl Lead {
         ));
     }
 
-    /// One line for people.
+    /// One line on stderr.
     pub fn say(&mut self, line: &str) {
         self.view.say(line);
     }
@@ -144,12 +145,12 @@ impl Lead {
         self.service = access.map(|access| Watcher::start(Access { queues, ..access }));
     }
 
-    /// How figures show what the profiles name.
+    /// The labels of figures, from the profiles.
     pub fn label(&mut self, labels: Labels) {
         self.facts.labels = labels;
     }
 
-    /// The route is open, through what was provisioned for it if anything was.
+    /// The route is open, to a provisioned cluster if there is one.
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
         self.facts.provisioned.clone_from(&connect.provisioned);
@@ -189,14 +190,16 @@ impl Lead {
     /// Ten times a second while streaming.
     pub fn progress(&mut self, snapshot: &Snapshot) {
         self.series.take(snapshot);
-        if let Some(begun) = self.watched_from.filter(|_| self.watched_ahead.is_none() && !snapshot.elapsed.is_zero()) {
-            self.watched_ahead = Some(begun.elapsed().saturating_sub(snapshot.elapsed));
+        if let Some(watched_from) =
+            self.watched_from.filter(|_| self.watched_ahead.is_none() && !snapshot.elapsed.is_zero())
+        {
+            self.watched_ahead = Some(watched_from.elapsed().saturating_sub(snapshot.elapsed));
         }
         self.view.progress(snapshot);
         self.keep(snapshot);
     }
 
-    /// Brings the record up to date that is kept in case nothing follows.
+    /// Updates the interim record, which remains if the run is killed.
     fn keep(&mut self, snapshot: &Snapshot) {
         if self.keeper.is_due() {
             let rows = self.see_service();
@@ -208,7 +211,7 @@ impl Lead {
         }
     }
 
-    /// Takes what the service has told by now into the facts; the series with it.
+    /// Takes the samples of the service so far into the facts; returns the series with them.
     fn see_service(&mut self) -> Vec<SeriesRow> {
         let mut rows = self.series.rows();
         if let Some(seen) = self.service.as_ref().map(Watcher::seen) {
@@ -224,17 +227,17 @@ impl Lead {
         rows
     }
 
-    /// Saves what is known: what follows may not be reached.
+    /// Saves what is known: the run may not get as far as a complete record.
     pub fn cut_short(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.view.say(&ending.to_string());
         // Whether anything is lost is known later.
-        self.told = !matches!(ending, Ending::Missing(_));
+        self.reported = !matches!(ending, Ending::Missing(_));
         self.cut_by = Some(ending.clone());
         self.save_partial(snapshot, ending);
         self.stopped = matches!(ending, Ending::Stopped(_));
     }
 
-    /// No result follows: what is known is all there will be.
+    /// A rank is lost and no result follows: saves what is known.
     pub fn rank_lost(&mut self, snapshot: &Snapshot, ending: &Ending) {
         self.save_partial(snapshot, ending);
         if let Some(Err(failure)) = self.record.as_ref().map(|record| self.print(record)) {
@@ -255,7 +258,7 @@ impl Lead {
         self.record = Some(record);
     }
 
-    /// Something that the run declared is left on the service: that changes no number and no verdict.
+    /// Queues of the run are left on the service: that changes no number and no verdict.
     pub fn left_behind(&mut self, left: Vec<LeftBehind>, why: &Fault) {
         let sentence = record::undeleted(&left, why);
         self.view.say(&sentence);
@@ -269,14 +272,14 @@ impl Lead {
         self.facts.left = Some((left, sentence));
     }
 
-    /// Ranks cannot talk any more. Where streaming had ended before, the record says why.
+    /// Ranks cannot communicate any more. If streaming had ended before, the record already contains the reason.
     pub fn lost(&mut self, failure: &Failure) {
         if self.record.is_none() {
             self.refused(failure.clone());
         }
     }
 
-    /// The run ended without a result, and not by what it measured.
+    /// The run ended without a result, for a reason other than its measurements.
     pub fn refused(&mut self, failure: Failure) {
         self.view.finish();
         self.keeper.close();
@@ -289,9 +292,9 @@ impl Lead {
         self.exit = Err(failure);
     }
 
-    /// Everything is known: writes the files, prints the table.
+    /// The result is complete: writes the files, prints the table.
     pub fn result(&mut self, result: &RunResult) {
-        self.told &= self.cut_by.as_ref().is_none_or(|reported| *reported == result.ending);
+        self.reported &= self.cut_by.as_ref().is_none_or(|ending| *ending == result.ending);
         self.view.finish();
         self.keeper.close();
         let rows = self.see_service();
@@ -307,13 +310,13 @@ impl Lead {
         let started: jiff::Timestamp = record.started.parse().expect("it was written so");
         let written = self.output.write(&record, &result.histograms, rows, started.into(), stream);
         if let Err(failure) = &written {
-            // It does not pass, whatever it measured.
+            // A run without its files fails, whatever it measured.
             if record.status.pass {
                 record.status = failure.status();
             }
-            // A record takes less room than what may have failed.
+            // The record takes less room than the file that failed.
             let _ = self.output.write_record(&record);
-            self.told = true;
+            self.reported = true;
         }
         let printed = self.print(&record);
         if !self.brief {
@@ -321,7 +324,7 @@ impl Lead {
                 self.view.say(warning);
             }
         }
-        if !record.status.pass && !self.told && !self.brief && !record.warnings.contains(&record.status.reason) {
+        if !record.status.pass && !self.reported && !self.brief && !record.warnings.contains(&record.status.reason) {
             self.view.say(&record.status.reason);
         }
         self.exit = match written {
@@ -340,22 +343,22 @@ impl Lead {
         if self.brief { Ok(()) } else { stdout::print(&osu_table(record)) }
     }
 
-    /// What it measured, as far as it got.
+    /// Its record, if there is one.
     pub fn record(&self) -> Option<&Record> {
         self.record.as_ref()
     }
 
-    /// Where it left what, as far as it got.
+    /// Its directory and its record, if there is one.
     pub fn into_record(self) -> Option<(PathBuf, Record)> {
         Some((self.output.dir().to_owned(), self.record?))
     }
 
-    /// Whether somebody stopped it, by a signal.
+    /// Whether a signal stopped it.
     pub fn was_stopped(&self) -> bool {
         self.stopped
     }
 
-    /// What the program exits with.
+    /// The exit of the program.
     pub fn exit(&self) -> Result<Exit, Failure> {
         self.exit.clone()
     }

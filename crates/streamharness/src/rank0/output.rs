@@ -1,4 +1,4 @@
-//! The result directory: what a run leaves there, and what it removes of an earlier one.
+//! The result directory: the files that a run writes there, and those of an earlier run that it removes.
 
 use crate::{
     files::whole,
@@ -18,11 +18,11 @@ use std::{
 
 const RECORD: &str = "record.json";
 const FILES: [&str; 5] = [RECORD, "series.csv", "ranks.csv", "cdf.csv", "histograms.hlog"];
-/// Name of the file with the first body that was not what was sent, before its ending.
-const EXHIBIT: &str = "first-corrupt";
-/// What the directories of the runs of one launch begin with, before their numbers.
+/// Name of the file with the first corrupt body, without its extension.
+const CORRUPT_SAMPLE: &str = "first-corrupt";
+/// The prefix of run directories, before their numbers.
 const RUN: &str = "run-";
-/// What all of them came to.
+/// The summary of all runs.
 const SUMMARY: &str = "summary.json";
 /// Runs of the same kind that may begin in the same second.
 const NAMESAKES_MAX: u32 = 100;
@@ -30,7 +30,7 @@ const NAMESAKES_MAX: u32 = 100;
 /// Where results go.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// What was asked for; below it no link is followed.
+    /// The directory that the user named; below it no link is followed.
     top: PathBuf,
     dir: PathBuf,
     /// Whether the directory must be new: its name is ours, not the user's.
@@ -83,11 +83,11 @@ impl Output {
             if run && entry.file_type()?.is_dir() {
                 let run = Self::into_dir(entry.path());
                 run.clear()?;
-                // Whatever else somebody put there stays.
+                // Files of others stay.
                 let _ = fs::remove_dir(run.dir);
             } else if name == SUMMARY
                 || FILES.contains(&&*name)
-                || name.strip_prefix(EXHIBIT).is_some_and(|ending| ending.starts_with('.'))
+                || name.strip_prefix(CORRUPT_SAMPLE).is_some_and(|ending| ending.starts_with('.'))
                 || is_partial(&name)
             {
                 fs::remove_file(entry.path())?;
@@ -112,7 +112,7 @@ impl Output {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// All files of a run, the record before all others: where there is no room for all, it is the one to have.
+    /// All files of a run, the record first: on a full disk it is the most useful one.
     pub fn write(
         &self,
         record: &Record,
@@ -137,14 +137,14 @@ impl Output {
         self.replace(RECORD, record.to_json().as_bytes())
     }
 
-    /// The first body that was not what was sent; returns the name of its file.
+    /// The first corrupt body; returns the name of its file.
     pub fn write_corrupt(&self, body: &[u8], ending: &str) -> Result<String, Failure> {
-        let name = format!("{EXHIBIT}.{ending}");
+        let name = format!("{CORRUPT_SAMPLE}.{ending}");
         self.replace(&name, body)?;
         Ok(name)
     }
 
-    /// The record that is there, if one is. One that cannot be read is not nothing.
+    /// The record in the directory, if there is one. An unreadable record is an error.
     pub fn record(&self) -> Result<Option<Record>, Failure> {
         let path = self.dir.join(RECORD);
         let unread = |error: &dyn std::fmt::Display| {
@@ -158,14 +158,14 @@ impl Output {
         }
     }
 
-    /// What is known of a run that was cut short.
+    /// The files of a run that was cut short.
     pub fn write_partial(&self, record: &Record, rows: Vec<SeriesRow>) -> Result<(), Failure> {
         self.write_record(record)?;
         self.replace("series.csv", series_csv(&rows).as_bytes())?;
         self.replace("ranks.csv", ranks_csv(record).as_bytes())
     }
 
-    /// What all runs of a launch came to.
+    /// The summary of all runs of a launch.
     pub fn write_summary(&self, json: &str) -> Result<(), Failure> {
         self.replace(SUMMARY, json.as_bytes())
     }
@@ -180,9 +180,10 @@ impl Output {
     }
 }
 
-/// Whether it is what a run that was killed left of a file of its own.
+/// Whether it is a half-written file of a killed run.
 fn is_partial(name: &str) -> bool {
-    let ours = |name: &str| [&FILES[..], &[SUMMARY, EXHIBIT, "probe"]].concat().iter().any(|one| name.starts_with(one));
+    let ours =
+        |name: &str| [&FILES[..], &[SUMMARY, CORRUPT_SAMPLE, "probe"]].concat().iter().any(|one| name.starts_with(one));
     name.ends_with(whole::PARTIAL) && name.strip_prefix('.').is_some_and(ours)
 }
 
@@ -215,7 +216,7 @@ mod tests {
         output.write_summary("old").unwrap();
         output.prepare().unwrap();
         assert!(!root.join("run-002").exists() && !root.join("summary.json").exists());
-        assert!(!root.join(".record.json.Xy12.partial").exists(), "what a killed run left");
+        assert!(!root.join(".record.json.Xy12.partial").exists(), "a half-written file of a killed run");
         assert!(!root.join("cdf.csv").exists() && !root.join("first-corrupt.h5").exists());
         assert!(root.join("notes.txt").exists());
         fs::remove_dir_all(root).unwrap();

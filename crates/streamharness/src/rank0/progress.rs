@@ -11,10 +11,10 @@ use std::{
 /// Plain lines come this often at most.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// What people see.
+/// The progress of one run, as shown to the user.
 pub struct View {
     goal: Goal,
-    /// What goes before all that is said of it, where there are many.
+    /// The prefix of every line about this run, if there are many runs.
     title: String,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
@@ -43,7 +43,7 @@ impl View {
         Self { goal, title: String::new(), bar, last_line: None, last: (Duration::ZERO, 0) }
     }
 
-    /// Which of many it is.
+    /// Sets the prefix of its lines.
     pub fn entitle(&mut self, title: String) {
         self.title = title + " ";
     }
@@ -69,8 +69,8 @@ impl View {
         let (total, blocked) = (&snapshot.total.counters, snapshot.total.blocked);
         let (since, before) = self.last;
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        let begun = total.received > 0 || blocked > 0;
-        if self.bar.is_none() && !(due && begun) {
+        let active = total.received > 0 || blocked > 0;
+        if self.bar.is_none() && !(due && active) {
             return;
         }
         let span = snapshot.elapsed.saturating_sub(since).as_secs_f64();

@@ -8,7 +8,7 @@ use figures::{Estimate, Quantity, statistics::INTERVAL_RUNS};
 use profile::{Span, nearest};
 use std::{ops::RangeInclusive, time::Duration};
 
-/// With `--until`, as many at most unless told otherwise.
+/// The most runs with `--until`, unless `--repeat` sets another limit.
 const MOST: u32 = 30;
 /// More would not be repetitions but a campaign; each has a directory with a number of three digits.
 const RUNS_MAX: u32 = 999;
@@ -19,13 +19,13 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Repeat {
     /// Runs at least and at most.
     pub runs: RangeInclusive<u32>,
-    /// What ends it between these.
+    /// The condition that ends it between these.
     pub until: Option<Until>,
     /// Time between runs in which nothing runs.
     pub idle: Duration,
 }
 
-/// A median that is to be known well.
+/// The precision of a median that ends the repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Until {
     /// Of what.
@@ -34,12 +34,12 @@ pub struct Until {
     pub part: f64,
 }
 
-/// Whether there is another run.
+/// Whether another run follows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// There is.
+    /// Another run follows.
     Another,
-    /// No: this is why.
+    /// No run follows, with the reason.
     End(String),
 }
 
@@ -52,8 +52,8 @@ impl Repeat {
         *self.runs.end() > 1
     }
 
-    /// What was asked for.
-    pub fn asked(arguments: &Around) -> Result<Self, Failure> {
+    /// The repetitions on the command line.
+    pub fn from_arguments(arguments: &Around) -> Result<Self, Failure> {
         let until = arguments.until.as_deref().map(until).transpose()?;
         let least = if until.is_some() { INTERVAL_RUNS as u32 } else { 1 };
         let runs = match arguments.repeat.as_deref() {
@@ -76,13 +76,13 @@ impl Repeat {
         Ok(Self { runs, until, idle })
     }
 
-    /// What comes after `done` runs, some of which may have failed; `estimate` is of what is waited for.
+    /// The next step after `done` runs, some of which may have failed; `estimate` is of the quantity of `--until`.
     pub fn next(&self, done: u32, estimate: Option<&Estimate>) -> Next {
         let Some(Until { quantity, part }) = self.until else {
             return if done < *self.runs.end() {
                 Next::Another
             } else {
-                Next::End(format!("after {done} runs, as asked"))
+                Next::End(format!("after {done} runs, as requested"))
             };
         };
         let known = estimate.and_then(Estimate::relative_half_width);
@@ -90,20 +90,20 @@ impl Repeat {
         let wanted = format!("{} to be known to {}", quantity.word(), percent(part));
         match known {
             Some(known) if enough && known < part => Next::End(format!(
-                "after {done} runs: {} is known to {}, and {} was asked for",
+                "after {done} runs: {} is known to {}, and {} was requested",
                 quantity.word(),
                 percent(known),
                 percent(part)
             )),
             _ if done < *self.runs.end() => Next::Another,
             Some(known) => Next::End(format!(
-                "after {done} runs, the most that were allowed: {wanted} was asked for, and it is known to {} only; give \
+                "after {done} runs, the most that were allowed: {wanted} was requested, and it is known to {} only; give \
                  more runs with --repeat {}-N",
                 percent(known),
                 self.runs.start()
             )),
             None => Next::End(format!(
-                "after {done} runs, the most that were allowed: too few of them tell {}",
+                "after {done} runs, the most that were allowed: too few of them measured {}",
                 quantity.word()
             )),
         }
@@ -155,26 +155,26 @@ fn until(text: &str) -> Result<Until, Failure> {
 mod tests {
     use super::*;
 
-    fn asked(repeat: Option<&str>, until: Option<&str>, idle: Option<&str>) -> Result<Repeat, String> {
+    fn parsed(repeat: Option<&str>, until: Option<&str>, idle: Option<&str>) -> Result<Repeat, String> {
         let text = |text: Option<&str>| text.map(str::to_owned);
         let arguments = Around { repeat: text(repeat), until: text(until), idle: text(idle), ..Around::default() };
-        Repeat::asked(&arguments).map_err(|failure| failure.sentence)
+        Repeat::from_arguments(&arguments).map_err(|failure| failure.sentence)
     }
 
     #[test]
-    fn what_is_asked_for_is_understood() {
-        assert_eq!(asked(None, None, None), Ok(Repeat { runs: 1..=1, until: None, idle: IDLE }));
+    fn the_command_line_sets_repetitions_condition_and_pause() {
+        assert_eq!(parsed(None, None, None), Ok(Repeat { runs: 1..=1, until: None, idle: IDLE }));
         assert_eq!(
-            asked(Some("5"), None, Some("0s")).unwrap(),
+            parsed(Some("5"), None, Some("0s")).unwrap(),
             Repeat { runs: 5..=5, until: None, idle: Duration::ZERO }
         );
         let throughput = Some(Until { quantity: Quantity::MessagesPerSecond, part: 0.05 });
         for text in ["ci<5%", "ci < 5 %", "throughput ci<5%"] {
-            assert_eq!(asked(None, Some(text), None).unwrap().until, throughput, "{text}");
+            assert_eq!(parsed(None, Some(text), None).unwrap().until, throughput, "{text}");
         }
-        assert_eq!(asked(None, Some("ci<5%"), None).unwrap().runs, 6..=30);
-        assert_eq!(asked(Some("12"), Some("ci<5%"), None).unwrap().runs, 6..=12);
-        assert_eq!(asked(Some("8-9"), Some("rtt_p99 ci<5%"), None).unwrap().runs, 8..=9);
+        assert_eq!(parsed(None, Some("ci<5%"), None).unwrap().runs, 6..=30);
+        assert_eq!(parsed(Some("12"), Some("ci<5%"), None).unwrap().runs, 6..=12);
+        assert_eq!(parsed(Some("8-9"), Some("rtt_p99 ci<5%"), None).unwrap().runs, 8..=9);
         for (repeat, until, idle, expected) in [
             (Some("0"), None, None, "from 1 to 999"),
             (Some("2-3"), None, None, "--until"),
@@ -185,14 +185,14 @@ mod tests {
             (None, Some("trougput ci<5%"), None, "did you mean `throughput`?"),
             (None, None, Some("soon"), "such as 2s"),
         ] {
-            let error = asked(repeat, until, idle).unwrap_err();
+            let error = parsed(repeat, until, idle).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }
 
     #[test]
     fn it_ends_when_the_median_is_known_well_enough_and_not_before_the_least_or_after_the_most() {
-        let repeat = asked(Some("7-9"), Some("ci<5%"), None).unwrap();
+        let repeat = parsed(Some("7-9"), Some("ci<5%"), None).unwrap();
         let close = |runs: usize| Estimate::of(&(0..runs).map(|run| 100.0 + run as f64).collect::<Vec<_>>()).unwrap();
         let wide = |runs: usize| Estimate::of(&(1..=runs).map(|run| 100.0 * run as f64).collect::<Vec<_>>()).unwrap();
         assert_eq!(repeat.next(6, Some(&close(6))), Next::Another, "not yet the least");
@@ -203,8 +203,8 @@ mod tests {
             matches!(repeat.next(9, Some(&wide(9))), Next::End(why) if why.contains("the most") && why.contains("only"))
         );
         assert!(matches!(repeat.next(9, None), Next::End(why) if why.contains("too few")));
-        let repeat = asked(Some("2"), None, None).unwrap();
+        let repeat = parsed(Some("2"), None, None).unwrap();
         assert_eq!(repeat.next(1, None), Next::Another);
-        assert_eq!(repeat.next(2, None), Next::End("after 2 runs, as asked".to_owned()));
+        assert_eq!(repeat.next(2, None), Next::End("after 2 runs, as requested".to_owned()));
     }
 }

@@ -1,4 +1,4 @@
-//! Repetitions of one plan, or the one run of it: a lead and a directory for each, and what they came to together.
+//! The runs of one plan, one or several: a lead and a directory for each, and their summary.
 
 use crate::{
     cli::{arguments::Around, flags},
@@ -29,34 +29,33 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The runs of one launch.
 pub struct Runs {
-    /// Says where to connect to.
+    /// Contains the addresses.
     profile: Profile,
     plan: Plan,
-    /// The run whose plan it is.
+    /// The run that is repeated, of a rerun.
     before: Option<Before>,
     world: usize,
     demands: Demands,
     repeat: Repeat,
     output: Output,
-    /// Of the run that goes on.
+    /// Of the run in progress.
     lead: Option<Lead>,
     done: Vec<Done>,
     first_run_id: String,
     ended: String,
-    /// Whether that was what was asked for.
+    /// Whether all requested runs were carried out.
     complete: bool,
     exit: Result<Exit, Failure>,
 }
 
 impl Runs {
-    /// None has begun. What is typed around the plan is checked before `read` reads the profile, or a record and the profile
-    /// for it.
+    /// No run yet. Options around the plan are checked before `read` reads the profile, or a record and its profile.
     pub fn new(
         arguments: &Around,
         hosts: &[u32],
         read: impl FnOnce() -> Result<(Profile, Option<Before>), Failure>,
     ) -> Result<Self, Failure> {
-        let (repeat, demands) = (Repeat::asked(arguments)?, Demands::asked(arguments)?);
+        let (repeat, demands) = (Repeat::from_arguments(arguments)?, Demands::from_arguments(arguments)?);
         let (profile, before) = read()?;
         let plan = match &before {
             Some(before) => before.plan.clone(),
@@ -108,7 +107,7 @@ impl Runs {
         Ok(true)
     }
 
-    /// Keeps what the run that went on came to.
+    /// Takes in the result of the run in progress.
     fn take_in(&mut self) {
         let Some(mut lead) = self.lead.take() else { return };
         self.exit = lead.exit();
@@ -116,7 +115,7 @@ impl Runs {
             return;
         }
         if let Err(failure) = &self.exit {
-            // The others go on; this is the only place where it is told.
+            // The other runs go on; the failure is reported nowhere else.
             lead.say(&failure.sentence);
         }
         let number = self.done.len() as u32 + 1;
@@ -145,8 +144,8 @@ impl Agenda for Runs {
         }))
     }
 
-    /// Makes room for the results: what cannot be written is better known before the run than after. The first run says what
-    /// will be done.
+    /// Makes the directory for the results before the run, so that an unwritable one costs no run. The first run announces the
+    /// plan.
     fn begin(&mut self) -> Result<&mut Lead, Failure> {
         let first = self.first_run_id.is_empty();
         if first {
@@ -182,7 +181,7 @@ impl Agenda for Runs {
         self.lead.as_mut()
     }
 
-    /// Says in what the service differs from that of the run that is repeated.
+    /// Reports how the service differs from that of the repeated run.
     fn opened(&mut self, hops: &[Hop]) {
         if let (Some(before), Some(lead)) = (&self.before, &mut self.lead) {
             before.differs(hops).iter().for_each(|difference| lead.say(difference));
@@ -202,7 +201,7 @@ impl Agenda for Runs {
         written.and(printed).and(Ok(exit))
     }
 
-    /// A run that was not begun to be carried out for want of a route came to nothing.
+    /// A first run that failed to open its route has nothing to summarize.
     fn cut_short(&mut self, stop: &Stop) {
         if matches!(stop, Stop::Alone(_)) || !self.done.is_empty() {
             // The launch has another reason to fail.

@@ -10,18 +10,18 @@ const STEP: Duration = Duration::from_secs(1);
 /// sums came. What happened between two sums is taken to have happened evenly.
 #[derive(Debug)]
 pub struct Series {
-    /// Whether the service is asked for confirms.
+    /// Whether the service sends confirms.
     confirms: bool,
     rows: Vec<SeriesRow>,
     /// The sums at the beginning of the row that is not complete.
-    begun: Status,
+    row_start: Status,
     latest: (Duration, Status),
 }
 
 impl Series {
-    /// Nothing yet. `confirms`: the service is asked for them.
+    /// Nothing yet. `confirms`: whether the service sends them.
     pub fn new(confirms: bool) -> Self {
-        Self { confirms, rows: Vec::new(), begun: Status::default(), latest: (Duration::ZERO, Status::default()) }
+        Self { confirms, rows: Vec::new(), row_start: Status::default(), latest: (Duration::ZERO, Status::default()) }
     }
 
     /// Takes in the sums at one moment.
@@ -32,7 +32,7 @@ impl Series {
             let part = (end - before.0.min(end)).as_secs_f64() / (now.0 - before.0).as_secs_f64();
             let sums = between(&before.1, now.1, part);
             self.rows.push(self.row(&sums, STEP));
-            self.begun = sums;
+            self.row_start = sums;
         }
         self.latest = (now.0, now.1.clone());
     }
@@ -52,8 +52,8 @@ impl Series {
     }
 
     fn row(&self, now: &Status, length: Duration) -> SeriesRow {
-        let failed = now.fault.is_some() && self.begun.fault.is_none();
-        let (before, now) = (&self.begun.counters, &now.counters);
+        let failed = now.fault.is_some() && self.row_start.fault.is_none();
+        let (before, now) = (&self.row_start.counters, &now.counters);
         let received = now.received - before.received;
         SeriesRow {
             second: self.rows.len() as u64,

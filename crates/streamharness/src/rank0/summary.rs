@@ -1,4 +1,4 @@
-//! What several runs of one plan came to together: medians with intervals, as a table and as JSON.
+//! The summary of several runs of one plan: medians with intervals, as a table and as JSON.
 
 use crate::{rank0::repeat::Until, terminal::exit::Exit};
 use figures::{Estimate, Quantity};
@@ -20,20 +20,20 @@ pub struct Done {
     pub run: figures::Run,
 }
 
-/// What they came to together.
+/// The results of all runs.
 pub struct Summary<'a> {
     /// The runs, by their numbers.
     pub done: &'a [Done],
-    /// When and why there was no other: `after 5 runs, as asked`.
+    /// When and why they ended: `after 5 runs, as requested`.
     pub ended: &'a str,
-    /// Whether that was what was asked for.
+    /// Whether all requested runs were carried out.
     pub complete: bool,
-    /// What was to be known well.
+    /// The requested precision.
     pub until: Option<Until>,
 }
 
 impl Summary<'_> {
-    /// Runs whose numbers are good. A run that did not meet an assertion is one of them.
+    /// Runs whose numbers are sound. A run that missed an assertion is one of them.
     fn sound(&self) -> impl Iterator<Item = &Done> {
         self.done.iter().filter(|done| done.run.is_sound())
     }
@@ -55,7 +55,7 @@ impl Summary<'_> {
         values.filter(|(_, value)| beyond.contains(value)).collect()
     }
 
-    /// What the program exits with, and why.
+    /// The exit code of the program, and the reason.
     pub fn verdict(&self) -> (Exit, String) {
         let failed: Vec<&Done> = self.done.iter().filter(|done| !done.run.record.status.pass).collect();
         let (all, passed) = (self.done.len(), self.done.len() - failed.len());
@@ -66,13 +66,13 @@ impl Summary<'_> {
             return (exit, format!("{passed} of {all} runs passed{why}"));
         };
         let alike = failed.iter().all(|done| code(done) == code(first));
-        // Where some runs are good and others are not, the whole is partial.
+        // If some runs are sound and others are not, the whole is partial.
         let exit = if alike && (passed == 0 || code(first) == Exit::Assertion) { code(first) } else { Exit::Partial };
         let reason = &first.run.record.status.reason;
         (exit, format!("{passed} of {all} runs passed; run {}: {reason}", first.number))
     }
 
-    /// The table, in the manner of that of a run; its last line is the verdict over all.
+    /// The table, in the format of a run's table; its last line is the verdict over all runs.
     pub fn table(&self) -> String {
         let mut text = format!("# Over {} run(s) that ended {}\n", self.done.len(), self.ended);
         let sound = self.sound().count();
@@ -155,7 +155,7 @@ fn line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// A number as the table has it.
+/// A number in the units of the table.
 fn shown(quantity: Quantity, value: f64) -> String {
     match quantity {
         Quantity::BitsPerSecond => format!("{:.4}", value * 1e-9),
@@ -181,11 +181,11 @@ mod tests {
     }
 
     fn summary(done: &[Done]) -> Summary<'_> {
-        Summary { done, ended: "after all, as asked", complete: true, until: None }
+        Summary { done, ended: "after all, as requested", complete: true, until: None }
     }
 
     #[test]
-    fn a_failed_run_is_told_and_in_no_median() {
+    fn a_failed_run_is_reported_and_in_no_median() {
         let done = runs(&[(10.0, 0), (11.0, 0), (99.0, 4), (12.0, 0)]);
         let summary = summary(&done);
         assert_eq!(summary.estimate(Quantity::MessagesPerSecond).unwrap().values, [10.0, 11.0, 12.0]);
@@ -212,7 +212,7 @@ mod tests {
             assert_eq!(summary(&done).verdict().0, expected, "{codes:?}");
         }
         let done = runs(&[(1.0, 0)]);
-        assert_eq!(Summary { complete: false, ..summary(&done) }.verdict().0, Exit::Partial, "fewer than asked for");
+        assert_eq!(Summary { complete: false, ..summary(&done) }.verdict().0, Exit::Partial, "fewer than requested");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A sweep: which points are left, what became of the others, and how long the rest will take.
+//! A sweep: the points that are left, the results of the others, and the time for the rest.
 
 mod cell;
 mod earlier;
@@ -52,13 +52,13 @@ pub struct Sweep {
     found: usize,
     /// The first run of each cell.
     first: BTreeMap<String, String>,
-    /// What points took, and the least that they could have taken: by it the rest is estimated.
+    /// The time that points took, and their shortest possible time: the ratio gives the estimate for the rest.
     took: [Duration; 2],
     stopped: Option<&'static str>,
 }
 
 impl Sweep {
-    /// Reads the experiment and resolves every point, so that what cannot be carried out is known before anything is.
+    /// Reads the experiment and resolves every point, so that an impossible point is reported before the first run.
     pub fn new(arguments: &arguments::Sweep, hosts: &[u32]) -> Result<Self, Failure> {
         let read = |path: &str| input::profile(path);
         let mut experiment = Experiment::read(&arguments.experiment, read).map_err(flags::failure)?;
@@ -104,7 +104,7 @@ impl Sweep {
         self.all += 1;
     }
 
-    /// Puts the next try of a search behind all others, if there is one, so that searches of all cells go on in turns.
+    /// Queues the next try of a search, if there is one, behind all others, so that the searches of all cells take turns.
     fn search_on(&mut self, searched: &Searched) -> Result<(), Failure> {
         let searches = self.searches.as_ref().expect("it is one of a search");
         if let Some((point, value)) = searches.next(searched) {
@@ -113,15 +113,15 @@ impl Sweep {
         Ok(())
     }
 
-    /// Takes what a try of a search came to into it, if the cell is one, and says it in a few words.
+    /// Takes the result of a try into its search, if the cell is one; returns the result in a few words.
     fn tried(&mut self, cell: &Cell, record: Option<&Record>) -> Result<String, Failure> {
         let (Some(tries), Some(searches)) = (&cell.tries, &mut self.searches) else { return Ok(String::new()) };
-        let said = searches.tried(tries, record);
+        let result = searches.tried(tries, record);
         self.search_on(&tries.0)?;
-        Ok(said)
+        Ok(result)
     }
 
-    /// What would be done: points, bytes, memory and time.
+    /// The plan of the sweep: points, bytes, memory and time.
     pub fn plan(&self) -> String {
         let cells: Vec<&Cell> = self.left.iter().collect();
         plan::text(&self.common, &cells, self.searches.as_ref().map(|searches| &searches.search))
@@ -138,7 +138,7 @@ impl Sweep {
             earlier::check(&record, &cell, &self.out, resume)?;
             self.first.entry(cell.point.name.clone()).or_insert_with(|| record.run_id.clone());
             if !record.status.pass {
-                // It may have been the moment.
+                // A failed point is tried again: the cause may have been temporary.
                 left.push_back(cell);
                 continue;
             }
@@ -149,7 +149,7 @@ impl Sweep {
         Ok(())
     }
 
-    /// Says what will be done.
+    /// Reports what will be done.
     pub fn announce(&self) {
         let Common { experiment, about, hosts, .. } = &self.common;
         let found = if self.found > 0 { format!(", {} of them done before", self.found) } else { String::new() };
@@ -166,7 +166,7 @@ impl Sweep {
         Output::into_dir(self.out.clone()).of_point(&cell.point.name).of_run(cell.repetition)
     }
 
-    /// Keeps what the point that went on came to, and says it in one line.
+    /// Takes in the result of the point in progress, and reports it in one line.
     fn take_in(&mut self) -> Result<(), Failure> {
         let Some((cell, mut lead, since)) = self.lead.take() else { return Ok(()) };
         self.took[0] += since.elapsed();
@@ -185,14 +185,14 @@ impl Sweep {
         {
             reason.clone_from(&record.status.reason);
         }
-        let said = match record {
+        let result = match record {
             Some(record) if exit == Exit::Pass => in_short(record) + &kept,
             _ => format!("FAILED: {reason}"),
         };
         self.done.push(Outcome { title: cell.title(), exit, reason });
         let failed = self.done.iter().filter(|done| done.exit != Exit::Pass).count();
         let (left, time) = (self.left.len(), rounded(self.time_left()));
-        lead.say(&format!("{said}; {failed} failed, {left} left, about {time}"));
+        lead.say(&format!("{result}; {failed} failed, {left} left, about {time}"));
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl Sweep {
         self.left.iter().map(Cell::least_time).sum()
     }
 
-    /// As those before took, by the least that they could have taken.
+    /// The shortest possible time of the rest, scaled by the slowness of the points so far.
     fn time_left(&self) -> Duration {
         let [took, could] = self.took.map(|time| time.as_secs_f64());
         if could > 0.0 { self.least_left().mul_f64(took / could) } else { self.least_left() }
@@ -210,7 +210,7 @@ impl Sweep {
 impl Agenda for Sweep {
     const APART: bool = true;
 
-    /// The point is led from now on, so that whatever becomes of it is recorded.
+    /// The point has a lead from now on, so that any failure of it is recorded.
     fn next(&mut self, signals: &Signals) -> Result<Option<Assignment>, Failure> {
         self.take_in()?;
         self.stopped = self.stopped.or(signals.requested());

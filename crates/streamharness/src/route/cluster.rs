@@ -2,10 +2,10 @@
 
 use crate::{
     commands::s3m::{failure, read, token},
-    route::holder::{self, Asker, Holder, NEVER},
+    route::holder::{self, Holder, NEVER, Parent},
     terminal::{
         exit::{Exit, Failure},
-        stderr::say,
+        stderr,
     },
 };
 use measure::record::Provisioned;
@@ -24,37 +24,37 @@ const LOOK_FIRST: Duration = Duration::from_millis(50);
 const LOOK_LAST: Duration = Duration::from_secs(2);
 /// How long AMQPS may stay shut once the service calls a cluster healthy.
 const OPENS_WITHIN: Duration = Duration::from_secs(60);
-/// How long one try to open AMQPS may take.
+/// How long one attempt to open AMQPS may take.
 const TRY_LIMIT: Duration = Duration::from_secs(8);
 /// A cluster is extended when this part of what it has left has passed, and not more often than once in so long.
 const EXTENDS_AFTER: u32 = 4;
 const EXTENDS_SELDOM: Duration = Duration::from_secs(1);
-/// What the holder may need beyond the limit on readiness to say that it is over, and to delete.
+/// How much longer than the limit on readiness the holder may take to report failure, and to delete the cluster.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What the holder is asked for.
+/// The request to the holder.
 #[derive(Serialize, Deserialize)]
 pub struct Order {
     url: String,
     prefix: String,
     token: String,
     ca_pem: Option<String>,
-    asked: Provision,
+    request: Provision,
     /// Whether the name was drawn for this run: then a cluster of this name is ours.
     own_name: bool,
     reuse: bool,
     ready_within: Duration,
     /// How long the run may take.
     needed: Duration,
-    /// How AMQPS is reached, but for the address, which is what is asked for.
+    /// Certificates and login for AMQPS; the address is not known yet.
     trust: AmqpRoute,
     /// Whether the cluster ends with its service, so that one that is gone has left nothing.
     ends_with_service: bool,
 }
 
-/// What the holder says of a cluster that is ready.
+/// The holder's report of a cluster that is ready.
 #[derive(Debug, Serialize, Deserialize)]
-struct Told {
+struct Ready {
     endpoint: Endpoint,
     management: Option<String>,
     provisioned: Provisioned,
@@ -73,22 +73,22 @@ struct Open {
 pub struct Cluster {
     /// Its public name, with user and password.
     pub endpoint: Endpoint,
-    /// Its management API, if the service tells one.
+    /// Its management API, if the service reports one.
     pub management: Option<String>,
-    /// What the record says of it.
+    /// Its entry in the record.
     pub provisioned: Provisioned,
     _holder: Holder,
 }
 
 impl Cluster {
-    /// Asks for one, and waits until AMQPS opens. `trust` has no address yet.
+    /// Requests one, and waits until AMQPS opens. `trust` has no address yet.
     pub fn open(wanted: &S3mProfile, plan: &Plan, trust: AmqpRoute, ends_with_service: bool) -> Result<Self, Failure> {
         let order = Order {
             url: wanted.url.clone(),
             prefix: wanted.prefix.clone().unwrap_or_else(|| PREFIX.to_owned()),
             token: token(wanted.token_file.as_deref().map(Path::new))?,
             ca_pem: wanted.ca.as_deref().map(|path| read(Path::new(path))).transpose()?,
-            asked: Provision {
+            request: Provision {
                 kind: wanted.kind.clone().unwrap_or_else(|| "general".to_owned()),
                 name: wanted.name.clone().unwrap_or_else(|| format!("run-{:08x}", plan.run)),
                 resource_settings: wanted.resources.clone(),
@@ -102,8 +102,8 @@ impl Cluster {
             ends_with_service,
         };
         let limit = order.ready_within + GRACE;
-        let (holder, told) = Holder::start::<Told>(holder::Held::Cluster, &order, limit)?;
-        let Told { endpoint, management, provisioned } = told;
+        let (holder, ready) = Holder::start::<Ready>(holder::Held::Cluster, &order, limit)?;
+        let Ready { endpoint, management, provisioned } = ready;
         Ok(Self { endpoint, management, provisioned, _holder: holder })
     }
 }
@@ -115,27 +115,27 @@ fn from_now(lifetime: &Lifetime) -> (Duration, Instant) {
 /// A cluster in the holder's hands.
 pub struct Held {
     client: Client,
-    /// Whether it was there before, and stays.
+    /// Whether it existed before this run, and stays.
     reused: bool,
-    /// How long it lives from an instant on; none where the service tells none.
+    /// How long it lives from an instant on; unset if the service reports no lifetime.
     left: Option<(Duration, Instant)>,
 }
 
 impl Order {
-    /// Provisions, or finds, the cluster and waits until AMQPS opens; gives up early if nobody wants it any more.
-    pub fn open(&self, runtime: &Runtime, asker: &Asker) -> Result<(impl Serialize + use<>, Held), Failure> {
+    /// Provisions, or finds, the cluster and waits until AMQPS opens; gives up early if rank 0 is gone.
+    pub fn open(&self, runtime: &Runtime, parent: &Parent) -> Result<(impl Serialize + use<>, Held), Failure> {
         let started = Instant::now();
         let client = Client::new(&self.url, &self.prefix, &self.token, self.ca_pem.as_deref()).map_err(failure)?;
-        let name = &self.asked.name;
+        let name = &self.request.name;
         let reused = self.reuse
             && match client.get(name) {
                 Ok(_) => true,
                 Err(Error::Missing(_)) => false,
                 Err(error) => return Err(failure(error)),
             };
-        let told = if reused { Access::default() } else { self.provision(&client)? };
+        let access = if reused { Access::default() } else { self.provision(&client)? };
         let mut held = Held { client, reused, left: None };
-        let opened = self.ready(&held.client, told, started + self.ready_within, runtime, asker);
+        let opened = self.ready(&held.client, access, started + self.ready_within, runtime, parent);
         match opened {
             Ok(Open { endpoint, management, nodes, lifetime }) => {
                 held.left = (lifetime.seconds_lifetime > 0).then(|| from_now(&lifetime));
@@ -148,11 +148,11 @@ impl Order {
                     lifetime_s: lifetime.seconds_lifetime,
                     reused,
                 };
-                Ok((Told { endpoint, management, provisioned }, held))
+                Ok((Ready { endpoint, management, provisioned }, held))
             }
             Err(failure) => {
                 if let Err(unreleased) = self.release(&held) {
-                    unreleased.tell();
+                    unreleased.report();
                 }
                 Err(failure)
             }
@@ -160,8 +160,8 @@ impl Order {
     }
 
     fn provision(&self, client: &Client) -> Result<Access, Failure> {
-        let name = &self.asked.name;
-        match client.provision(&self.asked, self.own_name) {
+        let name = &self.request.name;
+        match client.provision(&self.request, self.own_name) {
             Ok(access) => Ok(access),
             Err(Error::Taken(_)) => Err(Failure::new(
                 Exit::Route,
@@ -171,7 +171,7 @@ impl Order {
                 ),
             )),
             Err(error) if error.may_exist() && self.own_name => {
-                // The answer may have been lost after the cluster was made.
+                // The reply may have been lost after the cluster was made.
                 match client.delete(name) {
                     Ok(()) => Err(failure(error)),
                     Err(_) => Err(self.may_be_left(&error)),
@@ -183,28 +183,28 @@ impl Order {
     }
 
     fn may_be_left(&self, error: &Error) -> Failure {
-        let (name, by_hand) = (&self.asked.name, self.by_hand());
+        let (name, by_hand) = (&self.request.name, self.by_hand());
         Failure::new(
             Exit::Route,
-            format!("{error}; should there be a cluster `{name}` after all, {by_hand} deletes it"),
+            format!("{error}; the cluster `{name}` may have been made all the same: {by_hand} deletes it"),
         )
     }
 
-    /// Waits until the service says healthy and AMQPS opens. `told` is how to reach it, if that is known already.
+    /// Waits until the service reports the cluster healthy and AMQPS opens. `known` is its access, if that is known already.
     fn ready(
         &self,
         client: &Client,
-        told: Access,
+        known: Access,
         end: Instant,
         runtime: &Runtime,
-        asker: &Asker,
+        parent: &Parent,
     ) -> Result<Open, Failure> {
-        let name = &self.asked.name;
+        let name = &self.request.name;
         let mut pause = LOOK_FIRST;
         let mut waits = || {
             let this = pause;
             pause = (2 * pause).min(LOOK_LAST);
-            asker.waits(this)
+            parent.waits(this)
         };
         let limit = end.saturating_duration_since(Instant::now());
         let cluster = client.healthy(name, limit, &mut waits).map_err(|error| match error {
@@ -218,12 +218,12 @@ impl Order {
             error => failure(error),
         })?;
         let mut lifetime = cluster.lifetime.clone();
-        // None told: then none is known to end.
-        let known = lifetime.seconds_lifetime > 0;
-        if known && lifetime.seconds_remaining < self.needed.as_secs() {
+        // Without a reported lifetime the cluster is taken to last.
+        let limited = lifetime.seconds_lifetime > 0;
+        if limited && lifetime.seconds_remaining < self.needed.as_secs() {
             lifetime = client.extend(name).map_err(failure)?;
         }
-        if known && lifetime.seconds_remaining < self.needed.as_secs() {
+        if limited && lifetime.seconds_remaining < self.needed.as_secs() {
             let sentence = format!(
                 "the cluster `{name}` lives for {} s more, and the run may take {} s: shorten it with --timeout or --duration",
                 lifetime.seconds_remaining,
@@ -231,7 +231,7 @@ impl Order {
             );
             return Err(Failure::new(Exit::Route, sentence));
         }
-        let access = cluster.access.filter(|access| !access.amqps_url.is_empty()).unwrap_or(told);
+        let access = cluster.access.filter(|access| !access.amqps_url.is_empty()).unwrap_or(known);
         let mut endpoint = Endpoint::parse(&access.amqps_url).map_err(|error| {
             Failure::new(Exit::Route, format!("the S3M service reported no usable address: {error}"))
         })?;
@@ -250,7 +250,7 @@ impl Order {
             }
         }
         let nodes = cluster.resource_settings.get("nodes").and_then(|nodes| u32::try_from(*nodes).ok());
-        // What is no address is none.
+        // A service without a management API may report a placeholder.
         let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
         let management = Some(access.mgmt_url).filter(is_url);
         Ok(Open { endpoint, management, nodes, lifetime })
@@ -263,11 +263,11 @@ impl Order {
         if since.elapsed() < pause(left) {
             return pause(left);
         }
-        let now = match held.client.extend(&self.asked.name) {
+        let now = match held.client.extend(&self.request.name) {
             Ok(lifetime) => from_now(&lifetime),
             Err(error) => {
-                let (name, left) = (&self.asked.name, left.saturating_sub(since.elapsed()));
-                say(format_args!(
+                let (name, left) = (&self.request.name, left.saturating_sub(since.elapsed()));
+                stderr::say(format_args!(
                     "the cluster `{name}` ends in {} s and could not be extended: {error}",
                     left.as_secs()
                 ));
@@ -278,12 +278,12 @@ impl Order {
         pause(now.0)
     }
 
-    /// Deletes the cluster, unless it was there before.
+    /// Deletes the cluster, unless it existed before this run.
     pub fn release(&self, held: &Held) -> Result<(), Failure> {
         if held.reused {
             return Ok(());
         }
-        match held.client.delete(&self.asked.name) {
+        match held.client.delete(&self.request.name) {
             Ok(()) | Err(Error::Missing(_)) => Ok(()),
             Err(_) if self.ends_with_service && matches!(held.client.list(), Err(Error::Unreachable { .. })) => Ok(()),
             Err(error) => {
@@ -293,10 +293,10 @@ impl Order {
         }
     }
 
-    /// What a person types to delete it. The token is theirs to give.
+    /// The command that deletes it. The user supplies the token.
     fn by_hand(&self) -> String {
         let prefix = if self.prefix == PREFIX { String::new() } else { format!(" --prefix {}", self.prefix) };
-        format!("`streamharness s3m delete --url {}{prefix} {}`", self.url, self.asked.name)
+        format!("`streamharness s3m delete --url {}{prefix} {}`", self.url, self.request.name)
     }
 }
 
@@ -305,13 +305,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_person_types_to_delete_names_the_cluster_and_no_token() {
+    fn the_command_that_deletes_names_the_cluster_and_no_token() {
         let mut order = Order {
             url: "https://s3m.test".to_owned(),
             prefix: PREFIX.to_owned(),
             token: "hunter2".to_owned(),
             ca_pem: None,
-            asked: Provision { name: "run-1".to_owned(), ..Provision::default() },
+            request: Provision { name: "run-1".to_owned(), ..Provision::default() },
             own_name: true,
             reuse: false,
             ready_within: Duration::ZERO,

@@ -67,7 +67,7 @@ mod tests {
     use profile::ControlServerProfile;
 
     #[test]
-    fn the_legs_of_a_tunnel_are_what_the_control_servers_told() {
+    fn the_hops_of_a_tunnel_have_the_addresses_that_the_control_servers_reported() {
         let side = |s2cs: &str, proxy: Option<&str>, limits: Option<&str>| ControlServerProfile {
             s2cs: s2cs.to_owned(),
             proxy: proxy.map(str::to_owned),
@@ -84,10 +84,10 @@ mod tests {
         let (entries, exits) = (["n4:30510".to_owned()], ["n5:30610".to_owned()]);
         let written = RouteProfile::default();
         let hops = of_tunnel(&written, &scistream, "amqp", (&entries, &exits), direct.clone());
-        let told: Vec<_> =
+        let reported: Vec<_> =
             hops.iter().map(|hop| (hop.to.as_str(), hop.protocol.as_str(), hop.address.as_deref())).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 ("producer proxy", "amqp", Some("n4:30510")),
                 ("consumer proxy", "tls", Some("n5:30610")),

@@ -1,4 +1,4 @@
-//! A process beside rank 0 that holds what a run has asked for, and releases it when rank 0 is gone, by whatever signal.
+//! A process beside rank 0 that holds the tunnel or cluster of a run, and releases it when rank 0 is gone, by whatever signal.
 
 use crate::terminal::exit::{Exit, Failure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,7 +17,7 @@ use std::{
 
 /// How long a holder may take to release.
 pub const RELEASE_LIMIT: Duration = Duration::from_secs(65);
-/// When to look after what needs no looking after.
+/// The pause before the next look at something that needs no looking after.
 pub const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// What a holder can hold.
@@ -29,8 +29,8 @@ pub enum Held {
     Cluster,
 }
 
-/// What a holder says: what it has opened, or why not, with the exit code.
-type Outcome<Told> = Result<Told, (u8, String)>;
+/// The report of a holder: what it has opened, or an exit code and the reason.
+type Report<Opened> = Result<Opened, (u8, String)>;
 
 /// A process that holds something. Dropping this has it release that; so does the end of this process, by whatever signal.
 #[derive(Debug)]
@@ -42,11 +42,11 @@ pub struct Holder {
 
 impl Holder {
     /// Starts one, and waits at most `limit` for what it has opened. The order holds secrets, and travels in memory only.
-    pub fn start<Told: DeserializeOwned>(
+    pub fn start<Opened: DeserializeOwned>(
         held: Held,
         order: &impl Serialize,
         limit: Duration,
-    ) -> Result<(Self, Told), Failure> {
+    ) -> Result<(Self, Opened), Failure> {
         let unusual = |error: std::io::Error| Failure::new(Exit::Route, format!("the route has no holder: {error}"));
         let (mut socket, theirs) = UnixStream::pair().map_err(unusual)?;
         let program = std::env::current_exe().map_err(unusual)?;
@@ -59,21 +59,24 @@ impl Holder {
         writeln!(socket, "{text}").map_err(unusual)?;
         socket.set_read_timeout(Some(limit)).map_err(unusual)?;
         let holder = Self { socket, process };
-        let mut said = String::new();
-        BufReader::new(&holder.socket).read_line(&mut said).map_err(|error| match error.kind() {
+        let mut line = String::new();
+        BufReader::new(&holder.socket).read_line(&mut line).map_err(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                let who = match held {
+                let peer = match held {
                     Held::Tunnel => "the S2CS",
                     Held::Cluster => "the S3M service",
                 };
-                Failure::new(Exit::Route, format!("{who} did not reply within {} s: ask its operator", limit.as_secs()))
+                Failure::new(
+                    Exit::Route,
+                    format!("{peer} did not reply within {} s: ask its operator", limit.as_secs()),
+                )
             }
             _ => unusual(error),
         })?;
-        let outcome: Outcome<Told> = serde_json::from_str(&said)
+        let report: Report<Opened> = serde_json::from_str(&line)
             .map_err(|_| Failure::new(Exit::Route, "the route's holder exited without a reply: start the run again"))?;
-        let told = outcome.map_err(|(code, sentence)| Failure::new(Exit::from_code(code), sentence))?;
-        Ok((holder, told))
+        let opened = report.map_err(|(code, sentence)| Failure::new(Exit::from_code(code), sentence))?;
+        Ok((holder, opened))
     }
 }
 
@@ -81,7 +84,7 @@ impl Drop for Holder {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Both);
         let end = Instant::now() + RELEASE_LIMIT;
-        // One that takes longer goes on by itself, and says what came of it.
+        // A holder that takes longer goes on by itself, and reports on stderr.
         while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -89,18 +92,18 @@ impl Drop for Holder {
 }
 
 /// Rank 0, as a holder sees it.
-pub struct Asker(BufReader<Stdin>);
+pub struct Parent(BufReader<Stdin>);
 
-impl Asker {
-    /// With what it orders on standard input, if it does.
-    pub fn ask() -> (Self, Option<(Held, Value)>) {
-        let mut asker = Self(BufReader::new(stdin()));
+impl Parent {
+    /// The parent on standard input, with its order if it sends one.
+    pub fn connect() -> (Self, Option<(Held, Value)>) {
+        let mut parent = Self(BufReader::new(stdin()));
         let mut line = String::new();
-        let order = asker.0.read_line(&mut line).ok().and_then(|_| serde_json::from_str(&line).ok());
-        (asker, order)
+        let order = parent.0.read_line(&mut line).ok().and_then(|_| serde_json::from_str(&line).ok());
+        (parent, order)
     }
 
-    /// Waits a little, and not longer if nobody wants the outcome any more: then false.
+    /// Waits for `pause`; returns false at once when the parent is gone.
     pub fn waits(&self, pause: Duration) -> bool {
         let end = Instant::now() + pause;
         loop {
@@ -115,20 +118,20 @@ impl Asker {
         }
     }
 
-    /// Says what has been opened, and has it released once that is not wanted any more. Until then `tend` does what is to
-    /// be done to keep it, and says when it wants to be asked again.
-    pub fn hold<Told: Serialize, Open>(
+    /// Reports what has been opened, and releases it once the parent is gone. Until then `tend` keeps it alive, and returns
+    /// the pause until its next call.
+    pub fn hold<Opened: Serialize, Resource>(
         self,
-        opened: Result<(Told, Open), Failure>,
-        mut tend: impl FnMut(&mut Open) -> Duration,
-        release: impl FnOnce(Open) -> Result<(), Failure>,
+        opened: Result<(Opened, Resource), Failure>,
+        mut tend: impl FnMut(&mut Resource) -> Duration,
+        release: impl FnOnce(Resource) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
-        let (outcome, held): (Outcome<Told>, _) = match opened {
-            Ok((told, held)) => (Ok(told), Some(held)),
+        let (report, held): (Report<Opened>, _) = match opened {
+            Ok((opened, held)) => (Ok(opened), Some(held)),
             Err(failure) => (Err((failure.exit as u8, failure.sentence)), None),
         };
-        let text = serde_json::to_string(&outcome).expect("an outcome is plain data");
-        // Whoever asked may be gone; then what follows releases at once.
+        let text = serde_json::to_string(&report).expect("a report is plain data");
+        // The parent may be gone; then the loop below ends at once.
         let _ = writeln!(std::io::stdout(), "{text}");
         let Some(mut held) = held else { return Ok(Exit::Pass) };
         while self.waits(tend(&mut held)) {}

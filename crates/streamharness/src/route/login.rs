@@ -79,7 +79,7 @@ fn needs_password(endpoint: &Endpoint) -> bool {
     !endpoint.external && endpoint.password.is_none()
 }
 
-/// The token in a file; an expired one is refused here, because the service would refuse it.
+/// The token in a file; an expired one is rejected here, because the service would reject it.
 fn token_of(path: &Path) -> Result<Secret, Failure> {
     let token = Token::read(path).map_err(|error| Failure::new(Exit::Route, error))?;
     match token.expired_for() {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_logs_in_where_the_flag_or_the_url_says_so() {
+    fn the_flag_or_the_url_selects_the_login_by_certificate() {
         for (url, auth) in [("amqps://h", Some(Auth::External)), ("amqps://u@h?auth_mechanism=external", None)] {
             let mut route = route(&[url], true);
             settle(&written(auth, None), &mut route, None).unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_contradicts_itself_says_what_to_give() {
+    fn a_contradictory_login_is_rejected_with_the_flags_to_give() {
         let token = Some(Path::new("token"));
         for (url, cert, auth, token_file, part) in [
             ("amqps://h", false, Some(Auth::External), None, "--cert FILE"),

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_what_a_person_wrote_whatever_the_editor_put_around_it() {
+    fn what_an_editor_puts_around_a_password_is_dropped() {
         for bytes in [&b"hunter2"[..], b"hunter2\n", b"hunter2\r\n", b"\xef\xbb\xbfhunter2\r\n"] {
             assert_eq!(of_bytes(bytes).unwrap().expose(), "hunter2");
         }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_password_says_what_is_wrong_with_it() {
+    fn a_file_without_a_password_is_rejected_with_the_reason() {
         for (bytes, part) in [
             (&b""[..], "is empty"),
             (b"\xef\xbb\xbf\n", "is empty"),

@@ -22,13 +22,13 @@ const GREETING_LIMIT: Duration = Duration::from_secs(15);
 /// The same where both control servers are ours: their proxies listen before they reply, so that a connection which is closed
 /// without a reply is no matter of time.
 const CLOSED_LIMIT: Duration = Duration::from_secs(2);
-/// How long after a greeting that did not come it is waited for again, first and at most.
+/// The pause between two attempts to read a greeting: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(4);
-/// How long the holder may take to say what came of it; below the plan's limit on opening a route.
+/// How long the holder may take to report success or failure; below the plan's limit on opening a route.
 const OPEN_LIMIT: Duration = Duration::from_secs(115);
 
-/// What the holder is asked for.
+/// The request to the holder.
 #[derive(Serialize, Deserialize)]
 pub struct Order {
     wanted: SciStreamProfile,
@@ -48,8 +48,8 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Asks both control servers, and waits until the tunnel accepts. `greets`: what is behind it speaks AMQP without TLS.
-    /// `run` names its uid's file, where the profile does not.
+    /// Requests the tunnel from both control servers, and waits until it accepts connections. `greets`: the service behind it
+    /// speaks AMQP without TLS. The file of the uid is named after `run`, unless the profile names it.
     pub fn open(wanted: &SciStreamProfile, run: u32, greets: bool) -> Result<Self, Failure> {
         let file = wanted.uid_file.clone().unwrap_or_else(|| format!("tunnel-{run:08x}.uid"));
         let uid_file = std::path::absolute(file)
@@ -61,12 +61,12 @@ impl Tunnel {
 }
 
 impl Order {
-    /// Opens the tunnel, and says where it is entered and left.
+    /// Opens the tunnel; returns its entries and exits.
     pub async fn open(&self) -> Result<((Vec<String>, Vec<String>), scistream::Tunnel), Failure> {
         open(self).await.map(|tunnel| ((tunnel.entries.clone(), tunnel.exits.clone()), tunnel))
     }
 
-    /// Releases it, or says what a person has to type.
+    /// Releases it; an error contains the command that releases it by hand.
     pub async fn release(&self, tunnel: scistream::Tunnel) -> Result<(), Failure> {
         match unreleased(tunnel.release().await, &self.wanted, &self.uid_file) {
             None => {
@@ -100,7 +100,7 @@ async fn open(order: &Order) -> Result<scistream::Tunnel, Failure> {
         Err(error) => Err(route(error)),
     };
     if opened.is_err() {
-        // What was begun is released, so the key is one of nothing.
+        // Both halves are released, so this key opens nothing any more.
         let _ = fs::remove_file(&order.uid_file);
     }
     opened
@@ -114,14 +114,14 @@ struct Silent {
 
 /// Waits until the broker greets through every entry: then each hop carries bytes, in both directions.
 async fn greets(entries: &[String], ours: bool) -> Result<(), Silent> {
-    let begun = Instant::now();
+    let started = Instant::now();
     for entry in entries {
         let mut pause = FIRST_PAUSE;
         while let Err(error) = testbed::greeting(entry) {
             let closed =
                 matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
             let limit = if ours && closed { CLOSED_LIMIT } else { GREETING_LIMIT };
-            if begun.elapsed() > limit {
+            if started.elapsed() > limit {
                 return Err(Silent { entry: entry.clone(), error });
             }
             tokio::time::sleep(pause).await;
@@ -134,25 +134,25 @@ async fn greets(entries: &[String], ours: bool) -> Result<(), Silent> {
     Ok(())
 }
 
-/// Why a tunnel that was opened and released again is of no use: by what the proxies say themselves, where they do.
+/// Why a tunnel that was opened and released again is of no use: the proxies' own reports, if there are any.
 fn given_up(silent: Silent, released: [Result<Option<String>, scistream::Error>; 2], order: &Order) -> Failure {
     let Silent { entry, error } = silent;
     let sides = [&order.wanted.producer_side, &order.wanted.consumer_side];
-    let told: Vec<String> = released
+    let reports: Vec<String> = released
         .iter()
         .zip(sides)
         .filter_map(|(one, side)| {
             Some(format!("the S2CS at {} reports that {}", side.s2cs, one.as_ref().ok()?.as_ref()?))
         })
         .collect();
-    let why = if told.is_empty() {
+    let why = if reports.is_empty() {
         format!(
             "is it reached from here, do both proxies reach each other, are both of one type (SciStream's \
              StunnelSubprocess goes with stunnel-null), and does the consumers' side reach {}?",
             order.wanted.service.join(", ")
         )
     } else {
-        told.join("; ")
+        reports.join("; ")
     };
     let sentence = format!("the tunnel is there, and no broker greets through it at {entry} ({error}): {why}");
     let left = unreleased(released, &order.wanted, &order.uid_file);
@@ -190,7 +190,7 @@ fn keep(path: &PathBuf, uid: &Uid) -> Result<(), Failure> {
     })
 }
 
-/// What to say of the halves that were not released, each with what a person types to do it.
+/// A sentence on the halves that were not released, with the command that releases each.
 fn unreleased(
     released: [Result<Option<String>, scistream::Error>; 2],
     wanted: &SciStreamProfile,
@@ -201,11 +201,11 @@ fn unreleased(
     let reasons: Vec<String> = failed.iter().map(|(error, _)| error.to_string()).collect();
     let commands: Vec<String> = failed.iter().map(|(_, side)| by_hand(side, uid_file)).collect();
     let halves = if failed.len() == 1 { "a half of the tunnel was" } else { "both halves of the tunnel were" };
-    let told = || format!("{halves} not released ({}): run {}", reasons.join("; "), commands.join(" and "));
-    (!failed.is_empty()).then(told)
+    let sentence = || format!("{halves} not released ({}): run {}", reasons.join("; "), commands.join(" and "));
+    (!failed.is_empty()).then(sentence)
 }
 
-/// What a person types to release one side. Names the uid's file, not the uid.
+/// The command that releases one side. Names the uid's file, not the uid.
 fn by_hand(side: &ControlServerProfile, uid_file: &std::path::Path) -> String {
     let token = side.token_file.as_ref().map(|file| format!(" --token-file {file}")).unwrap_or_default();
     format!(
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_person_types_to_release_names_the_file_of_the_key() {
+    fn the_command_that_releases_a_half_names_the_file_of_the_key() {
         let side = ControlServerProfile {
             s2cs: "node4:30500".to_owned(),
             certificate: "p.pem".to_owned(),
@@ -234,15 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_half_that_was_not_released_is_told_and_how_to_do_it() {
+    fn only_a_half_that_was_not_released_is_reported_with_its_command() {
         let side = |s2cs: &str| ControlServerProfile { s2cs: s2cs.to_owned(), ..ControlServerProfile::default() };
         let wanted =
             SciStreamProfile { producer_side: side("p:1"), consumer_side: side("c:2"), ..SciStreamProfile::default() };
-        let told = |released| unreleased(released, &wanted, std::path::Path::new("/w/u"));
-        assert_eq!(told([Ok(None), Ok(Some("a proxy was silent".to_owned()))]), None);
-        let one = told([Ok(None), Err(scistream::Error::Uid)]).unwrap();
+        let sentence = |released| unreleased(released, &wanted, std::path::Path::new("/w/u"));
+        assert_eq!(sentence([Ok(None), Ok(Some("a proxy was silent".to_owned()))]), None);
+        let one = sentence([Ok(None), Err(scistream::Error::Uid)]).unwrap();
         assert!(one.starts_with("a half of") && one.contains("--s2cs c:2") && !one.contains("--s2cs p:1"), "{one}");
-        let both = told([Err(scistream::Error::Uid), Err(scistream::Error::Uid)]).unwrap();
+        let both = sentence([Err(scistream::Error::Uid), Err(scistream::Error::Uid)]).unwrap();
         assert!(both.contains("--s2cs p:1") && both.contains(" and `streamharness s2uc release --s2cs c:2"), "{both}");
     }
 

@@ -5,13 +5,12 @@ use std::{fmt, process::ExitCode};
 
 pub use measure::Exit;
 
-/// Why the program ends without doing what it was asked: a code, and one sentence that says what
-/// to do.
+/// Why the program failed: an exit code, and one sentence that ends in what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The code.
     pub exit: Exit,
-    /// The sentence. Empty where another rank tells it.
+    /// The sentence. Empty if another rank reports it.
     pub sentence: String,
 }
 
@@ -26,8 +25,8 @@ impl Failure {
         Status::new(self.exit, self.sentence.clone())
     }
 
-    /// Says it on stderr.
-    pub fn tell(&self) -> ExitCode {
+    /// Reports it on stderr.
+    pub fn report(&self) -> ExitCode {
         if !self.sentence.is_empty() {
             crate::terminal::stderr::say(&self.sentence);
         }

@@ -51,15 +51,19 @@ pub struct CpuLimits(BTreeMap<String, Cpus>);
 impl CpuLimits {
     /// Reads `PART=CPUS` for a testbed of these nodes and routes. PART is a part's name, or the first words of several
     /// names; if several limits cover a part, the last one counts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if a text is not a valid limit, or names a part that this testbed does not have.
     pub fn read<'a>(
-        asked: impl IntoIterator<Item = &'a str>,
+        requested: impl IntoIterator<Item = &'a str>,
         nodes: usize,
         routes: &Routes,
         network: NetworkChoice,
     ) -> Result<Self> {
         let parts = parts(nodes, routes, network);
         let mut limits = BTreeMap::new();
-        for text in asked {
+        for text in requested {
             let wrong = || Error::CpuLimit(text.to_owned());
             let (selector, cpus) = text.split_once('=').ok_or_else(wrong)?;
             let (selector, cpus) = (selector.trim(), cpus.parse::<Cpus>().map_err(|()| wrong())?);
@@ -68,7 +72,7 @@ impl CpuLimits {
             };
             let covered: Vec<&String> = parts.iter().filter(covered).collect();
             if covered.is_empty() {
-                return Err(Error::CpuLimitPart { asked: selector.to_owned(), parts: parts.join(", ") });
+                return Err(Error::CpuLimitPart { requested: selector.to_owned(), parts: parts.join(", ") });
             }
             limits.extend(covered.into_iter().map(|part| (part.clone(), cpus)));
         }
@@ -113,19 +117,19 @@ fn parts(nodes: usize, routes: &Routes, network: NetworkChoice) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn read(asked: &[&str]) -> Result<CpuLimits> {
+    fn read(texts: &[&str]) -> Result<CpuLimits> {
         let routes = Routes::named(["prs-stunnel", "mss"]).unwrap();
-        CpuLimits::read(asked.iter().copied(), 12, &routes, NetworkChoice::Loopback)
+        CpuLimits::read(texts.iter().copied(), 12, &routes, NetworkChoice::Loopback)
     }
 
     #[test]
-    fn a_kind_covers_all_of_its_kind_and_the_last_that_covers_a_part_counts() {
+    fn the_first_word_covers_all_parts_of_a_kind_and_the_last_limit_counts() {
         let limits = read(&["s2cs=0.3", "node=2", "node 1=0.5"]).unwrap();
-        let told = |part: &str| limits.of(part).map(|cpus| cpus.to_string());
-        assert_eq!(told("s2cs stunnel producer").as_deref(), Some("0.3 CPU"));
-        assert_eq!(told("s2cs stunnel consumer").as_deref(), Some("0.3 CPU"));
-        assert_eq!((told("node 1").as_deref(), told("node 12").as_deref()), (Some("0.5 CPU"), Some("2 CPU")));
-        assert_eq!((told("ingress"), told("epmd")), (None, None));
+        let limit = |part: &str| limits.of(part).map(|cpus| cpus.to_string());
+        assert_eq!(limit("s2cs stunnel producer").as_deref(), Some("0.3 CPU"));
+        assert_eq!(limit("s2cs stunnel consumer").as_deref(), Some("0.3 CPU"));
+        assert_eq!((limit("node 1").as_deref(), limit("node 12").as_deref()), (Some("0.5 CPU"), Some("2 CPU")));
+        assert_eq!((limit("ingress"), limit("epmd")), (None, None));
         let words = limits.words();
         let again = read(&words.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
         assert_eq!(again, limits);
@@ -133,12 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_part_is_told_the_known_ones() {
+    fn an_unknown_part_is_rejected_with_the_known_parts() {
         for unknown in ["proxy=1", "nod=1", "s2ds prs-stunnel=1", "s2cs haproxy=1", "=1"] {
-            let told = read(&[unknown]).unwrap_err().to_string();
+            let sentence = read(&[unknown]).unwrap_err().to_string();
             assert!(
-                told.contains("epmd, node 1, ") && told.contains("s2cs stunnel consumer, ingress, balancer"),
-                "{told}"
+                sentence.contains("epmd, node 1, ") && sentence.contains("s2cs stunnel consumer, ingress, balancer"),
+                "{sentence}"
             );
         }
     }
@@ -148,8 +152,8 @@ mod tests {
         for wrong in
             ["s2cs", "s2cs=", "s2cs=-1", "s2cs=0", "s2cs=0.001", "s2cs=1001", "s2cs=NaN", "s2cs=inf", "s2cs=300m"]
         {
-            let told = read(&[wrong]).unwrap_err().to_string();
-            assert!(told.contains(&format!("`{wrong}`")) && told.contains("s2cs=0.3"), "{told}");
+            let sentence = read(&[wrong]).unwrap_err().to_string();
+            assert!(sentence.contains(&format!("`{wrong}`")) && sentence.contains("s2cs=0.3"), "{sentence}");
         }
         assert!(read(&["s2cs=0.01", "node=1000"]).is_ok());
     }

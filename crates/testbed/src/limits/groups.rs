@@ -177,7 +177,7 @@ mod tests {
     use std::process::Stdio;
 
     #[test]
-    fn both_versions_tell_how_long_a_group_was_held_back() {
+    fn both_versions_report_how_long_a_group_was_throttled() {
         let first = "nr_periods 9\nnr_throttled 4\nthrottled_time 1500000000\n";
         let second = "usage_usec 5\nnr_periods 9\nnr_throttled 4\nthrottled_usec 1500000\n";
         assert_eq!(held_back(first), Some(Duration::from_millis(1500)));

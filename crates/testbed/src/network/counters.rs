@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_there_is_told() {
+    fn a_missing_port_is_reported() {
         assert!(link(&state(), "[]", "[]", "[]").unwrap_err().to_string().contains("dsn1"));
     }
 }

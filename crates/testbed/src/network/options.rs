@@ -24,6 +24,10 @@ pub struct Facility {
 
 impl Facility {
     /// Parses `1gbit`, `1ms`, and a factor for the rate.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if one of them is not valid.
     pub fn parse(link: &str, delay: &str, scale: f64) -> Result<Self> {
         let wrong = || Error::Link(link.to_owned());
         if !(scale > 0.0 && scale <= 1.0) {
@@ -108,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_is_told_what_is_one() {
-        for (link, delay, scale, told) in [
+    fn an_invalid_link_is_rejected_with_a_valid_example() {
+        for (link, delay, scale, example) in [
             ("fast", "0ms", 1.0, "1gbit"),
             ("1gb", "0ms", 1.0, "1gbit"),
             ("1mbit", "0ms", 0.1, "1gbit"),
@@ -119,12 +123,12 @@ mod tests {
             ("1gbit", "0ms", f64::NAN, "0.2"),
         ] {
             let error = Facility::parse(link, delay, scale).unwrap_err().to_string();
-            assert!(error.contains(told), "{link} {delay} {scale}: {error}");
+            assert!(error.contains(example), "{link} {delay} {scale}: {error}");
         }
     }
 
     #[test]
-    fn the_supervisor_reads_what_it_is_told() {
+    fn the_supervisor_reads_the_options_that_are_passed_to_it() {
         let facility = Facility::parse("1gbit", "1ms", 0.2).unwrap();
         for choice in [NetworkChoice::Loopback, NetworkChoice::Facility(facility)] {
             assert_eq!(choice.to_string().parse(), Ok(choice));

@@ -44,9 +44,9 @@ fn run(program: &Path, words: &str, stdin: Option<Stdio>) -> Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     Err(Error::Network {
         command: format!("{} {words}", program.display()),
-        said: said.lines().next().unwrap_or("nothing").to_owned(),
+        message: message.lines().next().unwrap_or("nothing").to_owned(),
     })
 }

@@ -45,7 +45,7 @@ impl Api {
     }
 
     /// Whether the node's HTTP API already serves our user.
-    pub fn answers(&self, node: usize) -> bool {
+    pub fn replies(&self, node: usize) -> bool {
         self.is_ok(node, "whoami") == Some(true)
     }
 

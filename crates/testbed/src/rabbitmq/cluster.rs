@@ -136,7 +136,7 @@ impl Cluster {
         if self.ports.hosts == Hosts::Loopback { "epmd".to_owned() } else { format!("epmd {node}") }
     }
 
-    pub fn epmd_answers(&self, node: usize) -> bool {
+    pub fn epmd_replies(&self, node: usize) -> bool {
         let address = self.ports.at_node(node, self.ports.epmd());
         TcpStream::connect_timeout(&address.into(), Duration::from_millis(200)).is_ok()
     }
@@ -182,7 +182,7 @@ impl Cluster {
 
     /// Checks the cluster once, quickly enough to be repeated.
     pub fn progress(&self, api: &Api) -> Progress {
-        let up = (1..=self.nodes).filter(|node| api.answers(*node)).count();
+        let up = (1..=self.nodes).filter(|node| api.replies(*node)).count();
         if up < self.nodes {
             return Progress::NodesUp(up);
         }
@@ -196,13 +196,13 @@ impl Cluster {
 
     /// The part that a slow start is waiting for.
     pub fn late_part(&self, api: &Api) -> String {
-        let late = (1..=self.nodes).find(|node| !api.answers(*node));
+        let late = (1..=self.nodes).find(|node| !api.replies(*node));
         node_part(late.unwrap_or(1))
     }
 
     /// The boot failure in a node's log: such a node may still take long to end.
     pub fn boot_failure(&self) -> Option<String> {
-        let failed = |part: &String| part::said(&self.dir, part).contains("BOOT FAILED");
+        let failed = |part: &String| part::output(&self.dir, part).contains("BOOT FAILED");
         (1..=self.nodes).map(node_part).find(failed)
     }
 

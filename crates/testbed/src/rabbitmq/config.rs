@@ -65,7 +65,7 @@ pub fn render(config: &NodeConfig) -> String {
     }
     set("queue_leader_locator", &"balanced");
     if version.major >= 4 {
-        // The paper's queues are neither durable nor exclusive; 4.3 refuses these unless told otherwise.
+        // The paper's queues are neither durable nor exclusive; 4.3 rejects such queues by default.
         set("deprecated_features.permit.transient_nonexcl_queues", &true);
     }
 

@@ -24,8 +24,8 @@ pub enum Isolation {
     PidNamespace,
     /// The same inside a user namespace, made without any privilege.
     UserNamespace,
-    /// No namespace: each part asks the kernel to be killed when its parent ends. A daemon started by a part would escape
-    /// a SIGKILL of the supervisor; RabbitMQ starts none as long as our epmd answers.
+    /// No namespace: the kernel kills each part when its parent ends. A daemon started by a part would survive a SIGKILL of
+    /// the supervisor; RabbitMQ starts none as long as our epmd replies.
     ParentDeathSignal,
 }
 

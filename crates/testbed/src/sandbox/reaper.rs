@@ -7,8 +7,8 @@ use nix::{
 };
 use std::io::{Read, Write};
 
-/// The body of `testbed reaper`: mounts the namespace's own /proc, says so, and lives until its standard input ends, which
-/// happens when the supervisor does, in whatever way.
+/// The body of `testbed reaper`: mounts the namespace's own /proc, reports that, and lives until its standard input ends, which
+/// happens when the supervisor ends, for whatever reason.
 pub fn reap_until_orphaned() -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     // Without it, a broker would look itself up under its own pid and find some process of the host.

@@ -112,7 +112,7 @@ mod tests {
     use std::{io, sync::Arc};
 
     #[test]
-    fn a_certificate_that_is_not_accepted_says_why_and_what_the_service_needs() {
+    fn a_rejected_certificate_is_reported_with_the_reason_and_the_remedy() {
         let peer = peer("amqps://bench:hunter2@broker.test");
         let certificate = |error| {
             let error = rustls::Error::InvalidCertificate(error);

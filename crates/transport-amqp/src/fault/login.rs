@@ -2,7 +2,7 @@
 
 use super::{
     ACCESS_REFUSED, NOT_ALLOWED, Peer,
-    running::{remedy, told},
+    running::{message_of, remedy},
 };
 use crate::negotiated::mechanisms;
 use engine::ports::{Fault, FaultKind};
@@ -12,18 +12,18 @@ use lapin::{Error, ErrorKind};
 const LONG_TOKEN_BYTES: usize = 3500;
 
 impl Peer {
-    /// The login failed; `said` has the first bytes of the other side.
-    pub(crate) fn login(&self, error: &Error, said: &[u8]) -> Fault {
-        let (vhost, who) = (&self.endpoint.vhost, self.who());
+    /// The login failed; `received` has the first bytes of the other side.
+    pub(crate) fn login(&self, error: &Error, received: &[u8]) -> Fault {
+        let (vhost, login) = (&self.endpoint.vhost, self.login_name());
         if let ErrorKind::ProtocolError(problem) = error.kind() {
-            let (message, remedy) = (told(problem), remedy(problem));
+            let (message, remedy) = (message_of(problem), remedy(problem));
             let (kind, sentence) = match problem.get_id() {
                 ACCESS_REFUSED => (FaultKind::Login, self.login_refused()),
-                _ if !offers(said, self.mechanism()) => (FaultKind::Login, self.not_offered(said)),
+                _ if !offers(received, self.mechanism()) => (FaultKind::Login, self.not_offered(received)),
                 NOT_ALLOWED if remedy.is_empty() => (
                     FaultKind::Login,
                     format!(
-                        "the service at {self} does not let {who} into virtual host {vhost} ({message}): \
+                        "the service at {self} does not let {login} into virtual host {vhost} ({message}): \
                         check the part of the URL after the host and the user's permissions"
                     ),
                 ),
@@ -31,23 +31,23 @@ impl Peer {
             };
             return Fault::new(kind, format!("{sentence}{}", self.flaw()));
         }
-        self.no_amqp(said).unwrap_or_else(|| {
-            let sentence = match (self.violation(error), said.is_empty()) {
+        self.no_amqp(received).unwrap_or_else(|| {
+            let sentence = match (self.violation(error), received.is_empty()) {
                 (Some(sentence), _) => sentence,
                 // RabbitMQ closes the connection at a login mechanism that it did not offer.
-                (None, false) if !offers(said, self.mechanism()) => {
-                    return Fault::new(FaultKind::Login, self.not_offered(said));
+                (None, false) if !offers(received, self.mechanism()) => {
+                    return Fault::new(FaultKind::Login, self.not_offered(received));
                 }
                 (None, true) => {
                     format!("{self} closed the connection without a reply: is that port AMQP? {}", self.other_scheme())
                 }
                 (None, false) if self.has_long_token() => format!(
-                    "the service at {self} ended the connection during the login of {who}, which is longer than the \
+                    "the service at {self} ended the connection during the login of {login}, which is longer than the \
                     frames of 4096 B that RabbitMQ takes before a login: use a shorter one, or have initial_frame_max \
                     raised there (RabbitMQ 3.12 and later)"
                 ),
                 (None, false) => format!(
-                    "the service at {self} ended the connection during the login of {who} without a reason ({error}): its \
+                    "the service at {self} ended the connection during the login of {login} without a reason ({error}): its \
                     log has the reason. Services often omit it if the user or the password is wrong"
                 ),
             };
@@ -56,7 +56,7 @@ impl Peer {
     }
 
     fn login_refused(&self) -> String {
-        let refuses = format!("the service at {self} refuses the login of {}", self.who());
+        let refuses = format!("the service at {self} refuses the login of {}", self.login_name());
         match &self.token {
             _ if self.endpoint.external => format!(
                 "{refuses} (SASL EXTERNAL): it needs a user whose name is the subject of that certificate, or what \
@@ -83,8 +83,8 @@ impl Peer {
         if self.endpoint.external { "EXTERNAL" } else { "PLAIN" }
     }
 
-    fn not_offered(&self, said: &[u8]) -> String {
-        let offered = mechanisms(said).unwrap_or_default().replace(' ', ", ");
+    fn not_offered(&self, received: &[u8]) -> String {
+        let offered = mechanisms(received).unwrap_or_default().replace(' ', ", ");
         let remedy = match self.endpoint.external {
             true => "log in with a password, or have rabbitmq_auth_mechanism_ssl enabled there",
             false => "log in with what it offers: EXTERNAL is --auth external, with --cert FILE and --key FILE",
@@ -93,8 +93,8 @@ impl Peer {
     }
 
     /// The peer is not an AMQP service, judged by its first bytes; `None` if it may be one.
-    pub(super) fn no_amqp(&self, said: &[u8]) -> Option<Fault> {
-        let (kind, sentence) = match said {
+    pub(super) fn no_amqp(&self, received: &[u8]) -> Option<Fault> {
+        let (kind, sentence) = match received {
             [] => return None,
             // The head of a method's frame on channel 0.
             [1, 0, 0, ..] => return None,
@@ -110,7 +110,7 @@ impl Peer {
                 FaultKind::Unreachable,
                 format!(
                     "{self} does not speak AMQP (it sent \"{}\"): check the port, which is often 5672, or 5671 with TLS",
-                    said[..said.len().min(24)].escape_ascii()
+                    received[..received.len().min(24)].escape_ascii()
                 ),
             ),
         };
@@ -126,8 +126,8 @@ impl Peer {
 }
 
 /// Whether the service offers this login mechanism, as far as it is known.
-fn offers(said: &[u8], mechanism: &str) -> bool {
-    mechanisms(said).is_none_or(|offered| offered.split(' ').any(|one| one == mechanism))
+fn offers(received: &[u8], mechanism: &str) -> bool {
+    mechanisms(received).is_none_or(|offered| offered.split(' ').any(|one| one == mechanism))
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
     use std::io;
 
     #[test]
-    fn login_failures_say_what_is_wrong_with_the_login() {
+    fn login_failures_name_the_part_of_the_login_to_correct() {
         let peer = peer("amqp://bench:hunter2@broker.test/exp");
         check(
             peer.login(&protocol_error(403, "ACCESS_REFUSED - Login was refused"), b""),
@@ -155,14 +155,14 @@ mod tests {
     fn what_is_no_amqp_service_is_called_so() {
         let peer = peer("amqp://bench:hunter2@broker.test");
         let eof = Error::from(io::Error::from(io::ErrorKind::ConnectionAborted));
-        for (said, kind, part) in [
+        for (received, kind, part) in [
             (&b""[..], FaultKind::Unreachable, "amqps://"),
             (b"\x15\x03\x01\0\x02", FaultKind::Tls, "amqps://"),
             (b"AMQP\0\x01\0\0", FaultKind::Unreachable, "another version"),
             (b"HTTP/1.1 400 Bad Request\r\n", FaultKind::Unreachable, "HTTP/1.1 400"),
             (b"\x01\0\0\0\0\0\x01x\xce", FaultKind::Unreachable, "during the login of user bench"),
         ] {
-            check(peer.login(&eof, said), kind, &["broker.test:5672", part]);
+            check(peer.login(&eof, received), kind, &["broker.test:5672", part]);
         }
     }
 }

@@ -12,7 +12,7 @@ impl Peer {
         Fault::new(
             FaultKind::Unreachable,
             format!(
-                "the host name {name} is unknown here ({error}): check the URL, or say where it is with \
+                "the host name {name} is unknown here ({error}): check the URL, or give its address with \
                 --connect-to {host}:{port}:ADDRESS:PORT"
             ),
         )
@@ -27,7 +27,7 @@ impl Peer {
             _ if failed.iter().all(refused) => {
                 let by = if failed.len() > 1 { format!(" by {}", hosts(failed).join(" and ")) } else { String::new() };
                 format!(
-                    "nothing answers at {self} (connection refused{by}): is the service up? Check the host and port of \
+                    "nothing listens at {self} (connection refused{by}): is the service up? Check the host and port of \
                     --url, or start a testbed with `streamharness testbed up`"
                 )
             }
@@ -39,7 +39,7 @@ impl Peer {
                     .collect();
                 format!(
                     "{self} cannot be reached within {} s at any of its addresses ({}): check the addresses of that name, \
-                    the route and firewalls, or say where it is with --connect-to {}:{}:ADDRESS:PORT",
+                    the route and firewalls, or give its address with --connect-to {}:{}:ADDRESS:PORT",
                     limit.as_secs_f64(),
                     reasons.join("; "),
                     self.endpoint.host,
@@ -61,15 +61,15 @@ impl Peer {
         Fault::new(FaultKind::Unreachable, sentence)
     }
 
-    /// The limit for connecting passed; `said` has the bytes that the other side sent until then.
-    pub(crate) fn too_slow(&self, phase: Phase, limit: Duration, said: &[u8]) -> Fault {
+    /// The limit for connecting passed; `received` has the bytes that the other side sent until then.
+    pub(crate) fn too_slow(&self, phase: Phase, limit: Duration, received: &[u8]) -> Fault {
         let seconds = limit.as_secs_f64();
         let (kind, sentence) = match phase {
             Phase::Resolve => (
                 FaultKind::Unreachable,
                 format!(
                     "the host name of {self} is not resolved within {seconds} s: check the name servers of this host, or \
-                    say where it is with --connect-to {}:{}:ADDRESS:PORT",
+                    give its address with --connect-to {}:{}:ADDRESS:PORT",
                     self.endpoint.host, self.endpoint.port
                 ),
             ),
@@ -84,14 +84,14 @@ impl Peer {
                     speak TLS? Without TLS the URL begins with amqp://"
                 ),
             ),
-            Phase::Login if said.is_empty() => (
+            Phase::Login if received.is_empty() => (
                 FaultKind::Unreachable,
                 format!(
                     "{self} accepts the connection but sends nothing within {seconds} s: is that port AMQP? {}",
                     self.other_scheme()
                 ),
             ),
-            Phase::Login => match self.no_amqp(said) {
+            Phase::Login => match self.no_amqp(received) {
                 Some(fault) => return fault,
                 None => (
                     FaultKind::Unreachable,
@@ -126,14 +126,14 @@ mod tests {
     use crate::fault::tests::{check, peer};
 
     #[test]
-    fn failures_to_connect_say_what_to_check() {
+    fn failures_to_connect_end_in_what_to_check() {
         let peer = peer("amqps://bench:hunter2@broker.test");
         let limit = Duration::from_secs(8);
         let failed = |kind: io::ErrorKind, ip: &str| (format!("{ip}:5671").parse().unwrap(), io::Error::from(kind));
         let refused = |ip| failed(io::ErrorKind::ConnectionRefused, ip);
         let silent = |ip| failed(io::ErrorKind::TimedOut, ip);
         for (tries, part) in [
-            (vec![refused("10.0.0.1")], "nothing answers at broker.test:5671 (connection refused): is the service up?"),
+            (vec![refused("10.0.0.1")], "nothing listens at broker.test:5671 (connection refused): is the service up?"),
             (vec![silent("10.0.0.1")], "broker.test:5671 does not respond within 8 s"),
             (
                 vec![refused("10.0.0.1"), refused("[::1]")],
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirected_peer_says_where_it_was_sought() {
+    fn a_redirected_peer_is_reported_with_the_address_that_was_tried() {
         let mut peer = peer("amqps://bench@broker.test:443");
         peer.reached_at = Some(("127.0.0.1".into(), 8443));
         let refused = ("127.0.0.1:8443".parse().unwrap(), io::Error::from(io::ErrorKind::ConnectionRefused));

@@ -10,7 +10,7 @@ impl Peer {
     pub(crate) fn refused(&self, what: &str, error: &Error) -> Fault {
         match error.kind() {
             ErrorKind::ProtocolError(problem) => {
-                let (message, remedy) = (told(problem), remedy(problem));
+                let (message, remedy) = (message_of(problem), remedy(problem));
                 Fault::new(
                     FaultKind::Refused,
                     format!("the service at {self} refuses to {what} ({message}){remedy}{}", self.flaw()),
@@ -32,7 +32,7 @@ impl Peer {
         let sentence = match error.kind() {
             ErrorKind::ProtocolError(problem) => {
                 let what = if error.is_amqp_soft_error() { "closed a channel" } else { "ended the connection" };
-                format!("the service at {self} {what}: {}{}{}", told(problem), remedy(problem), self.flaw())
+                format!("the service at {self} {what}: {}{}{}", message_of(problem), remedy(problem), self.flaw())
             }
             _ if let Some(sentence) = self.violation(error) => sentence,
             ErrorKind::MissingHeartbeatError => {
@@ -61,7 +61,7 @@ impl Peer {
         let shorter = (idle / 2).max(1);
         let sentence = match heartbeat {
             1.. if idle > heartbeat => format!(
-                "the connection to {self} was lost: the other side closed it without a reason, and said nothing for {idle} \
+                "the connection to {self} was lost: the other side closed it without a reason, and sent nothing for {idle} \
                 s before: is the service, and each proxy before it, still up? Their logs say more"
             ),
             _ => format!(
@@ -74,7 +74,7 @@ impl Peer {
     }
 
     /// A request to the service (`what`) took too long.
-    pub(crate) fn unanswered(&self, what: &str, limit: Duration) -> Fault {
+    pub(crate) fn late(&self, what: &str, limit: Duration) -> Fault {
         Fault::new(
             FaultKind::Lost,
             format!(
@@ -96,7 +96,7 @@ impl Peer {
 }
 
 /// The service's own message, on one line.
-pub(super) fn told(problem: &AMQPError) -> String {
+pub(super) fn message_of(problem: &AMQPError) -> String {
     let words = problem.get_message().as_str().split(|c: char| c.is_whitespace() || c.is_control());
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -143,7 +143,7 @@ mod tests {
     use crate::fault::tests::{check, peer, protocol_error};
 
     #[test]
-    fn what_is_refused_or_lost_later_says_why() {
+    fn a_refusal_or_loss_after_the_login_has_its_reason() {
         let peer = peer("amqp://bench:hunter2@broker.test");
         check(
             peer.refused("declare queue q", &protocol_error(406, "PRECONDITION_FAILED - inequivalent arg")),
@@ -223,6 +223,6 @@ mod tests {
         let s = Duration::from_secs;
         check(peer.idle(s(20), s(60)), FaultKind::Lost, &["nothing had passed for 20 s", "service.heartbeat_s=10"]);
         check(peer.idle(s(5), s(0)), FaultKind::Lost, &["service.heartbeat_s=2"]);
-        check(peer.idle(s(70), s(60)), FaultKind::Lost, &["said nothing for 70 s", "Their logs"]);
+        check(peer.idle(s(70), s(60)), FaultKind::Lost, &["sent nothing for 70 s", "Their logs"]);
     }
 }

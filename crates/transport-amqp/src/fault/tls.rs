@@ -38,7 +38,7 @@ impl Peer {
     }
 
     /// The service requested a certificate, got one and closed the connection without a reason.
-    pub(crate) fn certificate_unanswered(&self) -> Fault {
+    pub(crate) fn certificate_rejected_silently(&self) -> Fault {
         let sentence = format!(
             "the service at {self} closed the connection when it had the certificate of --cert: it most likely refuses it, and \
             its log says why. Give one that it accepts"

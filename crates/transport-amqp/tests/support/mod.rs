@@ -25,7 +25,7 @@ pub struct Fake {
     manners: Manners,
     /// Each declared queue, and whether it is durable.
     declared: Arc<Mutex<Vec<(String, bool)>>>,
-    /// Each queue that it was asked to delete, to which it does not reply.
+    /// Queues whose deletion was requested and gets no reply.
     to_delete: Arc<Mutex<Vec<String>>>,
 }
 
@@ -39,7 +39,7 @@ impl Fake {
         self.declared.lock().unwrap().clone()
     }
 
-    /// The queues that it was asked to delete.
+    /// The queues whose deletion was requested.
     pub fn to_delete(&self) -> Vec<String> {
         self.to_delete.lock().unwrap().clone()
     }
@@ -80,17 +80,17 @@ impl Fake {
     fn reply(&self, channel: u8, payload: &[u8]) -> Vec<u8> {
         let number = |at: usize| u16::from_be_bytes(payload[at..at + 2].try_into().unwrap());
         let text = |at: usize| &payload[at + 1..at + 1 + usize::from(payload[at])];
-        let say = |class, number, arguments: &[u8]| method(channel, class, number, arguments);
+        let reply = |class, number, arguments: &[u8]| method(channel, class, number, arguments);
         match (number(0), number(2)) {
-            (10, 11) => say(10, 30, b"\x07\xff\0\x02\0\0\0\0"),
-            (10, 40) => say(10, 41, b"\0"),
-            (10, 50) => say(10, 51, b""),
-            (20, 10) => say(20, 11, &long(b"")),
+            (10, 11) => reply(10, 30, b"\x07\xff\0\x02\0\0\0\0"),
+            (10, 40) => reply(10, 41, b"\0"),
+            (10, 50) => reply(10, 51, b""),
+            (20, 10) => reply(20, 11, &long(b"")),
             (20, 40) => {
-                let refusal = self.manners.goodbye_refusal.map(|words| say(20, 40, &close(403, words)));
-                [refusal.unwrap_or_default(), say(20, 41, b"")].concat()
+                let refusal = self.manners.goodbye_refusal.map(|words| reply(20, 40, &close(403, words)));
+                [refusal.unwrap_or_default(), reply(20, 41, b"")].concat()
             }
-            (40, 10) => say(40, 11, b""),
+            (40, 10) => reply(40, 11, b""),
             (50, 10) => {
                 let name = text(6);
                 let [passive, durable, exclusive] = [0, 1, 2].map(|bit| payload[7 + name.len()] & (1 << bit) != 0);
@@ -100,29 +100,29 @@ impl Fake {
                         let name = std::str::from_utf8(name).unwrap();
                         self.declared.lock().unwrap().push((name.into(), durable));
                         let waiting = u32::from(passive && !self.manners.ignores_channel_prefetch);
-                        say(50, 11, &[&short(name)[..], &waiting.to_be_bytes(), &[0; 4]].concat())
+                        reply(50, 11, &[&short(name)[..], &waiting.to_be_bytes(), &[0; 4]].concat())
                     }
                 }
             }
-            (50, 20) => say(50, 21, b""),
+            (50, 20) => reply(50, 21, b""),
             (50, 40) => {
                 self.to_delete.lock().unwrap().push(String::from_utf8(text(6).to_vec()).unwrap());
                 Vec::new()
             }
-            (60, 10) => say(60, 11, b""),
+            (60, 10) => reply(60, 11, b""),
             (60, 20) => {
                 let tag = text(7 + usize::from(payload[6]));
-                say(60, 21, &[&[tag.len() as u8][..], tag].concat())
+                reply(60, 21, &[&[tag.len() as u8][..], tag].concat())
             }
             (60, 40) => match self.manners.publish_refusal {
-                Some(words) => say(20, 40, &close(406, words)),
+                Some(words) => reply(20, 40, &close(406, words)),
                 None if self.manners.ignores_channel_prefetch => {
                     let deliver = [&short("prefetch")[..], &[0, 0, 0, 0, 0, 0, 0, 1], &[0], &short(""), &short("q")];
-                    [say(60, 60, &deliver.concat()), frame(2, channel, b"\0\x3c\0\0\0\0\0\0\0\0\0\0\0\0")].concat()
+                    [reply(60, 60, &deliver.concat()), frame(2, channel, b"\0\x3c\0\0\0\0\0\0\0\0\0\0\0\0")].concat()
                 }
                 None => Vec::new(),
             },
-            (85, 10) => say(85, 11, b""),
+            (85, 10) => reply(85, 11, b""),
             _ => Vec::new(),
         }
     }

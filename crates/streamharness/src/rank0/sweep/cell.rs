@@ -1,4 +1,4 @@
-//! A point of a sweep, or one try of its search, resolved: what it sends, and how long it takes at least.
+//! A resolved point of a sweep, or one try of its search: the bytes that it sends, and its shortest possible time.
 
 use crate::{cli::flags, terminal::exit::Failure};
 use figures::input;
@@ -6,25 +6,25 @@ use measure::record;
 use profile::{Layer, Plan, Point, Profile, RunLength, Search, combine};
 use std::time::Duration;
 
-/// The link of the paper's data streaming nodes, for what a plan says of time.
+/// The link of the paper's data streaming nodes, for the times in the plan of a sweep.
 const LINK_BITS_PER_SECOND: f64 = 1e9;
-/// What a point takes besides streaming, measured over loopback.
+/// The time of a point outside streaming, measured over loopback.
 const BESIDES: Duration = Duration::from_millis(700);
 
 /// Which search of a sweep: the cell's name and the repetition.
 pub type Searched = (String, u32);
 
-/// A point and what it comes to.
+/// A point, resolved.
 pub struct Cell {
-    /// What the record calls it.
+    /// Its name in the record.
     pub point: record::Point,
     /// From 1.
     pub repetition: u32,
-    /// What is resolved.
+    /// The profile that was resolved.
     pub profile: Profile,
     /// For the ranks of this launch.
     pub plan: Plan,
-    /// Of a search: what it belongs to, and the value that it tries.
+    /// Of a search: which search, and the value that it tries.
     pub tries: Option<(Searched, f64)>,
 }
 
@@ -32,11 +32,11 @@ pub struct Cell {
 pub struct Common {
     /// The experiment.
     pub experiment: String,
-    /// What it is about.
+    /// Its description.
     pub about: String,
     /// For each rank the number of its host.
     pub hosts: Vec<u32>,
-    /// What was set for all points.
+    /// Settings of all points.
     pub set: Vec<Layer>,
 }
 
@@ -69,8 +69,8 @@ impl Common {
 }
 
 impl Cell {
-    /// Bytes of bodies that producers send, and that the service delivers, replies included; of a run that ends by time,
-    /// none.
+    /// Bytes of bodies that producers send, and that the service delivers, replies included; zero for a run that ends by
+    /// time.
     pub fn bytes(&self) -> [f64; 2] {
         let RunLength::Messages(messages) = self.plan.length else { return [0.0, 0.0] };
         let sent = messages as f64 * self.plan.message.mean_body_bytes();
@@ -79,7 +79,7 @@ impl Cell {
         [sent, delivered + replies]
     }
 
-    /// The least that it takes over a link of a gigabit per second in each direction.
+    /// Its shortest possible time over a link of a gigabit per second in each direction.
     pub fn least_time(&self) -> Duration {
         let streaming = match self.plan.length {
             RunLength::Messages(_) => {

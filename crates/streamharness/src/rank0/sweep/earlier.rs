@@ -15,7 +15,7 @@ use std::path::Path;
 /// Settings that are named where a run has others: one that is no setting, such as the expiry of queues, is in every queue.
 const DIFFERENCES_MAX: usize = 3;
 
-/// Refuses to go on without `resume`, or from a run with other settings.
+/// Rejects earlier results without `resume`, and runs with other settings.
 pub fn check(record: &Record, cell: &Cell, out: &Path, resume: bool) -> Result<(), Failure> {
     let out = out.display();
     if !resume {
@@ -37,7 +37,7 @@ pub fn check(record: &Record, cell: &Cell, out: &Path, resume: bool) -> Result<(
     Err(Failure::new(Exit::Usage, sentence))
 }
 
-/// Fields in which the plan of a run differs from the one that is wanted, with both values; none where they are alike.
+/// The fields in which the plan of a run differs from the wanted plan, with both values; `None` if they are alike.
 fn set_otherwise(wanted: &Value, found: &Value) -> Option<String> {
     let shown = |value: &Value| if value.is_null() { "absent".to_owned() } else { value.to_string() };
     let mut all = Vec::new();
@@ -50,7 +50,7 @@ fn set_otherwise(wanted: &Value, found: &Value) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", ") + &more)
 }
 
-/// What no setting changes may be what another build does: which one that was, if it was another.
+/// Names the other build that made a run, if another build made it: a difference may come from it and not from a setting.
 fn of_another_build(found: &Environment) -> String {
     let mine = environment::describe(0);
     let named = |one: &Environment| {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_another_build_is_said_to_be_one() {
+    fn a_run_of_another_build_is_reported_as_one() {
         let mine = environment::describe(1);
         assert_eq!(of_another_build(&mine), "");
         let other = Environment { git_commit: Some("abc".to_owned()), ..mine };

@@ -1,10 +1,10 @@
-//! What a sweep would do, for people: points, bytes, memory and time.
+//! The plan of a sweep as text: points, bytes, memory and time.
 
 use crate::rank0::sweep::cell::{Cell, Common};
 use profile::Search;
 use std::{collections::BTreeMap, time::Duration};
 
-/// A line for each cell, and what all of them take.
+/// A line for each cell, and the totals.
 pub fn text(common: &Common, cells: &[&Cell], search: Option<&Search>) -> String {
     let Common { experiment, about, hosts, .. } = common;
     let mut text = format!("# {experiment}: {about}\n# point, runs, bytes to send, bytes to deliver\n");

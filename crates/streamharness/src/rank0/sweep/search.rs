@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 /// A search of one cell.
 struct Searching {
     cell: Point,
-    /// Each value with whether what was asked for held.
+    /// Each value, and whether the condition held.
     tried: Vec<(f64, bool)>,
-    /// Why nothing is found: a run did not show whether it held, and none before it did.
+    /// Why the result is unknown: a run did not measure the condition, and it held in no run before.
     unknown: Option<String>,
 }
 
 /// The same search in every cell.
 pub struct Searches {
-    /// What is searched for.
+    /// The setting and the condition.
     pub search: Search,
     keeps: Assertion,
     cells: BTreeMap<Searched, Searching>,
@@ -48,13 +48,13 @@ impl Searches {
         value.map(|value| (&one.cell, value))
     }
 
-    /// Keeps what a try came to, and says it in a few words.
+    /// Takes in the result of a try, and returns it in a few words.
     pub fn tried(&mut self, (searched, value): &(Searched, f64), record: Option<&Record>) -> String {
-        let one = self.cells.get_mut(searched).expect("it was begun");
+        let one = self.cells.get_mut(searched).expect("its search has begun");
         let sound = record.filter(|record| record.status.pass);
         let came_to = sound.map(|record| self.keeps.of(record));
         let measured = came_to.as_ref().map_or("", |outcome| &outcome.measured);
-        // Above a value that held, a run that has too few samples has fallen behind.
+        // Above a value that held, a run with too few samples has fallen behind.
         if sound.is_some_and(|record| !self.keeps.is_known(record)) && !one.tried.iter().any(|(_, held)| *held) {
             one.unknown = Some(format!("with {}, {measured}", self.search.word(*value)));
             return format!(" ({measured})");
@@ -64,7 +64,7 @@ impl Searches {
         if held { " (holds)".to_owned() } else { format!(" (does not hold: {measured})") }
     }
 
-    /// For each the highest value that held, if there is one, or why that is not known.
+    /// The highest value that held in each search, if there is one, or why it is unknown.
     pub fn found(&self) -> impl Iterator<Item = (&Searched, Result<Option<String>, &str>)> {
         let highest = |one: &Searching| self.search.found(&one.tried).map(|value| self.search.word(value));
         self.cells.iter().map(move |(of, one)| (of, one.unknown.as_deref().map_or_else(|| Ok(highest(one)), Err)))

@@ -1,4 +1,4 @@
-//! What the points of a sweep came to together: `sweep.json`, lines for people, and the exit code.
+//! The summary of a sweep: `sweep.json`, lines on the terminal, and the exit code.
 
 use crate::{
     files::whole,
@@ -15,31 +15,31 @@ use std::path::Path;
 /// The version of `sweep.json`. New fields do not change it.
 const SCHEMA: &str = "streamharness/sweep/1";
 
-/// What became of a point.
+/// The result of a point.
 pub struct Outcome {
     /// The point.
     pub title: String,
-    /// What a run of its own would exit with.
+    /// The exit code of a single run of it.
     pub exit: Exit,
     /// Why it failed.
     pub reason: String,
 }
 
-/// What they came to.
+/// The results of all points.
 pub struct Summary<'a> {
     /// The experiment.
     pub name: &'a str,
     /// What it is about.
     pub about: &'a str,
-    /// Points of it.
+    /// The number of its points.
     pub points: usize,
-    /// Those that an earlier launch has done.
+    /// The points of an earlier launch that passed.
     pub found: usize,
-    /// Those that this one has done.
+    /// The points of this launch.
     pub done: &'a [Outcome],
-    /// What was searched for.
+    /// The searches, if it is a sweep of searches.
     pub searches: Option<&'a Searches>,
-    /// Who stopped it.
+    /// The signal that stopped it.
     pub stopped: Option<&'a str>,
 }
 
@@ -87,7 +87,7 @@ impl Summary<'_> {
             .map_err(|error| Failure::new(Exit::Partial, format!("cannot write {}: {error}", path.display())))
     }
 
-    /// Prints what was found, and says what failed.
+    /// Prints the results of searches, and reports failed points.
     pub fn print(&self, out: &Path) -> Result<(), Failure> {
         let mut printed = Ok(());
         if let Some(Searches { search: Search { key, keeps, .. }, .. }) = self.searches {
@@ -103,7 +103,7 @@ impl Summary<'_> {
         }
         if !self.all_known() {
             let remedy = "a longer base.duration or a higher search.from gives a point more samples";
-            stderr::say(format_args!("not every search has an answer: {remedy}"));
+            stderr::say(format_args!("not every search has a result: {remedy}"));
         }
         for one in self.failed() {
             stderr::say(format_args!("failed: {}: {}", one.title, one.reason));
@@ -115,7 +115,7 @@ impl Summary<'_> {
         printed
     }
 
-    /// The exit code of all of them: that of the points, where all fail alike.
+    /// The exit code of the sweep: that of the points, if all fail alike.
     pub fn exit(&self) -> Exit {
         let mut failed = self.failed();
         match failed.next() {

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_service_does_not_tell_is_not_nothing() {
+    fn a_value_that_the_service_does_not_report_is_not_zero() {
         let read = |json: &str| serde_json::from_str::<Vec<Queue>>(json).unwrap();
         let ready = |queues: &[Queue]| total(queues, |queue| queue.messages_ready);
         let rate = |queues: &[Queue]| total(queues, |queue| queue.rate(|stats| stats.publish_details.as_ref()));
