@@ -3,12 +3,12 @@
 //!     cargo build --release -p comm-mpi --example clocks
 //!     mpirun -n 64 --oversubscribe target/release/examples/clocks
 
-use comm_mpi::MpiComm;
+use comm_mpi::{ALL_RANKS_MAX, MpiComm};
 use engine::{clock::Clock, clocks::synchronise, ports::Comm};
 use std::{error::Error, time::Duration, time::Instant};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let comm = MpiComm::init(true)?;
+    let comm = MpiComm::init(ALL_RANKS_MAX, true)?;
     let limit = Duration::from_secs(30);
     let started = Instant::now();
     let clocks = synchronise(&comm, Clock::default(), format!("host {}", comm.rank()).as_bytes(), limit)?;

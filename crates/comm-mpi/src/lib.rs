@@ -5,11 +5,11 @@
 //! short because all ranks are present.
 //!
 //! ```no_run
-//! use comm_mpi::MpiComm;
+//! use comm_mpi::{ALL_RANKS_MAX, MpiComm};
 //! use engine::ports::Comm;
 //! use std::time::Duration;
 //!
-//! let comm = MpiComm::init(true).expect("first use of MPI in this process");
+//! let comm = MpiComm::init(ALL_RANKS_MAX, true).expect("first use of MPI in this process");
 //! let text = comm.broadcast(b"the profile".to_vec(), Duration::from_secs(60)).expect("all ranks are there");
 //! assert_eq!(text, b"the profile");
 //! ```
@@ -39,8 +39,10 @@ use nap::Nap;
 use std::time::Duration;
 use watchdog::Watchdog;
 
-/// How long MPI may take to start and to end, which it does only with all ranks: minutes at thousands of ranks.
+/// How long MPI may take to start and to end, which it does only with all ranks, unless [`LIMIT_VARIABLE`] is set.
 pub const ALL_RANKS_MAX: Duration = Duration::from_secs(90);
+/// The environment variable that sets another limit than [`ALL_RANKS_MAX`].
+pub const LIMIT_VARIABLE: &str = "STREAMHARNESS_MPI_LIMIT";
 /// How much longer other ranks wait, so that they are silent where a launcher ends them as soon as one has failed.
 const SPEAKER_FIRST: Duration = Duration::from_secs(3);
 /// Tag of control messages.
@@ -54,6 +56,7 @@ pub struct MpiComm {
     _universe: Universe,
     /// Watches over the end of MPI, which comes when the field above is dropped.
     ends: Option<Watchdog>,
+    all_ranks_max: Duration,
     speaks: bool,
 }
 
@@ -69,13 +72,13 @@ pub enum InitError {
 }
 
 /// Watches over a call that returns only after all ranks have made it. The rank that `speaks` reports first.
-fn all_ranks(what: &str, speaks: bool) -> Watchdog {
+fn all_ranks(what: &str, limit: Duration, speaks: bool) -> Watchdog {
     let why = format!(
         "MPI did not {what} within {} s: not every rank came, so one of them hangs or was suspended, or its node is out of \
-         reach; see the launcher's output, and start the run again",
-        ALL_RANKS_MAX.as_secs()
+         reach; see the launcher's output, and start the run again, or give more time with {LIMIT_VARIABLE}=10m",
+        limit.as_secs()
     );
-    Watchdog::with_sentence(why, if speaks { ALL_RANKS_MAX } else { ALL_RANKS_MAX + SPEAKER_FIRST })
+    Watchdog::with_sentence(why, if speaks { limit } else { limit + SPEAKER_FIRST })
 }
 
 /// Receives messages that were posted and never read: otherwise MPICH over UCX warns of them on stdout, after the
@@ -83,26 +86,26 @@ fn all_ranks(what: &str, speaks: bool) -> Watchdog {
 impl Drop for MpiComm {
     fn drop(&mut self) {
         while let Ok(Some(_)) = self.poll() {}
-        self.ends = Some(all_ranks("end", self.speaks));
+        self.ends = Some(all_ranks("end", self.all_ranks_max, self.speaks));
     }
 }
 
 impl MpiComm {
     /// Starts MPI. Without a launcher this is a world of one rank. If a rank does not come, the process ends after
-    /// [`ALL_RANKS_MAX`] with exit code 7; the rank that `speaks` reports first.
+    /// `all_ranks_max` with exit code 7; the rank that `speaks` reports first. The same limit holds for the end of MPI.
     ///
     /// # Errors
     ///
     /// [`InitError`] if MPI was already started, or if the library has no thread support.
-    pub fn init(speaks: bool) -> Result<Self, InitError> {
-        let starts = all_ranks("start", speaks);
+    pub fn init(all_ranks_max: Duration, speaks: bool) -> Result<Self, InitError> {
+        let starts = all_ranks("start", all_ranks_max, speaks);
         let (mut universe, threading) = mpi::initialize_with_threading(Threading::Funneled).ok_or(InitError::Twice)?;
         drop(starts);
         if threading < Threading::Funneled {
             return Err(InitError::Threads);
         }
         universe.set_buffer_size(POST_BUFFER_BYTES);
-        Ok(Self { world: universe.world(), _universe: universe, ends: None, speaks })
+        Ok(Self { world: universe.world(), _universe: universe, ends: None, all_ranks_max, speaks })
     }
 
     /// Ends every rank of the launch with `code`, if an orderly end is not possible.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use comm_mpi::MpiComm;
+use comm_mpi::{ALL_RANKS_MAX, MpiComm};
 use engine::ports::{Comm, POST_BYTES_MAX};
 use std::{
     env,
@@ -31,7 +31,7 @@ fn what_is_empty_arrives_as_nothing_on_three_ranks() {
 }
 
 fn as_a_rank() {
-    let comm = MpiComm::init(true).unwrap();
+    let comm = MpiComm::init(ALL_RANKS_MAX, true).unwrap();
     let rank = comm.rank();
     assert_eq!(comm.size(), 3);
     assert_eq!(comm.broadcast(Vec::new(), LIMIT).unwrap(), b"");

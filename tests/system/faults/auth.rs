@@ -1,6 +1,6 @@
 //! Logins other than by password: a client's certificate, and a token that expires and is renewed while a run goes on.
 
-use crate::support::{Broker, Launch, Outcome, mpirun, place, service, single, slow};
+use crate::support::{Broker, Launch, Outcome, Turn, mpirun, place, service, single, slow};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{
     fs,
@@ -158,8 +158,7 @@ fn certificates_and_tokens_log_in_and_rejected_ones_are_reported_with_the_reason
     a_certificate_logs_in_instead_of_a_password(&facility);
     a_token_logs_in_as_well(&facility);
     a_token_opens_the_management_api_too(&facility);
-    a_token_that_is_renewed_carries_a_run_past_the_end_of_the_one_before(&facility);
-    a_token_that_expires_ends_a_run_with_that_reason_and_a_record(&facility);
+    tokens_that_change_or_expire(&facility);
 }
 
 fn a_certificate_logs_in_instead_of_a_password(facility: &Facility) {
@@ -206,29 +205,31 @@ fn a_token_opens_the_management_api_too(facility: &Facility) {
     token.is_nowhere_in(&outcome);
 }
 
-fn a_token_that_is_renewed_carries_a_run_past_the_end_of_the_one_before(facility: &Facility) {
-    let token = facility.token("renewed", HOUR);
-    let mut running = facility.by_token(three_ranks, &token, &["--duration", "12s", "--rate", "200/s"]).start();
-    running.streams(LIMIT);
-    let token = token.renewed(facility, Duration::from_secs(7));
+/// Both runs wait for the end of a token, so they go on beside each other.
+fn tokens_that_change_or_expire(facility: &Facility) {
+    let turn = Turn::take();
+    let (renewed, expiring) = (facility.token("renewed", HOUR), facility.token("expiring", HOUR));
+    let load = |duration| ["--duration", duration, "--rate", "200/s"];
+    let mut ending = facility.by_token(three_ranks, &expiring, &load("60s")).start_beside(&turn);
+    ending.streams(LIMIT);
+    let mut renewing = facility.by_token(three_ranks, &renewed, &load("12s")).start_beside(&turn);
+    renewing.streams(LIMIT);
+    let expiring = expiring.renewed(facility, Duration::from_secs(3));
+    let renewed = renewed.renewed(facility, Duration::from_secs(7));
     thread::sleep(Duration::from_secs(2));
-    let token = token.renewed(facility, HOUR);
-    let outcome = running.wait(2 * LIMIT);
+    let renewed = renewed.renewed(facility, HOUR);
+    a_token_that_expires_ends_a_run_with_that_reason_and_a_record(&ending.wait(2 * LIMIT), &expiring);
+    let outcome = renewing.wait(2 * LIMIT);
     outcome.passes();
-    token.is_nowhere_in(&outcome);
+    renewed.is_nowhere_in(&outcome);
 }
 
-fn a_token_that_expires_ends_a_run_with_that_reason_and_a_record(facility: &Facility) {
-    let token = facility.token("expiring", HOUR);
-    let mut running = facility.by_token(three_ranks, &token, &["--duration", "60s", "--rate", "200/s"]).start();
-    running.streams(LIMIT);
-    let token = token.renewed(facility, Duration::from_secs(3));
-    let outcome = running.wait(2 * LIMIT);
+fn a_token_that_expires_ends_a_run_with_that_reason_and_a_record(outcome: &Outcome, token: &Token) {
     let reason = ["the token in `", "expired", "renew it in that file"];
     outcome.fails(ROUTE, &[&["streamharness: rank ", "ACCESS_REFUSED"][..], &reason].concat());
     outcome.fails(ROUTE, &[&["streamharness: left on the service: queue "][..], &reason].concat());
     outcome.leaves_a_failed_record(ROUTE as u8, "expired");
-    token.is_nowhere_in(&outcome);
+    token.is_nowhere_in(outcome);
 }
 
 #[test]

@@ -131,7 +131,9 @@ fn a_pause_of_rank_0_is_blamed_on_no_other_rank_and_a_rank_that_never_comes_ends
     }
     if let Some(running) = incomplete {
         let outcome = running.wait(ENDS);
-        outcome.fails(7, &["streamharness: MPI did not start within ", "not every rank came", "start the run again"]);
+        let words =
+            ["streamharness: MPI did not start within 30 s", "not every rank came", "STREAMHARNESS_MPI_LIMIT=10m"];
+        outcome.fails(7, &words);
     }
 }
 
@@ -143,7 +145,7 @@ fn without_rank_1(arguments: &[&str]) -> Launch {
     let one = [&["-n", "1", program][..], arguments].concat();
     let words = [&one[..], &[":"], &stopped, arguments, &[":", "-n", "1", program]].concat();
     let before: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    Launch::new(&workspace().join("launch/mpirun"), &before, arguments)
+    Launch::new(&workspace().join("launch/mpirun"), &before, arguments).variable("STREAMHARNESS_MPI_LIMIT", "30s")
 }
 
 fn a_pause_of_rank_0_is_reported_as_such(outcome: &Outcome) {

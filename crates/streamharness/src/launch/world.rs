@@ -8,14 +8,15 @@ use crate::{
         stderr,
     },
 };
-use comm_mpi::MpiComm;
+use comm_mpi::{ALL_RANKS_MAX, LIMIT_VARIABLE, MpiComm};
 use engine::{
     Place,
     clock::{Clock, boot_id},
     ports::{Comm, CommError},
 };
+use profile::Span;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{thread, time::Duration};
+use std::{env, thread, time::Duration};
 
 /// How long ranks wait for rank 0 to read its profile, and for each other before the first run.
 pub const RESOLVE_LIMIT: Duration = Duration::from_secs(60);
@@ -64,16 +65,23 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     let signals = Signals::catch(speaks).map_err(|error| {
         Failure::new(Exit::Usage, format!("signals cannot be caught: {}", shortage::explain(&error)))
     })?;
+    let limit = match mpi_limit() {
+        Err(failure) if !speaks => {
+            let_rank_0_report();
+            return Err(silent(failure.exit));
+        }
+        limit => limit?,
+    };
     let library = MpiComm::library();
     let comm = match stated.forewarning(&library) {
-        None => MpiComm::init(speaks),
+        None => MpiComm::init(limit, speaks),
         Some(sentence) => {
             if speaks {
                 stderr::say(sentence);
             } else {
                 let_rank_0_report();
             }
-            let init = launcher::without_stderr(|| MpiComm::init(speaks));
+            let init = launcher::without_stderr(|| MpiComm::init(limit, speaks));
             init.map_err(|error| Failure::new(Exit::Usage, shortage::explain(&error)))?
         }
     };
@@ -109,6 +117,14 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
             world.comm.abort(failure.exit as u8)
         }
     }
+}
+
+/// How long MPI may take to start and to end.
+fn mpi_limit() -> Result<Duration, Failure> {
+    let Ok(text) = env::var(LIMIT_VARIABLE) else { return Ok(ALL_RANKS_MAX) };
+    let limit =
+        text.parse::<Span>().map_err(|error| Failure::new(Exit::Usage, format!("{LIMIT_VARIABLE}: {error}")))?;
+    Ok(limit.0)
 }
 
 impl World {
