@@ -49,8 +49,14 @@ mod tests {
             (&Ending::Complete, None, &open, 7, undetermined),
             (&Ending::Complete, Some(&fault), &open, 7, "did not stop within 5 s; 9 of 10 messages had been delivered"),
             (&Ending::Complete, Some(&fault), &open, 7, undetermined),
-            (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, "give more time with --timeout"),
-            (&Ending::Deadline(Duration::from_secs(9)), None, &open, 7, undetermined),
+            (
+                &Ending::Deadline(Duration::from_secs(9), Duration::ZERO),
+                None,
+                &open,
+                7,
+                "give more time with --timeout",
+            ),
+            (&Ending::Deadline(Duration::from_secs(9), Duration::ZERO), None, &open, 7, undetermined),
             (&Ending::Fault(1, fault.clone()), None, &open, 3, undetermined),
             (&Ending::Fault(1, panicked), None, &open, 7, undetermined),
         ] {

@@ -2,7 +2,7 @@
 
 use crate::{
     ports::{CorruptionKind, Service},
-    result::{cpu_pressure, reduced::Reduced, report::RankReport},
+    result::{cpu_pressure, reduced::Reduced, report::RankReport, suspension},
     run::{control::Ending, phase::Phase},
     time::clocks::ClockError,
     worker::{ceiling::OwnCost, inspections::CorruptSample},
@@ -73,6 +73,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
         ..
     } = reduced;
     let mut warnings = [service.notes.clone(), notes, window_warnings(plan, &ranks, measured_ns)].concat();
+    warnings.extend(suspension::sentences(&ranks, &ending, plan.service.heartbeat_s));
     let jumped = clock_error.jumped_ns > 0;
     let pacing = (plan.load.is_paced() && !jumped).then(|| {
         let judged = pacing(&counters, &histograms, plan.placement.producers);

@@ -10,6 +10,7 @@ use measure::{
     record::{Machine, RankSummary},
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What one rank reports at the end.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct RankReport {
     pub last_arrival_ns: Option<u64>,
     /// Whether it received the measured window after its start.
     pub late_window: bool,
+    /// For how long it was suspended while it streamed.
+    pub suspended: Duration,
     /// Exact extremes of its latencies, which a sum of counters cannot carry.
     pub extremes: [Extremes; Metric::COUNT],
     /// When its consumers were busy.

@@ -1,14 +1,11 @@
 //! What a reader should know where ranks were stopped and went on: a scheduler, a debugger or a full node did that.
 
-use crate::{
-    run::control::{Ending, Status},
-    time::awake::SUSPENDED_MIN,
-};
+use crate::{result::report::RankReport, run::control::Ending, time::awake::SUSPENDED_MIN};
 use std::time::Duration;
 
 /// One sentence for the whole run, and one for each rank that was stopped for longer.
-pub(crate) fn sentences<'a>(ranks: impl Iterator<Item = &'a Status>, ending: &Ending, heartbeat_s: u16) -> Vec<String> {
-    let suspended: Vec<Duration> = ranks.map(|rank| rank.suspended).collect();
+pub(crate) fn sentences(ranks: &[RankReport], ending: &Ending, heartbeat_s: u16) -> Vec<String> {
+    let suspended: Vec<Duration> = ranks.iter().map(|rank| rank.suspended).collect();
     let all = suspended.iter().min().copied().unwrap_or_default();
     let longer = |(rank, of_rank): (usize, &Duration)| {
         let more = of_rank.saturating_sub(if all < SUSPENDED_MIN { Duration::ZERO } else { all });
@@ -43,11 +40,11 @@ mod tests {
 
     #[track_caller]
     fn check(suspended_s: &[u64], ending: &Ending, expected: &[&str]) {
-        let ranks: Vec<Status> = suspended_s
+        let ranks: Vec<RankReport> = suspended_s
             .iter()
-            .map(|seconds| Status { suspended: Duration::from_secs(*seconds), ..Status::default() })
+            .map(|seconds| RankReport { suspended: Duration::from_secs(*seconds), ..RankReport::default() })
             .collect();
-        let reported = sentences(ranks.iter(), ending, 30);
+        let reported = sentences(&ranks, ending, 30);
         assert_eq!(reported.len(), expected.len(), "{reported:?}");
         for (sentence, beginning) in reported.iter().zip(expected) {
             assert!(sentence.starts_with(beginning), "{sentence}");

@@ -74,8 +74,6 @@ pub struct Status {
     pub distinct_replies_set: u64,
     /// Connections that are blocked now.
     pub blocked: u32,
-    /// For how long this rank was suspended.
-    pub suspended: Duration,
     /// The first fault.
     pub fault: Option<Fault>,
 }
@@ -102,8 +100,9 @@ pub enum Ending {
     Complete,
     /// Everything was sent, no connection is blocked, and nothing has arrived for this long.
     Missing(Duration),
-    /// The limit on streaming passed first.
-    Deadline(Duration),
+    /// The limit on streaming (first) passed, with messages under way of which none was confirmed or delivered for the
+    /// second duration, which is too short to mean anything by itself; zero if nothing was under way.
+    Deadline(Duration, Duration),
     /// The limit (first) passed after nothing had been confirmed or delivered for the second duration, with this many
     /// messages under way.
     Stalled(Duration, Duration, u64),
@@ -122,7 +121,7 @@ impl Ending {
     pub fn is_fault(&self) -> bool {
         match self {
             Self::Stalled(..) | Self::Blocked(..) | Self::Fault(..) | Self::Silent(_) => true,
-            Self::Complete | Self::Missing(_) | Self::Deadline(_) | Self::Stopped(_) => false,
+            Self::Complete | Self::Missing(_) | Self::Deadline(..) | Self::Stopped(_) => false,
         }
     }
 }
@@ -134,11 +133,18 @@ impl fmt::Display for Ending {
             Self::Missing(still) => {
                 write!(f, "everything was sent, and nothing has arrived for {:.1} s", still.as_secs_f64())
             }
-            Self::Deadline(limit) => write!(
-                f,
-                "the limit of {} s on streaming passed before everything was delivered; give more time with --timeout",
-                limit.as_secs()
-            ),
+            Self::Deadline(limit, still) => {
+                let limit_s = limit.as_secs();
+                write!(f, "the limit of {limit_s} s on streaming passed before everything was delivered; ")?;
+                if still.as_secs() > 0 && *still >= *limit / 2 {
+                    let still_s = still.as_secs();
+                    write!(
+                        f,
+                        "nothing was confirmed or delivered for the last {still_s} s, so the service may hang: "
+                    )?;
+                }
+                f.write_str("give more time with --timeout")
+            }
             Self::Stalled(limit, still, messages) => write!(
                 f,
                 "the limit of {} s on streaming passed, and of {messages} messages on their way none was confirmed or \
@@ -271,14 +277,17 @@ impl Overseer {
             return Some(Ending::Missing(still));
         }
         if now >= self.limit {
-            let stalled = now.saturating_sub(self.settled.1) >= STALLED + service_time * 4;
+            let still_unsettled = now.saturating_sub(self.settled.1);
             let Counters { sent, accepted, abandoned, distinct, .. } = *counters;
             let undelivered = (accepted * u64::from(copies)).saturating_sub(distinct);
             let under_way = sent.saturating_sub(accepted + abandoned) + undelivered;
             return Some(match total.blocked {
                 0 if sent_all && quiet => Ending::Missing(still),
-                0 if under_way > 0 && stalled => Ending::Stalled(self.limit, now - self.settled.1, under_way),
-                0 => Ending::Deadline(self.limit),
+                0 if under_way == 0 => Ending::Deadline(self.limit, Duration::ZERO),
+                0 if still_unsettled >= STALLED + service_time * 4 => {
+                    Ending::Stalled(self.limit, still_unsettled, under_way)
+                }
+                0 => Ending::Deadline(self.limit, still_unsettled),
                 connections => Ending::Blocked(self.limit, connections),
             });
         }
@@ -370,7 +379,7 @@ mod tests {
         assert_eq!(overseer.decide(9 * S, None), Some(Ending::Fault(1, fault)));
         overseer.hear(1, status(0, 0, 1), 9 * S);
         assert_eq!(overseer.decide(9 * S, Some("SIGTERM".into())), Some(Ending::Stopped("SIGTERM".into())));
-        assert_eq!(overseer.decide(10 * S, None), Some(Ending::Deadline(10 * S)));
+        assert_eq!(overseer.decide(10 * S, None), Some(Ending::Deadline(10 * S, S)));
     }
 
     #[test]
@@ -389,7 +398,7 @@ mod tests {
         short.hear(0, status(1, 10, 9), S);
         assert_eq!(short.decide(5 * S, None), Some(Ending::Missing(4 * S)), "the limit comes first");
         short.hear(0, status(1, 10, 8), 5 * S);
-        assert_eq!(short.decide(5 * S, None), Some(Ending::Deadline(5 * S)), "something still moves");
+        assert_eq!(short.decide(5 * S, None), Some(Ending::Deadline(5 * S, Duration::ZERO)), "something still moves");
     }
 
     #[test]
@@ -405,8 +414,13 @@ mod tests {
         };
         assert_eq!(stalled(20, 10, 10, 15 * S), Ending::Stalled(40 * S, 25 * S, 10), "no confirm");
         assert_eq!(stalled(20, 20, 13, 15 * S), Ending::Stalled(40 * S, 25 * S, 7), "no delivery");
-        assert_eq!(stalled(20, 10, 10, 35 * S), Ending::Deadline(40 * S), "something moved of late");
-        assert_eq!(stalled(10, 10, 10, 15 * S), Ending::Deadline(40 * S), "nothing is due");
+        assert_eq!(stalled(20, 10, 10, 35 * S), Ending::Deadline(40 * S, 5 * S), "something moved of late");
+        assert_eq!(stalled(10, 10, 10, 15 * S), Ending::Deadline(40 * S, Duration::ZERO), "nothing is due");
+        for (ending, hint) in [(Ending::Deadline(8 * S, 7 * S), true), (Ending::Deadline(40 * S, 7 * S), false)] {
+            let sentence = ending.to_string();
+            assert_eq!(sentence.contains("the last 7 s, so the service may hang"), hint, "{sentence}");
+            assert!(sentence.ends_with("give more time with --timeout"), "{sentence}");
+        }
         let sentence = stalled(20, 10, 10, 15 * S).to_string();
         assert!(sentence.contains("for the last 25 s") && sentence.contains("all nodes are up"), "{sentence}");
     }

@@ -44,7 +44,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let suspended = self.watch_for_suspension(stop);
 
         let began = Instant::now();
-        let watching = Watching::new(self.comm, self.plan, clocks.clock, times, &alarms, &suspended);
+        let watching = Watching::new(self.comm, self.plan, clocks.clock, times, &alarms);
         let Watched { ended, notes, late_window, busy } = watching.run(&started.progress, observer)?;
         let ended_ns = clocks.clock.now_ns();
         let refused = alarms.refusal();
@@ -54,6 +54,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let mut patience = Patience::new(wind_down.to_stop());
         let reports = started.gather(&mut patience);
         let usage = Usage::now().since(&patience.receive(&usage_at_start).unwrap_or_default());
+        let suspended = suspended.total();
         let missing = reports.missing;
         let stuck = || Fault::new(FaultKind::Broken, format!("{missing} worker(s) did not stop when streaming ended"));
         let fault = reports.fault().or(refused).or_else(|| (missing > 0).then(stuck));
@@ -70,6 +71,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             busy,
             elapsed: began.elapsed(),
             fault,
+            suspended,
             wind_down,
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct Streamed {
     pub busy: Option<Busy>,
     pub elapsed: Duration,
     pub fault: Option<Fault>,
+    /// For how long this process was suspended.
+    pub suspended: Duration,
     /// Limits of the steps that follow.
     pub wind_down: WindDown,
 }
@@ -106,6 +108,7 @@ impl Streamed {
             last_sent_ns: self.reports.producers.iter().filter_map(|report| Some(report.sent_ns?.1)).max(),
             last_arrival_ns: self.last_arrival_ns(),
             late_window: self.late_window,
+            suspended: self.suspended,
             extremes: histograms.extremes(),
             spans: self.reports.consumers.iter().map(|report| report.span).collect(),
             sent: self.reports.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),

@@ -3,18 +3,13 @@
 use crate::{
     host::busy::Watch,
     ports::{Comm, CommError},
-    result::suspension,
     run::{
         alarms::ConnectionAlarms,
         control::{Control, Ending, Expected, HEARD_EVERY, Overseer, Status, UNHEARD_MAX},
         observer::{Observer, Snapshot},
         times::{Times, planned_window},
     },
-    time::{
-        awake::{Awake, Suspended},
-        clock::Clock,
-        warm_up::WarmUp,
-    },
+    time::{awake::Awake, clock::Clock, warm_up::WarmUp},
     worker::progress::Progress,
 };
 use measure::Held;
@@ -50,7 +45,6 @@ pub(crate) struct Watching<'a, C> {
     clock: Clock,
     times: &'a Times,
     alarms: &'a ConnectionAlarms,
-    suspended: &'a Suspended,
     started: Instant,
     /// Time of its last report.
     reported: Option<Instant>,
@@ -66,14 +60,7 @@ pub(crate) struct Watching<'a, C> {
 
 impl<'a, C: Comm> Watching<'a, C> {
     /// A watch that has received nothing yet.
-    pub fn new(
-        comm: &'a C,
-        plan: &'a Plan,
-        clock: Clock,
-        times: &'a Times,
-        alarms: &'a ConnectionAlarms,
-        suspended: &'a Suspended,
-    ) -> Self {
+    pub fn new(comm: &'a C, plan: &'a Plan, clock: Clock, times: &'a Times, alarms: &'a ConnectionAlarms) -> Self {
         let planned = match &plan.length {
             RunLength::Window(planned) if comm.rank() == 0 && !planned.is_timed() => Some(planned),
             _ => None,
@@ -84,7 +71,6 @@ impl<'a, C: Comm> Watching<'a, C> {
             clock,
             times,
             alarms,
-            suspended,
             started: Instant::now(),
             reported: None,
             overseer: Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream),
@@ -159,12 +145,7 @@ impl<'a, C: Comm> Watching<'a, C> {
 
     /// Reports this rank's sums, unless rank 0 does not receive any.
     fn report(&mut self, progress: &[Progress], now: Duration, observer: &mut impl Observer) -> Result<(), CommError> {
-        let mut sums = Status {
-            counters: self.alarms.counters(),
-            blocked: self.alarms.blocked(),
-            suspended: self.suspended.total(),
-            ..Status::default()
-        };
+        let mut sums = Status { counters: self.alarms.counters(), blocked: self.alarms.blocked(), ..Status::default() };
         progress.iter().for_each(|worker| sums.merge(&worker.status()));
         sums.fault = sums.fault.or_else(|| self.alarms.refusal());
         if self.leads() {
@@ -192,8 +173,6 @@ impl<'a, C: Comm> Watching<'a, C> {
 
     /// Ends streaming on all ranks.
     fn end(&mut self, ending: Ending, observer: &mut impl Observer) -> Result<(), CommError> {
-        let heartbeat_s = self.plan.service.heartbeat_s;
-        self.watched.notes.extend(suspension::sentences(self.overseer.ranks(), &ending, heartbeat_s));
         let snapshot = self.snapshot();
         observer.progress(&snapshot);
         if ending != Ending::Complete {

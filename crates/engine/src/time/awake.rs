@@ -84,7 +84,9 @@ impl Suspended {
     /// Measures until `stop`.
     pub async fn watch(&self, mut stop: watch::Receiver<bool>) {
         let mut awake = Awake::default();
-        while timeout(LOOK_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
+        let mut stopped = false;
+        while !stopped {
+            stopped = timeout(LOOK_EVERY, stop.wait_for(|stop| *stop)).await.is_ok();
             awake.look();
             self.0.store(awake.time.suspended.as_nanos() as u64, Relaxed);
         }

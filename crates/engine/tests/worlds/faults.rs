@@ -41,7 +41,7 @@ fn hit(text: &str, faults: Faults) -> (Injected, RunResult) {
     };
     match once(text) {
         // Not all had arrived that would: the machine took longer than the limit.
-        (_, result) if matches!(result.ending, Ending::Deadline(_)) => once(&text.replace(TIMEOUT, PATIENT)),
+        (_, result) if matches!(result.ending, Ending::Deadline(..)) => once(&text.replace(TIMEOUT, PATIENT)),
         other => other,
     }
 }
