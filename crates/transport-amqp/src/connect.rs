@@ -219,7 +219,12 @@ impl Connector {
         let passed = Arc::new(Passed::default());
         let (endings, reasons) = unbounded_channel();
         let socket = Socket::new(stream, greeting.clone(), self.frame_max, passed.clone(), endings);
-        let login = self.login(&peer, purpose, socket);
+        let login = async {
+            tokio::select! {
+                opened = self.login(&peer, purpose, socket) => opened,
+                error = passed.missed_end() => Err(error),
+            }
+        };
         let result = timeout_at(deadline, login).await;
         let (connection, channel) = match result {
             Ok(Ok(opened)) => opened,

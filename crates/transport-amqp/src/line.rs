@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{Notify, mpsc::UnboundedReceiver},
     time::{sleep, timeout},
 };
 
@@ -112,17 +112,31 @@ fn is_consequence(error: &Error) -> bool {
 pub(crate) struct Passed {
     since: Instant,
     last_ms: AtomicU64,
+    end: Notify,
 }
 
 impl Default for Passed {
     fn default() -> Self {
-        Self { since: Instant::now(), last_ms: AtomicU64::new(0) }
+        Self { since: Instant::now(), last_ms: AtomicU64::new(0), end: Notify::new() }
     }
 }
 
 impl Passed {
     pub(crate) fn note(&self) {
         self.last_ms.store(self.since.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// The other side has closed the connection, or it failed.
+    pub(crate) fn end(&self) {
+        self.end.notify_one();
+    }
+
+    /// Waits for the end of the connection, and for what lapin makes of it: it may miss an end that comes during the
+    /// login, and would then wait without limit.
+    pub(crate) async fn missed_end(&self) -> Error {
+        self.end.notified().await;
+        sleep(REASON_LIMIT).await;
+        io::Error::from(io::ErrorKind::UnexpectedEof).into()
     }
 
     fn ago(&self) -> Duration {

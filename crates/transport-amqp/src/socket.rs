@@ -175,10 +175,11 @@ impl Socket {
         if let (Some(greeting), Err(error)) = (&self.greeting, &result) {
             greeting.ended(error);
         }
-        let n = result?;
-        if n > 0 {
-            self.passed.note();
+        match result {
+            Ok(0) | Err(_) => self.passed.end(),
+            Ok(_) => self.passed.note(),
         }
+        let n = result?;
         if let Some(greeting) = &self.greeting
             && !greeting.keep(&into[kept..kept + n])
         {
