@@ -114,10 +114,6 @@ async fn a_server_that_hangs_up_is_unreachable() {
 }
 
 #[tokio::test]
-<<<<<<< HEAD
-async fn a_server_of_another_protocol_is_named() {
-    for (reply, kind, part) in [
-=======
 async fn a_service_that_hangs_up_during_the_login_is_not_called_slow() {
     const START: &[u8] = b"\x01\0\0\0\0\0\x1c\0\x0a\0\x0a\0\x09\0\0\0\0\0\0\0\x05PLAIN\0\0\0\x05en_US\xce";
     let port = server(START, true).await;
@@ -129,9 +125,8 @@ async fn a_service_that_hangs_up_during_the_login_is_not_called_slow() {
 }
 
 #[tokio::test]
-async fn what_answers_something_else_is_named() {
-    for (answer, kind, part) in [
->>>>>>> d07659b (Call a service that hangs up during the login what it is, not overloaded)
+async fn a_server_of_another_protocol_is_named() {
+    for (reply, kind, part) in [
         (
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
             FaultKind::Unreachable,
