@@ -1,4 +1,4 @@
-//! What this program is built from, for the record: the commit, and versions of the crates that figures depend on.
+//! The sources of this build, for the record: the commit, and versions of the crates that figures depend on.
 
 use std::{fs, process::Command};
 

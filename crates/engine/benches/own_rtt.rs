@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What 99 % of the round trips must stay below on an idle machine.
+/// The limit for 99 % of the round trips on an idle machine.
 const BAR_US: f64 = 50.0;
 const PLAN: &str = "pattern = 'work-sharing-feedback'\nduration = '4s'\nwarmup = '1s'\nproducers = 1\nconsumers = 1\n\
                     service.confirms = 'window:64'\n";

@@ -17,7 +17,7 @@ pub(crate) use counts::{of_rank, per_message};
 pub use left::{if_killed, undeleted};
 pub use unfinished::{broken, cut_short, kept, leaves_all, refused};
 
-/// What is known of a run beside what it measures.
+/// The facts of a run beside its measurements.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// The plan.
@@ -34,20 +34,20 @@ pub struct Facts {
     pub provisioned: Option<Provisioned>,
     /// How figures show what the profiles name.
     pub labels: Labels,
-    /// What the testbed's links carried, once the stream is over.
+    /// The traffic of the testbed's links, once the stream is over.
     pub links: Vec<Link>,
     /// Which repetition it is, where there are several.
     pub repetition: Option<Repetition>,
     /// The cell of an experiment that it belongs to.
     pub point: Option<Point>,
-    /// What the service reported of itself, once the stream is over.
+    /// The service's reports about itself, once the stream is over.
     pub service: Option<ServiceView>,
-    /// What it could not delete on the service, and the sentence on it.
+    /// The queues and exchanges that it could not delete, and the sentence on them.
     pub left: Option<(Vec<LeftBehind>, String)>,
 }
 
 impl Facts {
-    /// What is known once the plan is resolved.
+    /// The facts that are known once the plan is resolved.
     pub fn new(plan: &Plan, run_id: String, started: String, environment: Environment) -> Self {
         Self {
             plan: plan.clone(),

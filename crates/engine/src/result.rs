@@ -1,4 +1,4 @@
-//! What a run came to: reports and sums of all ranks, joined on rank 0.
+//! The result of a run: reports and sums of all ranks, joined on rank 0.
 
 mod cpu_pressure;
 pub(crate) mod fetch;

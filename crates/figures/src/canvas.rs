@@ -37,7 +37,7 @@ pub enum Side {
     Left,
 }
 
-/// What a backend can fail with.
+/// The error of a backend.
 pub type Failed<B> = DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>;
 
 /// A page to draw on.

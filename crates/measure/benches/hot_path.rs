@@ -1,11 +1,11 @@
-//! What the measurement itself costs per message: `cargo bench -p measure`.
+//! The cost of the measurement itself per message: `cargo bench -p measure`.
 
 use measure::{Deliveries, Histograms, Metric, Sent};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{hint::black_box, time::Instant};
 
-/// What recording one sample may cost.
+/// The limit on the cost of recording one sample.
 const RECORD_BAR_NS: f64 = 50.0;
 
 fn main() {

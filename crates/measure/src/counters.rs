@@ -62,7 +62,7 @@ macro_rules! counters {
         }
 
         impl LiveCounters {
-            /// What has been counted so far.
+            /// The counts so far.
             pub fn read(&self) -> Counters {
                 Counters { $($name: self.$name.get()),+ }
             }

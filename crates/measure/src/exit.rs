@@ -1,4 +1,4 @@
-//! What a run comes to in one number: the record's exit code, and the program's.
+//! The outcome of a run in one number: the record's exit code, and the program's.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All is well.
     Pass = 0,
-    /// What was typed is not understood.
+    /// The command line is not valid.
     Usage = 1,
     /// A profile cannot become a plan.
     Profile = 2,

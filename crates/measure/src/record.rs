@@ -121,18 +121,18 @@ pub struct Record {
     /// Seconds spent in each phase, by name.
     #[serde(default)]
     pub phases: BTreeMap<String, f64>,
-    /// What each rank did, ascending by rank.
+    /// The counts of each rank, ascending by rank.
     pub ranks: Vec<RankSummary>,
-    /// What was asserted of it, and whether it holds; empty where nothing was.
+    /// The assertions, and whether each holds; empty without assertions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assertions: Vec<AssertionOutcome>,
-    /// What the run could not delete on the service, or, where it was killed, had declared; empty where nothing is left.
+    /// Queues and exchanges that the run could not delete, or, if it was killed, had declared; empty if nothing is left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<LeftBehind>,
-    /// What went wrong, and where.
+    /// The failures, each with its rank.
     #[serde(default)]
     pub failures: Vec<Failure>,
-    /// What a reader should know before using the numbers.
+    /// Warnings for a reader of the numbers.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
@@ -140,10 +140,10 @@ pub struct Record {
 /// How figures show a run's architecture and workload: as its profiles have it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Labels {
-    /// What the architecture is called; its name, where this is absent.
+    /// The title of the architecture; if it is absent, the name serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<String>,
-    /// What the workload is called; its name, where this is absent.
+    /// The title of the workload; if it is absent, the name serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload: Option<String>,
     /// The colour of the architecture in figures, as `#rrggbb`.
@@ -168,7 +168,7 @@ pub struct Status {
     pub pass: bool,
     /// One sentence; empty if there is nothing to report.
     pub reason: String,
-    /// What the program exited with.
+    /// The exit code of the program.
     #[serde(default)]
     pub exit_code: u8,
 }
@@ -251,12 +251,12 @@ pub struct LeftBehind {
     pub expires_s: Option<f64>,
 }
 
-/// What went wrong on a rank.
+/// A failure of a rank.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// Where.
     pub rank: u32,
-    /// What, in one sentence.
+    /// The failure, in one sentence.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! What bodies cost on one core, and on two: `cargo bench -p payload`.
+//! The cost of bodies on one core, and on two: `cargo bench -p payload`.
 //!
 //! Stamping a body of a ring reads nothing but its stamp, so its rate alone is no throughput. The figures to compare
 //! with a link are "ring, copied out": the body also goes once to where a client library would put it, and "fresh": every

@@ -106,7 +106,7 @@ impl Layout {
         }
     }
 
-    /// What a body is made of, a line each.
+    /// The parts of a body, one per line.
     pub fn describe(&self) -> Vec<String> {
         match self {
             Self::Raw(raw) => raw.describe(),

@@ -95,7 +95,7 @@ impl Variables {
         }
     }
 
-    /// What an item is made of.
+    /// The parts of an item.
     pub fn describe(&self) -> Vec<String> {
         vec![format!(
             "item: header {HEADER_BYTES} B, {} 64-bit floats from 1 to 2",

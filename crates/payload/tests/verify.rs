@@ -1,4 +1,4 @@
-//! What a consumer accepts and refuses.
+//! Bodies that a consumer accepts, and those that it rejects.
 
 mod common;
 

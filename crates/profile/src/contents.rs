@@ -73,7 +73,7 @@ pub enum Storage {
     Contiguous,
 }
 
-/// What detector frames show.
+/// The content of detector frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Pedestal and noise, and Bragg-like peaks in half of the frames.

@@ -30,7 +30,7 @@ struct ExperimentFile {
     repetitions: Option<NonZeroU32>,
     /// Whether each point has as many producers as consumers.
     paired: Option<bool>,
-    /// What all points share: a partial profile.
+    /// The common part of all points: a partial profile.
     base: Table,
     /// The search in every cell.
     search: Option<Search>,

@@ -23,7 +23,7 @@ pub enum Error {
     DataServer {
         /// Which program.
         program: &'static str,
-        /// What happened instead.
+        /// The error.
         how: String,
         /// The end of its output.
         log: String,
@@ -91,7 +91,7 @@ pub enum Error {
     Unreachable {
         /// Where it should be.
         address: String,
-        /// What happened instead.
+        /// The error.
         reason: String,
     },
     /// The peer accepts the connection and is not an S2CS.
@@ -180,7 +180,7 @@ pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} {}: {source}; choose a directory of your own with --dir", path.display())]
     File {
-        /// What was tried, as a verb.
+        /// The action, as a verb.
         action: &'static str,
         /// On what.
         path: PathBuf,
@@ -190,7 +190,7 @@ pub enum Error {
     /// A system call failed.
     #[error("cannot {action}: {source}; this needs an ordinary Linux with /proc")]
     System {
-        /// What was tried, as a verb.
+        /// The action, as a verb.
         action: &'static str,
         /// The error of the system.
         source: io::Error,

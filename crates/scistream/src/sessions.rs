@@ -103,7 +103,7 @@ impl Sessions {
         Ok(Self { caller: caller.into(), ..self.clone() })
     }
 
-    /// What it starts.
+    /// The type of the data server that it starts.
     pub fn kind(&self) -> Kind {
         self.settings.kind
     }

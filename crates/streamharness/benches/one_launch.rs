@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_streamharness");
-/// What one launch must stay below, of the time that twenty take.
+/// The limit on the time of one launch, as a part of the time of twenty.
 const BAR: f64 = 0.5;
 const TRIES: u32 = 3;
 const REPETITIONS: u32 = 10;

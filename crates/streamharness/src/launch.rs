@@ -17,7 +17,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Only rank 0 does what needs the agenda.
+/// Only rank 0 works with the agenda.
 const RANK_0: &str = "rank 0 has the agenda";
 
 /// Takes part in a launch as one of its ranks. Rank 0 reads the agenda, within a limit.

@@ -1,4 +1,4 @@
-//! What rank 0 does besides: leads runs, shows them, and writes their files.
+//! The tasks of rank 0 beside its workers: it leads runs, shows them, and writes their files.
 
 pub mod before;
 pub mod demands;

@@ -33,11 +33,11 @@ const SERVICE: &str = "service";
 /// A proxied route ends connections that are silent for 50 s; either side beats twice in this time.
 const PROXIED_HEARTBEAT_S_MAX: u16 = 60;
 
-/// An opened route. What every rank needs to connect, and what rank 0 keeps.
+/// An opened route: the part that every rank needs to connect, and the part that rank 0 keeps.
 pub struct Route {
-    /// What every rank needs.
+    /// The part that every rank needs.
     pub connect: Connect,
-    /// How figures show what the profiles name.
+    /// The labels of figures, from the profiles.
     pub labels: Labels,
     /// The tunnel of this run; dropping it releases it.
     _tunnel: Option<Tunnel>,
@@ -54,7 +54,7 @@ impl Route {
     }
 }
 
-/// What every rank needs to connect; rank 0 broadcasts it.
+/// Addresses and trust for every rank; rank 0 broadcasts it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connect {
     /// Addresses and trust.
@@ -350,7 +350,7 @@ fn by_address(
     Ok(Route { management, ..Route::new(amqp, hops) })
 }
 
-/// The addresses of as many of the service's nodes as clients are to connect to. Those of what stands before it are all kept.
+/// The addresses of the first `route.nodes` nodes of the service. Addresses of proxies in front of it are all kept.
 fn of_first_nodes<'a>(written: &RouteProfile, to: &str, urls: &'a [String]) -> Result<&'a [String], Failure> {
     match written.nodes {
         Some(nodes) if to == SERVICE => urls.get(..nodes.get() as usize).ok_or_else(|| {
@@ -374,7 +374,7 @@ fn fits(written: &RouteProfile, addresses: [usize; 2]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A route without addresses: where names are reached, whom to trust, and what to show.
+/// A route without addresses: `connect_to`, the trusted authorities, and the client's certificate.
 fn trust(written: &RouteProfile, tls: bool) -> Result<AmqpRoute, Failure> {
     let connect_to = written
         .connect_to

@@ -11,7 +11,7 @@ pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} {}: {source}; check the directory, or choose another with $STREAMHARNESS_TESTBED", path.display())]
     File {
-        /// What was tried, as a verb.
+        /// The action, as a verb.
         action: &'static str,
         /// On what.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum Error {
     /// A system call failed.
     #[error("cannot {action}: {source}; the testbed needs an ordinary Linux with /proc, see `streamharness doctor`")]
     System {
-        /// What was tried, as a verb.
+        /// The action, as a verb.
         action: &'static str,
         /// The error of the system.
         source: io::Error,
@@ -99,7 +99,7 @@ pub enum Error {
         route: String,
         /// Where producers would connect.
         entry: String,
-        /// What happened instead.
+        /// The error.
         reason: String,
     },
     /// A control server or a request to one failed.
@@ -136,7 +136,7 @@ pub enum Error {
     /// The testbed was not ready in time.
     #[error("{waiting_for} did not happen within {limit_s} s; free some CPU or raise the limit. Last lines:\n{log}")]
     StartTimeout {
-        /// What was awaited.
+        /// The awaited step.
         waiting_for: String,
         /// The limit.
         limit_s: u64,
@@ -157,7 +157,7 @@ pub enum Error {
     LeftBehind {
         /// Its directory.
         path: PathBuf,
-        /// What is left.
+        /// The leftovers.
         left: String,
     },
     /// The state file cannot be parsed.

@@ -32,7 +32,7 @@ pub struct Part {
     pub name: String,
     /// `None` between the decision to start it and its start.
     pub process: Option<Process>,
-    /// What it listens on, each with the protocol spoken there.
+    /// The ports that it listens on, each with its protocol.
     pub ports: Vec<(String, u16)>,
 }
 

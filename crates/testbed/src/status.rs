@@ -46,7 +46,7 @@ pub struct PartStatus {
     pub pid: Option<i32>,
     /// Where it is, in a network of the testbed's own.
     pub address: Option<String>,
-    /// What it listens on, each with the protocol spoken there.
+    /// The ports that it listens on, each with its protocol.
     pub ports: Vec<(String, u16)>,
     /// Its CPU limit, and for how long it was throttled; `None`: unlimited.
     pub limits: Option<String>,

@@ -46,7 +46,7 @@ use std::{
 /// How often a starting cluster is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What a testbed needs of this host.
+/// The programs and facilities that a testbed needs on this host.
 struct Found {
     program: PathBuf,
     identity: Identity,

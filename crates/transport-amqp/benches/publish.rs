@@ -1,4 +1,4 @@
-//! What a message costs the harness's own process, by the shape of the loop around the transport.
+//! The cost of a message in the harness's own process, by the shape of the loop around the transport.
 //!
 //! Needs a service: `STREAMHARNESS_URL=amqp://bench@host STREAMHARNESS_PASSWORD_FILE=file cargo bench -p transport-amqp`.
 //! Producing and consuming are separate phases, so that the CPU time of the process is that of one.

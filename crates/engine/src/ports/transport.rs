@@ -118,7 +118,7 @@ pub trait Publisher: Send + 'static {
     /// made: that is the order on the wire.
     fn publish(&mut self, message: Outgoing) -> Self::Publishing;
 
-    /// What was agreed when it connected.
+    /// The parameters that were negotiated when it connected.
     fn facts(&self) -> &ConnectionFacts;
 
     /// Alarms, one per connection: they show when the service holds the connection back, and why it ended a connection
@@ -162,7 +162,7 @@ pub trait Subscriber: Send + 'static {
     /// [`Fault`] if the queue does not report its number of messages.
     fn held(&mut self) -> impl Future<Output = Result<u64, Fault>> + Send;
 
-    /// What was agreed when it connected.
+    /// The parameters that were negotiated when it connected.
     fn facts(&self) -> &ConnectionFacts;
 
     /// Stops consuming and closes the connection, after acknowledgements have left.
@@ -273,7 +273,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// What a run that it ends exits with.
+    /// The exit code of a run that it ends.
     pub fn exit(self) -> Exit {
         match self {
             Self::Unreachable | Self::Login | Self::Tls | Self::Lost | Self::Refused | Self::Shortage => Exit::Route,

@@ -4,7 +4,7 @@ use crate::{ports::Fault, result::left::left_by_killed};
 use measure::record::LeftBehind;
 use profile::Plan;
 
-/// What a run that is killed leaves on the service, and for how long.
+/// The queues and exchanges that a killed run leaves on the service, and for how long.
 pub fn if_killed(plan: &Plan) -> String {
     let all = left_by_killed(plan);
     let (expiring, staying): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.expires_s.is_some());
@@ -31,7 +31,7 @@ pub fn if_killed(plan: &Plan) -> String {
     format!("{}; all their names begin with {}", parts.join("; "), plan.name_prefix())
 }
 
-/// What a run could not delete, in one sentence.
+/// The queues and exchanges that a run could not delete, in one sentence.
 pub fn undeleted(left: &[LeftBehind], why: &Fault) -> String {
     let (expiring, staying): (Vec<_>, Vec<_>) = left.iter().partition(|one| one.expires_s.is_some());
     let named = |all: &[&LeftBehind]| {

@@ -1,4 +1,4 @@
-//! What is too much to come to rank 0 at once: ledgers in rounds of a few ranks, and the one corrupt sample that is kept.
+//! Transfers that are too large for one step: ledgers in rounds of a few ranks, and the one corrupt sample that is kept.
 //!
 //! A hundred million messages that 64 consumers share are 200 MB of ledgers, though their union is 12. So ranks first
 //! report how much they have; rank 0 then calls for it, and joins each round before the next one comes.
@@ -14,7 +14,7 @@ use std::{collections::VecDeque, time::Duration};
 /// Bytes of a round, unless one rank has more by itself.
 const ROUND_BYTES: u64 = 8 << 20;
 
-/// What rank 0 calls for: the same on every rank.
+/// The plan of the transfers: the same on every rank.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Call {
     /// The round of each rank's ledgers.
@@ -24,7 +24,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// What to call for, from what ranks reported.
+    /// The plan for these reports.
     pub fn of(ranks: &[RankReport]) -> Self {
         let first = ranks.iter().filter_map(|rank| Some((rank.first_corrupt_ns?, rank.summary.rank as usize))).min();
         let sizes = ranks.iter().map(|rank| rank.ledger_bytes);

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// One-way latency is reported only where the clocks' error is at most this part of its median.
 const CLOCK_ERROR_MAX: f64 = 0.05;
 
-/// What a run came to, on rank 0.
+/// The result of a run, on rank 0.
 #[derive(Debug)]
 pub struct RunResult {
     /// Why streaming ended.
@@ -36,7 +36,7 @@ pub struct RunResult {
     pub throughput: Throughput,
     /// How long all of it took.
     pub completion: Completion,
-    /// What each rank reported.
+    /// The report of each rank.
     pub ranks: Vec<RankReport>,
     /// How well clocks agree.
     pub clock_error: ClockError,
@@ -50,11 +50,11 @@ pub struct RunResult {
     pub own_cost: OwnCost,
     /// Messages per second that the harness could reach if network and service cost nothing.
     pub ceiling_messages_per_second: Option<f64>,
-    /// What the service reports about itself.
+    /// The service's report about itself.
     pub service: Service,
     /// Seconds that each phase took on rank 0.
     pub phases: BTreeMap<Phase, f64>,
-    /// What deserves a look although the run is valid.
+    /// Warnings about a valid run.
     pub warnings: Vec<String>,
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     }
 }
 
-/// What a reader must know of the measured window.
+/// Warnings about the measured window.
 fn window_warnings(plan: &Plan, ranks: &[RankReport], measured_ns: u64) -> Vec<String> {
     let late = ranks.iter().filter(|rank| rank.late_window).count();
     let late = (late > 0)

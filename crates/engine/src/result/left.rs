@@ -1,4 +1,4 @@
-//! What the service still has of a run when its consumers are gone: only what it has not can be lost.
+//! Messages that the service still has when the consumers of a run are gone: only the others can be lost.
 
 use crate::{
     ports::{Subscriber, Undeleted},
@@ -38,17 +38,17 @@ pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> 
     OnTheWay { messages: if comes_back { broken } else { moving }, replies: moving }
 }
 
-/// What is left on the service of a run that could not delete these.
+/// The leftovers of a run that could not delete these.
 pub(crate) fn left_behind(plan: &Plan, undeleted: &[Undeleted]) -> Vec<LeftBehind> {
     left(plan, |name| undeleted.iter().any(|undeleted| undeleted.name == name))
 }
 
-/// What is left on the service of a run that is killed: all that does not go with its connections.
+/// The leftovers of a killed run: everything that does not end with its connections.
 pub fn left_by_killed(plan: &Plan) -> Vec<LeftBehind> {
     left(plan, |_| true)
 }
 
-/// What is left of what was not deleted. An exchange goes with the last queue that is bound to it.
+/// The part of these that stays. An exchange ends with the last queue that is bound to it.
 fn left(plan: &Plan, left: impl Fn(&str) -> bool) -> Vec<LeftBehind> {
     let queues = || plan.shared_queues().filter(|queue| left(&queue.name));
     let expires_s = |queue: &QueuePlan| queue.expires.map(|expires| expires.as_secs_f64());

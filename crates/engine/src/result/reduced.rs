@@ -1,4 +1,4 @@
-//! What came together on rank 0, before it is joined.
+//! The reports on rank 0, before they are joined.
 
 use crate::{
     result::report::RankReport,
@@ -8,12 +8,12 @@ use crate::{
 };
 use measure::{Counters, Histograms, Integrity};
 
-/// What came together on rank 0.
+/// The reports on rank 0.
 pub(crate) struct Reduced {
     pub ending: Ending,
     /// How much of the measured window there was: less than planned where the run was cut short.
     pub measured_ns: u64,
-    /// What a reader should know of the window.
+    /// Warnings about the window.
     pub notes: Vec<String>,
     pub clock_error: ClockError,
     pub counters: Counters,

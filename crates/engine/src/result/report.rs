@@ -1,4 +1,4 @@
-//! What each rank reports to rank 0 at the end of a run.
+//! The report of each rank to rank 0 at the end of a run.
 
 use crate::{
     ports::{ConnectionFacts, Fault},
@@ -12,24 +12,24 @@ use measure::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What one rank reports at the end.
+/// The report of one rank at the end.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RankReport {
-    /// What the record has of it.
+    /// Its entry in the record.
     pub summary: RankSummary,
     /// Its host.
     pub machine: Machine,
-    /// What it may use of its host's cores.
+    /// The cores of its host that it may use.
     pub allowed: AllowedCores,
-    /// What its loops cost by themselves.
+    /// The cost of its loops by themselves.
     pub own_cost: OwnCost,
     /// How much of the window there was while its threads were watched, where the kernel reports on them.
     pub window_s: Option<f64>,
-    /// What its producers' connections agreed on.
+    /// The parameters that its producers' connections negotiated.
     pub producer_facts: Vec<ConnectionFacts>,
-    /// What its consumers' connections agreed on.
+    /// The parameters that its consumers' connections negotiated.
     pub consumer_facts: Vec<ConnectionFacts>,
-    /// What broke.
+    /// Its failures.
     pub fault: Option<Fault>,
     /// The most messages that one of its producers sent one after the other to catch up.
     pub catchup_run_max: u64,

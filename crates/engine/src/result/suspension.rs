@@ -1,4 +1,4 @@
-//! What a reader should know where ranks were stopped and went on: a scheduler, a debugger or a full node did that.
+//! Warnings about ranks that were suspended and resumed, by a scheduler, a debugger or a full node.
 
 use crate::{result::report::RankReport, run::control::Ending, time::awake::SUSPENDED_MIN};
 use std::time::Duration;

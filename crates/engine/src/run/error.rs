@@ -26,7 +26,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What a run that it ends exits with: in a step before streaming, the first fault decides.
+    /// The exit code of a run that it ends: in a step before streaming, the first fault decides.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Failed { failures, .. } => failures.first().map_or(Exit::Partial, |(_, fault)| fault.kind.exit()),

@@ -123,7 +123,7 @@ impl Streamed {
         }
     }
 
-    /// What the record has of this rank.
+    /// The record's entry of this rank.
     fn summary(
         &self,
         rank: usize,

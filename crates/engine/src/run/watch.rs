@@ -27,7 +27,7 @@ const STATUS_EVERY_AT_FIRST: Duration = Duration::from_millis(10);
 /// How long after the limit on streaming a rank waits for rank 0 before it gives up.
 const RANK_0_GRACE: Duration = Duration::from_secs(30);
 
-/// What the main thread learned while the workers streamed.
+/// The main thread's observations while the workers streamed.
 pub(crate) struct Watched {
     /// Why streaming ended, and the last sums; on rank 0 only.
     pub ended: Option<(Ending, Snapshot)>,

@@ -9,7 +9,7 @@ const BILLION: i64 = 1_000_000_000;
 /// Reads the common time on this rank: rank 0's monotonic clock, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Clock {
-    /// What to add to this host's clock at `since_ns` to get rank 0's.
+    /// The offset to add to this host's clock at `since_ns` to get rank 0's.
     offset_ns: i64,
     /// Nanoseconds per second by which rank 0's clock gains on this host's.
     drift_ppb: i64,

@@ -10,7 +10,7 @@ use std::sync::{
     },
 };
 
-/// What one worker shows of itself while it runs. Only this worker writes it, and the main thread reads it.
+/// The published state of one running worker. Only this worker writes it, and the main thread reads it.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Its counts.

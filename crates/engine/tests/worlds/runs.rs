@@ -1,4 +1,4 @@
-//! What a run comes to, whatever its settings and whatever breaks.
+//! The results of runs with any settings and after any failure.
 
 use crate::support::{Quiet, place, plan, result, run_after_each_other, run_world, run_world_of};
 use engine::{

@@ -1,13 +1,13 @@
-//! What the harness itself took, rank by rank and in sum.
+//! The cost of the harness itself, rank by rank and in sum.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the harness cost, so that a number about the system is not one about the harness.
+/// The cost of the harness, so that a number about the system is not one about the harness.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Harness {
-    /// What the same loops reach with a transport that does nothing, if it was measured.
+    /// The rate that the same loops reach with a transport that does nothing, if it was measured.
     #[serde(default)]
     pub ceiling_messages_per_second: Option<f64>,
     /// Processor time of a producer's loop over a transport that does nothing, per message.
@@ -94,7 +94,7 @@ impl Spread {
     }
 }
 
-/// What one rank did.
+/// The counts of one rank.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RankSummary {
     /// Its rank.

@@ -78,7 +78,7 @@ pub struct Hop {
     /// Host and port where it is accepted, if it is known.
     #[serde(default)]
     pub address: Option<String>,
-    /// What was negotiated on this hop, if it has TLS and it is known.
+    /// The TLS negotiated on this hop, if it has TLS and that is known.
     #[serde(default)]
     pub tls: Option<Tls>,
     /// The program that accepts it, if it is known: `RabbitMQ 3.10.8`, `haproxy (pid 7)`.
@@ -146,7 +146,7 @@ impl fmt::Display for HopEnd {
     }
 }
 
-/// What a TLS handshake agreed on.
+/// The result of a TLS handshake.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tls {
     /// Such as `TLSv1.3`.

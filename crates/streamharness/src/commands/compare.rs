@@ -111,7 +111,7 @@ fn left_out(left_out: &LeftOut) -> String {
     format!("{} failed and is left out: {}", left_out.dir.display(), left_out.reason)
 }
 
-/// The pairs of points: equal ones of two campaigns, or the only one of each side, whatever it is.
+/// The pairs of points: equal ones of two campaigns, or the only one of each side, even if they differ.
 fn pairs<'a>(a: &'a Points, b: &'a Points, warnings: &mut Vec<String>) -> Result<Vec<(&'a Point, &'a Point)>, Failure> {
     let (mut of_a, mut of_b) = (a.iter(), b.iter());
     if let (Some(one), None, Some(other), None) = (of_a.next(), of_a.next(), of_b.next(), of_b.next()) {

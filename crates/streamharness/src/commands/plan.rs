@@ -1,4 +1,4 @@
-//! `streamharness plan`: prints what a run would do, without doing it.
+//! `streamharness plan`: prints the plan of a run, without running it.
 
 use crate::{
     cli::{arguments::Run, flags},

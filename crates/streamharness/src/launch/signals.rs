@@ -9,7 +9,7 @@ pub struct Signals {
     state: Arc<Mutex<State>>,
 }
 
-/// What is done with a signal's name before it ends the process.
+/// Called with a signal's name before it ends the process.
 type Farewell = Box<dyn FnOnce(&str) + Send>;
 
 #[derive(Default)]

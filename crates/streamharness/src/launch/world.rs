@@ -1,4 +1,4 @@
-//! The ranks of one launch: what they share, how they decide together, and how they end together.
+//! The ranks of one launch: their shared state, their joint decisions, and their joint end.
 
 use crate::{
     host::{environment, machine},

@@ -1,4 +1,4 @@
-//! The run before a rerun: its plan, what a launch needs for it, and what differs from then.
+//! The run before a rerun: its plan, the launch that it needs, and the differences from it.
 
 use crate::{
     cli::{

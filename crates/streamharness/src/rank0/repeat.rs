@@ -28,7 +28,7 @@ pub struct Repeat {
 /// The precision of a median that ends the repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Until {
-    /// Of what.
+    /// The quantity.
     pub quantity: Quantity,
     /// Half of its interval as a part of the median must be under this.
     pub part: f64,

@@ -1,4 +1,4 @@
-//! What happened in each second of streaming.
+//! The counts of each second of streaming.
 
 use engine::{Snapshot, control::Status};
 use measure::{Counters, tables::SeriesRow};
@@ -7,7 +7,7 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_secs(1);
 
 /// Rows of one second each after the common start, made of the sums that rank 0 hears: each second has one row, whenever the
-/// sums came. What happened between two sums is taken to have happened evenly.
+/// sums came. Counts between two sums are spread evenly.
 #[derive(Debug)]
 pub struct Series {
     /// Whether the service sends confirms.

@@ -127,7 +127,7 @@ impl Sweep {
         plan::text(&self.common, &cells, self.searches.as_ref().map(|searches| &searches.search))
     }
 
-    /// Takes out what an earlier launch has done; without `resume` there must be nothing.
+    /// Takes out points of an earlier launch; without `resume` there must be none.
     pub fn find_done(&mut self, resume: bool) -> Result<(), Failure> {
         let mut left = VecDeque::new();
         while let Some(cell) = self.left.pop_front() {

@@ -26,7 +26,7 @@ const LOOK_LAST: Duration = Duration::from_secs(2);
 const OPENS_WITHIN: Duration = Duration::from_secs(60);
 /// How long one attempt to open AMQPS may take.
 const TRY_LIMIT: Duration = Duration::from_secs(8);
-/// A cluster is extended when this part of what it has left has passed, and not more often than once in so long.
+/// A cluster is extended when one part in this many of its remaining lifetime has passed, and at most once in this time.
 const EXTENDS_AFTER: u32 = 4;
 const EXTENDS_SELDOM: Duration = Duration::from_secs(1);
 /// How much longer than the limit on readiness the holder may take to report failure, and to delete the cluster.

@@ -1,4 +1,4 @@
-//! A process beside rank 0 that holds the tunnel or cluster of a run, and releases it when rank 0 is gone, by whatever signal.
+//! A process beside rank 0 that holds the tunnel or cluster of a run, and releases it when rank 0 is gone, even by SIGKILL.
 
 use crate::terminal::exit::{Exit, Failure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,7 +20,7 @@ pub const RELEASE_LIMIT: Duration = Duration::from_secs(65);
 /// The pause before the next look at something that needs no looking after.
 pub const NEVER: Duration = Duration::from_secs(24 * 3600);
 
-/// What a holder can hold.
+/// The kinds of resources that a holder can hold.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub enum Held {
     /// A SciStream tunnel.
@@ -32,7 +32,7 @@ pub enum Held {
 /// The report of a holder: what it has opened, or an exit code and the reason.
 type Report<Opened> = Result<Opened, (u8, String)>;
 
-/// A process that holds something. Dropping this has it release that; so does the end of this process, by whatever signal.
+/// A process that holds something. Dropping this has it release that; so does the end of this process, by any signal.
 #[derive(Debug)]
 pub struct Holder {
     /// The holder has the other end. The kernel closes ours when we die; no child of ours inherits it.
@@ -41,7 +41,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Starts one, and waits at most `limit` for what it has opened. The order holds secrets, and travels in memory only.
+    /// Starts one, and waits at most `limit` for its report. The order holds secrets, and travels in memory only.
     pub fn start<Opened: DeserializeOwned>(
         held: Held,
         order: &impl Serialize,

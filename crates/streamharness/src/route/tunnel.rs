@@ -37,7 +37,7 @@ pub struct Order {
     greets: bool,
 }
 
-/// An open tunnel. Dropping it releases it; so does the end of this process, by whatever signal.
+/// An open tunnel. Dropping it releases it; so does the end of this process, by any signal.
 #[derive(Debug)]
 pub struct Tunnel {
     /// Where producers connect to.
@@ -106,7 +106,7 @@ async fn open(order: &Order) -> Result<scistream::Tunnel, Failure> {
     opened
 }
 
-/// An entry behind which no broker greeted, and what came instead.
+/// An entry behind which no broker greeted, and the error instead.
 struct Silent {
     entry: String,
     error: std::io::Error,

@@ -6,7 +6,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What it does differently from a service that takes everything.
+/// Its differences from a service that accepts everything.
 #[derive(Debug, Clone, Default)]
 pub struct Manners {
     /// Ends the connection for a queue that is neither durable nor exclusive, with these words.

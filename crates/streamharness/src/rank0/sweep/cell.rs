@@ -28,7 +28,7 @@ pub struct Cell {
     pub tries: Option<(Searched, f64)>,
 }
 
-/// What all points of a sweep have in common.
+/// The common part of all points of a sweep.
 pub struct Common {
     /// The experiment.
     pub experiment: String,

@@ -29,7 +29,7 @@ pub struct Outcome {
 pub struct Summary<'a> {
     /// The experiment.
     pub name: &'a str,
-    /// What it is about.
+    /// Its description.
     pub about: &'a str,
     /// The number of its points.
     pub points: usize,
