@@ -1,12 +1,6 @@
 //! One data server: a stunnel or an HAProxy as our child, from its files to its end.
 
-use crate::{
-    Error, Kind, Result, Role, Uid,
-    config::DataServerConfig,
-    error::{FileContext, SystemContext},
-    listening,
-    trouble::Trouble,
-};
+use crate::{Error, Kind, Result, Role, Uid, config::DataServerConfig, listening, trouble::Trouble};
 use nix::{
     sys::{
         prctl::set_pdeathsig,
@@ -15,6 +9,7 @@ use nix::{
     },
     unistd::{Pid, getpid, getppid},
 };
+use shortage::{FileContext, SystemContext};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
@@ -172,14 +167,14 @@ impl DataServer {
 
 /// Creates the directory of a control server: its files hold keys.
 pub fn create_private_dir(dir: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).on("create", dir)
+    Ok(DirBuilder::new().recursive(true).mode(0o700).create(dir).on("create", dir)?)
 }
 
 /// Writes a file that is never readable by anyone else, not even for a moment.
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     let _ = fs::remove_file(path);
     let file: std::io::Result<File> = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).on("write", path)
+    Ok(file.and_then(|mut file| file.write_all(text.as_bytes())).on("write", path)?)
 }
 
 fn last_lines(log: &Path) -> String {

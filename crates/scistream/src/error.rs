@@ -1,11 +1,8 @@
 //! Errors, each sentence ending in what to do.
 
 use crate::Kind;
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use shortage::{FileError, SystemError};
+use std::{io, net::SocketAddr};
 
 /// Why a request or a control server failed. Contains no uid and no token.
 #[derive(Debug, thiserror::Error)]
@@ -178,43 +175,9 @@ pub enum Error {
     #[error("the certificate or key cannot be used: {0}; give PEM files that belong together")]
     Certificate(String),
     /// A file operation failed.
-    #[error("cannot {action} {}: {source}; choose a directory of your own with --dir", path.display())]
-    File {
-        /// The action, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    #[error("{0}; choose a directory of your own with --dir")]
+    File(#[from] FileError),
     /// A system call failed.
-    #[error("cannot {action}: {source}; this needs an ordinary Linux with /proc")]
-    System {
-        /// The action, as a verb.
-        action: &'static str,
-        /// The error of the system.
-        source: io::Error,
-    },
-}
-
-/// Adds the action and the file to an I/O error.
-pub(crate) trait FileContext<T> {
-    fn on(self, action: &'static str, path: &Path) -> Result<T, Error>;
-}
-
-impl<T> FileContext<T> for io::Result<T> {
-    fn on(self, action: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|source| Error::File { action, path: path.to_owned(), source })
-    }
-}
-
-/// Adds the action to the error of a system call.
-pub(crate) trait SystemContext<T> {
-    fn when(self, action: &'static str) -> Result<T, Error>;
-}
-
-impl<T, E: Into<io::Error>> SystemContext<T> for Result<T, E> {
-    fn when(self, action: &'static str) -> Result<T, Error> {
-        self.map_err(|source| Error::System { action, source: source.into() })
-    }
+    #[error("{0}; this needs an ordinary Linux with /proc")]
+    System(#[from] SystemError),
 }

@@ -3,11 +3,11 @@
 use crate::{
     Error, Result, SelfSigned,
     data_server::{create_private_dir, write_private},
-    error::{FileContext, SystemContext},
     options::{Options, advertised, sessions},
     service::ControlService,
     sessions::Sessions,
 };
+use shortage::{FileContext, SystemContext};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     net::TcpListener,

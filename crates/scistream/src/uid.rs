@@ -2,7 +2,8 @@
 
 use crate::{Error, Result};
 use rand::{TryRng, rngs::SysRng};
-use std::fmt;
+use shortage::SystemContext;
+use std::{fmt, io};
 
 /// 128 bits. It appears only on the wire and in key files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,10 +17,7 @@ impl Uid {
     /// [`Error::System`] if the system has no randomness.
     pub fn random() -> Result<Self> {
         let mut bytes = [0; 16];
-        SysRng.try_fill_bytes(&mut bytes).map_err(|error| Error::System {
-            action: "draw a random number",
-            source: std::io::Error::other(error.to_string()),
-        })?;
+        SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other).when("draw a random number")?;
         Ok(Self(bytes))
     }
 

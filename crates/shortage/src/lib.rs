@@ -1,4 +1,4 @@
-//! Shortages of threads and files: errors that name the limit and what to type.
+//! Errors of the system: what was tried, and for a shortage of threads or files the limit and what to type.
 //!
 //! ```
 //! let error = std::io::Error::from_raw_os_error(24); // EMFILE
@@ -7,6 +7,10 @@
 
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod context;
+
+pub use context::{FileContext, FileError, SystemContext, SystemError};
 
 use nix::{
     errno::Errno,

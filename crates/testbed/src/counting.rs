@@ -4,7 +4,6 @@
 
 use crate::{
     Error, Result,
-    error::{FileContext, SystemContext},
     network::{Link, Network},
     process::{Proc, Process},
 };
@@ -13,6 +12,7 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 use serde::{Deserialize, Serialize};
+use shortage::{FileContext, SystemContext};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -45,7 +45,7 @@ pub fn save(dir: &Path, network: &Network) -> Result<()> {
     let (path, new) = (file(dir), dir.join("links.json.new"));
     let text = serde_json::to_string(&counted).expect("counters are plain data");
     fs::write(&new, text).on("write", &new)?;
-    fs::rename(&new, &path).on("write", &path)
+    Ok(fs::rename(&new, &path).on("write", &path)?)
 }
 
 /// The caller's part: sends the request, and waits for counters that are not older than it.

@@ -1,31 +1,17 @@
 //! Errors, each sentence ending in what to do.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use shortage::{FileError, SystemError};
+use std::{io, path::PathBuf};
 
 /// Why a testbed could not be started, found or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file operation failed.
-    #[error("cannot {action} {}: {source}; check the directory, or choose another with $STREAMHARNESS_TESTBED", path.display())]
-    File {
-        /// The action, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    #[error("{0}; check the directory, or choose another with $STREAMHARNESS_TESTBED")]
+    File(#[from] FileError),
     /// A system call failed.
-    #[error("cannot {action}: {source}; the testbed needs an ordinary Linux with /proc, see `streamharness doctor`")]
-    System {
-        /// The action, as a verb.
-        action: &'static str,
-        /// The error of the system.
-        source: io::Error,
-    },
+    #[error("{0}; the testbed needs an ordinary Linux with /proc, see `streamharness doctor`")]
+    System(#[from] SystemError),
     /// No RabbitMQ server is installed.
     #[error("no RabbitMQ server in {looked_in}: apt-get install rabbitmq-server, or run launch/setup")]
     NoRabbitMq {
@@ -258,26 +244,4 @@ pub enum Error {
         /// The error of the system.
         source: io::Error,
     },
-}
-
-/// Adds the action and the file to an I/O error.
-pub(crate) trait FileContext<T> {
-    fn on(self, action: &'static str, path: &Path) -> Result<T, Error>;
-}
-
-impl<T> FileContext<T> for io::Result<T> {
-    fn on(self, action: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|source| Error::File { action, path: path.to_owned(), source: shortage::explained(source) })
-    }
-}
-
-/// Adds the action to the error of a system call.
-pub(crate) trait SystemContext<T> {
-    fn when(self, action: &'static str) -> Result<T, Error>;
-}
-
-impl<T, E: Into<io::Error>> SystemContext<T> for Result<T, E> {
-    fn when(self, action: &'static str) -> Result<T, Error> {
-        self.map_err(|source| Error::System { action, source: shortage::explained(source.into()) })
-    }
 }

@@ -1,7 +1,8 @@
 //! The user of the parts: never host root.
 
-use crate::{Error, Result, error::FileContext};
+use crate::{Error, Result};
 use nix::unistd::{Gid, Uid, User, getegid, geteuid};
+use shortage::FileContext;
 use std::{
     fs,
     os::unix::{
@@ -50,7 +51,10 @@ impl Identity {
 
     /// Makes this user the owner of a file or directory.
     pub fn own(&self, path: &Path) -> Result<()> {
-        if self.drops { chown(path, Some(self.uid), Some(self.gid)).on("change the owner of", path) } else { Ok(()) }
+        if self.drops {
+            chown(path, Some(self.uid), Some(self.gid)).on("change the owner of", path)?;
+        }
+        Ok(())
     }
 
     /// Refuses a directory that this user cannot reach; the error names the directory that blocks it.

@@ -1,6 +1,7 @@
 //! The lock file whose holder is the testbed: held means alive, free means stale.
 
-use crate::{Error, Result, error::FileContext};
+use crate::Result;
+use shortage::FileContext;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::ErrorKind,
@@ -28,7 +29,7 @@ pub fn take(dir: &Path) -> Result<Option<File>> {
             Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) if Instant::now() >= patience_ends => return Ok(None),
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
-            Err(TryLockError::Error(source)) => return Err(Error::File { action: "lock", path, source }),
+            Err(TryLockError::Error(source)) => return Ok(Err(source).on("lock", &path)?),
         }
     }
 }

@@ -1,14 +1,7 @@
 //! The managed service's entry: a balancer and an ingress, both HAProxy, in front of the cluster's TLS listeners.
 
 use crate::{
-    Error, Result,
-    error::{FileContext, SystemContext},
-    identity::Identity,
-    network::Host,
-    part, place,
-    ports::Ports,
-    routes::Balance,
-    secrets,
+    Error, Result, identity::Identity, network::Host, part, place, ports::Ports, routes::Balance, secrets,
     tunnels::expect_greeting,
 };
 use nix::sys::resource::{Resource, getrlimit};
@@ -18,6 +11,7 @@ use rustls::{
 };
 use scistream::Kind;
 use serde::{Deserialize, Serialize};
+use shortage::{FileContext, SystemContext};
 use std::{
     fs, io,
     net::{SocketAddr, SocketAddrV4, TcpStream},

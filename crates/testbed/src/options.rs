@@ -1,6 +1,7 @@
 //! Options of a testbed.
 
 use crate::{CpuLimits, Error, Result, Routes, network::NetworkChoice, rabbitmq::extra::BrokerExtras};
+use shortage::SystemContext;
 use std::{path::PathBuf, time::Duration};
 
 /// The parts to start, and their directory.
@@ -31,8 +32,7 @@ impl Options {
     ///
     /// [`Error`] if the number of nodes is not 1 to 9, or if this program's path is unknown.
     pub fn new(nodes: usize) -> Result<Self> {
-        let program = std::env::current_exe()
-            .map_err(|source| Error::System { action: "find this program's own file", source })?;
+        let program = std::env::current_exe().when("find this program's own file")?;
         Ok(Self {
             dir: default_dir(),
             nodes,

@@ -1,6 +1,7 @@
 //! The common start of parts, and the files of their output.
 
-use crate::{Result, error::FileContext, identity::Identity, place};
+use crate::{Result, identity::Identity, place};
+use shortage::FileContext;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},

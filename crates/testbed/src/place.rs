@@ -1,6 +1,7 @@
 //! The testbed's private directory: its layout, and when it may be removed.
 
-use crate::{Error, Result, error::FileContext, identity::Identity, lock, options::private_parent};
+use crate::{Error, Result, identity::Identity, lock, options::private_parent};
+use shortage::{FileContext, FileError};
 use std::{
     fs::{self, DirBuilder},
     io,
@@ -35,7 +36,7 @@ pub fn prepare(dir: &Path) -> Result<PathBuf> {
     // The removal of another testbed may just have removed the empty parent.
     for _ in 0..10 {
         match created {
-            Err(Error::File { ref source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(Error::File(FileError { ref source, .. })) if source.kind() == io::ErrorKind::NotFound => {}
             _ => break,
         }
         created = create_with_parent(&path);
@@ -68,7 +69,7 @@ fn is_private_parent(path: &Path) -> bool {
 /// of another user is refused.
 fn create_private(path: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).on("create", path),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Ok(Err(error).on("create", path)?),
         _ => {}
     }
     let meta = fs::symlink_metadata(path).on("look at", path)?;
@@ -79,7 +80,7 @@ fn create_private(path: &Path) -> Result<()> {
     } else if meta.permissions().mode() & 0o022 != 0 {
         "others can write to it"
     } else {
-        return fs::set_permissions(path, fs::Permissions::from_mode(0o711)).on("set the mode of", path);
+        return Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o711)).on("set the mode of", path)?);
     };
     Err(Error::Directory { path: path.to_owned(), reason: reason.to_owned() })
 }

@@ -1,6 +1,6 @@
 //! Identifies a process so that a recycled pid is never mistaken for it.
 
-use crate::{Result, error::SystemContext};
+use crate::Result;
 use nix::{
     fcntl::{OFlag, openat},
     sys::{
@@ -10,6 +10,7 @@ use nix::{
     unistd::Pid,
 };
 use serde::{Deserialize, Serialize};
+use shortage::SystemContext;
 use std::{fs::File, io::Read, os::fd::OwnedFd};
 
 /// A pid together with its start time, which no later process with the same pid shares.
@@ -33,7 +34,7 @@ impl Proc {
 
     /// A descriptor of a file in it.
     pub fn open_file(&self, path: &str) -> Result<OwnedFd> {
-        openat(&self.0, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).when("open a file in /proc")
+        Ok(openat(&self.0, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).when("open a file in /proc")?)
     }
 
     fn read(&self, path: &str) -> Option<String> {

@@ -1,9 +1,7 @@
 //! A running testbed for its users: addresses and variables.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, counting,
-    error::FileContext,
-    lock,
+    CpuLimits, Error, ProxyRoute, Result, counting, lock,
     managed::{self, ManagedState},
     network::{Access, Facility, Host, Link, NetworkChoice},
     place,
@@ -17,6 +15,7 @@ use crate::{
     tunnels::{End, TunnelState, s2ds_part},
 };
 use serde::{Deserialize, Serialize};
+use shortage::FileContext;
 use std::{
     ffi::OsString,
     fs,

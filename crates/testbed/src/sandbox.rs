@@ -5,7 +5,6 @@ mod reaper;
 
 use crate::{
     Error, Result,
-    error::SystemContext,
     network::{Facility, Hosts, Network, Tools},
     process::{Proc, Process},
 };
@@ -18,8 +17,9 @@ use nix::{
     },
     unistd::{Pid, getpid, getppid},
 };
+use shortage::SystemContext;
 use std::{
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     os::unix::process::CommandExt,
     path::Path,
     process::{ChildStdin, Command, Stdio},
@@ -71,9 +71,8 @@ impl Sandbox {
             }
             sandbox._lifeline = child.stdin.take();
             if word != "ready\n" {
-                let source = std::io::Error::other("its first process ended at once");
                 let _ = child.wait();
-                return Err(Error::System { action: "set up a sandbox", source });
+                Err(io::Error::other("its first process ended at once")).when("set up a sandbox")?;
             }
             sandbox.adopt(REAPER, child.id());
         }
@@ -84,7 +83,7 @@ impl Sandbox {
     pub fn start(&mut self, name: &str, mut command: Command) -> Result<Process> {
         command.process_group(0);
         die_with_parent(&mut command, (!self.isolation.has_namespaces()).then(getpid));
-        let mut spawn = || command.spawn().when("start a part of the testbed");
+        let mut spawn = || Ok(command.spawn().when("start a part of the testbed")?);
         let child = match &self.network {
             // It starts in its namespace: as another user it could not enter it itself.
             Some(network) => network.at_place_of(name, spawn)?,
@@ -171,8 +170,7 @@ impl Sandbox {
             }
             if Instant::now() > limit {
                 let alive: Vec<&str> = self.alive().collect();
-                let source = std::io::Error::other(format!("still there: {}", alive.join(", ")));
-                return Err(Error::System { action: "end all parts", source });
+                Err(io::Error::other(format!("still there: {}", alive.join(", ")))).when("end all parts")?;
             }
             std::thread::sleep(Duration::from_millis(5));
         }

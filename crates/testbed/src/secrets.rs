@@ -1,6 +1,7 @@
 //! Random bytes, and files that only one user can read.
 
-use crate::{Result, error::FileContext, identity::Identity};
+use crate::{Result, identity::Identity};
+use shortage::FileContext;
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},

@@ -1,9 +1,7 @@
 //! Starts a testbed: a permanent one, or one that ends with its owner.
 
 use crate::{
-    Error, Options, Result,
-    error::{FileContext, SystemContext},
-    lock,
+    Error, Options, Result, lock,
     message::{Message, receive},
     options::private_parent,
     place,
@@ -11,6 +9,7 @@ use crate::{
     running::{Testbed, find},
     secrets, stop,
 };
+use shortage::{FileContext, SystemContext};
 use std::{
     fs::{self, File},
     io::BufReader,

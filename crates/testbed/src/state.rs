@@ -2,7 +2,6 @@
 
 use crate::{
     Error, Result,
-    error::FileContext,
     limits::Groups,
     managed::ManagedState,
     network::NetworkState,
@@ -11,6 +10,7 @@ use crate::{
     tunnels::{TunnelState, server_of},
 };
 use serde::{Deserialize, Serialize};
+use shortage::FileContext;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -73,7 +73,7 @@ impl State {
         let (path, new) = (Self::path(dir), dir.join("state.json.new"));
         let text = serde_json::to_string_pretty(self).expect("a state has no maps with odd keys");
         fs::write(&new, text).on("write", &new)?;
-        fs::rename(&new, &path).on("write", &path)
+        Ok(fs::rename(&new, &path).on("write", &path)?)
     }
 
     /// `None` without a state file.
@@ -84,7 +84,7 @@ impl State {
                 serde_json::from_str(&text).map(Some).map_err(|error| Error::State { path, reason: error.to_string() })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).on("read", &path),
+            Err(error) => Ok(Err(error).on("read", &path)?),
         }
     }
 

@@ -2,13 +2,13 @@
 
 use crate::{
     Error, Result,
-    error::SystemContext,
     limits::Groups,
     lock, place, ports,
     process::{Proc, Process, boot_id},
     state::State,
 };
 use nix::sys::signal::Signal;
+use shortage::SystemContext;
 use std::{
     fs::File,
     path::Path,

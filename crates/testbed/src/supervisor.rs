@@ -3,7 +3,6 @@
 
 use crate::{
     CpuLimits, Error, ProxyRoute, Result, Routes, counting,
-    error::{FileContext, SystemContext},
     identity::Identity,
     limits::Groups,
     managed::{self, Managed, ManagedState},
@@ -30,6 +29,7 @@ use nix::{
     unistd::{close, dup2_stdin, dup2_stdout, setsid},
 };
 use scistream::Kind;
+use shortage::{FileContext, SystemContext};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::{
     fs::{self, File},
@@ -545,5 +545,5 @@ fn close_inherited() -> Result<()> {
 /// VM's helpers close every possible descriptor one by one, which takes minutes where a container sets it to a billion.
 fn limit_open_files() -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).when("read the limit of open files")?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard.min(65536), hard).when("set the limit of open files")
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard.min(65536), hard).when("set the limit of open files")?)
 }

@@ -1,10 +1,9 @@
 //! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
 
-use crate::{
-    Error, ProxyRoute, Result, error::FileContext, identity::Identity, network::host_of_part, part, place, ports::Ports,
-};
+use crate::{Error, ProxyRoute, Result, identity::Identity, network::host_of_part, part, place, ports::Ports};
 use scistream::{Kind, Reached, Side, TunnelRequest};
 use serde::{Deserialize, Serialize};
+use shortage::FileContext;
 use std::{
     fs,
     io::{self, Read, Write},
@@ -139,7 +138,7 @@ impl<'a> ControlServers<'a> {
 
     fn certificate(&self, kind: Kind, end: End) -> Result<String> {
         let path = self.server_dir(kind, end).join("server.pem");
-        fs::read_to_string(&path).on("read", &path)
+        Ok(fs::read_to_string(&path).on("read", &path)?)
     }
 
     fn side(&self, kind: Kind, end: End) -> Result<Side> {

@@ -5,8 +5,9 @@ use super::{
     CpuLimits,
     places::{Version, places},
 };
-use crate::{Error, Result, error::FileContext, secrets};
+use crate::{Error, Result, secrets};
 use serde::{Deserialize, Serialize};
+use shortage::FileContext;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write},
@@ -126,7 +127,7 @@ impl Groups {
                 Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < end => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                Err(error) => return Err(error).on("remove", group),
+                Err(error) => return Ok(Err(error).on("remove", group)?),
             }
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! One network namespace, which exists as long as its descriptor or a process in it: it has no name that could remain.
 
-use crate::{Result, error::SystemContext, process::Proc};
+use crate::{Result, process::Proc};
 use nix::sched::{CloneFlags, setns, unshare};
+use shortage::SystemContext;
 use std::{
     fs::File,
     os::{
@@ -23,7 +24,7 @@ impl Namespace {
 
     /// Moves this process (it has no other threads) into it.
     pub fn enter(&self) -> Result<()> {
-        setns(&self.0, CloneFlags::CLONE_NEWNET).when("enter a network namespace")
+        Ok(setns(&self.0, CloneFlags::CLONE_NEWNET).when("enter a network namespace")?)
     }
 
     /// The number by which `/proc/PID/ns/net` names it.

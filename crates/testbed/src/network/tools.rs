@@ -1,6 +1,7 @@
 //! The programs `ip` and `tc`, used instead of a netlink library.
 
-use crate::{Error, Result, error::SystemContext};
+use crate::{Error, Result};
+use shortage::SystemContext;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},

@@ -1,16 +1,14 @@
 //! The mechanism that keeps parts from outliving their supervisor.
 
 use super::Sandbox;
-use crate::{
-    Result,
-    error::{FileContext, SystemContext},
-};
+use crate::Result;
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     sys::prctl::set_child_subreaper,
     unistd::{getegid, geteuid},
 };
+use shortage::{FileContext, SystemContext};
 use std::{
     fmt, fs,
     path::Path,
@@ -64,11 +62,11 @@ impl Isolation {
                     fs::write(file, text).on("write", Path::new(file))?;
                 }
             }
-            Self::ParentDeathSignal => return set_child_subreaper(true).when("become the reaper of orphans"),
+            Self::ParentDeathSignal => return Ok(set_child_subreaper(true).when("become the reaper of orphans")?),
         }
         // Slave, not private: what the host unmounts disappears here too, so a testbed never keeps a disk busy.
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
-            .when("separate the mounts of the sandbox")
+        Ok(mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+            .when("separate the mounts of the sandbox")?)
     }
 
     pub(super) fn has_namespaces(self) -> bool {

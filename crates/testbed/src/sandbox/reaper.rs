@@ -1,10 +1,11 @@
 //! The first process of a sandbox's PID namespace: the kernel kills all others when it ends.
 
-use crate::{Result, error::SystemContext};
+use crate::Result;
 use nix::{
     mount::{MsFlags, mount},
     sys::signal::{SigHandler, Signal, signal},
 };
+use shortage::SystemContext;
 use std::io::{Read, Write};
 
 /// The body of `testbed reaper`: mounts the namespace's own /proc, reports that, and lives until its standard input ends, which
