@@ -16,7 +16,7 @@ const HEADER: [&str; 2] = ["crate", "depends on"];
 const LINKED_BY_FEW: [(&[&str], &[&str]); 3] = [
     (&["lapin", "amq-protocol"], &["transport-amqp"]),
     (&["mpi", "mpi-sys"], &["comm-mpi"]),
-    (&["hdf5", "hdf5-sys", "hdf5-metno", "hdf5-metno-sys"], &["payload", "export-hdf5"]),
+    (&["hdf5", "hdf5-sys", "hdf5-metno", "hdf5-metno-sys"], &["hdf5-image", "payload", "export-hdf5"]),
 ];
 
 /// Crates that wait for nothing, so that their tests take milliseconds and their callers own the clock.

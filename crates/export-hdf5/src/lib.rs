@@ -16,9 +16,8 @@
 //! # }
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
-
-mod image;
 
 use figures::{Dimension, FiguresError, Measured, Run, points::Quantity, quantity};
 use hdf5::{File, Group, Location, types::VarLenUnicode};
@@ -77,7 +76,7 @@ pub enum ExportError {
 /// [`ExportError`] with the run that cannot be exported.
 pub fn export(measured: &Measured) -> Result<Vec<u8>, ExportError> {
     let whole = |stop: hdf5::Error| ExportError::Hdf5(in_one_line(&stop));
-    let file = image::create().map_err(whole)?;
+    let file = hdf5_image::create().map_err(whole)?;
     attribute(&file, "schema", SCHEMA).map_err(whole)?;
     let runs = file.create_group("runs").map_err(whole)?;
     let mut names = Vec::new();
@@ -91,7 +90,7 @@ pub fn export(measured: &Measured) -> Result<Vec<u8>, ExportError> {
         names.push(name);
     }
     file.create_group("table").and_then(|group| table(&group, measured, &names)).map_err(whole)?;
-    image::bytes(&file).map_err(whole)
+    hdf5_image::bytes(&file).map_err(whole)
 }
 
 /// Checks that a file can be read and has this many runs.

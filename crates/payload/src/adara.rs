@@ -21,14 +21,12 @@
 //! | | each event: time of flight in 100 ns, pixel id | bank in bits 31..16 of a pixel |
 
 use crate::{draws::Draws, noise::Silence};
+use profile::sizes::{ADARA_BANK_BYTES, ADARA_BANKS, ADARA_EVENT_BYTES, ADARA_HEAD_BYTES};
 
 const PACKET: u32 = 0x4000 << 8 | 1;
 const HEADER_BYTES: usize = 16;
-const BANKS: u32 = 4;
-const FIRST_BANK_AT: usize = 48;
-const BANK_BYTES: usize = 8;
-const FIXED_BYTES: usize = FIRST_BANK_AT + BANKS as usize * BANK_BYTES;
-const EVENT_BYTES: usize = 8;
+const BANKS: u32 = ADARA_BANKS as u32;
+const FIXED_BYTES: usize = ADARA_HEAD_BYTES + ADARA_BANKS * ADARA_BANK_BYTES;
 const PULSES_PER_SECOND: u64 = 60;
 const PULSE_NS: u64 = 16_666_667;
 const CYCLES: u64 = 600;
@@ -55,14 +53,14 @@ impl Adara {
 
     /// Size of a body.
     pub fn body_bytes(&self, events: u32) -> usize {
-        FIXED_BYTES + events as usize * EVENT_BYTES
+        FIXED_BYTES + events as usize * ADARA_EVENT_BYTES
     }
 
     /// Writes everything except times and cycle.
     pub fn fill(&self, body: &mut [u8], producer: u32, key: u64) {
         let mut draws = Draws::new(self.seed, "adara", producer, key);
         let payload = (body.len() - HEADER_BYTES) as u32;
-        let mut left = (body.len() - FIXED_BYTES) / EVENT_BYTES;
+        let mut left = (body.len() - FIXED_BYTES) / ADARA_EVENT_BYTES;
         let charge = 2_000_000 + draws.below(20_000) - 10_000;
         let head = [payload, PACKET, 0, 0, charge, 1_000_000_000, 0, 0, producer, 0, 0, BANKS];
         let mut rest = put(body, &head);
@@ -74,11 +72,11 @@ impl Adara {
                 draws.below(2 * left as u32 / (BANKS - bank) + 1) as usize
             };
             left -= events;
-            let (bank_bytes, others) = rest.split_at_mut(BANK_BYTES + events * EVENT_BYTES);
+            let (bank_bytes, others) = rest.split_at_mut(ADARA_BANK_BYTES + events * ADARA_EVENT_BYTES);
             let records = put(bank_bytes, &[bank + 1, events as u32]);
-            for patch in records.chunks_mut(PATCH * EVENT_BYTES) {
+            for patch in records.chunks_mut(PATCH * ADARA_EVENT_BYTES) {
                 let alike = self.silence.draw(&mut draws).then(|| event(&mut draws, bank));
-                for record in patch.chunks_exact_mut(EVENT_BYTES) {
+                for record in patch.chunks_exact_mut(ADARA_EVENT_BYTES) {
                     put(record, &alike.unwrap_or_else(|| event(&mut draws, bank)));
                 }
             }
@@ -108,12 +106,13 @@ impl Adara {
         if [veto, source, within, offset, banks] != [0, producer, 0, 0, BANKS] {
             return Err(format!("source {source} with {banks} banks is not that of this message"));
         }
-        let mut rest = &body[FIRST_BANK_AT..];
+        let mut rest = &body[ADARA_HEAD_BYTES..];
         for bank in 1..=BANKS {
             let Some([id, events]) = words::<2>(rest) else {
                 return Err(format!("the packet ends before bank {bank}"));
             };
-            let end = (events as usize).checked_mul(EVENT_BYTES).and_then(|bytes| bytes.checked_add(BANK_BYTES));
+            let end =
+                (events as usize).checked_mul(ADARA_EVENT_BYTES).and_then(|bytes| bytes.checked_add(ADARA_BANK_BYTES));
             match end.and_then(|end| rest.get(end..)) {
                 Some(after) if id == bank => rest = after,
                 _ => return Err(format!("bank {bank} is labelled bank {id} with {events} events")),
@@ -126,9 +125,9 @@ impl Adara {
     pub fn describe(&self) -> Vec<String> {
         vec![
             format!(
-                "packet: header {HEADER_BYTES} B (type 0x4000), pulse 16 B, source 16 B, {BANKS} banks of {BANK_BYTES} B"
+                "packet: header {HEADER_BYTES} B (type 0x4000), pulse 16 B, source 16 B, {BANKS} banks of {ADARA_BANK_BYTES} B"
             ),
-            format!("event: time of flight in 100 ns and pixel id, {EVENT_BYTES} B"),
+            format!("event: time of flight in 100 ns and pixel id, {ADARA_EVENT_BYTES} B"),
         ]
     }
 }

@@ -18,15 +18,17 @@
 //! of a message, and a consumer can read the file with libhdf5 ([`Reader`]).
 
 mod detector;
-mod image;
 mod reader;
 mod seconds;
 mod template;
 
 use crate::{draws::Draws, noise::Noise};
-use detector::{Detector, PEAKS, Peak};
+use detector::{Detector, Peak};
 use engine::ports::{Corruption, CorruptionKind, PayloadError};
-use profile::{Dtype, Events};
+use profile::{
+    Dtype, Events,
+    sizes::{FRAME_PEAKS, PEAK_BYTES},
+};
 use reader::Reader;
 use seconds::Seconds;
 use std::sync::Arc;
@@ -97,7 +99,7 @@ impl Frames {
             }
             if let Some(at) = places.peaks {
                 let written = peaks.iter().copied().chain(std::iter::repeat(Peak::default()));
-                for (bytes, peak) in body[at..at + PEAKS * Peak::BYTES].chunks_exact_mut(Peak::BYTES).zip(written) {
+                for (bytes, peak) in body[at..at + FRAME_PEAKS * PEAK_BYTES].chunks_exact_mut(PEAK_BYTES).zip(written) {
                     bytes.copy_from_slice(&peak.to_bytes());
                 }
             }
@@ -145,7 +147,7 @@ impl Frames {
             return Err(content(format!("a wavelength of {wavelength} Angstrom")));
         }
         file.peaks.iter().enumerate().filter(|(_, peak)| peak.height > 0).try_for_each(|(index, peak)| {
-            let event = index / PEAKS;
+            let event = index / FRAME_PEAKS;
             let found = self.detector.find(peak, |pixel| file.pixel(event, pixel));
             found.map_err(|what| content(format!("event {event}: {what}")))
         })

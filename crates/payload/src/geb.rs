@@ -25,7 +25,7 @@ pub mod raw;
 mod shape;
 mod ticks;
 
-const HEADER_BYTES: usize = 16;
+use profile::sizes::GEB_HEADER_BYTES;
 
 /// A producer is one crystal of the array; module numbers have 12 bits, of which two are the board.
 const CRYSTALS: u32 = 1024;
@@ -38,7 +38,7 @@ fn opening(kind: u32, payload_bytes: usize) -> u64 {
 /// The events of a body: (index, header, payload). Stops at the end of the body.
 fn events(body: &[u8], event_bytes: usize) -> impl Iterator<Item = (u32, &[u8], &[u8])> {
     (0u32..).zip(body.chunks_exact(event_bytes)).map(|(index, event)| {
-        let (header, payload) = event.split_at(HEADER_BYTES);
+        let (header, payload) = event.split_at(GEB_HEADER_BYTES);
         (index, header, payload)
     })
 }

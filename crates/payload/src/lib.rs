@@ -16,6 +16,7 @@
 //! assert_eq!(workload.verify(0, 42, body.checksum, &body.bytes), Ok(()));
 //! ```
 
+#![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod adara;

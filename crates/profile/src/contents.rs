@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ProfileError, impossible},
+    sizes,
     values::{counted, unknown, written_as_text},
 };
 use serde::{Deserialize, Serialize};
@@ -106,10 +107,8 @@ impl Format {
     /// The size in bytes of an event of this format, if the format has only one size.
     pub(crate) fn only_event_bytes(self) -> Option<u64> {
         match self {
-            // GEB header 16 and crystal 464.
-            Self::GebDecomposed => Some(480),
-            // Time of flight and pixel.
-            Self::Adara => Some(8),
+            Self::GebDecomposed => Some((sizes::GEB_HEADER_BYTES + sizes::GEB_CRYSTAL_BYTES) as u64),
+            Self::Adara => Some(sizes::ADARA_EVENT_BYTES as u64),
             Self::GebRaw | Self::Hdf5 | Self::Variables => None,
         }
     }

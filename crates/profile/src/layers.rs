@@ -2,6 +2,7 @@
 
 use crate::{
     arrivals::Arrivals,
+    defaults,
     error::{ProfileError, wrong},
     load::read_trace,
     names::with_hint,
@@ -90,7 +91,7 @@ pub fn combine(
     mut read: impl FnMut(&str) -> std::io::Result<String>,
 ) -> Result<Profile, ProfileError> {
     let mut table = Table::new();
-    for (kind, default) in [(Kind::Architecture, "dts"), (Kind::Workload, "dstream")] {
+    for (kind, default) in [(Kind::Architecture, defaults::ARCHITECTURE), (Kind::Workload, defaults::WORKLOAD)] {
         let (origin, name) = written
             .iter()
             .rev()

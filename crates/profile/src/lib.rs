@@ -20,6 +20,7 @@
 
 mod arrivals;
 mod contents;
+mod defaults;
 mod endpoints;
 mod error;
 mod experiment;
@@ -39,6 +40,7 @@ mod requests;
 mod search;
 mod service;
 mod shipped;
+pub mod sizes;
 mod spread;
 mod values;
 mod warmup;

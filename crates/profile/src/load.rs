@@ -3,6 +3,7 @@
 use crate::{
     arrivals::{Arrivals, Level, LoadRate, Phase},
     contents::Rate,
+    defaults,
     error::{ProfileError, impossible},
     message::Message,
     profile::LoadProfile,
@@ -75,8 +76,8 @@ pub struct Trace {
 impl Load {
     /// Resolves the load for messages of `message` from `producers` producers.
     pub(crate) fn resolve(written: &LoadProfile, message: &Message, producers: u32) -> Result<Self, ProfileError> {
-        let rate = written.rate.unwrap_or(LoadRate::Max);
-        let arrivals = written.arrivals.clone().unwrap_or(Arrivals::Constant);
+        let rate = written.rate.unwrap_or(defaults::RATE);
+        let arrivals = written.arrivals.clone().unwrap_or(defaults::ARRIVALS);
         let share = if written.per_producer == Some(true) { f64::from(producers) } else { 1.0 };
         let per_second = match rate {
             LoadRate::Max => None,

@@ -2,16 +2,16 @@
 
 use crate::{
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    defaults,
     error::{ProfileError, impossible},
     profile::{FramesProfile, MessageProfile},
+    sizes,
     values::Size,
 };
 use serde::{Deserialize, Serialize};
 
 /// RabbitMQ 3's default limit (RabbitMQ 4 accepts 16 MiB by default).
 const BODY_BYTES_MAX: u64 = 128 << 20;
-const MEMORY_DEFAULT: u64 = 64 << 20;
-const RING_DEFAULT: u64 = 16 << 20;
 /// More bodies would only take longer to build.
 const RING_BODIES_MAX: u64 = 1 << 16;
 /// A template is built and kept for each number of events: a few MiB in all.
@@ -86,14 +86,14 @@ impl Message {
         let frames = frames(format, &written.frames)?;
         let event_bytes = event_bytes(format, written.event_bytes, frames.as_ref())?;
         let body_bytes = body_bytes(format, event_bytes, events, frames.as_ref())?;
-        let compressible = written.compressible.unwrap_or(0.0);
+        let compressible = written.compressible.unwrap_or(defaults::COMPRESSIBLE);
         if !(0.0..=1.0).contains(&compressible) {
             return impossible(format!(
                 "compressible = {compressible} is not a valid fraction: use a number from 0 to 1"
             ));
         }
-        let fill = written.fill.unwrap_or(Fill::Ring);
-        let memory = written.memory.map_or(MEMORY_DEFAULT, |size| size.0) / u64::from(producers.max(1));
+        let fill = written.fill.unwrap_or(defaults::FILL);
+        let memory = written.memory.map_or(defaults::MEMORY_BYTES, |size| size.0) / u64::from(producers.max(1));
         // One more body than can be in flight, so that the next one can be filled meanwhile.
         let least = u64::from(in_flight(body_bytes)) + 1;
         let needed = written.ring_bodies.map_or(least, |bodies| u64::from(bodies.get()).max(least));
@@ -104,7 +104,7 @@ impl Message {
                 needed.saturating_mul(body_bytes).saturating_mul(u64::from(producers)).div_ceil(1 << 20)
             ));
         }
-        let ring = written.ring.map_or(RING_DEFAULT, |size| size.0).min(memory);
+        let ring = written.ring.map_or(defaults::RING_BYTES, |size| size.0).min(memory);
         let ring_bodies = match written.ring_bodies {
             Some(bodies) => bodies.get(),
             None => (ring / body_bytes).clamp(least, RING_BODIES_MAX.max(least)) as u32,
@@ -167,13 +167,15 @@ fn frames(format: Format, written: &FramesProfile) -> Result<Option<Frames>, Pro
         let path = written.as_deref().unwrap_or(default);
         (!path.is_empty()).then(|| path.to_owned())
     };
-    let (data, timestamp) = (path(&written.data, "/data/data"), path(&written.timestamp, "/data/timestamp"));
+    let (data, timestamp) =
+        (path(&written.data, defaults::DATA_PATH), path(&written.timestamp, defaults::TIMESTAMP_PATH));
     let Some((data, timestamp)) = data.zip(timestamp) else {
         return impossible(
             "frames and their times must have a path: set message.frames.data and message.frames.timestamp",
         );
     };
-    let (wavelength, peaks) = (path(&written.wavelength, "/data/wavelength"), path(&written.peaks, "/data/peaks"));
+    let (wavelength, peaks) =
+        (path(&written.wavelength, defaults::WAVELENGTH_PATH), path(&written.peaks, defaults::PEAKS_PATH));
     let mut paths: Vec<&String> = [&data, &timestamp].into_iter().chain(&wavelength).chain(&peaks).collect();
     if let Some(path) = paths.iter().find(|path| !is_path(path)) {
         return impossible(format!("`{path}` is not a valid path of a dataset: write it as /group/name"));
@@ -188,9 +190,9 @@ fn frames(format: Format, written: &FramesProfile) -> Result<Option<Frames>, Pro
         return impossible(format!("`{outer}` is a dataset and cannot hold `{inner}`: give one of them another path"));
     }
     Ok(Some(Frames {
-        dtype: written.dtype.unwrap_or(Dtype::U16),
-        storage: written.storage.unwrap_or(Storage::Chunked),
-        content: written.content.unwrap_or(Content::Crystal),
+        dtype: written.dtype.unwrap_or(defaults::DTYPE),
+        storage: written.storage.unwrap_or(defaults::STORAGE),
+        content: written.content.unwrap_or(defaults::CONTENT),
         shape,
         data,
         timestamp,
@@ -230,9 +232,9 @@ impl Frames {
     /// Bytes that one event adds to the file; `None` on overflow.
     fn event_bytes(&self) -> Option<u64> {
         let pixels = self.shape.iter().try_fold(1u64, |pixels, extent| pixels.checked_mul(u64::from(*extent)))?;
-        let peaks = self.peaks.as_ref().map_or(0, |_| 16 * 3 * 2);
-        let wavelength = self.wavelength.as_ref().map_or(0, |_| 8);
-        pixels.checked_mul(self.dtype.bytes())?.checked_add(8 + wavelength + peaks)
+        let peaks = self.peaks.as_ref().map_or(0, |_| sizes::FRAME_PEAKS * sizes::PEAK_BYTES);
+        let floats = size_of::<f64>() * (1 + usize::from(self.wavelength.is_some()));
+        pixels.checked_mul(self.dtype.bytes())?.checked_add((floats + peaks) as u64)
     }
 }
 
@@ -247,8 +249,7 @@ fn overhead(format: Format, frames: Option<&Frames>) -> (u64, u64) {
                 HDF5_EVENT_BYTES + extents * HDF5_EVENT_EXTENT_BYTES,
             )
         }
-        // Packet header 16, pulse 16, one source 16, four banks of 8.
-        (Format::Adara, _) => (80, 0),
+        (Format::Adara, _) => ((sizes::ADARA_HEAD_BYTES + sizes::ADARA_BANKS * sizes::ADARA_BANK_BYTES) as u64, 0),
         _ => (0, 0),
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::{
     contents::Fill,
+    defaults,
     error::{ProfileError, impossible},
     flow::Flow,
-    knobs::{Delay, Layout},
+    knobs::Delay,
     load::{COUNT_BITS, Load},
     message::Message,
     names::own_prefix,
@@ -22,10 +23,6 @@ use std::{num::NonZeroU32, time::Duration};
 /// Each worker has a connection, a thread and buffers of its own; more than this on one rank
 /// would measure the rank.
 const WORKERS_PER_RANK_MAX: u64 = 64;
-/// Limit on a warm-up that waits for messages or for a steady rate.
-const WARMUP_LIMIT: Duration = Duration::from_secs(60);
-/// Producers continue for a tenth of the window, at most this long: most replies take less.
-const COOLDOWN_MAX: Duration = Duration::from_secs(1);
 
 /// One resolved run: the same value on every rank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,7 +136,7 @@ impl Plan {
     /// As [`Self::resolve`].
     pub fn resolve_on(profile: &Profile, hosts: &[u32], run: u32) -> Result<Self, ProfileError> {
         profile.route.check()?;
-        let pattern = profile.pattern.unwrap_or(Pattern::WorkSharing);
+        let pattern = profile.pattern.unwrap_or(defaults::PATTERN);
         let placement = place(profile, pattern, hosts)?;
         let length = length(profile)?;
         let busiest = (0..hosts.len()).map(|rank| placement.role(rank).producers.len()).max().unwrap_or_default();
@@ -158,7 +155,7 @@ impl Plan {
                  service_time use --acks multiple:64 and --prefetch 64, not acks auto or a prefetch of 0",
             );
         }
-        let stream = profile.timeout.map_or(Duration::from_secs(120), |span| span.0)
+        let stream = profile.timeout.map_or(defaults::TIMEOUT, |span| span.0)
             + match length {
                 RunLength::Messages(_) => Duration::ZERO,
                 RunLength::Window(window) => Duration::from_nanos(window.total_ns()),
@@ -172,13 +169,13 @@ impl Plan {
             placement,
             length,
             load,
-            seed: profile.seed.unwrap_or(1),
-            verify: profile.verify.unwrap_or(Verify::All),
+            seed: profile.seed.unwrap_or(defaults::SEED),
+            verify: profile.verify.unwrap_or(defaults::VERIFY),
             message,
             service,
             service_time: profile.service_time,
             think_time: profile.think_time,
-            spread: profile.route.spread.unwrap_or(Spread::RoundRobin),
+            spread: profile.route.spread.unwrap_or(defaults::SPREAD),
             nodes: profile.route.nodes,
             limits: Limits {
                 // Time to build a testbed, to wait for its parts, and to end it in order if one of them does not
@@ -318,7 +315,7 @@ fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement
              {WORKERS_PER_RANK_MAX} workers, so start at least {needed} ranks (mpirun -n {needed}) or use fewer workers"
         ));
     }
-    let layout = profile.layout.unwrap_or(Layout::Block);
+    let layout = profile.layout.unwrap_or(defaults::LAYOUT);
     Placement::new(producers, consumers, layout, hosts)
 }
 
@@ -334,17 +331,17 @@ fn length(profile: &Profile) -> Result<RunLength, ProfileError> {
         }
         (_, Some(window), warmup) => {
             let warmup = warmup.unwrap_or_default();
-            let cooldown = profile.cooldown.map_or((window.0 / 10).min(COOLDOWN_MAX), |span| span.0);
+            let cooldown = profile.cooldown.map_or((window.0 / 10).min(defaults::COOLDOWN_MAX), |span| span.0);
             Ok(RunLength::Window(MeasuredWindow {
                 warmup_ns: warmup.time.map_or(0, nanoseconds),
                 warmup_messages: warmup.messages.unwrap_or(0),
                 steady_percent: warmup.steady_percent,
-                warmup_limit_ns: nanoseconds(profile.warmup_limit.map_or(WARMUP_LIMIT, |span| span.0)),
+                warmup_limit_ns: nanoseconds(profile.warmup_limit.map_or(defaults::WARMUP_LIMIT, |span| span.0)),
                 window_ns: nanoseconds(window.0),
                 cooldown_ns: nanoseconds(cooldown),
             }))
         }
-        (messages, None, _) => Ok(RunLength::Messages(messages.map_or(20_000, |n| n.get()))),
+        (messages, None, _) => Ok(RunLength::Messages(messages.map_or(defaults::MESSAGES, |n| n.get()))),
     }
 }
 

@@ -1,30 +1,25 @@
 //! Settings of the service and its clients: defaults, and contradictory combinations.
 
 use crate::{
+    defaults,
     error::{ProfileError, impossible},
     flow::{Binding, Exchange, ExchangeKind, QueuePlan},
-    knobs::{LeaderLocator, Mapping, QueueType, Reply},
+    knobs::{Mapping, QueueType, Reply},
     message::Message,
     names::own_prefix,
     placement::Placement,
     profile::{Profile, ServiceProfile},
-    values::{Acks, Confirms, Overflow, Pattern},
+    values::{Acks, Confirms, Pattern},
 };
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 
 /// Publishes in flight are limited by number and by bytes (D5).
-const IN_FLIGHT_DEFAULT: u32 = 64;
 const IN_FLIGHT_BYTES: u64 = 4 << 20;
 /// Limit in bytes on the replies that wait at a producer: many small ones, a few large ones.
 const REPLY_BYTES: u64 = 16 << 20;
-const REPUBLISH_LIMIT_DEFAULT: u32 = 1000;
-/// Halves the CPU time of a delivery at high rates, and is short compared with the latency of a loaded broker (D4).
-const COALESCE_DEFAULT: Duration = Duration::from_micros(200);
 /// From this prefetch on a consumer always has deliveries under way.
 const PREFETCH_STREAMING: u16 = 16;
-/// Long compared with a batch at high rates, short for a waiting user.
-const ACK_AFTER_DEFAULT: Duration = Duration::from_millis(100);
 /// Ranks of a run are disconnected for seconds at most, and the queues of a killed run stay for this long.
 const EXPIRES: Duration = Duration::from_secs(300);
 /// From RabbitMQ 4's minimum to the largest size that is affordable for the client library's 64 buffers.
@@ -89,7 +84,7 @@ impl Service {
 }
 
 pub(crate) fn in_flight(profile: &Profile, body_bytes: u64) -> u32 {
-    let requested = profile.service.in_flight.map_or(IN_FLIGHT_DEFAULT, NonZeroU32::get);
+    let requested = profile.service.in_flight.map_or(defaults::IN_FLIGHT, NonZeroU32::get);
     (IN_FLIGHT_BYTES / body_bytes.max(1)).clamp(1, u64::from(requested)) as u32
 }
 
@@ -101,8 +96,8 @@ pub(crate) fn service(
     run: u32,
 ) -> Result<Service, ProfileError> {
     let written = &profile.service;
-    let (acks, prefetch) = (written.acks.unwrap_or(Acks::Multiple(one(64))), written.prefetch.unwrap_or(64));
-    let reply = written.reply.unwrap_or(Reply::Echo);
+    let (acks, prefetch) = (written.acks.unwrap_or(defaults::ACKS), written.prefetch.unwrap_or(defaults::PREFETCH));
+    let reply = written.reply.unwrap_or(defaults::REPLY);
     possible(written, pattern, acks, prefetch)?;
     let exchange = |kind, name: &str| Exchange { name: format!("{}{name}", own_prefix(run)), kind };
     let mut exchanges = Vec::new();
@@ -115,24 +110,26 @@ pub(crate) fn service(
     let body_bytes = message.body_bytes;
     let reply_bytes = if let Reply::Sized(size) = reply { size.0 } else { body_bytes };
     Ok(Service {
-        confirms: written.confirms.unwrap_or(Confirms::Batch(one(64))),
+        confirms: written.confirms.unwrap_or(defaults::CONFIRMS),
         acks,
-        ack_after: written.ack_after.map_or(ACK_AFTER_DEFAULT, |span| span.0),
+        ack_after: written.ack_after.map_or(defaults::ACK_AFTER, |span| span.0),
         prefetch,
-        prefetch_channel: written.prefetch_channel.unwrap_or(0),
+        prefetch_channel: written.prefetch_channel.unwrap_or(defaults::PREFETCH_CHANNEL),
         queues: queues(written, pattern, placement, run, exchanges.first()),
         exchanges,
-        queue_mapping: written.queue_mapping.unwrap_or(Mapping::Block),
-        persistent: written.persistent.unwrap_or(false),
+        queue_mapping: written.queue_mapping.unwrap_or(defaults::QUEUE_MAPPING),
+        persistent: written.persistent.unwrap_or(defaults::PERSISTENT),
         reply,
         in_flight: in_flight(profile, body_bytes),
         reply_in_flight: in_flight(profile, reply_bytes),
         reply_prefetch: (REPLY_BYTES / reply_bytes.max(1)).clamp(4, 1024) as u16,
-        republish_limit: written.republish_limit.unwrap_or(REPUBLISH_LIMIT_DEFAULT),
-        connections: written.connections.map_or(1, NonZeroU32::get),
-        workers_per_connection: written.workers_per_connection.map_or(1, NonZeroU32::get),
+        republish_limit: written.republish_limit.unwrap_or(defaults::REPUBLISH_LIMIT),
+        connections: written.connections.map_or(defaults::CONNECTIONS, NonZeroU32::get),
+        workers_per_connection: written
+            .workers_per_connection
+            .map_or(defaults::WORKERS_PER_CONNECTION, NonZeroU32::get),
         frame_max: written.frame_max.map(|size| size.0 as u32),
-        heartbeat_s: written.heartbeat_s.unwrap_or(30),
+        heartbeat_s: written.heartbeat_s.unwrap_or(defaults::HEARTBEAT_S),
         send_buffer_bytes: written.send_buffer.map(|size| size.0 as u32),
         receive_buffer_bytes: written.receive_buffer.map(|size| size.0 as u32),
         coalesce: written.coalesce.map_or_else(|| coalesce(prefetch, pattern), |span| span.0),
@@ -146,7 +143,7 @@ fn queues(
     run: u32,
     fanout: Option<&Exchange>,
 ) -> Vec<QueuePlan> {
-    let kind = written.queue_type.unwrap_or(QueueType::Classic);
+    let kind = written.queue_type.unwrap_or(defaults::QUEUE_TYPE);
     let is_stream = kind == QueueType::Stream;
     let consumers = placement.consumers;
     let (word, count) = match (pattern.is_broadcast(), kind) {
@@ -156,7 +153,7 @@ fn queues(
         // For the same reason consumers cannot share the work of one stream.
         (false, QueueType::Stream) => ("work", consumers),
         // A queue without a consumer would lose its share of the messages.
-        (false, _) => ("work", written.queues.map_or(2, NonZeroU32::get).min(consumers)),
+        (false, _) => ("work", written.queues.map_or(defaults::QUEUES, NonZeroU32::get).min(consumers)),
     };
     let exclusive = pattern.is_broadcast() && kind == QueueType::Classic && written.durable != Some(true);
     let binding = fanout
@@ -170,9 +167,9 @@ fn queues(
         // A stream is truncated at its old end by bytes, and has no other limit.
         max_length: written.max_length.map(|n| n.get()).filter(|_| !is_stream),
         max_bytes: written.max_bytes.map(|size| size.0),
-        overflow: written.overflow.unwrap_or(Overflow::RejectPublish),
+        overflow: written.overflow.unwrap_or(defaults::OVERFLOW),
         ttl: written.ttl.map(|span| span.0),
-        leader: written.leader.unwrap_or(LeaderLocator::Server),
+        leader: written.leader.unwrap_or(defaults::LEADER),
         expires: (!is_stream && !exclusive).then_some(EXPIRES),
         binding: binding.clone(),
     };
@@ -181,8 +178,8 @@ fn queues(
 
 /// Rejects combinations that cannot work on any service, with the reason and a remedy.
 fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u16) -> Result<(), ProfileError> {
-    let kind = written.queue_type.unwrap_or(QueueType::Classic);
-    let channel = written.prefetch_channel.unwrap_or(0);
+    let kind = written.queue_type.unwrap_or(defaults::QUEUE_TYPE);
+    let channel = written.prefetch_channel.unwrap_or(defaults::PREFETCH_CHANNEL);
     for (flag, limit) in [("--prefetch ", prefetch), ("--set service.prefetch_channel=", channel)] {
         if let Acks::Multiple(n) = acks
             && limit != 0
@@ -253,11 +250,7 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
 /// it would delay the producer.
 fn coalesce(prefetch: u16, pattern: Pattern) -> Duration {
     let waited_for = (1..PREFETCH_STREAMING).contains(&prefetch) || pattern.has_replies();
-    if waited_for { Duration::ZERO } else { COALESCE_DEFAULT }
-}
-
-fn one(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).expect("defaults are not zero")
+    if waited_for { Duration::ZERO } else { defaults::COALESCE }
 }
 
 #[cfg(test)]

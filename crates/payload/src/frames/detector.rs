@@ -6,12 +6,14 @@ use crate::{
     draws::Draws,
     noise::{Noise, STRETCH_MAX, Silence},
 };
-use profile::Content;
+use profile::{
+    Content,
+    sizes::{FRAME_PEAKS as PEAKS, PEAK_BYTES},
+};
 use std::sync::Arc;
 
-/// Most peaks of a frame, one in each cell of a 4 x 4 grid.
-pub const PEAKS: usize = 16;
-const GRID: u32 = 4;
+/// Cells of the grid along each extent; each cell has at most one peak.
+const GRID: u32 = PEAKS.isqrt() as u32;
 /// Least number of peaks in a frame with peaks.
 const PEAKS_MIN: u32 = 4;
 /// Heights of a peak above its surroundings: pedestal, height and noise stay inside a 14-bit converter.
@@ -48,11 +50,8 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Size in a file.
-    pub const BYTES: usize = 6;
-
     /// Its bytes in a file.
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+    pub fn to_bytes(self) -> [u8; PEAK_BYTES] {
         let [[a, b], [c, d], [e, f]] = [self.row, self.column, self.height].map(u16::to_le_bytes);
         [a, b, c, d, e, f]
     }

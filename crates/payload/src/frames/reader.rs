@@ -1,11 +1,9 @@
 //! Reads a file from its bytes with libhdf5, as any consumer would.
 
-use super::{
-    detector::{PEAKS, Peak},
-    image::Image,
-};
+use super::detector::Peak;
 use engine::ports::{Corruption, CorruptionKind};
-use profile::Dtype;
+use hdf5_image::Image;
+use profile::{Dtype, sizes::FRAME_PEAKS};
 
 /// Reads files of one workload.
 #[derive(Debug, Clone)]
@@ -22,7 +20,7 @@ pub struct Contents {
     pub timestamps: Vec<f64>,
     /// Angstrom, of each event; empty if the workload has none.
     pub wavelengths: Vec<f64>,
-    /// [`PEAKS`] of each event; empty if the workload has none.
+    /// [`FRAME_PEAKS`] of each event; empty if the workload has none.
     pub peaks: Vec<Peak>,
 }
 
@@ -72,7 +70,7 @@ impl Reader {
             Dtype::F64 => Pixels::F64(image.read(data, &frames)?),
         };
         let peaks: Vec<u16> = match &self.plan.peaks {
-            Some(path) => image.read(path, &shape(&[PEAKS, 3]))?,
+            Some(path) => image.read(path, &shape(&[FRAME_PEAKS, 3]))?,
             None => Vec::new(),
         };
         Ok(Contents {
@@ -96,7 +94,7 @@ impl Reader {
             format!("{}: f64 [events], seconds since 1970", plan.timestamp),
         ];
         lines.extend(plan.wavelength.as_ref().map(|path| format!("{path}: f64 [events], Angstrom")));
-        let peaks = |path| format!("{path}: u16 [events, {PEAKS}, 3], row, column and height of each true peak");
+        let peaks = |path| format!("{path}: u16 [events, {FRAME_PEAKS}, 3], row, column and height of each true peak");
         lines.extend(plan.peaks.as_ref().map(peaks));
         lines
     }

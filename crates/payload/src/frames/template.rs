@@ -1,15 +1,14 @@
 //! A file as built by libhdf5, and the places of the data of each event.
 
-use super::{
-    detector::{PEAKS, Peak},
-    image,
-};
 use engine::ports::PayloadError;
 use hdf5::{
     Dataset, H5Type,
     plist::dataset_create::{AllocTime, FillTime, Layout},
 };
-use profile::{Dtype, Storage};
+use profile::{
+    Dtype, Storage,
+    sizes::{FRAME_PEAKS, PEAK_BYTES},
+};
 use std::ops::Range;
 
 /// One file, without its data.
@@ -84,9 +83,9 @@ fn build(plan: &profile::Frames, events: u32) -> Result<Template, Box<dyn std::e
     let count = events as usize;
     let frame: Vec<usize> = plan.shape.iter().map(|extent| *extent as usize).collect();
     let frame_bytes = frame.iter().product::<usize>() * plan.dtype.bytes() as usize;
-    let peaks_bytes = PEAKS * Peak::BYTES;
+    let peaks_bytes = FRAME_PEAKS * PEAK_BYTES;
 
-    let file = image::create()?;
+    let file = hdf5_image::create()?;
     let dataset = |path: &str, shape: &[usize], bytes: usize, create: Create| {
         let dataset = create(&file, path, &[&[count], shape].concat(), plan.storage)?;
         let places = places(&dataset, count, bytes);
@@ -105,8 +104,9 @@ fn build(plan: &profile::Frames, events: u32) -> Result<Template, Box<dyn std::e
     )?;
     let timestamps = dataset(&plan.timestamp, &[], 8, create::<f64>)?;
     let wavelengths = plan.wavelength.as_ref().map(|path| dataset(path, &[], 8, create::<f64>)).transpose()?;
-    let peaks = plan.peaks.as_ref().map(|path| dataset(path, &[PEAKS, 3], peaks_bytes, create::<u16>)).transpose()?;
-    let bytes = image::bytes(&file)?;
+    let peaks =
+        plan.peaks.as_ref().map(|path| dataset(path, &[FRAME_PEAKS, 3], peaks_bytes, create::<u16>)).transpose()?;
+    let bytes = hdf5_image::bytes(&file)?;
     let events: Vec<Places> = (0..count)
         .map(|event| Places {
             frame: frames[event],

@@ -19,11 +19,12 @@
 //! | 76 | i32 | pad | 0, no error |
 //! | 80 | 16 x 24 | points: f32 x, y, z in mm, e as a part of tot_e; i32 seg; f32 seg_energy, keV | unused ones are 0 |
 
-use super::{CRYSTALS, HEADER_BYTES, events, opening, ticks::Ticks};
+use super::{CRYSTALS, events, opening, ticks::Ticks};
 use crate::{draws::Draws, noise::Silence};
+use profile::sizes::{GEB_CRYSTAL_BYTES, GEB_HEADER_BYTES};
 
 const TYPE_DECOMPOSED: u32 = 1;
-const EVENT_BYTES: usize = 480;
+const EVENT_BYTES: usize = GEB_HEADER_BYTES + GEB_CRYSTAL_BYTES;
 const PAYLOAD_TYPE: u32 = 0xABCD_5678;
 const POINTS_MAX: u32 = 4;
 const POINTS_AT: usize = 80;
@@ -58,8 +59,8 @@ impl Decomposed {
         let mut draws = Draws::new(self.seed, "geb-decomposed", producer, key);
         for event in body.chunks_exact_mut(EVENT_BYTES) {
             event.fill(0);
-            let (geb, crystal) = event.split_at_mut(HEADER_BYTES);
-            geb[..8].copy_from_slice(&opening(TYPE_DECOMPOSED, EVENT_BYTES - HEADER_BYTES).to_le_bytes());
+            let (geb, crystal) = event.split_at_mut(GEB_HEADER_BYTES);
+            geb[..8].copy_from_slice(&opening(TYPE_DECOMPOSED, GEB_CRYSTAL_BYTES).to_le_bytes());
             let mut put = |at: usize, word: u32| crystal[at..at + 4].copy_from_slice(&word.to_le_bytes());
             let points = if self.silence.draw(&mut draws) { 1 } else { 1 + draws.below(POINTS_MAX) };
             let energy = 50.0 + 3000.0 * draws.unit();
@@ -98,9 +99,9 @@ impl Decomposed {
     pub fn stamp(&self, body: &mut [u8], producer: u32, sequence: u64) {
         for (event, bytes) in (0u32..).zip(body.chunks_exact_mut(EVENT_BYTES)) {
             let ticks = self.ticks.of(producer, sequence, event).to_le_bytes();
-            bytes[8..HEADER_BYTES].copy_from_slice(&ticks);
+            bytes[8..GEB_HEADER_BYTES].copy_from_slice(&ticks);
             for at in TIMES_AT {
-                bytes[HEADER_BYTES + at..HEADER_BYTES + at + 8].copy_from_slice(&ticks);
+                bytes[GEB_HEADER_BYTES + at..GEB_HEADER_BYTES + at + 8].copy_from_slice(&ticks);
             }
         }
     }
@@ -110,7 +111,7 @@ impl Decomposed {
         for (event, geb, crystal) in events(body, EVENT_BYTES) {
             let ticks = self.ticks.of(producer, sequence, event).to_le_bytes();
             let word = |at: usize| u32::from_le_bytes([crystal[at], crystal[at + 1], crystal[at + 2], crystal[at + 3]]);
-            if geb[..8] != opening(TYPE_DECOMPOSED, EVENT_BYTES - HEADER_BYTES).to_le_bytes() || geb[8..] != ticks {
+            if geb[..8] != opening(TYPE_DECOMPOSED, GEB_CRYSTAL_BYTES).to_le_bytes() || geb[8..] != ticks {
                 return Err(format!("the GEB header of event {event} is not that of this message"));
             }
             if word(0) != PAYLOAD_TYPE

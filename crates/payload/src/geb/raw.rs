@@ -23,13 +23,14 @@
 //! Boards are filled in turn, each up to ten channels, and the last channel of each board is the core contact (9).
 
 use super::{
-    CRYSTALS, HEADER_BYTES, events, opening,
+    CRYSTALS, events, opening,
     pulse::{Pulses, energies},
     shape::{CHANNEL_HEADER_BYTES, CHANNELS_MAX, Shape},
     ticks::Ticks,
 };
 use crate::{draws::Draws, noise::Noise};
 use engine::ports::PayloadError;
+use profile::sizes::GEB_HEADER_BYTES;
 
 const TYPE_RAW: u32 = 2;
 const SYNC: u64 = 0xAAAA_AAAA;
@@ -74,7 +75,7 @@ impl Raw {
         let mut draws = Draws::new(self.seed, "geb-raw", producer, key);
         let crossing = self.pulses.crossing().to_be_bytes();
         for event in body.chunks_exact_mut(self.shape.event_bytes()) {
-            let (geb, channels) = event.split_at_mut(HEADER_BYTES);
+            let (geb, channels) = event.split_at_mut(GEB_HEADER_BYTES);
             geb[..8].copy_from_slice(&self.geb_opening().to_le_bytes());
             let energies = energies(&mut draws, &self.is_core[..self.shape.channels]);
             for (index, channel) in channels.chunks_exact_mut(self.shape.channel_bytes()).enumerate() {
@@ -97,7 +98,7 @@ impl Raw {
     pub fn stamp(&self, body: &mut [u8], producer: u32, sequence: u64) {
         for (event, bytes) in (0u32..).zip(body.chunks_exact_mut(self.shape.event_bytes())) {
             let ticks = self.ticks.of(producer, sequence, event);
-            let (geb, channels) = bytes.split_at_mut(HEADER_BYTES);
+            let (geb, channels) = bytes.split_at_mut(GEB_HEADER_BYTES);
             geb[8..].copy_from_slice(&ticks.to_le_bytes());
             let low = (ticks as u32).to_be_bytes();
             let high = ((ticks >> 32) as u16).to_be_bytes();
@@ -142,7 +143,7 @@ impl Raw {
     }
 
     fn geb_opening(&self) -> u64 {
-        opening(TYPE_RAW, self.shape.event_bytes() - HEADER_BYTES)
+        opening(TYPE_RAW, self.shape.event_bytes() - GEB_HEADER_BYTES)
     }
 
     /// Sync words, length and address of a channel, as one big-endian number.

@@ -1,7 +1,7 @@
 //! The numbers of channels and samples that fill an event of a given size exactly.
 
-use super::HEADER_BYTES;
 use engine::ports::PayloadError;
+use profile::sizes::GEB_HEADER_BYTES;
 
 pub const CHANNEL_HEADER_BYTES: usize = 32;
 /// A crystal has four digitizer boards of ten channels.
@@ -47,7 +47,7 @@ impl Shape {
 
     /// Size of the event, its GEB header included.
     pub fn event_bytes(self) -> usize {
-        HEADER_BYTES + self.channels * self.channel_bytes()
+        GEB_HEADER_BYTES + self.channels * self.channel_bytes()
     }
 
     /// L, the value of the length word: T = 2 L - 14.
@@ -56,7 +56,7 @@ impl Shape {
     }
 
     fn filling(event_bytes: usize) -> Option<Self> {
-        let payload = event_bytes.checked_sub(HEADER_BYTES)?;
+        let payload = event_bytes.checked_sub(GEB_HEADER_BYTES)?;
         let shapes = (1..=CHANNELS_MAX).filter_map(|channels| {
             let words = (payload / 4).checked_sub(channels)? / channels;
             let shape = Self { channels, samples: (2 * words).checked_sub(14)? };

@@ -1,9 +1,18 @@
 //! HDF5 files in memory: the calls of libhdf5 that its safe bindings lack.
 //!
-//! Both use the driver that holds a file in memory and never touches a disk. It identifies files by name within a
+//! All use the driver that holds a file in memory and never touches a disk. It identifies files by name within a
 //! process, so each open image has a name of its own.
+//!
+//! ```
+//! let file = hdf5_image::create()?;
+//! file.new_dataset_builder().with_data(&[1u16, 2, 3]).create("numbers")?;
+//! let bytes = hdf5_image::bytes(&file)?;
+//! assert_eq!(hdf5_image::Image::open(&bytes)?.read::<u16>("numbers", &[3]).unwrap(), [1, 2, 3]);
+//! # Ok::<(), hdf5::Error>(())
+//! ```
 
 #![expect(unsafe_code, reason = "hdf5 binds the file images of libhdf5 in its raw layer only")]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use hdf5::{
     File, FileBuilder, H5Type, Result,
@@ -25,11 +34,19 @@ use std::{
 
 /// A new file in memory, in the earliest format: it has no checksums, which a changed pixel or time would break, and it
 /// is the only one whose image libhdf5 1.10 reads correctly.
+///
+/// # Errors
+///
+/// The library's, if it has no memory for the file.
 pub fn create() -> Result<File> {
     FileBuilder::new().with_fapl(|access| access.core_filebacked(false).libver_earliest()).create(name())
 }
 
 /// The bytes of a file.
+///
+/// # Errors
+///
+/// The library's, if it cannot finish the file.
 pub fn bytes(file: &File) -> Result<Vec<u8>> {
     file.flush()?;
     sync(|| {
@@ -43,6 +60,7 @@ pub fn bytes(file: &File) -> Result<Vec<u8>> {
 }
 
 /// Bytes, opened as a file for reading. They are not copied, which halves the time to read 1 MiB.
+#[derive(Debug)]
 pub struct Image<'bytes> {
     /// Private, because a copy of it could outlive the bytes.
     file: File,
@@ -51,6 +69,10 @@ pub struct Image<'bytes> {
 
 impl<'bytes> Image<'bytes> {
     /// Opens bytes that may be anything.
+    ///
+    /// # Errors
+    ///
+    /// The library's, if they are not an HDF5 file.
     pub fn open(bytes: &'bytes [u8]) -> Result<Self> {
         // All objects opened in the file are closed with it, while the bytes still exist.
         let access = FileAccess::build().core_filebacked(false).fclose_degree(FileCloseDegree::Strong).finish()?;
@@ -69,7 +91,11 @@ impl<'bytes> Image<'bytes> {
         })
     }
 
-    /// Reads a dataset of this type and these extents; otherwise the error has its actual type and extents.
+    /// Reads a dataset of this type and these extents.
+    ///
+    /// # Errors
+    ///
+    /// Otherwise, with its actual type and extents.
     pub fn read<T: H5Type>(&self, path: &str, shape: &[usize]) -> Result<Vec<T>, String> {
         let dataset = self.file.dataset(path).map_err(|error| format!("no dataset `{path}`: {error}"))?;
         let failed = |error: hdf5::Error| format!("dataset `{path}` cannot be read: {error}");
