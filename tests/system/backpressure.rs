@@ -1,6 +1,6 @@
 //! A service that holds its producers back: reported as backpressure, and never waited for without end.
 
-use crate::support::{Broker, Turn, service, single};
+use crate::support::{Broker, service, single, words};
 use std::{thread::sleep, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,17 +41,14 @@ fn a_memory_alarm_is_in_the_series_and_in_the_record_as_what_it_is() {
     assert_eq!(settings.version, record.route.broker.as_ref().map(|broker| broker.version.clone()));
     assert!(settings.nodes[0].plugins.iter().any(|plugin| plugin == "rabbitmq_management"), "{settings:?}");
     let table = outcome.text("series.csv");
-    let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let head = rows.next().unwrap();
-    let column = |name: &str| head.iter().position(|column| *column == name).expect("a column of that name");
-    let (blocked, errors) = (column("blocked_s"), column("errors"));
-    let (alarms, published) = (column("service_alarms"), column("service_publish_per_second"));
-    let rows: Vec<_> = rows.collect();
-    assert!(rows.iter().any(|row| row[alarms] == "1") && rows.iter().any(|row| row[alarms] == "0"), "{table}");
-    assert!(rows.iter().any(|row| row[published].parse::<f64>().is_ok_and(|rate| rate > 0.0)), "{table}");
-    let sum: f64 = rows.iter().map(|row| row[blocked].parse::<f64>().unwrap()).sum();
+    let column = |name: &str| outcome.column("series.csv", name);
+    let alarms = column("service_alarms");
+    assert!(["0", "1"].iter().all(|value| alarms.iter().any(|alarm| alarm == value)), "{table}");
+    let published = column("service_publish_per_second");
+    assert!(published.iter().any(|rate| rate.parse::<f64>().is_ok_and(|rate| rate > 0.0)), "{table}");
+    let sum: f64 = outcome.numbers::<f64>("series.csv", "blocked_s").iter().sum();
     assert!((sum - pressure.blocked_s).abs() < 0.2, "{sum} s in the series, {pressure:?}");
-    assert!(rows.iter().all(|row| row[errors] == "0"), "{table}");
+    assert!(column("errors").iter().all(|errors| errors == "0"), "{table}");
     assert!(outcome.stdout.contains("\n# blocked "), "{outcome}");
     assert!(outcome.stderr.contains("blocked by the service"), "{outcome}");
 
@@ -65,50 +62,26 @@ fn a_memory_alarm_is_in_the_series_and_in_the_record_as_what_it_is() {
 #[test]
 fn a_queue_that_stays_full_is_in_the_series_as_rejections_and_ends_in_a_verdict() {
     // Nobody takes from the queue for long: its consumer works for a second on the first message.
-    let arguments = [
-        "--arch",
-        "dts-plain",
-        "--messages",
-        "30",
-        "--producers",
-        "1",
-        "--consumers",
-        "1",
-        "--prefetch",
-        "1",
-        "--acks",
-        "each",
-        "--confirms",
-        "window:30",
-        "--service-time",
-        "constant:1s",
-        "--set",
-        "service.max_length=1",
-        "--set",
-        "service.republish_limit=2",
-    ];
+    let arguments = words(
+        "--arch dts-plain --messages 30 --producers 1 --consumers 1 --prefetch 1 --acks each --confirms window:30 \
+         --service-time constant:1s --set service.max_length=1 --set service.republish_limit=2",
+    );
     let outcome = single(&arguments).through(service()).run(LIMIT);
     outcome.fails(4, &["messages were given up after the broker refused them"]);
     let record = outcome.leaves_a_failed_record(4, "given up");
     assert!(record.integrity.abandoned > 0 && record.backpressure.rejected > 0, "{:?}", record.integrity);
     assert_eq!(record.integrity.lost, 0);
-    let table = outcome.text("series.csv");
-    let rejected = table.lines().skip(1).map(|line| line.split(',').nth(3).unwrap().parse::<u64>().unwrap());
-    assert_eq!(rejected.sum::<u64>(), record.backpressure.rejected, "{table}");
+    let rejected: u64 = outcome.numbers::<u64>("series.csv", "rejected").iter().sum();
+    assert_eq!(rejected, record.backpressure.rejected, "{}", outcome.text("series.csv"));
 }
 
 #[test]
 fn a_broadcast_of_which_one_consumer_loses_its_queue_ends() {
-    let turn = Turn::take();
-    let before = service().queues();
     // Exclusive queues cannot be taken away; quorum queues can.
     let load = ["--arch", "dts-plain", "--duration", "8s", "--timeout", "12s", "--consumers", "2"];
     let arguments = [&load[..], &["--pattern", "broadcast-gather", "--queue-type", "quorum"]].concat();
-    let mut running = single(&arguments).through(service()).start_in(turn);
-    running.streams(LIMIT);
-    let new = service().queues().into_iter().filter(|queue| !before.contains(queue));
-    let queue = new.into_iter().find(|queue| queue.ends_with(".consumer.1")).expect("a consumer has its queue");
-    service().delete(&queue);
+    let (running, queues) = single(&arguments).streaming_with_queues(LIMIT);
+    service().delete(queues.iter().find(|queue| queue.ends_with(".consumer.1")).expect("a consumer has its queue"));
     // The consumer is told that its subscription ended, or the producer finds the service failing over the queue that is
     // gone, or neither is told and rank 0 finds the queue gone at the limit: which is first depends on the service.
     let outcome = running.wait(LIMIT);

@@ -1,6 +1,6 @@
 //! Bad input ends in one sentence with what to do, the right exit code, and nothing left running.
 
-use crate::support::{Broker, Launch, mpirun, mpirun_with_a_late_rank_0, program, service, single};
+use crate::support::{Broker, Launch, broker::port_of, mpirun, mpirun_with_a_late_rank_0, program, service, single};
 use std::{
     net::TcpListener,
     process::{Command, Stdio},
@@ -20,10 +20,6 @@ const ROUTE: i32 = 3;
 fn with_address(broker: &Broker, url: &str, more: &[&str]) -> Launch {
     let arguments = [&["--messages", "100", "--url", url], more].concat();
     single(&arguments).variable("STREAMHARNESS_PASSWORD_FILE", broker.password_file())
-}
-
-fn port(url: &str) -> &str {
-    url.rsplit_once(':').expect("a URL with a port").1
 }
 
 /// A port where nobody listens.
@@ -185,7 +181,7 @@ fn a_file_of_authorities_that_holds_none() {
 #[test]
 fn a_name_that_is_not_in_the_certificate() {
     let url = service().url();
-    let there = format!("broker.example.org:5671:127.0.0.1:{}", port(&url));
+    let there = format!("broker.example.org:5671:127.0.0.1:{}", port_of(&url));
     let more = ["--connect-to", &there, "--ca", &service().ca()];
     let outcome = with_address(service(), "amqps://bench@broker.example.org:5671", &more).run(LIMIT);
     outcome.fails(ROUTE, &["streamharness: ", "not valid for broker.example.org", "localhost", "--connect-to"]);
@@ -193,14 +189,14 @@ fn a_name_that_is_not_in_the_certificate() {
 
 #[test]
 fn a_client_without_tls_at_a_port_with_tls() {
-    let url = format!("amqp://bench@localhost:{}", port(&service().url()));
+    let url = format!("amqp://bench@localhost:{}", port_of(&service().url()));
     let outcome = with_address(service(), &url, &["--arch", "dts-plain"]).run(LIMIT);
     outcome.fails(ROUTE, &["streamharness: ", "amqps://"]);
 }
 
 #[test]
 fn a_client_with_tls_at_a_port_without() {
-    let url = format!("amqps://bench@localhost:{}", port(&service().plain_url()));
+    let url = format!("amqps://bench@localhost:{}", port_of(&service().plain_url()));
     let outcome = with_address(service(), &url, &["--ca", &service().ca()]).run(LIMIT);
     outcome.fails(ROUTE, &["streamharness: ", "TLS", "amqp://"]);
 }

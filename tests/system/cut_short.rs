@@ -1,6 +1,6 @@
 //! Runs that end early: a record with the reason, an exit code, nothing left running.
 
-use crate::support::{Broker, Outcome, Turn, broker::queues_of, mpirun, processes, service, single, within};
+use crate::support::{Broker, Outcome, broker::queues_of, mpirun, processes, service, single, within};
 use measure::Record;
 use nix::sys::signal::Signal;
 use std::time::Duration;
@@ -26,8 +26,7 @@ fn ends_in_order(outcome: &Outcome, code: u8, reason: &str) -> Record {
 #[test]
 fn a_broker_that_is_killed() {
     let broker = Broker::start(1);
-    let mut running = single(&LONG).through(&broker).start();
-    running.streams(STREAMS);
+    let running = single(&LONG).through(&broker).streaming(STREAMS);
     assert!(processes::send(broker.node(1), Signal::SIGKILL));
     let outcome = running.wait(ENDS);
     ends_in_order(&outcome, ROUTE, "rank 0: the connection to ");
@@ -35,14 +34,10 @@ fn a_broker_that_is_killed() {
 
 #[test]
 fn a_queue_that_is_deleted() {
-    let turn = Turn::take();
-    let before = service().queues();
-    let mut running = single(&LONG).through(service()).start_in(turn);
-    running.streams(STREAMS);
-    let queue = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");
-    service().delete(&queue);
+    let (running, queues) = single(&LONG).streaming_with_queues(STREAMS);
+    service().delete(&queues[0]);
     let outcome = running.wait(ENDS);
-    ends_in_order(&outcome, ROUTE, &queue);
+    ends_in_order(&outcome, ROUTE, &queues[0]);
 }
 
 #[test]
@@ -53,8 +48,7 @@ fn a_limit_that_passes() {
 
 #[test]
 fn a_rank_that_is_killed() {
-    let mut running = mpirun(4, &LONG).through(service()).start();
-    running.streams(STREAMS);
+    let running = mpirun(4, &LONG).through(service()).streaming(STREAMS);
     processes::send(running.rank(3), Signal::SIGKILL);
     let outcome = running.wait(ENDS);
     assert!(!outcome.status.success(), "{outcome}");
@@ -70,8 +64,7 @@ fn a_rank_that_is_killed() {
 
 #[test]
 fn a_rank_that_hangs() {
-    let mut running = mpirun(4, &LONG).through(service()).start();
-    running.streams(STREAMS);
+    let running = mpirun(4, &LONG).through(service()).streaming(STREAMS);
     processes::send(running.rank(3), Signal::SIGSTOP);
     let outcome = running.wait(ENDS);
     let record = ends_in_order(&outcome, PARTIAL, "no message from rank 3 for 15 s");
@@ -83,8 +76,7 @@ fn a_rank_that_hangs() {
 
 #[test]
 fn rank_0_that_is_killed() {
-    let mut running = mpirun(4, &LONG).through(service()).start();
-    running.streams(STREAMS);
+    let running = mpirun(4, &LONG).through(service()).streaming(STREAMS);
     processes::send(running.rank(0), Signal::SIGKILL);
     let outcome = running.wait(ENDS);
     assert!(!outcome.status.success(), "{outcome}");
@@ -92,8 +84,7 @@ fn rank_0_that_is_killed() {
 
 #[test]
 fn ctrl_c_to_one_process() {
-    let mut running = single(&LONG).through(service()).start();
-    running.streams(STREAMS);
+    let running = single(&LONG).through(service()).streaming(STREAMS);
     running.signal(Signal::SIGINT);
     let outcome = running.wait(ENDS);
     let record = ends_in_order(&outcome, PARTIAL, "stopped by SIGINT");
@@ -108,8 +99,7 @@ fn ctrl_c_to_one_process() {
 
 #[test]
 fn ctrl_c_to_mpirun() {
-    let mut running = mpirun(4, &LONG).through(service()).start();
-    running.streams(STREAMS);
+    let running = mpirun(4, &LONG).through(service()).streaming(STREAMS);
     running.signal(Signal::SIGINT);
     let outcome = running.wait(ENDS);
     assert!(!outcome.status.success(), "{outcome}");
@@ -118,8 +108,7 @@ fn ctrl_c_to_mpirun() {
 
 #[test]
 fn the_signal_that_a_batch_system_sends_ahead_of_its_limit_ends_all_ranks_in_order() {
-    let mut running = mpirun(4, &LONG).through(service()).start();
-    running.streams(STREAMS);
+    let running = mpirun(4, &LONG).through(service()).streaming(STREAMS);
     // As `--signal=USR1@60` does: to the tasks, not to their launcher.
     processes::send(running.rank(0), Signal::SIGUSR1);
     let outcome = running.wait(ENDS);
@@ -130,8 +119,7 @@ fn the_signal_that_a_batch_system_sends_ahead_of_its_limit_ends_all_ranks_in_ord
 
 #[test]
 fn a_run_that_is_killed_whole_leaves_its_testbed_to_others() {
-    let mut running = single(&LONG).through(service()).start();
-    running.streams(STREAMS);
+    let running = single(&LONG).through(service()).streaming(STREAMS);
     running.signal(Signal::SIGKILL);
     assert!(!running.wait(ENDS).status.success());
     let healthy = || single(&["--messages", "100"]).through(service()).run(STREAMS).status.success().then_some(());

@@ -86,12 +86,8 @@ fn half_of_the_ranks_produce_and_half_consume() {
 
 #[test]
 fn the_series_adds_up_to_the_run() {
-    let table = RUN.text("series.csv");
-    let mut rows = table.lines();
-    let head: Vec<&str> = rows.next().unwrap_or_default().split(',').collect();
-    let column = head.iter().position(|name| *name == "received").expect("a column `received`");
-    let sum: u64 = rows.map(|row| row.split(',').nth(column).unwrap().parse::<u64>().unwrap()).sum();
-    assert_eq!(sum, 20_000, "{table}");
+    let received: u64 = RUN.numbers::<u64>("series.csv", "received").iter().sum();
+    assert_eq!(received, 20_000, "{}", RUN.text("series.csv"));
 }
 
 #[test]

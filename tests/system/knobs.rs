@@ -1,6 +1,6 @@
 //! Knobs of the service, seen from the service's side.
 
-use crate::support::{Turn, broker::queues_of, mpirun, service, single, within};
+use crate::support::{broker::queues_of, mpirun, service, single, within, words};
 use serde_json::Value;
 use std::{fs, time::Duration};
 
@@ -9,31 +9,19 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What the broker says about the first queue of a run with these settings, while it streams.
 #[track_caller]
 fn queue_with(arguments: &[&str]) -> Value {
-    let turn = Turn::take();
-    let before = service().queues();
     let arguments = [&["--arch", "dts-plain", "--duration", "4s"], arguments].concat();
-    let mut running = single(&arguments).through(service()).start_in(turn);
-    running.streams(LIMIT);
-    let name = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");
-    let queue = service().queue(&name).expect("it is there");
+    let (running, names) = single(&arguments).streaming_with_queues(LIMIT);
+    let queue = service().queue(&names[0]).expect("it is there");
     running.wait(LIMIT).passes();
     queue
 }
 
 #[test]
 fn a_queue_has_its_requested_settings() {
-    let arguments = [
-        "--set",
-        "service.queue_type=quorum",
-        "--set",
-        "service.max_length=5000",
-        "--set",
-        "service.max_bytes=100MB",
-        "--set",
-        "service.ttl=1m",
-        "--set",
-        "service.overflow=reject-publish",
-    ];
+    let arguments = words(
+        "--set service.queue_type=quorum --set service.max_length=5000 --set service.max_bytes=100MB \
+         --set service.ttl=1m --set service.overflow=reject-publish",
+    );
     let queue = queue_with(&arguments);
     assert_eq!((&queue["type"], &queue["durable"]), (&"quorum".into(), &true.into()), "{queue}");
     for (argument, value) in [("x-max-length", 5000), ("x-max-length-bytes", 100_000_000), ("x-message-ttl", 60_000)] {
@@ -56,28 +44,11 @@ fn node_of(queue: &Value) -> Value {
 #[test]
 fn leaders_are_placed_as_requested() {
     for queue_type in ["classic", "quorum"] {
-        let turn = Turn::take();
-        let before = service().queues();
-        let arguments = [
-            "--arch",
-            "dts-plain",
-            "--duration",
-            "4s",
-            "--producers",
-            "3",
-            "--consumers",
-            "3",
-            "--queues",
-            "3",
-            "--queue-type",
-            queue_type,
-            "--set",
-            "service.leader=spread",
-        ];
-        let mut running = single(&arguments).through(service()).start_in(turn);
-        running.streams(LIMIT);
-        let names = service().queues().into_iter().filter(|queue| !before.contains(queue));
-        let mut nodes: Vec<Value> = names.map(|name| node_of(&service().queue(&name).expect("it is there"))).collect();
+        let workers = words("--arch dts-plain --duration 4s --producers 3 --consumers 3 --queues 3");
+        let arguments = [&workers[..], &["--queue-type", queue_type, "--set", "service.leader=spread"]].concat();
+        let (running, names) = single(&arguments).streaming_with_queues(LIMIT);
+        let queues = names.iter().map(|name| service().queue(name).expect("it is there"));
+        let mut nodes: Vec<Value> = queues.map(|queue| node_of(&queue)).collect();
         running.wait(LIMIT).passes();
         nodes.sort_by_key(Value::to_string);
         assert_eq!(nodes, ["rmq1@localhost", "rmq2@localhost", "rmq3@localhost"], "{queue_type}");
@@ -93,10 +64,8 @@ fn workers_have_the_requested_connections() {
         (vec!["--pattern", "work-sharing-feedback"], 2 * 4),
         (vec!["--pattern", "work-sharing-feedback", "--connections", "2"], 2 + 2 * 2 + 2 * 2 + 2 * 2),
     ] {
-        let turn = Turn::take();
-        let arguments = ["--arch", "dts-plain", "--duration", "3s", "--producers", "2", "--consumers", "2"];
-        let mut running = single(&[&arguments, &*more].concat()).through(service()).start_in(turn);
-        running.streams(LIMIT);
+        let arguments = words("--arch dts-plain --duration 3s --producers 2 --consumers 2");
+        let running = single(&[arguments, more.clone()].concat()).through(service()).streaming(LIMIT);
         // The client library has a thread for each connection.
         let mut seen = Vec::new();
         let found = within(LIMIT, || {
@@ -119,56 +88,22 @@ fn threads_called(name: &str, pid: i32) -> usize {
 #[test]
 fn what_is_left_of_a_multiple_is_acknowledged_after_a_while() {
     // Three messages fill the queue, which takes the next only when one of them is acknowledged.
-    let arguments = [
-        "--messages",
-        "30",
-        "--producers",
-        "1",
-        "--consumers",
-        "1",
-        "--acks",
-        "multiple:10",
-        "--prefetch",
-        "10",
-        "--set",
-        "service.max_length=3",
-        "--set",
-        "service.ack_after=50ms",
-        "--confirms",
-        "each",
-    ];
+    let arguments = words(
+        "--messages 30 --producers 1 --consumers 1 --acks multiple:10 --prefetch 10 --set service.max_length=3 \
+         --set service.ack_after=50ms --confirms each",
+    );
     let record = single(&arguments).through(service()).run(LIMIT).passes();
     assert_eq!(record.integrity.delivered, 30);
 }
 
 #[test]
 fn settings_of_the_client_reach_its_connections() {
-    let arguments = [
-        "--messages",
-        "300",
-        "--set",
-        "service.frame_max=8KiB",
-        "--set",
-        "service.heartbeat_s=5",
-        "--set",
-        "service.send_buffer=256KiB",
-        "--set",
-        "service.receive_buffer=256KiB",
-        "--set",
-        "service.persistent=true",
-        "--set",
-        "service.prefetch_channel=64",
-        "--set",
-        "service.queue_mapping=round-robin",
-        "--set",
-        "route.spread=block",
-        "--queues",
-        "2",
-        "--producers",
-        "2",
-        "--consumers",
-        "4",
-    ];
+    let arguments = words(
+        "--messages 300 --set service.frame_max=8KiB --set service.heartbeat_s=5 --set service.send_buffer=256KiB \
+         --set service.receive_buffer=256KiB --set service.persistent=true --set service.prefetch_channel=64 \
+         --set service.queue_mapping=round-robin --set route.spread=block --queues 2 --producers 2 \
+         --consumers 4",
+    );
     let record = single(&arguments).through(service()).run(LIMIT).passes();
     assert_eq!(record.plan["service"]["frame_max"], 8192);
     assert_eq!(record.plan["service"]["persistent"], true);
@@ -196,22 +131,10 @@ fn roles_alternate_over_ranks_on_request() {
 
 #[test]
 fn consumers_that_work_slow_their_producers_down_and_nothing_is_lost() {
-    let arguments = [
-        "--messages",
-        "400",
-        "--producers",
-        "1",
-        "--consumers",
-        "2",
-        "--service-time",
-        "exponential:5ms",
-        "--set",
-        "service.max_length=50",
-        "--confirms",
-        "window:100",
-        "--pattern",
-        "work-sharing-feedback",
-    ];
+    let arguments = words(
+        "--messages 400 --producers 1 --consumers 2 --service-time exponential:5ms --set service.max_length=50 \
+         --confirms window:100 --pattern work-sharing-feedback",
+    );
     let record = single(&arguments).through(service()).run(LIMIT).passes();
     assert!(record.backpressure.rejected > 0, "the queue was never full: {:?}", record.backpressure);
     let took_s = record.phases["stream"];

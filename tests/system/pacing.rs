@@ -11,8 +11,7 @@ const STOPPED: Duration = Duration::from_millis(800);
 fn a_sender_that_was_late_by_itself_fails_a_strict_run_with_one_message() {
     let arguments =
         ["--arch", "dts-plain", "--duration", "5s", "--rate", "400/s", "--confirms", "window:1000", "--strict"];
-    let mut running = single(&arguments).through(service()).start();
-    running.streams(LIMIT);
+    let running = single(&arguments).through(service()).streaming(LIMIT);
     // What a busy machine does to a process in small pieces.
     running.signal(Signal::SIGSTOP);
     sleep(STOPPED);

@@ -1,6 +1,6 @@
 //! What workloads send, seen by others: clients and readers that are not ours, and a wire that damages.
 
-use crate::support::{Turn, broker::queues_of, relay::Relay, service, single, within, workspace};
+use crate::support::{broker::queues_of, relay::Relay, service, single, words, workspace};
 use serde_json::Value;
 use std::{
     fs,
@@ -32,21 +32,14 @@ fn reader(name: &str) -> Command {
 /// Messages of a run, taken from the broker by a client that is not ours, with their properties.
 #[track_caller]
 fn from_the_wire(workload: &str, dir: &Path) -> Vec<(PathBuf, Value)> {
-    let turn = Turn::take();
-    let before = service().queues();
     // A consumer that takes one at a time leaves some to others.
     let arguments =
         ["--workload", workload, "--arch", "dts-plain", "--duration", "6s", "--prefetch", "1", "--acks", "each"];
-    let mut running = single(&arguments).through(service()).start_in(turn);
-    running.streams(LIMIT);
-    let new = || service().queues().into_iter().find(|queue| !before.contains(queue));
-    let queue = within(Duration::from_secs(20), new).expect("the run has a queue");
-    let url = service().plain_url();
-    let (_, port) = url.rsplit_once(':').expect("a URL with a port");
-    let count = TAKEN.to_string();
-    succeeds(reader("tap.py").args([port, "bench", &service().password_file(), &queue, &count]).arg(dir));
+    let (running, queues) = single(&arguments).streaming_with_queues(LIMIT);
+    let (port, count) = (service().plain_port().to_string(), TAKEN.to_string());
+    succeeds(reader("tap.py").args([&port, "bench", &service().password_file(), &queues[0], &count]).arg(dir));
     let record = running.wait(LIMIT).passes();
-    assert_eq!(queues_of(&record), [queue]);
+    assert_eq!(queues_of(&record), queues);
     assert!(record.integrity.redelivered >= TAKEN as u64, "what was taken came back: {:?}", record.integrity);
     assert_eq!(record.totals.received.messages, record.integrity.delivered);
     let message = |number: usize| {
@@ -156,23 +149,11 @@ fn a_workload_of_ones_own_needs_a_file_and_no_code() {
 
 #[test]
 fn a_bit_that_flips_on_the_wire_is_counted_by_kind_and_its_message_is_kept() {
-    let url = service().plain_url();
-    let (_, port) = url.rsplit_once(':').expect("a URL with a port");
     // Far inside of a body of 1 MiB, whatever frames it is cut into.
-    let relay = Relay::flipping(port.parse().unwrap(), 3_300_000);
-    let relayed = format!("amqp://bench@127.0.0.1:{}", relay.port());
-    let arguments = [
-        "--workload",
-        "lstream",
-        "--arch",
-        "dts-plain",
-        "--messages",
-        "10",
-        "--producer-url",
-        &relayed,
-        "--consumer-url",
-        &url,
-    ];
+    let relay = Relay::flipping(service().plain_port(), 3_300_000);
+    let ends =
+        format!("--producer-url amqp://bench@127.0.0.1:{} --consumer-url {}", relay.port(), service().plain_url());
+    let arguments = [words("--workload lstream --arch dts-plain --messages 10"), words(&ends)].concat();
     let outcome = single(&arguments).variable("STREAMHARNESS_PASSWORD_FILE", service().password_file()).run(LIMIT);
     assert_eq!(outcome.status.code(), Some(4), "{outcome}");
     let record = outcome.leaves_a_failed_record(4, "1 of the delivered bodies was corrupt (first: producer 0");

@@ -1,6 +1,6 @@
 //! Several runs of one plan: of one launch, and again from a record.
 
-use crate::support::{Turn, broker::queues_of, mpirun, service, single};
+use crate::support::{broker::queues_of, mpirun, service, single};
 use measure::Record;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,18 +8,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_run_that_fails_is_recorded_and_the_others_go_on() {
-    let turn = Turn::take();
-    let before = service().queues();
     let arguments =
         ["--arch", "dts-plain", "--duration", "4s", "--repeat", "2", "--idle", "100ms", "--out", "results/two"];
-    let mut running = mpirun(2, &arguments).through(service()).start_in(turn);
-    running.streams(LIMIT);
-    let queue = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");
-    service().delete(&queue);
+    let (running, queues) = mpirun(2, &arguments).streaming_with_queues(LIMIT);
+    let queue = &queues[0];
+    service().delete(queue);
     let outcome = running.wait(LIMIT);
     assert_eq!(outcome.status.code(), Some(7), "{outcome}");
     let verdict = outcome.stderr.lines().find(|line| line.contains("1 of 2 runs passed; run 1: rank "));
-    assert!(verdict.is_some_and(|line| line.contains(&queue)), "{outcome}");
+    assert!(verdict.is_some_and(|line| line.contains(queue)), "{outcome}");
 
     let text = |name: &str| String::from_utf8(outcome.files[&format!("results/two/{name}")].clone()).unwrap();
     let records: Vec<Record> =

@@ -159,8 +159,7 @@ fn a_route_file_requests_its_tunnel_and_releases_it_however_the_run_ends() {
 
     let run = ["--arch", "mine.toml", "--duration", "60s"];
     for (launch, signal) in [(single(&run), Signal::SIGTERM), (mpirun(3, &run), Signal::SIGKILL)] {
-        let mut running = asking(launch, &file).start();
-        running.streams(LIMIT);
+        let running = asking(launch, &file).streaming(LIMIT);
         assert!(!inner.proxies().is_empty() && !outer.proxies().is_empty());
         let rank_0 = if signal == Signal::SIGKILL { running.rank(0) } else { running.pid() };
         processes::send(rank_0, signal);
@@ -174,8 +173,7 @@ fn a_tunnel_that_cannot_be_released_is_reported_with_the_command_and_the_record_
     let (inner, outer) = (ControlServer::start("haproxy", 2), ControlServer::start("haproxy", 2));
     let (a, b) = (outer.address(), inner.address());
     let file = route_file((&a, &outer.certificate()), (&b, &inner.certificate()), "");
-    let mut running = asking(single(&["--arch", "mine.toml", "--duration", "60s"]), &file).start();
-    running.streams(LIMIT);
+    let running = asking(single(&["--arch", "mine.toml", "--duration", "60s"]), &file).streaming(LIMIT);
     inner.end(Signal::SIGKILL);
     let outcome = running.wait(LIMIT);
     let typed = format!("run `streamharness s2uc release --s2cs {b}");

@@ -6,8 +6,7 @@ use std::time::Duration;
 #[test]
 fn the_password_is_in_no_file_no_output_and_no_argument() {
     let password = service().password();
-    let mut running = mpirun(2, &["--duration", "5s"]).through(service()).start();
-    running.streams(Duration::from_secs(60));
+    let running = mpirun(2, &["--duration", "5s"]).through(service()).streaming(Duration::from_secs(60));
     let arguments: Vec<String> = processes::all().iter().map(|process| process.arguments.join(" ")).collect();
     assert!(arguments.iter().any(|line| line.contains("--duration 5s")), "the run's own arguments are seen");
     assert!(!arguments.iter().any(|line| line.contains(&password)), "the password is in a command line");

@@ -1,6 +1,9 @@
 //! Settings against a real broker.
 
-use crate::support::{Turn, broker::queues_of, service, single, within};
+use crate::support::{
+    broker::{port_of, queues_of},
+    service, single,
+};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -62,24 +65,18 @@ fn messages_that_are_dropped_for_their_age_are_reported_as_lost() {
 
 #[test]
 fn a_message_of_somebody_else_is_counted_and_disturbs_nothing() {
-    let turn = Turn::take();
-    let before = service().queues();
-    let mut running = single(&["--duration", "6s"]).through(service()).start_in(turn);
-    running.streams(LIMIT);
-    let new = || service().queues().into_iter().find(|queue| !before.contains(queue));
-    let queue = within(Duration::from_secs(20), new).expect("the run has a queue");
+    let (running, queues) = single(&["--duration", "6s"]).streaming_with_queues(LIMIT);
     for body in ["hello", ""] {
-        service().publish(&queue, body);
+        service().publish(&queues[0], body);
     }
     let record = running.wait(LIMIT).passes();
-    assert_eq!(queues_of(&record), [queue]);
+    assert_eq!(queues_of(&record), queues);
     assert_eq!(record.integrity.foreign, 2);
 }
 
 #[test]
 fn the_service_is_reached_under_another_name_that_its_certificate_has() {
-    let url = service().url();
-    let (_, port) = url.rsplit_once(':').expect("a URL with a port");
+    let port = port_of(&service().url());
     let outcome = single(&[
         "--messages",
         "300",

@@ -41,9 +41,8 @@ fn median_of(distribution: &[(u64, u64)], from: u64, to: u64) -> f64 {
 #[test]
 fn five_milliseconds_each_way_are_five_each_way() {
     let url = service().plain_url();
-    let (_, port) = url.rsplit_once(':').expect("a URL with a port");
     // Near and far in turns within one run, so that whatever else the machine does meets both.
-    let relay = Relay::delaying(port.parse().unwrap(), DELAY, Duration::from_millis(500));
+    let relay = Relay::delaying(service().plain_port(), DELAY, Duration::from_millis(500));
     let relayed = format!("amqp://bench@127.0.0.1:{}", relay.port());
     let load = ["--rate", "100/s", "--duration", "6s", "--warmup", "500ms", "--pattern", "work-sharing-feedback"];
     let route = ["--arch", "dts-plain", "--producer-url", &relayed, "--consumer-url", &url, "--workload", "small.toml"];
@@ -77,8 +76,7 @@ fn five_milliseconds_each_way_are_five_each_way() {
 #[test]
 fn a_wire_of_a_known_rate_is_the_throughput() {
     let url = service().plain_url();
-    let (_, port) = url.rsplit_once(':').expect("a URL with a port");
-    let relay = Relay::narrow(port.parse().unwrap(), RATE);
+    let relay = Relay::narrow(service().plain_port(), RATE);
     let relayed = format!("amqp://bench@127.0.0.1:{}", relay.port());
     let load = ["--duration", "4s", "--warmup", "1s", "--confirms", "window:32", "--workload", "large.toml"];
     let route = ["--arch", "dts-plain", "--producer-url", &relayed, "--consumer-url", &url];
@@ -107,8 +105,7 @@ fn a_broker_that_stops_for_a_second_costs_every_message_that_was_due() {
     let node = broker.node(1);
     let (outcome, calm) = undisturbed(HELD_UP, || {
         let launch = single(&[arguments.as_slice(), &load].concat()).file("small.toml", WORKLOAD);
-        let mut running = launch.through(&broker).start();
-        running.streams(LIMIT);
+        let running = launch.through(&broker).streaming(LIMIT);
         sleep(Duration::from_secs(1));
         crate::support::processes::send(node, Signal::SIGSTOP);
         sleep(Duration::from_secs(1));

@@ -43,8 +43,7 @@ fn what_was_measured_with_a_clock_that_jumped_is_withheld_and_what_was_counted_i
         ["-n", "3", "sh", "-c", script].map(Into::into).into_iter().chain([program().into()]).collect::<Vec<_>>();
     let load = ["--arch", "dts-plain", "--duration", "8s", "--rate", "200/s"];
     let launch = Launch::new(&workspace().join("launch/mpirun"), &before, &load).through(service());
-    let mut running = launch.variable("JUMPING", library).variable("CLOCK_JUMPED", &jumped).start();
-    running.streams(STREAMS);
+    let running = launch.variable("JUMPING", library).variable("CLOCK_JUMPED", &jumped).streaming(STREAMS);
     fs::write(jumped, "").unwrap();
     let outcome = running.wait(ENDS);
     let record = outcome.passes();

@@ -1,7 +1,7 @@
 //! Services and clients on the other side that misbehave, refuse or reach a limit.
 
 use crate::support::{
-    Broker, Turn,
+    Broker,
     amqp::{Client, method, nested, service_that_says},
     mpirun, place, processes, program, service, single, slow,
 };
@@ -14,19 +14,10 @@ const ENDS: Duration = Duration::from_secs(60);
 /// Of users that a test makes.
 const PASSWORD: &str = "of this test";
 
-/// The queues that there are now and were not before.
-fn new_queues(before: &[String]) -> Vec<String> {
-    service().queues().into_iter().filter(|queue| !before.contains(queue)).collect()
-}
-
 #[test]
 fn messages_of_others_that_no_library_could_read_are_counted_and_disturb_nothing() {
-    let turn = Turn::take();
-    let before = service().queues();
     let arguments = ["--arch", "dts-plain", "--duration", "5s", "--warmup", "0s", "--rate", "200/s"];
-    let mut running = mpirun(3, &arguments).through(service()).start_in(turn);
-    running.streams(STREAMS);
-    let queues = new_queues(&before);
+    let (running, queues) = mpirun(3, &arguments).streaming_with_queues(STREAMS);
     let mut other = Client::connect(service());
     let unreadable = [
         [b"\x20\0", nested(3000, b'A').as_slice()].concat(),
@@ -124,8 +115,7 @@ fn a_node_that_holds_still_is_no_want_of_time_and_holds_up_no_end() {
     }
     let broker = Broker::start(1);
     let arguments = ["--arch", "dts-plain", "--duration", "5s", "--rate", "100/s", "--timeout", "12s"];
-    let mut running = mpirun(3, &arguments).through(&broker).start();
-    running.streams(STREAMS);
+    let running = mpirun(3, &arguments).through(&broker).streaming(STREAMS);
     assert!(processes::send(broker.node(1), Signal::SIGSTOP));
     let outcome = running.wait(ENDS);
     assert!(processes::send(broker.node(1), Signal::SIGCONT));

@@ -26,15 +26,9 @@ const RATE: u64 = 100;
 #[track_caller]
 fn has_a_row_for_each_second(outcome: &Outcome) {
     let (record, table) = (outcome.record(), outcome.text("series.csv"));
-    let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let head = rows.next().unwrap();
-    let rows: Vec<_> = rows.collect();
-    let column = |name: &str| -> Vec<u64> {
-        let at = head.iter().position(|column| *column == name).expect("a column of that name");
-        rows.iter().map(|row| row[at].parse().unwrap()).collect()
-    };
-    assert_eq!(column("second"), (0..rows.len() as u64).collect::<Vec<_>>(), "{table}");
-    let [sent, received] = ["sent", "received"].map(column);
+    let [second, sent, received] =
+        ["second", "sent", "received"].map(|name| outcome.numbers::<u64>("series.csv", name));
+    assert_eq!(second, (0..second.len() as u64).collect::<Vec<_>>(), "{table}");
     assert_eq!(sent.iter().sum::<u64>(), record.integrity.sent, "{table}");
     assert_eq!(received.iter().sum::<u64>(), record.totals.received.messages, "{table}");
     let mut so_far = 0;
@@ -55,16 +49,13 @@ fn with(envelope: &str, field: usize, value: &str) -> Value {
 
 #[test]
 fn a_message_that_somebody_else_put_into_a_queue_is_counted_as_what_it_is_and_changes_no_other_count() {
-    let turn = Turn::take();
-    let before = service().queues();
     // Consumers that lag behind: something is always there to be taken.
     let arguments = ["--arch", "dts-plain", "--duration", "8s", "--rate", "100/s", "--consumers", "2"];
     let slow = ["--producers", "1", "--service-time", "constant:30ms", "--prefetch", "2", "--acks", "each"];
-    let mut running = mpirun(3, &[&arguments[..], &slow].concat()).through(service()).start_in(turn);
-    running.streams(STREAMS);
-    let queue = service().queues().into_iter().find(|queue| !before.contains(queue)).expect("the run has a queue");
-    let take = || within(Duration::from_secs(20), || service().take(&queue)).expect("consumers lag behind");
-    let publish = |properties: &Value, body: &Payload| service().publish_as(&queue, properties.clone(), body);
+    let (running, queues) = mpirun(3, &[&arguments[..], &slow].concat()).streaming_with_queues(STREAMS);
+    let queue = &queues[0];
+    let take = || within(Duration::from_secs(20), || service().take(queue)).expect("consumers lag behind");
+    let publish = |properties: &Value, body: &Payload| service().publish_as(queue, properties.clone(), body);
 
     // What was taken and put back is as good as before; put back twice, it is there once too often.
     let (genuine, body) = take();
@@ -94,7 +85,7 @@ fn a_message_that_somebody_else_put_into_a_queue_is_counted_as_what_it_is_and_ch
     assert_eq!(record.totals.received.messages, integrity.sent + 1, "the one that came twice, and nobody else's");
     let first = &integrity.first_unexpected[0];
     assert_eq!((first.producer, first.sequence), (0, (1 << 48) - 1));
-    assert!(queues_of(&record).contains(&queue));
+    assert!(queues_of(&record).contains(queue));
     assert!(outcome.file("first-corrupt.geb").starts_with(b"not what"), "{:?}", outcome.files.keys());
 }
 

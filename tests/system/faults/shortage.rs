@@ -61,8 +61,7 @@ fn too_few_threads_for_one_rank_end_the_launch_with_the_limit_that_it_met() {
     for path in [launch.place().to_owned(), launch.place().join("tmp")] {
         chown(&path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY))).unwrap();
     }
-    let mut running = launch.start();
-    running.streams(STREAMS);
+    let running = launch.streaming(STREAMS);
     // From now on, so that MPI has its threads, and the second run gets none.
     let pid = running.rank(1).to_string();
     let limited = Command::new("setpriv").args(ids).args(["prlimit", "--nproc=1:1", "--pid", &pid]).status().unwrap();

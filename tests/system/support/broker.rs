@@ -125,6 +125,11 @@ impl Broker {
         self.route("dts-plain").producer_urls[0].clone()
     }
 
+    /// The port of its first node without TLS.
+    pub fn plain_port(&self) -> u16 {
+        port_of(&self.plain_url())
+    }
+
     /// The file of the authority to trust.
     pub fn ca(&self) -> String {
         self.route("dts").ca.unwrap().display().to_string()
@@ -240,6 +245,11 @@ impl Broker {
     fn agent(&self) -> ureq::Agent {
         ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(30))).build().into()
     }
+}
+
+/// The port of an address.
+pub fn port_of(url: &str) -> u16 {
+    url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a URL with a port")
 }
 
 /// The queues of a run, by its record.

@@ -3,7 +3,7 @@
 use super::{
     Broker, Outcome, place,
     processes::{self, MARK, Process},
-    program,
+    program, service,
     slurm::Cluster,
     within, workspace,
 };
@@ -25,6 +25,8 @@ use tempfile::TempDir;
 
 /// How long after the end of a launch something of it may still be ending.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
+/// How long the queues of a run that streams may be missing from the list of a busy service.
+const QUEUES_LIMIT: Duration = Duration::from_secs(20);
 /// What may not leak into a launch from where the tests are started.
 const FOREIGN_VARIABLES: [&str; 6] = ["STREAMHARNESS_", "OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_"];
 /// What says how a testbed can be built here at all.
@@ -42,6 +44,11 @@ impl Turn {
         // A test that failed has nothing to do with the next one.
         Self(TURN.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The words of a command line. None of them has a space.
+pub fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
 }
 
 /// One start of the program, in the making.
@@ -142,6 +149,29 @@ impl Launch {
     /// Starts it; it runs to its end or that of the value.
     pub fn start(self) -> Running {
         self.start_in(Turn::take())
+    }
+
+    /// Starts it, and waits until messages are delivered.
+    #[track_caller]
+    pub fn streaming(self, limit: Duration) -> Running {
+        let mut running = self.start();
+        running.streams(limit);
+        running
+    }
+
+    /// Starts it through the shared service, and waits until messages are delivered. Returns its queues, too.
+    #[track_caller]
+    pub fn streaming_with_queues(self, limit: Duration) -> (Running, Vec<String>) {
+        let turn = Turn::take();
+        let before = service().queues();
+        let mut running = self.through(service()).start_in(turn);
+        running.streams(limit);
+        let new = || {
+            let queues: Vec<_> = service().queues().into_iter().filter(|queue| !before.contains(queue)).collect();
+            (!queues.is_empty()).then_some(queues)
+        };
+        let queues = within(QUEUES_LIMIT, new).expect("the run has a queue");
+        (running, queues)
     }
 
     /// Starts it, where the test has its turn already.

@@ -1,7 +1,13 @@
 //! What came of a launch.
 
 use measure::Record;
-use std::{collections::BTreeMap, fmt, process::ExitStatus, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Debug},
+    process::ExitStatus,
+    str::FromStr,
+    time::Duration,
+};
 
 /// A launch that has ended.
 pub struct Outcome {
@@ -36,6 +42,23 @@ impl Outcome {
     #[track_caller]
     pub fn text(&self, name: &str) -> String {
         String::from_utf8(self.file(name).to_vec()).unwrap()
+    }
+
+    /// A column of a table of the result directory.
+    #[track_caller]
+    pub fn column(&self, table: &str, name: &str) -> Vec<String> {
+        let table = self.text(table);
+        let mut rows = table.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let head = rows.next().expect("a table has a head");
+        let at = head.iter().position(|column| column == name);
+        let at = at.unwrap_or_else(|| panic!("no column `{name}` in\n{table}"));
+        rows.map(|mut row| row.swap_remove(at)).collect()
+    }
+
+    /// The same, of numbers.
+    #[track_caller]
+    pub fn numbers<T: FromStr<Err: Debug>>(&self, table: &str, name: &str) -> Vec<T> {
+        self.column(table, name).iter().map(|cell| cell.parse().unwrap()).collect()
     }
 
     /// The record, which must be one by its version and its fields.
