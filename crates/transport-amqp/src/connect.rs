@@ -19,6 +19,7 @@ use engine::{
     awake::and_whether_suspended,
     ports::{ConnectionFacts, Fault, FaultKind, Role, Tls, Worker},
 };
+use futures_util::future::Either;
 use lapin::{
     AsyncTcpStream, Channel, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
@@ -199,17 +200,17 @@ impl Connector {
         let stream = match (endpoint.scheme, &self.tls) {
             (Scheme::Amqps, Some(tls)) => {
                 tls.seen.nothing();
-                let handshake = AsyncTcpStream::Plain(Tcp::new(tcp, true)).into_rustls(&tls.connector, &endpoint.host);
-                timeout_at(deadline, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(
-                    |error| match error.kind() {
-                        io::ErrorKind::TimedOut => peer.too_slow(Phase::Tls, self.connect, b""),
-                        _ => peer.tls(&error, &tls.seen),
-                    },
-                )?
+                let handshake = tls.handshake(&endpoint.host, Tcp::new(tcp, true));
+                let stream =
+                    timeout_at(deadline, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                Either::Right(stream.map_err(|error| match error.kind() {
+                    io::ErrorKind::TimedOut => peer.too_slow(Phase::Tls, self.connect, b""),
+                    _ => peer.tls(&error, &tls.seen),
+                })?)
             }
-            _ => AsyncTcpStream::Plain(Tcp::new(tcp, false)),
+            _ => Either::Left(Tcp::new(tcp, false)),
         };
-        if let AsyncTcpStream::Rustls(stream) = &stream {
+        if let Either::Right(stream) = &stream {
             let session = stream.get_ref().1;
             let version = session.protocol_version().and_then(|version| version.as_str()).map(tls_version);
             let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(tls_cipher);

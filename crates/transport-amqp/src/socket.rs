@@ -7,8 +7,9 @@ use async_rs::{
     util::Task,
 };
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_util::Stream;
-use lapin::{AsyncTcpStream, protocol::AMQPError};
+use futures_rustls::client::TlsStream;
+use futures_util::{Stream, future::Either};
+use lapin::protocol::AMQPError;
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -146,9 +147,12 @@ pub(crate) fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8])> {
     (rest.get(length) == Some(&0xce)).then_some((header[0], payload))
 }
 
+/// A connection without TLS, or with it.
+pub(crate) type Connected = Either<Tcp, TlsStream<Tcp>>;
+
 /// The stream that lapin reads and writes.
 pub(crate) struct Socket {
-    stream: AsyncTcpStream<Tcp>,
+    stream: Connected,
     greeting: Option<Greeting>,
     guard: Guard,
     /// Bytes that passed the guard and did not fit the caller's buffer.
@@ -160,7 +164,7 @@ pub(crate) struct Socket {
 impl Socket {
     /// `frame_max` is the largest frame that will be requested, in bytes.
     pub(crate) fn new(
-        stream: AsyncTcpStream<Tcp>,
+        stream: Connected,
         greeting: Greeting,
         frame_max: u32,
         passed: Arc<Passed>,
@@ -362,7 +366,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let plain = AsyncTcpStream::Plain(Tcp::new(stream, false));
+        let plain = Either::Left(Tcp::new(stream, false));
         let (reasons, _) = tokio::sync::mpsc::unbounded_channel();
         let mut socket = Socket::new(plain, Greeting::default(), 1 << 17, Arc::default(), reasons);
         let mut received = Vec::new();

@@ -4,21 +4,22 @@ use crate::{
     handshake::{CertificateRequest, Checked, Seen},
     route::AmqpRoute,
     secret::Secret,
+    socket::Tcp,
 };
 use engine::ports::{Fault, FaultKind};
-use lapin::tcp::RustlsConnector;
+use futures_rustls::{TlsConnector, client::TlsStream};
 use rustls::{
     ClientConfig, InconsistentKeys, RootCertStore,
     client::WebPkiServerVerifier,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     sign::{CertifiedKey, SingleCertAndKey},
 };
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 /// The TLS settings of a route's connections.
 pub(crate) struct Tls {
-    pub connector: RustlsConnector,
+    connector: TlsConnector,
     /// Observations of the latest handshake.
     pub seen: Arc<Seen>,
 }
@@ -44,7 +45,14 @@ impl Tls {
         }
         config.client_auth_cert_resolver =
             Arc::new(CertificateRequest { inner: config.client_auth_cert_resolver.clone(), seen: seen.clone() });
-        Ok(Self { connector: config.into(), seen })
+        Ok(Self { connector: Arc::new(config).into(), seen })
+    }
+
+    /// TLS over a connection to `host`.
+    pub(crate) async fn handshake(&self, host: &str, tcp: Tcp) -> io::Result<TlsStream<Tcp>> {
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.connector.connect(name, tcp).await
     }
 }
 
