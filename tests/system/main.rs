@@ -7,6 +7,7 @@
 
 mod backpressure;
 mod bad_input;
+mod clients;
 mod cut_short;
 mod ephemeral;
 mod facility;

@@ -1,7 +1,7 @@
 //! Every pattern with every way to confirm and to acknowledge, every kind of queue and several shapes,
 //! against a real cluster.
 
-use crate::support::{Launch, Turn, mpirun, service, single, within};
+use crate::support::{Launch, Turn, mpirun, service, single, slow, within};
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Mutex, PoisonError},
@@ -16,6 +16,7 @@ const PATTERNS: [&str; 4] = ["work-sharing", "work-sharing-feedback", "broadcast
 const CONFIRMS: [&str; 4] = ["none", "each", "batch:8", "window:16"];
 const ACKS: [&str; 3] = ["auto", "each", "multiple:8"];
 const QUEUE_TYPES: [&str; 3] = ["classic", "quorum", "stream"];
+const CLIENTS: [&str; 2] = ["lapin", "native"];
 const SHAPES: [(u32, u32); 4] = [(1, 1), (2, 3), (4, 4), (1, 8)];
 const MESSAGES: u64 = 40;
 
@@ -25,11 +26,12 @@ struct Row {
     confirms: &'static str,
     acks: &'static str,
     queue_type: &'static str,
+    client: &'static str,
     shape: (u32, u32),
 }
 
 /// Every pattern with every setting, but for what streams refuse, which `knobs.rs` looks at; shapes take turns so that each
-/// meets every pair of a pattern and a setting.
+/// meets every pair of a pattern and a setting. Clients take turns, too; in the slow set each has the whole table.
 fn table() -> Vec<Row> {
     let mut rows = Vec::new();
     for (p, pattern) in PATTERNS.into_iter().enumerate() {
@@ -37,7 +39,13 @@ fn table() -> Vec<Row> {
             for (a, acks) in ACKS.into_iter().enumerate() {
                 for (q, queue_type) in QUEUE_TYPES.into_iter().enumerate() {
                     let shape = SHAPES[(p + c + 2 * a + q) % SHAPES.len()];
-                    rows.push(Row { pattern, confirms, acks, queue_type, shape });
+                    let turn = p + c / 2 + a + q;
+                    for client in [turn, turn + 1].map(|turn| CLIENTS[turn % 2]) {
+                        rows.push(Row { pattern, confirms, acks, queue_type, client, shape });
+                        if !slow() {
+                            break;
+                        }
+                    }
                 }
             }
         }
@@ -47,7 +55,8 @@ fn table() -> Vec<Row> {
 }
 
 fn launch(row: Row) -> Launch {
-    let Row { pattern, confirms, acks, queue_type, shape: (producers, consumers) } = row;
+    let Row { pattern, confirms, acks, queue_type, client, shape: (producers, consumers) } = row;
+    let client = format!("service.client={client}");
     let (producers, consumers, messages) = (producers.to_string(), consumers.to_string(), MESSAGES.to_string());
     let mut arguments = vec!["--arch", "dts-plain", "--messages", &messages];
     for (flag, value) in [
@@ -55,6 +64,7 @@ fn launch(row: Row) -> Launch {
         ("--confirms", confirms),
         ("--acks", acks),
         ("--queue-type", queue_type),
+        ("--set", &client),
         ("--producers", &producers),
         ("--consumers", &consumers),
     ] {
@@ -102,7 +112,7 @@ fn every_pattern_goes_with_every_setting_in_every_shape() {
     // Runs that other tests killed have left theirs, until they expire.
     let before = service().queues();
     let rows = table();
-    assert_eq!(rows.len(), 4 * 4 * (3 * 3 - 1));
+    assert_eq!(rows.len(), 4 * 4 * (3 * 3 - 1) * if slow() { 2 } else { 1 });
     let pairs =
         |of: fn(&Row) -> &str| rows.iter().map(|row| (row.pattern, of(row), row.shape)).collect::<BTreeSet<_>>().len();
     assert_eq!([pairs(|row| row.confirms), pairs(|row| row.acks), pairs(|row| row.queue_type)], [64, 48, 48]);

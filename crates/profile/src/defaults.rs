@@ -3,7 +3,7 @@
 use crate::{
     arrivals::{Arrivals, LoadRate},
     contents::{Content, Dtype, Fill, Storage},
-    knobs::{Layout, LeaderLocator, Mapping, QueueType, Reply},
+    knobs::{Client, Layout, LeaderLocator, Mapping, QueueType, Reply},
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Verify},
 };
@@ -54,6 +54,7 @@ pub const REPLY: Reply = Reply::Echo;
 pub const REPUBLISH_LIMIT: u32 = 1000;
 /// Fewer for large bodies (D5).
 pub const IN_FLIGHT: u32 = 64;
+pub const CLIENT: Client = Client::Lapin;
 pub const CONNECTIONS: u32 = 1;
 pub const WORKERS_PER_CONNECTION: u32 = 1;
 pub const HEARTBEAT_S: u16 = 30;

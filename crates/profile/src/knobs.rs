@@ -4,7 +4,16 @@ use crate::values::{Size, Span, name_of, named, unknown, written_as_text};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
-written_as_text!(Delay, Layout, LeaderLocator, Mapping, QueueType, Reply);
+written_as_text!(Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply);
+
+/// The client that carries messages between a worker and the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// lapin does everything.
+    Lapin,
+    /// The harness writes and reads messages and confirms; lapin does what is rare.
+    Native,
+}
 
 /// The type of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +79,10 @@ pub enum Delay {
     Uniform(Duration, Duration),
 }
 
+impl Client {
+    const ALL: [(&'static str, Self); 2] = [("lapin", Self::Lapin), ("native", Self::Native)];
+}
+
 impl QueueType {
     const ALL: [(&'static str, Self); 3] =
         [("classic", Self::Classic), ("quorum", Self::Quorum), ("stream", Self::Stream)];
@@ -127,6 +140,7 @@ macro_rules! read_and_shown_by_name {
     )+};
 }
 read_and_shown_by_name!(
+    Client "a client",
     QueueType "a queue type",
     Mapping "a mapping",
     LeaderLocator "a place for leaders",

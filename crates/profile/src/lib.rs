@@ -50,7 +50,7 @@ pub use contents::{Content, Dtype, Events, Fill, Format, Rate, Storage};
 pub use error::ProfileError;
 pub use experiment::{Experiment, Point};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
-pub use knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
+pub use knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
 pub use layers::{Layer, combine};
 pub use load::{COUNT_BITS, Load, Segment, Trace};
 pub use look::{Colour, Marker};

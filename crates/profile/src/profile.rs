@@ -3,7 +3,7 @@
 use crate::{
     arrivals::{Arrivals, LoadRate, Phases},
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
-    knobs::{Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
+    knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     look::{Colour, Marker},
     requests::{HopProfile, S3mProfile, SciStreamProfile},
     spread::Spread,
@@ -168,6 +168,8 @@ pub struct ServiceProfile {
     pub leader: Option<LeaderLocator>,
     /// The body of a reply, in patterns with replies.
     pub reply: Option<Reply>,
+    /// The client that carries messages.
+    pub client: Option<Client>,
     /// Connections over which each worker spreads its messages.
     pub connections: Option<NonZeroU32>,
     /// Workers of a rank that share a connection, each with a channel of its own.

@@ -4,7 +4,7 @@ use crate::{
     defaults,
     error::{ProfileError, impossible},
     flow::{Binding, Exchange, ExchangeKind, QueuePlan},
-    knobs::{Mapping, QueueType, Reply},
+    knobs::{Client, Mapping, QueueType, Reply},
     message::Message,
     names::own_prefix,
     placement::Placement,
@@ -56,6 +56,8 @@ pub struct Service {
     pub reply_prefetch: u16,
     /// How often a rejected message is published again.
     pub republish_limit: u32,
+    /// The client that carries messages.
+    pub client: Client,
     /// Connections over which each worker spreads its messages.
     pub connections: u32,
     /// Workers of a rank that share a connection.
@@ -128,6 +130,7 @@ pub(crate) fn service(
         workers_per_connection: written
             .workers_per_connection
             .map_or(defaults::WORKERS_PER_CONNECTION, NonZeroU32::get),
+        client: written.client.unwrap_or(defaults::CLIENT),
         frame_max: written.frame_max.map(|size| size.0 as u32),
         heartbeat_s: written.heartbeat_s.unwrap_or(defaults::HEARTBEAT_S),
         send_buffer_bytes: written.send_buffer.map(|size| size.0 as u32),

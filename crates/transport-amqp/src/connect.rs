@@ -7,24 +7,25 @@ use crate::{
     files,
     line::{Line, Passed},
     link::{Link, Shared},
-    negotiated::{frame_max, service, text_of, tls_cipher, tls_version},
+    native::Wire,
+    negotiated::{frame_max, negotiated_tls, service, text_of},
     purpose::Purpose,
     route::{AmqpRoute, ConnectTo},
-    socket::{Greeting, Kit, Socket, Tcp},
+    socket::{Connected, Greeting, Kit, LapinStream, Socket, Tcp},
     tls,
     token::Renewal,
 };
 use async_rs::Runtime;
 use engine::{
     awake::and_whether_suspended,
-    ports::{ConnectionFacts, Fault, FaultKind, Role, Tls, Worker},
+    ports::{ConnectionFacts, Fault, FaultKind, Role, Worker},
 };
 use futures_util::future::Either;
 use lapin::{
     AsyncTcpStream, Channel, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
 };
-use profile::{Plan, Spread};
+use profile::{Client, Plan, Spread};
 use std::{
     collections::HashMap,
     fmt, io,
@@ -33,6 +34,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    net::TcpStream,
     sync::mpsc::unbounded_channel,
     time::{Instant, timeout, timeout_at},
 };
@@ -47,6 +49,7 @@ pub(crate) struct Connector {
     heartbeat_s: u16,
     frame_max: u32,
     buffers: Buffers,
+    client: Client,
     spread: Spread,
     seed: u64,
     producers: u32,
@@ -88,6 +91,7 @@ impl Connector {
             heartbeat_s: 0,
             frame_max: frame_max(0),
             buffers: Buffers { send_bytes: None, receive_bytes: None },
+            client: Client::Lapin,
             spread: Spread::RoundRobin,
             seed: 0,
             producers: 1,
@@ -107,6 +111,7 @@ impl Connector {
                 send_bytes: plan.service.send_buffer_bytes,
                 receive_bytes: plan.service.receive_buffer_bytes,
             },
+            client: plan.service.client,
             spread: plan.spread,
             seed: plan.seed,
             producers: plan.placement.producers,
@@ -197,33 +202,28 @@ impl Connector {
             handle.local_addr().ok().and_then(|address| address.as_socket()).map(|socket| socket.ip());
 
         let greeting = Greeting::default();
-        let stream = match (endpoint.scheme, &self.tls) {
-            (Scheme::Amqps, Some(tls)) => {
-                tls.seen.nothing();
-                let handshake = tls.handshake(&endpoint.host, Tcp::new(tcp, true));
-                let stream =
-                    timeout_at(deadline, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-                Either::Right(stream.map_err(|error| match error.kind() {
-                    io::ErrorKind::TimedOut => peer.too_slow(Phase::Tls, self.connect, b""),
-                    _ => peer.tls(&error, &tls.seen),
-                })?)
-            }
-            _ => Either::Left(Tcp::new(tcp, false)),
-        };
-        if let Either::Right(stream) = &stream {
-            let session = stream.get_ref().1;
-            let version = session.protocol_version().and_then(|version| version.as_str()).map(tls_version);
-            let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).map(tls_cipher);
-            facts.tls = version.zip(cipher).map(|(version, cipher)| Tls { version, cipher });
-        }
-
+        let stream = self.secure(&peer, tcp, deadline).await?;
+        facts.tls = negotiated_tls(&stream);
         let passed = Arc::new(Passed::default());
         let (endings, reasons) = unbounded_channel();
-        let socket = Socket::new(stream, greeting.clone(), self.frame_max, passed.clone(), endings);
+        let light = self.client == Client::Native && !matches!(purpose, Purpose::Topology(_));
+        let (for_lapin, wire) = if light {
+            let (wire, rare) = Wire::start(stream, greeting.clone(), self.frame_max, passed.clone(), endings);
+            (LapinStream::Rare(rare), Some(wire))
+        } else {
+            let socket = Socket::new(stream, greeting.clone(), self.frame_max, passed.clone(), endings);
+            (LapinStream::Whole(Box::new(socket)), None)
+        };
         let login = async {
-            tokio::select! {
-                opened = self.login(&peer, purpose, socket) => opened,
+            let opened = tokio::select! {
+                opened = self.login(&peer, purpose, for_lapin) => opened,
                 error = passed.missed_end() => Err(error),
+            };
+            match (&wire, opened) {
+                (Some(wire), Ok(opened)) => wire.take_over().await.map(|()| opened),
+                // lapin has seen only that the connection was over.
+                (Some(wire), Err(error)) if !error.is_amqp_error() => Err(wire.failure().unwrap_or(error)),
+                (_, opened) => opened,
             }
         };
         let result = timeout_at(deadline, login).await;
@@ -244,11 +244,29 @@ impl Connector {
         let line = Arc::new(Line::new(peer, passed, heartbeat));
         tokio::spawn(line.clone().watch(connection.events_listener(), reasons));
         let service = service(&greeting.bytes());
-        let shared = Arc::new(Shared { connection, line, facts, service, handle });
+        if let Some(wire) = &wire {
+            wire.report_to(line.clone());
+        }
+        let shared = Arc::new(Shared { connection, line, facts, service, handle, wire });
         if let Some(token) = &self.token {
             token.keep(shared.clone());
         }
         Ok(Link { shared, channel: Arc::new(channel), limit: self.broker })
+    }
+
+    /// The connection with TLS, if the address asks for it.
+    async fn secure(&self, peer: &Peer, tcp: TcpStream, deadline: Instant) -> Result<Connected, Fault> {
+        let Some(tls) = self.tls.as_ref().filter(|_| peer.endpoint.scheme == Scheme::Amqps) else {
+            return Ok(Either::Left(Tcp::new(tcp, false)));
+        };
+        tls.seen.nothing();
+        let handshake = tls.handshake(&peer.endpoint.host, Tcp::new(tcp, true));
+        let stream = timeout_at(deadline, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let stream = stream.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => peer.too_slow(Phase::Tls, self.connect, b""),
+            _ => peer.tls(&error, &tls.seen),
+        });
+        stream.map(Either::Right)
     }
 
     /// Why a login failed. With TLS 1.3 the service refuses a missing or wrong client certificate only at this point.
@@ -266,7 +284,7 @@ impl Connector {
         }
     }
 
-    async fn login(&self, peer: &Peer, purpose: Purpose, socket: Socket) -> lapin::Result<(Connection, Channel)> {
+    async fn login(&self, peer: &Peer, purpose: Purpose, socket: LapinStream) -> lapin::Result<(Connection, Channel)> {
         let name = format!("streamharness {purpose}");
         let properties = ConnectionProperties::default()
             .with_connection_name(name.into())

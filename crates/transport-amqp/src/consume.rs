@@ -1,6 +1,6 @@
 //! The subscriber: deliveries of one queue, their envelopes, and acknowledgements.
 
-use crate::{link::Link, topology};
+use crate::{link::Link, native::Body, topology};
 use engine::{
     envelope::Envelope,
     ports::{ConnectionFacts, Delivery, Fault, Subscriber},
@@ -51,17 +51,39 @@ impl AmqpSubscriber {
     }
 
     /// The next delivery of any lane, which take turns.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Option<lapin::Result<Arrived>>)> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(usize, Option<lapin::Result<Delivery<Body>>>)> {
         let lanes = self.lanes.len();
         for at in (0..lanes).map(|step| (self.turn + step) % lanes) {
+            let link = &self.lanes[at].link;
+            if let Some(wire) = &link.shared.wire
+                && let Poll::Ready(next) = wire.poll_delivery(link.channel.id(), cx)
+            {
+                self.turn = at + 1;
+                return Poll::Ready((at, Some(next)));
+            }
+            // With the light client only the end of the subscription comes by it.
             let consumer = self.lanes[at].consumer.as_mut();
             let consumer = consumer.expect("a consumer subscribes before it waits for deliveries");
             if let Poll::Ready(next) = consumer.poll_next_unpin(cx) {
                 self.turn = at + 1;
-                return Poll::Ready((at, next));
+                return Poll::Ready((at, next.map(|next| next.map(delivery))));
             }
         }
         Poll::Pending
+    }
+}
+
+/// What lapin delivers.
+fn delivery(arrived: Arrived) -> Delivery<Body> {
+    let properties = &arrived.properties;
+    let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+    Delivery {
+        envelope: properties.correlation_id().as_ref().and_then(|id| Envelope::decode(id.as_str().as_bytes())),
+        reply_to: text(properties.reply_to()),
+        replied_by: properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok()),
+        tag: arrived.delivery_tag,
+        redelivered: arrived.redelivered,
+        body: arrived.data.into(),
     }
 }
 
@@ -77,6 +99,7 @@ async fn limit_deliveries(link: &Link, source: &Source) -> Result<(), Fault> {
 }
 
 async fn consume(link: &Link, source: &Source) -> Result<Consumer, Fault> {
+    link.open_lane();
     let Source { queue, acks, .. } = source;
     let mut arguments = FieldTable::default();
     if queue.kind == QueueType::Stream {
@@ -96,7 +119,7 @@ impl fmt::Debug for AmqpSubscriber {
 }
 
 impl Subscriber for AmqpSubscriber {
-    type Body = Vec<u8>;
+    type Body = Body;
 
     async fn subscribe(&mut self) -> Result<(), Fault> {
         for lane in &mut self.lanes {
@@ -120,26 +143,14 @@ impl Subscriber for AmqpSubscriber {
         Ok(())
     }
 
-    async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
+    async fn next(&mut self) -> Result<Delivery<Body>, Fault> {
         let (at, next) = poll_fn(|cx| self.poll_next(cx)).await;
         let lanes = self.lanes.len() as u64;
         let lane = &mut self.lanes[at];
         match next {
             Some(Ok(delivery)) => {
-                lane.last_tag = Some(delivery.delivery_tag);
-                let properties = &delivery.properties;
-                let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
-                Ok(Delivery {
-                    envelope: properties
-                        .correlation_id()
-                        .as_ref()
-                        .and_then(|id| Envelope::decode(id.as_str().as_bytes())),
-                    reply_to: text(properties.reply_to()),
-                    replied_by: properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok()),
-                    tag: delivery.delivery_tag * lanes + at as u64,
-                    redelivered: delivery.redelivered,
-                    body: delivery.data,
-                })
+                lane.last_tag = Some(delivery.tag);
+                Ok(Delivery { tag: delivery.tag * lanes + at as u64, ..delivery })
             }
             Some(Err(error)) => Err(lane.link.line().ended(&error).await),
             None => Err(lane.link.line().peer.cancelled(&self.source.queue.name)),
@@ -157,7 +168,10 @@ impl Subscriber for AmqpSubscriber {
                 true => lane.last_tag.take(),
                 false => (at == acked).then_some(tag / lanes),
             };
-            if let Some(tag) = tag {
+            let Some(tag) = tag else { continue };
+            if let Some(wire) = &lane.link.shared.wire {
+                wire.ack(lane.link.channel.id(), tag, multiple);
+            } else {
                 let written = lane.link.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
                 if let Some(Err(error)) = written {
                     return Err(lane.link.line().ended(&error).await);
@@ -168,6 +182,7 @@ impl Subscriber for AmqpSubscriber {
     }
 
     async fn held(&mut self) -> Result<u64, Fault> {
+        self.lanes.iter().for_each(|lane| lane.link.discard());
         topology::held_in(&self.lanes[0].link, &self.source.queue.name).await.map(u64::from)
     }
 
@@ -177,6 +192,7 @@ impl Subscriber for AmqpSubscriber {
 
     async fn close(self) {
         for Lane { link, consumer, .. } in self.lanes {
+            link.discard();
             if consumer.is_some() {
                 // Its reply follows every acknowledgement before it.
                 let request = link.channel.basic_cancel(CONSUMER_TAG.into(), BasicCancelOptions::default());

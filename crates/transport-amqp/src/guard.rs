@@ -9,13 +9,13 @@
 use crate::tables::{NESTING_MAX, Reader, Unreadable};
 use std::str::from_utf8;
 
-const METHOD: u8 = 1;
-const HEADER: u8 = 2;
-const BODY: u8 = 3;
-const HEARTBEAT: u8 = 8;
-const FRAME_END: u8 = 0xce;
+pub(crate) const METHOD: u8 = 1;
+pub(crate) const HEADER: u8 = 2;
+pub(crate) const BODY: u8 = 3;
+pub(crate) const HEARTBEAT: u8 = 8;
+pub(crate) const FRAME_END: u8 = 0xce;
 /// Type, channel and size.
-const FRAME_HEAD_BYTES: usize = 7;
+pub(crate) const FRAME_HEAD_BYTES: usize = 7;
 /// Class, weight and size of the body, then the flags of the properties.
 const BARE_PAYLOAD_BYTES: usize = 14;
 const BARE_FRAME_BYTES: usize = FRAME_HEAD_BYTES + BARE_PAYLOAD_BYTES + 1;
@@ -84,6 +84,16 @@ impl Guard {
     /// Bytes that were held back and precede the next ones.
     pub(crate) fn held(&self) -> &[u8] {
         &self.held
+    }
+
+    /// Whether the next byte begins a frame, or continues one that is held back.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        matches!(self.within, Within::Boundary)
+    }
+
+    /// The largest frame that was agreed.
+    pub(crate) fn frame_max(&self) -> u32 {
+        self.frame_max
     }
 
     /// Checks and possibly rewrites `bytes`, which begin with those that were held back. Returns how many of them may

@@ -35,6 +35,7 @@ mod guard;
 mod handshake;
 mod line;
 mod link;
+mod native;
 mod negotiated;
 mod prefetch;
 mod publish;
@@ -50,7 +51,7 @@ mod topology;
 
 pub use consume::AmqpSubscriber;
 pub use endpoint::{Endpoint, RouteError, Scheme};
-use publish::Body;
+pub use native::Body;
 pub use publish::{AmqpPublisher, Confirm, Publishing};
 pub use route::{AmqpRoute, ConnectTo};
 pub use secret::Secret;
@@ -77,7 +78,7 @@ use tracing as _;
 pub struct Amqp {
     connector: Connector,
     connections: u32,
-    body: Body,
+    body: publish::Shared,
     requested: Requested,
 }
 
@@ -91,7 +92,10 @@ impl Amqp {
         Ok(Self {
             connector: Connector::new(route, plan)?,
             connections: plan.service.connections,
-            body: Body { content_type: plan.message.format.content_type(), persistent: plan.service.persistent },
+            body: publish::Shared {
+                content_type: plan.message.format.content_type(),
+                persistent: plan.service.persistent,
+            },
             requested: Requested {
                 body_bytes: plan.message.body_bytes,
                 prefetch_channel: plan.service.prefetch_channel,

@@ -69,6 +69,13 @@ impl Line {
         }
     }
 
+    /// The connection broke, unless we were leaving.
+    pub(crate) fn broken(&self, error: &Error) {
+        if !self.leaving.load(Ordering::Relaxed) {
+            self.alarm.end(self.lost(error));
+        }
+    }
+
     /// Why the connection or one of its channels ended: the service's own reason, if `error` is only a consequence.
     pub(crate) async fn ended(&self, error: &Error) -> Fault {
         let reason = async {

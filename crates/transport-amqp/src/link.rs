@@ -1,6 +1,6 @@
 //! An open connection, and one of its channels, for a worker.
 
-use crate::{line::Line, token::LoggedIn};
+use crate::{line::Line, native::Wire, token::LoggedIn};
 use engine::ports::{ConnectionFacts, Fault, Service};
 use lapin::{Channel, Connection};
 use std::{net::Shutdown, sync::Arc, time::Duration};
@@ -15,6 +15,8 @@ pub(crate) struct Shared {
     pub facts: ConnectionFacts,
     pub service: Service,
     pub(crate) handle: socket2::Socket,
+    /// Where messages go past lapin.
+    pub(crate) wire: Option<Arc<Wire>>,
 }
 
 impl LoggedIn for Shared {
@@ -45,6 +47,20 @@ impl Link {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(self.line().refused(what, &error).await),
             Err(_) => Err(self.line().peer.late(what, self.limit)),
+        }
+    }
+
+    /// Messages and confirms of its channel go past lapin, if the client is the light one.
+    pub(crate) fn open_lane(&self) {
+        if let Some(wire) = &self.shared.wire {
+            wire.open_lane(self.channel.id());
+        }
+    }
+
+    /// Nobody takes deliveries of its channel any more.
+    pub(crate) fn discard(&self) {
+        if let Some(wire) = &self.shared.wire {
+            wire.discard(self.channel.id());
         }
     }
 

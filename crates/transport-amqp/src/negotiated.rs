@@ -1,7 +1,11 @@
 //! Requested and negotiated properties of a new connection, for the record.
 
-use crate::{socket::first_frame, tables::Reader};
-use engine::ports::Service;
+use crate::{
+    socket::{Connected, first_frame},
+    tables::Reader,
+};
+use engine::ports::{Service, Tls};
+use futures_util::future::Either;
 use lapin::{
     protocol::{AMQPClass, connection::AMQPMethod, parse_class},
     types::AMQPValue,
@@ -27,12 +31,21 @@ pub(crate) fn frame_max(body_bytes: u64) -> u32 {
 }
 
 /// `TLSv1.3` instead of rustls's `TLSv1_3`.
-pub(crate) fn tls_version(name: &str) -> String {
+fn tls_version(name: &str) -> String {
     name.replace('_', ".")
 }
 
+/// What was agreed on TLS, if there is any.
+pub(crate) fn negotiated_tls(stream: &Connected) -> Option<Tls> {
+    let Either::Right(stream) = stream else { return None };
+    let session = stream.get_ref().1;
+    let version = session.protocol_version()?.as_str().map(tls_version)?;
+    let cipher = session.negotiated_cipher_suite()?.suite().as_str().map(tls_cipher)?;
+    Some(Tls { version, cipher })
+}
+
 /// The name of a cipher suite in the standard; rustls adds the version to the names of TLS 1.3.
-pub(crate) fn tls_cipher(name: &str) -> String {
+fn tls_cipher(name: &str) -> String {
     name.replacen("TLS13_", "TLS_", 1)
 }
 

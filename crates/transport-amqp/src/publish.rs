@@ -1,6 +1,10 @@
 //! The publisher: messages to an exchange or to queues in turn, with or without confirms, and replies.
 
-use crate::{line::Line, link::Link};
+use crate::{
+    line::Line,
+    link::Link,
+    native::{Parcel, Receipt, Sent, Template, short_name},
+};
 use engine::ports::{Alarm, ConnectionFacts, Fault, Outcome, Outgoing, Publisher, ReplyTo};
 use lapin::{
     BasicProperties, Confirmation, PublisherConfirm,
@@ -22,7 +26,8 @@ const PERSISTENT: u8 = 2;
 pub struct AmqpPublisher {
     links: Vec<Link>,
     exchange: ShortString,
-    keys: Vec<ShortString>,
+    keys: Vec<Key>,
+    template: Arc<Template>,
     published: usize,
     properties: BasicProperties,
     options: BasicPublishOptions,
@@ -30,30 +35,83 @@ pub struct AmqpPublisher {
 
 /// Properties that all bodies of a run share.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Body {
+pub(crate) struct Shared {
     /// MIME type.
     pub content_type: &'static str,
     /// Whether the service keeps it on disk.
     pub persistent: bool,
 }
 
+/// A routing key, for each client in its own form.
+#[derive(Debug, Clone)]
+struct Key(ShortString, Arc<str>);
+
+impl From<&str> for Key {
+    fn from(key: &str) -> Self {
+        Self(key.into(), key.into())
+    }
+}
+
+/// The body, and what its confirm is awaited with.
+type Published = (Vec<u8>, Result<Confirm, Fault>);
+type Failing = Pin<Box<dyn Future<Output = Fault> + Send>>;
+
+/// Why a message could not be written or confirmed: the service's own reason, if it comes.
+fn failing(line: &Arc<Line>, error: lapin::Error) -> Failing {
+    let line = line.clone();
+    Box::pin(async move { line.ended(&error).await })
+}
+
 /// Resolves when one message has been written to the network.
-pub type Publishing = Pin<Box<dyn Future<Output = (Vec<u8>, Result<Confirm, Fault>)> + Send>>;
+pub struct Publishing(Way);
+
+enum Way {
+    Lapin(Pin<Box<dyn Future<Output = Published> + Send>>),
+    Native(Sent, Arc<Line>),
+    Failing(Vec<u8>, Failing),
+}
+
+impl Future for Publishing {
+    type Output = Published;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Way::Native(sent, line) = &mut self.0 {
+            let (body, written) = ready!(Pin::new(sent).poll(cx));
+            match written {
+                Ok(receipt) => return Poll::Ready((body, Ok(Confirm::native(receipt, line.clone())))),
+                Err(error) => self.0 = Way::Failing(body, failing(line, error)),
+            }
+        }
+        match &mut self.0 {
+            Way::Lapin(publishing) => publishing.as_mut().poll(cx),
+            Way::Failing(body, failing) => {
+                let fault = ready!(failing.as_mut().poll(cx));
+                Poll::Ready((std::mem::take(body), Err(fault)))
+            }
+            Way::Native(..) => unreachable!("it has returned, or fails now"),
+        }
+    }
+}
 
 impl AmqpPublisher {
-    pub(crate) async fn new(links: Vec<Link>, target: &Target, body: Body) -> Result<Self, Fault> {
+    pub(crate) async fn new(links: Vec<Link>, target: &Target, body: Shared) -> Result<Self, Fault> {
         if target.confirms {
             for link in &links {
                 let request = link.channel.confirm_select(ConfirmSelectOptions::default());
                 link.exchange("confirm messages", request).await?;
             }
         }
-        let properties = BasicProperties::default()
-            .with_content_type(body.content_type.into())
-            .with_delivery_mode(if body.persistent { PERSISTENT } else { TRANSIENT });
+        links.iter().for_each(Link::open_lane);
+        let delivery_mode = if body.persistent { PERSISTENT } else { TRANSIENT };
+        let reply_to = target.reply_to.as_deref();
+        let template = Template::new(&target.exchange, body.content_type, delivery_mode, reply_to, target.confirms)?;
+        target.keys.iter().try_for_each(|key| short_name(key))?;
+        let properties =
+            BasicProperties::default().with_content_type(body.content_type.into()).with_delivery_mode(delivery_mode);
         Ok(Self {
             exchange: target.exchange.as_str().into(),
             keys: target.keys.iter().map(|key| key.as_str().into()).collect(),
+            template: Arc::new(template),
             published: 0,
             properties: match &target.reply_to {
                 Some(queue) => properties.with_reply_to(queue.as_str().into()),
@@ -87,23 +145,39 @@ impl Publisher for AmqpPublisher {
 
     fn publish(&mut self, message: Outgoing) -> Publishing {
         let (link, key) = self.turn();
+        if let Some(wire) = &self.links[link].shared.wire {
+            let (key, message_id) = match message.reply {
+                None => (self.keys[key].1.clone(), None),
+                Some(ReplyTo { key, consumer }) => (key.into(), Some(consumer)),
+            };
+            let sent = wire.send(Parcel {
+                channel: self.links[link].channel.id(),
+                template: self.template.clone(),
+                key,
+                envelope: message.envelope,
+                message_id,
+                body: message.body,
+                confirm: self.options.mandatory,
+            });
+            return Publishing(Way::Native(sent, self.links[link].line().clone()));
+        }
         let channel = self.links[link].channel.clone();
         let line = self.links[link].line().clone();
         let exchange = self.exchange.clone();
         let options = self.options;
         let properties = self.properties.clone().with_correlation_id(message.envelope.as_str().into());
         let (key, properties) = match message.reply {
-            None => (self.keys[key].clone(), properties),
+            None => (self.keys[key].0.clone(), properties),
             Some(ReplyTo { key, consumer }) => (key.into(), properties.with_message_id(consumer.to_string().into())),
         };
-        Box::pin(async move {
+        Publishing(Way::Lapin(Box::pin(async move {
             let result = channel.basic_publish(exchange, key, options, &message.body, properties).await;
             let confirm = match result {
-                Ok(inner) => Ok(Confirm { inner, line }),
+                Ok(inner) => Ok(Confirm(Waiting::Lapin(inner, line))),
                 Err(error) => Err(line.ended(&error).await),
             };
             (message.body, confirm)
-        })
+        })))
     }
 
     fn facts(&self) -> &ConnectionFacts {
@@ -124,10 +198,20 @@ impl Publisher for AmqpPublisher {
 /// Resolves to the service's outcome for one message.
 ///
 /// If the service confirms several messages at once and has returned some of them, lapin does not record which: the
-/// number of [`Outcome::Returned`] is right, their assignment to messages may not be.
-pub struct Confirm {
-    inner: PublisherConfirm,
-    line: Arc<Line>,
+/// number of [`Outcome::Returned`] is right, their assignment to messages may not be. The light client records it.
+pub struct Confirm(Waiting);
+
+enum Waiting {
+    Lapin(PublisherConfirm, Arc<Line>),
+    Native(Receipt, Arc<Line>),
+    NotAsked,
+    Failing(Failing),
+}
+
+impl Confirm {
+    fn native(receipt: Option<Receipt>, line: Arc<Line>) -> Self {
+        Self(receipt.map_or(Waiting::NotAsked, |receipt| Waiting::Native(receipt, line)))
+    }
 }
 
 impl fmt::Debug for Confirm {
@@ -140,8 +224,21 @@ impl Future for Confirm {
     type Output = Result<Outcome, Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let confirmation = ready!(Pin::new(&mut self.inner).poll(cx));
-        Poll::Ready(confirmation.map(outcome).map_err(|error| self.line.lost(&error)))
+        if let Waiting::Native(receipt, line) = &mut self.0 {
+            match ready!(Pin::new(receipt).poll(cx)) {
+                Ok(outcome) => return Poll::Ready(Ok(outcome)),
+                Err(error) => self.0 = Waiting::Failing(failing(line, error)),
+            }
+        }
+        match &mut self.0 {
+            Waiting::Lapin(confirm, line) => {
+                let confirmation = ready!(Pin::new(confirm).poll(cx));
+                Poll::Ready(confirmation.map(outcome).map_err(|error| line.lost(&error)))
+            }
+            Waiting::Failing(failing) => failing.as_mut().poll(cx).map(Err),
+            Waiting::NotAsked => Poll::Ready(Ok(Outcome::NotAsked)),
+            Waiting::Native(..) => unreachable!("it has returned, or fails now"),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    io::{AsyncRead as _, AsyncWrite as _, DuplexStream, ReadBuf},
     net::TcpStream,
     sync::mpsc::UnboundedSender,
 };
@@ -74,6 +74,24 @@ impl AsyncRead for Tcp {
         ahead.from += n;
         Poll::Ready(Ok(n))
     }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.ahead.is_some() {
+            let first = slices.iter_mut().find(|slice| !slice.is_empty());
+            return first.map_or(Poll::Ready(Ok(0)), |slice| self.poll_read(cx, slice));
+        }
+        loop {
+            ready!(self.inner.poll_read_ready(cx))?;
+            match self.inner.try_read_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
 }
 
 impl AsyncWrite for Tcp {
@@ -122,13 +140,13 @@ impl Greeting {
     }
 
     /// Stores the error that ended TLS, because lapin may report a failed write instead.
-    fn ended(&self, error: &io::Error) {
+    pub(crate) fn ended(&self, error: &io::Error) {
         let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         self.lock().tls_error = cause.cloned();
     }
 
     /// Stores `bytes`; false once nothing more is needed.
-    fn keep(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn keep(&self, bytes: &[u8]) -> bool {
         let kept = &mut self.lock().bytes;
         kept.extend_from_slice(bytes);
         kept.len() < GREETING_BYTES_MAX && first_frame(kept).is_none()
@@ -150,7 +168,73 @@ pub(crate) fn first_frame(bytes: &[u8]) -> Option<(u8, &[u8])> {
 /// A connection without TLS, or with it.
 pub(crate) type Connected = Either<Tcp, TlsStream<Tcp>>;
 
-/// The stream that lapin reads and writes.
+/// What lapin reads and writes.
+pub(crate) enum LapinStream {
+    /// The whole connection.
+    Whole(Box<Socket>),
+    /// What the light client leaves of it.
+    Rare(DuplexStream),
+}
+
+impl AsyncRead for LapinStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Whole(socket) => Pin::new(&mut **socket).poll_read(cx, into),
+            Self::Rare(rare) => {
+                let mut buf = ReadBuf::new(into);
+                ready!(Pin::new(rare).poll_read(cx, &mut buf))?;
+                Poll::Ready(Ok(buf.filled().len()))
+            }
+        }
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match slices.iter_mut().find(|slice| !slice.is_empty()) {
+            Some(slice) => self.poll_read(cx, slice),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+}
+
+impl AsyncWrite for LapinStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Whole(socket) => Pin::new(&mut **socket).poll_write(cx, bytes),
+            Self::Rare(rare) => Pin::new(rare).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Whole(socket) => Pin::new(&mut **socket).poll_write_vectored(cx, slices),
+            Self::Rare(rare) => Pin::new(rare).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Whole(socket) => Pin::new(&mut **socket).poll_flush(cx),
+            Self::Rare(rare) => Pin::new(rare).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Whole(socket) => Pin::new(&mut **socket).poll_close(cx),
+            Self::Rare(rare) => Pin::new(rare).poll_shutdown(cx),
+        }
+    }
+}
+
+/// The guarded stream of a whole connection.
 pub(crate) struct Socket {
     stream: Connected,
     greeting: Option<Greeting>,
@@ -273,7 +357,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// The caller's tokio runtime, with [`Socket`] as its stream.
+/// The caller's tokio runtime, with [`LapinStream`] as its stream.
 #[derive(Debug, Clone)]
 pub(crate) struct Kit(Tokio);
 
@@ -303,14 +387,14 @@ impl Executor for Kit {
 }
 
 impl Reactor for Kit {
-    type TcpStream = Socket;
+    type TcpStream = LapinStream;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     fn register<H: Read + Write + Send + 'static>(
         &self,
         _: H,
     ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
-        Err::<Socket, _>(io::ErrorKind::Unsupported.into())
+        Err::<LapinStream, _>(io::ErrorKind::Unsupported.into())
     }
 
     fn sleep(&self, duration: Duration) -> Self::Sleep {
@@ -322,7 +406,7 @@ impl Reactor for Kit {
     }
 
     /// We connect before lapin starts, so that connecting has limits and errors of its own.
-    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<Socket>> + Send + 'static {
+    fn tcp_connect_addr(&self, _: SocketAddr) -> impl Future<Output = io::Result<LapinStream>> + Send + 'static {
         std::future::ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }
