@@ -262,12 +262,6 @@ impl Specification {
         if written.kind == Kind::Ladder && written.rung.is_empty() {
             return Err(wrong("a ladder needs rungs; add [[rung]] with architecture and adds".to_owned()));
         }
-        let scale = |scale: Option<WrittenScale>, otherwise| match scale {
-            None => otherwise,
-            Some(WrittenScale::Linear) => Scale::Linear,
-            Some(WrittenScale::Log2) => Scale::Log2,
-            Some(WrittenScale::Log10) => Scale::Log10,
-        };
         Ok(Self {
             name: name.to_owned(),
             title: written.title,
@@ -286,6 +280,15 @@ impl Specification {
             prefer: written.prefer,
             rungs: written.rung.into_iter().map(|rung| (rung.architecture, rung.adds)).collect(),
         })
+    }
+}
+
+fn scale(written: Option<WrittenScale>, otherwise: Scale) -> Scale {
+    match written {
+        None => otherwise,
+        Some(WrittenScale::Linear) => Scale::Linear,
+        Some(WrittenScale::Log2) => Scale::Log2,
+        Some(WrittenScale::Log10) => Scale::Log10,
     }
 }
 

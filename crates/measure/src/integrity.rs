@@ -461,24 +461,35 @@ mod tests {
         assert_eq!(integrity.verdict(), Err("1 of the delivered bodies was corrupt".to_owned()));
     }
 
-    /// A whole random world, ledger and naive sets side by side.
-    fn check_against_a_naive_model(seed: u64) {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let producers = random.random_range(1..5u32);
-        let consumers = random.random_range(1..5usize);
-        let confirms = random.random_bool(0.7);
-        let mut sent = Vec::new();
-        let mut expected = BTreeSet::new();
-        let mut published = HashSet::new();
-        let mut deliveries = Vec::new();
-        for producer in 0..producers {
+    /// What producers did, in naive sets and in their ledgers, and what arrives of it, in order.
+    #[derive(Default)]
+    struct NaiveProducers {
+        published: HashSet<(u32, u64)>,
+        expected: BTreeSet<(u32, u64)>,
+        ledgers: Vec<(u32, SentSummary)>,
+        arrivals: Vec<(u32, u64)>,
+    }
+
+    impl NaiveProducers {
+        fn random(random: &mut impl Rng) -> Self {
+            let mut all = Self::default();
+            let producers = random.random_range(1..5u32);
+            let confirms = random.random_bool(0.7);
+            for producer in 0..producers {
+                all.add(producer, confirms, random);
+            }
+            shuffle_a_little(&mut all.arrivals, random);
+            all
+        }
+
+        fn add(&mut self, producer: u32, confirms: bool, random: &mut impl Rng) {
             let mut ledger = Sent::new(confirms);
             let count = random.random_range(0..400);
             for _ in 0..count {
-                published.insert((producer, ledger.publish()));
+                self.published.insert((producer, ledger.publish()));
             }
             let mut outcomes: Vec<u64> = (0..count).collect();
-            shuffle_a_little(&mut outcomes, &mut random);
+            shuffle_a_little(&mut outcomes, random);
             for sequence in outcomes {
                 match random.random_range(0..20) {
                     0 => ledger.abandon(sequence),
@@ -487,11 +498,11 @@ mod tests {
                         if confirms {
                             ledger.confirm(sequence);
                         }
-                        expected.insert((producer, sequence));
+                        self.expected.insert((producer, sequence));
                     }
                 }
             }
-            sent.push((producer, ledger.finish()));
+            self.ledgers.push((producer, ledger.finish()));
             // Some messages come not at all, some many times, a few come from nowhere.
             let mut arrivals: Vec<u64> = (0..count + 2)
                 .flat_map(|s| {
@@ -499,38 +510,53 @@ mod tests {
                     std::iter::repeat_n(s, copies)
                 })
                 .collect();
-            shuffle_a_little(&mut arrivals, &mut random);
-            deliveries.extend(arrivals.into_iter().map(|s| (producer, s)));
+            shuffle_a_little(&mut arrivals, random);
+            self.arrivals.extend(arrivals.into_iter().map(|s| (producer, s)));
         }
-        shuffle_a_little(&mut deliveries, &mut random);
+    }
 
-        let mut ledgers = vec![Deliveries::new(); consumers];
-        let mut seen_by: Vec<HashSet<(u32, u64)>> = vec![HashSet::new(); consumers];
-        let mut highest: HashMap<(usize, u32), u64> = HashMap::new();
-        let mut times: HashMap<(u32, u64), u64> = HashMap::new();
-        let (mut in_turn, mut late) = (HashSet::new(), HashSet::new());
-        let mut redeliveries = 0;
-        for id in deliveries {
-            let consumer = random.random_range(0..consumers);
-            let redelivered = random.random_bool(0.1);
-            redeliveries += u64::from(redelivered);
-            let is_new = seen_by[consumer].insert(id);
-            let highest = highest.entry((consumer, id.0)).or_insert(id.1);
-            if is_new && !redelivered {
-                let of = if id.1 < *highest { &mut late } else { &mut in_turn };
-                of.insert(id);
+    /// What consumers saw, in naive sets and in their ledgers.
+    #[derive(Default)]
+    struct NaiveConsumers {
+        ledgers: Vec<Deliveries>,
+        times: HashMap<(u32, u64), u64>,
+        in_turn: HashSet<(u32, u64)>,
+        late: HashSet<(u32, u64)>,
+        redeliveries: u64,
+    }
+
+    impl NaiveConsumers {
+        fn of(arrivals: &[(u32, u64)], random: &mut impl Rng) -> Self {
+            let consumers = random.random_range(1..5usize);
+            let mut all = Self { ledgers: vec![Deliveries::new(); consumers], ..Self::default() };
+            let mut seen_by: Vec<HashSet<(u32, u64)>> = vec![HashSet::new(); consumers];
+            let mut highest: HashMap<(usize, u32), u64> = HashMap::new();
+            for &id in arrivals {
+                let consumer = random.random_range(0..consumers);
+                let redelivered = random.random_bool(0.1);
+                all.redeliveries += u64::from(redelivered);
+                let is_new = seen_by[consumer].insert(id);
+                let highest = highest.entry((consumer, id.0)).or_insert(id.1);
+                if is_new && !redelivered {
+                    let of = if id.1 < *highest { &mut all.late } else { &mut all.in_turn };
+                    of.insert(id);
+                }
+                *highest = id.1.max(*highest);
+                *all.times.entry(id).or_default() += 1;
+                let observation = all.ledgers[consumer].observe(id.0, id.1, redelivered);
+                assert_eq!(observation == crate::Observation::New, is_new);
             }
-            *highest = id.1.max(*highest);
-            *times.entry(id).or_default() += 1;
-            let observation = ledgers[consumer].observe(id.0, id.1, redelivered);
-            assert_eq!(observation == crate::Observation::New, is_new);
+            all
         }
+    }
 
-        let ledgers = ledgers
-            .iter()
-            .map(|ledger| Deliveries::decode(&ledger.encode()).expect("it was just encoded"))
-            .collect::<Vec<_>>();
-        let integrity = join(&sent, ledgers);
+    /// A whole random world, ledger and naive sets side by side.
+    fn check_against_a_naive_model(seed: u64) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let NaiveProducers { published, expected, ledgers: sent, arrivals } = NaiveProducers::random(&mut random);
+        let NaiveConsumers { ledgers, times, in_turn, late, redeliveries } = NaiveConsumers::of(&arrivals, &mut random);
+        let decoded = |ledger: &Deliveries| Deliveries::decode(&ledger.encode()).expect("it was just encoded");
+        let integrity = join(&sent, ledgers.iter().map(decoded));
         let delivered: BTreeSet<_> = times.keys().copied().collect();
         let lost: Vec<_> = expected.difference(&delivered).copied().collect();
         let repeated = delivered.iter().filter(|id| times[id] > 1).copied();
