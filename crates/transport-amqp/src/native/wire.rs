@@ -243,7 +243,11 @@ impl State {
         if self.ended.is_none() {
             match self.drive(cx) {
                 Ok(()) => return Poll::Pending,
-                Err(error) => self.end(error),
+                Err(error) => {
+                    // The last bytes may hold the reason.
+                    let _ = self.tell_lapin(cx);
+                    self.end(error);
+                }
             }
         }
         Poll::Ready(())
