@@ -99,7 +99,7 @@ async fn limit_deliveries(link: &Link, source: &Source) -> Result<(), Fault> {
 }
 
 async fn consume(link: &Link, source: &Source) -> Result<Consumer, Fault> {
-    link.open_lane();
+    link.open_lane(source.acks);
     let Source { queue, acks, .. } = source;
     let mut arguments = FieldTable::default();
     if queue.kind == QueueType::Stream {
@@ -157,7 +157,7 @@ impl Subscriber for AmqpSubscriber {
         }
     }
 
-    /// Hands the acknowledgement to lapin, which writes it next. Waiting until it is written would cost a thread switch
+    /// Writes the acknowledgement, or hands it to lapin, which writes it next. Waiting until it is written would cost a thread switch
     /// each time; if it is never written, the connection is lost and [`Subscriber::next`] reports it. A tag is the
     /// lane's tag times the number of lanes, plus the lane's index; `multiple` includes all deliveries of every lane.
     async fn ack(&mut self, tag: u64, multiple: bool) -> Result<(), Fault> {
@@ -170,7 +170,9 @@ impl Subscriber for AmqpSubscriber {
             };
             let Some(tag) = tag else { continue };
             if let Some(wire) = &lane.link.shared.wire {
-                wire.ack(lane.link.channel.id(), tag, multiple);
+                if let Err(error) = wire.ack(lane.link.channel.id(), tag, multiple) {
+                    return Err(lane.link.line().ended(&error).await);
+                }
             } else {
                 let written = lane.link.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
                 if let Some(Err(error)) = written {

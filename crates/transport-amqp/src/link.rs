@@ -51,9 +51,9 @@ impl Link {
     }
 
     /// Messages and confirms of its channel go past lapin, if the client is the light one.
-    pub(crate) fn open_lane(&self) {
+    pub(crate) fn open_lane(&self, acks: bool) {
         if let Some(wire) = &self.shared.wire {
-            wire.open_lane(self.channel.id());
+            wire.open_lane(self.channel.id(), acks);
         }
     }
 

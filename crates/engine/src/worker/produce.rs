@@ -184,6 +184,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
     /// Publishes until the quota, the end or `stop`; returns when every message is settled, or at once when stopped or
     /// at a fault.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> ProducerReport {
+        let look = stop.clone();
         let stopped = stop.wait_for(|stop| *stop).map(drop);
         tokio::pin!(stopped);
         let mut turns = 0u32;
@@ -195,6 +196,10 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
                     turns = turns.wrapping_add(1);
                     if turns.is_multiple_of(TURNS_BEFORE_YIELD) {
                         tokio::task::yield_now().await;
+                        // If every publish returns at once, `stopped` is never polled.
+                        if *look.borrow() {
+                            break;
+                        }
                     }
                 }
                 Step::Wait(wait) => {

@@ -150,7 +150,7 @@ fn frame(
             }
             return Ok(Some((FRAME_HEAD_BYTES, Within::Content(lane, size))));
         }
-        // Of somebody else: none of our properties is that large.
+        // The message is somebody else's: no header of ours is that large.
         (HEADER, Some(lane)) if total > frame_max => {
             let Some(sizes) = rest.get(..SIZES_BYTES) else { return Ok(None) };
             header(&mut lanes[lane], sizes, &Properties::default())?;
@@ -170,6 +170,8 @@ fn frame(
             header(&mut lanes[lane], sizes, &Properties::read(&payload[SIZES_BYTES..]))?;
         }
         (METHOD, _, Some(lane)) => match Method::read(payload)? {
+            // In the middle of another message.
+            Method::Deliver { .. } | Method::Return if expecting.is_some() => return Err(Violation::NoFrame),
             Method::Deliver { tag, redelivered } => lanes[lane].deliver(tag, redelivered),
             Method::Return => lanes[lane].give_back(),
             Method::Confirm { tag, multiple, accepted } => lanes[lane].confirm(tag, multiple, accepted),
@@ -243,7 +245,7 @@ mod tests {
 
     /// What a stream comes to: the lane of channel 1, and what is for lapin.
     fn through(stream: &[u8], at_once: usize, frame_max: usize) -> Result<(Vec<Lane>, Vec<u8>), Violation> {
-        let (mut lanes, mut rare) = (vec![Lane::new(1)], Vec::new());
+        let (mut lanes, mut rare) = (vec![Lane::new(1, true)], Vec::new());
         let mut incoming = Incoming::new(&[], frame_max);
         let (mut stream, mut cx) = (Chunks(stream, at_once), Context::from_waker(Waker::noop()));
         while let Poll::Ready(Ok(1..)) = incoming.poll_read(&mut stream, &mut lanes, &mut cx) {
@@ -320,7 +322,7 @@ mod tests {
             let envelope = Envelope { run: 1, producer: 0, sequence, due_ns: 0, sent_ns: 0, checksum: 0, seal: 0 };
             envelope.encode()
         });
-        let mut lane = Lane::new(1);
+        let mut lane = Lane::new(1, true);
         let tags = envelopes.map(|envelope| lane.publish(envelope));
         let text = envelopes[1].as_str().as_bytes();
         let properties = [b"\x04\0", &[text.len() as u8][..], text].concat();

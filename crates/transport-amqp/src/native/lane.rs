@@ -15,7 +15,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Bytes that may wait for a consumer without acknowledgements; the rest waits in the network and in the service.
+/// Memory in bytes of the deliveries that may wait for a consumer without acknowledgements; the rest waits in the network
+/// and in the service.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
 /// A message of which a part has arrived.
@@ -39,6 +40,10 @@ struct Awaited {
     waker: Option<Waker>,
 }
 
+fn memory(delivery: &Delivery<Body>) -> usize {
+    delivery.body.bytes() + size_of::<Delivery<Body>>()
+}
+
 /// One channel.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -46,7 +51,9 @@ pub(super) struct Lane {
     pool: Arc<Pool>,
     content: Option<Content>,
     arrived: VecDeque<Delivery<Body>>,
-    /// Bytes of bodies that arrived and were not taken.
+    /// Whether the prefetch limits how many deliveries wait.
+    acks: bool,
+    /// Memory of the deliveries that wait.
     waiting_bytes: usize,
     reader: Option<Waker>,
     /// The tag of the first awaited confirm.
@@ -59,12 +66,13 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(channel: u16) -> Self {
+    pub(super) fn new(channel: u16, acks: bool) -> Self {
         Self {
             channel,
             pool: Arc::default(),
             content: None,
             arrived: VecDeque::new(),
+            acks,
             waiting_bytes: 0,
             reader: None,
             first_tag: 1,
@@ -157,7 +165,7 @@ impl Lane {
             if self.discards {
                 return;
             }
-            self.waiting_bytes += arrived.body.bytes();
+            self.waiting_bytes += memory(&arrived);
             self.arrived.push_back(arrived);
             if let Some(reader) = self.reader.take() {
                 reader.wake();
@@ -169,7 +177,7 @@ impl Lane {
     pub(super) fn poll_delivery(&mut self, cx: &Context<'_>) -> Poll<Delivery<Body>> {
         match self.arrived.pop_front() {
             Some(arrived) => {
-                self.waiting_bytes -= arrived.body.bytes();
+                self.waiting_bytes -= memory(&arrived);
                 Poll::Ready(arrived)
             }
             None => {
@@ -186,7 +194,7 @@ impl Lane {
 
     /// Whether so much waits that no more should be read.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting_bytes > WAITING_BYTES_MAX
+        !self.acks && self.waiting_bytes > WAITING_BYTES_MAX
     }
 
     /// A message was published of which a confirm is awaited; returns its tag.

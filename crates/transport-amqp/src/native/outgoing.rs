@@ -99,6 +99,14 @@ impl Item {
     }
 }
 
+/// A message that is not on its way any more.
+#[derive(Debug)]
+struct Done {
+    ticket: u64,
+    body: Vec<u8>,
+    written: bool,
+}
+
 /// What is written next, in order.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -106,8 +114,8 @@ pub(super) struct Outgoing {
     /// Bytes of the first item that were written.
     written: usize,
     next_ticket: u64,
-    /// Bodies of messages that were written or given up, until they are taken back.
-    done: VecDeque<(u64, Vec<u8>)>,
+    /// Messages that were written or given up, until their bodies are taken back.
+    done: VecDeque<Done>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -160,16 +168,16 @@ impl Outgoing {
             }
             self.written -= whole;
             if let Some(first) = self.items.pop_front() {
-                self.end(first);
+                self.end(first, true);
             }
         }
     }
 
-    fn end(&mut self, item: Item) {
+    fn end(&mut self, item: Item, written: bool) {
         let mut spare = match item {
             Item::Frames(frames) => frames,
             Item::Message(Message { ticket, head, body, waker, .. }) => {
-                self.done.push_back((ticket, body));
+                self.done.push_back(Done { ticket, body, written });
                 waker.into_iter().for_each(Waker::wake);
                 head
             }
@@ -184,15 +192,15 @@ impl Outgoing {
     pub(super) fn give_up(&mut self) {
         self.written = 0;
         while let Some(first) = self.items.pop_front() {
-            self.end(first);
+            self.end(first, false);
         }
     }
 
-    /// The body of the message of this ticket, once it is written.
-    pub(super) fn take_back(&mut self, ticket: u64) -> Option<Vec<u8>> {
-        // They are taken in the order in which they were written, but for those that nobody takes any more.
-        let at = self.done.iter().position(|(done, _)| *done == ticket)?;
-        self.done.remove(at).map(|(_, body)| body)
+    /// The body of the message of this ticket, and whether it was written, once it is not on its way any more.
+    pub(super) fn take_back(&mut self, ticket: u64) -> Option<(Vec<u8>, bool)> {
+        // They are taken in the order in which they were written, except those that nobody takes any more.
+        let at = self.done.iter().position(|done| done.ticket == ticket)?;
+        self.done.remove(at).map(|done| (done.body, done.written))
     }
 
     /// Wakes when the message of this ticket is written.
@@ -242,7 +250,7 @@ mod tests {
                 outgoing.push_frames(frame(8, b""));
                 assert!(outgoing.take_back(ticket).is_none());
                 assert_eq!(written(&mut outgoing, most), expected, "{bytes} bytes by {most}");
-                assert_eq!(outgoing.take_back(ticket), Some(body.clone()));
+                assert_eq!(outgoing.take_back(ticket), Some((body.clone(), true)));
             }
         }
     }
@@ -254,8 +262,8 @@ mod tests {
         outgoing.advance(4);
         outgoing.give_up();
         assert!(outgoing.is_empty());
-        assert_eq!(outgoing.take_back(tickets[1]), Some(b"b".to_vec()));
-        assert_eq!(outgoing.take_back(tickets[0]), Some(b"a".to_vec()));
+        assert_eq!(outgoing.take_back(tickets[1]), Some((b"b".to_vec(), false)));
+        assert_eq!(outgoing.take_back(tickets[0]), Some((b"a".to_vec(), false)));
         assert_eq!(outgoing.take_back(tickets[0]), None);
     }
 }

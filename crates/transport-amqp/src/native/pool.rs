@@ -2,8 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers that wait to be used again. More are alive only while inspections lag behind.
+/// Buffers that wait to be used again. More are alive only while deliveries wait.
 const KEPT_MAX: usize = 8;
+/// A buffer that is larger than its last body by more than this factor is not kept: one body may be far larger than all
+/// others.
+const KEPT_FACTOR: usize = 4;
+const KEPT_BYTES_MIN: usize = 64 << 10;
 /// A body grows as it arrives: a service may announce more than it sends.
 const AHEAD_BYTES: usize = 4 << 20;
 
@@ -60,7 +64,7 @@ impl Drop for Body {
     fn drop(&mut self) {
         if let Some(pool) = &self.pool {
             let mut free = pool.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if free.len() < KEPT_MAX {
+            if free.len() < KEPT_MAX && self.buffer.len() <= KEPT_FACTOR * self.bytes.max(KEPT_BYTES_MIN) {
                 free.push(std::mem::take(&mut self.buffer));
             }
         }

@@ -33,7 +33,7 @@ const LAPIN_READ_BYTES: usize = 4 << 10;
 const TURN_BYTES: usize = 128 << 10;
 /// How often lapin learns that the service is alive, when all that arrives goes to workers.
 const LIVENESS: Duration = Duration::from_secs(1);
-/// How much later than its reason the end of a connection is reported.
+/// The end of a connection is reported this much later than its reason.
 const REASON_FIRST: Duration = Duration::from_millis(50);
 const TAKE_OVER_POLL: Duration = Duration::from_millis(1);
 const HEARTBEAT_FRAME: &[u8] = &[HEARTBEAT, 0, 0, 0, 0, 0, 0, 0xce];
@@ -175,22 +175,26 @@ impl Wire {
     /// Drops what arrives on this channel: nobody takes it any more.
     pub(crate) fn discard(&self, channel: u16) {
         let mut state = self.state();
-        state.lanes.iter_mut().filter(|lane| lane.channel == channel).for_each(Lane::discard);
+        state.lane(channel).into_iter().for_each(Lane::discard);
         state.driver.wake_by_ref();
     }
 
     /// Messages and confirms of this channel are handled here.
-    pub(crate) fn open_lane(&self, channel: u16) {
-        let mut state = self.state();
-        state.lanes.retain(|lane| lane.channel != channel);
-        state.lanes.push(Lane::new(channel));
+    /// With `acks` the prefetch limits how many deliveries wait.
+    pub(crate) fn open_lane(&self, channel: u16, acks: bool) {
+        let (mut state, lane) = (self.state(), Lane::new(channel, acks));
+        match state.lane(channel) {
+            // In place: the position of a lane does not change.
+            Some(old) => *old = lane,
+            None => state.lanes.push(lane),
+        }
     }
 
     /// The next delivery on a channel; an error once there is none any more.
     pub(crate) fn poll_delivery(&self, channel: u16, cx: &Context<'_>) -> Poll<Result<Delivery<Body>, Error>> {
         let mut state = self.state();
         let was_full = state.is_full();
-        let Some(lane) = state.lanes.iter_mut().find(|lane| lane.channel == channel) else { return Poll::Pending };
+        let Some(lane) = state.lane(channel) else { return Poll::Pending };
         let (delivery, closed_lane) = (lane.poll_delivery(cx), lane.closed);
         if was_full && !state.is_full() {
             state.driver.wake_by_ref();
@@ -201,16 +205,16 @@ impl Wire {
         }
     }
 
-    /// Acknowledges a delivery, and with `multiple` all before it. If it is never written the connection is over, which
-    /// the next delivery reports.
-    pub(crate) fn ack(&self, channel: u16, tag: u64, multiple: bool) {
+    /// Acknowledges a delivery, and with `multiple` all before it. An error if the channel is closed: RabbitMQ ends the
+    /// connection at a frame for a closed channel.
+    pub(crate) fn ack(&self, channel: u16, tag: u64, multiple: bool) -> Result<(), Error> {
         let mut state = self.state();
-        if state.ended.is_none() {
-            let mut frame = state.outgoing.buffer();
-            frames::ack(&mut frame, channel, tag, multiple);
-            state.outgoing.push_frames(frame);
-            state.write();
-        }
+        state.lane(channel).filter(|lane| !lane.closed).ok_or_else(closed)?;
+        let mut frame = state.outgoing.buffer();
+        frames::ack(&mut frame, channel, tag, multiple);
+        state.outgoing.push_frames(frame);
+        state.write();
+        Ok(())
     }
 
     /// Publishes a message, once the future is polled.
@@ -230,7 +234,7 @@ fn closed() -> Error {
 
 impl State {
     fn lane(&mut self, channel: u16) -> Option<&mut Lane> {
-        self.lanes.iter_mut().find(|lane| lane.channel == channel && !lane.closed)
+        self.lanes.iter_mut().find(|lane| lane.channel == channel)
     }
 
     fn is_full(&self) -> bool {
@@ -263,7 +267,7 @@ impl State {
     fn end(&mut self, error: io::Error) {
         if let Reading::Lapin { greeting: Some(greeting), .. } = &self.reading {
             greeting.ended(&error);
-            // Nobody else reports this end.
+            // lapin waits for a reply until it sees the end.
             self.lapin = None;
         }
         self.passed.end();
@@ -276,21 +280,19 @@ impl State {
     /// Takes whole frames from lapin.
     fn hear_lapin(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(lapin) = &mut self.lapin else { return Ok(()) };
-        loop {
+        let mut left = false;
+        while !left {
             let mut bytes = [0; LAPIN_READ_BYTES];
             let mut buf = ReadBuf::new(&mut bytes);
             let Poll::Ready(read) = Pin::new(&mut *lapin).poll_read(cx, &mut buf) else { break };
             read?;
-            if buf.filled().is_empty() {
-                return Err(io::ErrorKind::ConnectionAborted.into());
-            }
+            left = buf.filled().is_empty();
             self.from_lapin.extend(buf.filled());
         }
-        if let Reading::Lapin { .. } = &self.reading {
-            if !self.from_lapin.is_empty() {
-                self.outgoing.push_frames(std::mem::take(&mut self.from_lapin));
-            }
-            return Ok(());
+        if let Reading::Lapin { .. } = &self.reading
+            && !self.from_lapin.is_empty()
+        {
+            self.outgoing.push_frames(std::mem::take(&mut self.from_lapin));
         }
         while let Some(size) = self.from_lapin.get(3..FRAME_HEAD_BYTES) {
             let size = u32::from_be_bytes(size.try_into().expect("four bytes were taken")) as usize;
@@ -300,6 +302,11 @@ impl State {
             }
             let rest = self.from_lapin.split_off(total);
             self.outgoing.push_frames(std::mem::replace(&mut self.from_lapin, rest));
+        }
+        if left {
+            // Its farewell comes first.
+            self.try_write()?;
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
@@ -354,14 +361,12 @@ impl State {
             let full = lanes.iter().any(Lane::is_full);
             let bytes = match reading {
                 Reading::Here(incoming) => {
-                    // lapin learns of the service by frames of its own, which come only when nothing else does.
-                    if (turn > 0 || full) && unaware {
+                    let read = if full { Poll::Pending } else { incoming.poll_read(&mut *stream, lanes, cx) };
+                    // The service sends lapin nothing while it sends messages, and lapin would take it for dead.
+                    if unaware && (full || read.is_ready()) {
                         rare.bytes.extend(HEARTBEAT_FRAME);
                     }
-                    if full {
-                        return Ok(());
-                    }
-                    let Poll::Ready(bytes) = incoming.poll_read(&mut *stream, lanes, cx) else { return Ok(()) };
+                    let Poll::Ready(bytes) = read else { return Ok(()) };
                     let bytes = bytes?;
                     let pass = |lanes: &mut [Lane], frame: &mut [u8]| {
                         let channel = u16::from_be_bytes([frame[1], frame[2]]);
@@ -386,7 +391,7 @@ impl State {
                 }
             };
             if bytes == 0 {
-                // The error of lapin for this.
+                // lapin reports the same error.
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
             self.passed.note();
@@ -447,7 +452,9 @@ impl Future for Sent {
             && let Step::Parcel(parcel) = std::mem::replace(&mut this.step, Step::Done)
         {
             let Parcel { channel, template, key, envelope, message_id, body, confirm } = parcel;
-            let Some(lane) = state.lane(channel) else { return Poll::Ready((body, Err(closed()))) };
+            let Some(lane) = state.lane(channel).filter(|lane| !lane.closed) else {
+                return Poll::Ready((body, Err(closed())));
+            };
             let receipt = confirm.then(|| (channel, lane.publish(envelope)));
             let mut head = state.outgoing.buffer();
             frames::publish(&mut head, channel, &template, (&key, envelope.as_str(), message_id), body.len());
@@ -457,16 +464,13 @@ impl Future for Sent {
             this.step = Step::Writing { ticket, receipt };
         }
         let Step::Writing { ticket, receipt } = this.step else { unreachable!("polled after it was ready") };
-        let Some(body) = state.outgoing.take_back(ticket) else {
+        let Some((body, written)) = state.outgoing.take_back(ticket) else {
             state.outgoing.wake(ticket, cx.waker());
             return Poll::Pending;
         };
         this.step = Step::Done;
-        let written = match &state.ended {
-            Some(_) => Err(closed()),
-            None => Ok(receipt.map(|(channel, tag)| Receipt { wire: this.wire.clone(), channel, tag })),
-        };
-        Poll::Ready((body, written))
+        let receipt = receipt.map(|(channel, tag)| Receipt { wire: this.wire.clone(), channel, tag });
+        Poll::Ready((body, if written { Ok(receipt) } else { Err(closed()) }))
     }
 }
 
@@ -483,6 +487,77 @@ impl Future for Receipt {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.wire.state();
         let Some(lane) = state.lane(self.channel) else { return Poll::Ready(Err(closed())) };
-        lane.poll_outcome(self.tag, cx).map(Ok)
+        match lane.poll_outcome(self.tag, cx) {
+            Poll::Pending if lane.closed => Poll::Ready(Err(closed())),
+            outcome => outcome.map(Ok),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::envelope::Envelope;
+    use futures_util::future::Either;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        sync::mpsc::unbounded_channel,
+        time::timeout,
+    };
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// Method 60.80: tag 1.
+    const ACK: &[u8] = b"\x01\0\x01\0\0\0\x0d\0\x3c\0\x50\0\0\0\0\0\0\0\x01\0\xce";
+    /// Method 20.40: 406, no text, no cause.
+    const CHANNEL_CLOSE: &[u8] = b"\x01\0\x01\0\0\0\x0b\0\x14\0\x28\x01\x96\0\0\0\0\0\xce";
+
+    /// A connection that is read here, with the service's end of it and lapin's.
+    async fn connected() -> (Arc<Wire>, TcpStream, DuplexStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let service = listener.accept().await.unwrap().0;
+        let stream = Either::Left(crate::socket::Tcp::new(stream, false));
+        let (wire, lapin) = Wire::start(stream, Greeting::default(), 4096, Arc::default(), unbounded_channel().0);
+        wire.take_over().await.unwrap();
+        wire.open_lane(1, false);
+        (wire, service, lapin)
+    }
+
+    fn message(wire: &Arc<Wire>, template: &Arc<Template>) -> Sent {
+        let envelope = Envelope { run: 1, producer: 0, sequence: 0, due_ns: 0, sent_ns: 0, checksum: 0, seal: 0 };
+        let (template, body) = (template.clone(), b"body".to_vec());
+        let envelope = envelope.encode();
+        wire.send(Parcel { channel: 1, template, key: "key".into(), envelope, message_id: None, body, confirm: true })
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_confirmed_before_the_channel_was_closed_is_confirmed() {
+        let (wire, mut service, mut lapin) = connected().await;
+        let whole = async {
+            let template = Arc::new(Template::new("", "text/plain", 1, None, true).unwrap());
+            let [(_, first), (_, second)] = [message(&wire, &template).await, message(&wire, &template).await];
+            service.write_all(&[ACK, CHANNEL_CLOSE].concat()).await.unwrap();
+            let mut seen = [0; CHANNEL_CLOSE.len()];
+            lapin.read_exact(&mut seen).await.unwrap();
+            assert_eq!(seen, CHANNEL_CLOSE, "the confirm is not for lapin");
+            assert_eq!(first.unwrap().unwrap().await.unwrap(), Outcome::Accepted);
+            assert!(second.unwrap().unwrap().await.is_err());
+            let (body, third) = message(&wire, &template).await;
+            assert!(body == b"body" && third.is_err(), "nothing is published on a closed channel");
+            assert!(wire.ack(1, 1, false).is_err(), "nor acknowledged");
+        };
+        timeout(LIMIT, whole).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_last_frames_of_lapin_are_written_when_it_leaves() {
+        let (_wire, mut service, mut lapin) = connected().await;
+        lapin.write_all(HEARTBEAT_FRAME).await.unwrap();
+        drop(lapin);
+        let mut seen = [0; HEARTBEAT_FRAME.len()];
+        timeout(LIMIT, service.read_exact(&mut seen)).await.unwrap().unwrap();
+        assert_eq!(seen, HEARTBEAT_FRAME);
     }
 }
