@@ -13,6 +13,7 @@ mod ephemeral;
 mod facility;
 mod faults;
 mod full_run;
+mod hosts;
 mod knobs;
 mod kubernetes;
 mod limits;

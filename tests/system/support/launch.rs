@@ -91,8 +91,12 @@ pub fn by_shell(script: &str, arguments: &[&str]) -> Launch {
 
 /// Under `srun` of a local Slurm.
 pub fn srun(cluster: &Cluster, ranks: usize, arguments: &[&str]) -> Launch {
-    let mut launch =
-        Launch::new(Path::new("srun"), &["-n".into(), ranks.to_string().into(), program().into()], arguments);
+    srun_with(cluster, &["-n".into(), ranks.to_string().into(), program().into()], arguments)
+}
+
+/// The same, with all words before the program's arguments.
+pub fn srun_with(cluster: &Cluster, before: &[OsString], arguments: &[&str]) -> Launch {
+    let mut launch = Launch::new(Path::new("srun"), before, arguments);
     launch.command.envs(cluster.variables());
     launch
 }

@@ -10,7 +10,9 @@ pub mod s2cs;
 pub mod slurm;
 
 pub use broker::{Broker, service};
-pub use launch::{Ended, Launch, Running, Turn, by_shell, mpirun, mpirun_with_a_late_rank_0, single, srun, words};
+pub use launch::{
+    Ended, Launch, Running, Turn, by_shell, mpirun, mpirun_with_a_late_rank_0, single, srun, srun_with, words,
+};
 pub use outcome::Outcome;
 
 use std::{

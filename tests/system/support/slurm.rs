@@ -19,15 +19,20 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one.
+    /// Starts one of a single node.
     pub fn start() -> Self {
+        Self::of(&[])
+    }
+
+    /// Starts one with these options.
+    pub fn of(options: &[&str]) -> Self {
         let place = place();
         let mut keeper = Command::new("sh");
         keeper.args(["-c", "cat >/dev/null; exec launch/slurm/local-cluster stop >/dev/null"]);
         // Ctrl-C in a terminal is for us, and the keeper comes after.
         let keeper = scripts(&mut keeper, &place).stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let cluster = Self { place, keeper };
-        cluster.script("start");
+        cluster.script(&[&["start"], options].concat());
         cluster
     }
 
@@ -35,15 +40,16 @@ impl Cluster {
         place.path().join("slurm")
     }
 
-    fn script(&self, what: &str) -> String {
-        let output = scripts(&mut Command::new("launch/slurm/local-cluster"), &self.place).arg(what).output().unwrap();
-        assert!(output.status.success(), "local-cluster {what}: {}", String::from_utf8_lossy(&output.stderr));
+    fn script(&self, words: &[&str]) -> String {
+        let output =
+            scripts(&mut Command::new("launch/slurm/local-cluster"), &self.place).args(words).output().unwrap();
+        assert!(output.status.success(), "local-cluster {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// What a shell gets by `eval "$(launch/slurm/local-cluster env)"`.
     pub fn variables(&self) -> Vec<(String, String)> {
-        let lines = self.script("env");
+        let lines = self.script(&["env"]);
         let assignments = lines.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
         assignments.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
