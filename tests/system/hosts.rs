@@ -48,8 +48,13 @@ impl Door {
         let to = service().plain_url();
         let port = to.rsplit_once(':').expect("a URL with a port").1;
         fs::write(&config, proxy(&format!("unix@{socket} mode 666"), &format!("127.0.0.1:{port}"))).unwrap();
-        let mut haproxy = Command::new("haproxy");
-        haproxy.args(["-db", "-f"]).arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+        // It ends with this process, too, however that ends.
+        let mut haproxy = Command::new("setpriv");
+        haproxy
+            .args(["--pdeathsig", "KILL", "haproxy", "-db", "-f"])
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let door = Self { outer: haproxy.spawn().unwrap(), place };
         within(GONE_LIMIT, || Path::new(&Self::socket(door.place.path())).exists().then_some(())).expect("it listens");
         door
