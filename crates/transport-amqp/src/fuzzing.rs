@@ -1,6 +1,8 @@
 //! Checks that lapin's parser can read everything that the guard passes. For tests/fuzz, which may not name the client
 //! library.
 
+pub use crate::native::fuzzing::take_messages;
+
 use crate::guard::{Guard, Violation};
 use lapin::protocol::{basic::parse_properties, parse_class};
 

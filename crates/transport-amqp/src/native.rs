@@ -5,6 +5,7 @@
 //! put between its own frames (docs/decisions/native-client.md).
 
 mod frames;
+pub(crate) mod fuzzing;
 mod incoming;
 mod lane;
 mod outgoing;

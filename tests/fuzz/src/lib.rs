@@ -6,6 +6,7 @@ mod bodies;
 mod deliveries;
 mod envelopes;
 mod frames;
+mod messages;
 mod profiles;
 mod records;
 mod s3m;
@@ -16,11 +17,12 @@ mod texts;
 pub type Target = fn(&[u8]);
 
 /// All of them; the corpus has a folder for each.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("bodies", bodies::run),
     ("deliveries", deliveries::run),
     ("envelopes", envelopes::run),
     ("frames", frames::run),
+    ("messages", messages::run),
     ("profiles", profiles::run),
     ("records", records::run),
     ("s3m", s3m::run),

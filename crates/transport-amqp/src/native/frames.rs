@@ -62,7 +62,7 @@ pub(crate) fn short_name(name: &str) -> Result<(), Fault> {
 }
 
 /// One frame; `payload` appends its contents.
-fn frame(into: &mut Vec<u8>, kind: u8, channel: u16, payload: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn frame(into: &mut Vec<u8>, kind: u8, channel: u16, payload: impl FnOnce(&mut Vec<u8>)) {
     let at = into.len();
     into.push(kind);
     into.extend(channel.to_be_bytes());

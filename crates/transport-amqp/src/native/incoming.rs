@@ -190,41 +190,9 @@ fn header(lane: &mut Lane, sizes: &[u8], properties: &Properties<'_>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::fuzzing::Pieces;
     use engine::{envelope::Envelope, ports::Outcome};
     use std::task::Waker;
-
-    /// A stream that has so many bytes at once.
-    struct Chunks<'a>(&'a [u8], usize);
-
-    impl AsyncRead for Chunks<'_> {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-            let this = self.get_mut();
-            let n = this.1.min(into.len()).min(this.0.len());
-            let (now, later) = this.0.split_at(n);
-            into[..n].copy_from_slice(now);
-            this.0 = later;
-            Poll::Ready(Ok(n))
-        }
-
-        fn poll_read_vectored(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            slices: &mut [IoSliceMut<'_>],
-        ) -> Poll<io::Result<usize>> {
-            let (mut all, at_once) = (0, self.1);
-            for slice in slices {
-                // The next one is filled only if this one is full.
-                let Poll::Ready(Ok(n)) = self.as_mut().poll_read(cx, slice) else { continue };
-                all += n;
-                self.1 -= n;
-                if n < slice.len() {
-                    break;
-                }
-            }
-            self.1 = at_once;
-            Poll::Ready(Ok(all))
-        }
-    }
 
     fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
         let ([c0, c1], bytes) = (channel.to_be_bytes(), (payload.len() as u32).to_be_bytes());
@@ -247,7 +215,8 @@ mod tests {
     fn through(stream: &[u8], at_once: usize, frame_max: usize) -> Result<(Vec<Lane>, Vec<u8>), Violation> {
         let (mut lanes, mut rare) = (vec![Lane::new(1, true)], Vec::new());
         let mut incoming = Incoming::new(&[], frame_max);
-        let (mut stream, mut cx) = (Chunks(stream, at_once), Context::from_waker(Waker::noop()));
+        let lengths = [at_once];
+        let (mut stream, mut cx) = (Pieces::new(stream, &lengths), Context::from_waker(Waker::noop()));
         while let Poll::Ready(Ok(1..)) = incoming.poll_read(&mut stream, &mut lanes, &mut cx) {
             incoming.handle(&mut lanes, |_, frame| {
                 rare.extend_from_slice(frame);
