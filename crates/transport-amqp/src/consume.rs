@@ -10,7 +10,7 @@ use lapin::{
     Consumer,
     message::Delivery as Arrived,
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
-    types::{AMQPValue, FieldTable, ShortString},
+    types::{AMQPValue, FieldTable},
 };
 use profile::{QueueType, Source};
 use std::{
@@ -76,10 +76,9 @@ impl AmqpSubscriber {
 /// What lapin delivers.
 fn delivery(arrived: Arrived) -> Delivery<Body> {
     let properties = &arrived.properties;
-    let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     Delivery {
         envelope: properties.correlation_id().as_ref().and_then(|id| Envelope::decode(id.as_str().as_bytes())),
-        reply_to: text(properties.reply_to()),
+        reply_to: properties.reply_to().as_ref().map(|queue| queue.as_str().into()),
         replied_by: properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok()),
         tag: arrived.delivery_tag,
         redelivered: arrived.redelivered,

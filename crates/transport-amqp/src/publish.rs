@@ -148,7 +148,7 @@ impl Publisher for AmqpPublisher {
         if let Some(wire) = &self.links[link].shared.wire {
             let (key, message_id) = match message.reply {
                 None => (self.keys[key].1.clone(), None),
-                Some(ReplyTo { key, consumer }) => (key.into(), Some(consumer)),
+                Some(ReplyTo { key, consumer }) => (key, Some(consumer)),
             };
             let sent = wire.send(Parcel {
                 channel: self.links[link].channel.id(),
@@ -168,7 +168,9 @@ impl Publisher for AmqpPublisher {
         let properties = self.properties.clone().with_correlation_id(message.envelope.as_str().into());
         let (key, properties) = match message.reply {
             None => (self.keys[key].0.clone(), properties),
-            Some(ReplyTo { key, consumer }) => (key.into(), properties.with_message_id(consumer.to_string().into())),
+            Some(ReplyTo { key, consumer }) => {
+                ((&*key).into(), properties.with_message_id(consumer.to_string().into()))
+            }
         };
         Publishing(Way::Lapin(Box::pin(async move {
             let result = channel.basic_publish(exchange, key, options, &message.body, properties).await;

@@ -57,7 +57,7 @@ struct Queue {
 struct Stored {
     body: Vec<u8>,
     envelope: Option<Envelope>,
-    reply_to: Option<String>,
+    reply_to: Option<Arc<str>>,
     replied_by: Option<u32>,
     redelivered: bool,
 }
@@ -287,13 +287,18 @@ impl Publisher for MemoryPublisher {
         let Outgoing { body, envelope, reply } = message;
         let Target { exchange, keys, reply_to, .. } = &self.target;
         let (key, replied_by) = match reply {
-            Some(ReplyTo { key, consumer }) => (key, Some(consumer)),
+            Some(ReplyTo { key, consumer }) => (key.to_string(), Some(consumer)),
             None => (keys[self.published % keys.len()].clone(), None),
         };
         self.published += 1;
         let envelope = Envelope::decode(envelope.as_str().as_bytes());
-        let stored =
-            Stored { body: body.clone(), envelope, reply_to: reply_to.clone(), replied_by, redelivered: false };
+        let stored = Stored {
+            body: body.clone(),
+            envelope,
+            reply_to: reply_to.as_deref().map(Arc::from),
+            replied_by,
+            redelivered: false,
+        };
         let outcome = self.broker.accept(exchange, &key, &stored);
         let written = (body, outcome.map(|outcome| ready(Ok(outcome))));
         match self.broker.lock().stalled_until.filter(|until| *until > Instant::now()) {

@@ -184,7 +184,7 @@ pub struct Outgoing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyTo {
     /// The routing key of the producer's reply queue.
-    pub key: String,
+    pub key: Arc<str>,
     /// The consumer that replies.
     pub consumer: u32,
 }
@@ -201,7 +201,7 @@ pub struct Delivery<B> {
     /// Whether the service flags it as redelivered.
     pub redelivered: bool,
     /// The routing key of a reply to it, if one is wanted.
-    pub reply_to: Option<String>,
+    pub reply_to: Option<Arc<str>>,
     /// The consumer whose reply this is, if it is one.
     pub replied_by: Option<u32>,
 }

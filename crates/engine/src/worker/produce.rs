@@ -14,11 +14,11 @@ use crate::{
         TURNS_BEFORE_YIELD,
         calendar::{Calendar, Catchup, Lateness, Upcoming},
         collect::PublishReturned,
-        in_flight::InFlight,
+        in_flight::Queue,
         progress::Progress,
     },
 };
-use futures_util::{FutureExt, future::poll_fn};
+use futures_util::FutureExt;
 use measure::{Counters, Histograms, Metric, Sent, SentSummary};
 use profile::Confirms;
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
@@ -124,9 +124,9 @@ pub(crate) struct Producer<'a, P: Publisher, S> {
     pace: Option<Pace>,
     pause: Pause,
     /// Publishes that have not returned.
-    writing: Queue<P::Publishing>,
+    writing: Queue<Message, P::Publishing>,
     /// Publishes that have returned and are not confirmed.
-    confirming: Queue<P::Confirm>,
+    confirming: Queue<Message, P::Confirm>,
     /// Messages to publish again.
     rejected: VecDeque<Message>,
     /// Number of messages that may be published before all of them must be confirmed.
@@ -170,8 +170,8 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             },
             pace,
             pause: Pause { until: None, thinks: false, think: spec.think.clone(), after_rejection: PAUSE_MIN },
-            writing: Queue::default(),
-            confirming: Queue::default(),
+            writing: Queue::new(clock),
+            confirming: Queue::new(clock),
             rejected: VecDeque::new(),
             allowance: 0,
             ledger: Sent::new(spec.confirms.wanted()),
@@ -284,7 +284,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         };
         let envelope = envelope.sealed(spec.seal).encode();
         let writing = self.publisher.publish(Outgoing { body: body.bytes, envelope, reply: None });
-        self.writing.push(message, writing, self.clock);
+        self.writing.start(message, writing);
         self.allowance = self.allowance.saturating_sub(1);
         if message.republished == 0 {
             self.count_first(&message);
@@ -346,7 +346,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
                 let _ = returned.send(PublishReturned { sequence: message.sequence, at_ns });
             }
             match result {
-                Ok(confirm) if self.spec.confirms.wanted() => self.confirming.push(message, confirm, self.clock),
+                Ok(confirm) if self.spec.confirms.wanted() => self.confirming.start(message, confirm),
                 Ok(_) => self.progress.accept(self.spec.index, message.sequence),
                 Err(fault) => self.fault = Some(fault),
             }
@@ -448,46 +448,6 @@ impl Pause {
         self.until.as_mut().expect("it is called only during a pause").await;
         self.until = None;
         self.thinks = false;
-    }
-}
-
-/// Operations of messages in flight, in the order in which they were started: that is the order on the wire.
-struct Queue<F: Future>(VecDeque<(Message, InFlight<F>)>);
-
-impl<F: Future> Default for Queue<F> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<F: Future + Unpin> Queue<F> {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn push(&mut self, message: Message, operation: F, clock: Clock) {
-        self.0.push_back((message, InFlight::start(operation, clock)));
-    }
-
-    /// Waits for the last of the operations, or for the middle one. Earlier ones are then settled too, since a channel
-    /// writes in order and a broker confirms nearly in order. If the first is not settled, it is awaited next.
-    async fn settled(&mut self, middle: bool) {
-        let at = if middle { self.0.len() / 2 } else { self.0.len() - 1 };
-        let at = if self.0[at].1.is_settled() { 0 } else { at };
-        poll_fn(|cx| self.0[at].1.poll_settled(cx)).await;
-    }
-
-    /// The first of the operations, if it is settled: its output, and when it resolved.
-    fn pop_settled(&mut self) -> Option<(Message, F::Output, u64)> {
-        if !self.0.front_mut()?.1.is_settled() {
-            return None;
-        }
-        let (message, operation) = self.0.pop_front()?;
-        operation.settled().map(|(output, at_ns)| (message, output, at_ns))
     }
 }
 

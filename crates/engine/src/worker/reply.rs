@@ -4,11 +4,10 @@ use crate::{
     envelope::Envelope,
     ports::{Alarm, Fault, Outgoing, Publisher, ReplyTo},
     time::clock::Clock,
-    worker::in_flight::InFlight,
+    worker::in_flight::Queue,
 };
-use futures_util::future::poll_fn;
 use profile::Reply;
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 /// Sends the replies of a consumer.
 pub struct Replier<P: Publisher> {
@@ -16,21 +15,20 @@ pub struct Replier<P: Publisher> {
     consumer: u32,
     reply: Reply,
     in_flight: usize,
-    writing: VecDeque<InFlight<P::Publishing>>,
+    writing: Queue<(), P::Publishing>,
     /// Returned buffers.
     spare: Vec<Vec<u8>>,
-    clock: Clock,
 }
 
 impl<P: Publisher> Replier<P> {
     /// Replies by `publisher` for a consumer.
     pub fn new(publisher: P, consumer: u32, reply: Reply, in_flight: u32, clock: Clock) -> Self {
         let in_flight = in_flight as usize;
-        Self { publisher, consumer, reply, in_flight, writing: VecDeque::new(), spare: Vec::new(), clock }
+        Self { publisher, consumer, reply, in_flight, writing: Queue::new(clock), spare: Vec::new() }
     }
 
     /// Replies to one message. Waits while too many replies are in flight.
-    pub async fn reply(&mut self, key: String, envelope: &Envelope, message: &[u8]) -> Result<(), Fault> {
+    pub async fn reply(&mut self, key: Arc<str>, envelope: &Envelope, message: &[u8]) -> Result<(), Fault> {
         while self.writing.len() >= self.in_flight {
             self.settle().await?;
         }
@@ -42,7 +40,7 @@ impl<P: Publisher> Replier<P> {
         }
         let reply = Some(ReplyTo { key, consumer: self.consumer });
         let writing = self.publisher.publish(Outgoing { body, envelope: envelope.encode(), reply });
-        self.writing.push_back(InFlight::start(writing, self.clock));
+        self.writing.start((), writing);
         self.take_back()
     }
 
@@ -53,17 +51,13 @@ impl<P: Publisher> Replier<P> {
 
     /// Waits until the oldest reply in flight is written. Cancel safe.
     pub async fn settle(&mut self) -> Result<(), Fault> {
-        if let Some(oldest) = self.writing.front_mut() {
-            poll_fn(|cx| oldest.poll_settled(cx)).await;
-        }
+        self.writing.first_settled().await;
         self.take_back()
     }
 
     /// Takes back the buffers of written replies.
     fn take_back(&mut self) -> Result<(), Fault> {
-        while let Some(true) = self.writing.front_mut().map(InFlight::is_settled) {
-            let oldest = self.writing.pop_front().and_then(InFlight::settled);
-            let ((buffer, confirm), _) = oldest.expect("it is there and settled");
+        while let Some(((), (buffer, confirm), _)) = self.writing.pop_settled() {
             self.spare.push(buffer);
             // Replies are not confirmed, so there is nothing to wait for.
             drop(confirm?);
