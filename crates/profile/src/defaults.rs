@@ -29,7 +29,8 @@ pub const ARRIVALS: Arrivals = Arrivals::Constant;
 pub const FILL: Fill = Fill::Ring;
 pub const COMPRESSIBLE: f64 = 0.0;
 pub const MEMORY_BYTES: u64 = 64 << 20;
-pub const RING_BYTES: u64 = 16 << 20;
+/// Fits into a core's cache, as what an instrument has just made does; there are always more bodies than can be in flight.
+pub const RING_BYTES: u64 = 1 << 20;
 pub const DTYPE: Dtype = Dtype::U16;
 pub const STORAGE: Storage = Storage::Chunked;
 pub const CONTENT: Content = Content::Crystal;
@@ -54,7 +55,7 @@ pub const REPLY: Reply = Reply::Echo;
 pub const REPUBLISH_LIMIT: u32 = 1000;
 /// Fewer for large bodies (D5).
 pub const IN_FLIGHT: u32 = 64;
-pub const CLIENT: Client = Client::Lapin;
+pub const CLIENT: Client = Client::Native;
 pub const CONNECTIONS: u32 = 1;
 pub const WORKERS_PER_CONNECTION: u32 = 1;
 pub const HEARTBEAT_S: u16 = 30;
