@@ -99,6 +99,7 @@ impl Plan {
             ("service.queue_type", queue_type.to_owned()),
             ("service.confirms", confirms.to_owned()),
             ("service.acks", acks.to_owned()),
+            ("service.client", one_of(rng, &["native", "native", "lapin"]).to_owned()),
             ("service.prefetch", one_of(rng, &["64", "100", "500"]).to_owned()),
             ("service.queues", rng.random_range(1..=3).to_string()),
         ];

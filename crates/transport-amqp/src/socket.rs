@@ -187,17 +187,6 @@ impl AsyncRead for LapinStream {
             }
         }
     }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match slices.iter_mut().find(|slice| !slice.is_empty()) {
-            Some(slice) => self.poll_read(cx, slice),
-            None => Poll::Ready(Ok(0)),
-        }
-    }
 }
 
 impl AsyncWrite for LapinStream {

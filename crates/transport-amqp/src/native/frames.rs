@@ -5,6 +5,7 @@ use crate::{
     tables::{Reader, Unreadable},
 };
 use engine::ports::{Fault, FaultKind};
+use std::io::Write;
 
 /// Class `basic`.
 const BASIC: u16 = 60;
@@ -114,7 +115,11 @@ pub(super) fn publish(
             short(into, reply_to);
         }
         if let Some(id) = message_id {
-            short(into, &id.to_string());
+            let at = into.len();
+            into.push(0);
+            // Writing to memory does not fail.
+            let _ = write!(into, "{id}");
+            into[at] = (into.len() - at - 1) as u8;
         }
     });
 }

@@ -55,7 +55,9 @@ pub(super) struct Lane {
     acks: bool,
     /// Memory of the deliveries that wait.
     waiting_bytes: usize,
-    reader: Option<Waker>,
+    reader: Waker,
+    /// Where replies went last: mostly the next message names the same queue.
+    reply_to: Option<Arc<str>>,
     /// The tag of the first awaited confirm.
     first_tag: u64,
     awaited: VecDeque<Awaited>,
@@ -74,7 +76,8 @@ impl Lane {
             arrived: VecDeque::new(),
             acks,
             waiting_bytes: 0,
-            reader: None,
+            reader: Waker::noop().clone(),
+            reply_to: None,
             first_tag: 1,
             awaited: VecDeque::new(),
             discards: false,
@@ -110,13 +113,12 @@ impl Lane {
             self.content = (bytes > 0).then_some(Content::Unwanted(bytes));
             return true;
         };
-        let text = |bytes: Option<&[u8]>| bytes.and_then(|bytes| from_utf8(bytes).ok()).map(str::to_owned);
         let replied_by = properties.message_id.and_then(|id| from_utf8(id).ok()?.parse().ok());
         let arrived = Delivery {
             tag,
             redelivered,
             envelope: properties.correlation_id.and_then(Envelope::decode),
-            reply_to: text(properties.reply_to),
+            reply_to: self.queue(properties.reply_to),
             replied_by,
             body: self.pool.body(usize::try_from(bytes).unwrap_or(usize::MAX)),
         };
@@ -167,10 +169,17 @@ impl Lane {
             }
             self.waiting_bytes += memory(&arrived);
             self.arrived.push_back(arrived);
-            if let Some(reader) = self.reader.take() {
-                reader.wake();
-            }
+            self.reader.wake_by_ref();
         }
+    }
+
+    /// The name of a queue for replies, if it is one.
+    fn queue(&mut self, name: Option<&[u8]>) -> Option<Arc<str>> {
+        let name = name?;
+        if self.reply_to.as_deref().is_none_or(|last| last.as_bytes() != name) {
+            self.reply_to = from_utf8(name).ok().map(Arc::from);
+        }
+        self.reply_to.clone()
     }
 
     /// The next delivery.
@@ -181,7 +190,7 @@ impl Lane {
                 Poll::Ready(arrived)
             }
             None => {
-                self.reader = Some(cx.waker().clone());
+                self.reader.clone_from(cx.waker());
                 Poll::Pending
             }
         }
@@ -254,8 +263,6 @@ impl Lane {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.awaited.iter_mut().filter_map(|awaited| awaited.waker.take()).for_each(Waker::wake);
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
+        self.reader.wake_by_ref();
     }
 }

@@ -113,6 +113,8 @@ pub(super) struct Outgoing {
     items: VecDeque<Item>,
     /// Bytes of the first item that were written.
     written: usize,
+    /// Bytes of all messages in `items`.
+    message_bytes: usize,
     next_ticket: u64,
     /// Messages that were written or given up, until their bodies are taken back.
     done: VecDeque<Done>,
@@ -124,7 +126,12 @@ impl Outgoing {
         self.items.is_empty()
     }
 
-    /// An empty buffer for a head or for frames.
+    /// Bytes of the messages that are not written whole.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// An empty buffer for the head of a message.
     pub(super) fn buffer(&mut self) -> Vec<u8> {
         self.spare.pop().unwrap_or_default()
     }
@@ -133,12 +140,22 @@ impl Outgoing {
     pub(super) fn push_message(&mut self, head: Vec<u8>, body: Vec<u8>, channel: u16, frame_max: usize) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.items.push_back(Item::Message(Message::new(ticket, head, body, channel, frame_max)));
+        let message = Message::new(ticket, head, body, channel, frame_max);
+        self.message_bytes += message.bytes();
+        self.items.push_back(Item::Message(message));
         ticket
     }
 
-    pub(super) fn push_frames(&mut self, frames: Vec<u8>) {
-        self.items.push_back(Item::Frames(frames));
+    /// Where whole frames are added, behind all that waits.
+    pub(super) fn frames(&mut self) -> &mut Vec<u8> {
+        if !matches!(self.items.back(), Some(Item::Frames(_))) {
+            let frames = self.buffer();
+            self.items.push_back(Item::Frames(frames));
+        }
+        match self.items.back_mut() {
+            Some(Item::Frames(frames)) => frames,
+            _ => unreachable!("they were added if they were not there"),
+        }
     }
 
     /// The slices to write next.
@@ -176,7 +193,9 @@ impl Outgoing {
     fn end(&mut self, item: Item, written: bool) {
         let mut spare = match item {
             Item::Frames(frames) => frames,
-            Item::Message(Message { ticket, head, body, waker, .. }) => {
+            Item::Message(message) => {
+                self.message_bytes -= message.bytes();
+                let Message { ticket, head, body, waker, .. } = message;
                 self.done.push_back(Done { ticket, body, written });
                 waker.into_iter().for_each(Waker::wake);
                 head
@@ -205,7 +224,7 @@ impl Outgoing {
 
     /// Wakes when the message of this ticket is written.
     pub(super) fn wake(&mut self, ticket: u64, waker: &Waker) {
-        let message = self.items.iter_mut().find_map(|item| match item {
+        let message = self.items.iter_mut().rev().find_map(|item| match item {
             Item::Message(message) if message.ticket == ticket => Some(message),
             _ => None,
         });
@@ -243,11 +262,17 @@ mod tests {
         for bytes in [0usize, 1, 91, 92, 93, 184, 1000, 9200] {
             let body: Vec<u8> = (0..bytes).map(|byte| byte as u8).collect();
             let pieces = body.chunks(92).map(|piece| frame(3, piece));
-            let expected = [head.clone()].into_iter().chain(pieces).chain([frame(8, b"")]).collect::<Vec<_>>().concat();
+            let expected = [head.clone()]
+                .into_iter()
+                .chain(pieces)
+                .chain([frame(8, b""), frame(1, b"ack")])
+                .collect::<Vec<_>>()
+                .concat();
             for most in [1, 2, 7, 8, 9, 92, 100, 5000, usize::MAX] {
                 let mut outgoing = Outgoing::default();
                 let ticket = outgoing.push_message(head.clone(), body.clone(), 5, 100);
-                outgoing.push_frames(frame(8, b""));
+                outgoing.frames().extend(frame(8, b""));
+                outgoing.frames().extend(frame(1, b"ack"));
                 assert!(outgoing.take_back(ticket).is_none());
                 assert_eq!(written(&mut outgoing, most), expected, "{bytes} bytes by {most}");
                 assert_eq!(outgoing.take_back(ticket), Some((body.clone(), true)));

@@ -15,6 +15,7 @@ use lapin::{ChannelState, Error, ErrorKind, protocol::AMQPError};
 use std::{
     future::poll_fn,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -31,6 +32,10 @@ const LAPIN_BYTES: usize = 64 << 10;
 const LAPIN_READ_BYTES: usize = 4 << 10;
 /// How much is read before workers handle what has arrived, while it is in the processor's cache.
 const TURN_BYTES: usize = 128 << 10;
+/// Smaller messages that are published in one turn of their worker are written together.
+const WRITE_BYTES: usize = 24 << 10;
+/// More than lapin leaves unread for long: what else arrives waits in the network.
+const RARE_BYTES_MAX: usize = 4 << 20;
 /// How often lapin learns that the service is alive, when all that arrives goes to workers.
 const LIVENESS: Duration = Duration::from_secs(1);
 /// The end of a connection is reported this much later than its reason.
@@ -66,6 +71,10 @@ struct Rare {
 }
 
 impl Rare {
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= RARE_BYTES_MAX
+    }
+
     /// Passes `bytes` on; true if the service closes a channel or the connection with them.
     fn pass(&mut self, bytes: &mut [u8]) -> Result<bool, Violation> {
         let passing = self.guard.look(bytes)?;
@@ -210,10 +219,9 @@ impl Wire {
     pub(crate) fn ack(&self, channel: u16, tag: u64, multiple: bool) -> Result<(), Error> {
         let mut state = self.state();
         state.lane(channel).filter(|lane| !lane.closed).ok_or_else(closed)?;
-        let mut frame = state.outgoing.buffer();
-        frames::ack(&mut frame, channel, tag, multiple);
-        state.outgoing.push_frames(frame);
-        state.write();
+        frames::ack(state.outgoing.frames(), channel, tag, multiple);
+        // Acknowledgements of one turn are written together.
+        state.driver.wake_by_ref();
         Ok(())
     }
 
@@ -247,11 +255,7 @@ impl State {
         if self.ended.is_none() {
             match self.drive(cx) {
                 Ok(()) => return Poll::Pending,
-                Err(error) => {
-                    // The last bytes may hold the reason.
-                    let _ = self.tell_lapin(cx);
-                    self.end(error);
-                }
+                Err(error) => self.end(error),
             }
         }
         Poll::Ready(())
@@ -265,6 +269,9 @@ impl State {
     }
 
     fn end(&mut self, error: io::Error) {
+        // The last bytes may hold the reason.
+        let driver = self.driver.clone();
+        let _ = self.tell_lapin(&mut Context::from_waker(&driver));
         if let Reading::Lapin { greeting: Some(greeting), .. } = &self.reading {
             greeting.ended(&error);
             // lapin waits for a reply until it sees the end.
@@ -282,8 +289,8 @@ impl State {
         let Some(lapin) = &mut self.lapin else { return Ok(()) };
         let mut left = false;
         while !left {
-            let mut bytes = [0; LAPIN_READ_BYTES];
-            let mut buf = ReadBuf::new(&mut bytes);
+            let mut bytes = [MaybeUninit::uninit(); LAPIN_READ_BYTES];
+            let mut buf = ReadBuf::uninit(&mut bytes);
             let Poll::Ready(read) = Pin::new(&mut *lapin).poll_read(cx, &mut buf) else { break };
             read?;
             left = buf.filled().is_empty();
@@ -292,7 +299,7 @@ impl State {
         if let Reading::Lapin { .. } = &self.reading
             && !self.from_lapin.is_empty()
         {
-            self.outgoing.push_frames(std::mem::take(&mut self.from_lapin));
+            self.outgoing.frames().append(&mut self.from_lapin);
         }
         while let Some(size) = self.from_lapin.get(3..FRAME_HEAD_BYTES) {
             let size = u32::from_be_bytes(size.try_into().expect("four bytes were taken")) as usize;
@@ -300,8 +307,7 @@ impl State {
             if self.from_lapin.len() < total {
                 break;
             }
-            let rest = self.from_lapin.split_off(total);
-            self.outgoing.push_frames(std::mem::replace(&mut self.from_lapin, rest));
+            self.outgoing.frames().extend(self.from_lapin.drain(..total));
         }
         if left {
             // Its farewell comes first.
@@ -314,10 +320,15 @@ impl State {
     /// Gives lapin what is not ours.
     fn tell_lapin(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(lapin) = &mut self.lapin else { return Ok(()) };
+        let was_full = self.rare.is_full();
         while !self.rare.bytes.is_empty() {
             let Poll::Ready(written) = Pin::new(&mut *lapin).poll_write(cx, &self.rare.bytes) else { break };
             self.rare.bytes.drain(..written?);
             self.lapin_heard = Instant::now();
+        }
+        if was_full && !self.rare.is_full() {
+            // Reading goes on.
+            cx.waker().wake_by_ref();
         }
         Ok(())
     }
@@ -332,10 +343,19 @@ impl State {
     fn try_write(&mut self) -> io::Result<()> {
         let driver = self.driver.clone();
         let mut cx = Context::from_waker(&driver);
+        let written = self.write_with(&mut cx);
+        if written.is_err() {
+            // What arrived before may hold the reason.
+            let _ = self.read(&mut cx);
+        }
+        written
+    }
+
+    fn write_with(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let mut moved = false;
         while !self.outgoing.is_empty() {
             let slices = self.outgoing.slices();
-            let written = Pin::new(&mut self.stream).poll_write_vectored(&mut cx, &slices.slices[..slices.count]);
+            let written = Pin::new(&mut self.stream).poll_write_vectored(cx, &slices.slices[..slices.count]);
             match written {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
@@ -347,7 +367,7 @@ impl State {
             self.passed.note();
         }
         // TLS may hold back what it took.
-        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(&mut cx) {
+        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
             return Err(error);
         }
         Ok(())
@@ -358,7 +378,7 @@ impl State {
         loop {
             let unaware = self.lapin_heard.elapsed() >= LIVENESS && self.rare.bytes.is_empty();
             let Self { stream, lanes, reading, rare, .. } = self;
-            let full = lanes.iter().any(Lane::is_full);
+            let full = rare.is_full() || lanes.iter().any(Lane::is_full);
             let bytes = match reading {
                 Reading::Here(incoming) => {
                     let read = if full { Poll::Pending } else { incoming.poll_read(&mut *stream, lanes, cx) };
@@ -460,7 +480,11 @@ impl Future for Sent {
             frames::publish(&mut head, channel, &template, (&key, envelope.as_str(), message_id), body.len());
             let frame_max = state.frame_max;
             let ticket = state.outgoing.push_message(head, body, channel, frame_max);
-            state.write();
+            if state.outgoing.message_bytes() >= WRITE_BYTES {
+                state.write();
+            } else {
+                state.driver.wake_by_ref();
+            }
             this.step = Step::Writing { ticket, receipt };
         }
         let Step::Writing { ticket, receipt } = this.step else { unreachable!("polled after it was ready") };
