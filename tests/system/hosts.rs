@@ -1,6 +1,6 @@
 //! A cluster on this machine: runs over several hosts, with links and clocks of their own, of which nothing stays.
 
-use crate::support::{Launch, place, processes, program, service, slurm::Cluster, srun_with, within, workspace};
+use crate::support::{Launch, place, processes, program, service, slow, slurm::Cluster, srun_with, within, workspace};
 use measure::Record;
 use nix::{sys::signal::Signal, unistd::geteuid};
 use std::{
@@ -203,17 +203,71 @@ fn a_plain_user_has_hosts_too_and_is_himself_on_them() {
     assert_eq!(lines, [&first, &first, &second, &second], "{said}");
 }
 
+/// `launch/mpirun --local-hosts 2` without an address, producers on one host and consumers on the other.
+fn without_an_address(arguments: &[&str]) -> Launch {
+    let before = ["--local-hosts", "2", "-n", "4"].map(Into::into);
+    let before: Vec<_> = before.into_iter().chain([program().into()]).collect();
+    Launch::new(&workspace().join("launch/mpirun"), &before, &[&["--layout", "by-host"], arguments].concat())
+}
+
 #[test]
-fn srun_streams_over_two_hosts_of_a_local_cluster() {
+fn a_launch_over_hosts_builds_a_service_that_all_of_them_reach() {
+    if !allowed() {
+        return;
+    }
+    let architectures = if slow() { &["prs", "dts", "prs-stunnel", "mss"][..] } else { &["prs"] };
+    for architecture in architectures {
+        let outcome = without_an_address(&["--arch", architecture, "--messages", "500"]).run(LIMIT);
+        let record = outcome.passes();
+        are_on_two_hosts(&record);
+        assert_eq!(record.integrity.delivered, 500, "{outcome}");
+        let addresses: Vec<_> = record.route.hops.iter().filter_map(|hop| hop.address.as_deref()).collect();
+        assert!(!addresses.is_empty(), "{outcome}");
+        for address in addresses.iter().flat_map(|all| all.split(',')) {
+            assert!(address.starts_with("10.80.0.10:"), "{architecture}: {address} is not on the host of rank 0");
+        }
+    }
+}
+
+#[test]
+fn a_service_over_hosts_ends_with_any_rank_that_is_killed() {
+    if !allowed() {
+        return;
+    }
+    for rank in if slow() { &[3, 0][..] } else { &[3] } {
+        let mut running = without_an_address(&["--arch", "dts", "--duration", "60s", "--rate", "200/s"]).start();
+        let testbed = running.testbed(LIMIT);
+        running.streams(LIMIT);
+        processes::send(running.rank(*rank), Signal::SIGKILL);
+        let outcome = running.wait(LIMIT);
+        assert!(!outcome.status.success(), "{outcome}");
+        let name = testbed.to_str().unwrap();
+        let gone = || (!testbed.exists() && processes::of_directory(name).is_empty()).then_some(());
+        assert!(within(GONE_LIMIT, gone).is_some(), "left of rank {rank}'s: {:#?}", processes::of_directory(name));
+    }
+}
+
+#[test]
+fn a_service_that_other_hosts_cannot_reach_is_refused_before_anything_streams() {
+    if !allowed() {
+        return;
+    }
+    let elsewhere = without_an_address(&["--arch", "dts", "--interface", "ib7"]).run(LIMIT);
+    elsewhere.fails(3, &["no interface `ib7`", "10.80.0.10", "--interface"]);
+    let on_loopback = without_an_address(&["--arch", "dts"]).through(service()).run(LIMIT);
+    on_loopback.fails(3, &["listens on loopback only", "testbed down", "--url"]);
+}
+
+#[test]
+fn srun_streams_over_two_hosts_of_a_local_cluster_with_a_service_of_its_own() {
     if !allowed() {
         return;
     }
     let cluster = Cluster::of(&["--nodes", "2"]);
-    let door = Door::open();
-    let program = program().display().to_string();
-    let before = ["-N", "2", "-n", "4", "sh", "-c", WITH_SERVICE, &program].map(Into::into);
-    let load = ["--arch", "dts-plain", "--url", "amqp://bench@host0:5672", "--layout", "by-host", "--messages", "2000"];
-    let record = door.of(srun_with(&cluster, &before, &load)).run(LIMIT).passes();
+    let before = ["-N", "2", "-n", "4"].map(Into::into);
+    let before: Vec<_> = before.into_iter().chain([program().into()]).collect();
+    let load = ["--arch", "dts", "--layout", "by-host", "--messages", "2000"];
+    let record = srun_with(&cluster, &before, &load).run(LIMIT).passes();
     are_on_two_hosts(&record);
     assert_eq!(record.environment.launcher.as_deref(), Some("srun"));
     assert_eq!(record.environment.slurm_nodes.as_deref(), Some("host[0-1]"));

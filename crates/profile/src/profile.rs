@@ -228,6 +228,8 @@ pub struct RouteProfile {
     pub nodes: Option<NonZeroU32>,
     /// `HOST:PORT:ADDR:PORT`: connect to the second pair, but send and verify the first name.
     pub connect_to: Option<Vec<String>>,
+    /// Network interface of rank 0's host, or its address, at which the other hosts reach a testbed of the launch's own.
+    pub interface: Option<String>,
     /// File with the certificates of the authorities to trust (PEM), instead of the system's.
     pub ca: Option<String>,
     /// File with the client's certificate (PEM).

@@ -12,11 +12,14 @@ use crate::{
         one_run::Prepared,
         world::{RESOLVE_LIMIT, Stop, World},
     },
-    route::{self, CLOSE_LIMIT, OwnTestbed, Route},
+    route::{self, CLOSE_LIMIT, Connect, OwnTestbed, Route},
     terminal::exit::{Exit, Failure},
 };
-use std::time::Duration;
+use engine::ports::agree;
+use std::{net::TcpStream, time::Duration};
 
+/// How long a host of the launch may take to accept a connection of another.
+const REACH_LIMIT: Duration = Duration::from_secs(5);
 /// Only rank 0 works with the agenda.
 const RANK_0: &str = "rank 0 has the agenda";
 
@@ -31,7 +34,8 @@ pub fn carry_out<A: Agenda>(
             agenda = Some(read(&world.hosts)?);
             Ok(())
         })?;
-        let own = OwnTestbed::with_routes(agenda.as_ref().map(A::routes).unwrap_or_default());
+        let routes = agenda.as_ref().map(A::routes).unwrap_or_default();
+        let own = OwnTestbed::new(routes, world.others.clone());
         Launch { world, agenda, route: None, own }.carry_out()
     })
 }
@@ -113,6 +117,21 @@ impl<A: Agenda> Launch<'_, A> {
             lead.label(route.labels.clone());
             Ok(route.connect.clone())
         })?;
+        same_network(world, &connect)?;
         prepared.carry_out(world, &connect, agenda.as_mut().and_then(A::lead))
     }
+}
+
+/// Every rank tries to reach a testbed of the launch's own, which may be on another host.
+fn same_network(world: &World, connect: &Connect) -> Result<(), Stop> {
+    let Some(testbed) = connect.own_testbed else { return Ok(()) };
+    let host = &world.place.machine.host;
+    let mine = TcpStream::connect_timeout(&testbed.into(), REACH_LIMIT).map(drop).map_err(|error| {
+        format!(
+            "host {host} does not reach {testbed}, where rank 0 has built the service ({error}): choose another network \
+             with --interface, or give the service's address with --url"
+        )
+    });
+    agree(&world.comm, mine, RESOLVE_LIMIT)?
+        .map_err(|mut failures| world.stop(Failure::new(Exit::Route, failures.remove(0).1)))
 }

@@ -10,6 +10,7 @@ pub mod tunnel;
 
 use crate::{
     files::pem_file,
+    host::reach::{self, Address},
     route::{cluster::Cluster, holder::RELEASE_LIMIT, tunnel::Tunnel},
     terminal::exit::{Exit, Failure},
 };
@@ -17,8 +18,8 @@ use management::Access;
 use measure::record::{Hop, Labels, Provisioned, Tls};
 use profile::{Plan, Profile, RouteProfile, S3mProfile, SciStreamProfile, Span};
 use serde::{Deserialize, Serialize};
-use std::{env, path::Path, time::Duration};
-use testbed::{Ephemeral, Options, ProxyRoute, Routes, Testbed};
+use std::{env, net::SocketAddrV4, path::Path, time::Duration};
+use testbed::{Ephemeral, NetworkChoice, Options, ProxyRoute, Routes, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
 /// How long it may take to close a route, and a testbed of a launch's own.
@@ -49,7 +50,7 @@ pub struct Route {
 
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
-        let connect = Connect { amqp, hops, provisioned: None };
+        let connect = Connect { amqp, hops, provisioned: None, own_testbed: None };
         Self { connect, labels: Labels::default(), _tunnel: None, _cluster: None, management: None }
     }
 }
@@ -63,6 +64,8 @@ pub struct Connect {
     pub hops: Vec<Hop>,
     /// The managed service, if one was provisioned or reused.
     pub provisioned: Option<Provisioned>,
+    /// Where the first node of a testbed of the launch's own is, if ranks of other hosts connect to it.
+    pub own_testbed: Option<SocketAddrV4>,
 }
 
 /// Opens the route on rank 0. `say` reports slow steps to the user.
@@ -124,9 +127,17 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
     };
     let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
     if let Some(running) = testbed::find(&testbed::default_dir()).map_err(unusable)? {
+        if let (false, false) = (own.others.is_empty(), running.reachable().is_some()) {
+            let sentence = "the testbed that runs on rank 0's host listens on loopback only, and there are ranks on other \
+                 hosts: `streamharness testbed down`, and the launch builds one that they reach; or give an address with --url";
+            return fail(Exit::Route, sentence.to_owned());
+        }
         return by_testbed(written, plan, &running, name, say);
     }
-    by_testbed(written, plan, own.with(name, say)?, name, say)
+    let testbed = own.with(name, written.interface.as_deref(), say)?;
+    let mut route = by_testbed(written, plan, testbed, name, say)?;
+    route.connect.own_testbed = testbed.reachable();
+    Ok(route)
 }
 
 /// The testbed of a launch's own, built when the first of its runs needs one. Dropping it removes it.
@@ -134,18 +145,21 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
 pub struct OwnTestbed {
     /// Routes that later runs will need, too.
     routes: Vec<String>,
+    /// The addresses of the other hosts of the launch.
+    others: Vec<Vec<Address>>,
     ephemeral: Option<Ephemeral>,
 }
 
 impl OwnTestbed {
-    /// With these routes besides the one of the first run.
-    pub fn with_routes(routes: Vec<String>) -> Self {
-        Self { routes, ephemeral: None }
+    /// With these routes besides the one of the first run, for ranks on this host and on `others`.
+    pub fn new(routes: Vec<String>, others: Vec<Vec<Address>>) -> Self {
+        Self { routes, others, ephemeral: None }
     }
 
     /// The testbed, built if necessary, with a route of this name and the others.
-    fn with(&mut self, name: &str, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
+    fn with(&mut self, name: &str, interface: Option<&str>, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
         if self.ephemeral.is_none() {
+            let network = self.network(interface)?;
             say(&format!(
                 "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this launch \
                  (`streamharness testbed up` starts a lasting one)"
@@ -153,10 +167,18 @@ impl OwnTestbed {
             let names = self.routes.iter().map(String::as_str).chain([name]);
             let routes = Routes::named(names).map_err(|error| Failure::new(Exit::Usage, error))?;
             let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
-            let options = Options { routes, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
+            let options = Options { routes, network, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
             self.ephemeral = Some(testbed::ephemeral(&options, say).map_err(unusable)?);
         }
         Ok(self.ephemeral.as_ref().expect("built above").testbed())
+    }
+
+    fn network(&self, interface: Option<&str>) -> Result<NetworkChoice, Failure> {
+        if self.others.is_empty() && interface.is_none() {
+            return Ok(NetworkChoice::Loopback);
+        }
+        let chosen = reach::choose(&reach::addresses(), &self.others, interface);
+        chosen.map(NetworkChoice::Reachable).map_err(|sentence| Failure::new(Exit::Route, sentence))
     }
 
     /// Removes it; reports what could not be removed.
@@ -282,7 +304,7 @@ fn by_cluster(
     let written = RouteProfile { management: reported.or_else(|| written.management.clone()), ..written.clone() };
     let management = management(&written, &amqp, own_password)?;
     let provisioned = Some(cluster.provisioned.clone());
-    let connect = Connect { amqp, hops, provisioned };
+    let connect = Connect { amqp, hops, provisioned, own_testbed: None };
     Ok(Route { connect, labels: Labels::default(), _tunnel: None, _cluster: Some(cluster), management })
 }
 

@@ -101,15 +101,33 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             let limit = std::time::Duration::from_secs(limit_s);
             supervise(&PathBuf::from(dir), nodes, routes, network, limits, limit, rest == ["--ephemeral"])
         }
-        ["testbed", "s2cs", "--listen", listen, "--ports", ports, "--type", kind, "--dir", dir] => {
+        [
+            "testbed",
+            "s2cs",
+            "--listen",
+            listen,
+            "--ports",
+            ports,
+            "--type",
+            kind,
+            "--dir",
+            dir,
+            "--token-file",
+            token,
+        ] => {
             let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));
-            let (Ok(listen), Some(range), Ok(kind)) = (listen.parse(), range, kind.parse()) else {
+            let (Ok(listen), Some(range), Ok(kind), Ok(token)) =
+                (listen.parse(), range, kind.parse(), std::fs::read_to_string(token))
+            else {
                 return None;
             };
             // Into the log of the part.
             let log = |line: &str| message::log(line);
-            let options =
-                scistream::Options { log, ..scistream::Options::new(listen, range, kind, PathBuf::from(dir)) };
+            let options = scistream::Options {
+                log,
+                tokens: vec![token],
+                ..scistream::Options::new(listen, range, kind, PathBuf::from(dir))
+            };
             scistream::serve(options, |_, _| ()).map_err(Error::from)
         }
         ["testbed", "reaper"] => sandbox::reap_until_orphaned(),

@@ -39,6 +39,11 @@ impl Ports {
         Self { base: LOWEST_BASE, hosts: Hosts::Facility { nodes } }
     }
 
+    /// On this host, where clients of other hosts reach it at `address`.
+    pub fn reachable(base: u16, address: Ipv4Addr) -> Self {
+        Self { base, hosts: Hosts::Reachable(address) }
+    }
+
     /// The address of a host, with one of its ports.
     pub fn at(self, host: Host, port: u16) -> SocketAddrV4 {
         SocketAddrV4::new(self.hosts.address(host), port)
@@ -47,6 +52,11 @@ impl Ports {
     /// The same for the host of a node.
     pub fn at_node(self, node: usize, port: u16) -> SocketAddrV4 {
         self.at(Host::Dsn(node), port)
+    }
+
+    /// The same for a port that no client uses.
+    pub fn inner(self, host: Host, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.hosts.inner_address(host), port)
     }
 
     pub fn amqp(self, node: usize) -> u16 {
@@ -132,14 +142,16 @@ pub fn facility(nodes: usize) -> Reservation {
     Reservation { ports: Ports::facility(nodes), _claim: None }
 }
 
-/// Finds free ports for `nodes` nodes and for what the routes need; `random` sets where the search begins.
-pub fn reserve(nodes: usize, routes: &Routes, random: u64) -> Result<Reservation> {
+/// Finds free ports for `nodes` nodes and for what the routes need, on loopback or where clients of other hosts reach this
+/// one; `random` sets where the search begins.
+pub fn reserve(nodes: usize, routes: &Routes, reachable: Option<Ipv4Addr>, random: u64) -> Result<Reservation> {
     let bases = bases(ephemeral_range_start());
     let start = (random % bases.len() as u64) as usize;
     for index in 0..bases.len() {
-        let ports = Ports::loopback(bases[(start + index) % bases.len()]);
+        let base = bases[(start + index) % bases.len()];
+        let ports = reachable.map_or(Ports::loopback(base), |address| Ports::reachable(base, address));
         if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base))
-            && ports.all(nodes, routes).all(is_free)
+            && ports.all(nodes, routes).all(|port| is_free(port, reachable))
         {
             return Ok(Reservation { ports, _claim: Some(claim) });
         }
@@ -163,11 +175,12 @@ fn ephemeral_range_start() -> u16 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(32768)
 }
 
-/// Whether both loopback addresses can be bound: epmd binds the IPv6 one too.
-pub fn is_free(port: u16) -> bool {
+/// Whether both loopback addresses can be bound (epmd binds the IPv6 one too), and the reachable one.
+pub fn is_free(port: u16, reachable: Option<Ipv4Addr>) -> bool {
     let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
     let v6_taken = matches!(&v6, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && !v6_taken
+    let v4 = [Ipv4Addr::LOCALHOST].into_iter().chain(reachable);
+    v4.map(|address| TcpListener::bind((address, port))).all(|bound| bound.is_ok()) && !v6_taken
 }
 
 #[cfg(test)]
@@ -199,15 +212,15 @@ mod tests {
 
     #[test]
     fn two_reservations_from_the_same_start_do_not_collide() {
-        let first = reserve(3, &Routes::default(), 5).unwrap();
-        let second = reserve(3, &Routes::default(), 5).unwrap();
+        let first = reserve(3, &Routes::default(), None, 5).unwrap();
+        let second = reserve(3, &Routes::default(), None, 5).unwrap();
         assert!(first.ports.base.abs_diff(second.ports.base) >= WIDTH);
     }
 
     #[test]
     fn a_base_with_one_taken_port_is_passed_over() {
-        let first = reserve(3, &Routes::default(), 11).unwrap().ports;
+        let first = reserve(3, &Routes::default(), None, 11).unwrap().ports;
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.amqps(3))).unwrap();
-        assert_ne!(reserve(3, &Routes::default(), 11).unwrap().ports.base, first.base);
+        assert_ne!(reserve(3, &Routes::default(), None, 11).unwrap().ports.base, first.base);
     }
 }

@@ -19,6 +19,7 @@ use shortage::FileContext;
 use std::{
     ffi::OsString,
     fs,
+    net::SocketAddrV4,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::Command,
@@ -365,7 +366,7 @@ impl Testbed {
     }
 
     fn first_node(&self) -> String {
-        self.ports().hosts.name(Host::Dsn(1))
+        self.ports().hosts.inner_name(Host::Dsn(1))
     }
 
     fn access(&self) -> Option<Access<'_>> {
@@ -391,10 +392,16 @@ impl Testbed {
         inside.map_or_else(|| Ok(Vec::new()), |access| counting::request(&self.dir, access.supervisor))
     }
 
+    /// Where clients of other hosts reach its first node without TLS; `None` if only those of this host do.
+    pub fn reachable(&self) -> Option<SocketAddrV4> {
+        self.state.reachable.map(|_| self.ports().at_node(1, self.ports().amqp(1)))
+    }
+
     /// Whether its network is the requested one.
     pub(crate) fn has_network(&self, requested: NetworkChoice) -> bool {
         match (&self.state.network, requested) {
-            (None, NetworkChoice::Loopback) => true,
+            (None, NetworkChoice::Loopback) => self.state.reachable.is_none(),
+            (None, NetworkChoice::Reachable(address)) => self.state.reachable == Some(address),
             (Some(network), NetworkChoice::Facility(Facility { rate_bits_per_second, delay })) => {
                 let same_rate =
                     network.links.iter().skip(1).all(|link| link.rate_bits_per_second == rate_bits_per_second);

@@ -42,7 +42,7 @@ impl S3mAccess {
 
 /// With the supervisor at the switch: a facility's control plane, which carries no message.
 fn at(ports: Ports) -> SocketAddrV4 {
-    ports.at(Host::Switch, ports.s3m())
+    ports.inner(Host::Switch, ports.s3m())
 }
 
 fn s3m_dir(dir: &Path) -> PathBuf {
@@ -61,7 +61,7 @@ pub fn command(dir: &Path, nodes: usize, ports: Ports, password: &str, identity:
     command
         .args(["s3m", "serve", "--listen", &at(ports).to_string(), "--token-file"])
         .arg(&token)
-        .args(["--management", &format!("http://{}", ports.at_node(1, ports.management(1)))])
+        .args(["--management", &format!("http://{}", ports.inner(Host::Dsn(1), ports.management(1)))])
         .args(["--user", USER, "--password-file"])
         .arg(&password_file)
         .arg("--ingress-socket")

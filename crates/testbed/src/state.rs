@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use shortage::FileContext;
 use std::{
     fs, io,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 
@@ -59,6 +60,9 @@ pub struct State {
     pub limits: Option<Groups>,
     /// Its own network, if it has one.
     pub network: Option<NetworkState>,
+    /// The address at which other hosts reach this one, if its parts listen there.
+    #[serde(default)]
+    pub reachable: Option<Ipv4Addr>,
     /// The managed service's route, if there is one.
     pub managed: Option<ManagedState>,
 }
@@ -90,9 +94,10 @@ impl State {
 
     /// Where its parts listen.
     pub fn addresses(&self) -> Ports {
-        match self.network {
-            Some(_) => Ports::facility(self.nodes),
-            None => Ports::loopback(self.base_port),
+        match (&self.network, self.reachable) {
+            (Some(_), _) => Ports::facility(self.nodes),
+            (None, Some(address)) => Ports::reachable(self.base_port, address),
+            (None, None) => Ports::loopback(self.base_port),
         }
     }
 
@@ -141,6 +146,7 @@ pub mod tests {
             ready_after_ms: Some(2),
             limits: None,
             network: None,
+            reachable: None,
             managed: Some(ManagedState { balance: "source".into() }),
             tunnels: vec![TunnelState {
                 route: "prs-stunnel".into(),

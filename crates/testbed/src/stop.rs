@@ -121,7 +121,9 @@ fn verify_gone(dir: &Path, proc: &Proc, state: &State, and_ports: bool) -> Resul
         if let Some(network) = &state.network {
             left.extend(network.occupants());
         } else if and_ports {
-            left.extend(state.ports().filter(|port| !ports::is_free(*port)).map(|port| format!("port {port}")));
+            left.extend(
+                state.ports().filter(|port| !ports::is_free(*port, state.reachable)).map(|port| format!("port {port}")),
+            );
         }
         if left.is_empty() {
             return Ok(());

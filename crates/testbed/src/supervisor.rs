@@ -34,6 +34,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::{
     fs::{self, File},
     io::{Read, stdin, stdout},
+    net::Ipv4Addr,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -225,10 +226,15 @@ impl Supervisor {
         managed.map_or(Ok(()), |_| managed::check(&self.dir))?;
         let isolation = Isolation::choose(&program);
         let (claim, facility) = match self.network {
-            NetworkChoice::Loopback => (ports::reserve(self.nodes, &self.routes, secrets::random_number()?)?, None),
+            NetworkChoice::Loopback => (self.reserve(None)?, None),
+            NetworkChoice::Reachable(address) => (self.reserve(Some(address))?, None),
             NetworkChoice::Facility(facility) => (ports::facility(self.nodes), Some((facility, Tools::find()?))),
         };
         Ok(Found { program, identity, install, isolation, claim, facility })
+    }
+
+    fn reserve(&self, reachable: Option<Ipv4Addr>) -> Result<ports::Reservation> {
+        ports::reserve(self.nodes, &self.routes, reachable, secrets::random_number()?)
     }
 
     /// Returns the claim on the ports, to be kept as long as the testbed is up.
@@ -262,6 +268,10 @@ impl Supervisor {
             tunnels: Vec::new(),
             limits: None,
             network: None,
+            reachable: match self.network {
+                NetworkChoice::Reachable(address) => Some(address),
+                _ => None,
+            },
             managed: None,
         };
         if !self.cpu_limits.is_empty() {

@@ -10,6 +10,7 @@ use rcgen::{
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+const LOCALHOST: &str = "localhost";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The files of a TLS server, as PEM. The authority's key is discarded: nothing else will be signed.
@@ -20,7 +21,7 @@ pub struct Certificates {
     pub server_key: String,
 }
 
-/// Valid for `localhost`, `127.0.0.1`, `*.mss.test` and the addresses of a facility's nodes, from yesterday (clocks differ) for ten years.
+/// Valid for `localhost`, `127.0.0.1`, `*.mss.test` and the addresses of nodes, from yesterday (clocks differ) for ten years.
 pub fn generate(hosts: Hosts) -> Result<Certificates> {
     let mut ca = dated(CertificateParams::new(Vec::new())?, "streamharness testbed CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -28,9 +29,9 @@ pub fn generate(hosts: Hosts) -> Result<Certificates> {
     let ca_key = KeyPair::generate()?;
     let ca_certificate = ca.self_signed(&ca_key)?;
 
-    let nodes = (1..=hosts.dsns()).map(|node| hosts.address(Host::Dsn(node)).to_string());
+    let nodes = (1..=hosts.dsns().max(1)).map(|node| hosts.name(Host::Dsn(node))).filter(|name| name != LOCALHOST);
     let names: Vec<String> =
-        ["localhost", "127.0.0.1", "*.mss.test"].map(String::from).into_iter().chain(nodes).collect();
+        [LOCALHOST, "127.0.0.1", "*.mss.test"].map(String::from).into_iter().chain(nodes).collect();
     let mut server = dated(CertificateParams::new(names)?, "streamharness testbed");
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -1,6 +1,6 @@
 //! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
 
-use crate::{Error, ProxyRoute, Result, identity::Identity, network::host_of_part, part, place, ports::Ports};
+use crate::{Error, ProxyRoute, Result, identity::Identity, network::host_of_part, part, place, ports::Ports, secrets};
 use scistream::{Kind, Reached, Side, TunnelRequest};
 use serde::{Deserialize, Serialize};
 use shortage::FileContext;
@@ -122,12 +122,15 @@ impl<'a> ControlServers<'a> {
     pub fn command(&self, kind: Kind, end: End) -> Result<Command> {
         let dir = self.server_dir(kind, end);
         place::create(&dir, Some(self.identity))?;
+        secrets::write(&self.token_file(kind, end), &secrets::random_hex(16)?, 0o600, Some(self.identity))?;
         let range = self.ports.s2ds(Self::index(kind, end));
         let mut command = part::own_command(self.dir, &s2cs_part(kind, end), self.identity)?;
         command
             .args(["testbed", "s2cs", "--listen", &self.at(kind, end)])
             .args(["--ports", &format!("{}-{}", range.start(), range.end()), "--type", kind.name(), "--dir"])
-            .arg(&dir);
+            .arg(&dir)
+            .arg("--token-file")
+            .arg(self.token_file(kind, end));
         Ok(command)
     }
 
@@ -141,9 +144,15 @@ impl<'a> ControlServers<'a> {
         Ok(fs::read_to_string(&path).on("read", &path)?)
     }
 
+    /// Only this testbed makes requests: others may reach the server.
+    fn token_file(&self, kind: Kind, end: End) -> PathBuf {
+        self.server_dir(kind, end).join("token")
+    }
+
     fn side(&self, kind: Kind, end: End) -> Result<Side> {
-        let address = self.at(kind, end);
-        Ok(Side { address, certificate: self.certificate(kind, end)?, token: None, reached: Reached::default() })
+        let (address, path) = (self.at(kind, end), self.token_file(kind, end));
+        let token = Some(fs::read_to_string(&path).on("read", &path)?);
+        Ok(Side { address, certificate: self.certificate(kind, end)?, token, reached: Reached::default() })
     }
 
     /// Makes the two requests of a route, the `number`-th of its kind.

@@ -191,6 +191,10 @@ pub struct RouteFlags {
     /// Connect to ADDR:PORT for HOST:PORT, and still verify the certificate against HOST. Repeatable.
     #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
     pub connect_to: Vec<String>,
+    /// Interface of rank 0's host, or its address, at which other hosts reach a testbed that the launch builds [default: one
+    /// in a network that all hosts share].
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
     /// Certificates of the authorities to trust (PEM) [default: the system's].
     #[arg(long, value_name = "FILE")]
     pub ca: Option<String>,

@@ -1,7 +1,10 @@
 //! The ranks of one launch: their shared state, their joint decisions, and their joint end.
 
 use crate::{
-    host::{environment, machine},
+    host::{
+        environment, machine,
+        reach::{self, Address},
+    },
     launch::{launcher, signals::Signals},
     terminal::{
         exit::{Exit, Failure},
@@ -42,6 +45,8 @@ pub struct World {
     pub place: Place,
     /// For each rank the number of its host, in the order in which hosts are met.
     pub hosts: Vec<u32>,
+    /// The addresses of every host except that of rank 0; on rank 0 only.
+    pub others: Vec<Vec<Address>>,
 }
 
 /// How a launch ends early.
@@ -99,7 +104,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
         machine: machine::describe(),
         clock: Clock::default(),
     };
-    let mut world = World { comm, signals, place, hosts: Vec::new() };
+    let mut world = World { comm, signals, place, hosts: Vec::new(), others: Vec::new() };
     let ended = world.meet().and_then(|()| work(&world));
     // All ranks are about to end. The launcher's signal that another rank has failed must not end this one before.
     world.signals.set_streaming(true);
@@ -135,16 +140,22 @@ impl World {
 
     /// Learns on which host each rank is.
     fn meet(&mut self) -> Result<(), Stop> {
-        let names = self.comm.gather(self.place.machine.host.as_bytes(), RESOLVE_LIMIT)?;
-        let mut known: Vec<&Vec<u8>> = Vec::new();
-        let numbers = names.iter().map(|name| {
+        let config = bincode::config::standard();
+        let own = (&self.place.machine.host, reach::addresses());
+        let own = bincode::serde::encode_to_vec(own, config).expect("names and addresses encode");
+        let ranks = self.comm.gather(&own, RESOLVE_LIMIT)?;
+        let mut known: Vec<String> = Vec::new();
+        let mut numbers = Vec::new();
+        for rank in ranks {
+            let ((name, addresses), _): ((String, Vec<Address>), _) =
+                bincode::serde::decode_from_slice(&rank, config).expect("ranks run the same binary");
             let number = known.iter().position(|other| *other == name).unwrap_or(known.len());
             if number == known.len() {
                 known.push(name);
+                self.others.extend((number > 0).then_some(addresses));
             }
-            number as u32
-        });
-        let numbers: Vec<u8> = numbers.flat_map(u32::to_le_bytes).collect();
+            numbers.extend((number as u32).to_le_bytes());
+        }
         let bytes = self.comm.broadcast(numbers, RESOLVE_LIMIT)?;
         self.hosts = bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect();
         Ok(())

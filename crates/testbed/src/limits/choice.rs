@@ -104,7 +104,7 @@ impl CpuLimits {
 /// starts it, as in a pod.
 fn parts(nodes: usize, routes: &Routes, network: NetworkChoice) -> Vec<String> {
     let epmds = match network {
-        NetworkChoice::Loopback => vec!["epmd".to_owned()],
+        NetworkChoice::Loopback | NetworkChoice::Reachable(_) => vec!["epmd".to_owned()],
         NetworkChoice::Facility(_) => (1..=nodes).map(|node| format!("epmd {node}")).collect(),
     };
     let servers = ControlServers::kinds(&routes.proxies).into_iter();

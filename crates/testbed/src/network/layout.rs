@@ -42,10 +42,12 @@ impl fmt::Display for Host {
     }
 }
 
-/// The placement of parts: all on loopback, or each on a host of its own.
+/// The placement of parts: all on this host, or each on a host of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
     Loopback,
+    /// On this host, and clients of other hosts reach them at this address.
+    Reachable(Ipv4Addr),
     Facility {
         /// Broker nodes, each on a data streaming node.
         nodes: usize,
@@ -56,7 +58,7 @@ impl Hosts {
     /// Data streaming nodes: one for each broker, and at least two, since the two control servers of a tunnel are on two.
     pub fn dsns(self) -> usize {
         match self {
-            Self::Loopback => 0,
+            Self::Loopback | Self::Reachable(_) => 0,
             Self::Facility { nodes } => nodes.max(2),
         }
     }
@@ -79,9 +81,24 @@ impl Hosts {
         Host::Dsn(self.dsns().saturating_sub(1))
     }
 
+    /// Whether all parts are on this host.
+    pub fn is_one(self) -> bool {
+        !matches!(self, Self::Facility { .. })
+    }
+
+    /// Where clients and proxies reach what is on `host`.
     pub fn address(self, host: Host) -> Ipv4Addr {
         match self {
             Self::Loopback => Ipv4Addr::LOCALHOST,
+            Self::Reachable(address) => address,
+            Self::Facility { .. } => host.address(),
+        }
+    }
+
+    /// Where parts and the supervisor reach what no client uses: the management API, epmd, Erlang's distribution, S3M.
+    pub fn inner_address(self, host: Host) -> Ipv4Addr {
+        match self {
+            Self::Loopback | Self::Reachable(_) => Ipv4Addr::LOCALHOST,
             Self::Facility { .. } => host.address(),
         }
     }
@@ -90,8 +107,13 @@ impl Hosts {
     pub fn name(self, host: Host) -> String {
         match self {
             Self::Loopback => "localhost".to_owned(),
-            Self::Facility { .. } => host.address().to_string(),
+            Self::Reachable(_) | Self::Facility { .. } => self.address(host).to_string(),
         }
+    }
+
+    /// Its name for parts and the supervisor.
+    pub fn inner_name(self, host: Host) -> String {
+        if self.is_one() { Self::Loopback.name(host) } else { self.name(host) }
     }
 }
 

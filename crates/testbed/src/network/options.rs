@@ -1,7 +1,7 @@
 //! Options of the network, and their text.
 
 use crate::{Error, Result};
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::Ipv4Addr, str::FromStr, time::Duration};
 
 /// Where the parts of a testbed listen.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -9,6 +9,8 @@ pub enum NetworkChoice {
     /// On the loopback ports of this host.
     #[default]
     Loopback,
+    /// On this host, and what clients connect to at this address, which other hosts reach.
+    Reachable(Ipv4Addr),
     /// In network namespaces, laid out like a facility.
     Facility(Facility),
 }
@@ -76,6 +78,7 @@ impl fmt::Display for NetworkChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loopback => f.write_str("loopback"),
+            Self::Reachable(address) => write!(f, "reachable,{address}"),
             Self::Facility(facility) => {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
                 write!(f, "facility,{rate},{}", facility.delay.as_nanos())
@@ -90,6 +93,9 @@ impl FromStr for NetworkChoice {
     fn from_str(text: &str) -> std::result::Result<Self, ()> {
         if text == "loopback" {
             return Ok(Self::Loopback);
+        }
+        if let Some(address) = text.strip_prefix("reachable,") {
+            return address.parse().map(Self::Reachable).map_err(|_| ());
         }
         let (rate, delay) = text.strip_prefix("facility,").and_then(|rest| rest.split_once(',')).ok_or(())?;
         let rate: u64 = rate.parse().map_err(|_| ())?;
@@ -130,7 +136,9 @@ mod tests {
     #[test]
     fn the_supervisor_reads_the_options_that_are_passed_to_it() {
         let facility = Facility::parse("1gbit", "1ms", 0.2).unwrap();
-        for choice in [NetworkChoice::Loopback, NetworkChoice::Facility(facility)] {
+        for choice in
+            [NetworkChoice::Loopback, NetworkChoice::Reachable([10, 1, 2, 3].into()), NetworkChoice::Facility(facility)]
+        {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         assert!("facility".parse::<NetworkChoice>().is_err());

@@ -1,7 +1,7 @@
 //! A client of a node's HTTP API. Not rabbitmqctl, because each of its calls boots an Erlang VM.
 
 use super::config::USER;
-use crate::ports::Ports;
+use crate::{network::Host, ports::Ports};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Api {
 
     /// `None` without a reply. The error is dropped on purpose: its text could contain the address with the password.
     fn get(&self, node: usize, path: &str) -> Option<ureq::http::Response<ureq::Body>> {
-        let at = self.ports.at_node(node, self.ports.management(node));
+        let at = self.ports.inner(Host::Dsn(node), self.ports.management(node));
         self.agent.get(format!("http://{USER}:{}@{at}/api/{path}", self.password)).call().ok()
     }
 

@@ -6,14 +6,7 @@ use super::{
     extra::BrokerExtras,
     install::Install,
 };
-use crate::{
-    Result,
-    identity::Identity,
-    network::{Host, Hosts},
-    part, place,
-    ports::Ports,
-    secrets, tls,
-};
+use crate::{Result, identity::Identity, network::Host, part, place, ports::Ports, secrets, tls};
 use std::{
     fs,
     net::TcpStream,
@@ -122,35 +115,35 @@ impl Cluster {
     pub fn epmd(&self, node: usize) -> Result<Command> {
         let port = self.ports.epmd().to_string();
         let mut command = self.part(&self.epmd_part(node), node, &self.install.epmd)?;
-        command.args(["-address", &self.ports.hosts.address(Host::Dsn(node)).to_string(), "-port", &port]);
+        command.args(["-address", &self.ports.hosts.inner_address(Host::Dsn(node)).to_string(), "-port", &port]);
         Ok(command)
     }
 
     /// The nodes that have an epmd of their own: on one host they share that of the first.
     pub fn epmds(&self) -> RangeInclusive<usize> {
-        1..=if self.ports.hosts == Hosts::Loopback { 1 } else { self.nodes }
+        1..=if self.ports.hosts.is_one() { 1 } else { self.nodes }
     }
 
     /// The name of a node's epmd as a part.
     pub fn epmd_part(&self, node: usize) -> String {
-        if self.ports.hosts == Hosts::Loopback { "epmd".to_owned() } else { format!("epmd {node}") }
+        if self.ports.hosts.is_one() { "epmd".to_owned() } else { format!("epmd {node}") }
     }
 
     pub fn epmd_replies(&self, node: usize) -> bool {
-        let address = self.ports.at_node(node, self.ports.epmd());
+        let address = self.ports.inner(Host::Dsn(node), self.ports.epmd());
         TcpStream::connect_timeout(&address.into(), Duration::from_millis(200)).is_ok()
     }
 
     /// Node `node`, counted from 1. All are started at once; they find each other.
     pub fn node(&self, node: usize) -> Result<Command> {
         let dir = self.node_dir(node);
-        let interface = self.ports.hosts.address(Host::Dsn(node)).to_string().replace('.', ",");
+        let interface = self.ports.hosts.inner_address(Host::Dsn(node)).to_string().replace('.', ",");
         let mut command = self.part(&node_part(node), node, &self.install.server)?;
         command
             .env("ERL_EPMD_PORT", self.ports.epmd().to_string())
             .env("ERL_CRASH_DUMP_SECONDS", "0")
             .env("RABBITMQ_NODENAME", config::node_name(self.ports, node))
-            .env("RABBITMQ_USE_LONGNAME", (self.ports.hosts != Hosts::Loopback).to_string())
+            .env("RABBITMQ_USE_LONGNAME", (!self.ports.hosts.is_one()).to_string())
             .env("RABBITMQ_DIST_PORT", self.ports.distribution(node).to_string())
             .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
             .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("none"))
@@ -176,7 +169,7 @@ impl Cluster {
             .env("LANG", "C.UTF-8")
             .env("PATH", &self.install.path)
             .env("HOME", self.dir.join("home"))
-            .env("ERL_EPMD_ADDRESS", self.ports.hosts.address(Host::Dsn(node)).to_string());
+            .env("ERL_EPMD_ADDRESS", self.ports.hosts.inner_address(Host::Dsn(node)).to_string());
         Ok(command)
     }
 

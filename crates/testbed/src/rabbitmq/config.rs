@@ -23,7 +23,7 @@ pub struct NodeConfig<'a> {
 }
 
 pub fn node_name(ports: Ports, node: usize) -> String {
-    format!("rmq{node}@{}", ports.hosts.name(Host::Dsn(node)))
+    format!("rmq{node}@{}", ports.hosts.inner_name(Host::Dsn(node)))
 }
 
 /// The text of rabbitmq.conf.
@@ -34,7 +34,7 @@ pub fn render(config: &NodeConfig) -> String {
         writeln!(text, "{key} = {value}").expect("writing to a string never fails");
     };
     let here = |port: u16| ports.at_node(node, port).to_string();
-    let address = ports.hosts.address(Host::Dsn(node));
+    let address = ports.hosts.inner_address(Host::Dsn(node));
 
     set("listeners.tcp.1", &here(ports.amqp(node)));
     set("listeners.ssl.1", &here(ports.amqps(node)));
