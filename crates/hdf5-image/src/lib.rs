@@ -7,7 +7,9 @@
 //! let file = hdf5_image::create()?;
 //! file.new_dataset_builder().with_data(&[1u16, 2, 3]).create("numbers")?;
 //! let bytes = hdf5_image::bytes(&file)?;
-//! assert_eq!(hdf5_image::Image::open(&bytes)?.read::<u16>("numbers", &[3]).unwrap(), [1, 2, 3]);
+//! let mut numbers: Vec<u16> = Vec::new();
+//! hdf5_image::Image::open(&bytes)?.read("numbers", &[3], &mut numbers).unwrap();
+//! assert_eq!(numbers, [1, 2, 3]);
 //! # Ok::<(), hdf5::Error>(())
 //! ```
 
@@ -15,21 +17,27 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use hdf5::{
-    File, FileBuilder, H5Type, Result,
+    Datatype, File, FileBuilder, H5Type, Result,
     file::{FileAccess, FileCloseDegree},
     from_id, h5check,
     sync::sync,
 };
 use hdf5_sys::{
+    h5::H5set_free_list_limits,
+    h5d::H5Dread,
     h5f::{H5F_ACC_RDONLY, H5Fget_file_image, H5Fopen},
     h5fd::{H5FD_file_image_callbacks_t, H5FD_file_image_op_t},
-    h5p::{H5Pset_file_image, H5Pset_file_image_callbacks},
+    h5p::{H5P_DEFAULT, H5Pset_file_image, H5Pset_file_image_callbacks},
+    h5s::H5S_ALL,
 };
 use std::{
     ffi::{CString, c_int, c_void},
     marker::PhantomData,
     ptr::null_mut,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A new file in memory, in the earliest format: it has no checksums, which a changed pixel or time would break, and it
@@ -74,41 +82,81 @@ impl<'bytes> Image<'bytes> {
     ///
     /// The library's, if they are not an HDF5 file.
     pub fn open(bytes: &'bytes [u8]) -> Result<Self> {
-        // All objects opened in the file are closed with it, while the bytes still exist.
-        let access = FileAccess::build().core_filebacked(false).fclose_degree(FileCloseDegree::Strong).finish()?;
         let name = CString::new(name()).expect("it is made of letters and digits");
         let image = bytes.as_ptr().cast_mut().cast();
         let mut callbacks = borrow(image);
         sync(|| {
-            // SAFETY: libhdf5 copies the callbacks, and they fulfil its contract for an image that the caller owns.
-            h5check(unsafe { H5Pset_file_image_callbacks(access.id(), &raw mut callbacks) })?;
+            let access = access()?.id();
+            // SAFETY: libhdf5 copies the callbacks, and they fulfil its contract for an image that the caller owns. The
+            // list has no image at this point, which is a condition of the call.
+            h5check(unsafe { H5Pset_file_image_callbacks(access, &raw mut callbacks) })?;
             // SAFETY: the bytes outlive the file. libhdf5 reads them only: the file is open for reading.
-            h5check(unsafe { H5Pset_file_image(access.id(), image, bytes.len()) })?;
+            h5check(unsafe { H5Pset_file_image(access, image, bytes.len()) })?;
             // SAFETY: the name ends in a zero and outlives the call; the property list is alive.
-            let id = h5check(unsafe { H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, access.id()) })?;
+            let id = h5check(unsafe { H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, access) });
+            // SAFETY: the list forgets the bytes, which it must not outlive; freeing them does nothing.
+            h5check(unsafe { H5Pset_file_image(access, null_mut(), 0) })?;
             // SAFETY: the identifier belongs to a file, and this is its only owner.
-            Ok(Self { file: unsafe { from_id(id) }?, _bytes: PhantomData })
+            Ok(Self { file: unsafe { from_id(id?) }?, _bytes: PhantomData })
         })
     }
 
-    /// Reads a dataset of this type and these extents.
+    /// Reads a dataset of this type and these extents into `values`, whose memory is used again.
     ///
     /// # Errors
     ///
     /// Otherwise, with its actual type and extents.
-    pub fn read<T: H5Type>(&self, path: &str, shape: &[usize]) -> Result<Vec<T>, String> {
+    pub fn read<T: H5Type + Copy + Default>(
+        &self,
+        path: &str,
+        shape: &[usize],
+        values: &mut Vec<T>,
+    ) -> Result<(), String> {
         let dataset = self.file.dataset(path).map_err(|error| format!("no dataset `{path}`: {error}"))?;
         let failed = |error: hdf5::Error| format!("dataset `{path}` cannot be read: {error}");
-        let dtype = dataset.dtype().map_err(failed)?;
-        if !dtype.is::<T>() {
-            let found = dtype.to_descriptor().map_err(failed)?;
+        let (stored, wanted) = (dataset.dtype().map_err(failed)?, Datatype::from_type::<T>().map_err(failed)?);
+        if stored != wanted {
+            let found = stored.to_descriptor().map_err(failed)?;
             return Err(format!("dataset `{path}` is of another type: {found}"));
         }
         if dataset.shape() != shape {
             return Err(format!("dataset `{path}` should be {shape:?} and is {:?}", dataset.shape()));
         }
-        dataset.read_raw().map_err(failed)
+        values.resize(shape.iter().product(), T::default());
+        let to = values.as_mut_ptr().cast();
+        // The safe binding makes a property list, asks for the type again and searches for a conversion, for each dataset.
+        // SAFETY: the dataset has this type and as many elements as the buffer, which outlives the call.
+        let read = sync(|| h5check(unsafe { H5Dread(dataset.id(), wanted.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, to) }));
+        read.map_err(failed).map(drop)
     }
+}
+
+/// The property list with which all images are opened; libhdf5's lock must be held. It is made once, because a new one for
+/// each file costs a tenth of the inspection of 1 MiB.
+fn access() -> Result<&'static FileAccess> {
+    static ACCESS: OnceLock<FileAccess> = OnceLock::new();
+    if let Some(access) = ACCESS.get() {
+        return Ok(access);
+    }
+    keep_freed_memory()?;
+    let access = FileAccess::build()
+        .core_filebacked(false)
+        // All objects opened in the file are closed with it, while the bytes still exist.
+        .fclose_degree(FileCloseDegree::Strong)
+        // The file is in memory: a chunk that is cached is copied twice, through fresh memory.
+        .chunk_cache(0, 0, 1.0)
+        .sieve_buf_size(0)
+        .finish()?;
+    Ok(ACCESS.get_or_init(|| access))
+}
+
+/// Lets libhdf5 keep the memory that it frees. Each open file has a cache of metadata of 0.5 MiB, whatever is configured;
+/// by default it is returned to the allocator and from there to the kernel, and comes back as fresh pages.
+fn keep_freed_memory() -> Result<()> {
+    const LIST: c_int = 1 << 20;
+    const ALL: c_int = 4 << 20;
+    // SAFETY: the call sets limits and nothing else; they hold for lists of objects, of arrays and of blocks.
+    h5check(unsafe { H5set_free_list_limits(ALL, LIST, ALL, LIST, ALL, LIST) }).map(drop)
 }
 
 /// Callbacks with which libhdf5 uses an image in place: allocation returns the image, copying does nothing because the
@@ -167,7 +215,14 @@ mod tests {
         // Two of one name would be one file to libhdf5.
         let (one, other) = (Image::open(&image).unwrap(), Image::open(&image).unwrap());
         for image in [one, other] {
-            assert_eq!(image.read::<u16>("numbers", &[3]).unwrap(), [1, 2, 3]);
+            let mut numbers = vec![7u16; 5];
+            image.read("numbers", &[3], &mut numbers).unwrap();
+            assert_eq!(numbers, [1, 2, 3], "whatever the buffer held");
+            assert!(image.read("numbers", &[4], &mut numbers).unwrap_err().contains("should be [4] and is [3]"));
+            assert!(
+                image.read("numbers", &[3], &mut Vec::<u32>::new()).unwrap_err().contains("of another type: uint16")
+            );
+            assert!(image.read("letters", &[3], &mut numbers).unwrap_err().contains("no dataset `letters`"));
         }
         for damaged in [&[][..], &image[..100], &[0; 4096]] {
             assert!(Image::open(damaged).is_err());

@@ -146,9 +146,9 @@ impl Frames {
         {
             return Err(content(format!("a wavelength of {wavelength} Angstrom")));
         }
-        file.peaks.iter().enumerate().filter(|(_, peak)| peak.height > 0).try_for_each(|(index, peak)| {
+        file.peaks().enumerate().filter(|(_, peak)| peak.height > 0).try_for_each(|(index, peak)| {
             let event = index / FRAME_PEAKS;
-            let found = self.detector.find(peak, |pixel| file.pixel(event, pixel));
+            let found = self.detector.find(&peak, |pixel| file.pixel(event, pixel));
             found.map_err(|what| content(format!("event {event}: {what}")))
         })
     }

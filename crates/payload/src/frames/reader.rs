@@ -4,11 +4,15 @@ use super::detector::Peak;
 use engine::ports::{Corruption, CorruptionKind};
 use hdf5_image::Image;
 use profile::{Dtype, sizes::FRAME_PEAKS};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Reads files of one workload.
+/// Reads files of one workload, one at a time: libhdf5 has one lock, and readers that took it in turn would only wait
+/// for each other.
 #[derive(Debug, Clone)]
 pub struct Reader {
     plan: profile::Frames,
+    /// Its memory is used again: page faults of fresh memory would take longer than reading.
+    contents: Arc<Mutex<Contents>>,
 }
 
 /// The contents of a file.
@@ -20,8 +24,7 @@ pub struct Contents {
     pub timestamps: Vec<f64>,
     /// Angstrom, of each event; empty if the workload has none.
     pub wavelengths: Vec<f64>,
-    /// [`FRAME_PEAKS`] of each event; empty if the workload has none.
-    pub peaks: Vec<Peak>,
+    peaks: Vec<u16>,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,21 @@ enum Pixels {
 }
 
 impl Contents {
+    fn new(plan: &profile::Frames) -> Self {
+        Self {
+            pixels: match plan.dtype {
+                Dtype::U16 => Pixels::U16(Vec::new()),
+                Dtype::U32 => Pixels::U32(Vec::new()),
+                Dtype::F32 => Pixels::F32(Vec::new()),
+                Dtype::F64 => Pixels::F64(Vec::new()),
+            },
+            frame_pixels: plan.shape.iter().map(|extent| *extent as usize).product(),
+            timestamps: Vec::new(),
+            wavelengths: Vec::new(),
+            peaks: Vec::new(),
+        }
+    }
+
     /// One pixel of one frame.
     pub fn pixel(&self, event: usize, pixel: usize) -> f64 {
         let at = event * self.frame_pixels + pixel;
@@ -43,46 +61,48 @@ impl Contents {
             Pixels::F64(pixels) => pixels[at],
         }
     }
+
+    /// [`FRAME_PEAKS`] of each event; none if the workload has none.
+    pub fn peaks(&self) -> impl Iterator<Item = Peak> {
+        self.peaks.chunks_exact(3).map(|peak| Peak { row: peak[0], column: peak[1], height: peak[2] })
+    }
+
+    fn read(&mut self, plan: &profile::Frames, image: &Image<'_>, events: u32) -> Result<(), String> {
+        let shape = |rest: &[usize]| [&[events as usize], rest].concat();
+        let frame: Vec<usize> = plan.shape.iter().map(|extent| *extent as usize).collect();
+        let (data, frames) = (&plan.data, shape(&frame));
+        match &mut self.pixels {
+            Pixels::U16(pixels) => image.read(data, &frames, pixels),
+            Pixels::U32(pixels) => image.read(data, &frames, pixels),
+            Pixels::F32(pixels) => image.read(data, &frames, pixels),
+            Pixels::F64(pixels) => image.read(data, &frames, pixels),
+        }?;
+        if let Some(path) = &plan.peaks {
+            image.read(path, &shape(&[FRAME_PEAKS, 3]), &mut self.peaks)?;
+        }
+        image.read(&plan.timestamp, &shape(&[]), &mut self.timestamps)?;
+        if let Some(path) = &plan.wavelength {
+            image.read(path, &shape(&[]), &mut self.wavelengths)?;
+        }
+        Ok(())
+    }
 }
 
 impl Reader {
     /// For files of such frames.
     pub fn new(plan: &profile::Frames) -> Self {
-        Self { plan: plan.clone() }
+        Self { plan: plan.clone(), contents: Arc::new(Mutex::new(Contents::new(plan))) }
     }
 
     /// Reads all of a file that should have `events` events.
-    pub fn read(&self, body: &[u8], events: u32) -> Result<Contents, Corruption> {
+    pub fn read(&self, body: &[u8], events: u32) -> Result<MutexGuard<'_, Contents>, Corruption> {
         debug_assert_ne!(std::thread::current().name(), Some(engine::WORKERS_THREAD), "that thread serves the network");
+        // A body that made the library panic leaves contents that the next one overwrites.
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
         let wrong = |what: String| Corruption::new(CorruptionKind::Structure, what);
         let image = Image::open(body).map_err(|error| wrong(format!("it is not an HDF5 file: {error}")))?;
-        self.contents(&image, events).map_err(wrong)
-    }
-
-    fn contents(&self, image: &Image<'_>, events: u32) -> Result<Contents, String> {
-        let shape = |rest: &[usize]| [&[events as usize], rest].concat();
-        let frame: Vec<usize> = self.plan.shape.iter().map(|extent| *extent as usize).collect();
-        let (data, frames) = (&self.plan.data, shape(&frame));
-        let pixels = match self.plan.dtype {
-            Dtype::U16 => Pixels::U16(image.read(data, &frames)?),
-            Dtype::U32 => Pixels::U32(image.read(data, &frames)?),
-            Dtype::F32 => Pixels::F32(image.read(data, &frames)?),
-            Dtype::F64 => Pixels::F64(image.read(data, &frames)?),
-        };
-        let peaks: Vec<u16> = match &self.plan.peaks {
-            Some(path) => image.read(path, &shape(&[FRAME_PEAKS, 3]))?,
-            None => Vec::new(),
-        };
-        Ok(Contents {
-            pixels,
-            frame_pixels: frame.iter().product(),
-            timestamps: image.read(&self.plan.timestamp, &shape(&[]))?,
-            wavelengths: match &self.plan.wavelength {
-                Some(path) => image.read(path, &shape(&[]))?,
-                None => Vec::new(),
-            },
-            peaks: peaks.chunks_exact(3).map(|peak| Peak { row: peak[0], column: peak[1], height: peak[2] }).collect(),
-        })
+        contents.read(&self.plan, &image, events).map_err(wrong)?;
+        Ok(contents)
     }
 
     /// Its datasets.
