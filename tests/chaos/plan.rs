@@ -87,7 +87,7 @@ impl Plan {
         let acks =
             one_of(rng, if stream { &["each", "multiple:8"] } else { &["auto", "each", "multiple:8", "multiple:64"] });
         let confirms = one_of(rng, &["none", "each", "batch:16", "window:50", "batch:64"]);
-        let verify = one_of(rng, &["all", "all", "all", "every:3", "off"]);
+        let verify = one_of(rng, &["all", "all", "sampled", "every:3", "off"]);
         let mut settings = vec![
             ("pattern", pattern.to_owned()),
             ("producers", producers.to_string()),

@@ -137,6 +137,33 @@ fn every_shipped_workload_streams_with_all_checks() {
 }
 
 #[test]
+fn by_default_every_body_is_checked_and_a_sample_is_read_by_libhdf5() {
+    let lstream = |verify: &[&str]| {
+        let arguments = [&["--workload", "lstream", "--messages", "40", "--producers", "2"], verify].concat();
+        let outcome = single(&arguments).through(service()).run(LIMIT);
+        let record = outcome.passes();
+        let line = outcome.stdout.lines().find(|line| line.starts_with("# verify ")).unwrap().to_owned();
+        (record, line)
+    };
+    let (record, line) = lstream(&[]);
+    assert_eq!(record.plan["verify"], "sampled");
+    let inspected = record.integrity.inspected.expect("the first body of each producer is always inspected");
+    assert!((2..=40).contains(&inspected), "{inspected}");
+    assert_eq!(record.integrity.inspected_one_in, Some(40.0 / inspected as f64));
+    assert!(record.harness.inspection_us.is_some_and(|us| us > 0.0));
+    assert!(
+        line.contains(&format!("sampled; the library of the format inspected {inspected} bodies, 1 in ")),
+        "{line}"
+    );
+
+    let (record, line) = lstream(&["--verify", "all"]);
+    assert_eq!((record.integrity.inspected, record.integrity.inspected_one_in), (Some(40), Some(1.0)));
+    assert!(line.contains("all; the library of the format inspected 40 bodies, 1 in 1.0"), "{line}");
+    let (record, line) = lstream(&["--verify", "off"]);
+    assert!(record.integrity.inspected.is_none() && line.ends_with(" off"), "{line}");
+}
+
+#[test]
 fn a_workload_of_ones_own_needs_a_file_and_no_code() {
     let own = "messages = 50\n[message]\nformat = 'hdf5'\nevents = 'uniform:1-3'\nrate = '10/s'\n\
                [message.frames]\nshape = [2, 64, 96]\ndtype = 'f32'\ndata = '/entry/instrument/detector/data'\npeaks = ''\n";

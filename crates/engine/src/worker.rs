@@ -1,5 +1,6 @@
 //! The workers of a rank: they publish messages, consume them, reply to them and collect the replies.
 
+pub(crate) mod budget;
 pub(crate) mod calendar;
 pub(crate) mod ceiling;
 pub(crate) mod collect;

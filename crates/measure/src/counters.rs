@@ -95,6 +95,10 @@ counters! {
     corrupt_structure,
     /// Well-formed messages with the contents of another one than the envelope names.
     corrupt_content,
+    /// Bodies of messages that the format's library inspected.
+    inspected,
+    /// CPU time of these inspections.
+    inspection_ns,
     /// Deliveries without an envelope of this run. They are in no other counter.
     foreign,
     /// Deliveries in the run's name that none of its producers sent. They are in no other counter.

@@ -5,6 +5,7 @@
 //! ([`crate::join_each`]), with the same join and the sum of the outcomes.
 
 use crate::{
+    counters::Counters,
     ledger::{Foreign, MessageId},
     replies::Replies,
     sentences::{first, were},
@@ -66,6 +67,12 @@ pub struct Integrity {
     /// The same by kind (`length`, `checksum`, `structure`, `content`); kinds that did not occur are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub corrupt_by_kind: BTreeMap<String, u64>,
+    /// Delivered bodies that the library of their format inspected as well; absent if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspected: Option<u64>,
+    /// One delivery in so many was inspected; absent if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspected_one_in: Option<f64>,
     /// The first corrupt body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_corrupt: Option<FirstCorrupt>,
@@ -153,6 +160,13 @@ pub struct FirstCorrupt {
 }
 
 impl Integrity {
+    /// Sets how many bodies were inspected.
+    pub fn count_inspected(&mut self, counters: &Counters) {
+        let Counters { inspected, received, .. } = *counters;
+        self.inspected = (inspected > 0).then_some(inspected);
+        self.inspected_one_in = self.inspected.map(|inspected| received as f64 / inspected as f64);
+    }
+
     /// Separates lost from undetermined messages, by the number that the service still had. `on_the_way` is whether
     /// messages and replies may be anywhere else: missing ones are lost only if they can be nowhere.
     pub fn settle(&mut self, held: Held, on_the_way: OnTheWay) {

@@ -17,6 +17,11 @@ pub const LAYOUT: Layout = Layout::Block;
 pub const SPREAD: Spread = Spread::RoundRobin;
 pub const SEED: u64 = 1;
 pub const VERIFY: Verify = Verify::All;
+/// Where a library can inspect bodies: that takes several times as long as all other checks.
+pub const VERIFY_INSPECTED: Verify = Verify::Sampled;
+/// Part of one core that the inspections of a rank may use if bodies are `sampled`: enough for hundreds a second, and too
+/// little to slow the stream down.
+pub const INSPECTION_SHARE: f64 = 0.05;
 pub const TIMEOUT: Duration = Duration::from_secs(120);
 /// Limit on a warm-up that waits for messages or for a steady rate.
 pub const WARMUP_LIMIT: Duration = Duration::from_secs(60);

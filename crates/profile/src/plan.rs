@@ -170,7 +170,11 @@ impl Plan {
             length,
             load,
             seed: profile.seed.unwrap_or(defaults::SEED),
-            verify: profile.verify.unwrap_or(defaults::VERIFY),
+            verify: profile.verify.unwrap_or(if message.inspected_bodies() > 0 {
+                defaults::VERIFY_INSPECTED
+            } else {
+                defaults::VERIFY
+            }),
             message,
             service,
             service_time: profile.service_time,
@@ -272,6 +276,11 @@ impl Plan {
             RunLength::Messages(total) => Some(share(total, self.placement.producers, producer)),
             RunLength::Window(_) => None,
         }
+    }
+
+    /// Part of one core that the inspections of a rank may use; `None`: every checked body is inspected.
+    pub fn inspection_share(&self) -> Option<f64> {
+        (self.verify == Verify::Sampled).then_some(defaults::INSPECTION_SHARE)
     }
 
     /// Memory that one producer and one consumer hold for bodies, in bytes.
@@ -438,6 +447,20 @@ mod tests {
             let json = serde_json::to_string(&plan).unwrap();
             let read: Plan = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(read, plan, "{text}");
+        }
+    }
+
+    #[test]
+    fn inspections_are_sampled_unless_asked_for_where_a_library_makes_them() {
+        for (text, verify, share) in [
+            ("", Verify::All, None),
+            ("workload = 'lstream'", Verify::Sampled, Some(defaults::INSPECTION_SHARE)),
+            ("workload = 'lstream'\nverify = 'all'", Verify::All, None),
+            ("workload = 'lstream'\nverify = 'every:3'", "every:3".parse().unwrap(), None),
+            ("verify = 'sampled'", Verify::Sampled, Some(defaults::INSPECTION_SHARE)),
+        ] {
+            let plan = resolve(text, 1).unwrap();
+            assert_eq!((plan.verify, plan.inspection_share()), (verify, share), "{text}");
         }
     }
 

@@ -1,6 +1,9 @@
-//! CPU time, memory and context switches of this process so far.
+//! CPU time, memory and context switches of this process so far, and CPU time of a thread.
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::{
+    sys::resource::{UsageWho, getrusage},
+    time::{ClockId, clock_gettime},
+};
 
 /// A reading, or the difference of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -47,4 +50,10 @@ impl Usage {
             involuntary_switches: self.involuntary_switches.saturating_sub(start.involuntary_switches),
         }
     }
+}
+
+/// CPU time of the calling thread so far, in nanoseconds.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has had it since 2.6.12");
+    used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64
 }

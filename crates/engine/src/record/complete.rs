@@ -98,6 +98,7 @@ fn harness(result: &RunResult) -> Harness {
         own_producer_us_per_message: result.own_cost.producer_ns.map(|ns| ns / 1e3),
         own_consumer_us_per_message: result.own_cost.consumer_ns.map(|ns| ns / 1e3),
         cpu_us_per_message: per_message(cpu_s, handled),
+        inspection_us: per_message(result.counters.inspection_ns as f64 / 1e9, result.counters.inspected),
         schedule_lag_p99_ns: result.histograms.get(Metric::ScheduleLag).and_then(|lag| lag.summary().p99_ns),
         schedule: result.pacing.map(|pacing| pacing.name().to_owned()),
         generator_limited: result.pacing == Some(Pacing::GeneratorLimited),

@@ -27,7 +27,7 @@ pub fn cut_short(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record 
     let (total, flow) = (&snapshot.total.counters, &facts.plan.flow);
     let (copies, replies) = (u64::from(flow.copies), u64::from(flow.replies));
     let missing = |expected: u64, arrived: u64| expected.saturating_sub(arrived);
-    let integrity = Integrity {
+    let mut integrity = Integrity {
         sent: total.sent,
         confirmed: confirmed(&facts.plan, total),
         unconfirmed: if facts.plan.service.confirms.wanted() {
@@ -55,6 +55,7 @@ pub fn cut_short(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record 
         }),
         ..Integrity::default()
     };
+    integrity.count_inspected(total);
     let mut record = facts.record();
     record.status = verdict(ending, None, &integrity);
     record.integrity = integrity;

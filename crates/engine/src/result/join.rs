@@ -90,6 +90,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     // A rank counts by its clock what is inside of the window.
     let throughput = if jumped { Throughput::default() } else { throughput(plan, &counters, &ranks, measured_ns) };
     integrity.corrupt_by_kind = corrupt_by_kind(&counters);
+    integrity.count_inspected(&counters);
     integrity.first_corrupt = first_corrupt.as_ref().map(example_of);
     let (own_cost, ceiling_messages_per_second) = own_cost(&ranks);
     let client_cpu_high =

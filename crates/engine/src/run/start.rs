@@ -11,6 +11,7 @@ use crate::{
     },
     time::{awake::Patience, clocks::Clocks, delay::Delays, one_way::OneWay, schedule::Schedule},
     worker::{
+        budget::Budget,
         calendar::Catchup,
         collect::{Collector, CollectorReport, CollectorSpec},
         consume::{Consumer, ConsumerReport, ConsumerSpec},
@@ -93,11 +94,12 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
                 Held::NOTHING
             }));
         }
+        let budget = self.plan.inspection_share().map(|share| Arc::new(Budget::new(share)));
         let hosts: Arc<[u32]> = producers_hosts(self.plan, clocks).into();
         let own_host = clocks.host_of[self.comm.rank()];
         let consumers = consuming.into_iter().map(|Consuming { index, mut subscriber, mut replier }| {
             let one_way = OneWay::new(hosts.clone(), own_host, times.start_ns);
-            let spec = consumer_spec(self.plan, index, times, one_way);
+            let spec = consumer_spec(self.plan, index, times, one_way, budget.clone());
             let exclusive = self.plan.source_of(index).queue.exclusive;
             let (slot, stop, payloads, clock) = (slots.next(), stop.clone(), self.payloads.clone(), clocks.clock);
             self.spawn(slot.clone(), move |report| async move {
@@ -261,13 +263,14 @@ fn producers_hosts(plan: &Plan, clocks: &Clocks) -> Vec<u32> {
     hosts
 }
 
-fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay) -> ConsumerSpec {
+fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay, budget: Option<Arc<Budget>>) -> ConsumerSpec {
     ConsumerSpec {
         run: plan.run,
         index,
         seal: times.seal,
         producers: plan.placement.producers,
         inspections: plan.message.inspected_bodies() as usize,
+        budget,
         window: times.window.clone(),
         one_way,
         acks: plan.service.acks,

@@ -6,6 +6,7 @@
 use crate::{
     double::{NullPublisher, NullSubscriber},
     envelope::SealKey,
+    host::usage::thread_cpu_ns,
     ports::{Body, Payloads, Source},
     time::{
         clock::Clock,
@@ -13,13 +14,13 @@ use crate::{
         window::{Window, WindowTimes},
     },
     worker::{
+        budget::Budget,
         consume::{Consumer, ConsumerSpec},
         produce::{Producer, ProducerSpec},
         progress::Progress,
         reply::Replier,
     },
 };
-use nix::time::{ClockId, clock_gettime};
 use profile::{Plan, Verify};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -91,10 +92,10 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
         returned: None,
     };
     let (_keep, stop) = watch::channel(false);
-    let used = cpu_ns();
+    let used = thread_cpu_ns();
     let (mut publisher, progress) = (NullPublisher::default(), Progress::default());
     let report = Producer::new(&mut publisher, source, &spec, clock, &progress).run(stop).await;
-    each(cpu_ns() - used, report.counters.sent)
+    each(thread_cpu_ns() - used, report.counters.sent)
 }
 
 /// Cost of a message in a consumer's loop, in nanoseconds, with the checks of the plan.
@@ -102,13 +103,14 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
     let bodies: Vec<Body> = (0..(BODIES_BYTES / plan.message.body_bytes).clamp(2, BODIES))
         .map(|sequence| payloads.body(0, sequence))
         .collect();
-    let inspection_ns = if payloads.inspects() { of_inspection(plan.verify, &**payloads, &bodies[0]) } else { 0.0 };
+    let inspection_ns = if payloads.inspects() { of_inspection(&**payloads, &bodies[0]) } else { 0.0 };
     let spec = ConsumerSpec {
         run: plan.run,
         index: 0,
         seal: SealKey::default(),
         producers: 1,
         inspections: plan.message.inspected_bodies() as usize,
+        budget: plan.inspection_share().map(|share| Arc::new(Budget::new(share))),
         window: Arc::new(Window::always()),
         one_way: OneWay::default(),
         acks: plan.service.acks,
@@ -119,7 +121,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
     let (stopper, stop) = watch::channel(false);
     let mut subscriber = NullSubscriber::new(plan.run, SealKey::default(), bodies);
     let progress = Progress::default();
-    let used = cpu_ns();
+    let used = thread_cpu_ns();
     let nobody = None::<&mut Replier<NullPublisher>>;
     let consuming = Consumer::new(&mut subscriber, nobody, payloads, &spec, clock, &progress).run(stop);
     let stopping = async {
@@ -127,32 +129,31 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         stopper.send_replace(true);
     };
     let (report, ()) = futures_util::future::join(consuming, stopping).await;
-    each(cpu_ns() - used, report.counters.received).map(|ns| ns + inspection_ns)
+    each(thread_cpu_ns() - used, report.counters.received).map(|ns| ns + inspections_ns(plan, inspection_ns, ns))
 }
 
-/// Cost of the plan's inspections, averaged over all messages. Inspections have threads of their own, so the CPU time
-/// of the loop does not include it.
-fn of_inspection(verify: Verify, payloads: &impl Payloads, body: &Body) -> f64 {
-    let share = match verify {
-        Verify::Off => return 0.0,
-        Verify::Every(n) => 1.0 / f64::from(n.get()),
-        Verify::All => 1.0,
-    };
-    let used = cpu_ns();
+/// Cost of one inspection. Inspections have threads of their own, so the CPU time of the loop does not include it.
+fn of_inspection(payloads: &impl Payloads, body: &Body) -> f64 {
+    let used = thread_cpu_ns();
     for _ in 0..INSPECTIONS {
         // The result does not matter here; in the run it is counted.
         let _ = std::hint::black_box(payloads.inspect(0, 0, &body.bytes));
     }
-    share * (cpu_ns() - used) as f64 / INSPECTIONS as f64
+    (thread_cpu_ns() - used) as f64 / INSPECTIONS as f64
+}
+
+/// Cost of the plan's inspections, averaged over messages that each take `loop_ns` otherwise.
+fn inspections_ns(plan: &Plan, inspection_ns: f64, loop_ns: f64) -> f64 {
+    match plan.verify {
+        Verify::Off => 0.0,
+        Verify::Every(n) => inspection_ns / f64::from(n.get()),
+        Verify::Sampled => plan.inspection_share().map_or(0.0, |share| inspection_ns.min(share * loop_ns)),
+        Verify::All => inspection_ns,
+    }
 }
 
 fn each(cpu_ns: u64, messages: u64) -> Option<f64> {
     (messages > 0).then(|| cpu_ns as f64 / messages as f64)
-}
-
-fn cpu_ns() -> u64 {
-    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has had it since 2.6.12");
-    used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64
 }
 
 #[cfg(test)]

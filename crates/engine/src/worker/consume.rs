@@ -11,7 +11,8 @@ use crate::{
     },
     worker::{
         TURNS_BEFORE_YIELD,
-        inspections::{Arrival, CorruptSample, Inspections},
+        budget::Budget,
+        inspections::{Arrival, CorruptSample, Inspected, Inspections},
         progress::Progress,
         reply::Replier,
     },
@@ -38,6 +39,8 @@ pub struct ConsumerSpec {
     pub seal: SealKey,
     /// Number of bodies that may wait for their inspection.
     pub inspections: usize,
+    /// Which of the checked bodies are inspected, shared by the consumers of a rank; `None`: all.
+    pub budget: Option<Arc<Budget>>,
     /// The measured window.
     pub window: Arc<Window>,
     /// Collects latencies of producers on other hosts.
@@ -126,7 +129,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             spec,
             clock,
             progress,
-            inspections: Inspections::new(payloads.clone(), spec.inspections),
+            inspections: Inspections::new(payloads.clone(), spec.inspections, spec.budget.clone()),
             acks: Acknowledger::new(spec),
             work: spec.work.clone(),
             report: ConsumerReport {
@@ -218,8 +221,8 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         }
         if let Some(arrival) = to_inspect {
             self.inspections.add(arrival, delivery.body).await;
-            while let Some(found) = self.inspections.next_done() {
-                self.keep_corrupt(found);
+            while let Some(inspected) = self.inspections.next_done() {
+                self.count_inspected(inspected);
             }
         }
         Ok(Turn::Next)
@@ -246,9 +249,9 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
     }
 
     async fn finish(mut self, ended: Result<(), Fault>) -> ConsumerReport {
-        let inspections = std::mem::replace(&mut self.inspections, Inspections::new(self.payloads.clone(), 1));
-        for found in inspections.all_done().await {
-            self.keep_corrupt(found);
+        let inspections = std::mem::replace(&mut self.inspections, Inspections::new(self.payloads.clone(), 1, None));
+        for inspected in inspections.all_done().await {
+            self.count_inspected(inspected);
         }
         let ended = match ended {
             Ok(()) => self.acks.settle(self.subscriber).await,
@@ -284,7 +287,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         let arrival = Arrival { consumer: spec.index, producer, sequence, at_ns: now_ns };
         let body = delivery.body.as_ref();
         let to_inspect = match self.payloads.verify(producer, sequence, envelope.checksum, body) {
-            Ok(()) => self.payloads.inspects().then_some(arrival),
+            Ok(()) => self.inspections.wants(&arrival).then_some(arrival),
             Err(corruption) => {
                 self.count_corrupt(corruption.kind);
                 // Deliveries come in order of time, inspections after them: the first stays. Only it is copied.
@@ -339,8 +342,11 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         }
     }
 
-    /// Counts what an inspection found, and keeps the first.
-    fn keep_corrupt(&mut self, found: CorruptSample) {
+    /// Counts an inspection and what it found, and keeps the first.
+    fn count_inspected(&mut self, Inspected { cpu_ns, found }: Inspected) {
+        self.progress.counts.inspected.add(1);
+        self.progress.counts.inspection_ns.add(cpu_ns);
+        let Some(found) = found else { return };
         self.count_corrupt(found.corruption.kind);
         if self.report.first_corrupt.as_ref().is_none_or(|first| found.arrival.at_ns < first.arrival.at_ns) {
             self.report.first_corrupt = Some(found);

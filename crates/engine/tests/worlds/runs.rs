@@ -8,7 +8,7 @@ use engine::{
     ports::{Comm, CommError, FaultKind},
     run,
 };
-use measure::{Counters, Metric};
+use measure::{Counters, Integrity, Metric};
 use std::time::Duration;
 
 #[test]
@@ -236,4 +236,29 @@ fn what_an_inspection_finds_is_counted_and_kept_even_from_the_last_message() {
             assert!(first.detail.starts_with("spoilt") && integrity.verdict().unwrap_err().contains("spoilt"));
         }
     }
+}
+
+#[test]
+fn inspections_of_a_sample_take_the_first_body_of_each_producer_and_are_counted() {
+    let inspected = |verify: &str, spoilt_every| {
+        let plan = plan(
+            &format!("messages = 400\nproducers = 4\nconsumers = 1\nverify = '{verify}'\n[service]\nqueues = 1"),
+            3,
+        );
+        let payloads = PlainPayloads { bytes: 100, spoilt_every: Some(spoilt_every) };
+        let result = run_world_of(&plan, &MemoryBroker::default(), 0, None, payloads).0.unwrap();
+        let integrity = result.integrity;
+        let Integrity { delivered, corrupt, inspected, inspected_one_in, .. } = integrity;
+        assert_eq!((delivered, result.counters.inspected), (400, inspected.unwrap_or_default()));
+        assert_eq!(inspected_one_in, inspected.map(|inspected| 400.0 / inspected as f64));
+        assert_eq!(integrity.verdict().is_err(), corrupt > 0);
+        (inspected, corrupt)
+    };
+    assert_eq!(inspected("all", 1000), (Some(400), 4), "the first message of each producer is spoilt");
+    assert_eq!(inspected("every:10", 1000), (Some(40), 4));
+    assert_eq!(inspected("off", 1000), (None, 0));
+    let (sampled, corrupt) = inspected("sampled", 1000);
+    assert!((4..=400).contains(&sampled.unwrap()) && corrupt == 4, "{sampled:?}, {corrupt} corrupt");
+    let (sampled, corrupt) = inspected("sampled", 1);
+    assert_eq!(sampled, Some(corrupt), "each inspection counts what it finds");
 }

@@ -20,6 +20,9 @@ pub struct Harness {
     /// Processor time of all ranks over messages sent and received.
     #[serde(default)]
     pub cpu_us_per_message: Option<f64>,
+    /// Processor time of the inspection of one body by the library of its format; absent if none was inspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspection_us: Option<f64>,
     /// 99 % of the sends were late by at most this; absent where there was no schedule.
     #[serde(default)]
     pub schedule_lag_p99_ns: Option<u64>,

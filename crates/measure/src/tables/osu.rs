@@ -79,7 +79,7 @@ fn head(table: &mut Table, record: &Record) {
             plan("/service/in_flight"),
         ),
     );
-    table.comment("verify", &plan("/verify"));
+    table.comment("verify", &format!("{}{}", plan("/verify"), inspected(record)));
     table.comment(
         "broker",
         &record.route.broker.as_ref().map_or_else(String::new, |b| format!("{} {}", b.product, b.version)),
@@ -246,6 +246,15 @@ fn harness(table: &mut Table, record: &Record) {
         }),
     ];
     table.comment("harness", &costs.into_iter().flatten().collect::<Vec<_>>().join(", "));
+}
+
+/// How many bodies the library of their format inspected.
+fn inspected(record: &Record) -> String {
+    let Some((inspected, one_in)) = record.integrity.inspected.zip(record.integrity.inspected_one_in) else {
+        return String::new();
+    };
+    let cost = record.harness.inspection_us.map_or_else(String::new, |us| format!(", {us:.0} us of CPU each"));
+    format!("; the library of the format inspected {inspected} bodies, 1 in {one_in:.1}{cost}")
 }
 
 /// The mean size of a sent body, if any was sent.
@@ -509,6 +518,17 @@ total_received          19999     319984000        159992
         let table = osu_table(&record);
         assert!(table.contains("# tls           none\n"), "\n{table}");
         assert!(!table.contains("Latency"), "\n{table}");
+    }
+
+    #[test]
+    fn inspections_stand_beside_the_level_of_the_checks() {
+        let mut record = sample::record();
+        record.plan["verify"] = "sampled".into();
+        (record.integrity.inspected, record.integrity.inspected_one_in) = (Some(57), Some(350.877));
+        record.harness.inspection_us = Some(310.4);
+        let line =
+            "# verify        sampled; the library of the format inspected 57 bodies, 1 in 350.9, 310 us of CPU each\n";
+        assert!(osu_table(&record).contains(line), "{}", osu_table(&record));
     }
 
     #[test]
