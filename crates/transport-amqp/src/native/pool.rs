@@ -64,7 +64,8 @@ impl Drop for Body {
     fn drop(&mut self) {
         if let Some(pool) = &self.pool {
             let mut free = pool.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if free.len() < KEPT_MAX && self.buffer.len() <= KEPT_FACTOR * self.bytes.max(KEPT_BYTES_MIN) {
+            if free.len() < KEPT_MAX && self.buffer.len() <= self.bytes.max(KEPT_BYTES_MIN).saturating_mul(KEPT_FACTOR)
+            {
                 free.push(std::mem::take(&mut self.buffer));
             }
         }
