@@ -92,8 +92,9 @@ fn fuzz(target: &str, seconds: u64, seed: u32) -> Result<()> {
     let output = String::from_utf8_lossy(&ended.stderr);
     ensure!(
         ended.status.success(),
-        "{target}: {}\n  correct it, and move the input from {} to {}, which every `cargo test` replays",
+        "{target}: {} ({})\n  correct it, and move the input from {} to {}, which every `cargo test` replays",
         why(&output),
+        ended.status,
         artifacts.display(),
         kept.display()
     );
