@@ -35,7 +35,9 @@ fn killed(launch: Launch, dir: &Path, turn: &Turn, process: impl FnOnce(&Running
     assert!(kept.integrity.sent >= kept.integrity.delivered && kept.integrity.delivered > 0, "{:?}", kept.integrity);
     assert_eq!(kept.ranks.len(), 3);
     let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
+    // The kill may come while a file is written; those of earlier seconds are gone.
+    let partial = left.iter().filter(|name| name.to_string_lossy().ends_with(".partial")).count();
+    assert!(partial <= 1, "{left:?}");
     kept
 }
 
