@@ -127,7 +127,7 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
     };
     let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
     if let Some(running) = testbed::find(&testbed::default_dir()).map_err(unusable)? {
-        if let (false, false) = (own.others.is_empty(), running.reachable().is_some()) {
+        if !own.others.is_empty() && running.reachable().is_none() {
             let sentence = "the testbed that runs on rank 0's host listens on loopback only, and there are ranks on other \
                  hosts: `streamharness testbed down`, and the launch builds one that they reach; or give an address with --url";
             return fail(Exit::Route, sentence.to_owned());

@@ -2,7 +2,7 @@
 
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 /// An address of a host, and the network that it is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ fn sends_to(other: Ipv4Addr) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((other, DISCARD)).ok()?;
     match socket.local_addr().ok()?.ip() {
-        std::net::IpAddr::V4(own) if !own.is_loopback() => Some(own),
+        IpAddr::V4(own) if !own.is_loopback() => Some(own),
         _ => None,
     }
 }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_without_any_address_are_told_what_to_give() {
+    fn a_launch_without_any_network_is_refused_with_what_to_give() {
         let sentence = choose(&[], &[Vec::new()], None).unwrap_err();
         assert!(sentence.contains("--url"), "{sentence}");
     }
