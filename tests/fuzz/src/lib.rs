@@ -4,6 +4,7 @@
 
 mod bodies;
 mod deliveries;
+mod ejfat;
 mod envelopes;
 mod frames;
 mod messages;
@@ -17,9 +18,10 @@ mod texts;
 pub type Target = fn(&[u8]);
 
 /// All of them; the corpus has a folder for each.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("bodies", bodies::run),
     ("deliveries", deliveries::run),
+    ("ejfat", ejfat::run),
     ("envelopes", envelopes::run),
     ("frames", frames::run),
     ("messages", messages::run),
