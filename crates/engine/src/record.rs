@@ -8,7 +8,7 @@ mod verdict;
 
 use measure::{
     Record,
-    record::{Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServiceView},
+    record::{Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServicePart, ServiceView},
 };
 use profile::Plan;
 
@@ -32,6 +32,8 @@ pub struct Facts {
     pub hops: Vec<Hop>,
     /// The managed service that was requested.
     pub provisioned: Option<Provisioned>,
+    /// The parts of a service that the launch built over several hosts.
+    pub parts: Vec<ServicePart>,
     /// How figures show what the profiles name.
     pub labels: Labels,
     /// The traffic of the testbed's links, once the stream is over.
@@ -56,6 +58,7 @@ impl Facts {
             environment: Environment { seed: plan.seed, ..environment },
             hops: Vec::new(),
             provisioned: None,
+            parts: Vec::new(),
             labels: Labels::default(),
             links: Vec::new(),
             repetition: None,
@@ -80,6 +83,7 @@ impl Facts {
                 architecture: self.plan.architecture.clone(),
                 hops: self.hops.clone(),
                 provisioned: self.provisioned.clone(),
+                parts: self.parts.clone(),
                 ..Route::default()
             },
             environment: self.environment.clone(),

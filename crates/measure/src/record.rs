@@ -13,7 +13,7 @@ use thiserror::Error;
 
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
-pub use route::{Broker, Connection, Hop, HopEnd, Link, LinkCount, Provisioned, Route, Tls};
+pub use route::{Broker, Connection, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart, Tls};
 pub use service::{ServiceNode, ServiceSettings, ServiceView};
 
 /// The version that this crate writes. New optional fields do not change it.
@@ -38,7 +38,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 27] = [
+pub const MEASURED: [&str; 28] = [
     "run_id",
     "started",
     "repetition",
@@ -46,6 +46,7 @@ pub const MEASURED: [&str; 27] = [
     "plan.run",
     "route.hops.address",
     "route.hops.process",
+    "route.parts",
     "environment.clock_error_ns",
     "environment.clocks",
     "environment.slurm_job_id",

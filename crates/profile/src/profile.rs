@@ -230,6 +230,8 @@ pub struct RouteProfile {
     pub connect_to: Option<Vec<String>>,
     /// Network interface of rank 0's host, or its address, at which the other hosts reach a testbed of the launch's own.
     pub interface: Option<String>,
+    /// Hosts that have a broker of a testbed of the launch's own, where ranks are on several hosts.
+    pub service_hosts: Option<NonZeroU32>,
     /// File with the certificates of the authorities to trust (PEM), instead of the system's.
     pub ca: Option<String>,
     /// File with the client's certificate (PEM).

@@ -1,7 +1,8 @@
 //! The backing of the local service: users of a RabbitMQ cluster, and names at an ingress.
 
-use crate::{Error, Result};
+use crate::{Error, Result, client::authorities};
 use serde_json::json;
+use ureq::tls::{RootCerts, TlsConfig};
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
@@ -29,8 +30,10 @@ pub trait Backing: Send + Sync {
 
 /// A running RabbitMQ cluster behind a running HAProxy.
 pub struct Tenancy {
-    /// `http://127.0.0.1:PORT` of the management interface.
+    /// `http://127.0.0.1:PORT` or `https://HOST:PORT` of the management interface.
     pub management: String,
+    /// The authorities to trust for `https://` (PEM); `None`: those that browsers trust.
+    pub ca_pem: Option<String>,
     /// Its administrator.
     pub administrator: String,
     /// The administrator's password.
@@ -48,10 +51,12 @@ impl Tenancy {
         let fail = |reason: String| Error::Serve { action: "change a user of RabbitMQ", reason };
         let (scheme, host) = self.management.split_once("://").unwrap_or(("http", &self.management));
         let url = format!("{scheme}://{}:{}@{host}/api/{path}", self.administrator, self.password);
+        let roots = self.ca_pem.as_deref().map_or(Ok(RootCerts::WebPki), authorities)?;
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
             .timeout_global(Some(LIMIT))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build()
             .into();
         let request = ureq::http::Request::builder().method(method).uri(url).header("Content-Type", "application/json");

@@ -256,7 +256,7 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
     serde_json::from_value(value).map_err(|_| Error::Reply("a field of another type".to_owned()))
 }
 
-fn authorities(pem: &str) -> Result<RootCerts> {
+pub(crate) fn authorities(pem: &str) -> Result<RootCerts> {
     let certificates: Vec<Certificate<'static>> = parse_pem(pem.as_bytes())
         .filter_map(|item| if let Ok(PemItem::Certificate(certificate)) = item { Some(certificate) } else { None })
         .collect();

@@ -23,7 +23,7 @@ mod wire;
 pub use backing::{Backing, Tenancy};
 pub use client::{Client, PREFIX};
 pub use error::{Error, Result};
-pub use server::serve;
+pub use server::{Identity, serve};
 pub use service::{Service, Settings};
 pub use wire::{Backend, Cluster, Lifetime, Provision, Provisioned};
 

@@ -1,35 +1,73 @@
-//! HTTP for the local service, until SIGTERM or SIGINT.
+//! HTTP or HTTPS for the local service, until SIGTERM or SIGINT.
 
 use crate::{Error, Result, Service};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, Response, body::Bytes, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     task::spawn_blocking,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
 const BODY_BYTES_MAX: usize = 64 * 1024;
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Serves on `listen`; calls `up` with the address. Returns on SIGTERM or SIGINT, with every cluster removed.
+/// The certificate chain of an HTTPS service, and its key, as PEM.
+pub struct Identity {
+    /// The chain.
+    pub certificate: String,
+    /// The key.
+    pub key: String,
+}
+
+impl Identity {
+    fn acceptor(&self) -> std::result::Result<TlsAcceptor, String> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<std::result::Result<_, _>>();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|error| format!("{error:?}"))?;
+        let chain = chain.map_err(|error| format!("{error:?}"))?;
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+        Ok(TlsAcceptor::from(Arc::new(config.map_err(|error| error.to_string())?)))
+    }
+}
+
+/// Serves on `listen`, in plain HTTP without an identity; calls `up` with the address. Returns on SIGTERM or SIGINT, with every cluster removed.
 ///
 /// # Errors
 ///
-/// [`Error::Serve`] if it cannot listen; [`Error::Short`] if the system lacks threads or files.
-pub fn serve(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> Result<()> {
+/// [`Error::Serve`] if it cannot listen or use its certificate; [`Error::Short`] if the system lacks threads or files.
+pub fn serve(
+    service: Service,
+    listen: SocketAddr,
+    identity: Option<&Identity>,
+    up: impl FnOnce(SocketAddr),
+) -> Result<()> {
+    let unusable = |reason| Error::Serve { action: "use its certificate", reason };
+    let tls = identity.map(Identity::acceptor).transpose().map_err(unusable)?;
     let short = |error: io::Error| Error::Short(error.to_string());
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build());
     // The runtime panics if it cannot start a thread that it needs.
     shortage::thread("blocking", || ()).map_err(short)?;
     let failed = |error: io::Error| Error::Serve { action: "listen", reason: error.to_string() };
-    runtime.map_err(short)?.block_on(until_signalled(service, listen, up)).map_err(failed)
+    runtime.map_err(short)?.block_on(until_signalled(service, listen, tls, up)).map_err(failed)
 }
 
-async fn until_signalled(service: Service, listen: SocketAddr, up: impl FnOnce(SocketAddr)) -> io::Result<()> {
+async fn until_signalled(
+    service: Service,
+    listen: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    up: impl FnOnce(SocketAddr),
+) -> io::Result<()> {
     // The sweeps use this first thread.
     drop(spawn_blocking(|| ()));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -52,13 +90,28 @@ async fn until_signalled(service: Service, listen: SocketAddr, up: impl FnOnce(S
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
-                let service = service.clone();
-                let service = service_fn(move |request| reply(service.clone(), request));
-                tokio::spawn(http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT)
-                    .serve_connection(TokioIo::new(stream), service));
+                let (service, tls) = (service.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => talk(stream, service).await,
+                        Some(tls) => {
+                            if let Ok(Ok(stream)) = timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
+                                talk(stream, service).await;
+                            }
+                        }
+                    }
+                });
             }
         }
     }
+}
+
+/// Replies to the requests of one connection. A client that breaks off is of no interest.
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, service: Arc<Service>) {
+    let service = service_fn(move |request| reply(service.clone(), request));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn reply(

@@ -12,7 +12,7 @@ use crate::{
         one_run::Prepared,
         world::{RESOLVE_LIMIT, Stop, World},
     },
-    route::{self, CLOSE_LIMIT, Connect, OwnTestbed, Route},
+    route::{self, CLOSE_LIMIT, Connect, Route, own::OwnTestbed},
     terminal::exit::{Exit, Failure},
 };
 use engine::ports::agree;
@@ -35,7 +35,7 @@ pub fn carry_out<A: Agenda>(
             Ok(())
         })?;
         let routes = agenda.as_ref().map(A::routes).unwrap_or_default();
-        let own = OwnTestbed::new(routes, world.others.clone());
+        let own = OwnTestbed::new(routes, world.known.clone());
         Launch { world, agenda, route: None, own }.carry_out()
     })
 }
@@ -102,11 +102,19 @@ impl<A: Agenda> Launch<'_, A> {
         let Self { world, agenda, route, own } = self;
         let plan = assignment.resolve(&world.hosts).map_err(|failure| world.stop(failure))?;
         let prepared = Prepared::new(world, plan)?;
+        let wish = world.by_rank_0(prepared.plan.limits.route, || {
+            let lead = agenda.as_mut().expect(RANK_0).begin()?;
+            lead.hear(&world.signals);
+            if route.is_none() { own.wish(&assignment.profile, &prepared.plan, &world.hosts) } else { Ok(None) }
+        })?;
+        if let Some(wish) = wish {
+            let mut lead = agenda.as_mut().and_then(A::lead);
+            own.build(world, &wish, &mut |line| lead.iter_mut().for_each(|lead| lead.say(line)))?;
+        }
         let connect = world.by_rank_0(prepared.plan.limits.route, || {
             let agenda = agenda.as_mut().expect(RANK_0);
-            let lead = agenda.begin()?;
-            lead.hear(&world.signals);
             if route.is_none() {
+                let lead = agenda.lead().expect("the run has begun");
                 let opened = route::open(&assignment.profile, &prepared.plan, own, &mut |line| lead.say(line))?;
                 agenda.opened(&opened.connect.hops);
                 *route = Some(opened);

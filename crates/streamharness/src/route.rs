@@ -5,28 +5,26 @@ pub mod facility;
 pub mod holder;
 pub mod links;
 pub mod login;
+pub mod own;
 pub mod secrets;
+pub mod spread;
 pub mod tunnel;
 
 use crate::{
     files::pem_file,
-    host::reach::{self, Address},
-    route::{cluster::Cluster, holder::RELEASE_LIMIT, tunnel::Tunnel},
+    route::{cluster::Cluster, holder::RELEASE_LIMIT, own::OwnTestbed, tunnel::Tunnel},
     terminal::exit::{Exit, Failure},
 };
 use management::Access;
-use measure::record::{Hop, Labels, Provisioned, Tls};
+use measure::record::{Hop, Labels, Provisioned, ServicePart, Tls};
 use profile::{Plan, Profile, RouteProfile, S3mProfile, SciStreamProfile, Span};
 use serde::{Deserialize, Serialize};
 use std::{env, net::SocketAddrV4, path::Path, time::Duration};
-use testbed::{Ephemeral, NetworkChoice, Options, ProxyRoute, Routes, Testbed};
+use testbed::{ProxyRoute, Testbed};
 use transport_amqp::{AmqpRoute, ConnectTo, Endpoint, Scheme, Secret};
 
 /// How long it may take to close a route, and a testbed of a launch's own.
 pub const CLOSE_LIMIT: Duration = RELEASE_LIMIT.saturating_add(Duration::from_secs(30));
-/// Nodes of a testbed that is built for one run: it must be up soon, and its figures are not for
-/// comparison.
-const EPHEMERAL_NODES: usize = 1;
 /// How long a testbed may take to provision a cluster: it only adds a user and a name.
 const TESTBED_READY_WITHIN: Duration = Duration::from_secs(30);
 /// The name of the service's nodes at the end of a hop.
@@ -50,7 +48,7 @@ pub struct Route {
 
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
-        let connect = Connect { amqp, hops, provisioned: None, own_testbed: None };
+        let connect = Connect { amqp, hops, provisioned: None, parts: Vec::new(), own_testbed: None };
         Self { connect, labels: Labels::default(), _tunnel: None, _cluster: None, management: None }
     }
 }
@@ -64,6 +62,8 @@ pub struct Connect {
     pub hops: Vec<Hop>,
     /// The managed service, if one was provisioned or reused.
     pub provisioned: Option<Provisioned>,
+    /// The parts of a testbed of the launch's own over several hosts.
+    pub parts: Vec<ServicePart>,
     /// Where the first node of a testbed of the launch's own is, if ranks of other hosts connect to it.
     pub own_testbed: Option<SocketAddrV4>,
 }
@@ -77,12 +77,58 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn 
     Ok(route)
 }
 
+/// Where the addresses of a route come from.
+enum Source<'a> {
+    Tunnel(&'a SciStreamProfile),
+    ManagedService(&'a S3mProfile),
+    /// Of producers and of consumers.
+    Given([Vec<String>; 2]),
+    /// The variable, and its addresses.
+    Environment(&'static str, Vec<String>),
+    /// A running testbed, or one that is built; the name of its route.
+    Testbed(&'a str),
+}
+
+impl<'a> Source<'a> {
+    /// The first that applies.
+    fn of(profile: &'a Profile) -> Result<Self, Failure> {
+        let written = &profile.route;
+        if let Some(scistream) = &written.scistream {
+            return Ok(Self::Tunnel(scistream));
+        }
+        if let Some(s3m) = &written.s3m {
+            return Ok(Self::ManagedService(s3m));
+        }
+        let given = [&written.producer_urls, &written.consumer_urls].map(|one| addresses(written, one));
+        if given.iter().any(|urls| !urls.is_empty()) {
+            return Ok(Self::Given(given));
+        }
+        // The environment names the service's own addresses; a route to them would be left out.
+        if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
+            && let Some((name, urls)) = urls_of_environment(has_tls(written), |name| env::var(name).ok())
+        {
+            return Ok(Self::Environment(name, urls));
+        }
+        written.testbed.as_deref().map(Self::Testbed).ok_or_else(|| {
+            let arch = profile.arch.as_deref().unwrap_or_default();
+            let sentence = format!("architecture `{arch}` gives no address: add --url, or urls under its [route]");
+            Failure::new(Exit::Usage, sentence)
+        })
+    }
+}
+
+/// Clients of a tunnel do without TLS, unless its file sets `tls`.
+fn has_tls(written: &RouteProfile) -> bool {
+    written.tls.unwrap_or(written.scistream.is_none())
+}
+
+/// The addresses of one side, or else of both.
+fn addresses(written: &RouteProfile, one: &Option<Vec<String>>) -> Vec<String> {
+    one.clone().or_else(|| written.urls.clone()).unwrap_or_default()
+}
+
 fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
-    let written = &profile.route;
-    // Clients of a tunnel do without TLS, unless its file sets `tls`.
-    let tls = written.tls.unwrap_or(written.scistream.is_none());
-    let given = |one: &Option<Vec<String>>| one.clone().or_else(|| written.urls.clone()).unwrap_or_default();
-    let (producer, consumer) = (given(&written.producer_urls), given(&written.consumer_urls));
+    let (written, tls) = (&profile.route, has_tls(&profile.route));
     let proxied = written.testbed.as_deref().and_then(ProxyRoute::named);
     let proxied =
         proxied.map(|route| route.to_string()).or_else(|| written.scistream.as_ref().map(|_| "this route".into()));
@@ -94,99 +140,52 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
         );
         return fail(Exit::Usage, sentence);
     }
-    if let Some(scistream) = &written.scistream {
-        return by_tunnel(written, scistream, plan, &consumer, tls, say);
-    }
-    if let Some(s3m) = &written.s3m {
-        return by_cluster(written, s3m, plan, false, say);
-    }
-    if !producer.is_empty() || !consumer.is_empty() {
-        if producer.is_empty() || consumer.is_empty() {
-            let missing = if producer.is_empty() { "--producer-url" } else { "--consumer-url" };
-            return fail(Exit::Usage, format!("only one side has an address: give {missing} too, or --url for both"));
+    match Source::of(profile)? {
+        Source::Tunnel(scistream) => {
+            by_tunnel(written, scistream, plan, &addresses(written, &written.consumer_urls), tls, say)
         }
-        return by_address(written, &producer, &consumer, tls, None);
-    }
-    // The environment names the service's own addresses; a route to them would be left out.
-    if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
-        && let Some((name, urls)) = urls_of_environment(tls, |name| env::var(name).ok())
-    {
-        let management = written.management.clone().or_else(|| env::var("STREAMHARNESS_MGMT_URL").ok());
-        endpoints(&urls, tls).map_err(|failure| {
-            let sentence = format!("{name} in the environment: {}; or unset {name}", failure.sentence);
-            Failure::new(failure.exit, sentence)
-        })?;
-        return by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None);
-    }
-    let Some(name) = &written.testbed else {
-        let arch = profile.arch.as_deref().unwrap_or_default();
-        return fail(
-            Exit::Usage,
-            format!("architecture `{arch}` gives no address: add --url, or urls under its [route]"),
-        );
-    };
-    let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
-    if let Some(running) = testbed::find(&testbed::default_dir()).map_err(unusable)? {
-        if !own.others.is_empty() && running.reachable().is_none() {
-            let sentence = "the testbed that runs on rank 0's host listens on loopback only, and there are ranks on other \
-                 hosts: `streamharness testbed down`, and the launch builds one that they reach; or give an address with --url";
-            return fail(Exit::Route, sentence.to_owned());
+        Source::ManagedService(s3m) => by_cluster(written, s3m, plan, false, say),
+        Source::Given([producer, consumer]) => {
+            if producer.is_empty() || consumer.is_empty() {
+                let missing = if producer.is_empty() { "--producer-url" } else { "--consumer-url" };
+                let sentence = format!("only one side has an address: give {missing} too, or --url for both");
+                return fail(Exit::Usage, sentence);
+            }
+            by_address(written, &producer, &consumer, tls, None)
         }
-        return by_testbed(written, plan, &running, name, say);
+        Source::Environment(name, urls) => {
+            let management = written.management.clone().or_else(|| env::var("STREAMHARNESS_MGMT_URL").ok());
+            endpoints(&urls, tls).map_err(|failure| {
+                let sentence = format!("{name} in the environment: {}; or unset {name}", failure.sentence);
+                Failure::new(failure.exit, sentence)
+            })?;
+            by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None)
+        }
+        Source::Testbed(name) => {
+            if let Some(running) = running_testbed()? {
+                if own.hosts.len() > 1 && running.reachable().is_none() {
+                    let sentence = "the testbed that runs on rank 0's host listens on loopback only, and there are ranks on \
+                         other hosts: `streamharness testbed down`, and the launch builds one that they reach; or give an \
+                         address with --url";
+                    return fail(Exit::Route, sentence.to_owned());
+                }
+                return by_testbed(written, plan, &running, name, say);
+            }
+            let testbed = own.with(name, written.interface.as_deref(), say)?;
+            let mut route = by_testbed(written, plan, testbed, name, say)?;
+            route.connect.own_testbed = testbed.reachable();
+            route.connect.parts = own.parts();
+            Ok(route)
+        }
     }
-    let testbed = own.with(name, written.interface.as_deref(), say)?;
-    let mut route = by_testbed(written, plan, testbed, name, say)?;
-    route.connect.own_testbed = testbed.reachable();
-    Ok(route)
 }
 
-/// The testbed of a launch's own, built when the first of its runs needs one. Dropping it removes it.
-#[derive(Default)]
-pub struct OwnTestbed {
-    /// Routes that later runs will need, too.
-    routes: Vec<String>,
-    /// The addresses of the other hosts of the launch.
-    others: Vec<Vec<Address>>,
-    ephemeral: Option<Ephemeral>,
+fn running_testbed() -> Result<Option<Testbed>, Failure> {
+    testbed::find(&testbed::default_dir()).map_err(unusable)
 }
 
-impl OwnTestbed {
-    /// With these routes besides the one of the first run, for ranks on this host and on `others`.
-    pub fn new(routes: Vec<String>, others: Vec<Vec<Address>>) -> Self {
-        Self { routes, others, ephemeral: None }
-    }
-
-    /// The testbed, built if necessary, with a route of this name and the others.
-    fn with(&mut self, name: &str, interface: Option<&str>, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
-        if self.ephemeral.is_none() {
-            let network = self.network(interface)?;
-            say(&format!(
-                "no address given and no testbed running: building a {EPHEMERAL_NODES}-node testbed for this launch \
-                 (`streamharness testbed up` starts a lasting one)"
-            ));
-            let names = self.routes.iter().map(String::as_str).chain([name]);
-            let routes = Routes::named(names).map_err(|error| Failure::new(Exit::Usage, error))?;
-            let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
-            let options = Options { routes, network, ..Options::new(EPHEMERAL_NODES).map_err(unusable)? };
-            self.ephemeral = Some(testbed::ephemeral(&options, say).map_err(unusable)?);
-        }
-        Ok(self.ephemeral.as_ref().expect("built above").testbed())
-    }
-
-    fn network(&self, interface: Option<&str>) -> Result<NetworkChoice, Failure> {
-        if self.others.is_empty() && interface.is_none() {
-            return Ok(NetworkChoice::Loopback);
-        }
-        let chosen = reach::choose(&reach::addresses(), &self.others, interface);
-        chosen.map(NetworkChoice::Reachable).map_err(|sentence| Failure::new(Exit::Route, sentence))
-    }
-
-    /// Removes it; reports what could not be removed.
-    pub fn close(self) {
-        if let Some(Err(error)) = self.ephemeral.map(Ephemeral::close) {
-            crate::terminal::stderr::say(error);
-        }
-    }
+fn unusable(error: testbed::Error) -> Failure {
+    Failure::new(Exit::Route, error)
 }
 
 fn fail<T>(exit: Exit, sentence: String) -> Result<T, Failure> {
@@ -257,6 +256,7 @@ fn testbeds_s3m(access: &testbed::S3mAccess) -> S3mProfile {
     S3mProfile {
         url: access.url.clone(),
         token_file: Some(access.token_file.display().to_string()),
+        ca: access.ca.as_ref().map(|path| path.display().to_string()),
         resources: [("nodes".to_owned(), access.nodes as i64)].into(),
         ready_within: Some(Span(TESTBED_READY_WITHIN)),
         ..S3mProfile::default()
@@ -304,7 +304,7 @@ fn by_cluster(
     let written = RouteProfile { management: reported.or_else(|| written.management.clone()), ..written.clone() };
     let management = management(&written, &amqp, own_password)?;
     let provisioned = Some(cluster.provisioned.clone());
-    let connect = Connect { amqp, hops, provisioned, own_testbed: None };
+    let connect = Connect { amqp, hops, provisioned, parts: Vec::new(), own_testbed: None };
     Ok(Route { connect, labels: Labels::default(), _tunnel: None, _cluster: Some(cluster), management })
 }
 

@@ -109,6 +109,9 @@ pub enum Error {
         /// Number of consecutive ports of a testbed.
         width: u16,
     },
+    /// The ports that were found free are not any more.
+    #[error("the ports from {0} on, which were free on all hosts, were taken meanwhile: start the launch again")]
+    PortsTaken(u16),
     /// A part ended while the testbed was starting.
     #[error("{part} ended while starting ({how}); correct the problem in its last lines, and try again:\n{log}")]
     PartDied {

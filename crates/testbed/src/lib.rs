@@ -17,9 +17,11 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod cores;
 mod counting;
 mod error;
 mod identity;
+mod joint;
 mod limits;
 mod lock;
 mod managed;
@@ -32,11 +34,13 @@ mod ports;
 mod process;
 mod proxies;
 mod rabbitmq;
+mod report;
 mod routes;
 mod running;
 mod s3m;
 mod sandbox;
 mod secrets;
+mod shared;
 mod start;
 mod state;
 mod status;
@@ -48,15 +52,18 @@ mod tunnels;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 pub use error::Error;
+pub use joint::{candidate_ports, check_programs, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus};
-pub use network::{Count, Facility, Link, NetworkChoice};
+pub use network::{Allocation, Count, Facility, Link, NetworkChoice, Placement};
 pub use options::{Options, default_dir};
 pub use proxies::ProxyRoute;
+pub use report::Report;
 pub use rabbitmq::extra::BrokerExtras;
 pub use routes::{Balance, Routes};
 pub use running::{Hop, Route, Testbed, find};
 pub use s3m::S3mAccess;
-pub use start::{Ephemeral, ephemeral, up};
+pub use shared::Shared;
+pub use start::{Ephemeral, Starting, begin, ephemeral, up};
 pub use status::{PartStatus, Status};
 pub use stop::down;
 pub use supervisor::supervise;
@@ -114,10 +121,15 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             dir,
             "--token-file",
             token,
+            "--cert",
+            cert,
+            "--key",
+            key,
         ] => {
             let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));
-            let (Ok(listen), Some(range), Ok(kind), Ok(token)) =
-                (listen.parse(), range, kind.parse(), std::fs::read_to_string(token))
+            let read = |path: &&str| std::fs::read_to_string(path);
+            let (Ok(listen), Some(range), Ok(kind), Ok(token), Ok(cert), Ok(key)) =
+                (listen.parse(), range, kind.parse(), read(token), read(cert), read(key))
             else {
                 return None;
             };
@@ -126,6 +138,7 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             let options = scistream::Options {
                 log,
                 tokens: vec![token],
+                identity: Some((cert, key)),
                 ..scistream::Options::new(listen, range, kind, PathBuf::from(dir))
             };
             scistream::serve(options, |_, _| ()).map_err(Error::from)

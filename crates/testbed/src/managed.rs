@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result, identity::Identity, network::Host, part, place, ports::Ports, routes::Balance, secrets,
-    tunnels::expect_greeting,
+    tunnels::{expect_greeting, listens},
 };
 use nix::sys::resource::{Resource, getrlimit};
 use rustls::{
@@ -125,7 +125,7 @@ pub fn at(ports: Ports, part: &str) -> SocketAddrV4 {
 
 /// Whether one of the two accepts connections.
 pub fn is_up(ports: Ports, part: &str) -> bool {
-    TcpStream::connect_timeout(&at(ports, part).into(), GREETING_LIMIT).is_ok()
+    listens(at(ports, part))
 }
 
 /// Whether the broker greets through both, in TLS, by a name.

@@ -1,5 +1,6 @@
 //! The facility network: every host of the paper's testbed as a network namespace, joined by a switch with limited links.
 
+mod allocation;
 mod build;
 mod counters;
 mod enter;
@@ -9,6 +10,7 @@ mod options;
 mod state;
 mod tools;
 
+pub use allocation::{Allocation, Placement};
 pub use build::Network;
 pub use counters::{Count, Link};
 pub use enter::Access;

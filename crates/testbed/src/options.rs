@@ -1,6 +1,6 @@
 //! Options of a testbed.
 
-use crate::{CpuLimits, Error, Result, Routes, network::NetworkChoice, rabbitmq::extra::BrokerExtras};
+use crate::{CpuLimits, Error, Result, Routes, Shared, network::NetworkChoice, rabbitmq::extra::BrokerExtras};
 use shortage::SystemContext;
 use std::{path::PathBuf, time::Duration};
 
@@ -19,6 +19,10 @@ pub struct Options {
     pub cpu_limits: CpuLimits,
     /// Additions to the configuration of every node.
     pub broker: BrokerExtras,
+    /// Cores that are left to others if there are enough: those of the ranks of this host.
+    pub cores_of_others: Vec<u32>,
+    /// The secrets of a testbed over several hosts; `None`: new ones.
+    pub shared: Option<Shared>,
     /// The program to start the supervisor from: its `main` calls [`crate::run_hidden`] first.
     pub program: PathBuf,
     /// How long the start may take.
@@ -40,6 +44,8 @@ impl Options {
             network: NetworkChoice::default(),
             cpu_limits: CpuLimits::default(),
             broker: BrokerExtras::default(),
+            cores_of_others: Vec::new(),
+            shared: None,
             program,
             start_limit: Duration::from_secs(120),
         })

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result, Routes,
-    network::{Host, Hosts},
+    network::{Allocation, Host, Hosts},
 };
 use std::{
     io,
@@ -44,6 +44,11 @@ impl Ports {
         Self { base, hosts: Hosts::Reachable(address) }
     }
 
+    /// On the hosts of an allocation, from the same base on all of them.
+    pub fn allocation(base: u16, allocation: Allocation) -> Self {
+        Self { base, hosts: Hosts::Allocation(allocation) }
+    }
+
     /// The address of a host, with one of its ports.
     pub fn at(self, host: Host, port: u16) -> SocketAddrV4 {
         SocketAddrV4::new(self.hosts.address(host), port)
@@ -54,7 +59,12 @@ impl Ports {
         self.at(Host::Dsn(node), port)
     }
 
-    /// The same for a port that no client uses.
+    /// The same for a port that only other parts use.
+    pub fn peer(self, host: Host, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.hosts.peer_address(host), port)
+    }
+
+    /// The same for a port that only the supervisor uses.
     pub fn inner(self, host: Host, port: u16) -> SocketAddrV4 {
         SocketAddrV4::new(self.hosts.inner_address(host), port)
     }
@@ -67,6 +77,10 @@ impl Ports {
     }
     pub fn management(self, node: usize) -> u16 {
         self.base + 20 + node as u16
+    }
+    /// The management API with TLS, where other hosts use it.
+    pub fn management_tls(self, node: usize) -> u16 {
+        self.base + 40 + node as u16
     }
     pub fn prometheus(self, node: usize) -> u16 {
         self.base + 30 + node as u16
@@ -90,13 +104,17 @@ impl Ports {
 
     /// The ports of node `node`, each with its protocol.
     pub fn of_node(self, node: usize) -> Vec<(String, u16)> {
-        vec![
+        let mut ports = vec![
             ("amqp".into(), self.amqp(node)),
             ("amqps".into(), self.amqps(node)),
             ("http".into(), self.management(node)),
             ("prometheus".into(), self.prometheus(node)),
             ("distribution".into(), self.distribution(node)),
-        ]
+        ];
+        if self.hosts.is_spread() {
+            ports.push(("https".into(), self.management_tls(node)));
+        }
+        ports
     }
 
     /// The ingress of the managed service.
@@ -142,13 +160,32 @@ pub fn facility(nodes: usize) -> Reservation {
     Reservation { ports: Ports::facility(nodes), _claim: None }
 }
 
+/// Claims the ports from a base that was found free on all hosts of an allocation.
+pub fn claim(base: u16, allocation: Allocation) -> Result<Reservation> {
+    let claim = TcpListener::bind((Ipv4Addr::LOCALHOST, base)).map_err(|_| Error::PortsTaken(base))?;
+    Ok(Reservation { ports: Ports::allocation(base, allocation), _claim: Some(claim) })
+}
+
+/// Bases that could be free for a testbed over several hosts, in the order in which they should be tried.
+pub fn candidates(random: u64) -> Vec<u16> {
+    let bases = bases(ephemeral_range_start());
+    let start = (random % bases.len() as u64) as usize;
+    (0..bases.len()).map(|index| bases[(start + index) % bases.len()]).collect()
+}
+
+/// Whether `nodes` nodes and what the routes need could be on the ports from this base, where other hosts reach this one at
+/// `address`.
+pub fn are_free(base: u16, nodes: usize, routes: &Routes, address: Ipv4Addr) -> bool {
+    let ports = Ports::reachable(base, address);
+    TcpListener::bind((Ipv4Addr::LOCALHOST, base)).is_ok()
+        && ports.all(nodes, routes).all(|port| is_free(port, Some(address)))
+}
+
 /// Finds free ports for `nodes` nodes and for what the routes need, on loopback or where clients of other hosts reach this
 /// one; `random` sets where the search begins.
 pub fn reserve(nodes: usize, routes: &Routes, reachable: Option<Ipv4Addr>, random: u64) -> Result<Reservation> {
-    let bases = bases(ephemeral_range_start());
-    let start = (random % bases.len() as u64) as usize;
-    for index in 0..bases.len() {
-        let base = bases[(start + index) % bases.len()];
+    let bases = candidates(random);
+    for base in bases.iter().copied() {
         let ports = reachable.map_or(Ports::loopback(base), |address| Ports::reachable(base, address));
         if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base))
             && ports.all(nodes, routes).all(|port| is_free(port, reachable))
@@ -156,7 +193,8 @@ pub fn reserve(nodes: usize, routes: &Routes, reachable: Option<Ipv4Addr>, rando
             return Ok(Reservation { ports, _claim: Some(claim) });
         }
     }
-    Err(Error::NoPorts { from: bases[0], to: bases[bases.len() - 1], width: WIDTH })
+    let (from, to) = (bases.iter().min().copied(), bases.iter().max().copied());
+    Err(Error::NoPorts { from: from.unwrap_or(LOWEST_BASE), to: to.unwrap_or(LOWEST_BASE), width: WIDTH })
 }
 
 /// Bases whose whole range lies below the kernel's ephemeral ports, from which an outgoing connection could take one of ours.

@@ -3,16 +3,17 @@
 use crate::{
     CpuLimits, Error, ProxyRoute, Result, counting, lock,
     managed::{self, ManagedState},
-    network::{Access, Facility, Host, Link, NetworkChoice},
+    network::{Access, Facility, Host, Link, NetworkChoice, host_of_part},
     place,
     ports::Ports,
     process::Proc,
     rabbitmq::{cluster::node_part, config::USER},
+    report::{OF_EACH_HOST, Report},
     routes::{INGRESS, MANAGED, ONE_PROXY},
     s3m::S3mAccess,
     state::{Phase, State},
     status::{self, Status},
-    tunnels::{End, TunnelState, s2ds_part},
+    tunnels::{End, TunnelState, s2ds_part, server_of},
 };
 use serde::{Deserialize, Serialize};
 use shortage::FileContext;
@@ -195,8 +196,8 @@ impl Testbed {
             consumer_urls,
             password_file: place::password_file(&self.dir),
             connect_to: entry.map(|part| self.by_any_name(part)).into_iter().collect(),
-            ca: (architecture == "dts" || entry.is_some()).then(|| place::ca_file(&self.dir)),
-            management_url: format!("http://{USER}@{}:{}", self.first_node(), self.ports().management(1)),
+            ca: (architecture == "dts" || entry.is_some() || self.is_spread()).then(|| place::ca_file(&self.dir)),
+            management_url: self.management_url(&format!("{USER}@")),
             s3m: entry.map(|_| self.s3m()),
             hops: hops.into_iter().map(limited).collect(),
         })
@@ -206,8 +207,11 @@ impl Testbed {
     fn proxied(&self, tunnel: &TunnelState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
         let entries = tunnel.entries.iter().map(|entry| format!("amqp://{USER}@{entry}")).collect();
         let proxy = |end| {
-            let process = self.state.process(&s2ds_part(&tunnel.route, end));
-            process.map_or_else(|| tunnel.kind.clone(), |process| format!("{} (pid {})", tunnel.kind, process.pid))
+            let part = s2ds_part(&tunnel.route, end);
+            // On a host that did not make the requests, a data server is known by its control server only.
+            let server = || Some(format!("on {}", self.state.host_of(&server_of(&part)?)?));
+            let known = self.state.pid_in_words(&part).or_else(server);
+            known.map_or_else(|| tunnel.kind.clone(), |known| format!("{} ({known})", tunnel.kind))
         };
         let hop = |from: &str, to: &str, protocol: &str, addresses: &[String], process| Hop {
             from: from.to_owned(),
@@ -222,7 +226,7 @@ impl Testbed {
         let direct = self.urls("amqp", Ports::amqp);
         let hops = vec![
             hop(PRODUCER, PRODUCER_PROXY, "amqp", &tunnel.entries, proxy(End::Producer)),
-            Hop { tls: tunnel.agreed().map(|agreed| (agreed.version, agreed.cipher)), ..between },
+            Hop { tls: tunnel.agreed(), ..between },
             hop(CONSUMER_PROXY, SERVICE, "amqp", &tunnel.targets, self.broker()),
             self.to_service(CONSUMER, "amqp", &direct),
         ];
@@ -248,7 +252,7 @@ impl Testbed {
     /// All clients use a public name that is requested first, through balancer and ingress. TLS ends at the service.
     fn managed(&self, state: &ManagedState) -> (Vec<String>, Vec<String>, Vec<Hop>) {
         let haproxy = |part: &str, how: &str| {
-            let pid = self.state.process(part).map_or_else(String::new, |process| format!("pid {}, ", process.pid));
+            let pid = self.state.pid_in_words(part).map_or_else(String::new, |pid| format!("{pid}, "));
             format!("haproxy ({pid}balance {how})")
         };
         let hop = |from: &str, to: &str, protocol: &str, addresses: Vec<String>, process| Hop {
@@ -343,7 +347,7 @@ impl Testbed {
             ("PLAIN_URLS", self.urls("amqp", Ports::amqp).join(",")),
             ("PASSWORD_FILE", path(place::password_file(&self.dir))),
             ("CA", path(place::ca_file(&self.dir))),
-            ("MGMT_URL", format!("http://{}:{}", self.first_node(), self.ports().management(1))),
+            ("MGMT_URL", self.management_url("")),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into_iter()
@@ -365,8 +369,39 @@ impl Testbed {
         self.env().iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
     }
 
-    fn first_node(&self) -> String {
-        self.ports().hosts.inner_name(Host::Dsn(1))
+    /// The first node's.
+    fn management_url(&self, user: &str) -> String {
+        let (ports, node) = (self.ports(), self.ports().hosts.peer_name(Host::Dsn(1)));
+        if self.is_spread() {
+            format!("https://{user}{node}:{}", ports.management_tls(1))
+        } else {
+            format!("http://{user}{node}:{}", ports.management(1))
+        }
+    }
+
+    /// Whether its parts are on several hosts.
+    fn is_spread(&self) -> bool {
+        self.ports().hosts.is_spread()
+    }
+
+    /// What the supervisor of this host has started, for the host that joins all of them.
+    pub fn report(&self) -> Report {
+        Report::of(&self.state)
+    }
+
+    /// Adds what another host has started.
+    pub fn join(&mut self, host: &str, report: Report) {
+        report.add_to(&mut self.state, host);
+    }
+
+    /// The parts that carry messages or control the way there, each with its address.
+    pub fn parts(&self) -> Vec<(String, SocketAddrV4)> {
+        let hosts = self.ports().hosts;
+        let listed = self.state.parts.iter().filter_map(|part| {
+            let (_, port) = part.ports.first().filter(|_| !OF_EACH_HOST.contains(&part.name.as_str()))?;
+            Some((part.name.clone(), self.ports().at(host_of_part(hosts, &part.name), *port)))
+        });
+        listed.collect()
     }
 
     fn access(&self) -> Option<Access<'_>> {
@@ -394,7 +429,8 @@ impl Testbed {
 
     /// Where clients of other hosts reach its first node without TLS; `None` if only those of this host do.
     pub fn reachable(&self) -> Option<SocketAddrV4> {
-        self.state.reachable.map(|_| self.ports().at_node(1, self.ports().amqp(1)))
+        let is_reachable = self.state.reachable.is_some() || self.is_spread();
+        is_reachable.then(|| self.ports().at_node(1, self.ports().amqp(1)))
     }
 
     /// Whether its network is the requested one.

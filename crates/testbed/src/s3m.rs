@@ -1,7 +1,7 @@
 //! The S3M interface: `streamharness s3m serve` as a part of the testbed.
 
 use crate::{
-    Result,
+    Result, Shared,
     identity::Identity,
     managed::{self, DOMAIN, PUBLIC_PORT},
     network::Host,
@@ -9,19 +9,17 @@ use crate::{
     ports::Ports,
     rabbitmq::config::USER,
     secrets,
+    tunnels::listens,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    net::{SocketAddrV4, TcpStream},
+    net::SocketAddrV4,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 /// Its name as a part.
 pub const S3M: &str = "s3m";
-
-const LOOK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Access to the interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,38 +28,55 @@ pub struct S3mAccess {
     pub url: String,
     /// The file with the token, and nothing else.
     pub token_file: PathBuf,
+    /// The authority to trust, if the URL is `https://`.
+    pub ca: Option<PathBuf>,
     /// Nodes of the cluster that tenants get.
     pub nodes: usize,
 }
 
 impl S3mAccess {
     pub(crate) fn new(dir: &Path, ports: Ports, nodes: usize) -> Self {
-        Self { url: format!("http://{}", at(ports)), token_file: s3m_dir(dir).join("token"), nodes }
+        let scheme = if ports.hosts.is_spread() { "https" } else { "http" };
+        let ca = ports.hosts.is_spread().then(|| place::ca_file(dir));
+        Self { url: format!("{scheme}://{}", at(ports)), token_file: s3m_dir(dir).join("token"), ca, nodes }
     }
 }
 
 /// With the supervisor at the switch: a facility's control plane, which carries no message.
 fn at(ports: Ports) -> SocketAddrV4 {
-    ports.inner(Host::Switch, ports.s3m())
+    ports.peer(Host::Switch, ports.s3m())
 }
 
 fn s3m_dir(dir: &Path) -> PathBuf {
     dir.join(S3M)
 }
 
-/// Creates its directory with a new token, which the caller reads too: as the same user, or as root.
-pub fn command(dir: &Path, nodes: usize, ports: Ports, password: &str, identity: &Identity) -> Result<Command> {
+/// Creates its directory with the token, which the caller reads too: as the same user, or as root.
+pub fn lay_out(dir: &Path, shared: &Shared, identity: &Identity) -> Result<()> {
     let own = s3m_dir(dir);
     place::create(&own, Some(identity))?;
+    secrets::write(&own.join("token"), &format!("{}\n", shared.token), 0o600, Some(identity))?;
+    secrets::write(&own.join("password"), &shared.password, 0o600, Some(identity))
+}
+
+/// The command that starts it.
+pub fn command(dir: &Path, nodes: usize, ports: Ports, identity: &Identity) -> Result<Command> {
     let token = S3mAccess::new(dir, ports, nodes).token_file;
-    let password_file = own.join("password");
-    secrets::write(&token, &format!("{}\n", secrets::random_hex(16)?), 0o600, Some(identity))?;
-    secrets::write(&password_file, password, 0o600, Some(identity))?;
+    let password_file = s3m_dir(dir).join("password");
     let mut command = part::own_command(dir, S3M, identity)?;
+    let management = if ports.hosts.is_spread() {
+        let tls = place::tls_dir(dir);
+        command.arg("s3m").arg("serve").arg("--cert").arg(tls.join("server.pem")).arg("--key").arg(tls.join("server.key"));
+        command.arg("--management-ca").arg(place::ca_file(dir));
+        format!("https://{}", ports.at_node(1, ports.management_tls(1)))
+    } else {
+        command.arg("s3m").arg("serve");
+        format!("http://{}", ports.inner(Host::Dsn(1), ports.management(1)))
+    };
     command
-        .args(["s3m", "serve", "--listen", &at(ports).to_string(), "--token-file"])
+        .args(["--listen", &at(ports).to_string(), "--token-file"])
         .arg(&token)
-        .args(["--management", &format!("http://{}", ports.inner(Host::Dsn(1), ports.management(1)))])
+        .args(["--management", &management])
         .args(["--user", USER, "--password-file"])
         .arg(&password_file)
         .arg("--ingress-socket")
@@ -75,5 +90,5 @@ pub fn command(dir: &Path, nodes: usize, ports: Ports, password: &str, identity:
 
 /// Whether it takes connections.
 pub fn is_up(ports: Ports) -> bool {
-    TcpStream::connect_timeout(&at(ports).into(), LOOK_LIMIT).is_ok()
+    listens(at(ports))
 }

@@ -1,7 +1,7 @@
 //! Starts a testbed: a permanent one, or one that ends with its owner.
 
 use crate::{
-    Error, Options, Result, lock,
+    Error, Options, Result, cores, lock,
     message::{Message, receive},
     options::private_parent,
     place,
@@ -9,12 +9,19 @@ use crate::{
     running::{Testbed, find},
     secrets, stop,
 };
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use shortage::{FileContext, SystemContext};
 use std::{
     fs::{self, File},
-    io::BufReader,
+    io::{self, BufReader},
     net::Shutdown,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     process::{Child, Command},
     time::{Duration, Instant},
@@ -39,8 +46,8 @@ pub fn up(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Testbed> 
     options.check()?;
     let dir = place::prepare(&options.dir)?;
     let Some(lock) = lock::take(&dir)? else { return already_up(options, &dir, progress) };
-    let (testbed, _socket, _supervisor) = launch(options, &dir, lock, false, progress)?;
-    Ok(testbed)
+    let starting = Starting::launch(options, &dir, lock, false, progress)?;
+    Ok(starting.finish(progress)?.stays())
 }
 
 fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<Testbed> {
@@ -80,13 +87,7 @@ pub struct Ephemeral {
 ///
 /// [`Error`] if the start fails or takes too long; then nothing is left.
 pub fn ephemeral(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Ephemeral> {
-    options.check()?;
-    let parent = private_parent();
-    let dir = place::prepare(&parent.join(format!("{EPHEMERAL_PREFIX}{}", secrets::random_hex(6)?)))?;
-    clear_stale_ephemerals(&parent)?;
-    let lock = lock::take(&dir)?.ok_or_else(|| Error::Busy(dir.clone()))?;
-    let (testbed, socket, supervisor) = launch(options, &dir, lock, true, progress)?;
-    Ok(Ephemeral { testbed, socket, supervisor, closed: false })
+    begin(options)?.finish(progress)
 }
 
 /// Removes the files of testbeds whose owner and supervisor were both killed.
@@ -107,6 +108,12 @@ impl Ephemeral {
     /// The running testbed.
     pub fn testbed(&self) -> &Testbed {
         &self.testbed
+    }
+
+    /// The running testbed, which does not end with this process.
+    fn stays(mut self) -> Testbed {
+        self.closed = true;
+        self.testbed.clone()
     }
 
     /// Removes it and waits until nothing is left.
@@ -149,62 +156,139 @@ fn await_end(supervisor: &mut Child) {
     }
 }
 
-/// Starts the supervisor and waits for its report. It inherits the held lock, so that the directory never seems
-/// abandoned in between.
-fn launch(
-    options: &Options,
-    dir: &Path,
-    lock: File,
-    ephemeral: bool,
-    progress: &mut dyn FnMut(&str),
-) -> Result<(Testbed, UnixStream, Child)> {
-    if fs::read_dir(dir).on("list", dir)?.count() > 1 {
-        progress("removing the remains of an earlier testbed");
-        stop::clear_stale(dir, &lock)?;
-    }
-    place::create(&place::log_dir(dir), None)?;
-    options.broker.leave(dir)?;
-    let log = log_file(dir);
-    let (ours, theirs) = UnixStream::pair().when("create a stream")?;
-    let mut supervisor = Command::new(&options.program)
-        .args(["testbed", "supervise", "--dir"])
-        .arg(dir)
-        .args(["--nodes", &options.nodes.to_string()])
-        .args(["--start-limit-s", &options.start_limit.as_secs().to_string()])
-        .args(["--routes", &options.routes.names().join(",")])
-        .args(["--network", &options.network.to_string()])
-        .args(["--cpu-limits", &options.cpu_limits.words().join(",")])
-        .args(ephemeral.then_some("--ephemeral"))
-        .stdin(lock)
-        .stdout(OwnedFd::from(theirs))
-        .stderr(File::create(&log).on("create", &log)?)
-        .current_dir("/")
-        .spawn()
-        .when("start the testbed's supervisor")?;
-    // `Command` is gone by now, and with it our copies of the lock and of the supervisor's end of the socket.
+/// A testbed that is starting. Dropping it ends the start and removes what there is.
+#[derive(Debug)]
+pub struct Starting {
+    dir: PathBuf,
+    /// `None` once somebody else owns the supervisor.
+    supervisor: Option<Child>,
+    socket: UnixStream,
+    messages: BufReader<UnixStream>,
+    deadline: Instant,
+}
 
-    let deadline = Instant::now() + options.start_limit + GRACE;
-    let mut messages = BufReader::new(ours.try_clone().when("create a stream")?);
-    let failure = loop {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        ours.set_read_timeout(Some(left)).when("set a time limit")?;
-        match receive(&mut messages) {
-            Some(Message::Progress(line)) => progress(&line),
-            Some(Message::Ready) => match find(dir)? {
-                Some(testbed) => return Ok((testbed, ours, supervisor)),
-                None => break Error::Busy(dir.to_owned()),
-            },
-            Some(Message::Failed(sentence)) => break Error::Start(sentence),
-            None => {
-                let text = fs::read_to_string(&log).unwrap_or_default();
-                let last = text.lines().last().map(|line| format!(" but this: {line}"));
-                break Error::SupervisorLost(last.unwrap_or_default());
+/// Begins to start a testbed that ends with the result, in a new private directory (`options.dir` is not used).
+///
+/// # Errors
+///
+/// [`Error`] if its supervisor cannot be started.
+pub fn begin(options: &Options) -> Result<Starting> {
+    options.check()?;
+    let parent = private_parent();
+    let dir = place::prepare(&parent.join(format!("{EPHEMERAL_PREFIX}{}", secrets::random_hex(6)?)))?;
+    clear_stale_ephemerals(&parent)?;
+    let lock = lock::take(&dir)?.ok_or_else(|| Error::Busy(dir.clone()))?;
+    Starting::launch(options, &dir, lock, true, &mut |_| ())
+}
+
+impl Starting {
+    /// Starts the supervisor. It inherits the held lock, so that the directory never seems abandoned in between.
+    fn launch(
+        options: &Options,
+        dir: &Path,
+        lock: File,
+        ephemeral: bool,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Self> {
+        if fs::read_dir(dir).on("list", dir)?.count() > 1 {
+            progress("removing the remains of an earlier testbed");
+            stop::clear_stale(dir, &lock)?;
+        }
+        place::create(&place::log_dir(dir), None)?;
+        options.broker.leave(dir)?;
+        options.shared.as_ref().map_or(Ok(()), |shared| shared.leave(dir))?;
+        let log = log_file(dir);
+        let (socket, theirs) = UnixStream::pair().when("create a stream")?;
+        let supervisor = Command::new(&options.program)
+            .args(["testbed", "supervise", "--dir"])
+            .arg(dir)
+            .args(["--nodes", &options.nodes.to_string()])
+            .args(["--start-limit-s", &options.start_limit.as_secs().to_string()])
+            .args(["--routes", &options.routes.names().join(",")])
+            .args(["--network", &options.network.to_string()])
+            .args(["--cpu-limits", &options.cpu_limits.words().join(",")])
+            .args(ephemeral.then_some("--ephemeral"))
+            .stdin(lock)
+            .stdout(OwnedFd::from(theirs))
+            .stderr(File::create(&log).on("create", &log)?)
+            .current_dir("/")
+            .spawn()
+            .when("start the testbed's supervisor")?;
+        cores::leave(&options.cores_of_others, &supervisor);
+        // `Command` is gone by now, and with it our copies of the lock and of the supervisor's end of the socket.
+        let messages = BufReader::new(socket.try_clone().when("create a stream")?);
+        let deadline = Instant::now() + options.start_limit + GRACE;
+        Ok(Self { dir: dir.to_owned(), supervisor: Some(supervisor), socket, messages, deadline })
+    }
+
+    /// Waits for its reports, at most `limit`. Returns the testbed once it is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the start fails or takes too long; then nothing is left.
+    pub fn poll(&mut self, limit: Duration, progress: &mut dyn FnMut(&str)) -> Result<Option<Ephemeral>> {
+        let end = Instant::now() + limit;
+        while self.heard_within(end.min(self.deadline).saturating_duration_since(Instant::now()))? {
+            match receive(&mut self.messages) {
+                Some(Message::Progress(line)) => progress(&line),
+                Some(Message::Ready) => {
+                    let Some(testbed) = find(&self.dir)? else { return Err(Error::Busy(self.dir.clone())) };
+                    let socket = self.socket.try_clone().when("create a stream")?;
+                    let supervisor = self.supervisor.take().expect("it is ready once");
+                    return Ok(Some(Ephemeral { testbed, socket, supervisor, closed: false }));
+                }
+                Some(Message::Failed(sentence)) => return Err(self.ended(Error::Start(sentence))),
+                None => return Err(self.lost()),
             }
         }
-    };
-    let _ = ours.shutdown(Shutdown::Both);
-    await_end(&mut supervisor);
-    Err(failure)
+        if Instant::now() >= self.deadline { Err(self.lost()) } else { Ok(None) }
+    }
+
+    /// Waits until it is up.
+    fn finish(mut self, progress: &mut dyn FnMut(&str)) -> Result<Ephemeral> {
+        loop {
+            if let Some(ephemeral) = self.poll(GRACE, progress)? {
+                return Ok(ephemeral);
+            }
+        }
+    }
+
+    /// Whether a message, or the end, has arrived. The supervisor writes each message at once.
+    fn heard_within(&self, limit: Duration) -> Result<bool> {
+        if !self.messages.buffer().is_empty() {
+            return Ok(true);
+        }
+        let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(error) => Err(io::Error::from(error)).when("hear from the testbed's supervisor")?,
+        }
+    }
+
+    fn lost(&mut self) -> Error {
+        let text = fs::read_to_string(log_file(&self.dir)).unwrap_or_default();
+        let last = text.lines().last().map(|line| format!(" but this: {line}"));
+        self.ended(Error::SupervisorLost(last.unwrap_or_default()))
+    }
+
+    fn ended(&mut self, failure: Error) -> Error {
+        self.end();
+        failure
+    }
+
+    fn end(&mut self) {
+        if let Some(mut supervisor) = self.supervisor.take() {
+            let _ = self.socket.shutdown(Shutdown::Both);
+            await_end(&mut supervisor);
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 fn log_file(dir: &Path) -> PathBuf {

@@ -4,7 +4,7 @@ use crate::{
     Error, Result,
     limits::Groups,
     managed::ManagedState,
-    network::NetworkState,
+    network::{Allocation, NetworkState},
     ports::Ports,
     process::Process,
     tunnels::{TunnelState, server_of},
@@ -35,6 +35,9 @@ pub struct Part {
     pub process: Option<Process>,
     /// The ports that it listens on, each with its protocol.
     pub ports: Vec<(String, u16)>,
+    /// Its host, if that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// Everything needed to use, check or remove a testbed. Contains no secret.
@@ -63,6 +66,9 @@ pub struct State {
     /// The address at which other hosts reach this one, if its parts listen there.
     #[serde(default)]
     pub reachable: Option<Ipv4Addr>,
+    /// The hosts of its parts, if there are several; the parts in this file are those of one.
+    #[serde(default)]
+    pub allocation: Option<Allocation>,
     /// The managed service's route, if there is one.
     pub managed: Option<ManagedState>,
 }
@@ -94,10 +100,11 @@ impl State {
 
     /// Where its parts listen.
     pub fn addresses(&self) -> Ports {
-        match (&self.network, self.reachable) {
-            (Some(_), _) => Ports::facility(self.nodes),
-            (None, Some(address)) => Ports::reachable(self.base_port, address),
-            (None, None) => Ports::loopback(self.base_port),
+        match (&self.network, self.reachable, self.allocation) {
+            (Some(_), ..) => Ports::facility(self.nodes),
+            (None, Some(address), _) => Ports::reachable(self.base_port, address),
+            (None, None, Some(allocation)) => Ports::allocation(self.base_port, allocation),
+            (None, None, None) => Ports::loopback(self.base_port),
         }
     }
 
@@ -108,6 +115,18 @@ impl State {
     /// The process of a part.
     pub fn process(&self, name: &str) -> Option<Process> {
         self.parts.iter().find(|part| part.name == name)?.process
+    }
+
+    /// The host of a part, if that is another one.
+    pub fn host_of(&self, name: &str) -> Option<&str> {
+        self.parts.iter().find(|part| part.name == name)?.host.as_deref()
+    }
+
+    /// The process of a part in words, with its host if that is another one.
+    pub fn pid_in_words(&self, name: &str) -> Option<String> {
+        let part = self.parts.iter().find(|part| part.name == name)?;
+        let host = part.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+        Some(format!("pid {}{host}", part.process?.pid))
     }
 
     /// Every process, in the order of their start.
@@ -147,6 +166,7 @@ pub mod tests {
             limits: None,
             network: None,
             reachable: None,
+            allocation: None,
             managed: Some(ManagedState { balance: "source".into() }),
             tunnels: vec![TunnelState {
                 route: "prs-stunnel".into(),
@@ -155,10 +175,11 @@ pub mod tests {
                 exits: vec!["127.0.0.1:12520".into()],
                 targets: vec!["127.0.0.1:12001".into()],
                 log: "/nowhere/1.log".into(),
+                agreed: None,
             }],
             parts: vec![
-                Part { name: "supervisor".into(), process: Some(Process { pid: 1, start_ticks: 2 }), ports: vec![] },
-                Part { name: "node 1".into(), process: None, ports: vec![("amqp".into(), 12001)] },
+                Part { name: "supervisor".into(), process: Some(Process { pid: 1, start_ticks: 2 }), ports: vec![], host: None },
+                Part { name: "node 1".into(), process: None, ports: vec![("amqp".into(), 12001)], host: None },
             ],
         }
     }

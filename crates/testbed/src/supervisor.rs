@@ -2,12 +2,12 @@
 //! orphaned.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, Routes, counting,
+    CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting,
     identity::Identity,
     limits::Groups,
     managed::{self, Managed, ManagedState},
     message::{Message, log, send},
-    network::{Facility, NetworkChoice, Tools},
+    network::{Facility, Host, NetworkChoice, Tools, host_of_part},
     part, place, ports,
     process::{Process, boot_id},
     rabbitmq::{
@@ -228,6 +228,7 @@ impl Supervisor {
         let (claim, facility) = match self.network {
             NetworkChoice::Loopback => (self.reserve(None)?, None),
             NetworkChoice::Reachable(address) => (self.reserve(Some(address))?, None),
+            NetworkChoice::Allocation(allocation, base) => (ports::claim(base, allocation)?, None),
             NetworkChoice::Facility(facility) => (ports::facility(self.nodes), Some((facility, Tools::find()?))),
         };
         Ok(Found { program, identity, install, isolation, claim, facility })
@@ -251,7 +252,12 @@ impl Supervisor {
             identity.name,
         ));
 
-        let cluster = Cluster::lay_out(&self.dir, self.nodes, ports, install, identity.clone())?;
+        let shared = Shared::take(&self.dir, ports.hosts)?;
+        shared.lay_out(&self.dir, &identity)?;
+        let cluster = Cluster::lay_out(&self.dir, self.nodes, ports, install, identity.clone(), &shared)?;
+        if self.routes.managed.is_some() {
+            s3m::lay_out(&self.dir, &shared, &identity)?;
+        }
         let started = Instant::now();
         let mut state = State {
             boot_id: boot_id(),
@@ -272,6 +278,10 @@ impl Supervisor {
                 NetworkChoice::Reachable(address) => Some(address),
                 _ => None,
             },
+            allocation: match self.network {
+                NetworkChoice::Allocation(allocation, _) => Some(allocation),
+                _ => None,
+            },
             managed: None,
         };
         if !self.cpu_limits.is_empty() {
@@ -290,31 +300,41 @@ impl Supervisor {
             events.progress("the facility network is there");
         }
 
-        events.progress("starting epmd");
+        let nodes_here = cluster.nodes_here();
+        if !nodes_here.is_empty() {
+            events.progress("starting epmd");
+        }
         for node in cluster.epmds() {
             let (part, port) = (cluster.epmd_part(node), vec![("epmd".into(), ports.epmd())]);
             launch(&self.dir, sandbox, &mut state, &part, port, cluster.epmd(node)?)?;
         }
-        events.progress(&format!("starting {} RabbitMQ", self.nodes));
+        if !nodes_here.is_empty() {
+            events.progress(&format!("starting {} RabbitMQ", nodes_here.len()));
+        }
         for node in cluster.epmds() {
             let is_up = || cluster.epmd_replies(node);
             await_part(&self.dir, &cluster.epmd_part(node), sandbox, events, (deadline, limit), is_up)?;
         }
-        for node in 1..=self.nodes {
+        for &node in &nodes_here {
             launch(&self.dir, sandbox, &mut state, &node_part(node), ports.of_node(node), cluster.node(node)?)?;
         }
         // While the brokers start: a proxy connects to them only when a client comes.
-        let servers = ControlServers::new(&self.dir, ports, &identity);
+        let servers = ControlServers::new(&self.dir, ports, &identity, &shared);
         build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
 
-        await_cluster(&cluster, self.nodes, sandbox, events, (deadline, limit))?;
+        await_cluster(&cluster, sandbox, events, (deadline, limit))?;
+        // Those of other hosts, too: what is in front of them would consider them dead.
+        for node in 1..=self.nodes {
+            let is_up = || tunnels::listens(ports.at_node(node, ports.amqps(node)));
+            await_part(&self.dir, &node_part(node), sandbox, events, (deadline, limit), is_up)?;
+        }
         for tunnel in &state.tunnels {
             tunnels::greets(tunnel)?;
             events.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
         }
         if let Some(balance) = self.routes.managed {
             let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
-            build_managed(&managed, cluster.password(), sandbox, &mut state, events, (deadline, limit))?;
+            build_managed(&managed, sandbox, &mut state, events, (deadline, limit))?;
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -325,6 +345,7 @@ impl Supervisor {
     /// Watches until it is stopped, orphaned, or without any broker. False in the last case.
     fn watch(&mut self, events: &mut Events) -> bool {
         let Some(sandbox) = &mut self.sandbox else { return false };
+        let had_brokers = sandbox.alive().any(is_node);
         loop {
             match events.listen(None) {
                 Heard::Stop | Heard::Orphaned => return true,
@@ -340,7 +361,7 @@ impl Supervisor {
                     for (name, how) in sandbox.ended() {
                         log(format_args!("{name} has ended: {how}"));
                     }
-                    if !sandbox.alive().any(|name| name.starts_with("node ")) {
+                    if had_brokers && !sandbox.alive().any(is_node) {
                         log("no broker is left: removing the testbed");
                         return false;
                     }
@@ -367,16 +388,24 @@ impl Supervisor {
     }
 }
 
-/// Waits until every node is up and all of them form a cluster.
+fn is_node(part: &str) -> bool {
+    part.starts_with("node ")
+}
+
+/// Waits until every node of this host is up and sees all nodes of the cluster.
 fn await_cluster(
     cluster: &Cluster,
-    nodes: usize,
     sandbox: &mut Sandbox,
     events: &mut Events,
     (deadline, limit): (Instant, Duration),
 ) -> Result<()> {
-    let api = cluster.api();
+    let (api, here) = (cluster.api(), cluster.nodes_here());
     let mut most_up = 0;
+    let announce = |from: usize, to: usize, events: &Events| {
+        for node in from + 1..=to {
+            events.progress(&format!("node {node} of {} up", here.len()));
+        }
+    };
     loop {
         sandbox.reap();
         if let Some((name, how)) = sandbox.ended().next() {
@@ -388,12 +417,10 @@ fn await_cluster(
         }
         let up = match cluster.progress(&api) {
             Progress::Ready => break,
-            Progress::Forming => nodes,
+            Progress::Forming => here.len(),
             Progress::NodesUp(up) => up,
         };
-        for node in most_up + 1..=up {
-            events.progress(&format!("node {node} of {nodes} up"));
-        }
+        announce(most_up, up, events);
         most_up = most_up.max(up);
         if Instant::now() > deadline {
             let part = cluster.late_part(&api);
@@ -401,10 +428,8 @@ fn await_cluster(
         }
         heed(events, LOOK_EVERY)?;
     }
-    for node in most_up + 1..=nodes {
-        events.progress(&format!("node {node} of {nodes} up"));
-    }
-    if nodes > 1 {
+    announce(most_up, here.len(), events);
+    if here.len() > 1 {
         events.progress("cluster formed");
     }
     Ok(())
@@ -443,15 +468,17 @@ fn build_tunnels(
 ) -> Result<()> {
     let places: Vec<(Kind, End)> =
         ControlServers::kinds(routes).into_iter().flat_map(|kind| End::BOTH.map(|end| (kind, end))).collect();
-    for &(kind, end) in &places {
+    for &(kind, end) in places.iter().filter(|(kind, end)| servers.is_here(*kind, *end)) {
         let listener = ("grpc".to_owned(), servers.port(kind, end));
         launch(dir, sandbox, state, &s2cs_part(kind, end), vec![listener], servers.command(kind, end)?)?;
     }
-    for &(kind, end) in &places {
+    // Where the producers' control servers are, requests are made to both of a route.
+    let requests = |kind| servers.is_here(kind, End::Producer);
+    for &(kind, end) in places.iter().filter(|(kind, end)| servers.is_here(*kind, *end) || requests(*kind)) {
         let is_up = || servers.is_up(kind, end);
         await_part(dir, &s2cs_part(kind, end), sandbox, events, (deadline, limit), is_up)?;
     }
-    for &route in routes {
+    for route in routes.iter().copied().filter(|route| requests(route.kind())) {
         let number = 1 + state.tunnels.iter().filter(|tunnel| tunnel.kind == route.kind().name()).count();
         let server = |state: &State, end| state.process(&s2cs_part(route.kind(), end));
         let children = |sandbox: &Sandbox, state: &State, end| {
@@ -478,24 +505,35 @@ fn build_tunnels(
 /// starts the S3M interface.
 fn build_managed(
     managed: &Managed<'_>,
-    password: &str,
     sandbox: &mut Sandbox,
     state: &mut State,
     events: &mut Events,
     limits: (Instant, Duration),
 ) -> Result<()> {
     let &Managed { dir, nodes, ports, identity, .. } = managed;
-    for (name, port) in [(managed::INGRESS, ports.ingress()), (managed::BALANCER, ports.balancer())] {
-        let command = if name == managed::INGRESS { managed.ingress()? } else { managed.balancer()? };
-        launch(dir, sandbox, state, name, vec![("tcp".to_owned(), port)], command)?;
-        await_part(dir, name, sandbox, events, limits, || managed::is_up(ports, name))?;
+    let is_here = |part: &str| ports.hosts.starts(host_of_part(ports.hosts, part));
+    if is_here(managed::INGRESS) {
+        let listener = vec![("tcp".to_owned(), ports.ingress())];
+        launch(dir, sandbox, state, managed::INGRESS, listener, managed.ingress()?)?;
     }
-    managed::greets(dir, ports)?;
-    events.progress("mss: the broker greets through balancer and ingress");
-    let command = s3m::command(dir, nodes, ports, password, identity)?;
-    launch(dir, sandbox, state, S3M, vec![("http".to_owned(), ports.s3m())], command)?;
-    await_part(dir, S3M, sandbox, events, limits, || s3m::is_up(ports))?;
-    events.progress(&format!("mss: clusters are provisioned at {}", S3mAccess::new(dir, ports, nodes).url));
+    if is_here(managed::INGRESS) || is_here(managed::BALANCER) {
+        await_part(dir, managed::INGRESS, sandbox, events, limits, || managed::is_up(ports, managed::INGRESS))?;
+    }
+    if is_here(managed::BALANCER) {
+        let listener = vec![("tcp".to_owned(), ports.balancer())];
+        launch(dir, sandbox, state, managed::BALANCER, listener, managed.balancer()?)?;
+        await_part(dir, managed::BALANCER, sandbox, events, limits, || managed::is_up(ports, managed::BALANCER))?;
+        managed::greets(dir, ports)?;
+        events.progress("mss: the broker greets through balancer and ingress");
+    }
+    if ports.hosts.starts(Host::Switch) {
+        let command = s3m::command(dir, nodes, ports, identity)?;
+        let access = S3mAccess::new(dir, ports, nodes);
+        let protocol = if access.ca.is_some() { "https" } else { "http" };
+        launch(dir, sandbox, state, S3M, vec![(protocol.to_owned(), ports.s3m())], command)?;
+        await_part(dir, S3M, sandbox, events, limits, || s3m::is_up(ports))?;
+        events.progress(&format!("mss: clusters are provisioned at {}", access.url));
+    }
     state.managed = Some(ManagedState { balance: managed.balance.to_string() });
     Ok(())
 }
@@ -523,7 +561,7 @@ fn await_part(
 }
 
 fn part(name: &str, process: Option<Process>, ports: Vec<(String, u16)>) -> Part {
-    Part { name: name.to_owned(), process, ports }
+    Part { name: name.to_owned(), process, ports, host: None }
 }
 
 fn late(waiting_for: &str, limit: Duration, log: String) -> Error {

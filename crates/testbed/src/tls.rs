@@ -8,20 +8,21 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const LOCALHOST: &str = "localhost";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The files of a TLS server, as PEM. The authority's key is discarded: nothing else will be signed.
-#[derive(Debug)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Certificates {
     pub ca: String,
     pub server: String,
     pub server_key: String,
 }
 
-/// Valid for `localhost`, `127.0.0.1`, `*.mss.test` and the addresses of nodes, from yesterday (clocks differ) for ten years.
+/// Valid for `localhost`, `127.0.0.1`, `*.mss.test` and the addresses of hosts, from yesterday (clocks differ) for ten years.
 pub fn generate(hosts: Hosts) -> Result<Certificates> {
     let mut ca = dated(CertificateParams::new(Vec::new())?, "streamharness testbed CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -29,7 +30,10 @@ pub fn generate(hosts: Hosts) -> Result<Certificates> {
     let ca_key = KeyPair::generate()?;
     let ca_certificate = ca.self_signed(&ca_key)?;
 
-    let nodes = (1..=hosts.dsns().max(1)).map(|node| hosts.name(Host::Dsn(node))).filter(|name| name != LOCALHOST);
+    let nodes: Vec<String> = match hosts {
+        Hosts::Allocation(allocation) => allocation.addresses().iter().map(ToString::to_string).collect(),
+        _ => (1..=hosts.dsns().max(1)).map(|node| hosts.name(Host::Dsn(node))).filter(|name| name != LOCALHOST).collect(),
+    };
     let names: Vec<String> =
         [LOCALHOST, "127.0.0.1", "*.mss.test"].map(String::from).into_iter().chain(nodes).collect();
     let mut server = dated(CertificateParams::new(names)?, "streamharness testbed");

@@ -1,13 +1,14 @@
 //! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
 
-use crate::{Error, ProxyRoute, Result, identity::Identity, network::host_of_part, part, place, ports::Ports, secrets};
+use crate::{
+    Error, ProxyRoute, Result, Shared, identity::Identity, network::host_of_part, part, place, ports::Ports, secrets,
+};
 use scistream::{Kind, Reached, Side, TunnelRequest};
 use serde::{Deserialize, Serialize};
-use shortage::FileContext;
 use std::{
     fs,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, SocketAddrV4, TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -15,6 +16,8 @@ use std::{
 
 /// How long each call to a control server may take.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
+/// How long a part may take to accept a connection.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// How long the service may take to greet through a tunnel.
 const GREETING_LIMIT: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,9 @@ pub struct TunnelState {
     pub targets: Vec<String>,
     /// The log of the producers' proxy; it has stunnel's negotiation with the other proxy.
     pub log: PathBuf,
+    /// Version and cipher of that negotiation, if the log is on another host.
+    #[serde(default)]
+    pub agreed: Option<(String, String)>,
 }
 
 impl TunnelState {
@@ -42,8 +48,9 @@ impl TunnelState {
     }
 
     /// The negotiation of the two proxies at the latest connection, from the log of the producers' proxy.
-    pub fn agreed(&self) -> Option<scistream::Negotiated> {
-        scistream::negotiated(&fs::read_to_string(&self.log).ok()?)
+    pub fn agreed(&self) -> Option<(String, String)> {
+        let of_log = || scistream::negotiated(&fs::read_to_string(&self.log).ok()?);
+        self.agreed.clone().or_else(|| of_log().map(|agreed| (agreed.version, agreed.cipher)))
     }
 }
 
@@ -87,11 +94,17 @@ pub struct ControlServers<'a> {
     dir: &'a Path,
     ports: Ports,
     identity: &'a Identity,
+    shared: &'a Shared,
 }
 
 impl<'a> ControlServers<'a> {
-    pub fn new(dir: &'a Path, ports: Ports, identity: &'a Identity) -> Self {
-        Self { dir, ports, identity }
+    pub fn new(dir: &'a Path, ports: Ports, identity: &'a Identity, shared: &'a Shared) -> Self {
+        Self { dir, ports, identity, shared }
+    }
+
+    /// Whether one of them is started on this host.
+    pub fn is_here(&self, kind: Kind, end: End) -> bool {
+        self.ports.hosts.starts(host_of_part(self.ports.hosts, &s2cs_part(kind, end)))
     }
 
     /// The types that the routes need, each once.
@@ -109,9 +122,9 @@ impl<'a> ControlServers<'a> {
         self.ports.s2cs(Self::index(kind, end))
     }
 
-    fn at(&self, kind: Kind, end: End) -> String {
+    fn at(&self, kind: Kind, end: End) -> SocketAddrV4 {
         let host = host_of_part(self.ports.hosts, &s2cs_part(kind, end));
-        self.ports.at(host, self.port(kind, end)).to_string()
+        self.ports.at(host, self.port(kind, end))
     }
 
     fn server_dir(&self, kind: Kind, end: End) -> PathBuf {
@@ -122,26 +135,25 @@ impl<'a> ControlServers<'a> {
     pub fn command(&self, kind: Kind, end: End) -> Result<Command> {
         let dir = self.server_dir(kind, end);
         place::create(&dir, Some(self.identity))?;
-        secrets::write(&self.token_file(kind, end), &secrets::random_hex(16)?, 0o600, Some(self.identity))?;
+        secrets::write(&self.token_file(kind, end), &self.shared.token, 0o600, Some(self.identity))?;
         let range = self.ports.s2ds(Self::index(kind, end));
         let mut command = part::own_command(self.dir, &s2cs_part(kind, end), self.identity)?;
         command
-            .args(["testbed", "s2cs", "--listen", &self.at(kind, end)])
+            .args(["testbed", "s2cs", "--listen", &self.at(kind, end).to_string()])
             .args(["--ports", &format!("{}-{}", range.start(), range.end()), "--type", kind.name(), "--dir"])
             .arg(&dir)
             .arg("--token-file")
-            .arg(self.token_file(kind, end));
+            .arg(self.token_file(kind, end))
+            .arg("--cert")
+            .arg(place::tls_dir(self.dir).join("server.pem"))
+            .arg("--key")
+            .arg(place::tls_dir(self.dir).join("server.key"));
         Ok(command)
     }
 
-    /// Whether it has written its certificate, which it does once it listens.
+    /// Whether it takes connections.
     pub fn is_up(&self, kind: Kind, end: End) -> bool {
-        self.certificate(kind, end).is_ok_and(|text| text.contains("END CERTIFICATE"))
-    }
-
-    fn certificate(&self, kind: Kind, end: End) -> Result<String> {
-        let path = self.server_dir(kind, end).join("server.pem");
-        Ok(fs::read_to_string(&path).on("read", &path)?)
+        listens(self.at(kind, end))
     }
 
     /// Only this testbed makes requests: others may reach the server.
@@ -149,18 +161,21 @@ impl<'a> ControlServers<'a> {
         self.server_dir(kind, end).join("token")
     }
 
-    fn side(&self, kind: Kind, end: End) -> Result<Side> {
-        let (address, path) = (self.at(kind, end), self.token_file(kind, end));
-        let token = Some(fs::read_to_string(&path).on("read", &path)?);
-        Ok(Side { address, certificate: self.certificate(kind, end)?, token, reached: Reached::default() })
+    fn side(&self, kind: Kind, end: End) -> Side {
+        Side {
+            address: self.at(kind, end).to_string(),
+            certificate: self.shared.certificates.server.clone(),
+            token: Some(self.shared.token.clone()),
+            reached: Reached::default(),
+        }
     }
 
     /// Makes the two requests of a route, the `number`-th of its kind.
     pub fn open(&self, route: ProxyRoute, number: usize, service: Vec<String>) -> Result<TunnelState> {
         let kind = route.kind();
         let request = TunnelRequest {
-            outbound: self.side(kind, End::Producer)?,
-            inbound: self.side(kind, End::Consumer)?,
+            outbound: self.side(kind, End::Producer),
+            inbound: self.side(kind, End::Consumer),
             service: service.clone(),
             connections: route.connections(),
             limit: CALL_LIMIT,
@@ -175,6 +190,7 @@ impl<'a> ControlServers<'a> {
             exits: tunnel.exits,
             // A control server numbers its requests from 1.
             log: self.server_dir(kind, End::Producer).join(format!("{number}.log")),
+            agreed: None,
         })
     }
 }
@@ -236,6 +252,11 @@ pub fn expect_greeting(stream: &mut (impl Read + Write)) -> io::Result<()> {
 pub fn ports_of(addresses: &[String], protocol: &str) -> Vec<(String, u16)> {
     let port = |address: &String| address.rsplit(':').next()?.parse().ok();
     addresses.iter().filter_map(port).map(|port| (protocol.to_owned(), port)).collect()
+}
+
+/// Whether something takes connections there.
+pub fn listens(address: SocketAddrV4) -> bool {
+    TcpStream::connect_timeout(&address.into(), LOOK_LIMIT).is_ok()
 }
 
 /// The service's addresses without TLS.

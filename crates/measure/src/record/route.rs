@@ -11,6 +11,9 @@ pub struct Route {
     pub architecture: String,
     /// The hops of the route in the order that a message takes them.
     pub hops: Vec<Hop>,
+    /// The parts of a service that the launch built over several hosts, each with its host; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<ServicePart>,
     /// The TLS that the clients negotiated; absent over plain TCP.
     #[serde(default)]
     pub tls: Option<Tls>,
@@ -26,6 +29,19 @@ pub struct Route {
     /// The first consumer's connection; absent if there was none.
     #[serde(default)]
     pub consumer_connection: Option<Connection>,
+}
+
+/// A part of a service that is spread over hosts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServicePart {
+    /// `node 1`, `balancer` and so on.
+    pub name: String,
+    /// The name of its host.
+    pub host: String,
+    /// `ADDR:PORT`, the first of its ports.
+    pub address: String,
+    /// Whether producers or consumers are on the same host.
+    pub beside_workers: bool,
 }
 
 /// A cluster that a run got through a facility's S3M interface.

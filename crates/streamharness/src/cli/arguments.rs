@@ -196,6 +196,9 @@ pub struct RouteFlags {
     /// in a network that all hosts share].
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
+    /// Hosts that have a broker of a testbed that the launch builds, 1 to 9 [default: 3 of 6 or more hosts, else 1].
+    #[arg(long, value_name = "N")]
+    pub service_hosts: Option<String>,
     /// Certificates of the authorities to trust (PEM) [default: the system's].
     #[arg(long, value_name = "FILE")]
     pub ca: Option<String>,

@@ -87,6 +87,7 @@ fn table(run: &Run) -> Table {
     set("route.consumer_urls", many(&run.route.consumer_url));
     set("route.connect_to", many(&run.route.connect_to));
     set("route.interface", text(&run.route.interface));
+    set("route.service_hosts", number(&run.route.service_hosts));
     set("route.ca", text(&run.route.ca));
     set("route.cert", text(&run.route.cert));
     set("route.key", text(&run.route.key));

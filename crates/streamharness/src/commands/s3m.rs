@@ -5,7 +5,7 @@ use crate::terminal::{
     stdout,
 };
 use clap::{Args, Subcommand};
-use s3m::{Client, Error, PREFIX, Provision, Service, Settings, Tenancy};
+use s3m::{Client, Error, Identity, PREFIX, Provision, Service, Settings, Tenancy};
 use serde_json::{Value, json};
 use std::{
     env,
@@ -80,15 +80,24 @@ pub struct Named {
 /// The local service.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Address for requests, in plain HTTP.
+    /// Address for requests, in plain HTTP without --cert.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: SocketAddr,
+    /// Its certificate chain (PEM), for HTTPS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Tokens of permitted callers, one per line.
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
-    /// RabbitMQ's management interface, http://HOST:PORT.
+    /// RabbitMQ's management interface, http://HOST:PORT or https://HOST:PORT.
     #[arg(long, value_name = "URL")]
     management: String,
+    /// Certificates of the authorities to trust for it (PEM) [default: those that browsers trust].
+    #[arg(long, value_name = "FILE")]
+    management_ca: Option<PathBuf>,
     /// Its administrator.
     #[arg(long, value_name = "NAME")]
     user: String,
@@ -183,14 +192,20 @@ fn serve(options: Serve) -> Result<Exit, Failure> {
     };
     let tenancy = Tenancy {
         management: options.management,
+        ca_pem: options.management_ca.as_deref().map(read).transpose()?,
         administrator: options.user,
         password: read(&options.password_file)?.trim().to_owned(),
         socket: options.ingress_socket,
         map: options.ingress_map,
         backend: options.backend,
     };
-    let up = |address| crate::terminal::stderr::say(format_args!("S3M service listens on http://{address}"));
-    s3m::serve(Service::new(settings, Box::new(tenancy)), options.listen, up).map_err(failure)?;
+    let identity = match (&options.cert, &options.key) {
+        (Some(cert), Some(key)) => Some(Identity { certificate: read(cert)?, key: read(key)? }),
+        _ => None,
+    };
+    let scheme = if identity.is_some() { "https" } else { "http" };
+    let up = |address| crate::terminal::stderr::say(format_args!("S3M service listens on {scheme}://{address}"));
+    s3m::serve(Service::new(settings, Box::new(tenancy)), options.listen, identity.as_ref(), up).map_err(failure)?;
     Ok(Exit::Pass)
 }
 

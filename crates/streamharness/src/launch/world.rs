@@ -18,7 +18,7 @@ use engine::{
     ports::{Comm, CommError},
 };
 use profile::Span;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{env, thread, time::Duration};
 
 /// How long ranks wait for rank 0 to read its profile, and for each other before the first run.
@@ -45,8 +45,19 @@ pub struct World {
     pub place: Place,
     /// For each rank the number of its host, in the order in which hosts are met.
     pub hosts: Vec<u32>,
-    /// The addresses of every host except that of rank 0; on rank 0 only.
-    pub others: Vec<Vec<Address>>,
+    /// Those hosts, that of rank 0 first; on rank 0 only.
+    pub known: Vec<Host>,
+}
+
+/// A host of the launch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// The addresses of its interfaces.
+    pub addresses: Vec<Address>,
+    /// The cores that its ranks are bound to.
+    pub cores: Vec<u32>,
 }
 
 /// How a launch ends early.
@@ -104,7 +115,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
         machine: machine::describe(),
         clock: Clock::default(),
     };
-    let mut world = World { comm, signals, place, hosts: Vec::new(), others: Vec::new() };
+    let mut world = World { comm, signals, place, hosts: Vec::new(), known: Vec::new() };
     let ended = world.meet().and_then(|()| work(&world));
     // All ranks are about to end. The launcher's signal that another rank has failed must not end this one before.
     world.signals.set_streaming(true);
@@ -141,24 +152,51 @@ impl World {
     /// Learns on which host each rank is.
     fn meet(&mut self) -> Result<(), Stop> {
         let config = bincode::config::standard();
-        let own = (&self.place.machine.host, reach::addresses());
+        let own = Host {
+            name: self.place.machine.host.clone(),
+            addresses: reach::addresses(),
+            cores: self.place.allowed.bound.clone(),
+        };
         let own = bincode::serde::encode_to_vec(own, config).expect("names and addresses encode");
-        let ranks = self.comm.gather(&own, RESOLVE_LIMIT)?;
-        let mut known: Vec<String> = Vec::new();
         let mut numbers = Vec::new();
-        for rank in ranks {
-            let ((name, addresses), _): ((String, Vec<Address>), _) =
+        for rank in self.comm.gather(&own, RESOLVE_LIMIT)? {
+            let (host, _): (Host, _) =
                 bincode::serde::decode_from_slice(&rank, config).expect("ranks run the same binary");
-            let number = known.iter().position(|other| *other == name).unwrap_or(known.len());
-            if number == known.len() {
-                known.push(name);
-                self.others.extend((number > 0).then_some(addresses));
+            let number = self.known.iter().position(|other| other.name == host.name).unwrap_or(self.known.len());
+            match self.known.get_mut(number) {
+                Some(known) => known.cores.extend(host.cores),
+                None => self.known.push(host),
             }
             numbers.extend((number as u32).to_le_bytes());
         }
         let bytes = self.comm.broadcast(numbers, RESOLVE_LIMIT)?;
         self.hosts = bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect();
         Ok(())
+    }
+
+    /// The number of this rank's host.
+    pub fn host(&self) -> usize {
+        self.hosts[self.comm.rank()] as usize
+    }
+
+    /// Whether no rank before this one is on its host.
+    pub fn is_first_of_its_host(&self) -> bool {
+        !self.hosts[..self.comm.rank()].contains(&self.hosts[self.comm.rank()])
+    }
+
+    /// Rank 0 decides by what all ranks state, and every rank gets the decision.
+    pub fn decide<T: Serialize + DeserializeOwned, D: Serialize + DeserializeOwned>(
+        &self,
+        statement: &T,
+        limit: Duration,
+        decide: impl FnOnce(Vec<T>) -> Result<D, Failure>,
+    ) -> Result<D, Stop> {
+        let config = bincode::config::standard();
+        let statement = bincode::serde::encode_to_vec(statement, config).expect("statements encode");
+        let all = self.comm.gather(&statement, limit)?;
+        let decode =
+            |bytes: &Vec<u8>| bincode::serde::decode_from_slice(bytes, config).expect("ranks run the same binary").0;
+        self.by_rank_0(limit, || decide(all.iter().map(decode).collect()))
     }
 
     /// Rank 0 does something, and every rank gets its outcome.

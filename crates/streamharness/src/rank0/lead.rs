@@ -154,6 +154,7 @@ impl Lead {
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
         self.facts.provisioned.clone_from(&connect.provisioned);
+        self.facts.parts.clone_from(&connect.parts);
         self.keeper.begin(&self.facts);
     }
 

@@ -1,5 +1,6 @@
 //! The hosts, their addresses, and the placement of parts on them. Pure.
 
+use crate::network::Allocation;
 use std::{fmt, net::Ipv4Addr};
 
 /// One host of the facility, or the switch between them.
@@ -52,6 +53,8 @@ pub enum Hosts {
         /// Broker nodes, each on a data streaming node.
         nodes: usize,
     },
+    /// On several real hosts, each with a supervisor of its own.
+    Allocation(Allocation),
 }
 
 impl Hosts {
@@ -60,7 +63,21 @@ impl Hosts {
         match self {
             Self::Loopback | Self::Reachable(_) => 0,
             Self::Facility { nodes } => nodes.max(2),
+            Self::Allocation(allocation) => allocation.dsns(),
         }
+    }
+
+    /// Whether this supervisor starts what is on `host`.
+    pub fn starts(self, host: Host) -> bool {
+        match self {
+            Self::Allocation(allocation) => allocation.address(host) == allocation.here,
+            _ => true,
+        }
+    }
+
+    /// Whether other supervisors start some of the parts.
+    pub fn is_spread(self) -> bool {
+        matches!(self, Self::Allocation(_))
     }
 
     /// All hosts that are connected to the switch.
@@ -83,7 +100,7 @@ impl Hosts {
 
     /// Whether all parts are on this host.
     pub fn is_one(self) -> bool {
-        !matches!(self, Self::Facility { .. })
+        !matches!(self, Self::Facility { .. } | Self::Allocation(_))
     }
 
     /// Where clients and proxies reach what is on `host`.
@@ -92,14 +109,20 @@ impl Hosts {
             Self::Loopback => Ipv4Addr::LOCALHOST,
             Self::Reachable(address) => address,
             Self::Facility { .. } => host.address(),
+            Self::Allocation(allocation) => allocation.address(host),
         }
     }
 
-    /// Where parts and the supervisor reach what no client uses: the management API, epmd, Erlang's distribution, S3M.
+    /// Where parts reach each other: epmd, Erlang's distribution, S3M.
+    pub fn peer_address(self, host: Host) -> Ipv4Addr {
+        if self.is_one() { Ipv4Addr::LOCALHOST } else { self.address(host) }
+    }
+
+    /// Where the supervisor that started a node reaches its management API without TLS.
     pub fn inner_address(self, host: Host) -> Ipv4Addr {
         match self {
-            Self::Loopback | Self::Reachable(_) => Ipv4Addr::LOCALHOST,
             Self::Facility { .. } => host.address(),
+            _ => Ipv4Addr::LOCALHOST,
         }
     }
 
@@ -107,12 +130,12 @@ impl Hosts {
     pub fn name(self, host: Host) -> String {
         match self {
             Self::Loopback => "localhost".to_owned(),
-            Self::Reachable(_) | Self::Facility { .. } => self.address(host).to_string(),
+            _ => self.address(host).to_string(),
         }
     }
 
-    /// Its name for parts and the supervisor.
-    pub fn inner_name(self, host: Host) -> String {
+    /// Its name for other parts.
+    pub fn peer_name(self, host: Host) -> String {
         if self.is_one() { Self::Loopback.name(host) } else { self.name(host) }
     }
 }

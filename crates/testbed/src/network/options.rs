@@ -1,6 +1,6 @@
 //! Options of the network, and their text.
 
-use crate::{Error, Result};
+use crate::{Error, Result, network::Allocation};
 use std::{fmt, net::Ipv4Addr, str::FromStr, time::Duration};
 
 /// Where the parts of a testbed listen.
@@ -13,6 +13,8 @@ pub enum NetworkChoice {
     Reachable(Ipv4Addr),
     /// In network namespaces, laid out like a facility.
     Facility(Facility),
+    /// On several hosts, each with a supervisor of its own, with ports from the same base on all of them.
+    Allocation(Allocation, u16),
 }
 
 /// The links of a facility.
@@ -83,6 +85,7 @@ impl fmt::Display for NetworkChoice {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
                 write!(f, "facility,{rate},{}", facility.delay.as_nanos())
             }
+            Self::Allocation(allocation, base) => write!(f, "allocation,{allocation},{base}"),
         }
     }
 }
@@ -96,6 +99,9 @@ impl FromStr for NetworkChoice {
         }
         if let Some(address) = text.strip_prefix("reachable,") {
             return address.parse().map(Self::Reachable).map_err(|_| ());
+        }
+        if let Some((allocation, base)) = text.strip_prefix("allocation,").and_then(|rest| rest.split_once(',')) {
+            return Ok(Self::Allocation(allocation.parse()?, base.parse().map_err(|_| ())?));
         }
         let (rate, delay) = text.strip_prefix("facility,").and_then(|rest| rest.split_once(',')).ok_or(())?;
         let rate: u64 = rate.parse().map_err(|_| ())?;

@@ -6,11 +6,10 @@ use super::{
     extra::BrokerExtras,
     install::Install,
 };
-use crate::{Result, identity::Identity, network::Host, part, place, ports::Ports, secrets, tls};
+use crate::{Result, Shared, identity::Identity, network::Host, part, place, ports::Ports, secrets};
 use std::{
     fs,
     net::TcpStream,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -31,7 +30,7 @@ pub struct Cluster {
 /// The progress of a cluster's start.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Number of nodes whose HTTP API replies, not yet all.
+    /// Number of nodes of this host whose HTTP API replies, not yet all.
     NodesUp(usize),
     /// All reply, but do not yet see each other, or do not yet serve clients.
     Forming,
@@ -40,37 +39,35 @@ pub enum Progress {
 }
 
 impl Cluster {
-    /// Writes all files that the cluster needs.
-    pub fn lay_out(dir: &Path, nodes: usize, ports: Ports, install: Install, identity: Identity) -> Result<Self> {
-        let password = secrets::random_hex(16)?;
+    /// Writes all files that the nodes of this host need.
+    pub fn lay_out(
+        dir: &Path,
+        nodes: usize,
+        ports: Ports,
+        install: Install,
+        identity: Identity,
+        shared: &Shared,
+    ) -> Result<Self> {
+        let together = (1..=nodes).filter(|node| ports.hosts.starts(Host::Dsn(*node))).count();
         let cluster = Self {
             dir: dir.to_owned(),
             nodes,
             ports,
             install,
             identity,
-            scheduling: scheduling(nodes, cores()),
-            password,
+            scheduling: scheduling(together.max(1), cores()),
+            password: shared.password.clone(),
         };
         let owner = Some(&cluster.identity);
-        secrets::write(&place::password_file(dir), &cluster.password, 0o600, None)?;
-
-        let certificates = tls::generate(ports.hosts)?;
-        let tls_dir = place::tls_dir(dir);
-        place::create(&tls_dir, None)?;
-        secrets::write(&place::ca_file(dir), &certificates.ca, 0o644, None)?;
-        secrets::write(&tls_dir.join("server.pem"), &certificates.server, 0o644, None)?;
-        secrets::write(&tls_dir.join("server.key"), &certificates.server_key, 0o600, owner)?;
-
         let home = dir.join("home");
         place::create(&home, owner)?;
         // Erlang refuses a cookie that others than its owner can read.
-        secrets::write(&home.join(".erlang.cookie"), &secrets::random_hex(16)?, 0o400, owner)?;
+        secrets::write(&home.join(".erlang.cookie"), &shared.cookie, 0o400, owner)?;
         let extras = BrokerExtras::left(dir);
         secrets::write(&dir.join("enabled_plugins"), &extras.enabled_plugins(), 0o644, None)?;
 
-        let memory_limit_bytes = memory_limit_bytes(total_memory_bytes(), nodes);
-        for node in 1..=nodes {
+        let memory_limit_bytes = memory_limit_bytes(total_memory_bytes(), together.max(1));
+        for node in cluster.nodes_here() {
             let node_dir = cluster.node_dir(node);
             place::create(&node_dir, owner)?;
             place::create(&cluster.node_log_dir(node), owner)?;
@@ -79,7 +76,7 @@ impl Cluster {
                 node,
                 nodes,
                 ports,
-                tls_dir: &tls_dir.display().to_string(),
+                tls_dir: &place::tls_dir(dir).display().to_string(),
                 password: &cluster.password,
                 memory_limit_bytes,
             });
@@ -88,9 +85,9 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The administrator's.
-    pub fn password(&self) -> &str {
-        &self.password
+    /// The nodes that this host has.
+    pub fn nodes_here(&self) -> Vec<usize> {
+        (1..=self.nodes).filter(|node| self.ports.hosts.starts(Host::Dsn(*node))).collect()
     }
 
     pub fn api(&self) -> Api {
@@ -115,13 +112,13 @@ impl Cluster {
     pub fn epmd(&self, node: usize) -> Result<Command> {
         let port = self.ports.epmd().to_string();
         let mut command = self.part(&self.epmd_part(node), node, &self.install.epmd)?;
-        command.args(["-address", &self.ports.hosts.inner_address(Host::Dsn(node)).to_string(), "-port", &port]);
+        command.args(["-address", &self.ports.hosts.peer_address(Host::Dsn(node)).to_string(), "-port", &port]);
         Ok(command)
     }
 
-    /// The nodes that have an epmd of their own: on one host they share that of the first.
-    pub fn epmds(&self) -> RangeInclusive<usize> {
-        1..=if self.ports.hosts.is_one() { 1 } else { self.nodes }
+    /// The nodes whose epmd is to be started here: on one host they share that of the first.
+    pub fn epmds(&self) -> Vec<usize> {
+        if self.ports.hosts.is_one() { vec![1] } else { self.nodes_here() }
     }
 
     /// The name of a node's epmd as a part.
@@ -130,14 +127,14 @@ impl Cluster {
     }
 
     pub fn epmd_replies(&self, node: usize) -> bool {
-        let address = self.ports.inner(Host::Dsn(node), self.ports.epmd());
+        let address = self.ports.peer(Host::Dsn(node), self.ports.epmd());
         TcpStream::connect_timeout(&address.into(), Duration::from_millis(200)).is_ok()
     }
 
     /// Node `node`, counted from 1. All are started at once; they find each other.
     pub fn node(&self, node: usize) -> Result<Command> {
         let dir = self.node_dir(node);
-        let interface = self.ports.hosts.inner_address(Host::Dsn(node)).to_string().replace('.', ",");
+        let interface = self.ports.hosts.peer_address(Host::Dsn(node)).to_string().replace('.', ",");
         let mut command = self.part(&node_part(node), node, &self.install.server)?;
         command
             .env("ERL_EPMD_PORT", self.ports.epmd().to_string())
@@ -169,17 +166,18 @@ impl Cluster {
             .env("LANG", "C.UTF-8")
             .env("PATH", &self.install.path)
             .env("HOME", self.dir.join("home"))
-            .env("ERL_EPMD_ADDRESS", self.ports.hosts.inner_address(Host::Dsn(node)).to_string());
+            .env("ERL_EPMD_ADDRESS", self.ports.hosts.peer_address(Host::Dsn(node)).to_string());
         Ok(command)
     }
 
     /// Checks the cluster once, quickly enough to be repeated.
     pub fn progress(&self, api: &Api) -> Progress {
-        let up = (1..=self.nodes).filter(|node| api.replies(*node)).count();
-        if up < self.nodes {
+        let here = self.nodes_here();
+        let up = here.iter().filter(|node| api.replies(**node)).count();
+        if up < here.len() {
             return Progress::NodesUp(up);
         }
-        let formed = (1..=self.nodes).all(|node| {
+        let formed = here.into_iter().all(|node| {
             api.running_nodes(node) == Some(self.nodes)
                 && api.listens(node)
                 && api.is_free_of_alarms(node) == Some(true)
@@ -189,14 +187,14 @@ impl Cluster {
 
     /// The part that a slow start is waiting for.
     pub fn late_part(&self, api: &Api) -> String {
-        let late = (1..=self.nodes).find(|node| !api.replies(*node));
+        let late = self.nodes_here().into_iter().find(|node| !api.replies(*node));
         node_part(late.unwrap_or(1))
     }
 
     /// The boot failure in a node's log: such a node may still take long to end.
     pub fn boot_failure(&self) -> Option<String> {
         let failed = |part: &String| part::output(&self.dir, part).contains("BOOT FAILED");
-        (1..=self.nodes).map(node_part).find(failed)
+        self.nodes_here().into_iter().map(node_part).find(failed)
     }
 
     /// The last lines that `part` printed, or logged if it printed nothing, without the password.

@@ -23,7 +23,7 @@ pub struct NodeConfig<'a> {
 }
 
 pub fn node_name(ports: Ports, node: usize) -> String {
-    format!("rmq{node}@{}", ports.hosts.inner_name(Host::Dsn(node)))
+    format!("rmq{node}@{}", ports.hosts.peer_name(Host::Dsn(node)))
 }
 
 /// The text of rabbitmq.conf.
@@ -45,6 +45,13 @@ pub fn render(config: &NodeConfig) -> String {
     set("ssl_options.fail_if_no_peer_cert", &false);
     set("management.tcp.ip", &address);
     set("management.tcp.port", &ports.management(node));
+    if ports.hosts.is_spread() {
+        set("management.ssl.ip", &ports.hosts.address(Host::Dsn(node)));
+        set("management.ssl.port", &ports.management_tls(node));
+        set("management.ssl.cacertfile", &format!("{tls_dir}/ca.pem"));
+        set("management.ssl.certfile", &format!("{tls_dir}/server.pem"));
+        set("management.ssl.keyfile", &format!("{tls_dir}/server.key"));
+    }
     set("prometheus.tcp.ip", &address);
     set("prometheus.tcp.port", &ports.prometheus(node));
 

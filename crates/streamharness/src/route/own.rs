@@ -1,0 +1,123 @@
+//! The testbed of a launch's own: on rank 0's host, or over all hosts of the launch.
+
+use crate::{
+    host::reach,
+    launch::world::{Host, Stop, World},
+    route::{
+        Source, fail, running_testbed,
+        spread::{self, Spread, Wish},
+        unusable,
+    },
+    terminal::{
+        exit::{Exit, Failure},
+        stderr,
+    },
+};
+use measure::record::ServicePart;
+use profile::{Plan, Profile};
+use testbed::{Ephemeral, NetworkChoice, Options, Routes, Testbed};
+
+/// Nodes of a testbed on one host: it must be up soon, and its figures are not for comparison.
+const NODES: usize = 1;
+/// From so many hosts on, brokers are on more than one.
+const HOSTS_FOR_MORE: usize = 6;
+/// Brokers where there are so many hosts.
+const NODES_OF_MANY_HOSTS: usize = 3;
+const NODES_MAX: usize = 9;
+
+/// The testbed, built when the first of its runs needs one. Dropping it removes it.
+#[derive(Default)]
+pub struct OwnTestbed {
+    /// Routes that later runs will need, too.
+    routes: Vec<String>,
+    /// The hosts of the launch, that of rank 0 first; on rank 0 only.
+    pub hosts: Vec<Host>,
+    /// The parts of this host.
+    ephemeral: Option<Ephemeral>,
+    /// The parts of all hosts, on rank 0.
+    spread: Option<Spread>,
+}
+
+impl OwnTestbed {
+    /// With these routes besides the one of the first run, for ranks on these hosts.
+    pub fn new(routes: Vec<String>, hosts: Vec<Host>) -> Self {
+        Self { routes, hosts, ..Self::default() }
+    }
+
+    /// What all hosts have to build together for this run; `None` if nothing is missing, or if rank 0 builds it alone.
+    pub fn wish(&self, profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Option<Wish>, Failure> {
+        let Source::Testbed(name) = Source::of(profile)? else { return Ok(None) };
+        let wanted = profile.route.service_hosts.map(|hosts| hosts.get() as usize);
+        let hosts = self.hosts.len();
+        let nodes = wanted.unwrap_or(if hosts >= HOSTS_FOR_MORE { NODES_OF_MANY_HOSTS } else { 1 });
+        if nodes > hosts.min(NODES_MAX) {
+            let sentence = format!(
+                "--service-hosts {nodes} needs as many hosts, at most {NODES_MAX}, and the ranks of this launch are on {hosts}: \
+                 lower it, or start more hosts"
+            );
+            return fail(Exit::Usage, sentence);
+        }
+        if hosts < 2 || self.spread.is_some() || running_testbed()?.is_some() {
+            return Ok(None);
+        }
+        let mut with_workers = vec![false; hosts];
+        for (rank, host) in ranks.iter().enumerate() {
+            let role = plan.placement.role(rank);
+            with_workers[*host as usize] |= !role.producers.is_empty() || !role.consumers.is_empty();
+        }
+        let routes: Vec<String> = self.routes.iter().cloned().chain([name.to_owned()]).collect();
+        // An invalid name is reported before anything starts.
+        named(&routes)?;
+        let interface = profile.route.interface.clone();
+        let bases = testbed::candidate_ports().map_err(unusable)?;
+        Ok(Some(Wish { hosts: self.hosts.clone(), with_workers, nodes, routes, interface, bases }))
+    }
+
+    /// All hosts build it; every rank calls it.
+    pub fn build(&mut self, world: &World, wish: &Wish, say: &mut dyn FnMut(&str)) -> Result<(), Stop> {
+        let (here, joined) = spread::build(world, wish, say)?;
+        (self.ephemeral, self.spread) = (here, joined);
+        Ok(())
+    }
+
+    /// The testbed, built on this host if there is none yet.
+    pub fn with(&mut self, name: &str, interface: Option<&str>, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
+        if self.spread.is_none() && self.ephemeral.is_none() {
+            let network = self.network(interface)?;
+            say(&format!(
+                "no address given and no testbed running: building a {NODES}-node testbed for this launch \
+                 (`streamharness testbed up` starts a lasting one)"
+            ));
+            let routes: Vec<String> = self.routes.iter().cloned().chain([name.to_owned()]).collect();
+            let cores_of_others = self.hosts.first().map(|host| host.cores.clone()).unwrap_or_default();
+            let routes = named(&routes)?;
+            let options = Options { routes, network, cores_of_others, ..Options::new(NODES).map_err(unusable)? };
+            self.ephemeral = Some(testbed::ephemeral(&options, say).map_err(unusable)?);
+        }
+        let here = || self.ephemeral.as_ref().expect("built above").testbed();
+        Ok(self.spread.as_ref().map_or_else(here, |spread| &spread.testbed))
+    }
+
+    fn network(&self, interface: Option<&str>) -> Result<NetworkChoice, Failure> {
+        let Some(interface) = interface else { return Ok(NetworkChoice::Loopback) };
+        let chosen = reach::choose(&reach::addresses(), &[], Some(interface));
+        chosen.map(NetworkChoice::Reachable).map_err(|sentence| Failure::new(Exit::Route, sentence))
+    }
+
+    /// Which part is on which host, if it is spread over several.
+    pub fn parts(&self) -> Vec<ServicePart> {
+        self.spread.as_ref().map(|spread| spread.parts.clone()).unwrap_or_default()
+    }
+
+    /// Removes what is on this host; reports what could not be removed.
+    pub fn close(self) {
+        if let Some(Err(error)) = self.ephemeral.map(Ephemeral::close) {
+            stderr::say(error);
+        }
+    }
+}
+
+/// The routes of these names.
+pub fn named(names: &[String]) -> Result<Routes, Failure> {
+    Routes::named(names.iter().map(String::as_str)).map_err(|error| Failure::new(Exit::Usage, error))
+}
