@@ -144,7 +144,8 @@ fn frame(
     let lane = lanes.iter().position(|lane| lane.channel == channel);
     let expecting = lane.filter(|lane| lanes[*lane].expects_content());
     match (kind, expecting) {
-        (BODY, Some(lane)) => {
+        // Before the buffer grows by as much as the head of a frame claims.
+        (BODY, Some(lane)) if total <= frame_max => {
             if size as u64 > lanes[lane].due() || size == 0 {
                 return Err(Violation::NoFrame);
             }
@@ -279,6 +280,7 @@ mod tests {
             (longer, Violation::NoFrame),
             (b"HTTP/1.1".to_vec(), Violation::NoFrame),
             (frame(BODY, 2, &[0; 5000]), Violation::TooLarge { bytes: 5008, limit: 4096 }),
+            (delivered(1, &[0; 5000], b"\0\0", 5000), Violation::TooLarge { bytes: 5008, limit: 4096 }),
             (frame(METHOD, 1, b"\0\x3c\0\x3c\x09"), Violation::NoFrame),
         ] {
             assert_eq!(through(&stream, usize::MAX, 4096).map(drop), Err(violation));
