@@ -1,6 +1,8 @@
 //! A cluster on this machine: runs over several hosts, with links and clocks of their own, of which nothing stays.
 
-use crate::support::{Launch, place, processes, program, service, slow, slurm::Cluster, srun_with, within, workspace};
+use crate::support::{
+    Launch, Running, place, processes, program, service, slow, slurm::Cluster, srun_with, within, workspace,
+};
 use measure::Record;
 use nix::{sys::signal::Signal, unistd::geteuid};
 use std::{
@@ -9,7 +11,7 @@ use std::{
     os::unix::{fs::MetadataExt, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -203,48 +205,127 @@ fn a_plain_user_has_hosts_too_and_is_himself_on_them() {
     assert_eq!(lines, [&first, &first, &second, &second], "{said}");
 }
 
-/// `launch/mpirun --local-hosts 2` without an address, producers on one host and consumers on the other.
-fn without_an_address(arguments: &[&str]) -> Launch {
-    let before = ["--local-hosts", "2", "-n", "4"].map(Into::into);
-    let before: Vec<_> = before.into_iter().chain([program().into()]).collect();
-    Launch::new(&workspace().join("launch/mpirun"), &before, &[&["--layout", "by-host"], arguments].concat())
+/// `launch/mpirun --local-hosts` without an address, with two ranks on each host.
+fn without_an_address(hosts: usize, arguments: &[&str]) -> Launch {
+    let before = ["--local-hosts".to_owned(), hosts.to_string(), "-n".to_owned(), (2 * hosts).to_string()];
+    let before: Vec<_> = before.into_iter().map(Into::into).chain([program().into()]).collect();
+    Launch::new(&workspace().join("launch/mpirun"), &before, arguments)
+}
+
+/// The hosts of the parts whose names begin with one of these words.
+fn hosts_of(record: &Record, beginnings: &[&str]) -> Vec<String> {
+    let parts = record.route.parts.iter();
+    let named = parts.filter(|part| beginnings.iter().any(|beginning| part.name.starts_with(beginning)));
+    named.map(|part| part.host.clone()).collect()
+}
+
+/// A run that passed, and each of whose parts is where the record says.
+#[track_caller]
+fn is_spread(record: &Record, architecture: &str) {
+    assert_eq!(record.integrity.delivered, 500);
+    for part in &record.route.parts {
+        let number = part.host.strip_prefix("host").expect("the name of a host");
+        assert!(part.address.starts_with(&format!("10.80.0.1{number}:")), "{architecture}: {part:?}");
+        assert!(part.beside_workers, "ranks of every host have workers: {part:?}");
+    }
+    let of_hops = record.route.hops.iter().filter_map(|hop| hop.address.as_deref());
+    let all: Vec<_> = of_hops.flat_map(|all| all.split(',')).collect();
+    assert!(!all.is_empty() && all.iter().all(|address| address.starts_with("10.80.0.1")), "{architecture}: {all:?}");
+    let ends = if architecture == "mss" {
+        ["balancer", "ingress"]
+    } else {
+        ["s2cs haproxy producer", "s2cs haproxy consumer"]
+    };
+    let ends: BTreeSet<_> =
+        if architecture == "dts" { BTreeSet::new() } else { hosts_of(record, &ends).into_iter().collect() };
+    assert!(
+        architecture == "dts" || architecture == "prs-stunnel" || ends.len() == 2,
+        "{architecture}: both ends on {ends:?}"
+    );
+    let protection = record.route.between_parts.as_deref().unwrap_or_default();
+    assert!(protection.contains("distribution") && protection.contains("not encrypted"), "{protection}");
 }
 
 #[test]
-fn a_launch_over_hosts_builds_a_service_that_all_of_them_reach() {
+fn a_launch_over_hosts_builds_a_service_that_is_spread_over_them() {
     if !allowed() {
         return;
     }
-    let architectures = if slow() { &["prs", "dts", "prs-stunnel", "mss"][..] } else { &["prs"] };
-    for architecture in architectures {
-        let outcome = without_an_address(&["--arch", architecture, "--messages", "500"]).run(LIMIT);
-        let record = outcome.passes();
-        are_on_two_hosts(&record);
-        assert_eq!(record.integrity.delivered, 500, "{outcome}");
-        let addresses: Vec<_> = record.route.hops.iter().filter_map(|hop| hop.address.as_deref()).collect();
-        assert!(!addresses.is_empty(), "{outcome}");
-        for address in addresses.iter().flat_map(|all| all.split(',')) {
-            assert!(address.starts_with("10.80.0.10:"), "{architecture}: {address} is not on the host of rank 0");
+    let record =
+        without_an_address(2, &["--layout", "by-host", "--arch", "prs", "--messages", "500"]).run(LIMIT).passes();
+    are_on_two_hosts(&record);
+    is_spread(&record, "prs");
+    assert_eq!(hosts_of(&record, &["node"]), ["host1"], "rank 0's host is used last");
+    if slow() {
+        for architecture in ["dts", "prs-stunnel", "mss"] {
+            let load = ["--arch", architecture, "--service-hosts", "3", "--messages", "500"];
+            let record = without_an_address(4, &load).run(LIMIT).passes();
+            is_spread(&record, architecture);
+            assert_eq!(hosts_of(&record, &["node"]), ["host3", "host2", "host1"]);
+        }
+    }
+}
+
+/// The directories of the parts of a launch, one on each host.
+#[track_caller]
+fn testbeds(running: &Running) -> BTreeSet<String> {
+    let processes = running.processes();
+    let all = processes.iter().filter_map(|process| process.argument("--dir").map(str::to_owned));
+    let all: BTreeSet<_> = all.filter(|dir| dir.contains("/ephemeral-") && dir.matches('/').count() == 3).collect();
+    assert_eq!(all.len(), 2, "each of both hosts has parts: {all:?}");
+    all
+}
+
+fn left_of(testbeds: &BTreeSet<String>) -> Vec<processes::Process> {
+    testbeds.iter().flat_map(|name| processes::of_directory(name)).collect()
+}
+
+/// What can be killed of a launch.
+#[derive(Debug, Clone, Copy)]
+enum Victim {
+    Rank(usize),
+    Launcher,
+}
+
+#[test]
+fn a_service_over_hosts_ends_with_whatever_is_killed() {
+    if !allowed() {
+        return;
+    }
+    let fast = [Victim::Rank(3)];
+    let slow_too = [Victim::Rank(3), Victim::Rank(0), Victim::Launcher];
+    for victim in if slow() { &slow_too[..] } else { &fast } {
+        let arguments = ["--layout", "by-host", "--arch", "prs", "--duration", "60s", "--rate", "200/s"];
+        let mut running = without_an_address(2, &arguments).start();
+        running.streams(LIMIT);
+        let testbeds = testbeds(&running);
+        match victim {
+            Victim::Rank(rank) => {
+                processes::send(running.rank(*rank), Signal::SIGKILL);
+            }
+            Victim::Launcher => running.signal(Signal::SIGKILL),
+        }
+        let killed = Instant::now();
+        let outcome = running.wait(LIMIT);
+        assert!(!outcome.status.success(), "{outcome}");
+        let gone = || left_of(&testbeds).is_empty().then_some(());
+        assert!(within(GONE_LIMIT, gone).is_some(), "left of {victim:?}: {:#?}", left_of(&testbeds));
+        println!("{victim:?}: nothing is left after {:.1} s", killed.elapsed().as_secs_f64());
+        // Files of a supervisor that was killed are removed by the next launch.
+        if !matches!(victim, Victim::Launcher) {
+            let files = || testbeds.iter().all(|name| !Path::new(name).exists()).then_some(());
+            assert!(within(GONE_LIMIT, files).is_some(), "files are left of {victim:?}: {testbeds:?}");
         }
     }
 }
 
 #[test]
-fn a_service_over_hosts_ends_with_any_rank_that_is_killed() {
+fn more_brokers_than_hosts_are_refused() {
     if !allowed() {
         return;
     }
-    for rank in if slow() { &[3, 0][..] } else { &[3] } {
-        let mut running = without_an_address(&["--arch", "dts", "--duration", "60s", "--rate", "200/s"]).start();
-        let testbed = running.testbed(LIMIT);
-        running.streams(LIMIT);
-        processes::send(running.rank(*rank), Signal::SIGKILL);
-        let outcome = running.wait(LIMIT);
-        assert!(!outcome.status.success(), "{outcome}");
-        let name = testbed.to_str().unwrap();
-        let gone = || (!testbed.exists() && processes::of_directory(name).is_empty()).then_some(());
-        assert!(within(GONE_LIMIT, gone).is_some(), "left of rank {rank}'s: {:#?}", processes::of_directory(name));
-    }
+    let outcome = without_an_address(2, &["--arch", "dts", "--service-hosts", "3"]).run(LIMIT);
+    outcome.fails(1, &["--service-hosts 3 needs as many hosts", "are on 2"]);
 }
 
 #[test]
@@ -252,24 +333,46 @@ fn a_service_that_other_hosts_cannot_reach_is_refused_before_anything_streams() 
     if !allowed() {
         return;
     }
-    let elsewhere = without_an_address(&["--arch", "dts", "--interface", "ib7"]).run(LIMIT);
-    elsewhere.fails(3, &["no interface `ib7`", "10.80.0.10", "--interface"]);
-    let on_loopback = without_an_address(&["--arch", "dts"]).through(service()).run(LIMIT);
+    let elsewhere = without_an_address(2, &["--arch", "dts", "--interface", "ib7"]).run(LIMIT);
+    elsewhere.fails(3, &["host host0", "no interface `ib7`", "10.80.0.10", "--interface"]);
+    let on_loopback = without_an_address(2, &["--arch", "dts"]).through(service()).run(LIMIT);
     on_loopback.fails(3, &["listens on loopback only", "testbed down", "--url"]);
 }
 
+/// Two ranks on each host of a cluster, without an address.
+fn by_srun(cluster: &Cluster, options: &[&str], arguments: &[&str]) -> Launch {
+    let before: Vec<_> = [&["-N", "2", "-n", "4"], options].concat().into_iter().map(Into::into).collect();
+    let before: Vec<_> = before.into_iter().chain([program().into()]).collect();
+    srun_with(cluster, &before, &[&["--layout", "by-host"], arguments].concat())
+}
+
 #[test]
-fn srun_streams_over_two_hosts_of_a_local_cluster_with_a_service_of_its_own() {
+fn srun_builds_a_service_over_the_hosts_of_an_allocation_and_scancel_ends_it() {
     if !allowed() {
         return;
     }
     let cluster = Cluster::of(&["--nodes", "2"]);
-    let before = ["-N", "2", "-n", "4"].map(Into::into);
-    let before: Vec<_> = before.into_iter().chain([program().into()]).collect();
-    let load = ["--arch", "dts", "--layout", "by-host", "--messages", "2000"];
-    let record = srun_with(&cluster, &before, &load).run(LIMIT).passes();
-    are_on_two_hosts(&record);
-    assert_eq!(record.environment.launcher.as_deref(), Some("srun"));
-    assert_eq!(record.environment.slurm_nodes.as_deref(), Some("host[0-1]"));
+    let architectures = if slow() { &["mss", "prs", "prs-stunnel", "dts"][..] } else { &["mss"] };
+    for architecture in architectures {
+        let record = by_srun(&cluster, &[], &["--arch", architecture, "--messages", "500"]).run(LIMIT).passes();
+        are_on_two_hosts(&record);
+        is_spread(&record, architecture);
+        assert_eq!(record.environment.launcher.as_deref(), Some("srun"));
+        assert_eq!(record.environment.slurm_nodes.as_deref(), Some("host[0-1]"));
+    }
+    if slow() {
+        let load = ["--arch", "prs", "--duration", "60s", "--rate", "200/s"];
+        let mut running = by_srun(&cluster, &["--job-name", "cancelled"], &load).start();
+        running.streams(LIMIT);
+        let testbeds = testbeds(&running);
+        let mut scancel = Command::new("scancel");
+        assert!(scancel.args(["--name", "cancelled"]).envs(cluster.variables()).status().unwrap().success());
+        assert!(!running.wait(LIMIT).status.success());
+        assert!(
+            within(GONE_LIMIT, || left_of(&testbeds).is_empty().then_some(())).is_some(),
+            "{:#?}",
+            left_of(&testbeds)
+        );
+    }
     cluster.stop();
 }

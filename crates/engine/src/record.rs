@@ -8,7 +8,10 @@ mod verdict;
 
 use measure::{
     Record,
-    record::{Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServicePart, ServiceView},
+    record::{
+        Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServicePart,
+        ServiceView,
+    },
 };
 use profile::Plan;
 
@@ -34,6 +37,8 @@ pub struct Facts {
     pub provisioned: Option<Provisioned>,
     /// The parts of a service that the launch built over several hosts.
     pub parts: Vec<ServicePart>,
+    /// What protects the connections between those parts.
+    pub between_parts: Option<String>,
     /// How figures show what the profiles name.
     pub labels: Labels,
     /// The traffic of the testbed's links, once the stream is over.
@@ -59,6 +64,7 @@ impl Facts {
             hops: Vec::new(),
             provisioned: None,
             parts: Vec::new(),
+            between_parts: None,
             labels: Labels::default(),
             links: Vec::new(),
             repetition: None,
@@ -84,6 +90,7 @@ impl Facts {
                 hops: self.hops.clone(),
                 provisioned: self.provisioned.clone(),
                 parts: self.parts.clone(),
+                between_parts: self.between_parts.clone(),
                 ..Route::default()
             },
             environment: self.environment.clone(),

@@ -62,6 +62,8 @@ pub(crate) fn record() -> Record {
             tls: Some(Tls { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_256_GCM_SHA384".to_owned() }),
             broker: Some(Broker { product: "RabbitMQ".to_owned(), version: "3.13.7".to_owned() }),
             provisioned: None,
+            parts: Vec::new(),
+            between_parts: None,
             producer_connection: None,
             consumer_connection: None,
         },

@@ -2,13 +2,13 @@
 
 use crate::{Error, Result, client::authorities};
 use serde_json::json;
-use ureq::tls::{RootCerts, TlsConfig};
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
     time::Duration,
 };
+use ureq::tls::{RootCerts, TlsConfig};
 
 const LIMIT: Duration = Duration::from_secs(5);
 

@@ -46,7 +46,9 @@ fn service(change: impl FnOnce(&mut Settings)) -> (String, Names) {
     let names = Names::default();
     let service = Service::new(settings, Box::new(Memory(names.clone())));
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || serve(service, "127.0.0.1:0".parse().unwrap(), None, |address| sender.send(address).unwrap()));
+    thread::spawn(move || {
+        serve(service, "127.0.0.1:0".parse().unwrap(), None, |address| sender.send(address).unwrap())
+    });
     (format!("http://{}", receiver.recv_timeout(Duration::from_secs(5)).unwrap()), names)
 }
 

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         None => commands::run::run(&arguments.run),
         Some(Command::Run(run)) => commands::run::run(&run),
         Some(Command::Sweep(sweep)) => commands::sweep::sweep(&sweep),
-        Some(Command::Plan { ranks, run }) => commands::plan::plan(&run, ranks),
+        Some(Command::Plan { ranks, hosts, run }) => commands::plan::plan(&run, ranks, hosts),
         Some(Command::Assert(assert)) => commands::assert::run(&assert),
         Some(Command::Compare(compare)) => commands::compare::run(&compare),
         Some(Command::Payload(payload)) => commands::payload::payload(payload),

@@ -1,12 +1,7 @@
 //! What the hosts of a spread testbed find out and choose before their supervisors start.
 
 use crate::{
-    Allocation, Result, Routes, Shared,
-    identity::Identity,
-    network::Hosts,
-    ports,
-    rabbitmq::install::Install,
-    secrets,
+    Allocation, Result, Routes, Shared, identity::Identity, network::Hosts, ports, rabbitmq::install::Install, secrets,
     tunnels::ControlServers,
 };
 use scistream::Kind;

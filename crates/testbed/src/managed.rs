@@ -1,7 +1,13 @@
 //! The managed service's entry: a balancer and an ingress, both HAProxy, in front of the cluster's TLS listeners.
 
 use crate::{
-    Error, Result, identity::Identity, network::Host, part, place, ports::Ports, routes::Balance, secrets,
+    Error, Result,
+    identity::Identity,
+    network::Host,
+    part, place,
+    ports::Ports,
+    routes::Balance,
+    secrets,
     tunnels::{expect_greeting, listens},
 };
 use nix::sys::resource::{Resource, getrlimit};

@@ -66,7 +66,13 @@ pub fn command(dir: &Path, nodes: usize, ports: Ports, identity: &Identity) -> R
     let mut command = part::own_command(dir, S3M, identity)?;
     let management = if ports.hosts.is_spread() {
         let tls = place::tls_dir(dir);
-        command.arg("s3m").arg("serve").arg("--cert").arg(tls.join("server.pem")).arg("--key").arg(tls.join("server.key"));
+        command
+            .arg("s3m")
+            .arg("serve")
+            .arg("--cert")
+            .arg(tls.join("server.pem"))
+            .arg("--key")
+            .arg(tls.join("server.key"));
         command.arg("--management-ca").arg(place::ca_file(dir));
         format!("https://{}", ports.at_node(1, ports.management_tls(1)))
     } else {

@@ -1,7 +1,10 @@
 //! The secrets of one testbed, which all of its supervisors have and nobody else.
 
 use crate::{
-    Result, identity::Identity, network::Hosts, place, secrets,
+    Result,
+    identity::Identity,
+    network::Hosts,
+    place, secrets,
     tls::{self, Certificates},
 };
 use serde::{Deserialize, Serialize};
@@ -85,7 +88,11 @@ mod tests {
         let left = Shared::new(Hosts::Loopback).unwrap();
         left.leave(dir.path()).unwrap();
         assert_eq!(Shared::take(dir.path(), Hosts::Loopback).unwrap().password, left.password);
-        assert_ne!(Shared::take(dir.path(), Hosts::Loopback).unwrap().password, left.password, "then new ones are made");
+        assert_ne!(
+            Shared::take(dir.path(), Hosts::Loopback).unwrap().password,
+            left.password,
+            "then new ones are made"
+        );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

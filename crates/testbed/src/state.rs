@@ -178,7 +178,12 @@ pub mod tests {
                 agreed: None,
             }],
             parts: vec![
-                Part { name: "supervisor".into(), process: Some(Process { pid: 1, start_ticks: 2 }), ports: vec![], host: None },
+                Part {
+                    name: "supervisor".into(),
+                    process: Some(Process { pid: 1, start_ticks: 2 }),
+                    ports: vec![],
+                    host: None,
+                },
                 Part { name: "node 1".into(), process: None, ports: vec![("amqp".into(), 12001)], host: None },
             ],
         }

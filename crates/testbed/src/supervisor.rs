@@ -243,10 +243,13 @@ impl Supervisor {
         let Found { program, identity, install, isolation, claim, facility } = self.find()?;
         let ports = claim.ports;
         let version = install.version.to_string();
+        let brokers = if ports.hosts.is_spread() {
+            String::new()
+        } else {
+            format!("RabbitMQ {version}, {} {}, ", self.nodes, if self.nodes == 1 { "node" } else { "nodes" })
+        };
         events.progress(&format!(
-            "RabbitMQ {version}, {} {}, ports {}-{}, run as {}, kept together by {isolation}",
-            self.nodes,
-            if self.nodes == 1 { "node" } else { "nodes" },
+            "{brokers}ports {}-{}, run as {}, kept together by {isolation}",
             ports.base,
             ports.last(self.nodes, &self.routes),
             identity.name,

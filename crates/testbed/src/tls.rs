@@ -32,7 +32,9 @@ pub fn generate(hosts: Hosts) -> Result<Certificates> {
 
     let nodes: Vec<String> = match hosts {
         Hosts::Allocation(allocation) => allocation.addresses().iter().map(ToString::to_string).collect(),
-        _ => (1..=hosts.dsns().max(1)).map(|node| hosts.name(Host::Dsn(node))).filter(|name| name != LOCALHOST).collect(),
+        _ => {
+            (1..=hosts.dsns().max(1)).map(|node| hosts.name(Host::Dsn(node))).filter(|name| name != LOCALHOST).collect()
+        }
     };
     let names: Vec<String> =
         [LOCALHOST, "127.0.0.1", "*.mss.test"].map(String::from).into_iter().chain(nodes).collect();

@@ -71,6 +71,7 @@ fn route(facts: &Facts, result: &RunResult) -> Route {
         broker: Some(Broker { product: result.service.product.clone(), version: result.service.version.clone() }),
         provisioned: facts.provisioned.clone(),
         parts: facts.parts.clone(),
+        between_parts: facts.between_parts.clone(),
         producer_connection: producer.map(|facts| facts.connection.clone()),
         consumer_connection: consumer.map(|facts| facts.connection.clone()),
     }

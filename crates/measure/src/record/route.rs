@@ -14,6 +14,9 @@ pub struct Route {
     /// The parts of a service that the launch built over several hosts, each with its host; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<ServicePart>,
+    /// What protects the connections between those parts from others in the network; absent without such parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between_parts: Option<String>,
     /// The TLS that the clients negotiated; absent over plain TCP.
     #[serde(default)]
     pub tls: Option<Tls>,

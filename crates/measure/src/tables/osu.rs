@@ -4,7 +4,10 @@
 //! Every line of numbers begins with its name, so `awk '$1 == "rtt_from_due" { print $6 }'` reads it, and every other
 //! line begins with `#`. Unmeasured values are `n/a`.
 
-use crate::{LatencySummary, Metric, Record, Volume, record::Environment};
+use crate::{
+    LatencySummary, Metric, Record, Volume,
+    record::{Environment, ServicePart},
+};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -47,6 +50,9 @@ fn head(table: &mut Table, record: &Record) {
             .collect::<Vec<_>>()
             .join(", "),
     );
+    if !record.route.parts.is_empty() {
+        table.comment("parts", &parts(&record.route.parts));
+    }
     table.comment("workload", &plan("/workload"));
     table.comment("pattern", &plan("/pattern"));
     table.comment("producers", &plan("/placement/producers"));
@@ -93,6 +99,22 @@ fn head(table: &mut Table, record: &Record) {
             (None, None) => String::new(),
         },
     );
+}
+
+/// The hosts of a service that is spread over several, each with its parts.
+fn parts(parts: &[ServicePart]) -> String {
+    let mut hosts: Vec<(&str, Vec<&str>, bool)> = Vec::new();
+    for part in parts.iter().filter(|part| !part.name.starts_with("epmd")) {
+        match hosts.iter_mut().find(|(host, ..)| *host == part.host) {
+            Some((_, names, _)) => names.push(&part.name),
+            None => hosts.push((&part.host, vec![&part.name], part.beside_workers)),
+        }
+    }
+    hosts.sort_unstable();
+    let shown = |(host, names, beside): &(&str, Vec<&str>, bool)| {
+        format!("{host}: {}{}", names.join(", "), if *beside { " (beside workers)" } else { "" })
+    };
+    hosts.iter().map(shown).collect::<Vec<_>>().join("; ")
 }
 
 fn throughput(table: &mut Table, record: &Record) {

@@ -31,6 +31,9 @@ pub enum Command {
         /// Number of ranks to resolve it for.
         #[arg(long, default_value_t = 4)]
         ranks: usize,
+        /// Number of hosts that the ranks are spread over in blocks: shows which part of the service would be where.
+        #[arg(long, default_value_t = 1)]
+        hosts: usize,
         /// The run.
         #[command(flatten)]
         run: Run,

@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{arguments::Run, flags},
+    route::own,
     terminal::{
         exit::{Exit, Failure},
         stdout,
@@ -11,8 +12,17 @@ use payload::Workload;
 use profile::{Plan, RunLength};
 
 /// Prints the resolved plan as TOML comments and JSON.
-pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
-    let plan = Plan::resolve(&flags::profile(run)?, ranks, 0).map_err(flags::failure)?;
+pub fn plan(run: &Run, ranks: usize, hosts: usize) -> Result<Exit, Failure> {
+    if hosts == 0 || hosts > ranks {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("--hosts {hosts} does not go with {ranks} rank(s): use 1 to {ranks}"),
+        ));
+    }
+    let profile = flags::profile(run)?;
+    let of_ranks: Vec<u32> = (0..ranks).map(|rank| (rank * hosts / ranks) as u32).collect();
+    let plan = Plan::resolve_on(&profile, &of_ranks, 0).map_err(flags::failure)?;
+    let placed = own::placed(&profile, &plan, &of_ranks)?;
     // Errors that only building the bodies can find.
     Workload::new(&plan).map_err(|error| Failure::new(Exit::Profile, error))?;
     let (ring, prefetched) = plan.body_memory();
@@ -32,6 +42,9 @@ pub fn plan(run: &Run, ranks: usize) -> Result<Exit, Failure> {
     for rank in 0..ranks {
         let role = plan.placement.role(rank);
         text += &format!("# rank {rank}: {role}, producers {:?}, consumers {:?}\n", role.producers, role.consumers);
+    }
+    for (host, parts) in placed.iter().enumerate().filter(|(_, parts)| !parts.is_empty()) {
+        text += &format!("# host {host}: {}\n", parts.join(", "));
     }
     text += &serde_json::to_string_pretty(&plan).expect("a plan is plain data");
     stdout::print(&(text + "\n"))?;

@@ -41,16 +41,16 @@ pub fn choose(own: &[Address], others: &[Vec<Address>], wanted: Option<&str>) ->
     let listed = || own.iter().map(|own| format!("{} ({})", own.interface, own.address)).collect::<Vec<_>>().join(", ");
     if let Some(wanted) = wanted {
         let named = own.iter().find(|own| own.interface == wanted || own.address.to_string() == wanted);
-        return named.map(|own| own.address).ok_or_else(|| {
-            format!("the host of rank 0 has no interface `{wanted}`: choose one of {} for --interface", listed())
-        });
+        return named
+            .map(|own| own.address)
+            .ok_or_else(|| format!("there is no interface `{wanted}`: choose one of {} for --interface", listed()));
     }
     let shared =
         |own: &&Address| others.iter().all(|other| other.iter().any(|other| own.shares_its_network_with(other)));
     let sent_from = || others.iter().flatten().find_map(|other| sends_to(other.address));
     own.iter().find(shared).map(|own| own.address).or_else(sent_from).ok_or_else(|| {
         format!(
-            "the hosts of this launch share no network (the host of rank 0 has {}): choose one with --interface, or give \
+            "it shares no network with the other hosts (it has {}): choose one with --interface, or give \
              the service's address with --url",
             listed()
         )

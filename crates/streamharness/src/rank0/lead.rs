@@ -4,7 +4,7 @@ use crate::{
     host::environment,
     launch::signals::Signals,
     rank0::{demands::Demands, keeper::Keeper, output::Output, progress::View, series::Series},
-    route::{Connect, links::Links},
+    route::{Connect, links::Links, spread::BETWEEN_PARTS},
     terminal::{
         exit::{Exit, Failure},
         stdout,
@@ -155,6 +155,7 @@ impl Lead {
         self.facts.hops.clone_from(&connect.hops);
         self.facts.provisioned.clone_from(&connect.provisioned);
         self.facts.parts.clone_from(&connect.parts);
+        self.facts.between_parts = (!connect.parts.is_empty()).then(|| BETWEEN_PARTS.to_owned());
         self.keeper.begin(&self.facts);
     }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 use measure::record::ServicePart;
 use profile::{Plan, Profile};
-use testbed::{Ephemeral, NetworkChoice, Options, Routes, Testbed};
+use testbed::{Ephemeral, NetworkChoice, Options, Placement, Routes, Testbed};
 
 /// Nodes of a testbed on one host: it must be up soon, and its figures are not for comparison.
 const NODES: usize = 1;
@@ -47,24 +47,12 @@ impl OwnTestbed {
     /// What all hosts have to build together for this run; `None` if nothing is missing, or if rank 0 builds it alone.
     pub fn wish(&self, profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Option<Wish>, Failure> {
         let Source::Testbed(name) = Source::of(profile)? else { return Ok(None) };
-        let wanted = profile.route.service_hosts.map(|hosts| hosts.get() as usize);
         let hosts = self.hosts.len();
-        let nodes = wanted.unwrap_or(if hosts >= HOSTS_FOR_MORE { NODES_OF_MANY_HOSTS } else { 1 });
-        if nodes > hosts.min(NODES_MAX) {
-            let sentence = format!(
-                "--service-hosts {nodes} needs as many hosts, at most {NODES_MAX}, and the ranks of this launch are on {hosts}: \
-                 lower it, or start more hosts"
-            );
-            return fail(Exit::Usage, sentence);
-        }
+        let nodes = brokers(profile, hosts)?;
         if hosts < 2 || self.spread.is_some() || running_testbed()?.is_some() {
             return Ok(None);
         }
-        let mut with_workers = vec![false; hosts];
-        for (rank, host) in ranks.iter().enumerate() {
-            let role = plan.placement.role(rank);
-            with_workers[*host as usize] |= !role.producers.is_empty() || !role.consumers.is_empty();
-        }
+        let with_workers = with_workers(plan, ranks, hosts);
         let routes: Vec<String> = self.routes.iter().cloned().chain([name.to_owned()]).collect();
         // An invalid name is reported before anything starts.
         named(&routes)?;
@@ -81,7 +69,12 @@ impl OwnTestbed {
     }
 
     /// The testbed, built on this host if there is none yet.
-    pub fn with(&mut self, name: &str, interface: Option<&str>, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
+    pub fn with(
+        &mut self,
+        name: &str,
+        interface: Option<&str>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<&Testbed, Failure> {
         if self.spread.is_none() && self.ephemeral.is_none() {
             let network = self.network(interface)?;
             say(&format!(
@@ -115,6 +108,55 @@ impl OwnTestbed {
             stderr::say(error);
         }
     }
+}
+
+/// How many brokers a testbed over so many hosts has.
+fn brokers(profile: &Profile, hosts: usize) -> Result<usize, Failure> {
+    let wanted = profile.route.service_hosts.map(|hosts| hosts.get() as usize);
+    let brokers = wanted.unwrap_or(if hosts >= HOSTS_FOR_MORE { NODES_OF_MANY_HOSTS } else { 1 });
+    if brokers > hosts.min(NODES_MAX) {
+        let sentence = format!(
+            "--service-hosts {brokers} needs as many hosts, at most {NODES_MAX}, and the ranks of this launch are on {hosts}: \
+             lower it, or start ranks on more hosts"
+        );
+        return fail(Exit::Usage, sentence);
+    }
+    Ok(brokers)
+}
+
+/// Whether each host has producers or consumers.
+fn with_workers(plan: &Plan, ranks: &[u32], hosts: usize) -> Vec<bool> {
+    let mut with_workers = vec![false; hosts];
+    for (rank, host) in ranks.iter().enumerate() {
+        let role = plan.placement.role(rank);
+        with_workers[*host as usize] |= !role.producers.is_empty() || !role.consumers.is_empty();
+    }
+    with_workers
+}
+
+/// The parts that each host would have, in words; none for a service that is elsewhere, or for a single host.
+pub fn placed(profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Vec<Vec<String>>, Failure> {
+    let hosts = ranks.iter().max().map_or(0, |last| *last as usize + 1);
+    let brokers = brokers(profile, hosts)?;
+    let mut parts = vec![Vec::new(); hosts];
+    let Source::Testbed(name) = Source::of(profile)? else { return Ok(parts) };
+    if hosts < 2 {
+        return Ok(parts);
+    }
+    let placement = Placement::choose(brokers, &with_workers(plan, ranks, hosts));
+    for (number, host) in (1..).zip(&placement.nodes) {
+        parts[*host].push(format!("broker node {number}"));
+    }
+    let routes = named(&[name.to_owned()])?;
+    if !routes.proxies.is_empty() {
+        parts[placement.producer_proxy].push("proxy of the producers".to_owned());
+        parts[placement.consumer_proxy].push("proxy of the consumers".to_owned());
+    }
+    if routes.managed.is_some() {
+        parts[placement.balancer].push("balancer".to_owned());
+        parts[placement.ingress].push("ingress and S3M interface".to_owned());
+    }
+    Ok(parts)
 }
 
 /// The routes of these names.

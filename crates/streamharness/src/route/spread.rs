@@ -15,6 +15,9 @@ use std::{
 };
 use testbed::{Allocation, Ephemeral, NetworkChoice, Options, Placement, Report, Shared, Starting, Testbed};
 
+/// How the parts of a testbed over several hosts are protected from others in the network.
+pub const BETWEEN_PARTS: &str = "management API, S3M interface and control servers: TLS, password and token of this launch; \
+    Erlang's distribution between brokers: cookie of this launch, not encrypted; AMQP and proxies: as the route says";
 /// How long hosts may take to look for programs and ports.
 const PREPARE_LIMIT: Duration = Duration::from_secs(60);
 /// How long a host may take to accept a connection of another.
@@ -97,7 +100,8 @@ pub fn build(
     let routes = named(&wish.routes).map_err(|failure| world.stop(failure))?;
     let of_parts = choice.placement.hosts(!routes.proxies.is_empty(), routes.managed.is_some());
     if world.leads() {
-        let list = |hosts: &[usize]| hosts.iter().map(|host| wish.hosts[*host].name.as_str()).collect::<Vec<_>>().join(", ");
+        let list =
+            |hosts: &[usize]| hosts.iter().map(|host| wish.hosts[*host].name.as_str()).collect::<Vec<_>>().join(", ");
         say(&format!(
             "no address given and no testbed running: building one for this launch, with brokers on {} and all parts on {}",
             list(&choice.placement.nodes),
@@ -136,7 +140,7 @@ pub fn build(
 enum Part {
     None,
     Starting(Starting),
-    Ready(Ephemeral),
+    Ready(Box<Ephemeral>),
     Failed(String),
 }
 
@@ -155,7 +159,7 @@ impl Part {
         if let Self::Starting(starting) = self {
             match starting.poll(ROUND, &mut |line| lines.push(line.to_owned())) {
                 Ok(None) => {}
-                Ok(Some(ready)) => *self = Self::Ready(ready),
+                Ok(Some(ready)) => *self = Self::Ready(Box::new(ready)),
                 Err(error) => *self = Self::Failed(error.to_string()),
             }
         }
@@ -170,7 +174,7 @@ impl Part {
 
     fn into_testbed(self) -> Option<Ephemeral> {
         match self {
-            Self::Ready(ready) => Some(ready),
+            Self::Ready(ready) => Some(*ready),
             _ => None,
         }
     }
@@ -189,7 +193,10 @@ fn offer(wish: &Wish, here: usize) -> (Option<Result<Offer, String>>, Option<Tcp
         let cannot = |error: std::io::Error| format!("host {name} cannot listen at {address} ({error})");
         let probe = TcpListener::bind((address, 0)).map_err(cannot)?;
         let port = probe.local_addr().map_err(cannot)?.port();
-        Ok((Offer { address, free: testbed::free_ports(&wish.bases, wish.nodes, &routes, address), probe: port }, probe))
+        Ok((
+            Offer { address, free: testbed::free_ports(&wish.bases, wish.nodes, &routes, address), probe: port },
+            probe,
+        ))
     };
     match offered() {
         Ok((offer, probe)) => (Some(Ok(offer)), Some(probe)),
@@ -276,6 +283,7 @@ fn join(wish: &Wish, choice: &Choice, own: &Testbed, reports: Vec<(usize, Report
             beside_workers: host.is_some_and(|host| wish.with_workers[host]),
         }
     };
-    let parts = testbed.parts().into_iter().map(part).collect();
+    let mut parts: Vec<ServicePart> = testbed.parts().into_iter().map(part).collect();
+    parts.sort_by(|one, other| one.name.cmp(&other.name));
     Spread { testbed, parts }
 }

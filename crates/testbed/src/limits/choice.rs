@@ -105,7 +105,9 @@ impl CpuLimits {
 fn parts(nodes: usize, routes: &Routes, network: NetworkChoice) -> Vec<String> {
     let epmds = match network {
         NetworkChoice::Loopback | NetworkChoice::Reachable(_) => vec!["epmd".to_owned()],
-        NetworkChoice::Facility(_) | NetworkChoice::Allocation(..) => (1..=nodes).map(|node| format!("epmd {node}")).collect(),
+        NetworkChoice::Facility(_) | NetworkChoice::Allocation(..) => {
+            (1..=nodes).map(|node| format!("epmd {node}")).collect()
+        }
     };
     let servers = ControlServers::kinds(&routes.proxies).into_iter();
     let servers = servers.flat_map(|kind| End::BOTH.map(|end| s2cs_part(kind, end)));

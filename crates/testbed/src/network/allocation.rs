@@ -65,8 +65,13 @@ impl Placement {
     pub fn hosts(&self, proxies: bool, managed: bool) -> Vec<usize> {
         let proxies = proxies.then_some([self.consumer_proxy, self.producer_proxy]);
         let managed = managed.then_some([self.balancer, self.ingress]);
-        let mut hosts: Vec<usize> =
-            self.nodes.iter().copied().chain(proxies.into_iter().flatten()).chain(managed.into_iter().flatten()).collect();
+        let mut hosts: Vec<usize> = self
+            .nodes
+            .iter()
+            .copied()
+            .chain(proxies.into_iter().flatten())
+            .chain(managed.into_iter().flatten())
+            .collect();
         hosts.sort_unstable();
         hosts.dedup();
         hosts
@@ -128,7 +133,8 @@ impl FromStr for Allocation {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = text.split(SEPARATOR).map(|word| word.parse().map_err(|_| ())).collect::<Result<Vec<Ipv4Addr>, ()>>()?;
+        let all =
+            text.split(SEPARATOR).map(|word| word.parse().map_err(|_| ())).collect::<Result<Vec<Ipv4Addr>, ()>>()?;
         let [here, balancer, ingress, listed @ ..] = all.as_slice() else { return Err(()) };
         let nodes = listed.len().checked_sub(2).filter(|nodes| (1..=NODES_MAX).contains(nodes)).ok_or(())?;
         let mut dsns = [Ipv4Addr::UNSPECIFIED; DSNS_MAX];
