@@ -7,12 +7,19 @@ pub mod links;
 pub mod login;
 pub mod own;
 pub mod secrets;
+pub mod source;
 pub mod spread;
 pub mod tunnel;
 
 use crate::{
     files::pem_file,
-    route::{cluster::Cluster, holder::RELEASE_LIMIT, own::OwnTestbed, tunnel::Tunnel},
+    route::{
+        cluster::Cluster,
+        holder::RELEASE_LIMIT,
+        own::OwnTestbed,
+        source::{Source, addresses, fail, has_tls, running_testbed},
+        tunnel::Tunnel,
+    },
     terminal::exit::{Exit, Failure},
 };
 use management::Access;
@@ -77,56 +84,6 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn 
     Ok(route)
 }
 
-/// Where the addresses of a route come from.
-enum Source<'a> {
-    Tunnel(&'a SciStreamProfile),
-    ManagedService(&'a S3mProfile),
-    /// Of producers and of consumers.
-    Given([Vec<String>; 2]),
-    /// The variable, and its addresses.
-    Environment(&'static str, Vec<String>),
-    /// A running testbed, or one that is built; the name of its route.
-    Testbed(&'a str),
-}
-
-impl<'a> Source<'a> {
-    /// The first that applies.
-    fn of(profile: &'a Profile) -> Result<Self, Failure> {
-        let written = &profile.route;
-        if let Some(scistream) = &written.scistream {
-            return Ok(Self::Tunnel(scistream));
-        }
-        if let Some(s3m) = &written.s3m {
-            return Ok(Self::ManagedService(s3m));
-        }
-        let given = [&written.producer_urls, &written.consumer_urls].map(|one| addresses(written, one));
-        if given.iter().any(|urls| !urls.is_empty()) {
-            return Ok(Self::Given(given));
-        }
-        // The environment names the service's own addresses; a route to them would be left out.
-        if matches!(written.testbed.as_deref(), None | Some("dts" | "dts-plain"))
-            && let Some((name, urls)) = urls_of_environment(has_tls(written), |name| env::var(name).ok())
-        {
-            return Ok(Self::Environment(name, urls));
-        }
-        written.testbed.as_deref().map(Self::Testbed).ok_or_else(|| {
-            let arch = profile.arch.as_deref().unwrap_or_default();
-            let sentence = format!("architecture `{arch}` gives no address: add --url, or urls under its [route]");
-            Failure::new(Exit::Usage, sentence)
-        })
-    }
-}
-
-/// Clients of a tunnel do without TLS, unless its file sets `tls`.
-fn has_tls(written: &RouteProfile) -> bool {
-    written.tls.unwrap_or(written.scistream.is_none())
-}
-
-/// The addresses of one side, or else of both.
-fn addresses(written: &RouteProfile, one: &Option<Vec<String>>) -> Vec<String> {
-    one.clone().or_else(|| written.urls.clone()).unwrap_or_default()
-}
-
 fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMut(&str)) -> Result<Route, Failure> {
     let (written, tls) = (&profile.route, has_tls(&profile.route));
     let proxied = written.testbed.as_deref().and_then(ProxyRoute::named);
@@ -178,34 +135,6 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
             Ok(route)
         }
     }
-}
-
-fn running_testbed() -> Result<Option<Testbed>, Failure> {
-    testbed::find(&testbed::default_dir()).map_err(unusable)
-}
-
-fn unusable(error: testbed::Error) -> Failure {
-    Failure::new(Exit::Route, error)
-}
-
-fn fail<T>(exit: Exit, sentence: String) -> Result<T, Failure> {
-    Err(Failure::new(exit, sentence))
-}
-
-/// The variable, and its addresses, that the environment gives (`testbed exec`, `eval "$(... testbed env)"`). If several are
-/// set, the one whose scheme fits the architecture; else the first, so that an address that does not fit is reported.
-fn urls_of_environment(tls: bool, value: impl Fn(&str) -> Option<String>) -> Option<(&'static str, Vec<String>)> {
-    let scheme = if tls { "amqps://" } else { "amqp://" };
-    let names = if tls {
-        ["STREAMHARNESS_URLS", "STREAMHARNESS_URL", "STREAMHARNESS_PLAIN_URLS"]
-    } else {
-        ["STREAMHARNESS_PLAIN_URLS", "STREAMHARNESS_URL", "STREAMHARNESS_URLS"]
-    };
-    let of = |name| Some((name, value(name).filter(|urls| !urls.trim().is_empty())?));
-    let urls = |(name, urls): (&'static str, String)| (name, urls.split(',').map(str::to_owned).collect::<Vec<_>>());
-    let mut set: Vec<_> = names.into_iter().filter_map(of).map(urls).collect();
-    let fitting = set.iter().position(|(_, urls)| urls.iter().all(|url| url.starts_with(scheme)));
-    (!set.is_empty()).then(|| set.swap_remove(fitting.unwrap_or(0)))
 }
 
 fn by_testbed(
@@ -492,30 +421,5 @@ fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
         tls: None,
         process: None,
         limits: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_of_the_environment_that_does_not_fit_is_not_passed_over() {
-        let (tls, plain) = ("amqps://u@h", "amqp://u@h");
-        for (set, of_tls, of_plain) in [
-            (&[][..], None, None),
-            (&[("URL", "")], None, None),
-            (&[("URL", tls)], Some("URL"), Some("URL")),
-            (&[("URL", plain), ("URLS", tls)], Some("URLS"), Some("URL")),
-            (&[("URL", tls), ("URLS", tls), ("PLAIN_URLS", plain)], Some("URLS"), Some("PLAIN_URLS")),
-            (&[("PLAIN_URLS", plain)], Some("PLAIN_URLS"), Some("PLAIN_URLS")),
-            (&[("URL", "http://h")], Some("URL"), Some("URL")),
-        ] {
-            let value = |name: &str| {
-                set.iter().find(|(one, _)| name == format!("STREAMHARNESS_{one}")).map(|(_, urls)| (*urls).to_owned())
-            };
-            let name = |tls| urls_of_environment(tls, value).map(|(name, _)| name.trim_start_matches("STREAMHARNESS_"));
-            assert_eq!((name(true), name(false)), (of_tls, of_plain), "{set:?}");
-        }
     }
 }

@@ -4,9 +4,8 @@ use crate::{
     host::reach,
     launch::world::{Host, Stop, World},
     route::{
-        Source, fail, running_testbed,
-        spread::{self, Spread, Wish},
-        unusable,
+        source::{Source, fail, running_testbed, unusable},
+        spread::{self, Spread, Wish, named},
     },
     terminal::{
         exit::{Exit, Failure},
@@ -15,7 +14,7 @@ use crate::{
 };
 use measure::record::ServicePart;
 use profile::{Plan, Profile};
-use testbed::{Ephemeral, NetworkChoice, Options, Placement, Routes, Testbed};
+use testbed::{Ephemeral, NetworkChoice, Options, Placement, Testbed};
 
 /// Nodes of a testbed on one host: it must be up soon, and its figures are not for comparison.
 const NODES: usize = 1;
@@ -157,9 +156,4 @@ pub fn placed(profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Vec<Vec<S
         parts[placement.ingress].push("ingress and S3M interface".to_owned());
     }
     Ok(parts)
-}
-
-/// The routes of these names.
-pub fn named(names: &[String]) -> Result<Routes, Failure> {
-    Routes::named(names.iter().map(String::as_str)).map_err(|error| Failure::new(Exit::Usage, error))
 }

@@ -4,7 +4,6 @@
 use crate::{
     host::reach,
     launch::world::{Host, Stop, World},
-    route::own::named,
     terminal::exit::{Exit, Failure},
 };
 use measure::record::ServicePart;
@@ -13,7 +12,7 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
     time::Duration,
 };
-use testbed::{Allocation, Ephemeral, NetworkChoice, Options, Placement, Report, Shared, Starting, Testbed};
+use testbed::{Allocation, Ephemeral, NetworkChoice, Options, Placement, Report, Routes, Shared, Starting, Testbed};
 
 /// How the parts of a testbed over several hosts are protected from others in the network.
 pub const BETWEEN_PARTS: &str = "management API, S3M interface and control servers: TLS, password and token of this launch; \
@@ -134,6 +133,11 @@ pub fn build(
     let testbed = part.into_testbed();
     let spread = testbed.as_ref().filter(|_| world.leads()).map(|own| join(wish, &choice, own.testbed(), reports));
     Ok((testbed, spread))
+}
+
+/// The routes of these names.
+pub fn named(names: &[String]) -> Result<Routes, Failure> {
+    Routes::named(names.iter().map(String::as_str)).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
 /// The part of the testbed on this host, if this rank starts it.

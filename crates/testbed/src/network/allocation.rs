@@ -1,6 +1,5 @@
 //! The placement of a testbed's parts on real hosts, each at an address that all others reach. Pure.
 
-use crate::network::Host;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::Ipv4Addr, str::FromStr};
 
@@ -18,8 +17,10 @@ pub struct Allocation {
     nodes: usize,
     /// Of brokers first, then of the consumers' proxies, then of the producers'.
     dsns: [Ipv4Addr; DSNS_MAX],
-    balancer: Ipv4Addr,
-    ingress: Ipv4Addr,
+    /// Of the balancer of the managed service.
+    pub balancer: Ipv4Addr,
+    /// Of its ingress and its S3M interface.
+    pub ingress: Ipv4Addr,
 }
 
 /// The hosts of parts, as numbers of hosts in a list.
@@ -100,14 +101,9 @@ impl Allocation {
         self.nodes + 2
     }
 
-    /// Where other hosts reach one of its hosts. The S3M interface is with the ingress, whose socket it uses.
-    pub fn address(&self, host: Host) -> Ipv4Addr {
-        match host {
-            Host::Dsn(number) => self.dsns[number - 1],
-            Host::Balancer => self.balancer,
-            Host::Ingress | Host::Switch => self.ingress,
-            Host::Clients => self.here,
-        }
+    /// Where other hosts reach a data streaming node, counted from 1.
+    pub fn dsn(&self, number: usize) -> Ipv4Addr {
+        self.dsns[number - 1]
     }
 
     /// Every address at which something listens.
@@ -187,8 +183,7 @@ mod tests {
         let placement = Placement::choose(2, &[true, false, false, false]);
         let allocation = Allocation::new(&placement, &addresses, 2);
         assert_eq!(allocation.to_string().parse(), Ok(allocation));
-        assert_eq!(allocation.address(Host::Dsn(1)), addresses[1]);
-        assert_eq!(allocation.address(Host::Switch), allocation.address(Host::Ingress));
+        assert_eq!((allocation.dsn(1), allocation.dsn(2)), (addresses[1], addresses[2]));
         assert!("192.0.2.1".parse::<Allocation>().is_err());
     }
 }

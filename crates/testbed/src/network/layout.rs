@@ -70,7 +70,7 @@ impl Hosts {
     /// Whether this supervisor starts what is on `host`.
     pub fn starts(self, host: Host) -> bool {
         match self {
-            Self::Allocation(allocation) => allocation.address(host) == allocation.here,
+            Self::Allocation(allocation) => of_allocation(&allocation, host) == allocation.here,
             _ => true,
         }
     }
@@ -109,7 +109,7 @@ impl Hosts {
             Self::Loopback => Ipv4Addr::LOCALHOST,
             Self::Reachable(address) => address,
             Self::Facility { .. } => host.address(),
-            Self::Allocation(allocation) => allocation.address(host),
+            Self::Allocation(allocation) => of_allocation(&allocation, host),
         }
     }
 
@@ -137,6 +137,16 @@ impl Hosts {
     /// Its name for other parts.
     pub fn peer_name(self, host: Host) -> String {
         if self.is_one() { Self::Loopback.name(host) } else { self.name(host) }
+    }
+}
+
+/// Where a host of an allocation is. The S3M interface is with the ingress, whose socket it uses, and clients are anywhere.
+fn of_allocation(allocation: &Allocation, host: Host) -> Ipv4Addr {
+    match host {
+        Host::Dsn(number) => allocation.dsn(number),
+        Host::Balancer => allocation.balancer,
+        Host::Ingress | Host::Switch => allocation.ingress,
+        Host::Clients => allocation.here,
     }
 }
 
