@@ -1,4 +1,4 @@
-//! EJFAT without its hardware: packets, segments, reassembly and addresses of ESnet's streaming over UDP.
+//! EJFAT without its hardware: packets, reassembly, addresses and control plane of ESnet's streaming over UDP.
 //!
 //! EJFAT's terms: an *event* is one application buffer, cut into *segments* of one UDP packet each; a *tick* is the
 //! number in the load balancer's header by which it chooses the *epoch*, and so the *calendar* of 512 *slots*.
@@ -21,11 +21,19 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod balance;
+mod control;
+mod error;
+mod plane;
 mod reassemble;
 mod segment;
 mod uri;
 mod wire;
 
+pub use balance::{Calendar, Dropped, Epoch, Member, NO_MEMBER, Route, Tables};
+pub use control::{Client, ControlService, Identity, Server, Trust, messages};
+pub use error::{Error, Result};
+pub use plane::{Instance, Plane, Settings, Strategy};
 pub use reassemble::{Counts, Key, Limits, Reassembler, Whole};
 pub use segment::{BodyMax, Event, Segment, Segmenter, Spread};
 pub use uri::{DataAddress, Uri, UriError};

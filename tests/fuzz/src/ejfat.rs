@@ -1,14 +1,44 @@
 //! Any bytes as packets of EJFAT, as its addresses, and as control messages.
 //!
-//! The first byte chooses; packets are each a byte for the length, then so many bytes.
+//! The first byte chooses; packets are each a byte for the length, then so many bytes; calls have a byte for the call before
+//! that.
 
-use ejfat::{LbHeader, Limits, Reassembler, Sync, Uri};
+use ejfat::{ControlService, Instance, LbHeader, Limits, Plane, Reassembler, Settings, Sync, Uri};
+use http::Request;
+use http_body_util::Full;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::LazyLock,
+};
+use tokio::runtime::{Builder, Runtime};
+use tonic::body::Body;
+use tower_service::Service;
+
+const CALLS: [&str; 12] = [
+    "loadbalancer.LoadBalancer/ReserveLoadBalancer",
+    "loadbalancer.LoadBalancer/GetLoadBalancer",
+    "loadbalancer.LoadBalancer/LoadBalancerStatus",
+    "loadbalancer.LoadBalancer/FreeLoadBalancer",
+    "loadbalancer.LoadBalancer/AddSenders",
+    "loadbalancer.LoadBalancer/RemoveSenders",
+    "loadbalancer.LoadBalancer/Register",
+    "loadbalancer.LoadBalancer/Deregister",
+    "loadbalancer.LoadBalancer/SendState",
+    "loadbalancer.LoadBalancer/Overview",
+    "loadbalancer.LoadBalancer/Version",
+    "streamharness.Balancer/Tables",
+];
+const TOKEN: &str = "token";
+
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime can be started"));
 
 /// Small, so that the room runs out and keys are forgotten.
 const LIMITS: Limits = Limits { timeout_ns: 20, pool_bytes: 1 << 16, remembered: 4 };
 
 pub fn run(data: &[u8]) {
     match data {
+        [kind, rest @ ..] if kind % 4 == 2 => RUNTIME.block_on(calls(rest)),
         [kind, rest @ ..] if kind % 2 == 0 => packets(rest),
         [_, rest @ ..] => address(&String::from_utf8_lossy(rest)),
         [] => {}
@@ -47,4 +77,37 @@ fn address(text: &str) {
         assert_eq!(Uri::parse(&uri.with_token()).as_ref(), Ok(&uri), "{text}");
         assert_eq!(Uri::parse(&uri.to_string()), Ok(Uri { token: None, ..uri }), "{text}");
     }
+}
+
+/// Calls of one control plane, one after another, and a second after each.
+async fn calls(mut rest: &[u8]) {
+    let mut service = control_plane();
+    let mut now_us = 0;
+    while let [call, length, more @ ..] = rest {
+        let (message, after) = more.split_at(usize::from(*length).min(more.len()));
+        rest = after;
+        let length = u32::try_from(message.len()).expect("it is at most 255");
+        let body = [&[0], &length.to_be_bytes()[..], message].concat();
+        let request = Request::post(format!("/{}", CALLS[usize::from(*call) % CALLS.len()]))
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .body(Body::new(Full::from(body)));
+        let _ = service.call(request.expect("it is well formed")).await.expect("it cannot fail");
+        service.with(|plane, system_us| {
+            now_us = system_us.max(now_us) + 1_000_000;
+            plane.tick(now_us);
+        });
+    }
+}
+
+fn control_plane() -> ControlService {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let data = Uri::parse("ejfat://h:1/?data=127.0.0.1").expect("it is right").data;
+    ControlService::new(Plane::new(Settings {
+        token: TOKEN.to_owned(),
+        tls: false,
+        host: loopback.to_string(),
+        port: 1,
+        instances: vec![Instance { sync: SocketAddr::new(loopback, 2), data }],
+        seed: 1,
+    }))
 }

@@ -1,0 +1,13 @@
+//! The control plane over gRPC: its messages, a client, and a compatible server.
+
+mod call;
+mod client;
+mod identity;
+pub mod messages;
+mod server;
+mod service;
+
+pub use client::{Client, Trust};
+pub use identity::Identity;
+pub use server::Server;
+pub use service::ControlService;

@@ -1,0 +1,131 @@
+//! Messages about a reservation and its senders.
+
+use super::{Timestamp, WorkerStatus};
+
+/// Reserves a load balancer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Reserve {
+    /// Name of the reservation, for people.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// When it ends; absent: in a year.
+    #[prost(message, optional, tag = "4")]
+    pub until: Option<Timestamp>,
+    /// Addresses that may send.
+    #[prost(string, repeated, tag = "5")]
+    pub sender_addresses: Vec<String>,
+    /// Families of addresses: 0 both, 1 IPv4, 2 IPv6.
+    #[prost(int32, tag = "6")]
+    pub ip_family: i32,
+    /// How slots are given: `dynamic` or empty, `static`, `explicit`.
+    #[prost(string, tag = "10")]
+    pub strategy: String,
+}
+
+/// A reservation: the reply to `Reserve`, and without token and URI to `Get`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Reservation {
+    /// The reservation's token.
+    #[prost(string, tag = "1")]
+    pub token: String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub lb_id: String,
+    /// Where synchronization packets go.
+    #[prost(string, tag = "3")]
+    pub sync_ipv4_address: String,
+    /// The port there.
+    #[prost(uint32, tag = "4")]
+    pub sync_udp_port: u32,
+    /// Where data goes.
+    #[prost(string, tag = "5")]
+    pub data_ipv4_address: String,
+    /// The same over IPv6.
+    #[prost(string, tag = "6")]
+    pub data_ipv6_address: String,
+    /// The load balancer.
+    #[prost(uint32, tag = "7")]
+    pub fpga_lb_id: u32,
+    /// Where synchronization packets go over IPv6.
+    #[prost(string, tag = "8")]
+    pub sync_ipv6_address: String,
+    /// The first port for data.
+    #[prost(uint32, tag = "9")]
+    pub data_min_port: u32,
+    /// The last port for data.
+    #[prost(uint32, tag = "10")]
+    pub data_max_port: u32,
+    /// How slots are given.
+    #[prost(string, tag = "11")]
+    pub strategy: String,
+    /// All of this as an address.
+    #[prost(string, tag = "12")]
+    pub ejfat_uri: String,
+}
+
+/// Names a reservation: the request of `Get`, `Status` and `Free`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct OfReservation {
+    /// The reservation.
+    #[prost(string, tag = "2")]
+    pub lb_id: String,
+}
+
+/// Addresses that may send, or no longer.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Senders {
+    /// The reservation.
+    #[prost(string, tag = "2")]
+    pub lb_id: String,
+    /// The addresses.
+    #[prost(string, repeated, tag = "3")]
+    pub addresses: Vec<String>,
+}
+
+/// The reply to `Status`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Status {
+    /// Now.
+    #[prost(message, optional, tag = "1")]
+    pub timestamp: Option<Timestamp>,
+    /// Number of the newest epoch.
+    #[prost(uint64, tag = "2")]
+    pub current_epoch: u64,
+    /// The tick that senders have now, as far as is known.
+    #[prost(uint64, tag = "3")]
+    pub current_predicted_event_number: u64,
+    /// The receivers.
+    #[prost(message, repeated, tag = "4")]
+    pub workers: Vec<WorkerStatus>,
+    /// Addresses that may send.
+    #[prost(string, repeated, tag = "5")]
+    pub sender_addresses: Vec<String>,
+    /// When the reservation ends.
+    #[prost(message, optional, tag = "6")]
+    pub expires_at: Option<Timestamp>,
+    /// Entries of a calendar.
+    #[prost(uint32, tag = "11")]
+    pub slot_resolution: u32,
+}
+
+/// One reservation in an overview.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OverviewEntry {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its addresses.
+    #[prost(message, optional, tag = "3")]
+    pub reservation: Option<Reservation>,
+    /// Its status.
+    #[prost(message, optional, tag = "4")]
+    pub status: Option<Status>,
+}
+
+/// The reply to `Overview`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OverviewReply {
+    /// All reservations.
+    #[prost(message, repeated, tag = "1")]
+    pub load_balancers: Vec<OverviewEntry>,
+}
