@@ -9,6 +9,7 @@ mod backpressure;
 mod bad_input;
 mod clients;
 mod cut_short;
+mod ejfat;
 mod ephemeral;
 mod facility;
 mod faults;

@@ -2,12 +2,14 @@
 
 mod call;
 mod client;
+mod follow;
 mod identity;
 pub mod messages;
 mod server;
 mod service;
 
 pub use client::{Client, Trust};
+pub use follow::follow;
 pub use identity::Identity;
 pub use server::Server;
 pub use service::ControlService;

@@ -73,6 +73,17 @@ pub enum Error {
         /// The limit.
         limit_s: u64,
     },
+    /// No room for data.
+    #[error("an MTU of {0} leaves no room for data after the headers; use 1500 or 9000")]
+    Mtu(u16),
+    /// No ports in a row.
+    #[error("{address} has no {count} free ports in a row; choose other ones")]
+    Ports {
+        /// The address.
+        address: String,
+        /// How many.
+        count: u16,
+    },
     /// A socket that cannot be used.
     #[error("cannot {action} {address}: {source}")]
     Socket {

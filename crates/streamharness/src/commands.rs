@@ -2,6 +2,7 @@
 
 pub mod assert;
 pub mod compare;
+pub mod ejfat;
 pub mod export;
 pub mod hold;
 pub mod payload;

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Some(Command::S2cs(s2cs)) => commands::scistream::s2cs(s2cs),
         Some(Command::S2uc { command }) => commands::scistream::s2uc(command),
         Some(Command::S3m { command }) => commands::s3m::s3m(command),
+        Some(Command::Ejfat { command }) => commands::ejfat::ejfat(command),
         Some(Command::Hold) => commands::hold::hold(),
         Some(Command::Testbed { command }) => commands::testbed::testbed(command),
         Some(Command::Completions { shell }) => completions(shell),

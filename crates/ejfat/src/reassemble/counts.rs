@@ -1,5 +1,7 @@
 //! What became of the packets that a reassembler took.
 
+use std::iter::Sum;
+
 /// Each packet is in exactly one of the counts of [`Counts::ends`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -55,5 +57,29 @@ impl Counts {
             ("in timed out", self.in_timed_out),
             ("in assembly", self.in_assembly),
         ]
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, next| Self {
+            packets: sum.packets + next.packets,
+            bytes: sum.bytes + next.bytes,
+            bad_header: sum.bad_header + next.bad_header,
+            misfit: sum.misfit + next.misfit,
+            other_length: sum.other_length + next.other_length,
+            duplicate: sum.duplicate + next.duplicate,
+            overlapping: sum.overlapping + next.overlapping,
+            after_whole: sum.after_whole + next.after_whole,
+            after_given_up: sum.after_given_up + next.after_given_up,
+            no_room: sum.no_room + next.no_room,
+            in_whole: sum.in_whole + next.in_whole,
+            in_timed_out: sum.in_timed_out + next.in_timed_out,
+            in_assembly: sum.in_assembly + next.in_assembly,
+            events_whole: sum.events_whole + next.events_whole,
+            events_timed_out: sum.events_timed_out + next.events_timed_out,
+            events_without_room: sum.events_without_room + next.events_without_room,
+            events_begun_inside: sum.events_begun_inside + next.events_begun_inside,
+        })
     }
 }

@@ -70,6 +70,12 @@ pub enum Command {
         #[command(subcommand)]
         command: crate::commands::s3m::S3m,
     },
+    /// The parts of EJFAT for one machine: a control plane, and a load balancer for UDP.
+    Ejfat {
+        /// The part.
+        #[command(subcommand)]
+        command: crate::commands::ejfat::Ejfat,
+    },
     /// A real local service: RabbitMQ nodes in a private directory, with proxies in front of them.
     Testbed {
         /// What to do with it.
