@@ -33,5 +33,6 @@ mod secrets;
 mod settings;
 mod swept;
 mod truths;
+mod unpacked;
 
 use tests::support;

@@ -8,12 +8,18 @@ use std::{io, net::SocketAddr};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data server's program is not installed.
-    #[error("no program `{program}` on this machine: apt-get install {package}, or run launch/setup")]
+    #[error(
+        "no `{program}` in {place} on this host: apt-get install {package}, or run launch/setup, or set {variable} to the program"
+    )]
     NoProgram {
         /// The missing program.
-        program: String,
+        program: &'static str,
+        /// Where it was looked for.
+        place: String,
         /// The package that contains it.
         package: &'static str,
+        /// The variable that names another one.
+        variable: &'static str,
     },
     /// A data server did not start.
     #[error("{program} did not come up ({how}); its last lines: {log}")]

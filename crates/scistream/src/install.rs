@@ -1,7 +1,14 @@
 //! The types of data server, and the programs behind them.
 
 use crate::{Error, Result};
-use std::{env, fmt, path::PathBuf, str::FromStr};
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// Where a tree holds programs.
+const PROGRAM_DIRS: [&str; 2] = ["sbin", "bin"];
 
 /// The type of a control server's data servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +42,8 @@ impl Kind {
         }
     }
 
-    /// Finds the program: from `$STREAMHARNESS_STUNNEL` or `$STREAMHARNESS_HAPROXY`, otherwise in the PATH and in
-    /// Debian's directories for daemons, which a plain user's PATH lacks.
+    /// Finds the program: the one that `$STREAMHARNESS_STUNNEL` or `$STREAMHARNESS_HAPROXY` names, or the one in the tree that
+    /// it names, otherwise in the PATH and in Debian's directories for daemons, which a plain user's PATH lacks.
     ///
     /// # Errors
     ///
@@ -47,18 +54,28 @@ impl Kind {
             Self::Haproxy => ("STREAMHARNESS_HAPROXY", &["haproxy"], "haproxy"),
         };
         if let Some(given) = env::var_os(variable).map(PathBuf::from) {
-            let program = given.display().to_string();
-            return if given.is_file() { Ok(given) } else { Err(Error::NoProgram { program, package }) };
+            let place = given.display().to_string();
+            let missing = || Error::NoProgram { program: names[0], place, package, variable };
+            return program_at(&given, names).ok_or_else(missing);
         }
         let path = env::var_os("PATH").unwrap_or_default();
         let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/sbin", "/bin"].map(PathBuf::from);
         let places: Vec<PathBuf> = env::split_paths(&path).chain(usual).collect();
         let files = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
-        files
-            .into_iter()
-            .find(|file| file.is_absolute() && file.is_file())
-            .ok_or_else(|| Error::NoProgram { program: names[0].to_owned(), package })
+        files.into_iter().find(|file| file.is_absolute() && file.is_file()).ok_or_else(|| Error::NoProgram {
+            program: names[0],
+            place: "the PATH".to_owned(),
+            package,
+            variable,
+        })
     }
+}
+
+/// The program that a path names, or that the tree at this path holds. Absolute: parts start in another directory.
+fn program_at(given: &Path, names: &[&str]) -> Option<PathBuf> {
+    let in_tree = PROGRAM_DIRS.iter().flat_map(|dir| names.iter().map(move |name| given.join(dir).join(name)));
+    let file = [given.to_owned()].into_iter().chain(in_tree).find(|file| file.is_file())?;
+    std::path::absolute(file).ok()
 }
 
 impl fmt::Display for Kind {
@@ -85,6 +102,17 @@ impl FromStr for Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_named_by_its_file_or_by_the_tree_that_holds_it() {
+        let tree = tempfile::tempdir().unwrap();
+        let found = || program_at(tree.path(), &["stunnel", "stunnel4"]);
+        assert_eq!(found(), None);
+        std::fs::create_dir(tree.path().join("bin")).unwrap();
+        let file = tree.path().join("bin/stunnel4");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!((found(), program_at(&file, &["stunnel"])), (Some(file.clone()), Some(file)));
+    }
 
     #[test]
     fn a_type_is_known_by_its_name_here_and_by_scistreams() {

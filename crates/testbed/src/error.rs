@@ -12,15 +12,28 @@ pub enum Error {
     /// A system call failed.
     #[error("{0}; the testbed needs an ordinary Linux with /proc, see `streamharness doctor`")]
     System(#[from] SystemError),
-    /// No RabbitMQ server is installed.
-    #[error("no RabbitMQ server in {looked_in}: apt-get install rabbitmq-server, or run launch/setup")]
-    NoRabbitMq {
-        /// The searched directories.
-        looked_in: String,
+    /// Programs are missing.
+    #[error(
+        "this host has {what}: apt-get install {packages}, or run launch/setup, or unpack elsewhere and set {variables} (docs/cluster.md)"
+    )]
+    Missing {
+        /// Which, and where they were looked for.
+        what: String,
+        /// The packages that contain them.
+        packages: String,
+        /// The variables that name them elsewhere.
+        variables: String,
     },
-    /// A program the broker needs is missing.
-    #[error("no program `{0}` on this machine: apt-get install erlang-base, or run launch/setup")]
-    NoProgram(&'static str),
+    /// A program is closed to the user of the parts.
+    #[error("{} cannot be started as the user {user}: {} is closed to this user; unpack it where all users can read", program.display(), closed.display())]
+    ClosedProgram {
+        /// The program.
+        program: PathBuf,
+        /// The user of the parts.
+        user: String,
+        /// The directory that this user cannot enter.
+        closed: PathBuf,
+    },
     /// Running a broker as host root is refused.
     #[error(
         "a broker never runs as root, and there is no user `rabbitmq` or `nobody` to run it as: start the testbed as an ordinary user"

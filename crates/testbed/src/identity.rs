@@ -59,10 +59,26 @@ impl Identity {
 
     /// Refuses a directory that this user cannot reach; the error names the directory that blocks it.
     pub fn can_reach(&self, dir: &Path) -> Result<()> {
+        self.closed(dir)?.map_or(Ok(()), |closed| {
+            let reason = format!("{} is closed to the user {}, as whom the broker runs", closed.display(), self.name);
+            Err(Error::Directory { path: dir.to_owned(), reason })
+        })
+    }
+
+    /// The same for a program.
+    pub fn can_start(&self, program: &Path) -> Result<()> {
+        self.closed(program)?.map_or(Ok(()), |closed| {
+            let (program, closed) = (program.to_owned(), closed.to_owned());
+            Err(Error::ClosedProgram { program, user: self.name.clone(), closed })
+        })
+    }
+
+    /// The first of a path and the directories above it that is closed to this user.
+    fn closed<'a>(&self, path: &'a Path) -> Result<Option<&'a Path>> {
         if !self.drops {
-            return Ok(());
+            return Ok(None);
         }
-        for ancestor in dir.ancestors() {
+        for ancestor in path.ancestors() {
             let meta = fs::metadata(ancestor).on("look at", ancestor)?;
             let bit = match () {
                 () if meta.uid() == self.uid => 0o100,
@@ -70,12 +86,10 @@ impl Identity {
                 () => 0o001,
             };
             if meta.permissions().mode() & bit == 0 {
-                let reason =
-                    format!("{} is closed to the user {}, as whom the broker runs", ancestor.display(), self.name);
-                return Err(Error::Directory { path: dir.to_owned(), reason });
+                return Ok(Some(ancestor));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -93,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_behind_a_closed_one_is_refused_by_name() {
+    fn a_directory_or_program_behind_a_closed_directory_is_refused_by_name() {
         let outer = tempfile::tempdir().unwrap();
         let inner = outer.path().join("inner");
         fs::create_dir(&inner).unwrap();
@@ -101,6 +115,11 @@ mod tests {
         let stranger = Identity { name: "stranger".into(), uid: 54321, gid: 54321, drops: true };
         let error = stranger.can_reach(&inner).unwrap_err().to_string();
         assert!(error.contains(&format!("{} is closed to the user stranger", outer.path().display())), "{error}");
+        let program = inner.join("erl");
+        fs::write(&program, "").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = stranger.can_start(&program).unwrap_err().to_string();
+        assert!(error.contains(&format!("as the user stranger: {} is closed", outer.path().display())), "{error}");
         fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o711)).unwrap();
         stranger.can_reach(outer.path()).unwrap();
     }

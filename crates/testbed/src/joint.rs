@@ -1,29 +1,10 @@
 //! What the hosts of a spread testbed find out and choose before their supervisors start.
 
-use crate::{
-    Allocation, Result, Routes, Shared, identity::Identity, network::Hosts, ports, rabbitmq::install::Install, secrets,
-    tunnels::ControlServers,
-};
-use scistream::Kind;
+use crate::{Allocation, Result, Routes, Shared, network::Hosts, ports, secrets};
 use std::net::Ipv4Addr;
 
 /// Bases of ports to try: sites have few other testbeds, and each host checks all of them.
 const CANDIDATES: usize = 12;
-
-/// Checks that this host has the programs that the routes need.
-///
-/// # Errors
-///
-/// [`crate::Error`] with the one that is missing and its remedy.
-pub fn check_programs(routes: &Routes) -> Result<()> {
-    Identity::choose()?;
-    Install::find()?;
-    let managed = routes.managed.map(|_| Kind::Haproxy);
-    for kind in ControlServers::kinds(&routes.proxies).into_iter().chain(managed) {
-        kind.find()?;
-    }
-    Ok(())
-}
 
 /// Bases of ports that could be free on all hosts, in random order.
 ///

@@ -10,6 +10,7 @@ use crate::{
     network::{Facility, Host, NetworkChoice, Tools, host_of_part},
     part, place, ports,
     process::{Process, boot_id},
+    programs,
     rabbitmq::{
         cluster::{Cluster, Progress, node_part},
         install::Install,
@@ -218,12 +219,8 @@ impl Supervisor {
         let program = std::env::current_exe().when("find this program's own file")?;
         let identity = Identity::choose()?;
         identity.can_reach(&self.dir)?;
-        let install = Install::find()?;
-        let managed = self.routes.managed.map(|_| Kind::Haproxy);
-        for kind in ControlServers::kinds(&self.routes.proxies).into_iter().chain(managed) {
-            kind.find()?;
-        }
-        managed.map_or(Ok(()), |_| managed::check(&self.dir))?;
+        let install = programs::find(&self.routes, &identity)?;
+        self.routes.managed.map_or(Ok(()), |_| managed::check(&self.dir))?;
         let isolation = Isolation::choose(&program);
         let (claim, facility) = match self.network {
             NetworkChoice::Loopback => (self.reserve(None)?, None),

@@ -53,7 +53,7 @@ impl Cluster {
             dir: dir.to_owned(),
             nodes,
             ports,
-            install,
+            install: install.prepared(dir)?,
             identity,
             scheduling: scheduling(together.max(1), cores()),
             password: shared.password.clone(),
