@@ -1,8 +1,13 @@
 //! Bad input ends in one sentence with what to do, the right exit code, and nothing left running.
 
-use crate::support::{Broker, Launch, broker::port_of, mpirun, mpirun_with_a_late_rank_0, program, service, single};
+use crate::support::{
+    Broker, Launch, broker::port_of, mpirun, mpirun_with_a_late_rank_0, place, program, service, single, workspace,
+};
 use std::{
+    fs,
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -233,4 +238,32 @@ fn an_address_that_only_another_rank_cannot_reach_is_reported_by_rank_0() {
 fn a_machine_without_rabbitmq() {
     let outcome = single(&["--messages", "100"]).variable("STREAMHARNESS_RABBITMQ", "/nowhere").run(LIMIT);
     outcome.fails(ROUTE, &["streamharness: ", "apt-get install rabbitmq-server", "launch/setup"]);
+}
+
+/// The program as another build: with another build id, wherever it has one.
+fn another_build(at: &Path) {
+    const NOTE: &[u8] = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+    let mut bytes = fs::read(program()).unwrap();
+    let id = bytes.windows(NOTE.len()).position(|found| found == NOTE).expect("it has a build id") + NOTE.len();
+    bytes[id] ^= 0xff;
+    fs::write(at, bytes).unwrap();
+    fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn ranks_of_different_builds() {
+    let place = place();
+    let other = place.path().join("streamharness");
+    another_build(&other);
+    let (one, other) = (program().display().to_string(), other.display().to_string());
+    for programs in [[&one, &other], [&other, &one]] {
+        let words = ["-n", "1", programs[0], "--messages", "10", ":", "-n", "2", programs[1]];
+        let before: Vec<_> = words.into_iter().map(Into::into).collect();
+        let outcome = Launch::new(&workspace().join("launch/mpirun"), &before, &["--messages", "10"]).run(LIMIT);
+        let version = env!("CARGO_PKG_VERSION");
+        let parts =
+            ["streamharness: the ranks of this launch are of different builds", version, "(build ", "same program"];
+        outcome.fails(ROUTE, &parts);
+        assert_eq!(outcome.stderr.matches("(build ").count(), 2, "{outcome}");
+    }
 }

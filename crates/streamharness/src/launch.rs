@@ -1,6 +1,7 @@
 //! One launch, the same on every rank: the runs of an agenda one after another, each resolved, led over a route, and taken in.
 
 pub mod agenda;
+mod build;
 pub mod launcher;
 pub mod one_run;
 pub mod signals;

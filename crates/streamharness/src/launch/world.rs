@@ -5,7 +5,7 @@ use crate::{
         environment, machine,
         reach::{self, Address},
     },
-    launch::{launcher, signals::Signals},
+    launch::{build, launcher, signals::Signals},
     terminal::{
         exit::{Exit, Failure},
         stderr,
@@ -151,6 +151,7 @@ impl World {
 
     /// Learns on which host each rank is.
     fn meet(&mut self) -> Result<(), Stop> {
+        self.is_of_one_build()?;
         let config = bincode::config::standard();
         let own = Host {
             name: self.place.machine.host.clone(),
@@ -172,6 +173,17 @@ impl World {
         let bytes = self.comm.broadcast(numbers, RESOLVE_LIMIT)?;
         self.hosts = bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect();
         Ok(())
+    }
+
+    /// Refuses ranks of other builds, by messages that all builds read.
+    fn is_of_one_build(&self) -> Result<(), Stop> {
+        let introductions = self.comm.gather(&build::introduction(&self.place.machine.host), RESOLVE_LIMIT)?;
+        let difference = build::difference(&introductions);
+        let differs = self.comm.broadcast(vec![u8::from(difference.is_some())], RESOLVE_LIMIT)?;
+        if differs == [0] {
+            return Ok(());
+        }
+        Err(self.stop(Failure::new(Exit::Route, difference.unwrap_or_default())))
     }
 
     /// The number of this rank's host.
