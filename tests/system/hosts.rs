@@ -153,6 +153,32 @@ fn clocks_that_differ_by_a_thousand_seconds_are_brought_together() {
 }
 
 #[test]
+fn a_clock_that_drifts_by_50_ppm_two_hours_away_is_recovered_within_the_reported_bound() {
+    const DRIFT_PPB: u64 = 50_000;
+    if !allowed() {
+        return;
+    }
+    let door = Door::open();
+    let load = ["--pattern", "work-sharing-feedback", "--duration", "10s", "--rate", "200/s"];
+    let launch = over_two_hosts(&door, &["--local-clocks", "0,7200"], &load);
+    let outcome = launch.variable("STREAMHARNESS_TEST_CLOCK_PPM", "host1=50").run(LIMIT);
+    let record = outcome.passes();
+    let clocks = record.environment.clocks.expect("two clocks are compared");
+    // A drift that is found before streaming and the offset that is found after it make up the whole drift. The time between
+    // both comparisons is that of the stream, or a little more.
+    let left_ppb = DRIFT_PPB.abs_diff(clocks.drift_ppb) as f64;
+    let [at_least_ns, at_most_ns] =
+        [record.completion.total_s.unwrap(), outcome.elapsed.as_secs_f64()].map(|passed_s| left_ppb * passed_s);
+    let (residual_ns, error_ns) = (clocks.residual_ns as f64, 2.0 * clocks.pair_error_ns as f64);
+    assert!((at_least_ns - error_ns..=at_most_ns + error_ns).contains(&residual_ns), "{clocks:?} {outcome}");
+    // Uncorrected, the drift alone would make one direction 500 us shorter at the end.
+    let (one_way, rtt) = (&record.latency["one_way"], &record.latency["rtt_from_sent"]);
+    assert_eq!(one_way.negative, 0, "{one_way:?} {clocks:?}");
+    assert!(one_way.mean_ns.unwrap() <= rtt.mean_ns.unwrap() + error_ns, "{one_way:?} {rtt:?} {clocks:?}");
+    assert!(record.warnings.iter().all(|warning| !warning.contains("clock")), "{:?}", record.warnings);
+}
+
+#[test]
 fn nothing_of_the_hosts_outlives_a_killed_mpirun() {
     if !allowed() {
         return;

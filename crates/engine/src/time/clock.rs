@@ -17,7 +17,23 @@ pub struct Clock {
     since_ns: u64,
 }
 
+/// Hosts whose clocks are to run at another rate, for tests: `host1=50` is 50 parts per million faster than the kernel's.
+const RATES_VARIABLE: &str = "STREAMHARNESS_TEST_CLOCK_PPM";
+
 impl Clock {
+    /// The clock of this host: the kernel's, unless a test has set another rate.
+    pub fn of_host(host: &str) -> Self {
+        let rates = std::env::var(RATES_VARIABLE).unwrap_or_default();
+        rate_of(host, &rates).map(|ppm| Self::at_rate(ppm, host_ns())).unwrap_or_default()
+    }
+
+    /// A clock that has run at another rate since the kernel's was zero, so that all ranks of a host read the same.
+    fn at_rate(ppm: i64, now_ns: u64) -> Self {
+        let drift_ppb = 1000 * ppm;
+        let offset_ns = i128::from(now_ns) * i128::from(drift_ppb) / i128::from(BILLION);
+        Self { offset_ns: offset_ns as i64, drift_ppb, since_ns: now_ns }
+    }
+
     /// A clock that is off by `offset_ns`, for tests.
     pub fn shifted(offset_ns: i64) -> Self {
         Self { offset_ns, ..Self::default() }
@@ -53,6 +69,10 @@ impl Clock {
     }
 }
 
+fn rate_of(host: &str, rates: &str) -> Option<i64> {
+    rates.split(',').filter_map(|rate| rate.split_once('=')).find(|(name, _)| *name == host)?.1.parse().ok()
+}
+
 /// Sleeps until a common time.
 pub(crate) async fn sleep_until(clock: Clock, at_ns: u64) {
     tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(clock.now_ns()))).await;
@@ -70,4 +90,20 @@ pub fn boot_id() -> Vec<u8> {
     let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/time").unwrap_or_default();
     [boot, namespace.into_os_string().into_encoded_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_of_a_host_with_another_rate_read_the_same_whenever_they_started() {
+        let ppm = rate_of("host1", "host0=-20,host1=50").unwrap();
+        assert_eq!((ppm, rate_of("host2", "host0=-20,host1=50")), (50, None));
+        let day_ns = 86_400 * BILLION as u64;
+        let (early, late) = (Clock::at_rate(ppm, 100 * day_ns), Clock::at_rate(ppm, 101 * day_ns));
+        let read_ns = 102 * day_ns;
+        assert!(early.at(read_ns).abs_diff(late.at(read_ns)) <= 1);
+        assert_eq!(late.at(read_ns) - read_ns, read_ns / 1_000_000 * 50);
+    }
 }

@@ -109,12 +109,9 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
         let_rank_0_report();
         return Err(silent(failure.exit));
     }
-    let place = Place {
-        boot: boot_id(),
-        allowed: environment::allowed_cores(),
-        machine: machine::describe(),
-        clock: Clock::default(),
-    };
+    let machine = machine::describe();
+    let place =
+        Place { boot: boot_id(), allowed: environment::allowed_cores(), clock: Clock::of_host(&machine.host), machine };
     let mut world = World { comm, signals, place, hosts: Vec::new(), known: Vec::new() };
     let ended = world.meet().and_then(|()| work(&world));
     // All ranks are about to end. The launcher's signal that another rank has failed must not end this one before.
