@@ -267,3 +267,19 @@ fn ranks_of_different_builds() {
         assert_eq!(outcome.stderr.matches("(build ").count(), 2, "{outcome}");
     }
 }
+
+#[test]
+fn ports_that_are_no_range_too_few_or_taken() {
+    let with = |ports: &str| single(&["--messages", "10", "--ports", ports]).run(LIMIT);
+    with("20600-20000")
+        .fails(PROFILE, &["streamharness: ", "`20600-20000` is not a valid range of ports", "20000-20599"]);
+    with("20000-20100")
+        .fails(ROUTE, &["streamharness: ", "the ports 20000-20100 are too few", "needs 170 ports", "--ports"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _taken = TcpListener::bind(("127.0.0.1", taken)).unwrap();
+    // The first node's port for AMQP is the second of them.
+    let range = format!("{}-{}", taken - 1, taken + 199);
+    with(&range).fails(ROUTE, &["streamharness: ", "no 170 free ports in a row between", "--ports"]);
+    let variable = single(&["--messages", "10"]).variable("STREAMHARNESS_PORTS", "20000-20100").run(LIMIT);
+    variable.fails(ROUTE, &["streamharness: ", "the ports 20000-20100 are too few"]);
+}

@@ -314,6 +314,17 @@ enum Victim {
 }
 
 #[test]
+fn every_host_without_the_programs_is_reported_before_anything_starts() {
+    if !allowed() {
+        return;
+    }
+    let outcome = without_an_address(2, &["--arch", "prs"]).variable("STREAMHARNESS_HAPROXY", "/nowhere").run(LIMIT);
+    let lacks =
+        ["host host0: this host has no haproxy in /nowhere", "host host1: this host has no haproxy in /nowhere"];
+    outcome.fails(3, &[lacks[0], lacks[1], "STREAMHARNESS_HAPROXY"]);
+}
+
+#[test]
 fn a_service_over_hosts_ends_with_whatever_is_killed() {
     if !allowed() {
         return;

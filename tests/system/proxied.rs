@@ -117,7 +117,8 @@ fn vanishes(dir: &Path, limit: Duration) {
 fn nothing_is_left_of_a_testbed_with_proxies_whose_supervisor_was_killed_or_that_was_taken_down() {
     let place = place();
     let dir = &place.path().join("testbed");
-    for isolation in [&[][..], &[("STREAMHARNESS_NO_NAMESPACES", "1")]] {
+    let without = &[("STREAMHARNESS_NO_NAMESPACES", "1")][..];
+    for (isolation, kills) in [(&[][..], true), (without, true), (without, false)] {
         let (up, said) = testbed(dir, &["up", "--nodes", "1", "--arch", "all"], isolation);
         assert!(up, "{said}");
         let (_, status) = testbed(dir, &["status"], &[]);
@@ -131,7 +132,8 @@ fn nothing_is_left_of_a_testbed_with_proxies_whose_supervisor_was_killed_or_that
             let count = everything.iter().filter(|process| process.arguments[0].ends_with(kind)).count();
             assert_eq!(count, expected, "{kind} among {everything:#?}");
         }
-        if isolation.is_empty() {
+        assert_eq!(status.contains("without namespaces (weaker: "), !isolation.is_empty(), "{status}");
+        if kills {
             let pid = |line: &str| line.split_whitespace().nth(1)?.parse().ok();
             let supervisor = status.lines().find(|line| line.starts_with("supervisor")).and_then(pid).unwrap();
             processes::send(supervisor, Signal::SIGKILL);

@@ -232,6 +232,8 @@ pub struct RouteProfile {
     pub interface: Option<String>,
     /// Hosts that have a broker of a testbed of the launch's own, where ranks are on several hosts.
     pub service_hosts: Option<NonZeroU32>,
+    /// `FROM-TO`: ports that a testbed of the launch's own may use.
+    pub ports: Option<String>,
     /// File with the certificates of the authorities to trust (PEM), instead of the system's.
     pub ca: Option<String>,
     /// File with the client's certificate (PEM).

@@ -128,7 +128,7 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
                 }
                 return by_testbed(written, plan, &running, name, say);
             }
-            let testbed = own.with(name, written.interface.as_deref(), say)?;
+            let testbed = own.with(name, written, say)?;
             let mut route = by_testbed(written, plan, testbed, name, say)?;
             route.connect.own_testbed = testbed.reachable();
             route.connect.parts = own.parts();

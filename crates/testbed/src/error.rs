@@ -1,5 +1,6 @@
 //! Errors, each sentence ending in what to do.
 
+use crate::PortRange;
 use shortage::{FileError, SystemError};
 use std::{io, path::PathBuf};
 
@@ -113,18 +114,43 @@ pub enum Error {
         parts: String,
     },
     /// No base port is free.
-    #[error("no free range of {width} ports between {from} and {to}: take down other testbeds on this machine")]
+    #[error(
+        "no {width} free ports in a row between {from} and {to}: take down other testbeds on this host, or give other ports with --ports"
+    )]
     NoPorts {
-        /// Lowest base port tried.
+        /// Lowest port tried.
         from: u16,
-        /// Highest base port tried.
+        /// Highest port tried.
         to: u16,
-        /// Number of consecutive ports of a testbed.
+        /// Number of consecutive ports of this testbed.
         width: u16,
     },
     /// The ports that were found free are not any more.
     #[error("the ports from {0} on, which were free on all hosts, were taken meanwhile: start the launch again")]
     PortsTaken(u16),
+    /// The text is not a range of ports.
+    #[error("`{0}` is not a valid range of ports: use FROM-TO between 1024 and 65535, such as 20000-20599")]
+    PortRange(String),
+    /// The range of ports is too narrow.
+    #[error(
+        "the ports {range} are too few: this testbed needs {needed} ports, and {further} more for each further one; widen --ports"
+    )]
+    FewPorts {
+        /// The range.
+        range: PortRange,
+        /// How many a testbed of this kind needs.
+        needed: u16,
+        /// How many more a further testbed needs.
+        further: u16,
+    },
+    /// A testbed is up on other ports.
+    #[error("the testbed in {} is up on ports outside of {range}: run `streamharness testbed down` first", path.display())]
+    OtherPorts {
+        /// Its directory.
+        path: PathBuf,
+        /// The requested range.
+        range: PortRange,
+    },
     /// A part ended while the testbed was starting.
     #[error("{part} ended while starting ({how}); correct the problem in its last lines, and try again:\n{log}")]
     PartDied {

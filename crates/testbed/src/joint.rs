@@ -1,18 +1,24 @@
 //! What the hosts of a spread testbed find out and choose before their supervisors start.
 
-use crate::{Allocation, Result, Routes, Shared, network::Hosts, ports, secrets};
+use crate::{
+    Allocation, Result, Routes, Shared,
+    network::Hosts,
+    ports::{self, PortRange},
+    secrets,
+};
 use std::net::Ipv4Addr;
 
 /// Bases of ports to try: sites have few other testbeds, and each host checks all of them.
 const CANDIDATES: usize = 12;
 
-/// Bases of ports that could be free on all hosts, in random order.
+/// Bases of ports that could be free on all hosts, within `range` if there is one, in random order.
 ///
 /// # Errors
 ///
-/// [`crate::Error`] if the system gives no random numbers.
-pub fn candidate_ports() -> Result<Vec<u16>> {
-    Ok(ports::candidates(secrets::random_number()?).into_iter().take(CANDIDATES).collect())
+/// [`crate::Error`] if the range is too narrow.
+pub fn candidate_ports(nodes: usize, routes: &Routes, range: Option<PortRange>) -> Result<Vec<u16>> {
+    let bases = ports::candidates(nodes, routes, range, secrets::random_number()?)?;
+    Ok(bases.into_iter().take(CANDIDATES).collect())
 }
 
 /// Which of these bases are free on this host, for `nodes` broker nodes and the routes.

@@ -57,6 +57,7 @@ pub use joint::{candidate_ports, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus};
 pub use network::{Allocation, Count, Facility, Link, NetworkChoice, Placement};
 pub use options::{Options, default_dir};
+pub use ports::PortRange;
 pub use programs::check_programs;
 pub use proxies::ProxyRoute;
 pub use rabbitmq::extra::BrokerExtras;

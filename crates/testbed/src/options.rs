@@ -1,6 +1,8 @@
 //! Options of a testbed.
 
-use crate::{CpuLimits, Error, Result, Routes, Shared, network::NetworkChoice, rabbitmq::extra::BrokerExtras};
+use crate::{
+    CpuLimits, Error, Result, Routes, Shared, network::NetworkChoice, ports::PortRange, rabbitmq::extra::BrokerExtras,
+};
 use shortage::SystemContext;
 use std::{path::PathBuf, time::Duration};
 
@@ -15,6 +17,8 @@ pub struct Options {
     pub routes: Routes,
     /// Loopback ports, or a network of its own.
     pub network: NetworkChoice,
+    /// The ports that it may use, unless its network is its own [default: `$STREAMHARNESS_PORTS`, otherwise any free ones].
+    pub ports: Option<PortRange>,
     /// CPU limits of parts.
     pub cpu_limits: CpuLimits,
     /// Additions to the configuration of every node.
@@ -34,7 +38,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Error`] if the number of nodes is not 1 to 9, or if this program's path is unknown.
+    /// [`Error`] if the range of ports in the environment is not valid, or if this program's path is unknown.
     pub fn new(nodes: usize) -> Result<Self> {
         let program = std::env::current_exe().when("find this program's own file")?;
         Ok(Self {
@@ -42,6 +46,7 @@ impl Options {
             nodes,
             routes: Routes::default(),
             network: NetworkChoice::default(),
+            ports: PortRange::of_environment()?,
             cpu_limits: CpuLimits::default(),
             broker: BrokerExtras::default(),
             cores_of_others: Vec::new(),

@@ -5,10 +5,16 @@ use crate::{
     network::{Allocation, Host, Hosts},
 };
 use std::{
-    io,
+    env, fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener},
     ops::RangeInclusive,
+    str::FromStr,
 };
+
+/// The variable with the ports that a site allows. The supervisor gets them by it, too.
+pub const RANGE_VARIABLE: &str = "STREAMHARNESS_PORTS";
+/// Only root may listen below.
+const UNPRIVILEGED: u16 = 1024;
 
 /// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
 /// the SciStream data servers (from base + 500) of the other architectures.
@@ -20,6 +26,56 @@ const LOWEST_BASE: u16 = 17 * WIDTH;
 const S2CS_MAX: usize = 6;
 /// Ports of the data servers of each.
 const S2DS_PORTS: u16 = 10;
+
+/// The ports that a testbed may use, where a site prescribes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRange {
+    from: u16,
+    to: u16,
+}
+
+impl PortRange {
+    /// The one in the environment, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PortRange`] if it is not valid.
+    pub fn of_environment() -> Result<Option<Self>> {
+        let text = env::var(RANGE_VARIABLE).ok().filter(|text| !text.is_empty());
+        text.map(|text| text.parse()).transpose()
+    }
+
+    /// Whether a port is one of them.
+    pub fn contains(self, port: u16) -> bool {
+        (self.from..=self.to).contains(&port)
+    }
+
+    /// Bases from which a testbed of `needed` ports stays within. One that is too narrow for a second testbed has one.
+    fn bases(self, needed: u16) -> Result<Vec<u16>> {
+        match self.to.checked_sub(needed - 1) {
+            Some(last) if last >= self.from => Ok((self.from..=last).step_by(WIDTH.into()).collect()),
+            _ => Err(Error::FewPorts { range: self, needed, further: WIDTH }),
+        }
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let range = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+        match range {
+            Some((from, to)) if (UNPRIVILEGED..to).contains(&from) => Ok(Self { from, to }),
+            _ => Err(Error::PortRange(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.from, self.to)
+    }
+}
 
 /// The ports of one testbed, and the addresses that they are on. Nodes count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,11 +222,16 @@ pub fn claim(base: u16, allocation: Allocation) -> Result<Reservation> {
     Ok(Reservation { ports: Ports::allocation(base, allocation), _claim: Some(claim) })
 }
 
-/// Bases that could be free for a testbed over several hosts, in the order in which they should be tried.
-pub fn candidates(random: u64) -> Vec<u16> {
-    let bases = bases(ephemeral_range_start());
+/// Bases that could be free, within `range` if there is one, in the order in which they should be tried.
+pub fn candidates(nodes: usize, routes: &Routes, range: Option<PortRange>, random: u64) -> Result<Vec<u16>> {
+    let bases = range.map_or_else(|| Ok(bases(ephemeral_range_start())), |range| range.bases(needed(nodes, routes)))?;
     let start = (random % bases.len() as u64) as usize;
-    (0..bases.len()).map(|index| bases[(start + index) % bases.len()]).collect()
+    Ok((0..bases.len()).map(|index| bases[(start + index) % bases.len()]).collect())
+}
+
+/// From the base to the last port.
+fn needed(nodes: usize, routes: &Routes) -> u16 {
+    Ports::loopback(0).last(nodes, routes) + 1
 }
 
 /// Whether `nodes` nodes and what the routes need could be on the ports from this base, where other hosts reach this one at
@@ -182,9 +243,15 @@ pub fn are_free(base: u16, nodes: usize, routes: &Routes, address: Ipv4Addr) -> 
 }
 
 /// Finds free ports for `nodes` nodes and for what the routes need, on loopback or where clients of other hosts reach this
-/// one; `random` sets where the search begins.
-pub fn reserve(nodes: usize, routes: &Routes, reachable: Option<Ipv4Addr>, random: u64) -> Result<Reservation> {
-    let bases = candidates(random);
+/// one, within `range` if there is one; `random` sets where the search begins.
+pub fn reserve(
+    nodes: usize,
+    routes: &Routes,
+    reachable: Option<Ipv4Addr>,
+    range: Option<PortRange>,
+    random: u64,
+) -> Result<Reservation> {
+    let bases = candidates(nodes, routes, range, random)?;
     for base in bases.iter().copied() {
         let ports = reachable.map_or(Ports::loopback(base), |address| Ports::reachable(base, address));
         if let Ok(claim) = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.base))
@@ -194,7 +261,9 @@ pub fn reserve(nodes: usize, routes: &Routes, reachable: Option<Ipv4Addr>, rando
         }
     }
     let (from, to) = (bases.iter().min().copied(), bases.iter().max().copied());
-    Err(Error::NoPorts { from: from.unwrap_or(LOWEST_BASE), to: to.unwrap_or(LOWEST_BASE), width: WIDTH })
+    let (from, to) = (from.unwrap_or(LOWEST_BASE), to.unwrap_or(LOWEST_BASE));
+    let width = needed(nodes, routes);
+    Err(Error::NoPorts { from, to: to + (width - 1), width })
 }
 
 /// Bases whose whole range lies below the kernel's ephemeral ports, from which an outgoing connection could take one of ours.
@@ -250,15 +319,41 @@ mod tests {
 
     #[test]
     fn two_reservations_from_the_same_start_do_not_collide() {
-        let first = reserve(3, &Routes::default(), None, 5).unwrap();
-        let second = reserve(3, &Routes::default(), None, 5).unwrap();
+        let first = reserve(3, &Routes::default(), None, None, 5).unwrap();
+        let second = reserve(3, &Routes::default(), None, None, 5).unwrap();
         assert!(first.ports.base.abs_diff(second.ports.base) >= WIDTH);
     }
 
     #[test]
     fn a_base_with_one_taken_port_is_passed_over() {
-        let first = reserve(3, &Routes::default(), None, 11).unwrap().ports;
+        let first = reserve(3, &Routes::default(), None, None, 11).unwrap().ports;
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.amqps(3))).unwrap();
-        assert_ne!(reserve(3, &Routes::default(), None, 11).unwrap().ports.base, first.base);
+        assert_ne!(reserve(3, &Routes::default(), None, None, 11).unwrap().ports.base, first.base);
+    }
+
+    #[test]
+    fn a_range_holds_as_many_testbeds_as_it_has_room_for() {
+        let bases = |text: &str, needed| text.parse::<PortRange>().unwrap().bases(needed);
+        assert_eq!(bases("20000-20169", 170).unwrap(), [20000]);
+        assert_eq!(bases("20000-20768", 170).unwrap(), [20000]);
+        assert_eq!(bases("20000-20769", 170).unwrap(), [20000, 20600]);
+        assert_eq!(bases("64966-65535", 570).unwrap(), [64966]);
+        let error = bases("20000-20168", 170).unwrap_err().to_string();
+        assert!(error.contains("20000-20168") && error.contains("needs 170 ports"), "{error}");
+        for text in ["20000", "20600-20000", "80-20000", "20000-70000", "a-b", ""] {
+            assert!(text.parse::<PortRange>().unwrap_err().to_string().contains("20000-20599"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_testbed_stays_within_its_range_and_reports_one_that_is_taken() {
+        let free = reserve(9, &Routes::all(), None, None, 7).unwrap();
+        let (from, to) = (free.ports.base, free.ports.last(9, &Routes::all()));
+        drop(free);
+        let range = format!("{from}-{to}").parse().unwrap();
+        let first = reserve(9, &Routes::all(), None, Some(range), 3).unwrap();
+        assert_eq!((first.ports.base, first.ports.last(9, &Routes::all())), (from, to));
+        let error = reserve(9, &Routes::all(), None, Some(range), 3).unwrap_err().to_string();
+        assert!(error.contains(&format!("between {from} and {to}")), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     managed::{self, ManagedState},
     network::{Access, Facility, Host, Link, NetworkChoice, host_of_part},
     place,
-    ports::Ports,
+    ports::{PortRange, Ports},
     process::Proc,
     rabbitmq::{cluster::node_part, config::USER},
     report::{OF_EACH_HOST, Report},
@@ -431,6 +431,11 @@ impl Testbed {
     pub fn reachable(&self) -> Option<SocketAddrV4> {
         let is_reachable = self.state.reachable.is_some() || self.is_spread();
         is_reachable.then(|| self.ports().at_node(1, self.ports().amqp(1)))
+    }
+
+    /// Whether no port of it is outside of this range. In a network of its own, ports are none of the host's.
+    pub(crate) fn stays_within(&self, range: PortRange) -> bool {
+        self.state.network.is_some() || self.state.ports().all(|port| range.contains(port))
     }
 
     /// Whether its network is the requested one.

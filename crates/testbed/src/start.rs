@@ -4,7 +4,7 @@ use crate::{
     Error, Options, Result, cores, lock,
     message::{Message, receive},
     options::private_parent,
-    place,
+    place, ports,
     rabbitmq::extra::BrokerExtras,
     running::{Testbed, find},
     secrets, stop,
@@ -57,6 +57,8 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
         Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), requested: options.nodes })
     } else if !testbed.has_network(options.network) {
         Err(Error::OtherNetwork(dir.to_owned()))
+    } else if let Some(range) = options.ports.filter(|range| !testbed.stays_within(*range)) {
+        Err(Error::OtherPorts { path: dir.to_owned(), range })
     } else if testbed.cpu_limits() != options.cpu_limits {
         Err(Error::OtherCpuLimits(dir.to_owned()))
     } else if BrokerExtras::left(dir) != options.broker {
@@ -208,6 +210,7 @@ impl Starting {
             .args(["--network", &options.network.to_string()])
             .args(["--cpu-limits", &options.cpu_limits.words().join(",")])
             .args(ephemeral.then_some("--ephemeral"))
+            .env(ports::RANGE_VARIABLE, options.ports.map(|range| range.to_string()).unwrap_or_default())
             .stdin(lock)
             .stdout(OwnedFd::from(theirs))
             .stderr(File::create(&log).on("create", &log)?)

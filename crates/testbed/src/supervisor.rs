@@ -8,7 +8,8 @@ use crate::{
     managed::{self, Managed, ManagedState},
     message::{Message, log, send},
     network::{Facility, Host, NetworkChoice, Tools, host_of_part},
-    part, place, ports,
+    part, place,
+    ports::{self, PortRange},
     process::{Process, boot_id},
     programs,
     rabbitmq::{
@@ -232,7 +233,7 @@ impl Supervisor {
     }
 
     fn reserve(&self, reachable: Option<Ipv4Addr>) -> Result<ports::Reservation> {
-        ports::reserve(self.nodes, &self.routes, reachable, secrets::random_number()?)
+        ports::reserve(self.nodes, &self.routes, reachable, PortRange::of_environment()?, secrets::random_number()?)
     }
 
     /// Returns the claim on the ports, to be kept as long as the testbed is up.

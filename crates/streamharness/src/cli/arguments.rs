@@ -208,6 +208,10 @@ pub struct RouteFlags {
     /// Hosts that have a broker of a testbed that the launch builds, 1 to 9 [default: 3 of 6 or more hosts, else 1].
     #[arg(long, value_name = "N")]
     pub service_hosts: Option<String>,
+    /// Ports that a testbed of the launch's own may use [default: STREAMHARNESS_PORTS in the environment, otherwise any that
+    /// are free].
+    #[arg(long, value_name = "FROM-TO")]
+    pub ports: Option<String>,
     /// Certificates of the authorities to trust (PEM) [default: the system's].
     #[arg(long, value_name = "FILE")]
     pub ca: Option<String>,
@@ -440,46 +444,54 @@ pub struct S2ucServer {
     pub uid_file: PathBuf,
 }
 
+/// A testbed to start.
+#[derive(Debug, Args)]
+pub struct TestbedUp {
+    /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss and more, or all; dts and
+    /// dts-plain are always there.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
+    pub arch: Vec<String>,
+    /// RabbitMQ nodes.
+    #[arg(long, default_value_t = 3)]
+    pub nodes: usize,
+    /// How the ingress of mss chooses a node: source (as OpenShift does), roundrobin, leastconn [default: source].
+    #[arg(long, value_name = "HOW")]
+    pub balance: Option<String>,
+    /// Network of its parts: loopback (ports of this host), or facility (each part on a host of its own, with
+    /// limited links; use `testbed exec` to run in it).
+    #[arg(long, value_name = "HOW", default_value = "loopback", value_parser = ["loopback", "facility"])]
+    pub network: String,
+    /// Ports of this host that it may use, such as 20000-20599 [default: STREAMHARNESS_PORTS in the environment, otherwise any
+    /// that are free].
+    #[arg(long, value_name = "FROM-TO")]
+    pub ports: Option<String>,
+    /// Rate of each link except the clients', such as 100mbit, or unlimited [default: 1gbit].
+    #[arg(long, value_name = "RATE")]
+    pub link: Option<String>,
+    /// One-way delay between the clients and all other hosts, such as 1ms [default: none].
+    #[arg(long, value_name = "TIME")]
+    pub delay: Option<String>,
+    /// Factor for all link rates, for small machines, such as 0.2 [default: 1].
+    #[arg(long, value_name = "FACTOR")]
+    pub scale: Option<f64>,
+    /// CPUs that a part may use, such as s2cs=0.3 or `node 1=2`: the name of a part in `testbed status`, or the
+    /// first words of several names, each with a limit of its own. Repeatable [default: unlimited].
+    #[arg(long, value_name = "PART=CPUS")]
+    pub cpu_limit: Vec<String>,
+    /// Plugin of RabbitMQ to enable in addition to the testbed's own, such as rabbitmq_auth_backend_oauth2.
+    /// Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Vec<String>,
+    /// Lines to add to the rabbitmq.conf of every node; the last line of a key counts.
+    #[arg(long, value_name = "FILE")]
+    pub broker_config: Option<PathBuf>,
+}
+
 /// Commands of the testbed.
 #[derive(Debug, Subcommand)]
 pub enum Testbed {
     /// Start it and return when it is ready.
-    Up {
-        /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss and more, or all; dts and
-        /// dts-plain are always there.
-        #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
-        arch: Vec<String>,
-        /// RabbitMQ nodes.
-        #[arg(long, default_value_t = 3)]
-        nodes: usize,
-        /// How the ingress of mss chooses a node: source (as OpenShift does), roundrobin, leastconn [default: source].
-        #[arg(long, value_name = "HOW")]
-        balance: Option<String>,
-        /// Network of its parts: loopback (ports of this host), or facility (each part on a host of its own, with
-        /// limited links; use `testbed exec` to run in it).
-        #[arg(long, value_name = "HOW", default_value = "loopback", value_parser = ["loopback", "facility"])]
-        network: String,
-        /// Rate of each link except the clients', such as 100mbit, or unlimited [default: 1gbit].
-        #[arg(long, value_name = "RATE")]
-        link: Option<String>,
-        /// One-way delay between the clients and all other hosts, such as 1ms [default: none].
-        #[arg(long, value_name = "TIME")]
-        delay: Option<String>,
-        /// Factor for all link rates, for small machines, such as 0.2 [default: 1].
-        #[arg(long, value_name = "FACTOR")]
-        scale: Option<f64>,
-        /// CPUs that a part may use, such as s2cs=0.3 or `node 1=2`: the name of a part in `testbed status`, or the
-        /// first words of several names, each with a limit of its own. Repeatable [default: unlimited].
-        #[arg(long, value_name = "PART=CPUS")]
-        cpu_limit: Vec<String>,
-        /// Plugin of RabbitMQ to enable in addition to the testbed's own, such as rabbitmq_auth_backend_oauth2.
-        /// Repeatable.
-        #[arg(long, value_name = "NAME")]
-        plugin: Vec<String>,
-        /// Lines to add to the rabbitmq.conf of every node; the last line of a key counts.
-        #[arg(long, value_name = "FILE")]
-        broker_config: Option<PathBuf>,
-    },
+    Up(Box<TestbedUp>),
     /// Show every process with its ports and health, and every link.
     Status,
     /// Print its addresses as shell variables: eval "$(streamharness testbed env)".

@@ -88,6 +88,7 @@ fn table(run: &Run) -> Table {
     set("route.connect_to", many(&run.route.connect_to));
     set("route.interface", text(&run.route.interface));
     set("route.service_hosts", number(&run.route.service_hosts));
+    set("route.ports", text(&run.route.ports));
     set("route.ca", text(&run.route.ca));
     set("route.cert", text(&run.route.cert));
     set("route.key", text(&run.route.key));

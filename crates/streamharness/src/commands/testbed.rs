@@ -1,7 +1,7 @@
 //! `streamharness testbed`: a lasting local service.
 
 use crate::{
-    cli::arguments::Testbed,
+    cli::arguments::{Testbed, TestbedUp},
     terminal::{
         exit::{Exit, Failure},
         stdout,
@@ -13,29 +13,13 @@ use std::path::Path;
 /// Carries out the command. `exec` ends with the exit code of its own command.
 pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
     let dir = testbed::default_dir();
-    let unusable = |error: testbed::Error| Failure::new(Exit::Route, error);
     let running = || {
         testbed::find(&dir).map_err(unusable)?.ok_or_else(|| {
             Failure::new(Exit::Route, "no testbed is running: start one with `streamharness testbed up`")
         })
     };
     match command {
-        Testbed::Up { arch, nodes, balance, network, link, delay, scale, cpu_limit, plugin, broker_config } => {
-            let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
-            let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
-            let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
-            if let (Some(managed), Some(balance)) = (&mut routes.managed, balance) {
-                *managed = balance.parse().map_err(wrong)?;
-            }
-            let network = network_choice(&network, link, delay, scale)?;
-            let limits = cpu_limit.iter().map(String::as_str);
-            let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
-            let broker = broker_extras(plugin, broker_config.as_deref())?;
-            let new = testbed::Options::new(nodes).map_err(unusable)?;
-            let options = testbed::Options { routes, network, cpu_limits, broker, ..new };
-            testbed::up(&options, &mut |line| crate::terminal::stderr::say(line)).map_err(unusable)?;
-            Ok(Exit::Pass)
-        }
+        Testbed::Up(options) => up(*options),
         Testbed::Status => {
             stdout::print(&running()?.status().map_err(unusable)?.to_string())?;
             Ok(Exit::Pass)
@@ -54,6 +38,34 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
             Ok(Exit::Pass)
         }
     }
+}
+
+fn unusable(error: testbed::Error) -> Failure {
+    Failure::new(Exit::Route, error)
+}
+
+fn up(options: TestbedUp) -> Result<Exit, Failure> {
+    let TestbedUp { arch, nodes, balance, network, ports, link, delay, scale, cpu_limit, plugin, broker_config } =
+        options;
+    let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
+    let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
+    let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
+    if let (Some(managed), Some(balance)) = (&mut routes.managed, balance) {
+        *managed = balance.parse().map_err(wrong)?;
+    }
+    if ports.is_some() && network == "facility" {
+        let sentence = "a facility network has ports of its own: leave --ports out, or use --network loopback";
+        return Err(Failure::new(Exit::Usage, sentence));
+    }
+    let network = network_choice(&network, link, delay, scale)?;
+    let limits = cpu_limit.iter().map(String::as_str);
+    let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
+    let broker = broker_extras(plugin, broker_config.as_deref())?;
+    let new = testbed::Options::new(nodes).map_err(unusable)?;
+    let ports = ports.map(|range| range.parse().map_err(wrong)).transpose()?.or(new.ports);
+    let options = testbed::Options { routes, network, ports, cpu_limits, broker, ..new };
+    testbed::up(&options, &mut |line| crate::terminal::stderr::say(line)).map_err(unusable)?;
+    Ok(Exit::Pass)
 }
 
 fn broker_extras(plugins: Vec<String>, file: Option<&Path>) -> Result<testbed::BrokerExtras, Failure> {

@@ -13,8 +13,8 @@ use crate::{
     },
 };
 use measure::record::ServicePart;
-use profile::{Plan, Profile};
-use testbed::{Ephemeral, NetworkChoice, Options, Placement, Testbed};
+use profile::{Plan, Profile, RouteProfile};
+use testbed::{Ephemeral, NetworkChoice, Options, Placement, PortRange, Testbed};
 
 /// Nodes of a testbed on one host: it must be up soon, and its figures are not for comparison.
 const NODES: usize = 1;
@@ -54,9 +54,9 @@ impl OwnTestbed {
         let with_workers = with_workers(plan, ranks, hosts);
         let routes: Vec<String> = self.routes.iter().cloned().chain([name.to_owned()]).collect();
         // An invalid name is reported before anything starts.
-        named(&routes)?;
+        let of_names = named(&routes)?;
         let interface = profile.route.interface.clone();
-        let bases = testbed::candidate_ports().map_err(unusable)?;
+        let bases = testbed::candidate_ports(nodes, &of_names, ports(&profile.route)?).map_err(unusable)?;
         Ok(Some(Wish { hosts: self.hosts.clone(), with_workers, nodes, routes, interface, bases }))
     }
 
@@ -68,14 +68,9 @@ impl OwnTestbed {
     }
 
     /// The testbed, built on this host if there is none yet.
-    pub fn with(
-        &mut self,
-        name: &str,
-        interface: Option<&str>,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<&Testbed, Failure> {
+    pub fn with(&mut self, name: &str, written: &RouteProfile, say: &mut dyn FnMut(&str)) -> Result<&Testbed, Failure> {
         if self.spread.is_none() && self.ephemeral.is_none() {
-            let network = self.network(interface)?;
+            let (network, ports) = (self.network(written.interface.as_deref())?, ports(written)?);
             say(&format!(
                 "no address given and no testbed running: building a {NODES}-node testbed for this launch \
                  (`streamharness testbed up` starts a lasting one)"
@@ -83,7 +78,7 @@ impl OwnTestbed {
             let routes: Vec<String> = self.routes.iter().cloned().chain([name.to_owned()]).collect();
             let cores_of_others = self.hosts.first().map(|host| host.cores.clone()).unwrap_or_default();
             let routes = named(&routes)?;
-            let options = Options { routes, network, cores_of_others, ..Options::new(NODES).map_err(unusable)? };
+            let options = Options { routes, network, ports, cores_of_others, ..Options::new(NODES).map_err(unusable)? };
             self.ephemeral = Some(testbed::ephemeral(&options, say).map_err(unusable)?);
         }
         let here = || self.ephemeral.as_ref().expect("built above").testbed();
@@ -107,6 +102,12 @@ impl OwnTestbed {
             stderr::say(error);
         }
     }
+}
+
+/// The ports that it may use, if they are prescribed.
+fn ports(written: &RouteProfile) -> Result<Option<PortRange>, Failure> {
+    let given = written.ports.as_ref().map(|text| text.parse().map_err(|error| Failure::new(Exit::Profile, error)));
+    given.map_or_else(|| PortRange::of_environment().map_err(unusable), |given| given.map(Some))
 }
 
 /// How many brokers a testbed over so many hosts has.

@@ -211,16 +211,23 @@ fn offer(wish: &Wish, here: usize) -> (Option<Result<Offer, String>>, Option<Tcp
 /// Rank 0 places the parts and chooses ports that are free on all hosts.
 fn choose(wish: &Wish, world: &World, offers: Vec<Option<Result<Offer, String>>>) -> Result<Choice, Failure> {
     let mut by_host: Vec<Option<Offer>> = wish.hosts.iter().map(|_| None).collect();
+    let mut unable = Vec::new();
     for (rank, offer) in offers.into_iter().enumerate() {
-        let Some(offer) = offer else { continue };
-        let offer = offer.map_err(|sentence| Failure::new(Exit::Route, sentence))?;
-        by_host[world.hosts[rank] as usize] = Some(offer);
+        match offer {
+            None => {}
+            Some(Ok(offer)) => by_host[world.hosts[rank] as usize] = Some(offer),
+            Some(Err(sentence)) => unable.push(sentence),
+        }
+    }
+    if !unable.is_empty() {
+        return Err(Failure::new(Exit::Route, unable.join("; ")));
     }
     let offers: Vec<Offer> = by_host.into_iter().map(|offer| offer.expect("each host has a first rank")).collect();
     let is_free = |index: &usize| offers.iter().all(|offer| offer.free.get(*index) == Some(&true));
     let base = (0..wish.bases.len()).find(is_free).map(|index| wish.bases[index]).ok_or_else(|| {
         let sentence = format!(
-            "no range of ports is free on all {} hosts: end other services there, or give the service's address with --url",
+            "no range of ports is free on all {} hosts: end other services there, give other ports with --ports, or \
+             give the service's address with --url",
             wish.hosts.len()
         );
         Failure::new(Exit::Route, sentence)

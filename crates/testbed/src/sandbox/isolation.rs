@@ -87,7 +87,10 @@ impl fmt::Display for Isolation {
         f.write_str(match self {
             Self::PidNamespace => "PID namespace",
             Self::UserNamespace => "user and PID namespace",
-            Self::ParentDeathSignal => "parent-death signals (no namespaces allowed here)",
+            Self::ParentDeathSignal => {
+                "parent-death signals, without namespaces (weaker: what detaches itself from its part outlives a SIGKILL of the \
+                 supervisor)"
+            }
         })
     }
 }
