@@ -20,7 +20,7 @@ use std::{
 const PAYLOAD_BITS_PER_SECOND: f64 = 100e6 * 1448.0 / 1514.0;
 
 /// Takes a testbed down whatever happens to the test: it would outlive it.
-struct Down<'a>(&'a Path);
+pub struct Down<'a>(pub &'a Path);
 
 impl Drop for Down<'_> {
     fn drop(&mut self) {
@@ -28,14 +28,14 @@ impl Drop for Down<'_> {
     }
 }
 
-fn testbed(dir: &Path, words: &[&str]) -> Output {
+pub fn testbed(dir: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(program());
     command.arg("testbed").args(words).env("STREAMHARNESS_TESTBED", dir);
     command.output().unwrap()
 }
 
 #[track_caller]
-fn done(output: &Output) -> String {
+pub fn done(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "facility networks need iproute2 and namespaces, see launch/setup: {said}");
     said
@@ -108,11 +108,80 @@ fn a_killed_supervisor_takes_the_network_along() {
     let place = place();
     let dir = &place.path().join("testbed");
     let _down = Down(dir);
-    done(&testbed(dir, &["up", "--network", "facility", "--nodes", "1", "--link", "unlimited"]));
+    // With a process and two devices of its own for the distance, where the kernel has none.
+    done(&testbed(dir, &["up", "--network", "facility", "--nodes", "1", "--link", "unlimited", "--delay", "1ms"]));
     let (ours, supervisor) = of_testbed(dir);
     kill(Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
     let gone = || ours.is_disjoint(&namespaces()).then_some(());
     assert!(crate::support::within(Duration::from_secs(20), gone).is_some(), "some process is still in its network");
     done(&testbed(dir, &["down"]));
     assert!(!dir.exists());
+}
+
+/// A run of two ranks over a testbed: its record.
+pub fn run_over(dir: &Path, out: &Path, words: &[&str]) -> Record {
+    let mpirun = workspace().join("launch/mpirun").display().to_string();
+    let (program, folder) = (program().display().to_string(), out.display().to_string());
+    let launch = ["exec", "--", &mpirun, "-n", "2", &program, "--arch", "dts-plain", "--out", &folder];
+    done(&testbed(dir, &[launch.as_slice(), words].concat()));
+    Record::from_json(&fs::read_to_string(out.join("record.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_distance_with_losses_delays_each_way_loses_no_message_and_counts_what_it_did() {
+    let place = place();
+    let dir = &place.path().join("testbed");
+    let _down = Down(dir);
+    let up = ["up", "--network", "facility", "--nodes", "1", "--link", "unlimited"];
+    let way = ["--delay", "20ms", "--jitter", "1ms", "--loss", "1%", "--reorder", "1%"];
+    done(&testbed(dir, &[up.as_slice(), &way].concat()));
+    let status = done(&testbed(dir, &["status"]));
+    let named = "20 ms by forwarder, jitter 1 ms, loss 1 %, reorder 1 %";
+    assert!(status.contains(&format!("unlimited, delay {named}")) && status.contains("distance "), "{status}");
+    let (_, rest) = status.split_once("# route dts-plain").unwrap();
+    assert!(rest.starts_with(&format!(": producer -amqp over {named}>")), "{status}");
+
+    let load = ["--workload", "lstream", "--pattern", "work-sharing-feedback", "--rate", "20/s", "--duration", "6s"];
+    let record = run_over(dir, &place.path().join("out"), &load);
+    assert_eq!(record.route.hops[0].distance.as_deref(), Some(named));
+    // To the broker, to the consumer, and the same for the reply: four ways.
+    let quickest_ns = record.latency["rtt_from_sent"].min_ns.unwrap();
+    assert!(quickest_ns >= 4 * 19_000_000, "{quickest_ns}");
+    let link = record.links.iter().find(|link| link.host == "clients").unwrap();
+    let distance = link.distance.as_ref().unwrap();
+    assert_eq!((distance.by.as_str(), distance.jitter_s, distance.loss), ("forwarder", 0.001, 0.01));
+    for (counted, seen) in [(distance.to_host, link.to_host), (distance.from_host, link.from_host)] {
+        let counted = counted.unwrap();
+        assert!(counted.packets > 1000 && counted.lost > 0 && counted.reordered > 0, "{counted:?}");
+        assert!(counted.lost < counted.packets / 20 && counted.late_max_s.is_some(), "{counted:?}");
+        // Each packet is one of the MTU, and what the kernel counts beside it is as many.
+        assert!(counted.bytes / counted.packets <= 1600, "{counted:?}");
+        assert!(seen.packets.abs_diff(counted.packets + counted.lost) <= seen.packets / 5, "{seen:?} {counted:?}");
+    }
+}
+
+#[test]
+fn a_distance_that_cannot_be_is_one_sentence_and_leaves_nothing() {
+    let place = place();
+    let dir = &place.path().join("testbed");
+    let _down = Down(dir);
+    let up = ["up", "--network", "facility", "--nodes", "1", "--delay"];
+    for (words, code, remedy) in [
+        (&["30ms", "--loss", "100%"][..], 1, "below 100%"),
+        (&["1ms", "--jitter", "2ms"], 1, "use a larger --delay"),
+        (&["9s", "--jitter", "1ms", "--link", "100gbit"], 3, "use a smaller --delay, --link or --scale"),
+    ] {
+        let output = testbed(dir, &[up.as_slice(), words].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && said.contains(remedy), "{words:?}: {said}");
+        done(&testbed(dir, &["down"]));
+        assert!(!dir.exists(), "{words:?}");
+    }
+    // A machine without TUN: something else is in its place.
+    let mut hidden = Command::new("unshare");
+    hidden.arg(if nix::unistd::geteuid().is_root() { "-m" } else { "-rm" });
+    hidden.args(["sh", "-c", "mount --bind /dev/null /dev/net/tun && exec \"$0\" testbed \"$@\""]).arg(program());
+    let output = hidden.args(up).args(["1ms", "--loss", "1%"]).env("STREAMHARNESS_TESTBED", dir).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("load the module tun"), "{said}");
 }

@@ -13,7 +13,9 @@ use thiserror::Error;
 
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
-pub use route::{Broker, Connection, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart, Tls};
+pub use route::{
+    Broker, Connection, Distance, Forwarded, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart, Tls,
+};
 pub use service::{ServiceNode, ServiceSettings, ServiceView};
 
 /// The version that this crate writes. New optional fields do not change it.

@@ -58,6 +58,7 @@ pub(crate) fn record() -> Record {
                 tls: None,
                 process: None,
                 limits: None,
+                distance: None,
             }],
             tls: Some(Tls { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_256_GCM_SHA384".to_owned() }),
             broker: Some(Broker { product: "RabbitMQ".to_owned(), version: "3.13.7".to_owned() }),

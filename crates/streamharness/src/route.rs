@@ -116,7 +116,9 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
                 let sentence = format!("{name} in the environment: {}; or unset {name}", failure.sentence);
                 Failure::new(failure.exit, sentence)
             })?;
-            by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None)
+            let mut route = by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None)?;
+            name_distances(&mut route.connect.hops, written.testbed.as_deref(), running_testbed()?.as_ref());
+            Ok(route)
         }
         Source::Testbed(name) => {
             if let Some(running) = running_testbed()? {
@@ -192,6 +194,17 @@ fn testbeds_s3m(access: &testbed::S3mAccess) -> S3mProfile {
     }
 }
 
+/// Names the distance of hops to addresses of a running testbed, which are in the environment within its network.
+fn name_distances(hops: &mut [Hop], architecture: Option<&str>, running: Option<&Testbed>) {
+    let Some(known) = running.zip(architecture).and_then(|(testbed, name)| testbed.route(name)) else { return };
+    for hop in hops {
+        let same = |known: &&testbed::Hop| {
+            hop.from.as_str() == known.from && hop.address.as_deref() == Some(&known.addresses.join(","))
+        };
+        hop.distance = known.hops.iter().find(same).and_then(|known| known.distance.clone());
+    }
+}
+
 fn testbeds_hop(hop: testbed::Hop) -> Hop {
     Hop {
         from: hop.from.into(),
@@ -201,6 +214,7 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
         tls: hop.tls.map(|(version, cipher)| Tls { version, cipher }),
         process: Some(hop.process),
         limits: hop.limits,
+        distance: hop.distance,
     }
 }
 
@@ -421,5 +435,6 @@ fn hop(from: &str, to: &str, endpoints: &[Endpoint]) -> Hop {
         tls: None,
         process: None,
         limits: None,
+        distance: None,
     }
 }

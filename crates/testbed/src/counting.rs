@@ -4,7 +4,7 @@
 
 use crate::{
     Error, Result,
-    network::{Link, Network},
+    network::{Link, Network, forwarder},
     process::{Proc, Process},
 };
 use nix::{
@@ -39,9 +39,14 @@ fn now_ns() -> Result<u128> {
     Ok(Duration::from(now).as_nanos())
 }
 
-/// The supervisor's part.
-pub fn save(dir: &Path, network: &Network) -> Result<()> {
-    let counted = Counted { started_ns: now_ns()?, links: network.count()? };
+/// The supervisor's part. `forwarder` sends a signal to the forwarder.
+pub fn save(dir: &Path, network: &Network, forwarder: impl FnOnce(Signal) -> bool) -> Result<()> {
+    let mut counted = Counted { started_ns: now_ns()?, links: network.count()? };
+    let by_forwarder =
+        |link: &&mut Link| link.distance.as_ref().is_some_and(|distance| distance.by == forwarder::FORWARDER_WORD);
+    if let Some(link) = counted.links.iter_mut().find(by_forwarder) {
+        link.forwarded = Some(forwarder::counters(dir, forwarder)?);
+    }
     let (path, new) = (file(dir), dir.join("links.json.new"));
     let text = serde_json::to_string(&counted).expect("counters are plain data");
     fs::write(&new, text).on("write", &new)?;

@@ -217,11 +217,48 @@ pub enum Error {
          namespaces, or use --network loopback"
     )]
     NoNamespaces,
-    /// The kernel has no netem.
+    /// A share of packets that is not valid.
     #[error(
-        "this kernel has no netem (module sch_netem), which a delay needs: load it, or leave --delay out; rate limits work without"
+        "`{0}` is not a valid share of packets: use 0.01%, at least 0% and below 100%, since a run over lost packets only never ends"
     )]
-    NoDelay,
+    Share(String),
+    /// More jitter than delay.
+    #[error("--jitter is more than --delay, and no packet arrives before it was sent: use a larger --delay")]
+    Jitter,
+    /// Nothing here can delay packets.
+    #[error(
+        "{what} needs {}/dev/net/tun, which cannot be used here ({source}): load the module tun and allow this user to open \
+         the file, as root does, or leave {what} out; rate limits work without",
+        if *.netem { "netem in the kernel (module sch_netem), or " } else { "" }
+    )]
+    NoDistance {
+        /// The options that need it.
+        what: &'static str,
+        /// Whether netem would do.
+        netem: bool,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// More bytes would be on their way than the forwarder keeps.
+    #[error(
+        "a delay of {delay_ms} ms at {mbit} Mbit/s keeps {needed_mb:.0} MB on their way, more than the {most_mb:.0} MB that the \
+         forwarder holds: use a smaller --delay, --link or --scale"
+    )]
+    Queue {
+        /// The longest delay of a packet.
+        delay_ms: f64,
+        /// The rate of all links of data streaming nodes together.
+        mbit: f64,
+        /// The queue of one direction.
+        needed_mb: f64,
+        /// The limit.
+        most_mb: f64,
+    },
+    /// The forwarder did not report its counters in time.
+    #[error(
+        "the process that carries packets over the distance did not report its counters: see `streamharness testbed status`"
+    )]
+    NoForwarder,
     /// The kernel has no tbf.
     #[error("this kernel has no tbf (module sch_tbf), which a limited link needs: load it, or use --link unlimited")]
     NoRateLimit,

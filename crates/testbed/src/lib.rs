@@ -52,10 +52,11 @@ mod tunnels;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
+pub use distance::{Counters as Forwarded, Lateness};
 pub use error::Error;
 pub use joint::{candidate_ports, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus};
-pub use network::{Allocation, Count, Facility, Link, NetworkChoice, Placement};
+pub use network::{Allocation, Count, Distance, Facility, Link, NetworkChoice, Placement, WayText};
 pub use options::{Options, default_dir};
 pub use ports::PortRange;
 pub use programs::check_programs;
@@ -145,6 +146,10 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
                 ..scistream::Options::new(listen, range, kind, PathBuf::from(dir))
             };
             scistream::serve(options, |_, _| ()).map_err(Error::from)
+        }
+        ["testbed", "distance", "--dir", dir, "--conditions", conditions, "--queue-bytes", bytes] => {
+            let (Ok(conditions), Ok(bytes)) = (conditions.parse(), bytes.parse()) else { return None };
+            network::forwarder::serve(&PathBuf::from(dir), conditions, bytes)
         }
         ["testbed", "reaper"] => sandbox::reap_until_orphaned(),
         ["testbed", "sandbox-check", isolation] => sandbox::check(isolation),

@@ -3,7 +3,7 @@
 use crate::{
     CpuLimits, Error, ProxyRoute, Result, counting, lock,
     managed::{self, ManagedState},
-    network::{Access, Facility, Host, Link, NetworkChoice, host_of_part},
+    network::{Access, Host, Link, NetworkChoice, host_of_part},
     place,
     ports::{PortRange, Ports},
     process::Proc,
@@ -73,6 +73,8 @@ pub struct Hop {
     pub process: String,
     /// CPU limit of that program: `0.3 CPU`; `None`: unlimited.
     pub limits: Option<String>,
+    /// The distance that it crosses: `30 ms by forwarder`; `None`: none.
+    pub distance: Option<String>,
 }
 
 impl Route {
@@ -104,7 +106,8 @@ impl Route {
     fn in_words(&self) -> String {
         let shown = |hop: &Hop| {
             let tls = hop.tls.as_ref().map(|(version, cipher)| format!(" {version} {cipher}")).unwrap_or_default();
-            format!("{}{tls}> {} {}", hop.protocol, hop.addresses.join(","), hop.process)
+            let distance = hop.distance.as_ref().map(|distance| format!(" over {distance}")).unwrap_or_default();
+            format!("{}{tls}{distance}> {} {}", hop.protocol, hop.addresses.join(","), hop.process)
         };
         let hops: Vec<String> = self.hops.iter().filter(|hop| hop.from != CONSUMER).map(shown).collect();
         format!("{}: producer -{}", self.architecture, hops.join(" -"))
@@ -184,7 +187,10 @@ impl Testbed {
         };
         // Parts have the names of the route that they were started for.
         let parts_of = if architecture == ONE_PROXY { ProxyRoute::Haproxy.name() } else { architecture };
-        let limited = |hop: Hop| Hop { limits: self.limits_of(parts_of, &hop.to), ..hop };
+        let limited = |hop: Hop| {
+            let distance = self.distance_of(&hop.from);
+            Hop { limits: self.limits_of(parts_of, &hop.to), distance, ..hop }
+        };
         let entry = match architecture {
             MANAGED => Some(managed::BALANCER),
             INGRESS => Some(managed::INGRESS),
@@ -221,6 +227,7 @@ impl Testbed {
             tls: None,
             process,
             limits: None,
+            distance: None,
         };
         let between = hop(PRODUCER_PROXY, CONSUMER_PROXY, tunnel.wide_protocol(), &tunnel.exits, proxy(End::Consumer));
         let direct = self.urls("amqp", Ports::amqp);
@@ -263,6 +270,7 @@ impl Testbed {
             tls: None,
             process,
             limits: None,
+            distance: None,
         };
         let at = |host, port| vec![self.ports().at(host, port).to_string()];
         let nodes = (1..=self.nodes()).flat_map(|node| at(Host::Dsn(node), self.ports().amqps(node))).collect();
@@ -295,6 +303,12 @@ impl Testbed {
         }
     }
 
+    /// The distance that a hop from there crosses: the one between the clients and the rest.
+    fn distance_of(&self, from: &str) -> Option<String> {
+        let clients = self.state.network.as_ref()?.links.first()?;
+        clients.distance_in_words().filter(|_| [PRODUCER, CONSUMER].contains(&from))
+    }
+
     /// Whatever the name, this part is where it leads to.
     fn by_any_name(&self, part: &str) -> String {
         format!(":{}:{}", managed::PUBLIC_PORT, managed::at(self.ports(), part))
@@ -316,6 +330,7 @@ impl Testbed {
             tls: None,
             process: self.broker(),
             limits: None,
+            distance: None,
         }
     }
 
@@ -443,11 +458,7 @@ impl Testbed {
         match (&self.state.network, requested) {
             (None, NetworkChoice::Loopback) => self.state.reachable.is_none(),
             (None, NetworkChoice::Reachable(address)) => self.state.reachable == Some(address),
-            (Some(network), NetworkChoice::Facility(Facility { rate_bits_per_second, delay })) => {
-                let same_rate =
-                    network.links.iter().skip(1).all(|link| link.rate_bits_per_second == rate_bits_per_second);
-                same_rate && network.links.iter().take(1).all(|link| link.delay_s == delay.as_secs_f64())
-            }
+            (Some(network), NetworkChoice::Facility(_)) => network.choice == requested.to_string(),
             _ => false,
         }
     }

@@ -93,7 +93,7 @@ impl Sandbox {
     }
 
     /// Gives the sandbox a network of its own; parts that start later start in it.
-    pub fn build_network(&mut self, hosts: Hosts, facility: Facility, tools: Tools) -> Result<&Network> {
+    pub fn build_network(&mut self, hosts: Hosts, facility: Facility, tools: Tools) -> Result<&mut Network> {
         if !self.isolation.has_namespaces() {
             return Err(Error::NoNamespaces);
         }
@@ -122,6 +122,12 @@ impl Sandbox {
     /// The children of a part, in the order of their start.
     pub fn children(&self, part: Process) -> Vec<Process> {
         self.proc.children(part.pid).into_iter().filter_map(|pid| self.proc.process(pid)).collect()
+    }
+
+    /// Sends a signal to a part. False if it has ended.
+    pub fn signal(&self, part: &str, signal: Signal) -> bool {
+        let running = self.parts.iter().find(|running| running.name == part && running.ended.is_none());
+        running.is_some_and(|running| self.proc.signal(running.process, signal))
     }
 
     /// The reaper, where there is one.

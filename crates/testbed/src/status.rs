@@ -135,7 +135,8 @@ impl fmt::Display for Status {
 
 fn link(link: &LinkState) -> String {
     let rate = link.rate_bits_per_second.map_or("unlimited".to_owned(), |rate| format!("{} Mbit/s", rate as f64 / 1e6));
-    format!("{:8} {:11} {rate}, delay {} ms", link.name, link.address, link.delay_s * 1e3)
+    let distance = link.distance_in_words().unwrap_or_else(|| "0 ms".to_owned());
+    format!("{:8} {:11} {rate}, delay {distance}", link.name, link.address)
 }
 
 fn row(part: &PartStatus) -> [String; 5] {

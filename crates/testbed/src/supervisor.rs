@@ -7,7 +7,7 @@ use crate::{
     limits::Groups,
     managed::{self, Managed, ManagedState},
     message::{Message, log, send},
-    network::{Facility, Host, NetworkChoice, Tools, host_of_part},
+    network::{Facility, Host, NetworkChoice, Tools, forwarder::FORWARDER, host_of_part},
     part, place,
     ports::{self, PortRange},
     process::{Process, boot_id},
@@ -297,7 +297,15 @@ impl Supervisor {
         limit_open_files()?;
         if let Some((facility, tools)) = facility {
             state.parts[0].ports.clear();
-            state.network = Some(sandbox.build_network(ports.hosts, facility, tools)?.state()?);
+            let network = sandbox.build_network(ports.hosts, facility, tools)?;
+            state.network = Some(network.state()?);
+            if let Some(forwarder) = network.take_forwarder() {
+                let command = forwarder.command(&self.dir, &identity)?;
+                launch(&self.dir, sandbox, &mut state, FORWARDER, Vec::new(), command)?;
+                if let Some(process) = state.process(FORWARDER) {
+                    distance::prefer(process.pid);
+                }
+            }
             events.progress("the facility network is there");
         }
 
@@ -354,7 +362,8 @@ impl Supervisor {
                 seen @ (Heard::ChildEnded | Heard::Count) => {
                     if seen == Heard::Count
                         && let Some(network) = sandbox.network()
-                        && let Err(error) = counting::save(&self.dir, network)
+                        && let Err(error) =
+                            counting::save(&self.dir, network, |signal| sandbox.signal(FORWARDER, signal))
                     {
                         log(error);
                     }

@@ -106,6 +106,9 @@ pub struct Hop {
     /// Limits of what accepts it, if it has any and they are known: `0.3 CPU`.
     #[serde(default)]
     pub limits: Option<String>,
+    /// The added delay that it crosses, one way, and what adds it, if any: `30 ms by forwarder`.
+    #[serde(default)]
+    pub distance: Option<String>,
 }
 
 /// One end of a hop. In JSON it is a word: `producer`, `consumer`, or the name of a part.
@@ -199,6 +202,51 @@ pub struct Link {
     pub to_host: LinkCount,
     /// From the host to the switch.
     pub from_host: LinkCount,
+    /// What adds the delay, and what else it does; absent on a link without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+}
+
+/// What a link adds besides its rate.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Distance {
+    /// `netem` (the kernel) or `forwarder` (a process of the testbed).
+    pub by: String,
+    /// The delay wanders by so much in both directions.
+    pub jitter_s: f64,
+    /// Share of packets that are lost.
+    pub loss: f64,
+    /// Share of packets that others overtake.
+    pub reorder: f64,
+    /// What the forwarder handed on to the host; absent with netem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_host: Option<Forwarded>,
+    /// What it handed on from the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_host: Option<Forwarded>,
+}
+
+/// What the forwarder of a distance did in one direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Forwarded {
+    /// Handed on; segments that travel as one count as one.
+    pub packets: u64,
+    /// Their bytes, frame headers included.
+    pub bytes: u64,
+    /// Lost as requested.
+    pub lost: u64,
+    /// Overtaken as requested, and handed on.
+    pub reordered: u64,
+    /// Lost because its queue was full.
+    pub overflowed: u64,
+    /// Lost because the kernel did not take them.
+    pub refused: u64,
+    /// How late, compared with the delay, half of them were at most.
+    pub late_p50_s: Option<f64>,
+    /// The same for 99 %.
+    pub late_p99_s: Option<f64>,
+    /// The same for all: its largest lateness, an eighth too large at most.
+    pub late_max_s: Option<f64>,
 }
 
 /// One direction of a link, frame headers included.

@@ -468,9 +468,18 @@ pub struct TestbedUp {
     /// Rate of each link except the clients', such as 100mbit, or unlimited [default: 1gbit].
     #[arg(long, value_name = "RATE")]
     pub link: Option<String>,
-    /// One-way delay between the clients and all other hosts, such as 1ms [default: none].
+    /// One-way delay between the clients and all other hosts, such as 30ms [default: none].
     #[arg(long, value_name = "TIME")]
     pub delay: Option<String>,
+    /// By how much the delay wanders in both directions, such as 1ms [default: none].
+    #[arg(long, value_name = "TIME")]
+    pub jitter: Option<String>,
+    /// Share of packets that are lost on the way, such as 0.01% [default: none].
+    #[arg(long, value_name = "SHARE")]
+    pub loss: Option<String>,
+    /// Share of packets that others overtake on the way, such as 0.1% [default: none].
+    #[arg(long, value_name = "SHARE")]
+    pub reorder: Option<String>,
     /// Factor for all link rates, for small machines, such as 0.2 [default: 1].
     #[arg(long, value_name = "FACTOR")]
     pub scale: Option<f64>,

@@ -45,8 +45,22 @@ fn unusable(error: testbed::Error) -> Failure {
 }
 
 fn up(options: TestbedUp) -> Result<Exit, Failure> {
-    let TestbedUp { arch, nodes, balance, network, ports, link, delay, scale, cpu_limit, plugin, broker_config } =
-        options;
+    let TestbedUp {
+        arch,
+        nodes,
+        balance,
+        network,
+        ports,
+        link,
+        delay,
+        jitter,
+        loss,
+        reorder,
+        scale,
+        cpu_limit,
+        plugin,
+        broker_config,
+    } = options;
     let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
     let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
     let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
@@ -57,7 +71,13 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         let sentence = "a facility network has ports of its own: leave --ports out, or use --network loopback";
         return Err(Failure::new(Exit::Usage, sentence));
     }
-    let network = network_choice(&network, link, delay, scale)?;
+    let way = testbed::WayText {
+        delay: delay.as_deref(),
+        jitter: jitter.as_deref(),
+        loss: loss.as_deref(),
+        reorder: reorder.as_deref(),
+    };
+    let network = network_choice(&network, link, way, scale)?;
     let limits = cpu_limit.iter().map(String::as_str);
     let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
     let broker = broker_extras(plugin, broker_config.as_deref())?;
@@ -82,17 +102,17 @@ fn broker_extras(plugins: Vec<String>, file: Option<&Path>) -> Result<testbed::B
 fn network_choice(
     network: &str,
     link: Option<String>,
-    delay: Option<String>,
+    way: testbed::WayText<'_>,
     scale: Option<f64>,
 ) -> Result<testbed::NetworkChoice, Failure> {
     if network == "facility" {
-        let (link, delay) = (link.as_deref().unwrap_or("1gbit"), delay.as_deref().unwrap_or("0ms"));
-        let facility = testbed::Facility::parse(link, delay, scale.unwrap_or(1.0));
+        let link = link.as_deref().unwrap_or("1gbit");
+        let facility = testbed::Facility::parse(link, scale.unwrap_or(1.0), way);
         return facility.map(testbed::NetworkChoice::Facility).map_err(|error| Failure::new(Exit::Usage, error));
     }
-    if link.is_some() || delay.is_some() || scale.is_some() {
-        let sentence =
-            "links belong to the facility network: add --network facility, or leave --link, --delay, --scale out";
+    if link.is_some() || scale.is_some() || way != testbed::WayText::default() {
+        let sentence = "links belong to the facility network: add --network facility, or leave --link, --scale, --delay, --jitter, --loss \
+             and --reorder out";
         return Err(Failure::new(Exit::Usage, sentence));
     }
     Ok(testbed::NetworkChoice::Loopback)

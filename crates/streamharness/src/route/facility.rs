@@ -13,6 +13,7 @@ pub fn by_hand(hops: &[HopProfile]) -> Vec<Hop> {
         tls: None,
         process: written.process.clone(),
         limits: written.limits.clone(),
+        distance: None,
     };
     hops.iter().map(hop).collect()
 }
@@ -38,6 +39,7 @@ pub fn of_tunnel(
         tls: None,
         process,
         limits: limits.clone(),
+        distance: None,
     };
     let first = hop("producer", "producer proxy", protocol, entries, Some(process(producers)), &producers.limits);
     let between = match producers.proxy.as_deref() {

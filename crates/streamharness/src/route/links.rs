@@ -1,6 +1,6 @@
 //! Counters of a testbed's links during the stream: the difference of the counters after and before it.
 
-use measure::record::{Link, LinkCount};
+use measure::record::{Distance, Forwarded, Link, LinkCount};
 use testbed::Testbed;
 
 /// The counters before the stream, if this process is in a testbed's network.
@@ -34,5 +34,26 @@ fn recorded(link: testbed::Link) -> Link {
         delay_s: link.delay_s,
         to_host: count(link.to_host),
         from_host: count(link.from_host),
+        distance: link.distance.map(|distance| {
+            let [from_host, to_host] =
+                link.forwarded.map(|both| both.map(forwarded)).map_or([None; 2], |both| both.map(Some));
+            let testbed::Distance { by, jitter_s, loss, reorder } = distance;
+            Distance { by, jitter_s, loss, reorder, to_host, from_host }
+        }),
+    }
+}
+
+fn forwarded(counters: testbed::Forwarded) -> Forwarded {
+    let late_s = |share| counters.late.quantile_s(share);
+    Forwarded {
+        packets: counters.packets,
+        bytes: counters.bytes,
+        lost: counters.lost,
+        reordered: counters.held_back,
+        overflowed: counters.overflowed,
+        refused: counters.refused,
+        late_p50_s: late_s(0.5),
+        late_p99_s: late_s(0.99),
+        late_max_s: late_s(1.0),
     }
 }

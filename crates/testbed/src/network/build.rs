@@ -1,17 +1,21 @@
 //! Creates the namespaces, connects them to the switch and limits the links.
 
 use super::{
-    Facility, Host, Hosts, LinkState, NetworkState, Tools,
+    Distance, Facility, Host, Hosts, LinkState, NetworkChoice, NetworkState, Tools,
     counters::{self, Link},
+    forwarder::{self, Forwarder},
     host_of_part,
     namespace::Namespace,
 };
 use crate::{Error, Result, process::Proc};
+use distance::{Conditions, open_device};
 
 /// How long a frame may wait for a limited link before it is dropped, as in a switch with a small buffer.
 const QUEUE_MS: u64 = 20;
 /// Least burst of a link after idle time: a millisecond's worth, but at least a few frames.
 const BURST_BYTES_MIN: u64 = 16 * 1024;
+/// Packets that the kernel keeps for the forwarder.
+const DEVICE_QUEUE_PACKETS: u32 = 10_000;
 
 /// A network that lives as long as this value and the processes in it.
 #[derive(Debug)]
@@ -21,12 +25,15 @@ pub struct Network {
     joined: Vec<(Host, Namespace)>,
     links: Vec<LinkState>,
     tools: Tools,
+    facility: Facility,
+    /// Until it is started.
+    forwarder: Option<Forwarder>,
 }
 
 impl Network {
     /// Builds it, and leaves this process at the switch.
     pub fn build(proc: &Proc, hosts: Hosts, facility: Facility, tools: Tools) -> Result<Self> {
-        try_disciplines(proc, facility, &tools)?;
+        let by = Way::choose(proc, hosts, facility, &tools)?;
         let mut joined = Vec::new();
         for host in hosts.on_the_switch() {
             let namespace = Namespace::create(proc)?;
@@ -39,43 +46,73 @@ impl Network {
         tools.ip("link add br0 type bridge", None)?;
         tools.ip(&format!("addr add {address}/24 dev br0"), None)?;
         tools.ip("link set br0 up", None)?;
-        let mut network = Self { hosts, switch, joined, links: Vec::new(), tools };
+        let mut network = Self { hosts, switch, joined, links: Vec::new(), tools, facility, forwarder: None };
         for index in 0..network.joined.len() {
-            let link = network.join(index, facility)?;
+            let link = network.join(index, by)?;
             network.links.push(link);
         }
         network.switch.enter()?;
         Ok(network)
     }
 
-    fn join(&self, index: usize, facility: Facility) -> Result<LinkState> {
-        let (host, namespace) = &self.joined[index];
-        let address = self.hosts.address(*host);
+    fn join(&mut self, index: usize, way: Way) -> Result<LinkState> {
+        let host = self.joined[index].0;
+        let address = self.hosts.address(host);
         // The clients stand for many machines: only the other hosts' links limit them.
-        let is_clients = *host == Host::Clients;
-        let rate = facility.rate_bits_per_second.filter(|_| !is_clients);
-        let delay = if is_clients { facility.delay } else { std::time::Duration::ZERO };
+        let is_clients = host == Host::Clients;
+        let rate = self.facility.rate_bits_per_second.filter(|_| !is_clients);
+        let way = if is_clients { way } else { Way::Short };
+        let forwarder = self.connect(index, way)?;
+        self.forwarder = self.forwarder.take().or(forwarder);
         self.switch.enter()?;
-        let pair = format!("link add {host} type veth peer name eth0 netns /proc/self/fd/0");
-        self.tools.ip(&pair, Some(namespace.as_stdin()?))?;
         self.tools.ip(&format!("link set {host} master br0 up"), None)?;
-        self.limit(&host.to_string(), rate, delay)?;
-        namespace.enter()?;
+        self.limit(&host.to_string(), rate, way)?;
+        self.joined[index].1.enter()?;
         self.tools.ip(&format!("addr add {address}/24 dev eth0"), None)?;
         self.tools.ip("link set eth0 up", None)?;
-        self.limit("eth0", rate, delay)?;
-        Ok(LinkState { name: host.to_string(), address, rate_bits_per_second: rate, delay_s: delay.as_secs_f64() })
+        self.limit("eth0", rate, way)?;
+        let Conditions { delay, jitter, loss, reorder } = self.facility.way;
+        let distance = way.name().map(|by| Distance { by: by.into(), jitter_s: jitter.as_secs_f64(), loss, reorder });
+        let delay_s = distance.as_ref().map_or(0.0, |_| delay.as_secs_f64());
+        Ok(LinkState { name: host.to_string(), address, rate_bits_per_second: rate, delay_s, distance })
     }
 
-    fn limit(&self, device: &str, rate: Option<u64>, delay: std::time::Duration) -> Result<()> {
+    /// Makes the device `eth0` of the host and the switch's port with the host's name, which belong together.
+    fn connect(&self, index: usize, way: Way) -> Result<Option<Forwarder>> {
+        let (host, namespace) = &self.joined[index];
+        let Way::Forwarder { queue_bytes } = way else {
+            self.switch.enter()?;
+            let pair = format!("link add {host} type veth peer name eth0 netns /proc/self/fd/0");
+            self.tools.ip(&pair, Some(namespace.as_stdin()?))?;
+            return Ok(None);
+        };
+        let conditions = self.facility.way;
+        let open = |namespace: &Namespace, name: &str| {
+            namespace.enter()?;
+            let device = open_device(name, !conditions.act_on_single_packets())
+                .map_err(|source| Error::NoDistance { what: "--delay", netem: false, source })?;
+            // It must take what a fast sender sends while the forwarder is late.
+            self.tools.ip(&format!("link set {name} txqueuelen {DEVICE_QUEUE_PACKETS}"), None)?;
+            Ok::<_, Error>(device)
+        };
+        let ends = [open(namespace, "eth0")?, open(&self.switch, &host.to_string())?];
+        Ok(Some(Forwarder { ends, conditions, queue_bytes }))
+    }
+
+    fn limit(&self, device: &str, rate: Option<u64>, way: Way) -> Result<()> {
         if let Some(rate) = rate {
             self.tools.tc(&format!("qdisc add dev {device} root {}", bucket(rate)))?;
         }
-        if !delay.is_zero() {
-            let micros = delay.as_micros();
+        if way == Way::Netem {
+            let micros = self.facility.way.delay.as_micros();
             self.tools.tc(&format!("qdisc add dev {device} root netem delay {micros}us limit 100000"))?;
         }
         Ok(())
+    }
+
+    /// The process to start for a distance that the kernel does not make.
+    pub fn take_forwarder(&mut self) -> Option<Forwarder> {
+        self.forwarder.take()
     }
 
     /// Calls `work`, such as the start of a part, in the namespace of that part.
@@ -95,6 +132,7 @@ impl Network {
             links: self.links.clone(),
             clients_fd: self.joined[0].1.descriptor(),
             namespaces: all.map(Namespace::inode).collect::<Result<_>>()?,
+            choice: NetworkChoice::Facility(self.facility).to_string(),
         })
     }
 
@@ -118,15 +156,45 @@ fn bucket(rate_bits_per_second: u64) -> String {
     format!("tbf rate {rate_bits_per_second}bit burst {burst} latency {QUEUE_MS}ms")
 }
 
-/// Tests whether the kernel supports the requested limits, in a namespace that is left at once.
-fn try_disciplines(proc: &Proc, facility: Facility, tools: &Tools) -> Result<()> {
-    let _scratch = Namespace::create(proc)?;
-    let is_there = |discipline: &str| tools.tc(&format!("qdisc replace dev lo root {discipline}")).is_ok();
-    if !facility.delay.is_zero() && !is_there("netem delay 1ms") {
-        return Err(Error::NoDelay);
+/// What delays packets between the clients and the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Nothing.
+    Short,
+    /// The kernel, which delays and does nothing else here: it would lose and reorder whole coalesced segments.
+    Netem,
+    /// A process of ours.
+    Forwarder { queue_bytes: usize },
+}
+
+impl Way {
+    /// The first that works here, and whether the kernel supports the requested limits; tried in a namespace that is left
+    /// at once.
+    fn choose(proc: &Proc, hosts: Hosts, facility: Facility, tools: &Tools) -> Result<Self> {
+        let _scratch = Namespace::create(proc)?;
+        let is_there = |discipline: &str| tools.tc(&format!("qdisc replace dev lo root {discipline}")).is_ok();
+        if facility.rate_bits_per_second.is_some() && !is_there(&bucket(1_000_000_000)) {
+            return Err(Error::NoRateLimit);
+        }
+        let only_delay = Conditions { delay: facility.way.delay, ..Conditions::default() };
+        if facility.way == Conditions::default() {
+            return Ok(Self::Short);
+        }
+        let netem = facility.way == only_delay;
+        if netem && is_there("netem delay 1ms") {
+            return Ok(Self::Netem);
+        }
+        let what = if netem { "--delay" } else { "--jitter, --loss or --reorder" };
+        open_device("try0", true).map_err(|source| Error::NoDistance { what, netem, source })?;
+        let together = facility.rate_bits_per_second.map(|rate| rate * hosts.dsns() as u64);
+        Ok(Self::Forwarder { queue_bytes: forwarder::queue_bytes(facility.way, together)? })
     }
-    if facility.rate_bits_per_second.is_some() && !is_there(&bucket(1_000_000_000)) {
-        return Err(Error::NoRateLimit);
+
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Short => None,
+            Self::Netem => Some("netem"),
+            Self::Forwarder { .. } => Some(forwarder::FORWARDER_WORD),
+        }
     }
-    Ok(())
 }

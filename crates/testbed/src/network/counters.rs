@@ -1,6 +1,6 @@
 //! Counters of each link, from the output of `ip -s -j` and `tc -s -j`.
 
-use super::LinkState;
+use super::{Distance, LinkState};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,12 @@ pub struct Link {
     pub to_host: Count,
     /// From the host to the switch.
     pub from_host: Count,
+    /// What the link adds besides its rate.
+    #[serde(default)]
+    pub distance: Option<Distance>,
+    /// What the forwarder counted from the host, and to it; `None` on a link without one.
+    #[serde(default)]
+    pub forwarded: Option<[distance::Counters; 2]>,
 }
 
 /// One direction, counted at the switch's port, frame headers included. Segments that the kernel forwards as one count
@@ -42,6 +48,11 @@ impl Link {
         Self {
             to_host: less(self.to_host, earlier.to_host),
             from_host: less(self.from_host, earlier.from_host),
+            forwarded: self
+                .forwarded
+                .as_ref()
+                .zip(earlier.forwarded.as_ref())
+                .map(|([from, to], [from_then, to_then])| [from.since(from_then), to.since(to_then)]),
             ..self.clone()
         }
     }
@@ -88,6 +99,8 @@ pub fn link(link: &LinkState, ports: &str, towards: &str, from: &str) -> Result<
         delay_s: link.delay_s,
         to_host: count(&port.stats64.tx, drops(towards, &link.name)?),
         from_host: count(&port.stats64.rx, drops(from, "eth0")?),
+        distance: link.distance.clone(),
+        forwarded: None,
     })
 }
 
@@ -101,6 +114,7 @@ mod tests {
             address: "10.79.0.11".parse().unwrap(),
             rate_bits_per_second: Some(8),
             delay_s: 0.0,
+            distance: None,
         }
     }
 

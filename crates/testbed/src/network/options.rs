@@ -1,6 +1,7 @@
 //! Options of the network, and their text.
 
 use crate::{Error, Result, network::Allocation};
+use distance::Conditions;
 use std::{fmt, net::Ipv4Addr, str::FromStr, time::Duration};
 
 /// Where the parts of a testbed listen.
@@ -22,17 +23,30 @@ pub enum NetworkChoice {
 pub struct Facility {
     /// Rate of each link except the clients', in bit/s; `None`: unlimited.
     pub rate_bits_per_second: Option<u64>,
-    /// Added one way, in both directions, between the clients and all others.
-    pub delay: Duration,
+    /// Of the way between the clients and all others, in both directions.
+    pub way: Conditions,
+}
+
+/// The conditions of a way as they are written; `None`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WayText<'a> {
+    /// `30ms`.
+    pub delay: Option<&'a str>,
+    /// `1ms`.
+    pub jitter: Option<&'a str>,
+    /// `0.01%`.
+    pub loss: Option<&'a str>,
+    /// `0.1%`.
+    pub reorder: Option<&'a str>,
 }
 
 impl Facility {
-    /// Parses `1gbit`, `1ms`, and a factor for the rate.
+    /// Parses `1gbit`, a factor for it, and the conditions of the way.
     ///
     /// # Errors
     ///
     /// [`Error`] if one of them is not valid.
-    pub fn parse(link: &str, delay: &str, scale: f64) -> Result<Self> {
+    pub fn parse(link: &str, scale: f64, way: WayText<'_>) -> Result<Self> {
         let wrong = || Error::Link(link.to_owned());
         if !(scale > 0.0 && scale <= 1.0) {
             return Err(Error::Scale(scale));
@@ -54,13 +68,31 @@ impl Facility {
                 Some(rate as u64)
             }
         };
-        Ok(Self { rate_bits_per_second, delay: parse_delay(delay)? })
+        Ok(Self { rate_bits_per_second, way: parse_way(way)? })
     }
 }
 
 fn split(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+fn parse_way(text: WayText<'_>) -> Result<Conditions> {
+    let span = |text: Option<&str>| text.map_or(Ok(Duration::ZERO), parse_delay);
+    let share = |text: Option<&str>| text.map_or(Ok(0.0), parse_share);
+    let way = Conditions {
+        delay: span(text.delay)?,
+        jitter: span(text.jitter)?,
+        loss: share(text.loss)?,
+        reorder: share(text.reorder)?,
+    };
+    if way.jitter > way.delay { Err(Error::Jitter) } else { Ok(way) }
+}
+
+fn parse_share(text: &str) -> Result<f64> {
+    let percent: Option<f64> = text.strip_suffix('%').and_then(|number| number.parse().ok());
+    let share = percent.map(|percent| percent / 100.0).filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| Error::Share(text.to_owned()))
 }
 
 fn parse_delay(text: &str) -> Result<Duration> {
@@ -83,7 +115,7 @@ impl fmt::Display for NetworkChoice {
             Self::Reachable(address) => write!(f, "reachable,{address}"),
             Self::Facility(facility) => {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
-                write!(f, "facility,{rate},{}", facility.delay.as_nanos())
+                write!(f, "facility,{rate},{}", facility.way)
             }
             Self::Allocation(allocation, base) => write!(f, "allocation,{allocation},{base}"),
         }
@@ -103,10 +135,9 @@ impl FromStr for NetworkChoice {
         if let Some((allocation, base)) = text.strip_prefix("allocation,").and_then(|rest| rest.split_once(',')) {
             return Ok(Self::Allocation(allocation.parse()?, base.parse().map_err(|_| ())?));
         }
-        let (rate, delay) = text.strip_prefix("facility,").and_then(|rest| rest.split_once(',')).ok_or(())?;
+        let (rate, way) = text.strip_prefix("facility,").and_then(|rest| rest.split_once(',')).ok_or(())?;
         let rate: u64 = rate.parse().map_err(|_| ())?;
-        let delay = Duration::from_nanos(delay.parse().map_err(|_| ())?);
-        Ok(Self::Facility(Facility { rate_bits_per_second: (rate > 0).then_some(rate), delay }))
+        Ok(Self::Facility(Facility { rate_bits_per_second: (rate > 0).then_some(rate), way: way.parse()? }))
     }
 }
 
@@ -116,11 +147,34 @@ mod tests {
 
     #[test]
     fn rates_and_delays_are_read_as_tc_writes_them_and_the_scale_divides_rates_only() {
-        let parse = |link, delay, scale| Facility::parse(link, delay, scale).unwrap();
+        let delayed = |delay| WayText { delay: Some(delay), ..WayText::default() };
+        let parse = |link, delay, scale| Facility::parse(link, scale, delayed(delay)).unwrap();
         assert_eq!(parse("1gbit", "0ms", 0.2).rate_bits_per_second, Some(200_000_000));
         assert_eq!(parse("2.5Gbit/s", "0ms", 1.0).rate_bits_per_second, Some(2_500_000_000));
         assert_eq!(parse("unlimited", "1.5ms", 0.2).rate_bits_per_second, None);
-        assert_eq!(parse("1gbit", "1.5ms", 0.2).delay, Duration::from_micros(1500));
+        assert_eq!(parse("1gbit", "1.5ms", 0.2).way.delay, Duration::from_micros(1500));
+    }
+
+    #[test]
+    fn conditions_of_the_way_are_read_as_netem_writes_them() {
+        let text = WayText { delay: Some("30ms"), jitter: Some("1ms"), loss: Some("0.01%"), reorder: Some("1%") };
+        let way = Facility::parse("1gbit", 1.0, text).unwrap().way;
+        assert_eq!((way.delay.as_millis(), way.jitter.as_millis(), way.loss, way.reorder), (30, 1, 0.0001, 0.01));
+    }
+
+    #[test]
+    fn conditions_under_which_nothing_or_the_future_arrives_are_rejected() {
+        let text = WayText { delay: Some("1ms"), ..WayText::default() };
+        for (text, example) in [
+            (WayText { loss: Some("100%"), ..text }, "0.01%"),
+            (WayText { loss: Some("0.01"), ..text }, "0.01%"),
+            (WayText { loss: Some("-1%"), ..text }, "0.01%"),
+            (WayText { reorder: Some("NaN%"), ..text }, "0.01%"),
+            (WayText { jitter: Some("2ms"), ..text }, "--delay"),
+        ] {
+            let error = Facility::parse("1gbit", 1.0, text).unwrap_err().to_string();
+            assert!(error.contains(example), "{text:?}: {error}");
+        }
     }
 
     #[test]
@@ -134,14 +188,16 @@ mod tests {
             ("1gbit", "0ms", 0.0, "0.2"),
             ("1gbit", "0ms", f64::NAN, "0.2"),
         ] {
-            let error = Facility::parse(link, delay, scale).unwrap_err().to_string();
+            let way = WayText { delay: Some(delay), ..WayText::default() };
+            let error = Facility::parse(link, scale, way).unwrap_err().to_string();
             assert!(error.contains(example), "{link} {delay} {scale}: {error}");
         }
     }
 
     #[test]
     fn the_supervisor_reads_the_options_that_are_passed_to_it() {
-        let facility = Facility::parse("1gbit", "1ms", 0.2).unwrap();
+        let way = WayText { delay: Some("1ms"), jitter: Some("1us"), loss: Some("0.01%"), reorder: None };
+        let facility = Facility::parse("1gbit", 0.2, way).unwrap();
         for choice in
             [NetworkChoice::Loopback, NetworkChoice::Reachable([10, 1, 2, 3].into()), NetworkChoice::Facility(facility)]
         {

@@ -11,6 +11,41 @@ pub struct NetworkState {
     pub clients_fd: i32,
     /// Inode numbers of all namespaces, the clients' first: they identify processes that are still inside.
     pub namespaces: Vec<u64>,
+    /// The options that it was built with.
+    #[serde(default)]
+    pub choice: String,
+}
+
+/// What a link adds besides its rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Distance {
+    /// `netem`, or `forwarder`.
+    pub by: String,
+    /// The delay wanders by so much in both directions.
+    pub jitter_s: f64,
+    /// Share of packets that are lost.
+    pub loss: f64,
+    /// Share of packets that others overtake.
+    pub reorder: f64,
+}
+
+impl LinkState {
+    /// `30 ms by forwarder, jitter 1 ms, loss 0.01 %`; `None` without distance.
+    pub fn distance_in_words(&self) -> Option<String> {
+        let distance = self.distance.as_ref()?;
+        let ms = self.delay_s * 1e3;
+        let part = |name: &str, value: f64, unit: &str| match value > 0.0 {
+            // Rounded, since 0.0001 is 0.010000000000000002 %.
+            true => format!(", {name} {} {unit}", (value * 1e9).round() / 1e9),
+            false => String::new(),
+        };
+        Some(
+            format!("{ms} ms by {}", distance.by)
+                + &part("jitter", distance.jitter_s * 1e3, "ms")
+                + &part("loss", distance.loss * 100.0, "%")
+                + &part("reorder", distance.reorder * 100.0, "%"),
+        )
+    }
 }
 
 /// The link between the switch and one host.
@@ -23,4 +58,29 @@ pub struct LinkState {
     pub rate_bits_per_second: Option<u64>,
     /// One way.
     pub delay_s: f64,
+    /// What else happens on it, and by what; `None`: neither delay nor anything else.
+    #[serde(default)]
+    pub distance: Option<Distance>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_named_with_all_that_it_does() {
+        let distance = |jitter_s, loss| Distance { by: "forwarder".to_owned(), jitter_s, loss, reorder: 0.0 };
+        let mut link = LinkState {
+            name: "clients".to_owned(),
+            address: Ipv4Addr::LOCALHOST,
+            rate_bits_per_second: None,
+            delay_s: 0.03,
+            distance: None,
+        };
+        assert_eq!(link.distance_in_words(), None);
+        link.distance = Some(distance(0.0, 0.0));
+        assert_eq!(link.distance_in_words().as_deref(), Some("30 ms by forwarder"));
+        link.distance = Some(distance(0.001, 0.0001));
+        assert_eq!(link.distance_in_words().as_deref(), Some("30 ms by forwarder, jitter 1 ms, loss 0.01 %"));
+    }
 }
