@@ -1,4 +1,4 @@
-//! The receiving side: 2^k ports, a thread and a reassembler for each, and whole events in one queue.
+//! The receiving side: 2^k ports, a thread and a reassembler for each.
 
 mod port;
 
@@ -10,10 +10,7 @@ use crate::{
 use port::{Port, State};
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        mpsc::{Receiver as Queue, sync_channel},
-    },
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -38,8 +35,6 @@ pub struct ReceiverOptions {
     pub buffer_bytes: usize,
     /// Limits of the reassembly at each port.
     pub limits: Limits,
-    /// Whole events that wait to be taken; more are lost and counted.
-    pub queue: usize,
     /// Whether packets come with the load balancer's header: without a load balancer, or from one that keeps it.
     pub lb_header: bool,
 }
@@ -49,7 +44,7 @@ pub struct ReceiverOptions {
 pub struct ReceiverCounts {
     /// Of all ports.
     pub packets: Counts,
-    /// Whole events for which the queue had no room.
+    /// Whole events for which the receiving program had no room.
     pub queue_full: u64,
     /// Packets longer than a jumbo frame, or without the load balancer's header where it is expected.
     pub unreadable: u64,
@@ -60,31 +55,33 @@ pub struct ReceiverCounts {
 /// Receives until it is dropped.
 pub struct Receiver {
     state: Arc<State>,
-    queue: Queue<Arrival>,
     threads: Vec<JoinHandle<()>>,
     bounds: Vec<Arc<Bound>>,
     first: SocketAddr,
 }
 
 impl Receiver {
-    /// Binds all its ports, then starts their threads. Register only after that.
+    /// Binds all its ports, then starts their threads. Register only after that. `deliver` gets each whole event, on the
+    /// thread of its port, and says whether there was room for it; it must not wait.
     ///
     /// # Errors
     ///
     /// [`Error`] if a port cannot be bound or a thread not be started.
-    pub fn start(options: &ReceiverOptions) -> Result<Self> {
+    pub fn start(
+        options: &ReceiverOptions,
+        deliver: impl Fn(Arrival) -> bool + Clone + Send + 'static,
+    ) -> Result<Self> {
         let bounds: Vec<Arc<Bound>> = in_a_row(options)?.into_iter().map(Arc::new).collect();
         let failed = |source| Error::Socket { action: "use", address: options.ip.to_string(), source };
         let first = bounds[0].socket.local_addr().map_err(failed)?;
-        let (whole, queue) = sync_channel(options.queue.max(1));
         let state = Arc::new(State::new(bounds.len()));
-        let mut receiver = Self { state, queue, threads: Vec::new(), bounds, first };
+        let mut receiver = Self { state, threads: Vec::new(), bounds, first };
         for (number, bound) in receiver.bounds.iter().enumerate() {
             let port = Port {
                 number,
                 bound: Arc::clone(bound),
                 state: Arc::clone(&receiver.state),
-                whole: whole.clone(),
+                deliver: deliver.clone(),
                 lb_header: options.lb_header,
             };
             let limits = options.limits;
@@ -98,11 +95,6 @@ impl Receiver {
     /// Its first address, to register.
     pub fn address(&self) -> SocketAddr {
         self.first
-    }
-
-    /// The next whole event; `None` if there is none within the limit.
-    pub fn next(&self, limit: Duration) -> Option<Arrival> {
-        self.queue.recv_timeout(limit).ok()
     }
 
     /// What it counted so far.

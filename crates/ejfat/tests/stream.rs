@@ -12,6 +12,8 @@ use ejfat::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    ops::Deref,
+    sync::mpsc,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -20,17 +22,38 @@ const LIMIT: Duration = Duration::from_secs(30);
 const TRIES: u64 = 200;
 const ENVELOPE: [u8; 33] = [9; 33];
 
-fn receiver(port_bits: u8, lb_header: bool) -> Receiver {
-    Receiver::start(&ReceiverOptions {
+/// A receiver and the queue of its events.
+struct Receiving {
+    receiver: Receiver,
+    queue: mpsc::Receiver<Arrival>,
+}
+
+impl Receiving {
+    fn next(&self, limit: Duration) -> Option<Arrival> {
+        self.queue.recv_timeout(limit).ok()
+    }
+}
+
+impl Deref for Receiving {
+    type Target = Receiver;
+
+    fn deref(&self) -> &Receiver {
+        &self.receiver
+    }
+}
+
+fn receiver(port_bits: u8, lb_header: bool) -> Receiving {
+    let (whole, queue) = mpsc::sync_channel(1000);
+    let options = ReceiverOptions {
         ip: LOOPBACK,
         first_port: 0,
         port_bits,
         buffer_bytes: 4 << 20,
         limits: Limits::default(),
-        queue: 1000,
         lb_header,
-    })
-    .unwrap()
+    };
+    let receiver = Receiver::start(&options, move |arrival| whole.try_send(arrival).is_ok()).unwrap();
+    Receiving { receiver, queue }
 }
 
 fn sender(to: SocketAddr) -> SenderOptions {
@@ -62,7 +85,7 @@ fn is_exact(arrival: &Arrival, length: usize) {
 }
 
 /// Sends the event again, under a new number, until one of its copies has arrived.
-fn arrives(sender: &mut Sender, receiver: &Receiver, sequence: &mut u64, length: usize) {
+fn arrives(sender: &mut Sender, receiver: &Receiving, sequence: &mut u64, length: usize) {
     for _ in 0..TRIES {
         *sequence += 1;
         let sent = sender.send(*sequence, now_us(), &ENVELOPE, &body(*sequence, length)).unwrap();
@@ -137,7 +160,7 @@ fn a_sender_without_a_receiver_is_told_and_ends() {
 }
 
 struct Worker {
-    receiver: Receiver,
+    receiver: Receiving,
     session: Registered,
     client: Client,
 }

@@ -11,7 +11,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, Sender, SyncSender, TrySendError, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     time::Instant,
 };
@@ -61,15 +61,15 @@ impl State {
 }
 
 /// What the thread of a port needs.
-pub struct Port {
+pub struct Port<D> {
     pub number: usize,
     pub bound: Arc<Bound>,
     pub state: Arc<State>,
-    pub whole: SyncSender<Arrival>,
+    pub deliver: D,
     pub lb_header: bool,
 }
 
-impl Port {
+impl<D: Fn(Arrival) -> bool> Port<D> {
     /// The loop of the thread.
     pub fn run(self, limits: Limits) {
         let (mut inbox, mut reassembler) = (Inbox::default(), Reassembler::new(limits));
@@ -95,8 +95,7 @@ impl Port {
                 continue;
             };
             let Some(whole) = reassembler.accept(packet, now_ns) else { continue };
-            let arrival = Arrival { whole, back: back.clone() };
-            if let Err(TrySendError::Full(_)) = self.whole.try_send(arrival) {
+            if !(self.deliver)(Arrival { whole, back: back.clone() }) {
                 self.state.queue_full.fetch_add(1, Relaxed);
             }
         }

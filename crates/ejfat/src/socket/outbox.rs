@@ -44,7 +44,6 @@ impl AddAssign for Sent {
 
 /// Sends batches.
 pub struct Outbox {
-    headers: MultiHeaders<SockaddrStorage>,
     /// Whether the kernel cuts runs of packets to one receiver (UDP GSO). Ends at the first refusal.
     offload: bool,
 }
@@ -55,7 +54,7 @@ impl Outbox {
 
     /// One that lets the kernel cut runs, if that is wanted and it can.
     pub fn new(offload: bool) -> Self {
-        Self { headers: MultiHeaders::preallocate(BATCH, None), offload }
+        Self { offload }
     }
 
     /// Sends each packet to its address or, without addresses, to the one that the socket is connected to.
@@ -66,12 +65,16 @@ impl Outbox {
         to: &[Option<SockaddrStorage>],
     ) -> Sent {
         let mut sent = Sent::default();
+        let mut headers = MultiHeaders::preallocate(packets.len().min(BATCH), None);
         let (mut next, mut waits) = (0, 0);
         while next < packets.len() {
             let batch = &packets[next..packets.len().min(next + BATCH)];
             let run = if self.offload && to.is_empty() { run(batch) } else { 1 };
-            let result =
-                if run > 1 { send_run(socket, &batch[..run]) } else { self.send_batch(socket, batch, to.get(next..)) };
+            let result = if run > 1 {
+                send_run(socket, &batch[..run])
+            } else {
+                send_batch(socket, &mut headers, batch, to.get(next..))
+            };
             match result {
                 Ok(taken) => {
                     next += taken;
@@ -99,20 +102,19 @@ impl Outbox {
         }
         sent
     }
+}
 
-    /// How many of the packets the kernel took.
-    fn send_batch<const PARTS: usize>(
-        &mut self,
-        socket: &UdpSocket,
-        packets: &[[IoSlice<'_>; PARTS]],
-        to: Option<&[Option<SockaddrStorage>]>,
-    ) -> nix::Result<usize> {
-        let connected = [None; BATCH];
-        let to = to.filter(|to| !to.is_empty()).unwrap_or(&connected);
-        let no_control: [ControlMessage<'_>; 0] = [];
-        let flags = MsgFlags::MSG_DONTWAIT;
-        Ok(sendmmsg(socket.as_raw_fd(), &mut self.headers, packets, to, no_control, flags)?.count())
-    }
+/// How many of the packets the kernel took.
+fn send_batch<const PARTS: usize>(
+    socket: &UdpSocket,
+    headers: &mut MultiHeaders<SockaddrStorage>,
+    packets: &[[IoSlice<'_>; PARTS]],
+    to: Option<&[Option<SockaddrStorage>]>,
+) -> nix::Result<usize> {
+    let connected = [None; BATCH];
+    let to = to.filter(|to| !to.is_empty()).unwrap_or(&connected);
+    let no_control: [ControlMessage<'_>; 0] = [];
+    Ok(sendmmsg(socket.as_raw_fd(), headers, packets, to, no_control, MsgFlags::MSG_DONTWAIT)?.count())
 }
 
 fn bytes<const PARTS: usize>(packet: &[IoSlice<'_>; PARTS]) -> usize {

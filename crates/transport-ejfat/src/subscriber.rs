@@ -1,0 +1,98 @@
+//! A consumer: whole events, in the order in which they became whole.
+
+use crate::{envelope, fault::fault, session::Session};
+use ejfat::{Arrival, Receiver, ReceiverCounts};
+use engine::ports::{ConnectionFacts, Delivery, Fault, FaultKind, Subscriber};
+use std::net::SocketAddr;
+use tokio::sync::mpsc;
+
+/// Consumes events.
+pub struct EjfatSubscriber {
+    receiver: Receiver,
+    events: mpsc::Receiver<Arrival>,
+    session: Option<Session>,
+    port_bits: u8,
+    delivered: u64,
+    facts: ConnectionFacts,
+}
+
+/// The body of an event, without the envelope before it.
+pub struct EventBody {
+    arrival: Arrival,
+    from: usize,
+}
+
+impl AsRef<[u8]> for EventBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.arrival.whole.bytes[self.from..]
+    }
+}
+
+impl EjfatSubscriber {
+    pub(crate) fn new(
+        receiver: Receiver,
+        events: mpsc::Receiver<Arrival>,
+        session: Option<Session>,
+        port_bits: u8,
+        facts: ConnectionFacts,
+    ) -> Self {
+        Self { receiver, events, session, port_bits, delivered: 0, facts }
+    }
+
+    /// Its first address.
+    pub fn address(&self) -> SocketAddr {
+        self.receiver.address()
+    }
+
+    /// What became of all packets so far.
+    pub fn counts(&self) -> ReceiverCounts {
+        self.receiver.counts()
+    }
+}
+
+impl Subscriber for EjfatSubscriber {
+    type Body = EventBody;
+
+    async fn subscribe(&mut self) -> Result<(), Fault> {
+        let address = self.receiver.address();
+        match &mut self.session {
+            Some(session) => session.register(address, self.port_bits).await.map_err(fault),
+            None => Ok(()),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Delivery<EventBody>, Fault> {
+        let ended = || Fault::new(FaultKind::Lost, "the receiver of EJFAT has ended; start the run again");
+        let arrival = self.events.recv().await.ok_or_else(ended)?;
+        self.delivered += 1;
+        let envelope = envelope::decode(&arrival.whole.bytes);
+        let from = if envelope.is_some() { envelope::BYTES } else { 0 };
+        Ok(Delivery {
+            body: EventBody { arrival, from },
+            envelope,
+            tag: self.delivered,
+            redelivered: false,
+            reply_to: None,
+            replied_by: None,
+        })
+    }
+
+    /// Nothing: nobody waits for it.
+    async fn ack(&mut self, _: u64, _: bool) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn held(&mut self) -> Result<u64, Fault> {
+        Ok(0)
+    }
+
+    fn facts(&self) -> &ConnectionFacts {
+        &self.facts
+    }
+
+    async fn close(mut self) {
+        if let Some(session) = self.session.take() {
+            session.leave().await;
+        }
+    }
+}
