@@ -376,6 +376,26 @@ fn a_service_that_other_hosts_cannot_reach_is_refused_before_anything_streams() 
     on_loopback.fails(3, &["listens on loopback only", "testbed down", "--url"]);
 }
 
+/// Three hosts: a testbed over them is held by one launch, and another streams through each of its route files.
+const SPAN: &str = r#"$MPIRUN -n 3 --map-by node $PROGRAM testbed span --arch prs,mss --out held & span=$!
+    for try in $(seq 600); do [ -e held/env ] && break; kill -0 $span || exit 1; sleep 0.2; done
+    . held/env; for route in dts-plain prs-haproxy mss; do
+        $MPIRUN -n 6 $PROGRAM --arch held/$route.toml --messages 300 --out $route || exit 2
+    done
+    rm held/env; wait $span || exit 3; [ ! -e held ] || exit 4"#;
+
+#[test]
+fn a_testbed_over_hosts_is_held_for_other_launches_until_it_is_stopped() {
+    if !allowed() || !slow() {
+        return;
+    }
+    let before = ["3", "sh", "-c", SPAN].map(Into::into);
+    let mpirun = workspace().join("launch/mpirun").display().to_string();
+    let launch = Launch::new(&workspace().join("launch/local-hosts"), &before, &[]);
+    let outcome = launch.variable("MPIRUN", &mpirun).variable("PROGRAM", &program().display().to_string()).run(LIMIT);
+    assert!(outcome.status.success(), "{outcome}");
+}
+
 /// Two ranks on each host of a cluster, without an address.
 fn by_srun(cluster: &Cluster, options: &[&str], arguments: &[&str]) -> Launch {
     let before: Vec<_> = [&["-N", "2", "-n", "4"], options].concat().into_iter().map(Into::into).collect();

@@ -13,5 +13,6 @@ pub mod rerun;
 pub mod run;
 pub mod s3m;
 pub mod scistream;
+pub mod span;
 pub mod sweep;
 pub mod testbed;

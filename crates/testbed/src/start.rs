@@ -112,6 +112,11 @@ impl Ephemeral {
         &self.testbed
     }
 
+    /// Whether its supervisor has ended, and with it all parts.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.supervisor.try_wait(), Ok(None))
+    }
+
     /// The running testbed, which does not end with this process.
     fn stays(mut self) -> Testbed {
         self.closed = true;

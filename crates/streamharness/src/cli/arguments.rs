@@ -501,6 +501,24 @@ pub struct TestbedUp {
 pub enum Testbed {
     /// Start it and return when it is ready.
     Up(Box<TestbedUp>),
+    /// Build one over the hosts of this launch (srun, mpirun; a rank on each host), write what other launches need to reach
+    /// it, and hold it until the file `env` among that is removed.
+    Span {
+        /// Architectures whose routes it builds: prs-haproxy, prs-stunnel, mss and more, or all; dts and dts-plain are always
+        /// there.
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
+        arch: Vec<String>,
+        /// Hosts that have a broker, 1 to 9 [default: 3 of 6 or more hosts, else 1].
+        #[arg(long, value_name = "N")]
+        service_hosts: Option<std::num::NonZeroU32>,
+        /// Network interface at which hosts reach each other, or its address [default: one in a network that all hosts share].
+        #[arg(long, value_name = "NAME")]
+        interface: Option<String>,
+        /// New directory that all hosts see, for a file of each route, the password and the certificates to trust. It is
+        /// removed at the end.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Show every process with its ports and health, and every link.
     Status,
     /// Print its addresses as shell variables: eval "$(streamharness testbed env)".

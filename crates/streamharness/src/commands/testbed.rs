@@ -2,6 +2,7 @@
 
 use crate::{
     cli::arguments::{Testbed, TestbedUp},
+    commands::span,
     terminal::{
         exit::{Exit, Failure},
         stdout,
@@ -20,6 +21,10 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
     };
     match command {
         Testbed::Up(options) => up(*options),
+        Testbed::Span { arch, service_hosts, interface, out } => {
+            let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
+            span::span(&routes, service_hosts, interface, &out)
+        }
         Testbed::Status => {
             stdout::print(&running()?.status().map_err(unusable)?.to_string())?;
             Ok(Exit::Pass)

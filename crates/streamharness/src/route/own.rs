@@ -14,6 +14,7 @@ use crate::{
 };
 use measure::record::ServicePart;
 use profile::{Plan, Profile, RouteProfile};
+use std::num::NonZeroU32;
 use testbed::{Ephemeral, NetworkChoice, Options, Placement, PortRange, Testbed};
 
 /// Nodes of a testbed on one host: it must be up soon, and its figures are not for comparison.
@@ -47,7 +48,7 @@ impl OwnTestbed {
     pub fn wish(&self, profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Option<Wish>, Failure> {
         let Source::Testbed(name) = Source::of(profile)? else { return Ok(None) };
         let hosts = self.hosts.len();
-        let nodes = brokers(profile, hosts)?;
+        let nodes = brokers(profile.route.service_hosts, hosts)?;
         if hosts < 2 || self.spread.is_some() || running_testbed()?.is_some() {
             return Ok(None);
         }
@@ -62,6 +63,9 @@ impl OwnTestbed {
 
     /// All hosts build it; every rank calls it.
     pub fn build(&mut self, world: &World, wish: &Wish, say: &mut dyn FnMut(&str)) -> Result<(), Stop> {
+        if world.leads() {
+            say("no address given and no testbed running");
+        }
         let (here, joined) = spread::build(world, wish, say)?;
         (self.ephemeral, self.spread) = (here, joined);
         Ok(())
@@ -111,8 +115,8 @@ fn ports(written: &RouteProfile) -> Result<Option<PortRange>, Failure> {
 }
 
 /// How many brokers a testbed over so many hosts has.
-fn brokers(profile: &Profile, hosts: usize) -> Result<usize, Failure> {
-    let wanted = profile.route.service_hosts.map(|hosts| hosts.get() as usize);
+pub fn brokers(wanted: Option<NonZeroU32>, hosts: usize) -> Result<usize, Failure> {
+    let wanted = wanted.map(|hosts| hosts.get() as usize);
     let brokers = wanted.unwrap_or(if hosts >= HOSTS_FOR_MORE { NODES_OF_MANY_HOSTS } else { 1 });
     if brokers > hosts.min(NODES_MAX) {
         let sentence = format!(
@@ -137,7 +141,7 @@ fn with_workers(plan: &Plan, ranks: &[u32], hosts: usize) -> Vec<bool> {
 /// The parts that each host would have, in words; none for a service that is elsewhere, or for a single host.
 pub fn placed(profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Vec<Vec<String>>, Failure> {
     let hosts = ranks.iter().max().map_or(0, |last| *last as usize + 1);
-    let brokers = brokers(profile, hosts)?;
+    let brokers = brokers(profile.route.service_hosts, hosts)?;
     let mut parts = vec![Vec::new(); hosts];
     let Source::Testbed(name) = Source::of(profile)? else { return Ok(parts) };
     if hosts < 2 {

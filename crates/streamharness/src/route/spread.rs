@@ -102,7 +102,7 @@ pub fn build(
         let list =
             |hosts: &[usize]| hosts.iter().map(|host| wish.hosts[*host].name.as_str()).collect::<Vec<_>>().join(", ");
         say(&format!(
-            "no address given and no testbed running: building one for this launch, with brokers on {} and all parts on {}",
+            "building a testbed over the hosts of this launch, with brokers on {} and all parts on {}",
             list(&choice.placement.nodes),
             list(&of_parts)
         ));
