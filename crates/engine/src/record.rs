@@ -14,6 +14,7 @@ use measure::{
     },
 };
 use profile::Plan;
+use std::collections::BTreeMap;
 
 pub use complete::complete;
 pub(crate) use counts::{of_rank, per_message};
@@ -35,6 +36,8 @@ pub struct Facts {
     pub hops: Vec<Hop>,
     /// The managed service that was requested.
     pub provisioned: Option<Provisioned>,
+    /// Seconds of the phases before the engine's, by name.
+    pub before: BTreeMap<String, f64>,
     /// The parts of a service that the launch built over several hosts.
     pub parts: Vec<ServicePart>,
     /// What protects the connections between those parts.
@@ -63,6 +66,7 @@ impl Facts {
             environment: Environment { seed: plan.seed, ..environment },
             hops: Vec::new(),
             provisioned: None,
+            before: BTreeMap::new(),
             parts: Vec::new(),
             between_parts: None,
             labels: Labels::default(),
@@ -97,6 +101,7 @@ impl Facts {
             service: self.service.clone(),
             labels: self.labels.clone(),
             links: self.links.clone(),
+            phases: self.before.clone(),
             left_behind,
             warnings,
             ..Record::default()

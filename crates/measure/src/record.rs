@@ -121,7 +121,7 @@ pub struct Record {
     pub links: Vec<Link>,
     /// The cost of the harness itself.
     pub harness: Harness,
-    /// Seconds spent in each phase, by name.
+    /// Seconds spent in each phase, by name, from `mpi` (its start) and `route` (a testbed, a tunnel, a cluster) on.
     #[serde(default)]
     pub phases: BTreeMap<String, f64>,
     /// The counts of each rank, ascending by rank.

@@ -17,10 +17,17 @@ use crate::{
     terminal::exit::{Exit, Failure},
 };
 use engine::ports::agree;
-use std::{net::TcpStream, time::Duration};
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 /// How long a host of the launch may take to accept a connection of another.
 const REACH_LIMIT: Duration = Duration::from_secs(5);
+/// The phase in which MPI starts.
+const MPI: &str = "mpi";
+/// The phase in which the route is opened, and a testbed built if there is none.
+const ROUTE: &str = "route";
 /// Only rank 0 works with the agenda.
 const RANK_0: &str = "rank 0 has the agenda";
 
@@ -103,6 +110,7 @@ impl<A: Agenda> Launch<'_, A> {
         let Self { world, agenda, route, own } = self;
         let plan = assignment.resolve(&world.hosts).map_err(|failure| world.stop(failure))?;
         let prepared = Prepared::new(world, plan)?;
+        let begun = Instant::now();
         let wish = world.by_rank_0(prepared.plan.limits.route, || {
             let lead = agenda.as_mut().expect(RANK_0).begin()?;
             lead.hear(&world.signals);
@@ -119,9 +127,11 @@ impl<A: Agenda> Launch<'_, A> {
                 let opened = route::open(&assignment.profile, &prepared.plan, own, &mut |line| lead.say(line))?;
                 agenda.opened(&opened.connect.hops);
                 *route = Some(opened);
+                agenda.lead().iter_mut().for_each(|lead| lead.took(ROUTE, begun.elapsed()));
             }
             let route = route.as_ref().expect("it is open");
             let lead = agenda.lead().expect("the run has a lead");
+            lead.took(MPI, world.mpi_start);
             lead.manage(route.management.clone());
             lead.label(route.labels.clone());
             Ok(route.connect.clone())

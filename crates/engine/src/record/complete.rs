@@ -36,7 +36,7 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     record.integrity = result.integrity.clone();
     record.backpressure = backpressure(&result.counters);
     record.harness = harness(result);
-    record.phases = result.phases.iter().map(|(phase, seconds)| (phase.name().to_owned(), *seconds)).collect();
+    record.phases.extend(result.phases.iter().map(|(phase, seconds)| (phase.name().to_owned(), *seconds)));
     record.ranks = result.ranks.iter().map(|rank| rank.summary.clone()).collect();
     record.failures = result.ranks.iter().filter_map(failure).collect();
     record.harness.over_ranks = over_ranks(&record.ranks);

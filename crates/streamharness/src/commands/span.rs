@@ -21,7 +21,7 @@ use std::{
     thread,
     time::Duration,
 };
-use testbed::{Ephemeral, Route};
+use testbed::{Ephemeral, PortRange, Route};
 use toml::{Table, Value};
 
 /// The file that other launches source. The testbed ends when it is removed: launchers leave ranks little time after a signal.
@@ -38,15 +38,16 @@ pub fn span(
     routes: &[String],
     service_hosts: Option<NonZeroU32>,
     interface: Option<String>,
+    ports: Option<PortRange>,
     out: &Path,
 ) -> Result<Exit, Failure> {
     world::enter(|world| {
         let wish = world.by_rank_0(WRITE_LIMIT, || {
-            named(routes)?;
+            let of_names = named(routes)?;
             make(out)?;
             let hosts = world.known.clone();
             let (nodes, with_workers) = (brokers(service_hosts, hosts.len())?, vec![true; hosts.len()]);
-            let bases = testbed::candidate_ports().map_err(unusable)?;
+            let bases = testbed::candidate_ports(nodes, &of_names, ports).map_err(unusable)?;
             Ok(Wish { hosts, with_workers, nodes, routes: routes.to_vec(), interface: interface.clone(), bases })
         })?;
         // A signal ends the start like a failure, and all that has begun with it.

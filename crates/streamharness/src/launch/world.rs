@@ -19,7 +19,10 @@ use engine::{
 };
 use profile::Span;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{env, thread, time::Duration};
+use std::{
+    env, thread,
+    time::{Duration, Instant},
+};
 
 /// How long ranks wait for rank 0 to read its profile, and for each other before the first run.
 pub const RESOLVE_LIMIT: Duration = Duration::from_secs(60);
@@ -45,6 +48,8 @@ pub struct World {
     pub place: Place,
     /// For each rank the number of its host, in the order in which hosts are met.
     pub hosts: Vec<u32>,
+    /// How long MPI took to start.
+    pub mpi_start: Duration,
     /// Those hosts, that of rank 0 first; on rank 0 only.
     pub known: Vec<Host>,
 }
@@ -89,6 +94,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
         limit => limit?,
     };
     let library = MpiComm::library();
+    let begun = Instant::now();
     let comm = match stated.forewarning(&library) {
         None => MpiComm::init(limit, speaks),
         Some(sentence) => {
@@ -102,6 +108,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
         }
     };
     let comm = comm.map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mpi_start = begun.elapsed();
     if let Err(failure) = launcher::check(stated, comm.size(), &library) {
         if speaks {
             return Err(failure);
@@ -112,7 +119,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     let machine = machine::describe();
     let place =
         Place { boot: boot_id(), allowed: environment::allowed_cores(), clock: Clock::of_host(&machine.host), machine };
-    let mut world = World { comm, signals, place, hosts: Vec::new(), known: Vec::new() };
+    let mut world = World { comm, signals, place, hosts: Vec::new(), mpi_start, known: Vec::new() };
     let ended = world.meet().and_then(|()| work(&world));
     // All ranks are about to end. The launcher's signal that another rank has failed must not end this one before.
     world.signals.set_streaming(true);

@@ -159,6 +159,11 @@ impl Lead {
         self.keeper.begin(&self.facts);
     }
 
+    /// A phase before those of the engine has taken so long.
+    pub fn took(&mut self, phase: &str, time: Duration) {
+        self.facts.before.insert(phase.to_owned(), time.as_secs_f64());
+    }
+
     /// A phase begins.
     pub fn phase(&mut self, phase: Phase) {
         self.view.phase(phase.name());
