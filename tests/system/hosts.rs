@@ -356,6 +356,24 @@ fn a_service_over_hosts_ends_with_whatever_is_killed() {
     }
 }
 
+/// A second interface on each host, in a network that looks like one and connects nothing.
+const ISOLATED: &str = "number=$(hostname); number=${number#host}; ip link add isolated type bridge &&
+    ip address add 192.0.2.1$number/24 dev isolated && ip link set isolated up; exec \"$@\"";
+
+#[test]
+fn an_interface_that_leads_nowhere_is_named_with_both_ends_before_anything_starts() {
+    if !allowed() || !geteuid().is_root() {
+        return println!("skipped: only root adds an interface to a host");
+    }
+    let words = ["--local-hosts", "2", "-n", "2", "sh", "-c", ISOLATED, "sh"].map(Into::into);
+    let before: Vec<_> = words.into_iter().chain([program().into()]).collect();
+    let launch = |arguments: &[&str]| Launch::new(&workspace().join("launch/mpirun"), &before, arguments).run(LIMIT);
+    let outcome = launch(&["--arch", "dts", "--interface", "isolated"]);
+    outcome.fails(3, &["host host0 does not reach host host1 at 192.0.2.11", "--interface"]);
+    assert!(!outcome.stderr.contains("starting"), "{outcome}");
+    launch(&["--arch", "dts", "--messages", "100"]).passes();
+}
+
 #[test]
 fn more_brokers_than_hosts_are_refused() {
     if !allowed() {
@@ -392,7 +410,7 @@ fn a_testbed_over_hosts_is_held_for_other_launches_until_it_is_stopped() {
     let before = ["3", "sh", "-c", SPAN].map(Into::into);
     let mpirun = workspace().join("launch/mpirun").display().to_string();
     let launch = Launch::new(&workspace().join("launch/local-hosts"), &before, &[]);
-    let outcome = launch.variable("MPIRUN", &mpirun).variable("PROGRAM", &program().display().to_string()).run(LIMIT);
+    let outcome = launch.variable("MPIRUN", &mpirun).variable("PROGRAM", program().display().to_string()).run(LIMIT);
     assert!(outcome.status.success(), "{outcome}");
 }
 

@@ -134,7 +134,8 @@ impl<A: Agenda> Launch<'_, A> {
             lead.took(MPI, world.mpi_start);
             lead.manage(route.management.clone());
             lead.label(route.labels.clone());
-            Ok(route.connect.clone())
+            let parts = own.parts(&prepared.plan, &world.hosts);
+            Ok(Connect { parts, ..route.connect.clone() })
         })?;
         same_network(world, &connect)?;
         prepared.carry_out(world, &connect, agenda.as_mut().and_then(A::lead))

@@ -133,7 +133,6 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
             let testbed = own.with(name, written, say)?;
             let mut route = by_testbed(written, plan, testbed, name, say)?;
             route.connect.own_testbed = testbed.reachable();
-            route.connect.parts = own.parts();
             Ok(route)
         }
     }

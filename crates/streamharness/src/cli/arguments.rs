@@ -514,6 +514,9 @@ pub enum Testbed {
         /// Network interface at which hosts reach each other, or its address [default: one in a network that all hosts share].
         #[arg(long, value_name = "NAME")]
         interface: Option<String>,
+        /// Ports that it may use, such as 20000-20999 [default: STREAMHARNESS_PORTS, else any free ones].
+        #[arg(long, value_name = "FROM-TO")]
+        ports: Option<String>,
         /// New directory that all hosts see, for a file of each route, the password and the certificates to trust. It is
         /// removed at the end.
         #[arg(long, value_name = "DIR")]

@@ -21,9 +21,11 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
     };
     match command {
         Testbed::Up(options) => up(*options),
-        Testbed::Span { arch, service_hosts, interface, out } => {
+        Testbed::Span { arch, service_hosts, interface, ports, out } => {
             let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
-            span::span(&routes, service_hosts, interface, &out)
+            let ports = ports.map(|range| range.parse().map_err(|error| Failure::new(Exit::Usage, error))).transpose()?;
+            let ports = ports.map_or_else(|| testbed::PortRange::of_environment().map_err(unusable), |given| Ok(Some(given)))?;
+            span::span(&routes, service_hosts, interface, ports, &out)
         }
         Testbed::Status => {
             stdout::print(&running()?.status().map_err(unusable)?.to_string())?;

@@ -95,9 +95,12 @@ impl OwnTestbed {
         chosen.map(NetworkChoice::Reachable).map_err(|sentence| Failure::new(Exit::Route, sentence))
     }
 
-    /// Which part is on which host, if it is spread over several.
-    pub fn parts(&self) -> Vec<ServicePart> {
-        self.spread.as_ref().map(|spread| spread.parts.clone()).unwrap_or_default()
+    /// Which part is on which host, if it is spread over several, and which of these hosts have workers of this plan.
+    pub fn parts(&self, plan: &Plan, ranks: &[u32]) -> Vec<ServicePart> {
+        let busy = with_workers(plan, ranks, self.hosts.len());
+        let is_busy = |name: &str| self.hosts.iter().position(|host| host.name == name).is_some_and(|host| busy[host]);
+        let parts = self.spread.iter().flat_map(|spread| spread.parts.iter().cloned());
+        parts.map(|part| ServicePart { beside_workers: is_busy(&part.host), ..part }).collect()
     }
 
     /// Removes what is on this host; reports what could not be removed.

@@ -291,7 +291,8 @@ fn join(wish: &Wish, choice: &Choice, own: &Testbed, reports: Vec<(usize, Report
             name,
             host: host.map(|host| wish.hosts[host].name.clone()).unwrap_or_default(),
             address: address.to_string(),
-            beside_workers: host.is_some_and(|host| wish.with_workers[host]),
+            // It differs from run to run.
+            beside_workers: false,
         }
     };
     let mut parts: Vec<ServicePart> = testbed.parts().into_iter().map(part).collect();
