@@ -367,7 +367,11 @@ fn an_interface_that_leads_nowhere_is_named_with_both_ends_before_anything_start
     }
     let words = ["--local-hosts", "2", "-n", "2", "sh", "-c", ISOLATED, "sh"].map(Into::into);
     let before: Vec<_> = words.into_iter().chain([program().into()]).collect();
-    let launch = |arguments: &[&str]| Launch::new(&workspace().join("launch/mpirun"), &before, arguments).run(LIMIT);
+    let launch = |arguments: &[&str]| {
+        let launch = Launch::new(&workspace().join("launch/mpirun"), &before, arguments);
+        // Open MPI would try the network that leads nowhere, too, and hang.
+        launch.variable("OMPI_MCA_btl_tcp_if_include", "eth0").run(LIMIT)
+    };
     let outcome = launch(&["--arch", "dts", "--interface", "isolated"]);
     outcome.fails(3, &["host host0 does not reach host host1 at 192.0.2.11", "--interface"]);
     assert!(!outcome.stderr.contains("starting"), "{outcome}");

@@ -23,8 +23,10 @@ pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
         Testbed::Up(options) => up(*options),
         Testbed::Span { arch, service_hosts, interface, ports, out } => {
             let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
-            let ports = ports.map(|range| range.parse().map_err(|error| Failure::new(Exit::Usage, error))).transpose()?;
-            let ports = ports.map_or_else(|| testbed::PortRange::of_environment().map_err(unusable), |given| Ok(Some(given)))?;
+            let ports =
+                ports.map(|range| range.parse().map_err(|error| Failure::new(Exit::Usage, error))).transpose()?;
+            let ports = ports
+                .map_or_else(|| testbed::PortRange::of_environment().map_err(unusable), |given| Ok(Some(given)))?;
             span::span(&routes, service_hosts, interface, ports, &out)
         }
         Testbed::Status => {
