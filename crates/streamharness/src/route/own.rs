@@ -165,3 +165,34 @@ pub fn placed(profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Vec<Vec<S
     }
     Ok(parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use profile::{Layer, Origin, combine};
+
+    fn placed_over(hosts: u32, text: &str) -> Result<Vec<Vec<String>>, Failure> {
+        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
+        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        let ranks: Vec<u32> = (0..4 * hosts).map(|rank| rank / 4).collect();
+        let plan = Plan::resolve_on(&profile, &ranks, 7).unwrap();
+        placed(&profile, &plan, &ranks)
+    }
+
+    #[test]
+    fn hosts_without_workers_get_the_service_and_each_end_of_a_hop_a_host_of_its_own() {
+        let placed = placed_over(8, "arch = 'mss'\nproducers = 10\nconsumers = 10").unwrap();
+        let shown: Vec<String> = placed.iter().map(|parts| parts.join(", ")).collect();
+        assert_eq!(shown[..5], [""; 5], "20 workers are on the first five hosts");
+        assert_eq!(shown[5..].iter().filter(|parts| parts.contains("broker")).count(), 3, "{shown:?}");
+        assert!(!shown.iter().any(|parts| parts.contains("balancer") && parts.contains("ingress")), "{shown:?}");
+    }
+
+    #[test]
+    fn a_service_elsewhere_and_one_host_have_nothing_to_place() {
+        let elsewhere = placed_over(4, "arch = 'dts'\n[route]\nurls = ['amqps://me@service.example']").unwrap();
+        assert!(elsewhere.iter().all(Vec::is_empty));
+        assert!(placed_over(1, "arch = 'prs'").unwrap().iter().all(Vec::is_empty));
+        assert!(placed_over(2, "arch = 'dts'\n[route]\nservice_hosts = 3").is_err());
+    }
+}
