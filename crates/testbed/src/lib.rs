@@ -112,41 +112,7 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             let limit = std::time::Duration::from_secs(limit_s);
             supervise(&PathBuf::from(dir), nodes, routes, network, limits, limit, rest == ["--ephemeral"])
         }
-        [
-            "testbed",
-            "s2cs",
-            "--listen",
-            listen,
-            "--ports",
-            ports,
-            "--type",
-            kind,
-            "--dir",
-            dir,
-            "--token-file",
-            token,
-            "--cert",
-            cert,
-            "--key",
-            key,
-        ] => {
-            let range = ports.split_once('-').and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));
-            let read = |path: &&str| std::fs::read_to_string(path);
-            let (Ok(listen), Some(range), Ok(kind), Ok(token), Ok(cert), Ok(key)) =
-                (listen.parse(), range, kind.parse(), read(token), read(cert), read(key))
-            else {
-                return None;
-            };
-            // Into the log of the part.
-            let log = |line: &str| message::log(line);
-            let options = scistream::Options {
-                log,
-                tokens: vec![token],
-                identity: Some((cert, key)),
-                ..scistream::Options::new(listen, range, kind, PathBuf::from(dir))
-            };
-            scistream::serve(options, |_, _| ()).map_err(Error::from)
-        }
+        ["testbed", "s2cs", rest @ ..] => control_server(rest)?,
         ["testbed", "distance", "--dir", dir, "--conditions", conditions, "--queue-bytes", bytes] => {
             let (Ok(conditions), Ok(bytes)) = (conditions.parse(), bytes.parse()) else { return None };
             network::forwarder::serve(&PathBuf::from(dir), conditions, bytes)
@@ -162,4 +128,38 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             ExitCode::FAILURE
         }
     })
+}
+
+/// A control server of SciStream as a part, until a signal; `None` if the words do not start one.
+fn control_server(words: &[&str]) -> Option<Result<()>> {
+    let [
+        "--listen",
+        listen,
+        "--ports",
+        ports,
+        "--type",
+        kind,
+        "--dir",
+        dir,
+        "--token-file",
+        token,
+        "--cert",
+        cert,
+        "--key",
+        key,
+    ] = *words
+    else {
+        return None;
+    };
+    let (from, to) = ports.split_once('-')?;
+    let read = |path| std::fs::read_to_string(path).ok();
+    let range = from.parse().ok()?..=to.parse().ok()?;
+    let options = scistream::Options {
+        // Into the log of the part.
+        log: |line| message::log(line),
+        tokens: vec![read(token)?],
+        identity: Some((read(cert)?, read(key)?)),
+        ..scistream::Options::new(listen.parse().ok()?, range, kind.parse().ok()?, PathBuf::from(dir))
+    };
+    Some(scistream::serve(options, |_, _| ()).map_err(Error::from))
 }

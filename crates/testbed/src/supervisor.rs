@@ -9,7 +9,7 @@ use crate::{
     message::{Message, log, send},
     network::{Facility, Host, NetworkChoice, Tools, forwarder::FORWARDER, host_of_part},
     part, place,
-    ports::{self, PortRange},
+    ports::{self, PortRange, Ports},
     process::{Process, boot_id},
     programs,
     rabbitmq::{
@@ -260,31 +260,7 @@ impl Supervisor {
             s3m::lay_out(&self.dir, &shared, &identity)?;
         }
         let started = Instant::now();
-        let mut state = State {
-            boot_id: boot_id(),
-            phase: Phase::Starting,
-            nodes: self.nodes,
-            base_port: ports.base,
-            isolation: isolation.to_string(),
-            run_as: identity.name.clone(),
-            rabbitmq_version: version,
-            scheduling: cluster.scheduling().to_owned(),
-            started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            ready_after_ms: None,
-            parts: Vec::new(),
-            tunnels: Vec::new(),
-            limits: None,
-            network: None,
-            reachable: match self.network {
-                NetworkChoice::Reachable(address) => Some(address),
-                _ => None,
-            },
-            allocation: match self.network {
-                NetworkChoice::Allocation(allocation, _) => Some(allocation),
-                _ => None,
-            },
-            managed: None,
-        };
+        let mut state = self.new_state(ports, isolation, &identity, &cluster);
         if !self.cpu_limits.is_empty() {
             let groups = state.limits.insert(Groups::choose(self.cpu_limits.clone())?).clone();
             // In the state file before it exists, so that it cannot be overlooked.
@@ -309,24 +285,7 @@ impl Supervisor {
             events.progress("the facility network is there");
         }
 
-        let nodes_here = cluster.nodes_here();
-        if !nodes_here.is_empty() {
-            events.progress("starting epmd");
-        }
-        for node in cluster.epmds() {
-            let (part, port) = (cluster.epmd_part(node), vec![("epmd".into(), ports.epmd())]);
-            launch(&self.dir, sandbox, &mut state, &part, port, cluster.epmd(node)?)?;
-        }
-        if !nodes_here.is_empty() {
-            events.progress(&format!("starting {} RabbitMQ", nodes_here.len()));
-        }
-        for node in cluster.epmds() {
-            let is_up = || cluster.epmd_replies(node);
-            await_part(&self.dir, &cluster.epmd_part(node), sandbox, events, (deadline, limit), is_up)?;
-        }
-        for &node in &nodes_here {
-            launch(&self.dir, sandbox, &mut state, &node_part(node), ports.of_node(node), cluster.node(node)?)?;
-        }
+        start_brokers(&self.dir, &cluster, sandbox, &mut state, events, (deadline, limit))?;
         // While the brokers start: a proxy connects to them only when a client comes.
         let servers = ControlServers::new(&self.dir, ports, &identity, &shared);
         build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
@@ -349,6 +308,35 @@ impl Supervisor {
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
         state.save(&self.dir)?;
         Ok(claim)
+    }
+
+    /// The state before anything is started.
+    fn new_state(&self, ports: Ports, isolation: Isolation, identity: &Identity, cluster: &Cluster) -> State {
+        State {
+            boot_id: boot_id(),
+            phase: Phase::Starting,
+            nodes: self.nodes,
+            base_port: ports.base,
+            isolation: isolation.to_string(),
+            run_as: identity.name.clone(),
+            rabbitmq_version: cluster.version(),
+            scheduling: cluster.scheduling().to_owned(),
+            started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            ready_after_ms: None,
+            parts: Vec::new(),
+            tunnels: Vec::new(),
+            limits: None,
+            network: None,
+            reachable: match self.network {
+                NetworkChoice::Reachable(address) => Some(address),
+                _ => None,
+            },
+            allocation: match self.network {
+                NetworkChoice::Allocation(allocation, _) => Some(allocation),
+                _ => None,
+            },
+            managed: None,
+        }
     }
 
     /// Watches until it is stopped, orphaned, or without any broker. False in the last case.
@@ -396,6 +384,34 @@ impl Supervisor {
         }
         if keep_logs { place::empty(&self.dir, true) } else { place::remove(&self.dir) }
     }
+}
+
+/// Starts the nodes of this host, each after the epmd that it asks for the others.
+fn start_brokers(
+    dir: &Path,
+    cluster: &Cluster,
+    sandbox: &mut Sandbox,
+    state: &mut State,
+    events: &mut Events,
+    limits: (Instant, Duration),
+) -> Result<()> {
+    let (nodes, ports) = (cluster.nodes_here(), state.addresses());
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    events.progress("starting epmd");
+    for node in cluster.epmds() {
+        let port = vec![("epmd".into(), ports.epmd())];
+        launch(dir, sandbox, state, &cluster.epmd_part(node), port, cluster.epmd(node)?)?;
+    }
+    events.progress(&format!("starting {} RabbitMQ", nodes.len()));
+    for node in cluster.epmds() {
+        await_part(dir, &cluster.epmd_part(node), sandbox, events, limits, || cluster.epmd_replies(node))?;
+    }
+    for node in nodes {
+        launch(dir, sandbox, state, &node_part(node), ports.of_node(node), cluster.node(node)?)?;
+    }
+    Ok(())
 }
 
 fn is_node(part: &str) -> bool {

@@ -94,6 +94,11 @@ impl Cluster {
         Api::new(self.ports, self.password.clone())
     }
 
+    /// The broker's.
+    pub fn version(&self) -> String {
+        self.install.version.to_string()
+    }
+
     /// Arguments of the Erlang VMs for a machine with few cores.
     pub fn scheduling(&self) -> &str {
         &self.scheduling
