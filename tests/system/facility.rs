@@ -134,16 +134,19 @@ fn a_distance_with_losses_delays_each_way_loses_no_message_and_counts_what_it_di
     let _down = Down(dir);
     let up = ["up", "--network", "facility", "--nodes", "1", "--link", "unlimited"];
     let way = ["--delay", "20ms", "--jitter", "1ms", "--loss", "1%", "--reorder", "1%"];
-    done(&testbed(dir, &[up.as_slice(), &way].concat()));
+    done(&testbed(dir, &[up.as_slice(), &way, &["--congestion", "reno"]].concat()));
     let status = done(&testbed(dir, &["status"]));
     let named = "20 ms by forwarder, jitter 1 ms, loss 1 %, reorder 1 %";
     assert!(status.contains(&format!("unlimited, delay {named}")) && status.contains("distance "), "{status}");
+    assert!(status.contains("all hosts: TCP with reno"), "{status}");
     let (_, rest) = status.split_once("# route dts-plain").unwrap();
     assert!(rest.starts_with(&format!(": producer -amqp over {named}>")), "{status}");
 
     let load = ["--workload", "lstream", "--pattern", "work-sharing-feedback", "--rate", "20/s", "--duration", "6s"];
     let record = run_over(dir, &place.path().join("out"), &load);
     assert_eq!(record.route.hops[0].distance.as_deref(), Some(named));
+    let connections = [record.route.producer_connection.unwrap(), record.route.consumer_connection.unwrap()];
+    assert!(connections.iter().all(|connection| connection.congestion_control.as_deref() == Some("reno")));
     // To the broker, to the consumer, and the same for the reply: four ways.
     let quickest_ns = record.latency["rtt_from_sent"].min_ns.unwrap();
     assert!(quickest_ns >= 4 * 19_000_000, "{quickest_ns}");

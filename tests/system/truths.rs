@@ -1,5 +1,7 @@
 //! Numbers against truths that are known beforehand; each prints the row that `launch/calibrate` shows.
 
+mod distance;
+
 use crate::support::{Broker, Outcome, relay::Relay, service, single, slow};
 use engine::double::undisturbed;
 use nix::sys::signal::Signal;

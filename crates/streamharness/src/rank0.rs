@@ -1,6 +1,7 @@
 //! The tasks of rank 0 beside its workers: it leads runs, shows them, and writes their files.
 
 pub mod before;
+pub mod congestion;
 pub mod demands;
 pub mod keeper;
 pub mod lead;

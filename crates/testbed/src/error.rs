@@ -239,6 +239,16 @@ pub enum Error {
         /// The error of the system.
         source: io::Error,
     },
+    /// The kernel does not have it.
+    #[error(
+        "this kernel cannot use the congestion control `{name}` ({reason}): load the module tcp_{name}, or leave --congestion out"
+    )]
+    Congestion {
+        /// Its name.
+        name: String,
+        /// The error.
+        reason: String,
+    },
     /// More bytes would be on their way than the forwarder keeps.
     #[error(
         "a delay of {delay_ms} ms at {mbit} Mbit/s keeps {needed_mb:.0} MB on their way, more than the {most_mb:.0} MB that the \

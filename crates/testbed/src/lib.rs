@@ -56,7 +56,7 @@ pub use distance::{Counters as Forwarded, Lateness};
 pub use error::Error;
 pub use joint::{candidate_ports, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus};
-pub use network::{Allocation, Count, Distance, Facility, Link, NetworkChoice, Placement, WayText};
+pub use network::{Allocation, Congestion, Count, Distance, Facility, Link, NetworkChoice, Placement, WayText};
 pub use options::{Options, default_dir};
 pub use ports::PortRange;
 pub use programs::check_programs;

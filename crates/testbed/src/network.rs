@@ -16,6 +16,6 @@ pub use build::Network;
 pub use counters::{Count, Link};
 pub use enter::Access;
 pub use layout::{Host, Hosts, host_of_part};
-pub use options::{Facility, NetworkChoice, WayText};
+pub use options::{Congestion, Facility, NetworkChoice, WayText};
 pub use state::{Distance, LinkState, NetworkState};
 pub use tools::Tools;

@@ -3,7 +3,7 @@
 use crate::{
     Result,
     managed::{self, BALANCER, INGRESS},
-    network::{LinkState, host_of_part},
+    network::{LinkState, NetworkState, host_of_part},
     ports::Ports,
     process::Proc,
     rabbitmq::{api::Api, cluster::node_part},
@@ -96,7 +96,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         run_as: state.run_as.clone(),
         ready_after_ms: state.ready_after_ms,
         parts: parts.collect(),
-        links: state.network.iter().flat_map(|network| &network.links).map(link).collect(),
+        links: state.network.iter().flat_map(links).collect(),
         routes: Vec::new(),
     })
 }
@@ -131,6 +131,12 @@ impl fmt::Display for Status {
         }
         self.routes.iter().try_for_each(|route| writeln!(f, "# route {route}"))
     }
+}
+
+/// Each link, and what their hosts have in common.
+fn links(network: &NetworkState) -> Vec<String> {
+    let congestion = network.congestion.iter().map(|congestion| format!("all hosts: TCP with {congestion}"));
+    network.links.iter().map(link).chain(congestion).collect()
 }
 
 fn link(link: &LinkState) -> String {

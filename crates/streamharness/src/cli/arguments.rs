@@ -471,6 +471,9 @@ pub struct TestbedUp {
     /// One-way delay between the clients and all other hosts, such as 30ms [default: none].
     #[arg(long, value_name = "TIME")]
     pub delay: Option<String>,
+    /// TCP's congestion control on every host of the facility network [default: the kernel's].
+    #[arg(long, value_name = "NAME", value_parser = ["cubic", "bbr", "reno"])]
+    pub congestion: Option<String>,
     /// By how much the delay wanders in both directions, such as 1ms [default: none].
     #[arg(long, value_name = "TIME")]
     pub jitter: Option<String>,

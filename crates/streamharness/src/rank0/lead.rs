@@ -3,7 +3,7 @@
 use crate::{
     host::environment,
     launch::signals::Signals,
-    rank0::{demands::Demands, keeper::Keeper, output::Output, progress::View, series::Series},
+    rank0::{congestion, demands::Demands, keeper::Keeper, output::Output, progress::View, series::Series},
     route::{Connect, links::Links, spread::BETWEEN_PARTS},
     terminal::{
         exit::{Exit, Failure},
@@ -306,6 +306,7 @@ impl Lead {
         self.keeper.close();
         let rows = self.see_service();
         let mut record = record::complete(&self.facts, result);
+        record.warnings.extend(congestion::differs(&record.environment.machines));
         self.demands.judge(&mut record);
         if let (Some(sample), Some(first)) = (&result.first_corrupt, &mut record.integrity.first_corrupt) {
             match self.output.write_corrupt(&sample.body, self.facts.plan.message.format.extension()) {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{Error, Result, process::Proc};
 use distance::{Conditions, open_device};
+use std::net::Ipv4Addr;
 
 /// How long a frame may wait for a limited link before it is dropped, as in a switch with a small buffer.
 const QUEUE_MS: u64 = 20;
@@ -70,6 +71,7 @@ impl Network {
         self.joined[index].1.enter()?;
         self.tools.ip(&format!("addr add {address}/24 dev eth0"), None)?;
         self.tools.ip("link set eth0 up", None)?;
+        self.set_congestion(address)?;
         self.limit("eth0", rate, way)?;
         let Conditions { delay, jitter, loss, reorder } = self.facility.way;
         let distance = way.name().map(|by| Distance { by: by.into(), jitter_s: jitter.as_secs_f64(), loss, reorder });
@@ -97,6 +99,23 @@ impl Network {
         };
         let ends = [open(namespace, "eth0")?, open(&self.switch, &host.to_string())?];
         Ok(Some(Forwarder { ends, conditions, queue_bytes }))
+    }
+
+    /// Has connections from this namespace, and to it, use the requested congestion control. By its routes: its default may
+    /// only be one that the system allows to everyone.
+    fn set_congestion(&self, address: Ipv4Addr) -> Result<()> {
+        let Some(congestion) = self.facility.congestion else { return Ok(()) };
+        let [a, b, c, _] = address.octets();
+        let network = Ipv4Addr::new(a, b, c, 0);
+        for (kind, to, scope) in
+            [("", format!("{network}/24"), "link"), ("local", address.to_string(), "host table local")]
+        {
+            let route = format!("{kind} {to} dev eth0 proto kernel scope {scope} src {address} congctl {congestion}");
+            self.tools
+                .ip(&format!("route replace {route}"), None)
+                .map_err(|error| Error::Congestion { name: congestion.to_string(), reason: error.to_string() })?;
+        }
+        Ok(())
     }
 
     fn limit(&self, device: &str, rate: Option<u64>, way: Way) -> Result<()> {
@@ -133,6 +152,7 @@ impl Network {
             clients_fd: self.joined[0].1.descriptor(),
             namespaces: all.map(Namespace::inode).collect::<Result<_>>()?,
             choice: NetworkChoice::Facility(self.facility).to_string(),
+            congestion: self.facility.congestion.map(|congestion| congestion.to_string()),
         })
     }
 

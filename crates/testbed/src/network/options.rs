@@ -25,6 +25,41 @@ pub struct Facility {
     pub rate_bits_per_second: Option<u64>,
     /// Of the way between the clients and all others, in both directions.
     pub way: Conditions,
+    /// TCP's congestion control on every host; `None`: the kernel's default.
+    pub congestion: Option<Congestion>,
+}
+
+/// TCP's choice of how fast it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Congestion {
+    /// Slows down at a loss; the default of most kernels.
+    Cubic,
+    /// Follows the measured rate and round trip.
+    Bbr,
+    /// Halves its window at a loss.
+    Reno,
+}
+
+impl Congestion {
+    const ALL: [Self; 3] = [Self::Cubic, Self::Bbr, Self::Reno];
+}
+
+impl fmt::Display for Congestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cubic => "cubic",
+            Self::Bbr => "bbr",
+            Self::Reno => "reno",
+        })
+    }
+}
+
+impl FromStr for Congestion {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        Self::ALL.into_iter().find(|one| one.to_string() == text).ok_or(())
+    }
 }
 
 /// The conditions of a way as they are written; `None`: none.
@@ -68,7 +103,7 @@ impl Facility {
                 Some(rate as u64)
             }
         };
-        Ok(Self { rate_bits_per_second, way: parse_way(way)? })
+        Ok(Self { rate_bits_per_second, way: parse_way(way)?, congestion: None })
     }
 }
 
@@ -115,7 +150,8 @@ impl fmt::Display for NetworkChoice {
             Self::Reachable(address) => write!(f, "reachable,{address}"),
             Self::Facility(facility) => {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
-                write!(f, "facility,{rate},{}", facility.way)
+                let congestion = facility.congestion.map_or("default".to_owned(), |one| one.to_string());
+                write!(f, "facility,{rate},{congestion},{}", facility.way)
             }
             Self::Allocation(allocation, base) => write!(f, "allocation,{allocation},{base}"),
         }
@@ -137,7 +173,9 @@ impl FromStr for NetworkChoice {
         }
         let (rate, way) = text.strip_prefix("facility,").and_then(|rest| rest.split_once(',')).ok_or(())?;
         let rate: u64 = rate.parse().map_err(|_| ())?;
-        Ok(Self::Facility(Facility { rate_bits_per_second: (rate > 0).then_some(rate), way: way.parse()? }))
+        let (congestion, way) = way.split_once(',').ok_or(())?;
+        let congestion = (congestion != "default").then(|| congestion.parse()).transpose()?;
+        Ok(Self::Facility(Facility { rate_bits_per_second: (rate > 0).then_some(rate), way: way.parse()?, congestion }))
     }
 }
 
@@ -198,9 +236,13 @@ mod tests {
     fn the_supervisor_reads_the_options_that_are_passed_to_it() {
         let way = WayText { delay: Some("1ms"), jitter: Some("1us"), loss: Some("0.01%"), reorder: None };
         let facility = Facility::parse("1gbit", 0.2, way).unwrap();
-        for choice in
-            [NetworkChoice::Loopback, NetworkChoice::Reachable([10, 1, 2, 3].into()), NetworkChoice::Facility(facility)]
-        {
+        let with_reno = NetworkChoice::Facility(Facility { congestion: Some(Congestion::Reno), ..facility });
+        for choice in [
+            NetworkChoice::Loopback,
+            NetworkChoice::Reachable([10, 1, 2, 3].into()),
+            NetworkChoice::Facility(facility),
+            with_reno,
+        ] {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         assert!("facility".parse::<NetworkChoice>().is_err());

@@ -14,6 +14,9 @@ pub struct NetworkState {
     /// The options that it was built with.
     #[serde(default)]
     pub choice: String,
+    /// TCP's congestion control on every host; `None`: the kernel's default.
+    #[serde(default)]
+    pub congestion: Option<String>,
 }
 
 /// What a link adds besides its rate.
