@@ -1,6 +1,6 @@
 //! Distance in user space: a forwarder between two network devices that hands each packet on after its delay.
 //!
-//! It takes the place of `netem` on kernels without it. [`open_device`] makes the two devices, [`carry`] is the loop
+//! It takes the place of `netem` on kernels without it. [`open_device`] makes the two devices, [`carry()`] is the loop
 //! between them, and [`Conditions`] says what happens to a packet on its way.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]

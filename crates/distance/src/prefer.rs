@@ -2,8 +2,8 @@
 
 use nix::libc;
 
-/// Has a process, or with 0 the calling thread, run before all others, as far as this process may decide that: the way between two facilities does
-/// not become longer when a computer at its end is busy.
+/// Has a process, or with 0 the calling thread, run before all others, as far as this process may decide that: the way between
+/// two facilities does not become longer when a computer at its end is busy.
 #[expect(unsafe_code, reason = "nix has no call for it")]
 pub fn prefer(pid: i32) {
     let parameters = libc::sched_param { sched_priority: 1 };

@@ -41,7 +41,8 @@ impl Identity {
     }
 }
 
-/// Serves on `listen`, in plain HTTP without an identity; calls `up` with the address. Returns on SIGTERM or SIGINT, with every cluster removed.
+/// Serves on `listen`, in plain HTTP without an identity; calls `up` with the address. Returns on SIGTERM or SIGINT, with every
+/// cluster removed.
 ///
 /// # Errors
 ///

@@ -26,7 +26,10 @@ pub enum Error {
         variables: String,
     },
     /// A program is closed to the user of the parts.
-    #[error("{} cannot be started as the user {user}: {} is closed to this user; unpack it where all users can read", program.display(), closed.display())]
+    #[error(
+        "{} cannot be started as the user {user}: {} is closed to this user; unpack it where all users can read",
+        program.display(), closed.display()
+    )]
     ClosedProgram {
         /// The program.
         program: PathBuf,
