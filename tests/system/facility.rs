@@ -124,11 +124,16 @@ pub fn has_tun() -> bool {
     fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
 }
 
-/// A run of two ranks over a testbed: its record.
+/// A run of two ranks over a testbed, without proxies: its record.
 pub fn run_over(dir: &Path, out: &Path, words: &[&str]) -> Record {
+    run_by("dts-plain", dir, out, words)
+}
+
+/// The same by any architecture.
+fn run_by(architecture: &str, dir: &Path, out: &Path, words: &[&str]) -> Record {
     let mpirun = workspace().join("launch/mpirun").display().to_string();
     let (program, folder) = (program().display().to_string(), out.display().to_string());
-    let launch = ["exec", "--", &mpirun, "-n", "2", &program, "--arch", "dts-plain", "--out", &folder];
+    let launch = ["exec", "--", &mpirun, "-n", "2", &program, "--arch", architecture, "--out", &folder];
     done(&testbed(dir, &[launch.as_slice(), words].concat()));
     Record::from_json(&fs::read_to_string(out.join("record.json")).unwrap()).unwrap()
 }
@@ -156,8 +161,8 @@ fn a_distance_with_losses_delays_each_way_loses_no_message_and_counts_what_it_di
     assert_eq!(record.route.hops[0].distance.as_deref(), Some(named));
     let connections = [record.route.producer_connection.unwrap(), record.route.consumer_connection.unwrap()];
     assert!(connections.iter().all(|connection| connection.congestion_control.as_deref() == Some("reno")));
-    // To the broker, to the consumer, and the same for the reply: four ways.
-    let quickest_ns = record.latency["rtt_from_sent"].min_ns.unwrap();
+    // To the broker, to the consumer, and the same for the reply: four ways. What else the machine does only adds to them.
+    let quickest_ns = record.latency["rtt_from_due"].min_ns.unwrap();
     assert!(quickest_ns >= 4 * 19_000_000, "{quickest_ns}");
     let link = record.links.iter().find(|link| link.host == "clients").unwrap();
     let distance = link.distance.as_ref().unwrap();
@@ -199,4 +204,39 @@ fn a_distance_that_cannot_be_is_one_sentence_and_leaves_nothing() {
     let output = hidden.args(up).args(["1ms", "--loss", "1%"]).env("STREAMHARNESS_TESTBED", dir).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(3) && said.contains("load the module tun"), "{said}");
+}
+
+#[test]
+fn with_two_sites_only_what_crosses_between_them_pays_the_distance() {
+    if !has_tun() {
+        return println!("skipped: this machine has no TUN");
+    }
+    let place = place();
+    let dir = &place.path().join("testbed");
+    let _down = Down(dir);
+    let up =
+        ["up", "--network", "facility", "--nodes", "1", "--link", "unlimited", "--arch", "prs", "--congestion", "reno"];
+    done(&testbed(dir, &[up.as_slice(), &["--delay", "20ms", "--sites"]].concat()));
+    let status = done(&testbed(dir, &["status"]));
+    assert!(status.contains("site ") && status.contains("delay 20 ms"), "{status}");
+
+    let load = ["--pattern", "work-sharing-feedback", "--rate", "20/s", "--duration", "4s"];
+    for (architecture, far) in [("dts-plain", "producer"), ("prs", "producer proxy")] {
+        let record = run_by(architecture, dir, &place.path().join(architecture), &load);
+        for hop in &record.route.hops {
+            let crosses = hop.from.to_string() == far;
+            assert_eq!(hop.distance.is_some(), crosses, "{architecture}: {hop:?}");
+        }
+        // To the service and back to the producer; the consumer is near the service.
+        let quickest_ns = record.latency["rtt_from_due"].min_ns.unwrap();
+        assert!((2 * 19_000_000..4 * 19_000_000).contains(&quickest_ns), "{architecture}: {quickest_ns}");
+        // It is the producer who is far.
+        let confirm_ns = record.latency["confirm"].min_ns.unwrap();
+        assert!(confirm_ns >= 30_000_000, "{architecture}: {confirm_ns}");
+    }
+    let program = program().display().to_string();
+    let out = place.path().join("alone").display().to_string();
+    let alone = testbed(dir, &["exec", "--", &program, "--arch", "dts-plain", "--messages", "10", "--out", &out]);
+    let said = String::from_utf8_lossy(&alone.stderr);
+    assert!(alone.status.code() == Some(1) && said.contains("start as many ranks as workers"), "{said}");
 }

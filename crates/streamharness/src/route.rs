@@ -7,6 +7,7 @@ pub mod links;
 pub mod login;
 pub mod own;
 pub mod secrets;
+pub mod site;
 pub mod source;
 pub mod spread;
 pub mod tunnel;
@@ -117,6 +118,9 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
                 Failure::new(failure.exit, sentence)
             })?;
             let mut route = by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None)?;
+            if let Some(testbed) = running_testbed()? {
+                site::check(&testbed, plan)?;
+            }
             name_distances(&mut route.connect.hops, written.testbed.as_deref(), running_testbed()?.as_ref());
             Ok(route)
         }
@@ -146,6 +150,7 @@ fn by_testbed(
     say: &mut dyn FnMut(&str),
 ) -> Result<Route, Failure> {
     testbed.check_reachable().map_err(|error| Failure::new(Exit::Route, error))?;
+    site::check(testbed, plan)?;
     let Some(route) = testbed.route(name) else {
         return fail(
             Exit::Route,

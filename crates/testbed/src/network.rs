@@ -17,5 +17,5 @@ pub use counters::{Count, Link};
 pub use enter::Access;
 pub use layout::{Host, Hosts, host_of_part};
 pub use options::{Congestion, Facility, NetworkChoice, WayText};
-pub use state::{Distance, LinkState, NetworkState};
+pub use state::{Distance, LinkState, NetworkState, ProducersState};
 pub use tools::Tools;

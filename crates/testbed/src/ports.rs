@@ -91,8 +91,8 @@ impl Ports {
     }
 
     /// In a network of its own, where nothing else uses ports.
-    pub fn facility(nodes: usize) -> Self {
-        Self { base: LOWEST_BASE, hosts: Hosts::Facility { nodes } }
+    pub fn facility(nodes: usize, sites: bool) -> Self {
+        Self { base: LOWEST_BASE, hosts: Hosts::Facility { nodes, sites } }
     }
 
     /// On this host, where clients of other hosts reach it at `address`.
@@ -212,8 +212,8 @@ pub struct Reservation {
 }
 
 /// In a network of its own every port is free.
-pub fn facility(nodes: usize) -> Reservation {
-    Reservation { ports: Ports::facility(nodes), _claim: None }
+pub fn facility(nodes: usize, sites: bool) -> Reservation {
+    Reservation { ports: Ports::facility(nodes, sites), _claim: None }
 }
 
 /// Claims the ports from a base that was found free on all hosts of an allocation.

@@ -3,7 +3,7 @@
 use crate::{
     CpuLimits, Error, ProxyRoute, Result, counting, lock,
     managed::{self, ManagedState},
-    network::{Access, Host, Link, NetworkChoice, host_of_part},
+    network::{Access, Host, Link, LinkState, NetworkChoice, host_of_part},
     place,
     ports::{PortRange, Ports},
     process::Proc,
@@ -83,7 +83,10 @@ impl Route {
         self.consumer_urls.clone_from(&self.producer_urls);
         if let Some(first) = self.hops.iter().find(|hop| hop.from == PRODUCER).cloned() {
             self.hops.retain(|hop| hop.from != CONSUMER);
-            self.hops.push(Hop { from: CONSUMER.to_owned(), ..first });
+            // With two sites the producers' proxy is far from the consumers.
+            let crosses = |hop: &Hop| hop.from == PRODUCER_PROXY && hop.to == CONSUMER_PROXY;
+            let between = self.hops.iter().find(|hop| crosses(hop)).and_then(|hop| hop.distance.clone());
+            self.hops.push(Hop { from: CONSUMER.to_owned(), distance: first.distance.clone().or(between), ..first });
         }
         self
     }
@@ -188,7 +191,7 @@ impl Testbed {
         // Parts have the names of the route that they were started for.
         let parts_of = if architecture == ONE_PROXY { ProxyRoute::Haproxy.name() } else { architecture };
         let limited = |hop: Hop| {
-            let distance = self.distance_of(&hop.from);
+            let distance = self.distance_of(&hop);
             Hop { limits: self.limits_of(parts_of, &hop.to), distance, ..hop }
         };
         let entry = match architecture {
@@ -303,10 +306,28 @@ impl Testbed {
         }
     }
 
-    /// The distance that a hop from there crosses: the one between the clients and the rest.
-    fn distance_of(&self, from: &str) -> Option<String> {
-        let clients = self.state.network.as_ref()?.links.first()?;
-        clients.distance_in_words().filter(|_| [PRODUCER, CONSUMER].contains(&from))
+    /// The distance that a hop crosses: the one between the sites, or between all clients and the rest.
+    fn distance_of(&self, hop: &Hop) -> Option<String> {
+        let network = self.state.network.as_ref()?;
+        let far = if network.producers.is_some() { [PRODUCER, PRODUCER_PROXY] } else { [PRODUCER, CONSUMER] };
+        let crosses = far.contains(&hop.from.as_str()) != far.contains(&hop.to.as_str());
+        network.links.iter().find_map(LinkState::distance_in_words).filter(|_| crosses)
+    }
+
+    /// Whether producers are at a site of their own.
+    pub fn has_sites(&self) -> bool {
+        self.state.network.as_ref().is_some_and(|network| network.producers.is_some())
+    }
+
+    /// Moves the calling thread, and threads that it starts later, to the site of its rank, if there are two: the
+    /// producers', or that of the service and the consumers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Enter`] if it cannot be entered.
+    pub fn enter_site(&self, of_producers: bool) -> Result<()> {
+        let access = self.access().filter(|access| self.has_sites() && access.is_inside());
+        access.map_or(Ok(()), |access| access.enter_site(of_producers))
     }
 
     /// Whatever the name, this part is where it leads to.

@@ -101,7 +101,7 @@ impl State {
     /// Where its parts listen.
     pub fn addresses(&self) -> Ports {
         match (&self.network, self.reachable, self.allocation) {
-            (Some(_), ..) => Ports::facility(self.nodes),
+            (Some(network), ..) => Ports::facility(self.nodes, network.producers.is_some()),
             (None, Some(address), _) => Ports::reachable(self.base_port, address),
             (None, None, Some(allocation)) => Ports::allocation(self.base_port, allocation),
             (None, None, None) => Ports::loopback(self.base_port),

@@ -227,7 +227,9 @@ impl Supervisor {
             NetworkChoice::Loopback => (self.reserve(None)?, None),
             NetworkChoice::Reachable(address) => (self.reserve(Some(address))?, None),
             NetworkChoice::Allocation(allocation, base) => (ports::claim(base, allocation)?, None),
-            NetworkChoice::Facility(facility) => (ports::facility(self.nodes), Some((facility, Tools::find()?))),
+            NetworkChoice::Facility(facility) => {
+                (ports::facility(self.nodes, facility.sites), Some((facility, Tools::find()?)))
+            }
         };
         Ok(Found { program, identity, install, isolation, claim, facility })
     }

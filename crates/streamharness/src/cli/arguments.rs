@@ -474,6 +474,9 @@ pub struct TestbedUp {
     /// TCP's congestion control on every host of the facility network [default: the kernel's].
     #[arg(long, value_name = "NAME", value_parser = ["cubic", "bbr", "reno"])]
     pub congestion: Option<String>,
+    /// Producers at a site of their own: the delay is between it and the site of service and consumers.
+    #[arg(long)]
+    pub sites: bool,
     /// By how much the delay wanders in both directions, such as 1ms [default: none].
     #[arg(long, value_name = "TIME")]
     pub jitter: Option<String>,

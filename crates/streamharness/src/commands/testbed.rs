@@ -62,6 +62,7 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         ports,
         link,
         delay,
+        sites,
         jitter,
         loss,
         reorder,
@@ -88,7 +89,7 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         reorder: reorder.as_deref(),
     };
     let congestion = congestion.as_deref().and_then(|name| name.parse().ok());
-    let network = network_choice(&network, link, way, congestion, scale)?;
+    let network = network_choice(&network, link, way, (sites, congestion), scale)?;
     let limits = cpu_limit.iter().map(String::as_str);
     let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
     let broker = broker_extras(plugin, broker_config.as_deref())?;
@@ -114,18 +115,18 @@ fn network_choice(
     network: &str,
     link: Option<String>,
     way: testbed::WayText<'_>,
-    congestion: Option<testbed::Congestion>,
+    (sites, congestion): (bool, Option<testbed::Congestion>),
     scale: Option<f64>,
 ) -> Result<testbed::NetworkChoice, Failure> {
     if network == "facility" {
         let link = link.as_deref().unwrap_or("1gbit");
         let facility = testbed::Facility::parse(link, scale.unwrap_or(1.0), way);
-        let facility = facility.map(|facility| testbed::Facility { congestion, ..facility });
+        let facility = facility.map(|facility| testbed::Facility { congestion, sites, ..facility });
         return facility.map(testbed::NetworkChoice::Facility).map_err(|error| Failure::new(Exit::Usage, error));
     }
-    if link.is_some() || scale.is_some() || congestion.is_some() || way != testbed::WayText::default() {
+    if sites || link.is_some() || scale.is_some() || congestion.is_some() || way != testbed::WayText::default() {
         let sentence = "links belong to the facility network: add --network facility, or leave --link, --scale, --delay, --jitter, --loss, \
-             --reorder and --congestion out";
+             --reorder, --sites and --congestion out";
         return Err(Failure::new(Exit::Usage, sentence));
     }
     Ok(testbed::NetworkChoice::Loopback)

@@ -6,7 +6,7 @@ use crate::{
         world::{Stop, World, silent},
     },
     rank0::lead::Lead,
-    route::Connect,
+    route::{Connect, site},
     terminal::exit::{Exit, Failure},
 };
 use engine::{
@@ -42,6 +42,9 @@ impl Prepared {
             lead.route(connect);
             lead.hear(&world.signals);
         }
+        let entered = site::enter(&self.plan, world.comm.rank());
+        agree(&world.comm, entered, self.plan.limits.collective)?
+            .map_err(|failures| world.stop(Failure::new(Exit::Route, &failures[0].1)))?;
         // An error here is the same on every rank, as the arguments are.
         let transport = Amqp::new(connect.amqp.clone(), &self.plan)
             .map_err(|fault| world.stop(Failure::new(Exit::Route, fault)))?;

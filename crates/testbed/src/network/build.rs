@@ -1,7 +1,7 @@
 //! Creates the namespaces, connects them to the switch and limits the links.
 
 use super::{
-    Distance, Facility, Host, Hosts, LinkState, NetworkChoice, NetworkState, Tools,
+    Distance, Facility, Host, Hosts, LinkState, NetworkChoice, NetworkState, ProducersState, Tools,
     counters::{self, Link},
     forwarder::{self, Forwarder},
     host_of_part,
@@ -36,7 +36,7 @@ impl Network {
     pub fn build(proc: &Proc, hosts: Hosts, facility: Facility, tools: Tools) -> Result<Self> {
         let by = Way::choose(proc, hosts, facility, &tools)?;
         let mut joined = Vec::new();
-        for host in hosts.on_the_switch() {
+        for host in hosts.on_a_switch() {
             let namespace = Namespace::create(proc)?;
             tools.ip("link set lo up", None)?;
             joined.push((host, namespace));
@@ -59,19 +59,26 @@ impl Network {
     fn join(&mut self, index: usize, way: Way) -> Result<LinkState> {
         let host = self.joined[index].0;
         let address = self.hosts.address(host);
-        // The clients stand for many machines: only the other hosts' links limit them.
-        let is_clients = host == Host::Clients;
-        let rate = self.facility.rate_bits_per_second.filter(|_| !is_clients);
-        let way = if is_clients { way } else { Way::Short };
+        // These stand for many machines: only the other hosts' links limit them.
+        let is_many = matches!(host, Host::Clients | Host::Site | Host::Producers);
+        let rate = self.facility.rate_bits_per_second.filter(|_| !is_many);
+        let way = if host == self.hosts.at_a_distance() { way } else { Way::Short };
         let forwarder = self.connect(index, way)?;
         self.forwarder = self.forwarder.take().or(forwarder);
-        self.switch.enter()?;
+        self.switch_of(host).enter()?;
         self.tools.ip(&format!("link set {host} master br0 up"), None)?;
         self.limit(&host.to_string(), rate, way)?;
         self.joined[index].1.enter()?;
-        self.tools.ip(&format!("addr add {address}/24 dev eth0"), None)?;
-        self.tools.ip("link set eth0 up", None)?;
-        self.set_congestion(address)?;
+        if host == Host::Site {
+            self.tools.ip("link add br0 type bridge", None)?;
+            self.tools.ip("link set br0 up", None)?;
+            self.tools.ip("link set eth0 master br0", None)?;
+            self.tools.ip("link set eth0 up", None)?;
+        } else {
+            self.tools.ip(&format!("addr add {address}/24 dev eth0"), None)?;
+            self.tools.ip("link set eth0 up", None)?;
+            self.set_congestion(address)?;
+        }
         self.limit("eth0", rate, way)?;
         let Conditions { delay, jitter, loss, reorder } = self.facility.way;
         let distance = way.name().map(|by| Distance { by: by.into(), jitter_s: jitter.as_secs_f64(), loss, reorder });
@@ -83,7 +90,7 @@ impl Network {
     fn connect(&self, index: usize, way: Way) -> Result<Option<Forwarder>> {
         let (host, namespace) = &self.joined[index];
         let Way::Forwarder { queue_bytes } = way else {
-            self.switch.enter()?;
+            self.switch_of(*host).enter()?;
             let pair = format!("link add {host} type veth peer name eth0 netns /proc/self/fd/0");
             self.tools.ip(&pair, Some(namespace.as_stdin()?))?;
             return Ok(None);
@@ -118,6 +125,15 @@ impl Network {
         Ok(())
     }
 
+    /// The namespace of the bridge that a host is connected to.
+    fn switch_of(&self, host: Host) -> &Namespace {
+        if host.is_far() { self.of(Host::Site).unwrap_or(&self.switch) } else { &self.switch }
+    }
+
+    fn of(&self, host: Host) -> Option<&Namespace> {
+        self.joined.iter().find(|(joined, _)| *joined == host).map(|(_, namespace)| namespace)
+    }
+
     fn limit(&self, device: &str, rate: Option<u64>, way: Way) -> Result<()> {
         if let Some(rate) = rate {
             self.tools.tc(&format!("qdisc add dev {device} root {}", bucket(rate)))?;
@@ -137,7 +153,7 @@ impl Network {
     /// Calls `work`, such as the start of a part, in the namespace of that part.
     pub fn at_place_of<T>(&self, part: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let host = host_of_part(self.hosts, part);
-        let Some((_, namespace)) = self.joined.iter().find(|(joined, _)| *joined == host) else { return work() };
+        let Some(namespace) = self.of(host) else { return work() };
         namespace.enter()?;
         let done = work();
         self.switch.enter()?;
@@ -150,6 +166,7 @@ impl Network {
         Ok(NetworkState {
             links: self.links.clone(),
             clients_fd: self.joined[0].1.descriptor(),
+            producers: self.of(Host::Producers).map(producers).transpose()?,
             namespaces: all.map(Namespace::inode).collect::<Result<_>>()?,
             choice: NetworkChoice::Facility(self.facility).to_string(),
             congestion: self.facility.congestion.map(|congestion| congestion.to_string()),
@@ -158,17 +175,26 @@ impl Network {
 
     /// The counters of each link so far.
     pub fn count(&self) -> Result<Vec<Link>> {
-        let ports = self.tools.ip("-s -j link show", None)?;
-        let towards = self.tools.tc("-s -j qdisc show")?;
+        let switch = |namespace: &Namespace| {
+            namespace.enter()?;
+            Ok::<_, Error>([self.tools.ip("-s -j link show", None)?, self.tools.tc("-s -j qdisc show")?])
+        };
+        let far = self.of(Host::Site).map(switch).transpose()?;
+        let near = switch(&self.switch)?;
         let mut links = Vec::new();
-        for (link, (_, namespace)) in self.links.iter().zip(&self.joined) {
+        for (link, (host, namespace)) in self.links.iter().zip(&self.joined) {
+            let [ports, towards] = far.as_ref().filter(|_| host.is_far()).unwrap_or(&near);
             namespace.enter()?;
             let from = self.tools.tc("-s -j qdisc show");
             self.switch.enter()?;
-            links.push(counters::link(link, &ports, &towards, &from?)?);
+            links.push(counters::link(link, ports, towards, &from?)?);
         }
         Ok(links)
     }
+}
+
+fn producers(namespace: &Namespace) -> Result<ProducersState> {
+    Ok(ProducersState { fd: namespace.descriptor(), namespace: namespace.inode()? })
 }
 
 fn bucket(rate_bits_per_second: u64) -> String {

@@ -17,9 +17,21 @@ pub struct Access<'a> {
 }
 
 impl Access<'_> {
-    /// Whether this process is already on the clients' host.
+    /// Whether this process is already on a host of ranks.
     pub fn is_inside(self) -> bool {
-        namespace_of("self").is_some_and(|inode| self.network.namespaces.first() == Some(&inode))
+        let producers = self.network.producers.map(|producers| producers.namespace);
+        namespace_of("self")
+            .is_some_and(|inode| self.network.namespaces.first().into_iter().chain(&producers).any(|one| *one == inode))
+    }
+
+    /// Moves the calling thread, and threads that it starts later, to the host of the producers or to that of the others.
+    /// The process is already inside.
+    pub fn enter_site(self, of_producers: bool) -> Result<()> {
+        let closed = |source: std::io::Error| Error::Enter { source };
+        let producers = self.network.producers.filter(|_| of_producers);
+        let descriptor = producers.map_or(self.network.clients_fd, |producers| producers.fd);
+        let path = format!("/proc/{}/fd/{descriptor}", self.supervisor.pid);
+        setns(File::open(path).map_err(closed)?, CloneFlags::CLONE_NEWNET).map_err(|errno| closed(errno.into()))
     }
 
     /// Moves this process, which must have no other threads, to the clients' host. If a plain user created the network,

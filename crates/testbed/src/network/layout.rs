@@ -8,8 +8,14 @@ use std::{fmt, net::Ipv4Addr};
 pub enum Host {
     /// The bridge, and with it the supervisor and control traffic.
     Switch,
-    /// All MPI ranks.
+    /// All MPI ranks; with two sites, those without producers.
     Clients,
+    /// With two sites, the bridge of the producers' site.
+    Site,
+    /// With two sites, the ranks with producers.
+    Producers,
+    /// With two sites, the data transfer node of the producers' site, with the producers' proxies.
+    Dtn,
     /// A data streaming node, counted from 1.
     Dsn(usize),
     /// The balancer of the managed service.
@@ -19,10 +25,18 @@ pub enum Host {
 }
 
 impl Host {
+    /// Whether it is connected to the switch of the producers' site.
+    pub fn is_far(self) -> bool {
+        matches!(self, Self::Producers | Self::Dtn)
+    }
+
     fn address(self) -> Ipv4Addr {
         let last = match self {
             Self::Switch => 1,
             Self::Clients => 10,
+            Self::Site => 30,
+            Self::Producers => 31,
+            Self::Dtn => 32,
             Self::Dsn(number) => 10 + number as u8,
             Self::Balancer => 20,
             Self::Ingress => 21,
@@ -36,6 +50,9 @@ impl fmt::Display for Host {
         match self {
             Self::Switch => f.write_str("sw"),
             Self::Clients => f.write_str("clients"),
+            Self::Site => f.write_str("site"),
+            Self::Producers => f.write_str("producers"),
+            Self::Dtn => f.write_str("dtn"),
             Self::Dsn(number) => write!(f, "dsn{number}"),
             Self::Balancer => f.write_str("lb"),
             Self::Ingress => f.write_str("ingress"),
@@ -52,6 +69,8 @@ pub enum Hosts {
     Facility {
         /// Broker nodes, each on a data streaming node.
         nodes: usize,
+        /// Whether producers are at a site of their own.
+        sites: bool,
     },
     /// On several real hosts, each with a supervisor of its own.
     Allocation(Allocation),
@@ -62,7 +81,7 @@ impl Hosts {
     pub fn dsns(self) -> usize {
         match self {
             Self::Loopback | Self::Reachable(_) => 0,
-            Self::Facility { nodes } => nodes.max(2),
+            Self::Facility { nodes, .. } => nodes.max(2),
             Self::Allocation(allocation) => allocation.dsns(),
         }
     }
@@ -80,17 +99,29 @@ impl Hosts {
         matches!(self, Self::Allocation(_))
     }
 
-    /// All hosts that are connected to the switch.
-    pub fn on_the_switch(self) -> Vec<Host> {
+    /// All hosts that are connected to a switch, each after its switch.
+    pub fn on_a_switch(self) -> Vec<Host> {
+        let far = if self.has_sites() { &[Host::Site, Host::Producers, Host::Dtn][..] } else { &[] };
         let dsns = (1..=self.dsns()).map(Host::Dsn);
-        std::iter::once(Host::Clients).chain(dsns).chain([Host::Balancer, Host::Ingress]).collect()
+        let first = std::iter::once(Host::Clients).chain(far.iter().copied());
+        first.chain(dsns).chain([Host::Balancer, Host::Ingress]).collect()
+    }
+
+    /// Whether producers are at a site of their own.
+    pub fn has_sites(self) -> bool {
+        matches!(self, Self::Facility { sites: true, .. })
+    }
+
+    /// The host whose link has the distance.
+    pub fn at_a_distance(self) -> Host {
+        if self.has_sites() { Host::Site } else { Host::Clients }
     }
 
     /// The data streaming node of the producers' proxies. With the next, the last two: with three nodes and one
     /// connection no link then carries the same bytes twice, since the first node has the broker that proxies connect
-    /// to.
+    /// to. With two sites it is the node of the producers' site.
     pub fn producer_proxy(self) -> Host {
-        Host::Dsn(self.dsns())
+        if self.has_sites() { Host::Dtn } else { Host::Dsn(self.dsns()) }
     }
 
     /// That of the consumers' proxies.
@@ -146,7 +177,7 @@ fn of_allocation(allocation: &Allocation, host: Host) -> Ipv4Addr {
         Host::Dsn(number) => allocation.dsn(number),
         Host::Balancer => allocation.balancer,
         Host::Ingress | Host::Switch => allocation.ingress,
-        Host::Clients => allocation.here,
+        Host::Clients | Host::Site | Host::Producers | Host::Dtn => allocation.here,
     }
 }
 
@@ -170,23 +201,23 @@ mod tests {
 
     #[test]
     fn no_two_hosts_share_an_address_with_as_many_nodes_as_there_may_be() {
-        let hosts = Hosts::Facility { nodes: 9 };
+        let hosts = Hosts::Facility { nodes: 9, sites: true };
         let all: HashSet<Ipv4Addr> =
-            hosts.on_the_switch().into_iter().chain([Host::Switch]).map(|host| hosts.address(host)).collect();
-        assert_eq!(all.len(), 9 + 4);
+            hosts.on_a_switch().into_iter().chain([Host::Switch]).map(|host| hosts.address(host)).collect();
+        assert_eq!(all.len(), 9 + 4 + 3);
     }
 
     #[test]
     fn the_two_proxies_of_a_tunnel_are_never_on_one_host() {
         for nodes in 1..=9 {
-            let hosts = Hosts::Facility { nodes };
+            let hosts = Hosts::Facility { nodes, sites: nodes % 2 == 0 };
             assert_ne!(hosts.producer_proxy(), hosts.consumer_proxy(), "{nodes}");
         }
     }
 
     #[test]
     fn each_part_has_its_place() {
-        let hosts = Hosts::Facility { nodes: 3 };
+        let hosts = Hosts::Facility { nodes: 3, sites: false };
         for (part, place) in [
             ("node 2", "dsn2"),
             ("epmd 3", "dsn3"),
@@ -198,5 +229,14 @@ mod tests {
         ] {
             assert_eq!(host_of_part(hosts, part).to_string(), place, "{part}");
         }
+    }
+
+    #[test]
+    fn with_two_sites_one_proxy_stands_at_either_end_and_one_link_has_the_distance() {
+        let [one, two] = [false, true].map(|sites| Hosts::Facility { nodes: 3, sites });
+        assert_eq!([one, two].map(Hosts::at_a_distance), [Host::Clients, Host::Site]);
+        let places = |hosts| ["producer", "consumer"].map(|end| host_of_part(hosts, &format!("s2ds haproxy {end}")));
+        assert_eq!(places(two).map(Host::is_far), [true, false]);
+        assert_eq!(places(one).map(Host::is_far), [false, false]);
     }
 }

@@ -25,6 +25,8 @@ pub struct Facility {
     pub rate_bits_per_second: Option<u64>,
     /// Of the way between the clients and all others, in both directions.
     pub way: Conditions,
+    /// Whether producers are at a site of their own, and the way is between it and the rest.
+    pub sites: bool,
     /// TCP's congestion control on every host; `None`: the kernel's default.
     pub congestion: Option<Congestion>,
 }
@@ -103,7 +105,7 @@ impl Facility {
                 Some(rate as u64)
             }
         };
-        Ok(Self { rate_bits_per_second, way: parse_way(way)?, congestion: None })
+        Ok(Self { rate_bits_per_second, way: parse_way(way)?, congestion: None, sites: false })
     }
 }
 
@@ -151,7 +153,7 @@ impl fmt::Display for NetworkChoice {
             Self::Facility(facility) => {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
                 let congestion = facility.congestion.map_or("default".to_owned(), |one| one.to_string());
-                write!(f, "facility,{rate},{congestion},{}", facility.way)
+                write!(f, "facility,{rate},{congestion},{},{}", facility.sites, facility.way)
             }
             Self::Allocation(allocation, base) => write!(f, "allocation,{allocation},{base}"),
         }
@@ -174,8 +176,15 @@ impl FromStr for NetworkChoice {
         let (rate, way) = text.strip_prefix("facility,").and_then(|rest| rest.split_once(',')).ok_or(())?;
         let rate: u64 = rate.parse().map_err(|_| ())?;
         let (congestion, way) = way.split_once(',').ok_or(())?;
+        let (sites, way) = way.split_once(',').ok_or(())?;
+        let sites = sites.parse().map_err(|_| ())?;
         let congestion = (congestion != "default").then(|| congestion.parse()).transpose()?;
-        Ok(Self::Facility(Facility { rate_bits_per_second: (rate > 0).then_some(rate), way: way.parse()?, congestion }))
+        Ok(Self::Facility(Facility {
+            rate_bits_per_second: (rate > 0).then_some(rate),
+            way: way.parse()?,
+            congestion,
+            sites,
+        }))
     }
 }
 

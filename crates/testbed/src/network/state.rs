@@ -9,6 +9,9 @@ pub struct NetworkState {
     pub links: Vec<LinkState>,
     /// The supervisor's descriptor of the clients' namespace.
     pub clients_fd: i32,
+    /// The producers' namespace, where they are at a site of their own.
+    #[serde(default)]
+    pub producers: Option<ProducersState>,
     /// Inode numbers of all namespaces, the clients' first: they identify processes that are still inside.
     pub namespaces: Vec<u64>,
     /// The options that it was built with.
@@ -17,6 +20,15 @@ pub struct NetworkState {
     /// TCP's congestion control on every host; `None`: the kernel's default.
     #[serde(default)]
     pub congestion: Option<String>,
+}
+
+/// The namespace of the ranks with producers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducersState {
+    /// The supervisor's descriptor of it.
+    pub fd: i32,
+    /// Its inode number.
+    pub namespace: u64,
 }
 
 /// What a link adds besides its rate.
