@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use std::{fs::File, io, process::Stdio};
 
 /// Modules whose tests take about as long as all others together.
-const ONE_HALF: [&str; 4] = ["faults::", "patterns::", "payloads::", "routes::"];
+const ONE_HALF: [&str; 6] = ["facility::", "faults::", "managed::", "patterns::", "payloads::", "routes::"];
 /// Tests of measured numbers: other tests in parallel would disturb them.
 const ALONE: &str = "truths::";
 const OF_SYSTEM: [&str; 4] = ["test", "--workspace", "--test", "system"];
