@@ -207,18 +207,36 @@ fn a_distance_that_cannot_be_is_one_sentence_and_leaves_nothing() {
 }
 
 #[test]
-fn with_two_sites_only_what_crosses_between_them_pays_the_distance() {
+fn between_two_sites_what_crosses_pays_the_distance_and_what_no_rule_opens_does_not_cross() {
     if !has_tun() {
         return println!("skipped: this machine has no TUN");
     }
     let place = place();
     let dir = &place.path().join("testbed");
     let _down = Down(dir);
-    let up =
-        ["up", "--network", "facility", "--nodes", "1", "--link", "unlimited", "--arch", "prs", "--congestion", "reno"];
-    done(&testbed(dir, &[up.as_slice(), &["--delay", "20ms", "--sites"]].concat()));
+    let up = [
+        "up",
+        "--network",
+        "facility",
+        "--nodes",
+        "1",
+        "--link",
+        "unlimited",
+        "--arch",
+        "prs,dts-plain",
+        "--congestion",
+        "reno",
+    ];
+    done(&testbed(dir, &[up.as_slice(), &["--delay", "20ms", "--sites", "--firewall"]].concat()));
     let status = done(&testbed(dir, &["status"]));
     assert!(status.contains("site ") && status.contains("delay 20 ms"), "{status}");
+    for rule in [
+        "dts-plain: TCP to dsn1 10.79.0.11:10201\n",
+        "prs-haproxy: TCP to dsn1 10.79.0.11:10760-10769\n",
+        "nothing else ",
+    ] {
+        assert!(status.contains(&format!("# firewall   {rule}")), "{status}");
+    }
 
     let load = ["--pattern", "work-sharing-feedback", "--rate", "20/s", "--duration", "4s"];
     for (architecture, far) in [("dts-plain", "producer"), ("prs", "producer proxy")] {
@@ -234,7 +252,14 @@ fn with_two_sites_only_what_crosses_between_them_pays_the_distance() {
         let confirm_ns = record.latency["confirm"].min_ns.unwrap();
         assert!(confirm_ns >= 30_000_000, "{architecture}: {confirm_ns}");
     }
-    let program = program().display().to_string();
+    let (mpirun, program) = (workspace().join("launch/mpirun").display().to_string(), program().display().to_string());
+    let out = place.path().join("closed").display().to_string();
+    let words = ["exec", "--", &mpirun, "-n", "2", &program, "--arch", "dts", "--messages", "10", "--out", &out];
+    let closed = testbed(dir, &words);
+    let said = String::from_utf8_lossy(&closed.stderr);
+    let rule = "lacks the rule that this route needs, `dts: TCP to dsn1 10.79.0.11:10211` (connection timed out)";
+    assert!(closed.status.code() == Some(3) && said.contains(rule) && said.contains("--arch dts"), "{said}");
+
     let out = place.path().join("alone").display().to_string();
     let alone = testbed(dir, &["exec", "--", &program, "--arch", "dts-plain", "--messages", "10", "--out", &out]);
     let said = String::from_utf8_lossy(&alone.stderr);

@@ -119,7 +119,7 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
             })?;
             let mut route = by_address(&RouteProfile { management, ..written.clone() }, &urls, &urls, tls, None)?;
             if let Some(testbed) = running_testbed()? {
-                site::check(&testbed, plan)?;
+                site::check(&testbed, plan, written.testbed.as_deref())?;
             }
             name_distances(&mut route.connect.hops, written.testbed.as_deref(), running_testbed()?.as_ref());
             Ok(route)
@@ -150,7 +150,7 @@ fn by_testbed(
     say: &mut dyn FnMut(&str),
 ) -> Result<Route, Failure> {
     testbed.check_reachable().map_err(|error| Failure::new(Exit::Route, error))?;
-    site::check(testbed, plan)?;
+    site::check(testbed, plan, Some(name))?;
     let Some(route) = testbed.route(name) else {
         return fail(
             Exit::Route,

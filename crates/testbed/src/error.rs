@@ -214,6 +214,31 @@ pub enum Error {
     /// A program that builds networks is missing.
     #[error("no program `{0}` on this machine: apt-get install iproute2, or run launch/setup")]
     NoNetworkProgram(&'static str),
+    /// The program that sets packet filters is missing.
+    #[error("no program `nft` on this machine, which --firewall needs: apt-get install nftables, or run launch/setup")]
+    NoNftables,
+    /// The kernel does not filter.
+    #[error(
+        "this kernel cannot filter packets between two sites ({reason}): load the modules nf_tables and nf_tables_bridge, or leave \
+         --firewall out"
+    )]
+    NoFilter {
+        /// What nft said.
+        reason: String,
+    },
+    /// Nothing lets a route through.
+    #[error(
+        "the firewall of the service's site lacks the rule that this route needs, `{rule}` ({source}): start the testbed with \
+         --arch {architecture} among its architectures, for which --firewall opens it"
+    )]
+    Firewall {
+        /// The architecture.
+        architecture: String,
+        /// What it needs.
+        rule: String,
+        /// What became of an attempt.
+        source: io::Error,
+    },
     /// Namespaces are not permitted.
     #[error(
         "a facility network needs network namespaces, which are not permitted here: run as root, allow user \

@@ -20,6 +20,7 @@
 mod cores;
 mod counting;
 mod error;
+mod firewall;
 mod identity;
 mod joint;
 mod limits;
@@ -56,7 +57,9 @@ pub use distance::{Counters as Forwarded, Lateness};
 pub use error::Error;
 pub use joint::{candidate_ports, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus};
-pub use network::{Allocation, Congestion, Count, Distance, Facility, Link, NetworkChoice, Placement, WayText};
+pub use network::{
+    Allocation, Congestion, Count, Distance, Facility, Link, NetworkChoice, Opened, Placement, Rule, WayText,
+};
 pub use options::{Options, default_dir};
 pub use ports::PortRange;
 pub use programs::check_programs;

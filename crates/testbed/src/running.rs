@@ -1,9 +1,9 @@
 //! A running testbed for its users: addresses and variables.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, counting, lock,
+    CpuLimits, Error, ProxyRoute, Result, counting, firewall, lock,
     managed::{self, ManagedState},
-    network::{Access, Host, Link, LinkState, NetworkChoice, host_of_part},
+    network::{Access, Host, Link, LinkState, NetworkChoice, Rule, host_of_part},
     place,
     ports::{PortRange, Ports},
     process::Proc,
@@ -328,6 +328,26 @@ impl Testbed {
     pub fn enter_site(&self, of_producers: bool) -> Result<()> {
         let access = self.access().filter(|access| self.has_sites() && access.is_inside());
         access.map_or(Ok(()), |access| access.enter_site(of_producers))
+    }
+
+    /// What the firewall of the service's site lets through from the other site; `None` without a firewall.
+    pub fn firewall(&self) -> Option<&[Rule]> {
+        self.state.network.as_ref()?.firewall.as_deref()
+    }
+
+    /// Checks that the firewall, if there is one, lets a route through, from where its producers are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Firewall`] with the rule that is missing.
+    pub fn is_let_through(&self, architecture: &str) -> Result<()> {
+        let (Some(in_force), Some(access)) = (self.firewall(), self.access()) else { return Ok(()) };
+        let there = || {
+            access.enter_site(true)?;
+            firewall::passes(architecture, self.ports(), self.nodes(), in_force)
+        };
+        // A thread of its own is at another site, and this one stays where it is.
+        std::thread::scope(|scope| scope.spawn(there).join()).expect("it does not panic")
     }
 
     /// Whatever the name, this part is where it leads to.

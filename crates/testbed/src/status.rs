@@ -33,6 +33,8 @@ pub struct Status {
     pub parts: Vec<PartStatus>,
     /// Links of its own network, ready to print; empty without one.
     pub links: Vec<String>,
+    /// What the firewall between its sites lets through, ready to print; `None` without one.
+    pub firewall: Option<Vec<String>>,
     /// The producers' hops on each route.
     pub routes: Vec<String>,
 }
@@ -97,6 +99,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         ready_after_ms: state.ready_after_ms,
         parts: parts.collect(),
         links: state.network.iter().flat_map(links).collect(),
+        firewall: state.network.as_ref().and_then(firewall),
         routes: Vec::new(),
     })
 }
@@ -117,6 +120,7 @@ impl fmt::Display for Status {
             writeln!(f, "# ready in   {:.1} s", ms as f64 / 1000.0)?;
         }
         self.links.iter().try_for_each(|link| writeln!(f, "# link       {link}"))?;
+        self.firewall.iter().flatten().try_for_each(|line| writeln!(f, "# firewall   {line}"))?;
         let rows: Vec<[String; 5]> = self.parts.iter().map(row).collect();
         let heads = ["part", "pid", "port", "limits", "health"].map(String::from);
         let width = |column: usize| rows.iter().chain([&heads]).map(|row| row[column].len()).max().unwrap_or(0);
@@ -137,6 +141,12 @@ impl fmt::Display for Status {
 fn links(network: &NetworkState) -> Vec<String> {
     let congestion = network.congestion.iter().map(|congestion| format!("all hosts: TCP with {congestion}"));
     network.links.iter().map(link).chain(congestion).collect()
+}
+
+/// What passes from the other site, last that nothing else does.
+fn firewall(network: &NetworkState) -> Option<Vec<String>> {
+    let rules = network.firewall.as_ref()?.iter().map(ToString::to_string);
+    Some(rules.chain(["nothing else from the producers' site".to_owned()]).collect())
 }
 
 fn link(link: &LinkState) -> String {
@@ -186,6 +196,7 @@ mod tests {
                 part("node 1", Some(12345), vec![("amqp".into(), 12001), ("amqps".into(), 12011)], "dead"),
             ],
             links: vec![],
+            firewall: None,
             routes: vec!["dts: producer -amqps> localhost:12011 RabbitMQ 3.10.8".into()],
         };
         let expected = "\

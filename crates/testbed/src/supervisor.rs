@@ -2,7 +2,7 @@
 //! orphaned.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting,
+    CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, firewall,
     identity::Identity,
     limits::Groups,
     managed::{self, Managed, ManagedState},
@@ -276,6 +276,9 @@ impl Supervisor {
         if let Some((facility, tools)) = facility {
             state.parts[0].ports.clear();
             let network = sandbox.build_network(ports.hosts, facility, tools)?;
+            if let Some(opened) = facility.firewall {
+                network.close_site(&firewall::rules(opened, ports, self.nodes))?;
+            }
             state.network = Some(network.state()?);
             if let Some(forwarder) = network.take_forwarder() {
                 let command = forwarder.command(&self.dir, &identity)?;

@@ -113,7 +113,7 @@ impl<'a> ControlServers<'a> {
     }
 
     /// Its place among all that there could be; its ports follow from it.
-    fn index(kind: Kind, end: End) -> usize {
+    pub fn index(kind: Kind, end: End) -> usize {
         let kind = Kind::ALL.iter().position(|known| *known == kind).expect("all kinds are in ALL");
         2 * kind + usize::from(end == End::Consumer)
     }

@@ -477,6 +477,9 @@ pub struct TestbedUp {
     /// Producers at a site of their own: the delay is between it and the site of service and consumers.
     #[arg(long)]
     pub sites: bool,
+    /// A packet filter between the sites of --sites: open is what the architectures of --arch need, and nothing else.
+    #[arg(long)]
+    pub firewall: bool,
     /// By how much the delay wanders in both directions, such as 1ms [default: none].
     #[arg(long, value_name = "TIME")]
     pub jitter: Option<String>,

@@ -63,6 +63,7 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         link,
         delay,
         sites,
+        firewall,
         jitter,
         loss,
         reorder,
@@ -74,6 +75,11 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
     } = options;
     let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
     let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
+    let opened = firewall.then(|| testbed::Opened::of(routes.iter().map(String::as_str)));
+    if firewall && !sites {
+        let sentence = "a firewall stands between two sites: add --network facility --sites, or leave --firewall out";
+        return Err(Failure::new(Exit::Usage, sentence));
+    }
     let mut routes = testbed::Routes::named(routes.iter().map(String::as_str)).map_err(wrong)?;
     if let (Some(managed), Some(balance)) = (&mut routes.managed, balance) {
         *managed = balance.parse().map_err(wrong)?;
@@ -89,7 +95,12 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         reorder: reorder.as_deref(),
     };
     let congestion = congestion.as_deref().and_then(|name| name.parse().ok());
-    let network = network_choice(&network, link, way, (sites, congestion), scale)?;
+    let network = match network_choice(&network, link, way, (sites, congestion), scale)? {
+        testbed::NetworkChoice::Facility(facility) => {
+            testbed::NetworkChoice::Facility(testbed::Facility { firewall: opened, ..facility })
+        }
+        other => other,
+    };
     let limits = cpu_limit.iter().map(String::as_str);
     let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
     let broker = broker_extras(plugin, broker_config.as_deref())?;

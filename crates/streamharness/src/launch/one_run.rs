@@ -49,7 +49,10 @@ impl Prepared {
         let transport = Amqp::new(connect.amqp.clone(), &self.plan)
             .map_err(|fault| world.stop(Failure::new(Exit::Route, fault)))?;
         let mut watcher = Watcher { lead, signals: &world.signals };
-        match engine::run(&world.comm, &self.plan, transport, self.payloads, &world.place, &mut watcher) {
+        let done = engine::run(&world.comm, &self.plan, transport, self.payloads, &world.place, &mut watcher);
+        // Otherwise the next route cannot be opened, which reports it.
+        let _ = site::leave();
+        match done {
             Ok(_) => Ok(()),
             Err(error @ RunError::Failed { .. }) => {
                 if let Some(lead) = watcher.lead {

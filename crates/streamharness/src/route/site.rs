@@ -4,8 +4,8 @@ use crate::terminal::exit::{Exit, Failure};
 use profile::Plan;
 use testbed::Testbed;
 
-/// Refuses a plan in which a rank would be at both sites.
-pub fn check(testbed: &Testbed, plan: &Plan) -> Result<(), Failure> {
+/// Refuses a plan in which a rank would be at both sites, and a route that the firewall between them does not let through.
+pub fn check(testbed: &Testbed, plan: &Plan, architecture: Option<&str>) -> Result<(), Failure> {
     let at_both = |rank: &usize| {
         let role = plan.placement.role(*rank);
         !role.producers.is_empty() && !role.consumers.is_empty()
@@ -17,8 +17,15 @@ pub fn check(testbed: &Testbed, plan: &Plan) -> Result<(), Failure> {
                 "rank {rank} has producers and consumers, and the testbed has a site for each: start as many ranks as workers"
             ),
         )),
-        None => Ok(()),
+        None => architecture
+            .map_or(Ok(()), |name| testbed.is_let_through(name).map_err(|error| Failure::new(Exit::Route, error))),
     }
+}
+
+/// Moves the calling thread back to the site of the service, from where the next route is opened.
+pub fn leave() -> Result<(), String> {
+    let running = testbed::find(&testbed::default_dir()).map_err(|error| error.to_string())?;
+    running.map_or(Ok(()), |testbed| testbed.enter_site(false).map_err(|error| error.to_string()))
 }
 
 /// Moves the calling thread, and threads that it starts later, to the site of this rank, if the running testbed has two.

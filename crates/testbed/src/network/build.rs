@@ -1,8 +1,9 @@
 //! Creates the namespaces, connects them to the switch and limits the links.
 
 use super::{
-    Distance, Facility, Host, Hosts, LinkState, NetworkChoice, NetworkState, ProducersState, Tools,
+    Distance, Facility, Host, Hosts, LinkState, NetworkChoice, NetworkState, ProducersState, Rule, Tools,
     counters::{self, Link},
+    filter,
     forwarder::{self, Forwarder},
     host_of_part,
     namespace::Namespace,
@@ -29,6 +30,8 @@ pub struct Network {
     facility: Facility,
     /// Until it is started.
     forwarder: Option<Forwarder>,
+    /// What the firewall lets through, if there is one.
+    firewall: Option<Vec<Rule>>,
 }
 
 impl Network {
@@ -47,7 +50,8 @@ impl Network {
         tools.ip("link add br0 type bridge", None)?;
         tools.ip(&format!("addr add {address}/24 dev br0"), None)?;
         tools.ip("link set br0 up", None)?;
-        let mut network = Self { hosts, switch, joined, links: Vec::new(), tools, facility, forwarder: None };
+        let mut network =
+            Self { hosts, switch, joined, links: Vec::new(), tools, facility, forwarder: None, firewall: None };
         for index in 0..network.joined.len() {
             let link = network.join(index, by)?;
             network.links.push(link);
@@ -145,6 +149,13 @@ impl Network {
         Ok(())
     }
 
+    /// Closes the service's site to the other one, except for these connections.
+    pub fn close_site(&mut self, rules: &[Rule]) -> Result<()> {
+        // This process is at the switch, through which all from the other site comes.
+        self.firewall = Some(filter::install(&self.tools, rules)?);
+        Ok(())
+    }
+
     /// The process to start for a distance that the kernel does not make.
     pub fn take_forwarder(&mut self) -> Option<Forwarder> {
         self.forwarder.take()
@@ -170,6 +181,7 @@ impl Network {
             namespaces: all.map(Namespace::inode).collect::<Result<_>>()?,
             choice: NetworkChoice::Facility(self.facility).to_string(),
             congestion: self.facility.congestion.map(|congestion| congestion.to_string()),
+            firewall: self.firewall.clone(),
         })
     }
 

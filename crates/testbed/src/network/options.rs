@@ -1,6 +1,7 @@
 //! Options of the network, and their text.
 
-use crate::{Error, Result, network::Allocation};
+use super::{Allocation, Opened};
+use crate::{Error, Result};
 use distance::Conditions;
 use std::{fmt, net::Ipv4Addr, str::FromStr, time::Duration};
 
@@ -29,6 +30,8 @@ pub struct Facility {
     pub sites: bool,
     /// TCP's congestion control on every host; `None`: the kernel's default.
     pub congestion: Option<Congestion>,
+    /// What the firewall between the sites lets through; `None`: no firewall.
+    pub firewall: Option<Opened>,
 }
 
 /// TCP's choice of how fast it sends.
@@ -105,7 +108,7 @@ impl Facility {
                 Some(rate as u64)
             }
         };
-        Ok(Self { rate_bits_per_second, way: parse_way(way)?, congestion: None, sites: false })
+        Ok(Self { rate_bits_per_second, way: parse_way(way)?, congestion: None, sites: false, firewall: None })
     }
 }
 
@@ -153,7 +156,8 @@ impl fmt::Display for NetworkChoice {
             Self::Facility(facility) => {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
                 let congestion = facility.congestion.map_or("default".to_owned(), |one| one.to_string());
-                write!(f, "facility,{rate},{congestion},{},{}", facility.sites, facility.way)
+                let firewall = facility.firewall.map_or("open".to_owned(), |opened| format!("only-{opened}"));
+                write!(f, "facility,{rate},{congestion},{},{firewall},{}", facility.sites, facility.way)
             }
             Self::Allocation(allocation, base) => write!(f, "allocation,{allocation},{base}"),
         }
@@ -178,12 +182,15 @@ impl FromStr for NetworkChoice {
         let (congestion, way) = way.split_once(',').ok_or(())?;
         let (sites, way) = way.split_once(',').ok_or(())?;
         let sites = sites.parse().map_err(|_| ())?;
+        let (firewall, way) = way.split_once(',').ok_or(())?;
+        let firewall = firewall.strip_prefix("only-").map(str::parse).transpose()?;
         let congestion = (congestion != "default").then(|| congestion.parse()).transpose()?;
         Ok(Self::Facility(Facility {
             rate_bits_per_second: (rate > 0).then_some(rate),
             way: way.parse()?,
             congestion,
             sites,
+            firewall,
         }))
     }
 }
@@ -251,6 +258,8 @@ mod tests {
             NetworkChoice::Reachable([10, 1, 2, 3].into()),
             NetworkChoice::Facility(facility),
             with_reno,
+            NetworkChoice::Facility(Facility { sites: true, firewall: Some(Opened::of(["dts", "mss"])), ..facility }),
+            NetworkChoice::Facility(Facility { sites: true, firewall: Some(Opened::default()), ..facility }),
         ] {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }

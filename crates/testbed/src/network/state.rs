@@ -1,7 +1,7 @@
 //! The network in `state.json`.
 
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::{fmt, net::Ipv4Addr};
 
 /// The data needed to enter and to check it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,44 @@ pub struct NetworkState {
     /// TCP's congestion control on every host; `None`: the kernel's default.
     #[serde(default)]
     pub congestion: Option<String>,
+    /// What the firewall of the service's site lets through, as the kernel has it; `None`: no firewall.
+    #[serde(default)]
+    pub firewall: Option<Vec<Rule>>,
+}
+
+/// Connections that the firewall lets through from the other site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// The architectures that need it.
+    pub architectures: Vec<String>,
+    /// The host that they lead to.
+    pub host: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The first of its ports.
+    pub from_port: u16,
+    /// The last of them.
+    pub to_port: u16,
+}
+
+impl Rule {
+    /// Whether it lets the same connections through.
+    pub fn opens(&self, other: &Self) -> bool {
+        (self.address, self.from_port, self.to_port) == (other.address, other.from_port, other.to_port)
+    }
+
+    /// `10211`, or `10760-10769`.
+    pub fn ports_in_words(&self) -> String {
+        let Self { from_port, to_port, .. } = self;
+        if to_port == from_port { from_port.to_string() } else { format!("{from_port}-{to_port}") }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { architectures, host, address, .. } = self;
+        write!(f, "{}: TCP to {host} {address}:{}", architectures.join(", "), self.ports_in_words())
+    }
 }
 
 /// The namespace of the ranks with producers.

@@ -1,4 +1,4 @@
-//! The programs `ip` and `tc`, used instead of a netlink library.
+//! The programs `ip`, `tc` and `nft`, used instead of a netlink library.
 
 use crate::{Error, Result};
 use shortage::SystemContext;
@@ -11,6 +11,8 @@ use std::{
 pub struct Tools {
     ip: PathBuf,
     tc: PathBuf,
+    /// Only a firewall needs it.
+    nft: Option<PathBuf>,
 }
 
 impl Tools {
@@ -21,7 +23,7 @@ impl Tools {
             let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
             folders.map(|folder| folder.join(name)).find(|path| path.is_file()).ok_or(Error::NoNetworkProgram(name))
         };
-        Ok(Self { ip: find("ip")?, tc: find("tc")? })
+        Ok(Self { ip: find("ip")?, tc: find("tc")?, nft: find("nft").ok() })
     }
 
     /// Runs `ip` with these words in this process's namespace; returns its output.
@@ -33,6 +35,11 @@ impl Tools {
     pub fn tc(&self, words: &str) -> Result<String> {
         run(&self.tc, words, None)
     }
+
+    /// The same for `nft`.
+    pub fn nft(&self, words: &str) -> Result<String> {
+        run(self.nft.as_ref().ok_or(Error::NoNftables)?, words, None)
+    }
 }
 
 fn run(program: &Path, words: &str, stdin: Option<Stdio>) -> Result<String> {
@@ -41,7 +48,7 @@ fn run(program: &Path, words: &str, stdin: Option<Stdio>) -> Result<String> {
         .env_clear()
         .stdin(stdin.unwrap_or_else(Stdio::null))
         .output()
-        .when("run `ip` or `tc`")?;
+        .when("run `ip`, `tc` or `nft`")?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
