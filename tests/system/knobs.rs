@@ -132,13 +132,13 @@ fn roles_alternate_over_ranks_on_request() {
 #[test]
 fn consumers_that_work_slow_their_producers_down_and_nothing_is_lost() {
     let arguments = words(
-        "--messages 400 --producers 1 --consumers 2 --service-time exponential:5ms --set service.max_length=50 \
-         --confirms window:100 --pattern work-sharing-feedback",
+        "--messages 200 --producers 1 --consumers 2 --service-time exponential:5ms --set service.max_length=5 \
+         --prefetch 1 --acks each --confirms window:100 --pattern work-sharing-feedback",
     );
     let record = single(&arguments).through(service()).run(LIMIT).passes();
     assert!(record.backpressure.rejected > 0, "the queue was never full: {:?}", record.backpressure);
     let took_s = record.phases["stream"];
-    assert!((0.8..20.0).contains(&took_s), "200 times 5 ms each: {took_s} s");
+    assert!(took_s > 0.3, "100 times 5 ms each: {took_s} s");
     let queues = queues_of(&record);
     assert!(service().queues().iter().all(|queue| !queues.contains(queue)));
 }

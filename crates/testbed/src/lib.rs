@@ -21,6 +21,7 @@ mod cores;
 mod counting;
 mod error;
 mod firewall;
+mod fresh;
 mod identity;
 mod joint;
 mod limits;

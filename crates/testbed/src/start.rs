@@ -1,13 +1,13 @@
 //! Starts a testbed: a permanent one, or one that ends with its owner.
 
 use crate::{
-    Error, Options, Result, cores, lock,
+    Error, Options, Result, cores, fresh, lock,
     message::{Message, receive},
     options::private_parent,
     place, ports,
     rabbitmq::extra::BrokerExtras,
     running::{Testbed, find},
-    secrets, stop,
+    stop,
 };
 use nix::{
     errno::Errno,
@@ -32,9 +32,6 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// How long an ephemeral testbed may take to be gone.
 const CLOSE_LIMIT: Duration = Duration::from_secs(15);
-
-/// Prefix of the names of ephemeral testbeds' directories.
-const EPHEMERAL_PREFIX: &str = "ephemeral-";
 
 /// Starts a testbed that stays until [`crate::down`], and returns when it is ready. A testbed that is already up is
 /// used if its nodes and routes match. `progress` gets one line at a time.
@@ -90,20 +87,6 @@ pub struct Ephemeral {
 /// [`Error`] if the start fails or takes too long; then nothing is left.
 pub fn ephemeral(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Ephemeral> {
     begin(options)?.finish(progress)
-}
-
-/// Removes the files of testbeds whose owner and supervisor were both killed.
-fn clear_stale_ephemerals(parent: &Path) -> Result<()> {
-    for entry in fs::read_dir(parent).on("list", parent)?.flatten() {
-        let path = entry.path();
-        let is_ephemeral = entry.file_name().to_string_lossy().starts_with(EPHEMERAL_PREFIX);
-        // A directory without a lock file is being prepared by another process.
-        if is_ephemeral && lock::path(&path).exists() && lock::is_held(&path).is_ok_and(|held| !held) {
-            // Another process may be doing the same; the loser has nothing left to do.
-            let _ = stop::down(&path, &mut |_| ());
-        }
-    }
-    Ok(())
 }
 
 impl Ephemeral {
@@ -182,9 +165,8 @@ pub struct Starting {
 pub fn begin(options: &Options) -> Result<Starting> {
     options.check()?;
     let parent = private_parent();
-    let dir = place::prepare(&parent.join(format!("{EPHEMERAL_PREFIX}{}", secrets::random_hex(6)?)))?;
-    clear_stale_ephemerals(&parent)?;
-    let lock = lock::take(&dir)?.ok_or_else(|| Error::Busy(dir.clone()))?;
+    let (dir, lock) = fresh::directory(&parent)?;
+    fresh::clear_stale(&parent)?;
     Starting::launch(options, &dir, lock, true, &mut |_| ())
 }
 

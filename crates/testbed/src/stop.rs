@@ -41,9 +41,14 @@ pub fn down(dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<bool> {
         return Ok(true);
     };
     progress("removing the remains of an earlier testbed");
-    clear_stale(dir, &lock)?;
-    place::remove(dir)?;
+    remove_stale(dir, &lock)?;
     Ok(true)
+}
+
+/// Removes the remains of a testbed in `dir` without a supervisor, which `lock` proves.
+pub(crate) fn remove_stale(dir: &Path, lock: &File) -> Result<()> {
+    clear_stale(dir, lock)?;
+    place::remove(dir)
 }
 
 /// Ends processes that a testbed without a supervisor left running, and empties its directory. `_lock` proves that
