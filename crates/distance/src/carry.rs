@@ -17,8 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The kernel wakes us a little late, so we ask for a little early and look at the clock for the rest.
-const EARLY: Duration = Duration::from_micros(30);
+/// The kernel wakes us late, on virtual machines by up to this, so we ask for so much earlier and look at the clock for the rest.
+const EARLY: Duration = Duration::from_micros(150);
 /// The longest sleep: requests are heeded in between.
 const NAP: Duration = Duration::from_millis(20);
 /// Packets read at most before the clock decides again what is due.

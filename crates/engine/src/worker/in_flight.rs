@@ -17,10 +17,16 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+/// Whoever waits for several is woken this long after the first of them at most, if they resolve as far apart as they were started.
+/// Over a distance a window would otherwise stay half empty for a part of each round trip.
+const APART_NS: u64 = 250_000;
+
 /// Operations in flight, in the order in which they were started, each with what it is for: that is the order on the wire.
 pub(crate) struct Queue<T, F: Future> {
     clock: Clock,
     operations: VecDeque<(T, InFlight<F>)>,
+    /// When each was started, in common time.
+    started_ns: VecDeque<u64>,
     /// Of settled operations, for the next ones.
     spare: Vec<Watch>,
 }
@@ -28,7 +34,7 @@ pub(crate) struct Queue<T, F: Future> {
 impl<T, F: Future + Unpin> Queue<T, F> {
     /// A queue whose operations are stamped by `clock`.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, operations: VecDeque::new(), spare: Vec::new() }
+        Self { clock, operations: VecDeque::new(), started_ns: VecDeque::new(), spare: Vec::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -40,17 +46,26 @@ impl<T, F: Future + Unpin> Queue<T, F> {
     }
 
     /// Polls `operation` for the first time.
-    pub fn start(&mut self, subject: T, operation: F) {
+    pub fn start(&mut self, subject: T, started_ns: u64, operation: F) {
+        self.started_ns.push_back(started_ns);
         let watch = self.spare.pop().unwrap_or_else(|| Watch::new(self.clock));
         self.operations.push_back((subject, InFlight::start(operation, watch)));
     }
 
-    /// Waits for the last of the operations, or for the middle one. Earlier ones are then settled too, since a channel
-    /// writes in order and a broker confirms nearly in order. If the first is not settled, it is awaited next.
+    /// Waits for the last of the operations, or for the middle one of those that were started together. Earlier ones are then
+    /// settled too, since a channel writes in order and a broker confirms nearly in order. If the first is not settled, it is
+    /// awaited next.
     pub async fn settled(&mut self, middle: bool) {
-        let at = if middle { self.len() / 2 } else { self.len() - 1 };
+        let at = if middle { self.middle() } else { self.len() - 1 };
         let at = if self.operations[at].1.is_settled() { 0 } else { at };
         poll_fn(|cx| self.operations[at].1.poll_settled(cx)).await;
+    }
+
+    /// The middle one, or an earlier one if that was started much later than the first.
+    fn middle(&self) -> usize {
+        let until_ns = self.started_ns[0].saturating_add(APART_NS);
+        let together = self.started_ns.partition_point(|started_ns| *started_ns <= until_ns);
+        (self.len() / 2).min(together.saturating_sub(1))
     }
 
     /// Waits for the first of the operations, if there is one. Cancel safe.
@@ -66,6 +81,7 @@ impl<T, F: Future + Unpin> Queue<T, F> {
             return None;
         }
         let (subject, InFlight { state, watch }) = self.operations.pop_front()?;
+        self.started_ns.pop_front();
         let at_ns = watch.stamp.at_ns.load(Ordering::Relaxed);
         self.spare.extend(watch.renew());
         match state {
@@ -193,7 +209,7 @@ mod tests {
     /// A queue with one operation.
     fn started<F: Future + Unpin>(operation: F, clock: Clock) -> Queue<(), F> {
         let mut queue = Queue::new(clock);
-        queue.start((), operation);
+        queue.start((), 0, operation);
         queue
     }
 
@@ -224,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn a_window_waits_for_its_middle_unless_that_was_sent_later() {
+        let window = |apart_ns: u64| {
+            let mut queue = Queue::new(Clock::default());
+            (0..16).for_each(|at| queue.start((), 7 + at * apart_ns, std::future::pending::<()>()));
+            queue.middle()
+        };
+        assert_eq!([0, 10_000, 100_000, 10_000_000].map(window), [8, 8, 2, 0]);
+    }
+
+    #[test]
     fn what_is_ready_at_once_needs_no_waker() {
         assert_eq!(started(std::future::ready(3), Clock::default()).pop_settled().unwrap().1, 3);
         assert!(started(std::future::pending::<()>(), Clock::default()).pop_settled().is_none());
@@ -233,7 +259,7 @@ mod tests {
     fn operations_are_settled_in_the_order_in_which_they_were_started() {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel()).unzip();
         let mut queue = Queue::new(Clock::default());
-        (0..).zip(receivers).for_each(|(at, receiver)| queue.start(at, receiver));
+        (0..).zip(receivers).for_each(|(at, receiver)| queue.start(at, 0, receiver));
         for (at, sender) in senders.into_iter().enumerate().rev() {
             assert!(queue.pop_settled().is_none(), "the first has not resolved");
             sender.send(at).unwrap();
@@ -248,7 +274,7 @@ mod tests {
         let mut queue: Queue<_, Ready<u8>> = Queue::new(clock);
         for at in 0..3 {
             let before_ns = clock.now_ns();
-            queue.start((), std::future::ready(at));
+            queue.start((), before_ns, std::future::ready(at));
             let ((), output, at_ns) = queue.pop_settled().unwrap();
             assert!(output == at && at_ns >= before_ns, "stamped anew");
             assert_eq!(queue.spare.len(), 1);

@@ -284,7 +284,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         };
         let envelope = envelope.sealed(spec.seal).encode();
         let writing = self.publisher.publish(Outgoing { body: body.bytes, envelope, reply: None });
-        self.writing.start(message, writing);
+        self.writing.start(message, sent_ns, writing);
         self.allowance = self.allowance.saturating_sub(1);
         if message.republished == 0 {
             self.count_first(&message);
@@ -346,7 +346,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
                 let _ = returned.send(PublishReturned { sequence: message.sequence, at_ns });
             }
             match result {
-                Ok(confirm) if self.spec.confirms.wanted() => self.confirming.start(message, confirm),
+                Ok(confirm) if self.spec.confirms.wanted() => self.confirming.start(message, message.sent_ns, confirm),
                 Ok(_) => self.progress.accept(self.spec.index, message.sequence),
                 Err(fault) => self.fault = Some(fault),
             }
