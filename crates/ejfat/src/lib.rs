@@ -35,8 +35,9 @@ mod uri;
 mod wire;
 
 pub use balance::{BalancerCounts, Balancing, Calendar, Dropped, Epoch, Member, NO_MEMBER, Route, Tables};
-pub use control::{Client, ControlService, Identity, Server, Trust, follow, messages};
+pub use control::{Client, ControlService, Server, Trust, follow, messages};
 pub use error::{Error, Result};
+pub use grpc::SelfSigned;
 pub use plane::{Instance, Plane, Settings, Strategy};
 pub use process::{balance, serve};
 pub use reassemble::{Counts, Key, Limits, Reassembler, Whole};

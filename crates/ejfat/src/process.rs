@@ -2,11 +2,12 @@
 
 use crate::{
     balance::Balancing,
-    control::{Client, Identity, Server, Trust, follow},
+    control::{Client, Server, Trust, follow},
     error::{Error, Result},
     plane::Settings,
     uri::Uri,
 };
+use grpc::SelfSigned;
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,7 +21,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub fn serve(
     listen: SocketAddr,
     settings: Settings,
-    identity: Option<&Identity>,
+    identity: Option<&SelfSigned>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<()> {
     on_this_thread("start the control plane", async {

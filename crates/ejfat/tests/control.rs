@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use ejfat::{
-    Client, Error, Identity, Instance, Server, Settings, Sync, Trust, Uri,
+    Client, Error, Instance, SelfSigned, Server, Settings, Sync, Trust, Uri,
     messages::{Deregister, Register, Reserve, Senders, State, TablesRequest, Timestamp},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const TRIES: usize = 600;
 
 /// A control plane that listens, and its address with the first token.
-async fn serve(identity: Option<&Identity>) -> (JoinHandle<()>, Uri) {
+async fn serve(identity: Option<&SelfSigned>) -> (JoinHandle<()>, Uri) {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let data = Uri::parse("ejfat://h:1/?data=127.0.0.1:19522").unwrap().data;
     let settings = Settings {
@@ -101,7 +101,7 @@ async fn a_run_reserves_registers_and_frees() {
 
 #[tokio::test]
 async fn the_same_over_tls() {
-    let identity = Identity::generate(["127.0.0.1".to_owned()]).unwrap();
+    let identity = SelfSigned::generate(["127.0.0.1".to_owned()]).unwrap();
     let (serving, uri) = serve(Some(&identity)).await;
     whole_life(&uri, &Trust::Only(identity.certificate.clone())).await;
     serving.abort();
@@ -109,9 +109,9 @@ async fn the_same_over_tls() {
 
 #[tokio::test]
 async fn a_control_plane_that_cannot_be_used_is_named_with_the_reason() {
-    let identity = Identity::generate(["127.0.0.1".to_owned()]).unwrap();
+    let identity = SelfSigned::generate(["127.0.0.1".to_owned()]).unwrap();
     let (serving, uri) = serve(Some(&identity)).await;
-    let other = Identity::generate(["127.0.0.1".to_owned()]).unwrap();
+    let other = SelfSigned::generate(["127.0.0.1".to_owned()]).unwrap();
     let untrusted = Client::connect(&uri, &Trust::Only(other.certificate), LIMIT).await.unwrap_err();
     assert!(matches!(untrusted, Error::Untrusted { .. }), "{untrusted}");
     serving.abort();

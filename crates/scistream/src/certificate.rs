@@ -1,7 +1,6 @@
-//! The identity of a control server: its certificate, and how a client verifies it.
+//! How a client verifies a control server.
 
 use crate::{Error, Result};
-use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
@@ -14,25 +13,6 @@ use std::sync::Arc;
 
 /// HTTP/2, which gRPC requires.
 const ALPN: &[u8] = b"h2";
-
-/// A certificate and its key, as PEM.
-pub struct SelfSigned {
-    /// The certificate, which is also what clients trust.
-    pub certificate: String,
-    /// Its key.
-    pub key: String,
-}
-
-impl SelfSigned {
-    /// A new certificate for these host names and addresses.
-    pub fn generate(names: impl IntoIterator<Item = String>) -> Result<Self> {
-        let unusable = |error: rcgen::Error| Error::Certificate(error.to_string());
-        let params = CertificateParams::new(names.into_iter().collect::<Vec<_>>()).map_err(unusable)?;
-        let key = KeyPair::generate().map_err(unusable)?;
-        let certificate = params.self_signed(&key).map_err(unusable)?;
-        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem() })
-    }
-}
 
 /// The TLS configuration of a client for the server with this certificate.
 pub fn client_config(certificate_pem: &str) -> Result<ClientConfig> {

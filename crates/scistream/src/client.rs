@@ -5,16 +5,12 @@ use crate::{
     connector::{Connector, NoHandshake},
     wire::{AppResponse, Call, Hello, KIND, Release, Request, Response, TROUBLE, UpdateTargets},
 };
-use http::uri::PathAndQuery;
+use grpc::{Caller, Failure, innermost, tls_reason};
 use prost::Message;
 use rustls::CertificateError;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
-use tonic::{
-    metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
-};
-use tonic_prost::ProstCodec;
+use tonic::transport::Endpoint;
 
 /// The value that is sent without a token.
 const NO_TOKEN: &str = "INVALID_TOKEN";
@@ -26,10 +22,8 @@ const HELLO_DELAY: Duration = Duration::from_millis(500);
 /// A connection to one control server.
 #[derive(Clone)]
 pub struct Client {
-    grpc: tonic::client::Grpc<Channel>,
+    caller: Caller,
     address: String,
-    token: MetadataValue<Ascii>,
-    limit: Duration,
     hello_delay: Duration,
 }
 
@@ -55,11 +49,6 @@ impl Client {
             // Shorter than the overall limit, whose error would not name the cause.
             handshake_limit: limit / 2,
         };
-        let mut token: MetadataValue<Ascii> = token
-            .unwrap_or(NO_TOKEN)
-            .parse()
-            .map_err(|_| Error::Certificate("the token has characters that no header may have".to_owned()))?;
-        token.set_sensitive(true);
         // The scheme is ignored: the connector does TLS.
         let endpoint =
             Endpoint::from_shared(format!("http://{address}")).map_err(|_| Error::Address(address.clone()))?;
@@ -71,8 +60,9 @@ impl Client {
                 return Err(Error::Unreachable { address, reason });
             }
         };
-        let grpc = tonic::client::Grpc::new(channel);
-        Ok(Self { grpc, address, token, limit, hello_delay: HELLO_DELAY })
+        let caller = Caller::new(channel, token.unwrap_or(NO_TOKEN), limit)
+            .map_err(|_| Error::Certificate("the token has characters that no header may have".to_owned()))?;
+        Ok(Self { caller, address, hello_delay: HELLO_DELAY })
     }
 
     /// Sends `hello` at once, which our own server allows.
@@ -161,41 +151,25 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let mut grpc = self.grpc.clone();
-        let mut request = tonic::Request::new(message);
-        request.metadata_mut().insert("authorization", self.token.clone());
-        let reply = timeout(self.limit, async {
-            grpc.ready().await.map_err(|error| unreachable(&self.address, &error))?;
-            let codec = ProstCodec::<Q, A>::default();
-            let path = PathAndQuery::from_static(call.path());
-            let refused = |status: tonic::Status| match status.code() {
-                // No server sends this status; it is tonic's for a broken connection.
-                tonic::Code::Unknown | tonic::Code::Unavailable if std::error::Error::source(&status).is_some() => {
-                    unreachable(&self.address, &status)
-                }
-                _ => Error::Refused { address: self.address.clone(), action, message: status.message().to_owned() },
-            };
-            grpc.unary(request, path, codec).await.map_err(refused)
-        });
-        let limit_s = self.limit.as_secs();
-        reply.await.unwrap_or_else(|_| Err(Error::Late { address: self.address.clone(), action, limit_s }))
+        self.caller.call(call.path(), message).await.map_err(|failure| {
+            let address = self.address.clone();
+            match failure {
+                Failure::Late => Error::Late { address, action, limit_s: self.caller.limit().as_secs() },
+                Failure::Broken(error) => unreachable(&address, &*error),
+                Failure::Refused(status) => Error::Refused { address, action, message: status.message().to_owned() },
+            }
+        })
     }
 }
 
-/// Why a server is unreachable, by the innermost reason: the outer ones are only "transport error".
 fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> Error {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let io = innermost.downcast_ref::<std::io::Error>();
-    let tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let tls = tls.or_else(|| innermost.downcast_ref::<rustls::Error>());
+    let innermost = innermost(error);
     let address = address.to_owned();
-    if let Some(NoHandshake(limit)) = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref()) {
+    let io = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    if let Some(NoHandshake(limit)) = io.and_then(|inner| inner.downcast_ref()) {
         return Error::Silent { address, limit_s: limit.as_secs() };
     }
-    match tls {
+    match tls_reason(innermost) {
         Some(rustls::Error::InvalidCertificate(
             error @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
         )) => Error::OtherName { address, reason: error.to_string() },

@@ -44,9 +44,9 @@ mod tunnel;
 mod uid;
 mod wire;
 
-pub use certificate::SelfSigned;
 pub use client::Client;
 pub use error::Error;
+pub use grpc::SelfSigned;
 pub use install::Kind;
 pub use negotiated::{Negotiated, negotiated};
 pub use options::Options;

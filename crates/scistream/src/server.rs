@@ -48,7 +48,8 @@ impl Server {
             Some(given) => given,
             None => {
                 let bare = advertise.trim_matches(['[', ']']).to_owned();
-                let own = SelfSigned::generate(["localhost".to_owned(), bind.to_string(), bare])?;
+                let own = SelfSigned::generate(["localhost".to_owned(), bind.to_string(), bare])
+                    .map_err(Error::Certificate)?;
                 let path = dir.join("server.pem");
                 write_private(&path, &own.certificate)?;
                 (own.certificate, own.key)
@@ -115,13 +116,5 @@ pub fn serve(options: Options, ready: impl FnOnce(SocketAddr, &str)) -> Result<(
 }
 
 fn unusable(error: tonic::transport::Error) -> Error {
-    Error::Certificate(innermost(&error))
-}
-
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
+    Error::Certificate(grpc::innermost(&error).to_string())
 }

@@ -6,7 +6,7 @@ use crate::{
     sessions::Sessions,
     wire::{self, Call, KIND, Release, TROUBLE, UpdateTargets},
 };
-use prost::Message;
+use grpc::unary;
 use std::{
     convert::Infallible,
     future::Future,
@@ -14,13 +14,11 @@ use std::{
     task::{Context, Poll},
 };
 use tonic::{
-    Request, Response, Status,
+    Response, Status,
     body::Body,
     metadata::MetadataValue,
-    server::{Grpc, UnaryService},
     transport::server::{TcpConnectInfo, TlsConnectInfo},
 };
-use tonic_prost::ProstCodec;
 use tower_service::Service;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -94,31 +92,4 @@ async fn released(sessions: Sessions, message: Release) -> Result<Response<wire:
         reply.metadata_mut().insert(TROUBLE, trouble);
     }
     Ok(reply)
-}
-
-async fn unary<Q, A, F, W>(request: http::Request<Body>, work: W) -> http::Response<Body>
-where
-    Q: Message + Default + 'static,
-    A: Message + 'static,
-    F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
-    W: FnOnce(Q) -> F,
-{
-    Grpc::new(ProstCodec::<A, Q>::default()).unary(Once(Some(work), std::marker::PhantomData), request).await
-}
-
-/// A function as a tonic service, for one request.
-struct Once<W, Q>(Option<W>, std::marker::PhantomData<fn(Q)>);
-
-impl<Q, A, F, W> UnaryService<Q> for Once<W, Q>
-where
-    F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
-    W: FnOnce(Q) -> F,
-{
-    type Response = A;
-    type Future = Boxed<Result<Response<A>, Status>>;
-
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let work = self.0.take().expect("tonic calls once for each request");
-        Box::pin(work(request.into_inner()))
-    }
 }

@@ -11,15 +11,11 @@ use crate::{
     error::{Error, Result},
     uri::Uri,
 };
-use http::uri::PathAndQuery;
+use grpc::{Caller, Failure, innermost, tls_reason};
 use prost::Message;
 use std::{fmt, time::Duration};
 use tokio::time::timeout;
-use tonic::{
-    metadata::{Ascii, MetadataValue},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
-};
-use tonic_prost::ProstCodec;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 /// Whose certificate a control plane behind `ejfats://` may have.
 #[derive(Debug, Clone)]
@@ -33,10 +29,8 @@ pub enum Trust {
 /// A connection to a control plane, with one token.
 #[derive(Clone)]
 pub struct Client {
-    grpc: tonic::client::Grpc<Channel>,
+    caller: Caller,
     address: String,
-    token: MetadataValue<Ascii>,
-    limit: Duration,
 }
 
 impl fmt::Debug for Client {
@@ -53,7 +47,7 @@ impl Client {
     /// [`Error`] if it has no token, cannot be reached, or has another certificate.
     pub async fn connect(uri: &Uri, trust: &Trust, limit: Duration) -> Result<Self> {
         let address = uri.control();
-        let token = bearer(uri.token.as_deref().ok_or(Error::NoToken)?)?;
+        let token = bearer(uri.token.as_deref().ok_or(Error::NoToken)?);
         let scheme = if uri.tls { "https" } else { "http" };
         let unusable = |_| Error::Unreachable { address: address.clone(), reason: "not a valid address".to_owned() };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}")).map_err(unusable)?.tcp_nodelay(true);
@@ -64,7 +58,8 @@ impl Client {
             Ok(connected) => connected.map_err(|error| unreachable(&address, &error))?,
             Err(_) => return Err(Error::Late { address, action: "accept the connection", limit_s: limit.as_secs() }),
         };
-        Ok(Self { grpc: tonic::client::Grpc::new(channel), address, token, limit })
+        let caller = Caller::new(channel, &token, limit).map_err(|_| Error::Token)?;
+        Ok(Self { caller, address })
     }
 
     /// The same connection with another token: that of a reservation or a session.
@@ -73,7 +68,8 @@ impl Client {
     ///
     /// [`Error::Token`] if it has characters that no header may have.
     pub fn with_token(&self, token: &str) -> Result<Self> {
-        Ok(Self { token: bearer(token)?, ..self.clone() })
+        let caller = self.caller.authorized(&bearer(token)).map_err(|_| Error::Token)?;
+        Ok(Self { caller, ..self.clone() })
     }
 
     /// Reserves a load balancer.
@@ -147,26 +143,16 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let mut grpc = self.grpc.clone();
-        let mut request = tonic::Request::new(message);
-        request.metadata_mut().insert("authorization", self.token.clone());
-        let reply = timeout(self.limit, async {
-            grpc.ready().await.map_err(|error| unreachable(&self.address, &error))?;
-            let path = PathAndQuery::from_static(call.path());
-            grpc.unary(request, path, ProstCodec::<Q, A>::default())
-                .await
-                .map_err(|status| self.refused(action, &status))
-        });
-        let limit_s = self.limit.as_secs();
-        let late = |_| Error::Late { address: self.address.clone(), action, limit_s };
-        reply.await.map_err(late)?.map(tonic::Response::into_inner)
+        self.caller.call(call.path(), message).await.map(tonic::Response::into_inner).map_err(|failure| match failure {
+            Failure::Late => {
+                Error::Late { address: self.address.clone(), action, limit_s: self.caller.limit().as_secs() }
+            }
+            Failure::Broken(error) => unreachable(&self.address, &*error),
+            Failure::Refused(status) => self.refused(action, &status),
+        })
     }
 
     fn refused(&self, action: &'static str, status: &tonic::Status) -> Error {
-        // No control plane sends a source; it is tonic's, for a broken connection.
-        if std::error::Error::source(status).is_some() {
-            return unreachable(&self.address, status);
-        }
         let (address, message) = (self.address.clone(), status.message().to_owned());
         match status.code() {
             tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => Error::Denied { address, action, message },
@@ -177,10 +163,8 @@ impl Client {
 
 fn nothing(_: Nothing) {}
 
-fn bearer(token: &str) -> Result<MetadataValue<Ascii>> {
-    let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| Error::Token)?;
-    value.set_sensitive(true);
-    Ok(value)
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
 }
 
 fn tls(trust: &Trust) -> Result<ClientTlsConfig> {
@@ -197,16 +181,10 @@ fn tls(trust: &Trust) -> Result<ClientTlsConfig> {
     }
 }
 
-/// Why a control plane is unreachable, by the innermost reason: the outer ones are only "transport error".
 fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> Error {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let io = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    let tls = io.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| innermost.downcast_ref());
+    let innermost = innermost(error);
     let (address, reason) = (address.to_owned(), innermost.to_string());
-    match tls {
+    match tls_reason(innermost) {
         Some(rustls::Error::InvalidMessage(_)) => Error::NoTls { address },
         Some(_) => Error::Untrusted { address, reason },
         None => Error::Unreachable { address, reason },

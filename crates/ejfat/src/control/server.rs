@@ -1,11 +1,12 @@
 //! The control plane as a process: its port for calls, its ports for synchronization, and its clock.
 
 use crate::{
-    control::{identity::Identity, service::ControlService},
+    control::service::ControlService,
     error::{Error, Result},
     plane::{Plane, Settings},
     wire::Sync,
 };
+use grpc::SelfSigned;
 use std::{future::Future, net::SocketAddr, time::Duration};
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -34,7 +35,7 @@ impl Server {
     /// # Errors
     ///
     /// [`Error`] if a port cannot be bound or the certificate cannot be used.
-    pub async fn bind(listen: SocketAddr, mut settings: Settings, identity: Option<&Identity>) -> Result<Self> {
+    pub async fn bind(listen: SocketAddr, mut settings: Settings, identity: Option<&SelfSigned>) -> Result<Self> {
         let failed =
             |at: SocketAddr| move |source| Error::Socket { action: "listen on", address: at.to_string(), source };
         let listener = TcpListener::bind(listen).await.map_err(failed(listen))?;
@@ -113,9 +114,5 @@ async fn tick(service: &ControlService) {
 }
 
 fn unusable(error: tonic::transport::Error) -> Error {
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    Error::Certificate(innermost.to_string())
+    Error::Certificate(grpc::innermost(&error).to_string())
 }

@@ -10,19 +10,13 @@ use crate::{
 use prost::Message;
 use std::{
     convert::Infallible,
-    future::{Future, Ready, ready},
-    marker::PhantomData,
+    future::{Future, ready},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::{SystemTime, UNIX_EPOCH},
 };
-use tonic::{
-    Request, Response, Status,
-    body::Body,
-    server::{Grpc, UnaryService},
-};
-use tonic_prost::ProstCodec;
+use tonic::{Response, Status, body::Body};
 use tower_service::Service;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -117,8 +111,8 @@ impl ControlService {
         Q: Message + Default + 'static,
         A: Message + 'static,
     {
-        let work = |message| self.with(|plane, now_us| work(plane, message, now_us));
-        Grpc::new(ProstCodec::<A, Q>::default()).unary(Once(Some(work), PhantomData), request).await
+        let done = |message| self.with(|plane, now_us| work(plane, message, now_us).map(Response::new));
+        grpc::unary(request, |message| ready(done(message))).await
     }
 }
 
@@ -144,17 +138,4 @@ fn tables(plane: &Plane, token: &str, request: &TablesRequest) -> Result<Tables,
         return Ok(Tables { version: tables.version, ..Tables::default() });
     }
     Ok(tables.as_ref().into())
-}
-
-/// A function as a tonic service, for one request.
-struct Once<W, Q>(Option<W>, PhantomData<fn(Q)>);
-
-impl<Q, A, W: FnOnce(Q) -> Result<A, Status>> UnaryService<Q> for Once<W, Q> {
-    type Response = A;
-    type Future = Ready<Result<Response<A>, Status>>;
-
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let work = self.0.take().expect("tonic calls once for each request");
-        ready(work(request.into_inner()).map(Response::new))
-    }
 }

@@ -5,7 +5,7 @@ use crate::terminal::{
     stderr, stdout,
 };
 use clap::{Args, Subcommand};
-use ejfat::{Balancing, Identity, Instance, Settings, Trust, Uri};
+use ejfat::{Balancing, Instance, SelfSigned, Settings, Trust, Uri};
 use rand::{TryRng, rngs::SysRng};
 use std::{
     fs,
@@ -82,7 +82,7 @@ pub fn ejfat(command: Ejfat) -> Result<Exit, Failure> {
 
 fn serve(options: &Serve) -> Result<Exit, Failure> {
     let identity = match (&options.cert, &options.key) {
-        (Some(certificate), Some(key)) => Some(Identity { certificate: read(certificate)?, key: read(key)? }),
+        (Some(certificate), Some(key)) => Some(SelfSigned { certificate: read(certificate)?, key: read(key)? }),
         _ => None,
     };
     let mut seed = [0; 8];
