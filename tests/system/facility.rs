@@ -252,6 +252,15 @@ fn between_two_sites_what_crosses_pays_the_distance_and_what_no_rule_opens_does_
         let confirm_ns = record.latency["confirm"].min_ns.unwrap();
         assert!(confirm_ns >= 30_000_000, "{architecture}: {confirm_ns}");
     }
+    let record = run_by("prs", dir, &place.path().join("effort"), &["--messages", "10"]);
+    let effort = record.route.effort.unwrap();
+    assert_eq!((effort.ports, effort.rules, effort.processes_of_producers), (10, 1, 2), "{effort:?}");
+    assert_eq!((record.route.firewall.len(), effort.secrets.len(), effort.certificates.len()), (2, 4, 2), "{effort:?}");
+    assert!(effort.set_up_s > 0.0 && effort.steps.len() > effort.parties.len(), "{effort:?}");
+    let mut profiles = Command::new(program());
+    profiles.args(["profiles", "--effort"]);
+    let table = done(&profiles.env("STREAMHARNESS_TESTBED", dir).output().unwrap());
+    assert!(table.contains("\nprs-haproxy  ") && !table.contains("\ndts  "), "{table}");
     let (mpirun, program) = (workspace().join("launch/mpirun").display().to_string(), program().display().to_string());
     let out = place.path().join("closed").display().to_string();
     let words = ["exec", "--", &mpirun, "-n", "2", &program, "--arch", "dts", "--messages", "10", "--out", &out];

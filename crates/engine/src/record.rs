@@ -9,7 +9,7 @@ mod verdict;
 use measure::{
     Record,
     record::{
-        Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServicePart,
+        Effort, Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServicePart,
         ServiceView,
     },
 };
@@ -42,6 +42,10 @@ pub struct Facts {
     pub parts: Vec<ServicePart>,
     /// What protects the connections between those parts.
     pub between_parts: Option<String>,
+    /// What the firewall of the service's site lets through.
+    pub firewall: Vec<String>,
+    /// The effort behind the route.
+    pub effort: Option<Effort>,
     /// How figures show what the profiles name.
     pub labels: Labels,
     /// The traffic of the testbed's links, once the stream is over.
@@ -69,6 +73,8 @@ impl Facts {
             before: BTreeMap::new(),
             parts: Vec::new(),
             between_parts: None,
+            firewall: Vec::new(),
+            effort: None,
             labels: Labels::default(),
             links: Vec::new(),
             repetition: None,
@@ -95,6 +101,8 @@ impl Facts {
                 provisioned: self.provisioned.clone(),
                 parts: self.parts.clone(),
                 between_parts: self.between_parts.clone(),
+                firewall: self.firewall.clone(),
+                effort: self.effort.clone(),
                 ..Route::default()
             },
             environment: self.environment.clone(),

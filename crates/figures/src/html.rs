@@ -49,6 +49,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                     }
                 }
                 (points(report))
+                (effort(report))
                 (environment(report))
                 (runs(report, at))
             }
@@ -173,6 +174,24 @@ fn point(row: &Row) -> Markup {
             @for cell in &row.cells {
                 td class="number" {
                     @if let Some(cell) = cell { (cell.median) span class="interval" { (cell.interval) } }
+                }
+            }
+        }
+    }
+}
+
+fn effort(report: &Report) -> Markup {
+    let rows = tables::effort_of(&report.runs);
+    html! {
+        @if let Some((head, rows)) = rows.split_first() {
+            section id="effort" {
+                h2 { "Effort" }
+                p class="note" { (tables::EFFORT_NOTE) }
+                div class="wide" {
+                    table {
+                        thead { tr { @for name in head { th { (name) } } } }
+                        tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+                    }
                 }
             }
         }

@@ -168,6 +168,10 @@ impl Report {
         }
         text += &self.points_text();
         text.push('\n');
+        let effort = tables::effort_of(&self.runs);
+        if !effort.is_empty() {
+            text += &format!("Effort\n{}{}\n\n", tables::aligned(&effort), tables::EFFORT_NOTE);
+        }
         text += &self.claims_text();
         for (title, lines) in [
             ("Not drawn", self.not_drawn.iter().map(NotDrawn::sentence).collect()),

@@ -6,7 +6,7 @@ use crate::{
     chart::Unit,
     points::{Quantity, comparable, difference},
 };
-use measure::Metric;
+use measure::{Metric, record::Effort};
 use std::collections::BTreeMap;
 
 /// Repetitions of one point, as a row.
@@ -139,6 +139,49 @@ fn links(run: &Run) -> String {
     if rates.is_empty() { "not known".to_owned() } else { rates.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
+/// The effort behind each architecture, below the names of the columns; empty without any.
+pub fn effort<'a>(each: impl IntoIterator<Item = (&'a str, &'a Effort)>) -> Vec<Vec<String>> {
+    let names = [
+        "architecture",
+        "ports",
+        "rules",
+        "certificates",
+        "secrets",
+        "processes there",
+        "processes here",
+        "parties *",
+        "steps *",
+    ];
+    let rows: BTreeMap<&str, &Effort> = each.into_iter().collect();
+    let row = |(architecture, effort): (&&str, &&Effort)| {
+        let numbers = [
+            effort.ports,
+            effort.rules,
+            effort.certificates.len(),
+            effort.secrets.len(),
+            effort.processes_of_producers,
+            effort.processes_of_service,
+            effort.parties.len(),
+            effort.steps.len(),
+        ];
+        let numbers = numbers.iter().map(ToString::to_string).chain([format!("{:.1}", effort.set_up_s)]);
+        std::iter::once((*architecture).to_owned()).chain(numbers).collect()
+    };
+    let head = names.iter().map(|name| (*name).to_owned()).chain(["set up in s".to_owned()]).collect();
+    if rows.is_empty() { Vec::new() } else { [vec![head], rows.iter().map(row).collect()].concat() }
+}
+
+/// What the columns of the effort mean.
+pub const EFFORT_NOTE: &str = "Ports and rules are those of the firewall of the service's site; there is the producers' site. \
+    * stated in the talk; all else is what the testbed had.";
+
+/// Those that runs have recorded.
+pub fn effort_of(runs: &[Run]) -> Vec<Vec<String>> {
+    effort(
+        runs.iter().filter_map(|run| Some((run.record.route.architecture.as_str(), run.record.route.effort.as_ref()?))),
+    )
+}
+
 /// Aligned columns, the first to the left and the others to the right.
 pub fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
@@ -189,6 +232,18 @@ mod tests {
         let environment = environment(&runs);
         let (_, values) = environment.iter().find(|(name, _)| *name == "TLS of clients").unwrap();
         assert_eq!(values, &[("none".to_owned(), 2), ("unknown".to_owned(), 1)], "the last one reached no service");
+    }
+
+    #[test]
+    fn the_effort_behind_each_architecture_is_a_row_and_there_is_none_without_a_firewall() {
+        let mut behind = sample::record("mss", 1, 1.0);
+        behind.route.effort =
+            Some(Effort { ports: 10, rules: 1, secrets: vec!["token".into()], set_up_s: 17.64, ..Effort::default() });
+        let rows = effort_of(&[run("a", sample::record("dts", 1, 1.0)), run("b", behind)]);
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1].join(" "), "mss 10 1 0 1 0 0 0 0 17.6");
+        assert_eq!(rows[0].len(), rows[1].len());
+        assert_eq!(effort_of(&[run("a", sample::record("dts", 1, 1.0))]), [] as [Vec<String>; 0]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The record of a run: immutable, versioned, complete.
 
+mod effort;
 mod environment;
 mod harness;
 mod route;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+pub use effort::Effort;
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
 pub use route::{
@@ -40,7 +42,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 28] = [
+pub const MEASURED: [&str; 29] = [
     "run_id",
     "started",
     "repetition",
@@ -49,6 +51,7 @@ pub const MEASURED: [&str; 28] = [
     "route.hops.address",
     "route.hops.process",
     "route.parts",
+    "route.effort.set_up_s",
     "environment.clock_error_ns",
     "environment.clocks",
     "environment.slurm_job_id",

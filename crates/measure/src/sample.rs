@@ -65,6 +65,8 @@ pub(crate) fn record() -> Record {
             provisioned: None,
             parts: Vec::new(),
             between_parts: None,
+            firewall: Vec::new(),
+            effort: None,
             producer_connection: None,
             consumer_connection: None,
         },

@@ -134,6 +134,7 @@ impl<A: Agenda> Launch<'_, A> {
             lead.took(MPI, world.mpi_start);
             lead.manage(route.management.clone());
             lead.label(route.labels.clone());
+            lead.passed(&route.passed);
             let parts = own.parts(&prepared.plan, &world.hosts);
             Ok(Connect { parts, ..route.connect.clone() })
         })?;

@@ -1,6 +1,7 @@
 //! Where this run connects to: addresses given, a running testbed, or one built for the run.
 
 pub mod cluster;
+pub mod effort;
 pub mod facility;
 pub mod holder;
 pub mod links;
@@ -16,6 +17,7 @@ use crate::{
     files::pem_file,
     route::{
         cluster::Cluster,
+        effort::Passed,
         holder::RELEASE_LIMIT,
         own::OwnTestbed,
         source::{Source, addresses, fail, has_tls, running_testbed},
@@ -46,6 +48,8 @@ pub struct Route {
     pub connect: Connect,
     /// The labels of figures, from the profiles.
     pub labels: Labels,
+    /// The firewall that it passes.
+    pub passed: Passed,
     /// The tunnel of this run; dropping it releases it.
     _tunnel: Option<Tunnel>,
     /// The managed service that was provisioned for this run; dropping it deletes it.
@@ -57,7 +61,14 @@ pub struct Route {
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
         let connect = Connect { amqp, hops, provisioned: None, parts: Vec::new(), own_testbed: None };
-        Self { connect, labels: Labels::default(), _tunnel: None, _cluster: None, management: None }
+        Self {
+            connect,
+            labels: Labels::default(),
+            passed: Passed::default(),
+            _tunnel: None,
+            _cluster: None,
+            management: None,
+        }
     }
 }
 
@@ -82,6 +93,7 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn 
     let Profile { route: RouteProfile { title, colour, marker, .. }, message, .. } = profile.clone();
     let (colour, marker) = (colour.map(|colour| colour.to_string()), marker.map(|marker| marker.to_string()));
     route.labels = Labels { architecture: title, workload: message.title, colour, marker };
+    route.passed = Passed::by(profile.route.testbed.as_deref())?;
     Ok(route)
 }
 
@@ -252,7 +264,14 @@ fn by_cluster(
     let management = management(&written, &amqp, own_password)?;
     let provisioned = Some(cluster.provisioned.clone());
     let connect = Connect { amqp, hops, provisioned, parts: Vec::new(), own_testbed: None };
-    Ok(Route { connect, labels: Labels::default(), _tunnel: None, _cluster: Some(cluster), management })
+    Ok(Route {
+        connect,
+        labels: Labels::default(),
+        passed: Passed::default(),
+        _tunnel: None,
+        _cluster: Some(cluster),
+        management,
+    })
 }
 
 /// Requests a tunnel from the control servers; producers enter it as the user, and on the virtual host, of the consumers.

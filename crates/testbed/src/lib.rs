@@ -19,6 +19,7 @@
 
 mod cores;
 mod counting;
+mod effort;
 mod error;
 mod firewall;
 mod fresh;
@@ -55,6 +56,7 @@ mod tunnels;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 pub use distance::{Counters as Forwarded, Lateness};
+pub use effort::Effort;
 pub use error::Error;
 pub use joint::{candidate_ports, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus};

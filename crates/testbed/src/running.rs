@@ -330,6 +330,11 @@ impl Testbed {
         access.map_or(Ok(()), |access| access.enter_site(of_producers))
     }
 
+    /// What its supervisor has written down.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// What the firewall of the service's site lets through from the other site; `None` without a firewall.
     pub fn firewall(&self) -> Option<&[Rule]> {
         self.state.network.as_ref()?.firewall.as_deref()

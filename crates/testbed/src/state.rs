@@ -12,6 +12,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use shortage::FileContext;
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -71,6 +72,9 @@ pub struct State {
     pub allocation: Option<Allocation>,
     /// The managed service's route, if there is one.
     pub managed: Option<ManagedState>,
+    /// Seconds until the service was up, and for each route from then on.
+    #[serde(default)]
+    pub set_up_s: BTreeMap<String, f64>,
 }
 
 impl State {
@@ -168,6 +172,7 @@ pub mod tests {
             reachable: None,
             allocation: None,
             managed: Some(ManagedState { balance: "source".into() }),
+            set_up_s: [("service".to_owned(), 4.5)].into(),
             tunnels: vec![TunnelState {
                 route: "prs-stunnel".into(),
                 kind: "stunnel".into(),

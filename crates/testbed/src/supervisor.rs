@@ -2,7 +2,7 @@
 //! orphaned.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, firewall,
+    CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, effort, firewall,
     identity::Identity,
     limits::Groups,
     managed::{self, Managed, ManagedState},
@@ -16,6 +16,7 @@ use crate::{
         cluster::{Cluster, Progress, node_part},
         install::Install,
     },
+    routes::MANAGED,
     s3m::{self, S3M, S3mAccess},
     sandbox::{Isolation, Sandbox},
     secrets,
@@ -34,6 +35,7 @@ use scistream::Kind;
 use shortage::{FileContext, SystemContext};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{Read, stdin, stdout},
     net::Ipv4Addr,
@@ -301,13 +303,18 @@ impl Supervisor {
             let is_up = || tunnels::listens(ports.at_node(node, ports.amqps(node)));
             await_part(&self.dir, &node_part(node), sandbox, events, (deadline, limit), is_up)?;
         }
+        state.set_up_s.insert(effort::SERVICE.to_owned(), started.elapsed().as_secs_f64());
         for tunnel in &state.tunnels {
+            let begun = Instant::now();
             tunnels::greets(tunnel)?;
+            *state.set_up_s.entry(tunnel.route.clone()).or_default() += begun.elapsed().as_secs_f64();
             events.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
         }
         if let Some(balance) = self.routes.managed {
             let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
+            let begun = Instant::now();
             build_managed(&managed, sandbox, &mut state, events, (deadline, limit))?;
+            state.set_up_s.insert(MANAGED.to_owned(), begun.elapsed().as_secs_f64());
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -341,6 +348,7 @@ impl Supervisor {
                 _ => None,
             },
             managed: None,
+            set_up_s: BTreeMap::new(),
         }
     }
 
@@ -497,6 +505,7 @@ fn build_tunnels(
     (deadline, limit): (Instant, Duration),
     dir: &Path,
 ) -> Result<()> {
+    let begun = Instant::now();
     let places: Vec<(Kind, End)> =
         ControlServers::kinds(routes).into_iter().flat_map(|kind| End::BOTH.map(|end| (kind, end))).collect();
     for &(kind, end) in places.iter().filter(|(kind, end)| servers.is_here(*kind, *end)) {
@@ -509,6 +518,7 @@ fn build_tunnels(
         let is_up = || servers.is_up(kind, end);
         await_part(dir, &s2cs_part(kind, end), sandbox, events, (deadline, limit), is_up)?;
     }
+    let servers_s = begun.elapsed().as_secs_f64();
     for route in routes.iter().copied().filter(|route| requests(route.kind())) {
         let number = 1 + state.tunnels.iter().filter(|tunnel| tunnel.kind == route.kind().name()).count();
         let server = |state: &State, end| state.process(&s2cs_part(route.kind(), end));
@@ -516,6 +526,7 @@ fn build_tunnels(
             server(state, end).map(|server| sandbox.children(server)).unwrap_or_default()
         };
         let before = End::BOTH.map(|end| children(sandbox, state, end));
+        let begun = Instant::now();
         let tunnel = servers.open(route, number, tunnels::service(state.addresses(), state.nodes))?;
         for (end, before) in End::BOTH.into_iter().zip(before) {
             let process = children(sandbox, state, end).into_iter().find(|child| !before.contains(child));
@@ -526,6 +537,7 @@ fn build_tunnels(
             state.parts.push(part(&s2ds_part(route.name(), end), process, listeners));
         }
         state.tunnels.push(tunnel);
+        state.set_up_s.insert(route.name().to_owned(), servers_s + begun.elapsed().as_secs_f64());
         state.save(dir)?;
         events.progress(&format!("{route}: both proxies listen"));
     }

@@ -72,6 +72,8 @@ fn route(facts: &Facts, result: &RunResult) -> Route {
         provisioned: facts.provisioned.clone(),
         parts: facts.parts.clone(),
         between_parts: facts.between_parts.clone(),
+        firewall: facts.firewall.clone(),
+        effort: facts.effort.clone(),
         producer_connection: producer.map(|facts| facts.connection.clone()),
         consumer_connection: consumer.map(|facts| facts.connection.clone()),
     }

@@ -1,5 +1,6 @@
 //! The way that messages took, and what it was made of.
 
+use super::Effort;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,6 +27,13 @@ pub struct Route {
     /// The managed service of the run; absent if the run used none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioned: Option<Provisioned>,
+    /// What the firewall of the service's site lets through from the producers' site, each rule with the architectures that need
+    /// it; empty without a firewall.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firewall: Vec<String>,
+    /// What it took to set the route up; absent without a firewall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// The first producer's connection; absent if there was none.
     #[serde(default)]
     pub producer_connection: Option<Connection>,

@@ -46,6 +46,10 @@ pub enum Command {
     Payload(Payload),
     /// List the shipped architectures, workloads and experiments.
     Profiles {
+        /// What each architecture takes besides its speed, from the running testbed: ports, rules, certificates, secrets, processes,
+        /// parties, steps, seconds.
+        #[arg(long, conflicts_with = "show")]
+        effort: bool,
         /// Show one of them: `profiles show NAME`.
         #[arg(num_args = 0..=2, value_names = ["show", "NAME"])]
         show: Vec<String>,

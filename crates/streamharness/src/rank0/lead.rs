@@ -4,7 +4,7 @@ use crate::{
     host::environment,
     launch::signals::Signals,
     rank0::{congestion, demands::Demands, keeper::Keeper, output::Output, progress::View, series::Series},
-    route::{Connect, links::Links, spread::BETWEEN_PARTS},
+    route::{Connect, effort::Passed, links::Links, spread::BETWEEN_PARTS},
     terminal::{
         exit::{Exit, Failure},
         stdout,
@@ -148,6 +148,12 @@ impl Lead {
     /// The labels of figures, from the profiles.
     pub fn label(&mut self, labels: Labels) {
         self.facts.labels = labels;
+    }
+
+    /// The firewall that the route passes, and the effort behind it.
+    pub fn passed(&mut self, passed: &Passed) {
+        self.facts.firewall.clone_from(&passed.firewall);
+        self.facts.effort.clone_from(&passed.effort);
     }
 
     /// The route is open, to a provisioned cluster if there is one.

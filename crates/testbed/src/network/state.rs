@@ -46,6 +46,11 @@ impl Rule {
         (self.address, self.from_port, self.to_port) == (other.address, other.from_port, other.to_port)
     }
 
+    /// Number of ports that it opens.
+    pub fn ports(&self) -> usize {
+        usize::from(self.to_port - self.from_port) + 1
+    }
+
     /// `10211`, or `10760-10769`.
     pub fn ports_in_words(&self) -> String {
         let Self { from_port, to_port, .. } = self;
