@@ -1,0 +1,27 @@
+//! Predicts what a [`profile::Plan`] measures over a testbed that is described as data.
+//!
+//! Pure: no I/O and no clock. A prediction is a discrete-event simulation, exact to the nanosecond and the same for the same
+//! plan, testbed and seed.
+
+#![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod agenda;
+mod cargo;
+mod draws;
+mod error;
+mod hosts;
+#[cfg(test)]
+mod laws;
+mod network;
+mod outcome;
+mod rules;
+mod simulation;
+mod tally;
+mod testbed;
+mod world;
+
+pub use error::ModelError;
+pub use outcome::{Outcome, Use};
+pub use simulation::simulate;
+pub use testbed::Testbed;
