@@ -152,7 +152,7 @@ fn a_distance_with_losses_delays_each_way_loses_no_message_and_counts_what_it_di
     let status = done(&testbed(dir, &["status"]));
     let named = "20 ms by forwarder, jitter 1 ms, loss 1 %, reorder 1 %";
     assert!(status.contains(&format!("unlimited, delay {named}")) && status.contains("distance "), "{status}");
-    assert!(status.contains("all hosts: TCP with reno"), "{status}");
+    assert!(status.contains("all hosts: TCP with reno") && status.contains("TCP sockets hold up to"), "{status}");
     let (_, rest) = status.split_once("# route dts-plain").unwrap();
     assert!(rest.starts_with(&format!(": producer -amqp over {named}>")), "{status}");
 
@@ -167,6 +167,7 @@ fn a_distance_with_losses_delays_each_way_loses_no_message_and_counts_what_it_di
     let link = record.links.iter().find(|link| link.host == "clients").unwrap();
     let distance = link.distance.as_ref().unwrap();
     assert_eq!((distance.by.as_str(), distance.jitter_s, distance.loss), ("forwarder", 0.001, 0.01));
+    assert!(distance.socket_bytes.is_some_and(|bytes| bytes >= 4 << 20), "{distance:?}");
     for (counted, seen) in [(distance.to_host, link.to_host), (distance.from_host, link.from_host)] {
         let counted = counted.unwrap();
         assert!(counted.packets > 1000 && counted.lost > 0 && counted.reordered > 0, "{counted:?}");
@@ -186,6 +187,7 @@ fn a_distance_that_cannot_be_is_one_sentence_and_leaves_nothing() {
     for (words, code, remedy) in [
         (&["30ms", "--loss", "100%"][..], 1, "below 100%"),
         (&["1ms", "--jitter", "2ms"], 1, "use a larger --delay"),
+        (&["1ms", "--distance", "slac-olcf"], 1, "--distance"),
         (&["9s", "--jitter", "1ms", "--link", "100gbit"], 3, "use a smaller --delay, --link or --scale"),
     ] {
         let output = testbed(dir, &[up.as_slice(), words].concat());

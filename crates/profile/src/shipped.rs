@@ -22,6 +22,8 @@ pub enum Kind {
     Workload,
     /// Many runs that differ along axes.
     Experiment,
+    /// The distance between two places.
+    Network,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Architecture => "arch",
             Self::Workload => "workload",
             Self::Experiment => "experiment",
+            Self::Network => "network",
         }
     }
 
@@ -40,6 +43,7 @@ impl Kind {
             Self::Architecture => "architecture",
             Self::Workload => "workload",
             Self::Experiment => "experiment",
+            Self::Network => "network",
         }
     }
 }
@@ -97,6 +101,10 @@ const SHIPPED: &[Shipped] = shipped![
     Experiment "acks" "experiments/acks.toml",
     Experiment "prefetch" "experiments/prefetch.toml",
     Experiment "queues" "experiments/queues.toml",
+    Network "lan" "networks/lan.toml",
+    Network "slac-olcf" "networks/slac-olcf.toml",
+    Network "anl-olcf" "networks/anl-olcf.toml",
+    Network "frib-olcf" "networks/frib-olcf.toml",
 ];
 
 /// The shipped profiles of a kind.
@@ -118,7 +126,7 @@ mod tests {
     #[test]
     fn every_file_in_profiles_is_shipped_under_its_own_name() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for folder in ["profiles/architectures", "profiles/workloads", "profiles/experiments"] {
+        for folder in ["profiles/architectures", "profiles/workloads", "profiles/experiments", "profiles/networks"] {
             for entry in std::fs::read_dir(root.join(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let stem = path.file_stem().unwrap().to_str().unwrap();

@@ -1,6 +1,7 @@
 //! The facility network: every host of the paper's testbed as a network namespace, joined by a switch with limited links.
 
 mod allocation;
+mod buffers;
 mod build;
 mod counters;
 mod enter;

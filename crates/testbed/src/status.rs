@@ -140,7 +140,9 @@ impl fmt::Display for Status {
 /// Each link, and what their hosts have in common.
 fn links(network: &NetworkState) -> Vec<String> {
     let congestion = network.congestion.iter().map(|congestion| format!("all hosts: TCP with {congestion}"));
-    network.links.iter().map(link).chain(congestion).collect()
+    let socket_bytes = network.links.iter().find_map(|link| link.distance.as_ref()?.socket_bytes);
+    let sockets = socket_bytes.map(|bytes| format!("all hosts: TCP sockets hold up to {} MiB", bytes >> 20));
+    network.links.iter().map(link).chain(congestion).chain(sockets).collect()
 }
 
 /// What passes from the other site, last that nothing else does.

@@ -226,6 +226,9 @@ pub struct Distance {
     pub loss: f64,
     /// Share of packets that others overtake.
     pub reorder: f64,
+    /// What a TCP socket of any host of the testbed may hold at most; a connection carries no more than that in each round trip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_bytes: Option<u64>,
     /// What the forwarder handed on to the host; absent with netem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_host: Option<Forwarded>,

@@ -475,6 +475,10 @@ pub struct TestbedUp {
     /// One-way delay between the clients and all other hosts, such as 30ms [default: none].
     #[arg(long, value_name = "TIME")]
     pub delay: Option<String>,
+    /// The delay between two places, in place of --delay: lan, slac-olcf, anl-olcf, frib-olcf (lower bounds, see `streamharness
+    /// profiles show NAME`), or a file of your own.
+    #[arg(long, value_name = "NAME", conflicts_with = "delay")]
+    pub distance: Option<String>,
     /// TCP's congestion control on every host of the facility network [default: the kernel's].
     #[arg(long, value_name = "NAME", value_parser = ["cubic", "bbr", "reno"])]
     pub congestion: Option<String>,

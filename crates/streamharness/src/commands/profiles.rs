@@ -10,7 +10,7 @@ use crate::{
 use figures::tables;
 use profile::{Kind, find, list, nearest};
 
-const KINDS: [Kind; 3] = [Kind::Architecture, Kind::Workload, Kind::Experiment];
+const KINDS: [Kind; 4] = [Kind::Architecture, Kind::Workload, Kind::Experiment, Kind::Network];
 
 /// Lists the shipped profiles, or shows one (`show NAME`).
 pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
@@ -20,6 +20,7 @@ pub fn profiles(words: Vec<String>) -> Result<Exit, Failure> {
             for kind in KINDS {
                 let how = match kind {
                     Kind::Experiment => "streamharness sweep NAME".to_owned(),
+                    Kind::Network => "streamharness testbed up --network facility --distance NAME".to_owned(),
                     _ => format!("--{}", kind.key()),
                 };
                 text += &format!("{} ({how})\n", kind.noun());

@@ -8,7 +8,7 @@ use crate::{
         stdout,
     },
 };
-use profile::{Layer, Origin, combine};
+use profile::{Layer, Network, Origin, combine};
 use std::path::Path;
 
 /// Carries out the command. `exec` ends with the exit code of its own command.
@@ -62,6 +62,7 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         ports,
         link,
         delay,
+        distance,
         sites,
         firewall,
         jitter,
@@ -88,11 +89,14 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         let sentence = "a facility network has ports of its own: leave --ports out, or use --network loopback";
         return Err(Failure::new(Exit::Usage, sentence));
     }
+    let preset = distance.map(|name| Network::read(&name, |path| std::fs::read_to_string(path)));
+    let preset = preset.transpose().map_err(crate::cli::flags::failure)?;
+    let of_preset = |field: fn(&Network) -> Option<&str>| preset.as_ref().and_then(field);
     let way = testbed::WayText {
-        delay: delay.as_deref(),
-        jitter: jitter.as_deref(),
-        loss: loss.as_deref(),
-        reorder: reorder.as_deref(),
+        delay: delay.as_deref().or(of_preset(|network| Some(&network.delay))),
+        jitter: jitter.as_deref().or(of_preset(|network| network.jitter.as_deref())),
+        loss: loss.as_deref().or(of_preset(|network| network.loss.as_deref())),
+        reorder: reorder.as_deref().or(of_preset(|network| network.reorder.as_deref())),
     };
     let congestion = congestion.as_deref().and_then(|name| name.parse().ok());
     let network = match network_choice(&network, link, way, (sites, congestion), scale)? {
@@ -136,8 +140,8 @@ fn network_choice(
         return facility.map(testbed::NetworkChoice::Facility).map_err(|error| Failure::new(Exit::Usage, error));
     }
     if sites || link.is_some() || scale.is_some() || congestion.is_some() || way != testbed::WayText::default() {
-        let sentence = "links belong to the facility network: add --network facility, or leave --link, --scale, --delay, --jitter, --loss, \
-             --reorder, --sites and --congestion out";
+        let sentence = "links belong to the facility network: add --network facility, or leave --link, --scale, --delay, --distance, \
+             --jitter, --loss, --reorder, --sites and --congestion out";
         return Err(Failure::new(Exit::Usage, sentence));
     }
     Ok(testbed::NetworkChoice::Loopback)

@@ -37,8 +37,8 @@ fn recorded(link: testbed::Link) -> Link {
         distance: link.distance.map(|distance| {
             let [from_host, to_host] =
                 link.forwarded.map(|both| both.map(forwarded)).map_or([None; 2], |both| both.map(Some));
-            let testbed::Distance { by, jitter_s, loss, reorder } = distance;
-            Distance { by, jitter_s, loss, reorder, to_host, from_host }
+            let testbed::Distance { by, jitter_s, loss, reorder, socket_bytes } = distance;
+            Distance { by, jitter_s, loss, reorder, socket_bytes, to_host, from_host }
         }),
     }
 }

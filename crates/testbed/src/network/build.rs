@@ -1,7 +1,7 @@
 //! Creates the namespaces, connects them to the switch and limits the links.
 
 use super::{
-    Distance, Facility, Host, Hosts, LinkState, NetworkChoice, NetworkState, ProducersState, Rule, Tools,
+    Distance, Facility, Host, Hosts, LinkState, NetworkChoice, NetworkState, ProducersState, Rule, Tools, buffers,
     counters::{self, Link},
     filter,
     forwarder::{self, Forwarder},
@@ -85,7 +85,9 @@ impl Network {
         }
         self.limit("eth0", rate, way)?;
         let Conditions { delay, jitter, loss, reorder } = self.facility.way;
-        let distance = way.name().map(|by| Distance { by: by.into(), jitter_s: jitter.as_secs_f64(), loss, reorder });
+        let socket_bytes = if delay.is_zero() { None } else { buffers::grow() };
+        let jitter_s = jitter.as_secs_f64();
+        let distance = way.name().map(|by| Distance { by: by.into(), jitter_s, loss, reorder, socket_bytes });
         let delay_s = distance.as_ref().map_or(0.0, |_| delay.as_secs_f64());
         Ok(LinkState { name: host.to_string(), address, rate_bits_per_second: rate, delay_s, distance })
     }

@@ -85,6 +85,9 @@ pub struct Distance {
     pub loss: f64,
     /// Share of packets that others overtake.
     pub reorder: f64,
+    /// What a TCP socket of any host may hold at most, where that is known.
+    #[serde(default)]
+    pub socket_bytes: Option<u64>,
 }
 
 impl LinkState {
@@ -127,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_distance_is_named_with_all_that_it_does() {
-        let distance = |jitter_s, loss| Distance { by: "forwarder".to_owned(), jitter_s, loss, reorder: 0.0 };
+        let distance =
+            |jitter_s, loss| Distance { by: "forwarder".to_owned(), jitter_s, loss, reorder: 0.0, socket_bytes: None };
         let mut link = LinkState {
             name: "clients".to_owned(),
             address: Ipv4Addr::LOCALHOST,
