@@ -2,7 +2,8 @@
 
 use crate::support::{mpirun, processes, s2cs::free_ports, single, slow, within};
 use nix::sys::signal::Signal;
-use std::{path::Path, time::Duration};
+use serde_json::Value;
+use std::{fs, path::Path, process::Command, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(150);
 const BUILT: Duration = Duration::from_secs(120);
@@ -28,13 +29,24 @@ fn a_launch_without_an_address_builds_a_testbed_reports_it_and_removes_it() {
 
 #[test]
 fn a_testbed_does_not_outlive_rank_0_that_was_killed_while_streaming() {
-    let mut running = mpirun(2, &["--duration", "60s"]).start();
+    // With a table in the kernel, where this machine allows one.
+    let balanced = testbed::check_route("dts-nlb", false).is_ok();
+    let architecture = if balanced { "dts-nlb" } else { "dts" };
+    let mut running = mpirun(2, &["--arch", architecture, "--duration", "60s"]).start();
     let testbed = running.testbed(BUILT);
     running.streams(BUILT);
+    let state: Value = serde_json::from_slice(&fs::read(testbed.join("state.json")).unwrap()).unwrap();
+    let table = format!("streamharness_{}", state["base_port"]);
+    let is_there = || {
+        let listed = Command::new("/usr/sbin/nft").args(["list", "tables"]).output();
+        String::from_utf8_lossy(&listed.unwrap().stdout).contains(&table)
+    };
+    assert!(!balanced || is_there(), "no {table}");
     processes::send(running.rank(0), Signal::SIGKILL);
     let outcome = running.wait(Duration::from_secs(20));
     assert!(!outcome.status.success(), "{outcome}");
     vanishes(&testbed, GONE);
+    assert!(!balanced || !is_there(), "left: {table}");
 }
 
 #[test]

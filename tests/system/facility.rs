@@ -110,13 +110,37 @@ fn a_killed_supervisor_takes_the_network_along() {
     let _down = Down(dir);
     // With a process and two devices of its own for the distance.
     let delay = if has_tun() { "1ms" } else { "0ms" };
-    done(&testbed(dir, &["up", "--network", "facility", "--nodes", "1", "--link", "unlimited", "--delay", delay]));
+    let up = ["up", "--network", "facility", "--nodes", "2", "--link", "unlimited", "--delay", delay];
+    let said = done(&testbed(dir, &[up.as_slice(), &["--arch", "dts-nlb:if-possible"]].concat()));
+    if !said.contains("left out: ") {
+        one_address_stands_for_both_nodes(dir, place.path());
+    }
     let (ours, supervisor) = of_testbed(dir);
     kill(Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
     let gone = || ours.is_disjoint(&namespaces()).then_some(());
     assert!(crate::support::within(Duration::from_secs(20), gone).is_some(), "some process is still in its network");
     done(&testbed(dir, &["down"]));
     assert!(!dir.exists());
+}
+
+/// Clients know one address, in front of both nodes, and all bytes of either direction pass it.
+fn one_address_stands_for_both_nodes(dir: &Path, out: &Path) {
+    let load = ["--messages", "200"];
+    let record = run_by("dts-nlb", dir, &out.join("nlb"), &load);
+    let hops: Vec<(&str, &str, &str, Option<&str>)> = record
+        .route
+        .hops
+        .iter()
+        .map(|hop| (hop.from.as_str(), hop.to.as_str(), hop.protocol.as_str(), hop.address.as_deref()))
+        .collect();
+    let entry = Some("10.79.0.22:10252");
+    let nodes = Some("10.79.0.11:10211,10.79.0.12:10212");
+    let expected =
+        [("producer", "nlb", "amqps", entry), ("nlb", "service", "nat", nodes), ("consumer", "nlb", "amqps", entry)];
+    assert_eq!(hops, expected);
+    let counted = |name: &str| record.links.iter().find(|link| link.host == name).unwrap().to_host.bytes;
+    let (sent, received) = (record.totals.sent.bytes, record.totals.received.bytes);
+    assert!(counted("nlb") >= sent + received, "replies come back through it, too: {:?}", record.links);
 }
 
 /// Whether a forwarder can be tried on this machine.
@@ -206,6 +230,31 @@ fn a_distance_that_cannot_be_is_one_sentence_and_leaves_nothing() {
     let output = hidden.args(up).args(["1ms", "--loss", "1%"]).env("STREAMHARNESS_TESTBED", dir).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(3) && said.contains("load the module tun"), "{said}");
+}
+
+#[test]
+fn a_balancer_that_cannot_be_is_one_sentence_and_leaves_nothing() {
+    let place = place();
+    let dir = &place.path().join("testbed");
+    let _down = Down(dir);
+    let is_root = nix::unistd::geteuid().is_root();
+    let hide =
+        ["-c", "for nft in /usr/sbin/nft /sbin/nft; do mount --bind /dev/null $nft; done; exec \"$0\" testbed \"$@\""];
+    let mut without_program = Command::new("unshare");
+    without_program.arg(if is_root { "-m" } else { "-rm" }).arg("sh").args(hide).arg(program());
+    let mut without_right = Command::new("setpriv");
+    without_right.args(is_root.then_some("--bounding-set=-net_admin")).arg(program()).arg("testbed");
+    for (mut command, remedy) in
+        [(without_program, "apt-get install nftables"), (without_right, "start it as root, or with --network facility")]
+    {
+        let command = command.args(["up", "--nodes", "1", "--arch", "dts-nlb"]).env("STREAMHARNESS_TESTBED", dir);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(3) && said.contains(remedy), "{said}");
+        assert!(!said.contains("starting epmd"), "before anything is started: {said}");
+        done(&testbed(dir, &["down"]));
+        assert!(!dir.exists(), "{remedy}");
+    }
 }
 
 #[test]

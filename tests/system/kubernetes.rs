@@ -99,6 +99,21 @@ fn the_brokers_have_the_addresses_and_sizes_of_the_route_files() {
     }
 }
 
+#[test]
+fn the_network_load_balancer_leads_to_the_brokers_of_the_operator_with_tls() {
+    let files = deployed();
+    let [service] = &files["rabbitmq-nlb.yaml"][..] else { panic!("one document") };
+    assert_eq!((service["kind"].as_str(), at(service, "/spec/type").as_str()), (Some("Service"), Some("LoadBalancer")));
+    // The label of its pods, by which they are kept apart.
+    let apart =
+        "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution/0/labelSelector/matchLabels";
+    assert_eq!(at(service, "/spec/selector"), at(&files["rabbitmq-cluster.yaml"][0], apart));
+    assert_eq!(
+        port(service, "/spec/ports/0/targetPort"),
+        port(&files["rabbitmq-values.yaml"][0], "/service/ports/amqpTls")
+    );
+}
+
 /// A control server of a file: its container, and what its service maps, each port to a node's.
 #[track_caller]
 fn control_server<'a>(documents: &'a [Value], name: &str) -> (&'a Value, BTreeMap<u64, u64>) {

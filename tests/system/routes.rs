@@ -15,7 +15,7 @@ verify = 'all'
 prefetch = 2
 acks = 'each'
 [axes]
-arch = ['dts', 'dts-plain', 'prs-haproxy', 'prs-stunnel', 'prs-haproxy-4', 'mss', 'one-proxy', 'ingress']
+arch = ['dts', 'dts-plain', 'prs-haproxy', 'prs-stunnel', 'prs-haproxy-4', 'mss', 'one-proxy', 'ingress', 'dts-nlb']
 workload = ['dstream', 'lstream', 'generic']
 pattern = ['work-sharing', 'work-sharing-feedback', 'broadcast', 'broadcast-gather']
 ";
@@ -23,11 +23,21 @@ pattern = ['work-sharing', 'work-sharing-feedback', 'broadcast', 'broadcast-gath
 #[test]
 fn every_architecture_carries_every_workload_in_every_pattern() {
     let outcome = mpirun(2, &["sweep", "table.toml"]).file("table.toml", EXPERIMENT).through(service()).run(LIMIT);
-    assert!(outcome.status.success() && outcome.stderr.contains("96 of 96 points passed"), "{outcome}");
+    // What this machine cannot have is left out, and that is said.
+    let left_out = service().left_out();
+    for route in &left_out {
+        println!("not tested: {route}");
+        assert!(outcome.stderr.contains(&format!("12 points over {route} are left out: ")), "{outcome}");
+    }
+    let points = (9 - left_out.len()) * 3 * 4;
+    assert!(
+        outcome.status.success() && outcome.stderr.contains(&format!("{points} of {points} points passed")),
+        "{outcome}"
+    );
     let records = outcome.files.iter().filter(|(path, _)| path.ends_with("/record.json"));
     let records: Vec<Record> =
         records.map(|(_, bytes)| Record::from_json(std::str::from_utf8(bytes).unwrap()).unwrap()).collect();
-    assert_eq!(records.len(), 8 * 3 * 4);
+    assert_eq!(records.len(), points);
     for record in records {
         let cell = record.point.expect("it belongs to one").name;
         let copies = if cell.contains("broadcast") { 2 } else { 1 };
@@ -43,6 +53,7 @@ fn every_architecture_carries_every_workload_in_every_pattern() {
         let expected: &[&str] = match record.route.architecture.as_str() {
             "mss" => &["balancer", "ingress", "service"],
             "ingress" => &["ingress", "service"],
+            "dts-nlb" => &["nlb", "service"],
             "one-proxy" => &["consumer proxy", "service"],
             prs if prs.starts_with("prs") => &["producer proxy", "consumer proxy", "service"],
             _ => &["service"],

@@ -438,6 +438,7 @@ fn endpoints(urls: &[String], tls: bool) -> Result<Vec<Endpoint>, Failure> {
 fn first_hops(written: &RouteProfile) -> (&'static str, &'static str) {
     match written.testbed.as_deref() {
         Some("mss") => ("balancer", "balancer"),
+        Some("dts-nlb") => ("nlb", "nlb"),
         Some(name) if ProxyRoute::named(name).is_some() => {
             let via_proxy = written.consumers_via_proxy == Some(true);
             ("producer proxy", if via_proxy { "producer proxy" } else { SERVICE })

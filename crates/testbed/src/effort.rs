@@ -3,7 +3,7 @@
 use crate::{
     ProxyRoute, Testbed,
     network::{Rule, host_of_part},
-    routes::{INGRESS, MANAGED, ONE_PROXY},
+    routes::{DTS_NLB, INGRESS, MANAGED, ONE_PROXY},
     state::{Part, State},
     tunnels::{End, s2cs_part, s2ds_part},
 };
@@ -79,6 +79,7 @@ fn parts<'a>(state: &'a State, architecture: &str) -> Vec<&'a Part> {
     let managed: &[&str] = match architecture {
         MANAGED => &["balancer", "ingress", "s3m"],
         INGRESS => &["ingress", "s3m"],
+        DTS_NLB => &["nlb"],
         _ => &[],
     };
     let names: Vec<String> = proxied.chain(managed.iter().map(|name| (*name).to_owned())).collect();

@@ -4,7 +4,7 @@ use crate::{
     Error, ProxyRoute, Result,
     network::{Host, Opened, Rule},
     ports::Ports,
-    routes::{INGRESS, MANAGED, ONE_PROXY},
+    routes::{DTS_NLB, INGRESS, MANAGED, ONE_PROXY},
     tunnels::{ControlServers, End},
 };
 use std::{net::TcpStream, ops::RangeInclusive, time::Duration};
@@ -27,6 +27,7 @@ pub fn needs(architecture: &str, ports: Ports, nodes: usize) -> Vec<Rule> {
     match architecture {
         "dts" => each_node(Ports::amqps),
         "dts-plain" => each_node(Ports::amqp),
+        DTS_NLB => vec![rule(Host::Nlb, ports.nlb(1)..=ports.nlb(nodes))],
         MANAGED => vec![rule(Host::Balancer, ports.balancer()..=ports.balancer())],
         INGRESS => vec![rule(Host::Ingress, ports.ingress()..=ports.ingress())],
         _ => {
@@ -75,10 +76,11 @@ mod tests {
     #[test]
     fn each_architecture_opens_what_it_needs_and_shares_what_others_have_opened() {
         assert_eq!(
-            in_words(&["dts", "mss"]),
+            in_words(&["dts", "dts-nlb:if-possible", "mss"]),
             [
                 "dts: TCP to dsn1 10.79.0.11:10211",
                 "dts: TCP to dsn2 10.79.0.12:10212",
+                "dts-nlb: TCP to nlb 10.79.0.22:10251-10252",
                 "mss: TCP to lb 10.79.0.20:10644"
             ]
         );

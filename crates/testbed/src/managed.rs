@@ -136,12 +136,16 @@ pub fn is_up(ports: Ports, part: &str) -> bool {
 
 /// Whether the broker greets through both, in TLS, by a name.
 pub fn greets(dir: &Path, ports: Ports) -> Result<()> {
-    let balancer = SocketAddr::from(at(ports, BALANCER));
+    greets_at(dir, at(ports, BALANCER), crate::routes::MANAGED)
+}
+
+/// Whether the broker greets at the entry of a route, in TLS, by a name.
+pub fn greets_at(dir: &Path, entry: SocketAddrV4, route: &str) -> Result<()> {
     let ca = place::ca_file(dir);
     let ca = fs::read(&ca).on("read", &ca)?;
-    greeting(balancer, &ca).map_err(|source| Error::RouteDead {
-        route: crate::routes::MANAGED.to_owned(),
-        entry: format!("{PROBE} ({balancer})"),
+    greeting(entry.into(), &ca).map_err(|source| Error::RouteDead {
+        route: route.to_owned(),
+        entry: format!("{PROBE} ({entry})"),
         reason: source.to_string(),
     })
 }
@@ -212,13 +216,13 @@ listen lb
     )
 }
 
-fn greeting(balancer: SocketAddr, ca: &[u8]) -> io::Result<()> {
+fn greeting(entry: SocketAddr, ca: &[u8]) -> io::Result<()> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(ca).map_err(|error| io::Error::other(format!("{error:?}")))?;
     roots.add(ca).map_err(io::Error::other)?;
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let name = ServerName::try_from(PROBE).map_err(io::Error::other)?;
-    let tcp = TcpStream::connect_timeout(&balancer, GREETING_LIMIT)?;
+    let tcp = TcpStream::connect_timeout(&entry, GREETING_LIMIT)?;
     tcp.set_read_timeout(Some(GREETING_LIMIT))?;
     let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(session, tcp);

@@ -13,6 +13,13 @@ const OWN_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "STREAMHARNESS_STUNNEL", "S
 
 /// `program` as a part: as the user of all parts, with an empty environment, and with a console of its own.
 pub fn command(dir: &Path, part: &str, program: impl AsRef<Path>, identity: &Identity) -> Result<Command> {
+    let mut command = privileged(dir, part, program)?;
+    identity.apply(&mut command);
+    Ok(command)
+}
+
+/// The same as the user of the supervisor, for a part that sets up the kernel and takes no connections itself.
+pub fn privileged(dir: &Path, part: &str, program: impl AsRef<Path>) -> Result<Command> {
     let console = console(dir, part);
     let output = File::create(&console).on("create", &console)?;
     let errors = output.try_clone().on("create", &console)?;
@@ -25,7 +32,6 @@ pub fn command(dir: &Path, part: &str, program: impl AsRef<Path>, identity: &Ide
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors);
-    identity.apply(&mut command);
     Ok(command)
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     Error, Result, Routes,
     network::{Allocation, Host, Hosts},
+    routes::Wanted,
 };
 use std::{
     env, fmt, io,
@@ -138,6 +139,10 @@ impl Ports {
     pub fn management_tls(self, node: usize) -> u16 {
         self.base + 40 + node as u16
     }
+    /// The port of the network load balancer that leads to the first `nodes` nodes.
+    pub fn nlb(self, nodes: usize) -> u16 {
+        self.base + 50 + nodes as u16
+    }
     pub fn prometheus(self, node: usize) -> u16 {
         self.base + 30 + node as u16
     }
@@ -194,9 +199,11 @@ impl Ports {
     fn all(self, nodes: usize, routes: &Routes) -> impl Iterator<Item = u16> + use<> {
         let servers = 0..if routes.proxies.is_empty() { 0 } else { S2CS_MAX };
         let managed = routes.managed.map(|_| [self.ingress(), self.balancer(), self.s3m()]);
+        let balanced = 1..=if routes.nlb == Wanted::No { 0 } else { nodes };
         (1..=nodes)
             .flat_map(move |node| self.of_node(node))
             .map(|(_, port)| port)
+            .chain(balanced.map(move |nodes| self.nlb(nodes)))
             .chain([self.epmd()])
             .chain(managed.into_iter().flatten())
             .chain(servers.flat_map(move |server| self.s2ds(server).chain([self.s2cs(server)])))
@@ -301,7 +308,7 @@ mod tests {
         let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
         assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();
-        assert_eq!(all.len(), 9 * 5 + 1 + 3 + 6 * 11);
+        assert_eq!(all.len(), 9 * 6 + 1 + 3 + 6 * 11);
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
     }

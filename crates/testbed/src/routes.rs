@@ -10,6 +10,34 @@ pub(crate) const INGRESS: &str = "ingress";
 /// The HAProxy route without the producers' proxy, to show what each adds.
 pub(crate) const ONE_PROXY: &str = "one-proxy";
 
+/// The route through a network load balancer.
+pub(crate) const DTS_NLB: &str = "dts-nlb";
+/// What follows the name of a route that is left out where it cannot be built.
+pub const IF_POSSIBLE: &str = ":if-possible";
+
+/// Whether a route that not every machine can have is built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// It is not.
+    #[default]
+    No,
+    /// It is left out, with the reason, where it cannot be built.
+    IfPossible,
+    /// Without it there is no testbed.
+    Yes,
+}
+
+impl Wanted {
+    /// By the name of its route, if it is wanted at all.
+    fn name(self, route: &str) -> Option<String> {
+        match self {
+            Self::No => None,
+            Self::IfPossible => Some(format!("{route}{IF_POSSIBLE}")),
+            Self::Yes => Some(route.to_owned()),
+        }
+    }
+}
+
 /// Routes that have to be built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routes {
@@ -17,6 +45,8 @@ pub struct Routes {
     pub proxies: Vec<ProxyRoute>,
     /// The one of the managed service, and how its ingress chooses a node.
     pub managed: Option<Balance>,
+    /// The one through a network load balancer.
+    pub nlb: Wanted,
 }
 
 /// How the ingress chooses a node for a connection.
@@ -35,18 +65,20 @@ pub enum Balance {
 impl Routes {
     /// All routes.
     pub fn all() -> Self {
-        Self { proxies: ProxyRoute::ALL.to_vec(), managed: Some(Balance::default()) }
+        Self { proxies: ProxyRoute::ALL.to_vec(), managed: Some(Balance::default()), nlb: Wanted::IfPossible }
     }
 
-    /// The routes to build for these names: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `all`.
+    /// The routes to build for these names: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `dts-nlb`, `all`.
     ///
     /// # Errors
     ///
     /// [`Error::Route`] or [`Error::Balance`] for an unknown name.
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut proxies = BTreeSet::new();
-        let mut managed = None;
+        let (mut managed, mut nlb) = (None, Wanted::No);
         for name in names {
+            let (bare, wanted) =
+                name.strip_suffix(IF_POSSIBLE).map_or((name, Wanted::Yes), |bare| (bare, Wanted::IfPossible));
             match (name, ProxyRoute::named(name), name.strip_prefix("mss:")) {
                 (_, Some(route), _) => {
                     proxies.insert(route);
@@ -59,18 +91,23 @@ impl Routes {
                 ("all", ..) => {
                     proxies.extend(ProxyRoute::ALL);
                     managed = managed.or(Some(Balance::default()));
+                    nlb = nlb.max(Wanted::IfPossible);
                 }
+                _ if bare == DTS_NLB => nlb = nlb.max(wanted),
                 ("dts" | "dts-plain", ..) => {}
                 _ => return Err(Error::Route(name.to_owned())),
             }
         }
-        Ok(Self { proxies: proxies.into_iter().collect(), managed })
+        Ok(Self { proxies: proxies.into_iter().collect(), managed, nlb })
     }
 
     /// The names that [`Routes::named`] reads.
     pub fn names(&self) -> Vec<String> {
         let proxies = self.proxies.iter().map(|route| route.name().to_owned());
-        proxies.chain(self.managed.map(|balance| format!("{MANAGED}:{balance}"))).collect()
+        proxies
+            .chain(self.managed.map(|balance| format!("{MANAGED}:{balance}")))
+            .chain(self.nlb.name(DTS_NLB))
+            .collect()
     }
 }
 
@@ -108,6 +145,7 @@ mod tests {
         assert_eq!(named(&["all", "dts"]), Routes::all());
         assert_eq!((named(&["one-proxy"]), named(&["ingress"])), (named(&["prs-haproxy"]), named(&["mss"])));
         assert_eq!(named(&["mss:leastconn", "all"]).managed, Some(Balance::LeastConn));
+        assert_eq!((named(&["all", "dts-nlb"]).nlb, named(&["all"]).nlb), (Wanted::Yes, Wanted::IfPossible));
         let names = Routes::all().names();
         assert_eq!(Routes::named(names.iter().map(String::as_str)).unwrap(), Routes::all());
     }

@@ -1,21 +1,23 @@
 //! A running testbed for its users: addresses and variables.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, counting, firewall, lock,
+    CpuLimits, Error, ProxyRoute, Result, counting, firewall,
+    hops::{CONSUMER, CONSUMER_PROXY, Hop, PRODUCER, PRODUCER_PROXY, Route, SERVICE, hop, without_first_hop},
+    lock,
     managed::{self, ManagedState},
     network::{Access, Host, Link, LinkState, NetworkChoice, Rule, host_of_part},
+    nlb::{NLB, Nlb},
     place,
     ports::{PortRange, Ports},
     process::Proc,
     rabbitmq::{cluster::node_part, config::USER},
     report::{OF_EACH_HOST, Report},
-    routes::{INGRESS, MANAGED, ONE_PROXY},
+    routes::{DTS_NLB, INGRESS, MANAGED, ONE_PROXY, Routes, Wanted},
     s3m::S3mAccess,
     state::{Phase, State},
     status::{self, Status},
     tunnels::{End, TunnelState, s2ds_part, server_of},
 };
-use serde::{Deserialize, Serialize};
 use shortage::FileContext;
 use std::{
     ffi::OsString,
@@ -26,118 +28,14 @@ use std::{
     process::Command,
 };
 
+/// Open MPI refuses to start for user 0 without these two variables.
+const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
+
 /// A testbed that is up according to its state file and its lock.
 #[derive(Debug, Clone)]
 pub struct Testbed {
     dir: PathBuf,
     state: State,
-}
-
-/// The addresses of one architecture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// `dts` or `dts-plain`.
-    pub architecture: String,
-    /// `amqps://bench@localhost:PORT`, one per node, without a password.
-    pub producer_urls: Vec<String>,
-    /// The same for consumers.
-    pub consumer_urls: Vec<String>,
-    /// `HOST:PORT:ADDR:PORT` if the service is not reachable at the URLs' host and port.
-    pub connect_to: Vec<String>,
-    /// The file with the password, and nothing else.
-    pub password_file: PathBuf,
-    /// The certificate authority to trust, if the route has TLS.
-    pub ca: Option<PathBuf>,
-    /// `http://bench@localhost:PORT`, the first node's.
-    pub management_url: String,
-    /// The interface from which the URLs must be requested first; then there are none yet.
-    pub s3m: Option<S3mAccess>,
-    /// The hops of the route.
-    pub hops: Vec<Hop>,
-}
-
-/// One hop of a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hop {
-    /// The side that opens the connection: `producer`, `consumer`, or a proxy.
-    pub from: String,
-    /// The side that accepts it: `service`, or a proxy.
-    pub to: String,
-    /// `amqp`, `amqps`, `tcp` or `tls`.
-    pub protocol: String,
-    /// The addresses that accept it.
-    pub addresses: Vec<String>,
-    /// Version and cipher that two proxies negotiated. Clients report their own negotiation with the service.
-    pub tls: Option<(String, String)>,
-    /// The program that accepts it, and its pid.
-    pub process: String,
-    /// CPU limit of that program: `0.3 CPU`; `None`: unlimited.
-    pub limits: Option<String>,
-    /// The distance that it crosses: `30 ms by forwarder`; `None`: none.
-    pub distance: Option<String>,
-}
-
-impl Route {
-    /// The same route with the consumers behind the proxies too. A direct route has no proxies, and is unchanged.
-    pub fn with_consumers_via_proxy(mut self) -> Self {
-        self.consumer_urls.clone_from(&self.producer_urls);
-        if let Some(first) = self.hops.iter().find(|hop| hop.from == PRODUCER).cloned() {
-            self.hops.retain(|hop| hop.from != CONSUMER);
-            // With two sites the producers' proxy is far from the consumers.
-            let crosses = |hop: &Hop| hop.from == PRODUCER_PROXY && hop.to == CONSUMER_PROXY;
-            let between = self.hops.iter().find(|hop| crosses(hop)).and_then(|hop| hop.distance.clone());
-            self.hops.push(Hop { from: CONSUMER.to_owned(), distance: first.distance.clone().or(between), ..first });
-        }
-        self
-    }
-
-    /// The same route with clients that connect to the service directly at its first `nodes` only.
-    pub fn with_nodes(mut self, nodes: usize) -> Self {
-        for hop in self.hops.iter_mut().filter(|hop| hop.to == SERVICE) {
-            let urls = match hop.from.as_str() {
-                PRODUCER => &mut self.producer_urls,
-                CONSUMER => &mut self.consumer_urls,
-                _ => continue,
-            };
-            urls.truncate(nodes);
-            hop.addresses.truncate(nodes);
-        }
-        self
-    }
-
-    /// The producers' hops in one line.
-    fn in_words(&self) -> String {
-        let shown = |hop: &Hop| {
-            let tls = hop.tls.as_ref().map(|(version, cipher)| format!(" {version} {cipher}")).unwrap_or_default();
-            let distance = hop.distance.as_ref().map(|distance| format!(" over {distance}")).unwrap_or_default();
-            format!("{}{tls}{distance}> {} {}", hop.protocol, hop.addresses.join(","), hop.process)
-        };
-        let hops: Vec<String> = self.hops.iter().filter(|hop| hop.from != CONSUMER).map(shown).collect();
-        format!("{}: producer -{}", self.architecture, hops.join(" -"))
-    }
-}
-
-const PRODUCER: &str = "producer";
-const CONSUMER: &str = "consumer";
-const SERVICE: &str = "service";
-const PRODUCER_PROXY: &str = "producer proxy";
-const CONSUMER_PROXY: &str = "consumer proxy";
-/// Open MPI refuses to start for user 0 without these two variables.
-const AS_ROOT: [&str; 2] = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"];
-
-/// A route whose clients enter at `next` instead of the part before it.
-fn without_first_hop(
-    (producer_urls, consumer_urls, hops): (Vec<String>, Vec<String>, Vec<Hop>),
-    first: &str,
-    next: &str,
-) -> (Vec<String>, Vec<String>, Vec<Hop>) {
-    let second = hops.iter().find(|hop| hop.from == first && hop.to == next).cloned();
-    let entered = |hop: Hop| match &second {
-        Some(second) if hop.to == first => Hop { from: hop.from, protocol: hop.protocol, ..second.clone() },
-        _ => hop,
-    };
-    let hops = hops.into_iter().filter(|hop| !(hop.from == first && hop.to == next)).map(entered).collect();
-    (producer_urls, consumer_urls, hops)
 }
 
 /// The testbed in `dir`. `None` unless it is up and ready.
@@ -181,6 +79,7 @@ impl Testbed {
         let (producer_urls, consumer_urls, hops) = match architecture {
             "dts" => direct("amqps", Ports::amqps),
             "dts-plain" => direct("amqp", Ports::amqp),
+            DTS_NLB => self.balanced()?,
             MANAGED => self.managed(self.state.managed.as_ref()?),
             INGRESS => {
                 without_first_hop(self.managed(self.state.managed.as_ref()?), managed::BALANCER, managed::INGRESS)
@@ -205,7 +104,8 @@ impl Testbed {
             consumer_urls,
             password_file: place::password_file(&self.dir),
             connect_to: entry.map(|part| self.by_any_name(part)).into_iter().collect(),
-            ca: (architecture == "dts" || entry.is_some() || self.is_spread()).then(|| place::ca_file(&self.dir)),
+            ca: (["dts", DTS_NLB].contains(&architecture) || entry.is_some() || self.is_spread())
+                .then(|| place::ca_file(&self.dir)),
             management_url: self.management_url(&format!("{USER}@")),
             s3m: entry.map(|_| self.s3m()),
             hops: hops.into_iter().map(limited).collect(),
@@ -221,16 +121,6 @@ impl Testbed {
             let server = || Some(format!("on {}", self.state.host_of(&server_of(&part)?)?));
             let known = self.state.pid_in_words(&part).or_else(server);
             known.map_or_else(|| tunnel.kind.clone(), |known| format!("{} ({known})", tunnel.kind))
-        };
-        let hop = |from: &str, to: &str, protocol: &str, addresses: &[String], process| Hop {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            protocol: protocol.to_owned(),
-            addresses: addresses.to_vec(),
-            tls: None,
-            process,
-            limits: None,
-            distance: None,
         };
         let between = hop(PRODUCER_PROXY, CONSUMER_PROXY, tunnel.wide_protocol(), &tunnel.exits, proxy(End::Consumer));
         let direct = self.urls("amqp", Ports::amqp);
@@ -265,26 +155,34 @@ impl Testbed {
             let pid = self.state.pid_in_words(part).map_or_else(String::new, |pid| format!("{pid}, "));
             format!("haproxy ({pid}balance {how})")
         };
-        let hop = |from: &str, to: &str, protocol: &str, addresses: Vec<String>, process| Hop {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            protocol: protocol.to_owned(),
-            addresses,
-            tls: None,
-            process,
-            limits: None,
-            distance: None,
-        };
-        let at = |host, port| vec![self.ports().at(host, port).to_string()];
-        let nodes = (1..=self.nodes()).flat_map(|node| at(Host::Dsn(node), self.ports().amqps(node))).collect();
+        let at = |host, port| [self.ports().at(host, port).to_string()];
+        let nodes = self.tls_nodes();
         let (balancer, ingress) = (haproxy(managed::BALANCER, "leastconn"), haproxy(managed::INGRESS, &state.balance));
         let hops = vec![
-            hop(PRODUCER, managed::BALANCER, "amqps", at(Host::Balancer, self.ports().balancer()), balancer.clone()),
-            hop(managed::BALANCER, managed::INGRESS, "tcp", at(Host::Ingress, self.ports().ingress()), ingress),
-            hop(managed::INGRESS, SERVICE, "tcp", nodes, self.broker()),
-            hop(CONSUMER, managed::BALANCER, "amqps", at(Host::Balancer, self.ports().balancer()), balancer),
+            hop(PRODUCER, managed::BALANCER, "amqps", &at(Host::Balancer, self.ports().balancer()), balancer.clone()),
+            hop(managed::BALANCER, managed::INGRESS, "tcp", &at(Host::Ingress, self.ports().ingress()), ingress),
+            hop(managed::INGRESS, SERVICE, "tcp", &nodes, self.broker()),
+            hop(CONSUMER, managed::BALANCER, "amqps", &at(Host::Balancer, self.ports().balancer()), balancer),
         ];
         (Vec::new(), Vec::new(), hops)
+    }
+
+    /// All clients use one address, whose packets the kernel translates: the same TCP and TLS end at a node.
+    fn balanced(&self) -> Option<(Vec<String>, Vec<String>, Vec<Hop>)> {
+        let nlb = Nlb { ports: self.ports(), nodes: self.nodes() };
+        let process = format!("nftables ({}, in turn)", self.state.pid_in_words(NLB)?);
+        let entry = [format!("{}:{}", self.ports().hosts.name(Host::Nlb), nlb.at().port())];
+        let urls = vec![format!("amqps://{USER}@{}", entry[0])];
+        let hops = vec![
+            hop(PRODUCER, NLB, "amqps", &entry, process.clone()),
+            hop(NLB, SERVICE, "nat", &self.tls_nodes(), self.broker()),
+            hop(CONSUMER, NLB, "amqps", &entry, process),
+        ];
+        Some((urls.clone(), urls, hops))
+    }
+
+    fn tls_nodes(&self) -> Vec<String> {
+        (1..=self.nodes()).map(|node| self.ports().at_node(node, self.ports().amqps(node)).to_string()).collect()
     }
 
     /// Its CPU limits.
@@ -363,7 +261,8 @@ impl Testbed {
     /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
     pub(crate) fn has(&self, route: &str) -> bool {
         let managed = self.state.managed.as_ref().map(|managed| format!("{MANAGED}:{}", managed.balance));
-        managed.as_deref() == Some(route) || self.route(route).is_some()
+        let is_optional = Routes::named([route]).is_ok_and(|routes| routes.nlb == Wanted::IfPossible);
+        is_optional || managed.as_deref() == Some(route) || self.route(route).is_some()
     }
 
     fn to_service(&self, from: &str, protocol: &str, urls: &[String]) -> Hop {
@@ -386,7 +285,7 @@ impl Testbed {
 
     /// All its routes.
     pub fn routes(&self) -> Vec<Route> {
-        let names = ["dts", "dts-plain", MANAGED]
+        let names = ["dts", "dts-plain", DTS_NLB, MANAGED]
             .into_iter()
             .chain(self.state.tunnels.iter().map(|tunnel| tunnel.route.as_str()));
         names.filter_map(|name| self.route(name)).collect()
@@ -396,6 +295,11 @@ impl Testbed {
         let name = |node| self.ports().hosts.name(Host::Dsn(node));
         let url = |node| format!("{scheme}://{USER}@{}:{}", name(node), port(self.ports(), node));
         (1..=self.nodes()).map(url).collect()
+    }
+
+    /// Routes that this machine cannot have, each with the reason.
+    pub fn left_out(&self) -> &[(String, String)] {
+        &self.state.left_out
     }
 
     /// Variables for scripts, without the password.
@@ -597,6 +501,29 @@ mod tests {
         assert_eq!(one.consumer_urls, all.consumer_urls[..1]);
         let apart = |route: &Route| route.hops.iter().filter(|hop| hop.from != CONSUMER).cloned().collect::<Vec<_>>();
         assert_eq!(apart(&one), apart(&all));
+    }
+
+    #[test]
+    fn one_address_stands_for_all_nodes_or_for_the_first_ones() {
+        let mut testbed = testbed();
+        assert_eq!(testbed.route("dts-nlb"), None, "it was left out");
+        testbed.state.parts.push(crate::state::Part {
+            name: NLB.into(),
+            process: Some(crate::process::Process { pid: 7, start_ticks: 1 }),
+            ports: vec![],
+            host: None,
+        });
+        let route = testbed.route("dts-nlb").unwrap();
+        assert_eq!(route.producer_urls, ["amqps://bench@localhost:12052"]);
+        let one = route.clone().with_nodes(1);
+        assert_eq!(
+            (&one.producer_urls, &one.consumer_urls),
+            (&vec!["amqps://bench@localhost:12051".to_owned()], &one.producer_urls)
+        );
+        let ways = |route: &Route| route.hops.iter().map(|hop| hop.addresses.join(",")).collect::<Vec<_>>();
+        assert_eq!(ways(&route), ["localhost:12052", "127.0.0.1:12011,127.0.0.1:12012", "localhost:12052"]);
+        assert_eq!(ways(&one), ["localhost:12051", "127.0.0.1:12011", "localhost:12051"]);
+        assert_eq!(route.with_nodes(9).producer_urls, ["amqps://bench@localhost:12052"]);
     }
 
     #[test]

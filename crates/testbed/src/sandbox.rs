@@ -20,7 +20,7 @@ use nix::{
 use shortage::SystemContext;
 use std::{
     io::{self, BufRead, BufReader},
-    os::unix::process::CommandExt,
+    os::unix::{net::UnixStream, process::CommandExt},
     path::Path,
     process::{ChildStdin, Command, Stdio},
     time::{Duration, Instant},
@@ -41,6 +41,8 @@ pub struct Sandbox {
     proc: Proc,
     parts: Vec<Running>,
     network: Option<Network>,
+    /// Open as long as this value exists.
+    held: Vec<UnixStream>,
     /// When this closes, the reaper ends and the namespace with it.
     _lifeline: Option<ChildStdin>,
 }
@@ -59,7 +61,7 @@ impl Sandbox {
         // The host's /proc, before the reaper mounts the sandbox's own over it.
         let proc = Proc::open()?;
         isolation.enter()?;
-        let mut sandbox = Self { isolation, proc, parts: Vec::new(), network: None, _lifeline: None };
+        let mut sandbox = Self { isolation, proc, parts: Vec::new(), network: None, held: Vec::new(), _lifeline: None };
         if isolation.has_namespaces() {
             let mut reaper = Command::new(program);
             reaper.args(["testbed", "reaper"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -99,6 +101,11 @@ impl Sandbox {
         }
         let network = Network::build(&self.proc, hosts, facility, tools)?;
         Ok(self.network.insert(network))
+    }
+
+    /// Keeps the stream that a part ends with.
+    pub fn hold(&mut self, stream: UnixStream) {
+        self.held.push(stream);
     }
 
     /// The network, where there is one.

@@ -75,6 +75,9 @@ pub struct State {
     /// Seconds until the service was up, and for each route from then on.
     #[serde(default)]
     pub set_up_s: BTreeMap<String, f64>,
+    /// Routes that this machine cannot have, each with the reason.
+    #[serde(default)]
+    pub left_out: Vec<(String, String)>,
 }
 
 impl State {
@@ -173,6 +176,7 @@ pub mod tests {
             allocation: None,
             managed: Some(ManagedState { balance: "source".into() }),
             set_up_s: [("service".to_owned(), 4.5)].into(),
+            left_out: vec![("dts-nlb".into(), "no reason".into())],
             tunnels: vec![TunnelState {
                 route: "prs-stunnel".into(),
                 kind: "stunnel".into(),

@@ -4,9 +4,11 @@ use crate::{
     Result,
     managed::{self, BALANCER, INGRESS},
     network::{LinkState, NetworkState, host_of_part},
+    nlb::{NLB, Nlb},
     ports::Ports,
     process::Proc,
     rabbitmq::{api::Api, cluster::node_part},
+    routes::DTS_NLB,
     s3m::{self, S3M},
     state::State,
 };
@@ -37,6 +39,8 @@ pub struct Status {
     pub firewall: Option<Vec<String>>,
     /// The producers' hops on each route.
     pub routes: Vec<String>,
+    /// Routes that this machine cannot have, each with the reason.
+    pub left_out: Vec<(String, String)>,
 }
 
 /// One process.
@@ -75,12 +79,14 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
             _ => "its HTTP API does not respond",
         },
     };
+    let nlb_greets = || managed::greets_at(dir, Nlb { ports, nodes: state.nodes }.at(), DTS_NLB);
     let health = |part: &crate::state::Part| match part.process {
         None => "not started",
         Some(process) if !proc.is_alive(process) => "dead",
         Some(_) if part.name == INGRESS && !managed::is_up(ports, INGRESS) => "it takes no connections",
         Some(_) if part.name == S3M && !s3m::is_up(ports) => "it takes no connections",
         Some(_) if part.name == BALANCER && managed::greets(dir, ports).is_err() => "no broker greets through it",
+        Some(_) if part.name == NLB && nlb_greets().is_err() => "no broker greets through it",
         Some(_) => (1..=state.nodes).find(|node| node_part(*node) == part.name).map_or("alive", node_health),
     };
     let parts = state.parts.iter().map(|part| PartStatus {
@@ -101,6 +107,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         links: state.network.iter().flat_map(links).collect(),
         firewall: state.network.as_ref().and_then(firewall),
         routes: Vec::new(),
+        left_out: state.left_out.clone(),
     })
 }
 
@@ -133,7 +140,8 @@ impl fmt::Display for Status {
             }
             writeln!(f, "{e}")?;
         }
-        self.routes.iter().try_for_each(|route| writeln!(f, "# route {route}"))
+        self.routes.iter().try_for_each(|route| writeln!(f, "# route {route}"))?;
+        self.left_out.iter().try_for_each(|(_, reason)| writeln!(f, "# left out {reason}"))
     }
 }
 
@@ -200,6 +208,7 @@ mod tests {
             links: vec![],
             firewall: None,
             routes: vec!["dts: producer -amqps> localhost:12011 RabbitMQ 3.10.8".into()],
+            left_out: vec![],
         };
         let expected = "\
 # testbed    /tmp/t

@@ -8,6 +8,7 @@ use crate::{
     managed::{self, Managed, ManagedState},
     message::{Message, log, send},
     network::{Facility, Host, NetworkChoice, Tools, forwarder::FORWARDER, host_of_part},
+    nlb::{NLB, Nlb},
     part, place,
     ports::{self, PortRange, Ports},
     process::{Process, boot_id},
@@ -16,7 +17,7 @@ use crate::{
         cluster::{Cluster, Progress, node_part},
         install::Install,
     },
-    routes::MANAGED,
+    routes::{DTS_NLB, MANAGED, Wanted},
     s3m::{self, S3M, S3mAccess},
     sandbox::{Isolation, Sandbox},
     secrets,
@@ -291,6 +292,8 @@ impl Supervisor {
             }
             events.progress("the facility network is there");
         }
+        let nlb = Nlb { ports, nodes: self.nodes };
+        let with_nlb = can_balance(self.routes.nlb, nlb, sandbox, &mut state, events)?;
 
         start_brokers(&self.dir, &cluster, sandbox, &mut state, events, (deadline, limit))?;
         // While the brokers start: a proxy connects to them only when a client comes.
@@ -309,6 +312,9 @@ impl Supervisor {
             tunnels::greets(tunnel)?;
             *state.set_up_s.entry(tunnel.route.clone()).or_default() += begun.elapsed().as_secs_f64();
             events.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
+        }
+        if with_nlb {
+            build_nlb(nlb, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
         }
         if let Some(balance) = self.routes.managed {
             let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
@@ -349,6 +355,7 @@ impl Supervisor {
             },
             managed: None,
             set_up_s: BTreeMap::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -541,6 +548,44 @@ fn build_tunnels(
         state.save(dir)?;
         events.progress(&format!("{route}: both proxies listen"));
     }
+    Ok(())
+}
+
+/// Whether this machine can have a network load balancer, if one is wanted; prepares its host. Before the brokers start, so
+/// that a machine without it is reported at once.
+fn can_balance(wanted: Wanted, nlb: Nlb, sandbox: &Sandbox, state: &mut State, events: &Events) -> Result<bool> {
+    let prepared = match (wanted, sandbox.network()) {
+        (Wanted::No, _) => return Ok(false),
+        (_, Some(network)) => network.at_place_of(NLB, || nlb.check()).and_then(|()| nlb.prepare(network)),
+        (_, None) => nlb.check(),
+    };
+    match prepared {
+        Err(error) if wanted == Wanted::IfPossible => {
+            events.progress(&format!("left out: {error}"));
+            state.left_out.push((DTS_NLB.to_owned(), error.to_string()));
+            Ok(false)
+        }
+        prepared => prepared.map(|()| true),
+    }
+}
+
+/// Starts the process that holds its table, once the brokers listen.
+fn build_nlb(
+    nlb: Nlb,
+    sandbox: &mut Sandbox,
+    state: &mut State,
+    events: &mut Events,
+    limits: (Instant, Duration),
+    dir: &Path,
+) -> Result<()> {
+    let begun = Instant::now();
+    let (command, stream) = nlb.command(dir)?;
+    sandbox.hold(stream);
+    launch(dir, sandbox, state, NLB, nlb.listeners(), command)?;
+    await_part(dir, NLB, sandbox, events, limits, || tunnels::listens(nlb.at()))?;
+    managed::greets_at(dir, nlb.at(), DTS_NLB)?;
+    state.set_up_s.insert(DTS_NLB.to_owned(), begun.elapsed().as_secs_f64());
+    events.progress("dts-nlb: the broker greets through the network load balancer");
     Ok(())
 }
 

@@ -33,7 +33,8 @@ pub fn generate(hosts: Hosts) -> Result<Certificates> {
     let nodes: Vec<String> = match hosts {
         Hosts::Allocation(allocation) => allocation.addresses().iter().map(ToString::to_string).collect(),
         _ => {
-            (1..=hosts.dsns().max(1)).map(|node| hosts.name(Host::Dsn(node))).filter(|name| name != LOCALHOST).collect()
+            let dsns = (1..=hosts.dsns().max(1)).map(Host::Dsn);
+            dsns.chain([Host::Nlb]).map(|host| hosts.name(host)).filter(|name| name != LOCALHOST).collect()
         }
     };
     let names: Vec<String> =

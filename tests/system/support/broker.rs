@@ -110,6 +110,11 @@ impl Broker {
         command
     }
 
+    /// The routes that this machine cannot have.
+    pub fn left_out(&self) -> Vec<&str> {
+        self.0.testbed().left_out().iter().map(|(route, _)| route.as_str()).collect()
+    }
+
     /// How it is reached.
     pub fn route(&self, architecture: &str) -> Route {
         self.0.testbed().route(architecture).unwrap()

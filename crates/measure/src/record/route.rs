@@ -100,7 +100,7 @@ pub struct Hop {
     /// The process that accepts it.
     #[schemars(with = "String")]
     pub to: HopEnd,
-    /// `amqp`, `amqps`, `tcp`, `tls` and so on.
+    /// `amqp`, `amqps`, `tcp`, `tls` and so on; `nat`: the connection before it, with other addresses.
     pub protocol: String,
     /// Host and port where it is accepted, if it is known.
     #[serde(default)]

@@ -451,8 +451,8 @@ pub struct S2ucServer {
 /// A testbed to start.
 #[derive(Debug, Args)]
 pub struct TestbedUp {
-    /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss and more, or all; dts and
-    /// dts-plain are always there.
+    /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss, dts-nlb and more, or all; dts and
+    /// dts-plain are always there. `all` leaves out what this machine cannot have, as `NAME:if-possible` does, and says why.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
     pub arch: Vec<String>,
     /// RabbitMQ nodes.

@@ -25,6 +25,7 @@ pub fn sweep(arguments: &arguments::Sweep) -> Result<Exit, Failure> {
     launch::carry_out(FIND_LIMIT, |hosts| {
         let mut sweep = Sweep::new(arguments, hosts)?;
         sweep.find_done(arguments.resume)?;
+        sweep.leave_out()?;
         sweep.announce();
         Ok(sweep)
     })

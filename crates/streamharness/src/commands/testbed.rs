@@ -147,10 +147,13 @@ fn network_choice(
     Ok(testbed::NetworkChoice::Loopback)
 }
 
-/// The testbed's route for an architecture, by its profile.
+/// The testbed's route for an architecture, by its profile; `:if-possible` may follow.
 fn route_name(arch: &str) -> Result<String, Failure> {
     if arch == "all" {
         return Ok(arch.to_owned());
+    }
+    if let Some(arch) = arch.strip_suffix(testbed::IF_POSSIBLE) {
+        return Ok(route_name(arch)? + testbed::IF_POSSIBLE);
     }
     let mut table = toml::Table::new();
     table.insert("arch".to_owned(), toml::Value::String(arch.to_owned()));

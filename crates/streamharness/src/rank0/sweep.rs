@@ -24,7 +24,10 @@ use crate::{
             summary::{Outcome, Summary},
         },
     },
-    route::CLOSE_LIMIT,
+    route::{
+        CLOSE_LIMIT,
+        source::{Source, running_testbed},
+    },
     terminal::{
         exit::{Exit, Failure},
         stderr,
@@ -146,6 +149,36 @@ impl Sweep {
             self.tried(&cell, Some(&record))?;
         }
         self.left = left;
+        Ok(())
+    }
+
+    /// Takes out points of routes that this machine cannot have, and says which. A route that could be built, and is missing
+    /// in a running testbed, fails instead.
+    pub fn leave_out(&mut self) -> Result<(), Failure> {
+        let running = running_testbed()?;
+        let spread = self.common.hosts.iter().any(|host| *host != self.common.hosts[0]);
+        let reason = |name: &str| match &running {
+            Some(testbed) => {
+                testbed.left_out().iter().find(|(route, _)| route == name).map(|(_, reason)| reason.clone())
+            }
+            None => testbed::check_route(name, spread).err().map(|error| error.to_string()),
+        };
+        let mut reasons = BTreeMap::new();
+        for cell in &self.left {
+            if let Source::Testbed(name) = Source::of(&cell.profile)? {
+                reasons.entry(name.to_owned()).or_insert_with(|| reason(name));
+            }
+        }
+        for (name, reason) in reasons.into_iter().filter_map(|(name, reason)| Some((name, reason?))) {
+            let before = self.left.len();
+            self.left.retain(|cell| cell.profile.route.testbed.as_deref() != Some(name.as_str()));
+            let points = before - self.left.len();
+            self.all -= points;
+            if self.all == 0 {
+                return Err(Failure::new(Exit::Route, reason));
+            }
+            stderr::say(format_args!("{points} points over {name} are left out: {reason}"));
+        }
         Ok(())
     }
 

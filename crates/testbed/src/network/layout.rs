@@ -22,6 +22,8 @@ pub enum Host {
     Balancer,
     /// Its ingress.
     Ingress,
+    /// The network load balancer of `dts-nlb`.
+    Nlb,
 }
 
 impl Host {
@@ -40,6 +42,7 @@ impl Host {
             Self::Dsn(number) => 10 + number as u8,
             Self::Balancer => 20,
             Self::Ingress => 21,
+            Self::Nlb => 22,
         };
         Ipv4Addr::new(10, 79, 0, last)
     }
@@ -56,6 +59,7 @@ impl fmt::Display for Host {
             Self::Dsn(number) => write!(f, "dsn{number}"),
             Self::Balancer => f.write_str("lb"),
             Self::Ingress => f.write_str("ingress"),
+            Self::Nlb => f.write_str("nlb"),
         }
     }
 }
@@ -104,7 +108,7 @@ impl Hosts {
         let far = if self.has_sites() { &[Host::Site, Host::Producers, Host::Dtn][..] } else { &[] };
         let dsns = (1..=self.dsns()).map(Host::Dsn);
         let first = std::iter::once(Host::Clients).chain(far.iter().copied());
-        first.chain(dsns).chain([Host::Balancer, Host::Ingress]).collect()
+        first.chain(dsns).chain([Host::Balancer, Host::Ingress, Host::Nlb]).collect()
     }
 
     /// Whether producers are at a site of their own.
@@ -175,7 +179,7 @@ impl Hosts {
 fn of_allocation(allocation: &Allocation, host: Host) -> Ipv4Addr {
     match host {
         Host::Dsn(number) => allocation.dsn(number),
-        Host::Balancer => allocation.balancer,
+        Host::Balancer | Host::Nlb => allocation.balancer,
         Host::Ingress | Host::Switch => allocation.ingress,
         Host::Clients | Host::Site | Host::Producers | Host::Dtn => allocation.here,
     }
@@ -188,6 +192,7 @@ pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
     match part {
         "balancer" => Host::Balancer,
         "ingress" => Host::Ingress,
+        "nlb" => Host::Nlb,
         _ if proxied && part.ends_with(" producer") => hosts.producer_proxy(),
         _ if proxied && part.ends_with(" consumer") => hosts.consumer_proxy(),
         _ => numbered("node ").or_else(|| numbered("epmd ")).unwrap_or(Host::Switch),
@@ -204,7 +209,7 @@ mod tests {
         let hosts = Hosts::Facility { nodes: 9, sites: true };
         let all: HashSet<Ipv4Addr> =
             hosts.on_a_switch().into_iter().chain([Host::Switch]).map(|host| hosts.address(host)).collect();
-        assert_eq!(all.len(), 9 + 4 + 3);
+        assert_eq!(all.len(), 9 + 5 + 3);
     }
 
     #[test]
@@ -223,6 +228,7 @@ mod tests {
             ("epmd 3", "dsn3"),
             ("balancer", "lb"),
             ("ingress", "ingress"),
+            ("nlb", "nlb"),
             ("s2cs haproxy producer", "dsn3"),
             ("s2ds prs-stunnel consumer", "dsn2"),
             ("supervisor", "sw"),

@@ -1,11 +1,13 @@
 //! The architectures that the firewall of the service's site lets through, by name.
 
+use crate::routes::IF_POSSIBLE;
 use std::{fmt, str::FromStr};
 
 /// All that a testbed has a route for.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "dts",
     "dts-plain",
+    "dts-nlb",
     "prs-haproxy",
     "prs-haproxy-4",
     "prs-stunnel",
@@ -23,9 +25,9 @@ pub struct Opened(u32);
 impl Opened {
     /// Those of a testbed that is started for these routes; `all` is every one.
     pub fn of<'a>(routes: impl IntoIterator<Item = &'a str>) -> Self {
-        let bit = |route: &str| match route {
+        let bit = |route: &str| match route.trim_end_matches(IF_POSSIBLE) {
             "all" => (1 << NAMES.len()) - 1,
-            _ => NAMES.iter().position(|name| *name == route).map_or(0, |index| 1 << index),
+            route => NAMES.iter().position(|name| *name == route).map_or(0, |index| 1 << index),
         };
         Self(routes.into_iter().map(bit).fold(0, |all, one| all | one))
     }
