@@ -252,10 +252,10 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         let x_axis = Axis {
-            label: x.to_string(),
+            label: x.label(),
             scale: if numeric { self.specification.scale_x } else { Scale::Category },
             unit: Unit::Plain,
-            ticks: places.iter().map(|place| (along(place), place.to_string())).collect(),
+            ticks: places.iter().map(|place| (along(place), x.tick(place))).collect(),
             range: None,
         };
         let relative = self.specification.relative_to.is_some();

@@ -1,7 +1,10 @@
 //! Dimensions of runs: each has a name in a figure's file, and a value for each run.
 
 use crate::{Key, Run, experiment};
-use measure::foreign;
+use measure::{
+    foreign,
+    record::{Distance, Link},
+};
 use serde_json::Value;
 use std::{cmp::Ordering, fmt};
 
@@ -20,6 +23,10 @@ pub enum Dimension {
     Producers,
     /// The experiment that a run belongs to.
     Experiment,
+    /// The delay of the way between clients and service, one way, in microseconds.
+    Delay,
+    /// The packets that it loses, in millionths.
+    Loss,
     /// Any other field of the plan, by its path: `service.prefetch`.
     Plan(String),
 }
@@ -34,6 +41,8 @@ impl Dimension {
             "consumers" => Self::Consumers,
             "producers" => Self::Producers,
             "experiment" => Self::Experiment,
+            "delay" => Self::Delay,
+            "loss" => Self::Loss,
             path if path.contains('.') => Self::Plan(path.to_owned()),
             _ => return None,
         })
@@ -50,9 +59,35 @@ impl Dimension {
             Self::Consumers => Level::Number(u64::from(key.consumers)),
             Self::Producers => plan("/placement/producers"),
             Self::Experiment => Level::Text(experiment::name(run).to_owned()),
+            Self::Delay => millionths(run, |link, _| link.delay_s),
+            Self::Loss => millionths(run, |_, distance| distance.loss),
             Self::Plan(path) => plan(&format!("/{}", path.replace('.', "/"))),
         }
     }
+
+    /// The label of an axis, with the unit of its ticks.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Delay => "delay one way, ms".to_owned(),
+            Self::Loss => "lost packets, %".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// A value as a tick of that axis.
+    pub fn tick(&self, level: &Level) -> String {
+        match (self, level.number()) {
+            (Self::Delay, Some(us)) => (us / 1e3).to_string(),
+            (Self::Loss, Some(ppm)) => (ppm / 1e4).to_string(),
+            _ => level.to_string(),
+        }
+    }
+}
+
+/// A number of the link with the distance; 0 without one.
+fn millionths(run: &Run, of: impl Fn(&Link, &Distance) -> f64) -> Level {
+    let far = run.record.links.iter().find_map(|link| Some(of(link, link.distance.as_ref()?)));
+    Level::Number((far.unwrap_or(0.0) * 1e6).round() as u64)
 }
 
 impl fmt::Display for Dimension {
@@ -64,6 +99,8 @@ impl fmt::Display for Dimension {
             Self::Consumers => "consumers",
             Self::Producers => "producers",
             Self::Experiment => "experiment",
+            Self::Delay => "delay",
+            Self::Loss => "loss",
             Self::Plan(path) => path,
         })
     }
@@ -152,6 +189,16 @@ mod tests {
             assert_eq!(Dimension::named(name).unwrap().of(&run), level, "{name}");
         }
         assert_eq!(Dimension::named("consumer"), None);
+    }
+
+    #[test]
+    fn a_distance_is_a_number_on_its_axis_and_zero_without_one() {
+        let mut run = Run { dir: "a".into(), record: sample::record("dts", 1, 1.0) };
+        let of = |run: &Run| [Dimension::Delay, Dimension::Loss].map(|dimension| dimension.tick(&dimension.of(run)));
+        assert_eq!(of(&run), ["0", "0"]);
+        let distance = Some(Distance { loss: 0.0001, ..Distance::default() });
+        run.record.links = vec![Link::default(), Link { delay_s: 0.01647, distance, ..Link::default() }];
+        assert_eq!(of(&run), ["16.47", "0.01"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     draw::{panel_svg, swatch_svg},
     report::Report,
     tables::{self, Row},
+    windows,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::path::{Component, Path, PathBuf};
@@ -49,6 +50,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                     }
                 }
                 (points(report))
+                (distances(report))
                 (effort(report))
                 (environment(report))
                 (runs(report, at))
@@ -181,12 +183,21 @@ fn point(row: &Row) -> Markup {
 }
 
 fn effort(report: &Report) -> Markup {
-    let rows = tables::effort_of(&report.runs);
+    table("effort", "Effort", tables::EFFORT_NOTE, &tables::effort_of(&report.runs))
+}
+
+fn distances(report: &Report) -> Markup {
+    let (rows, sentence) = windows::table(&report.runs).unwrap_or_default();
+    table("windows", "Windows over a distance", &format!("{sentence} {}", windows::NOTE), &rows)
+}
+
+/// A section with a table below its head; nothing without rows.
+fn table(id: &str, title: &str, note: &str, rows: &[Vec<String>]) -> Markup {
     html! {
         @if let Some((head, rows)) = rows.split_first() {
-            section id="effort" {
-                h2 { "Effort" }
-                p class="note" { (tables::EFFORT_NOTE) }
+            section id=(id) {
+                h2 { (title) }
+                p class="note" { (note) }
                 div class="wide" {
                     table {
                         thead { tr { @for name in head { th { (name) } } } }

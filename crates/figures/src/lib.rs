@@ -47,6 +47,7 @@ pub mod statistics;
 pub mod tables;
 mod terminal;
 mod truth;
+mod windows;
 
 pub use build::build;
 pub use claims::Claims;

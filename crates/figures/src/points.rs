@@ -47,7 +47,7 @@ impl Key {
     }
 }
 
-fn text(plan: &Value, pointer: &str) -> String {
+pub(crate) fn text(plan: &Value, pointer: &str) -> String {
     match plan.pointer(pointer) {
         Some(Value::String(text)) => foreign::line(text).into_owned(),
         Some(Value::Null) | None => String::new(),
@@ -251,6 +251,11 @@ pub(crate) fn comparable(run: &Run) -> Value {
                 fields.remove("binding");
             }
         }
+    }
+    // Not in the plan, but no two distances are repetitions of each other.
+    if let Some(link) = run.record.links.iter().find(|link| link.distance.is_some()) {
+        let others = link.distance.as_ref().map(|distance| (distance.jitter_s, distance.loss, distance.reorder));
+        plan["distance"] = serde_json::json!([link.host, link.delay_s, others]);
     }
     plan
 }

@@ -9,7 +9,7 @@ use crate::{
     shipped,
     specification::Specification,
     tables::{self, Row},
-    terminal,
+    terminal, windows,
 };
 use measure::foreign;
 use std::path::PathBuf;
@@ -168,6 +168,9 @@ impl Report {
         }
         text += &self.points_text();
         text.push('\n');
+        if let Some((rows, sentence)) = windows::table(&self.runs) {
+            text += &format!("Windows over a distance\n{}{sentence}\n{}\n\n", tables::aligned(&rows), windows::NOTE);
+        }
         let effort = tables::effort_of(&self.runs);
         if !effort.is_empty() {
             text += &format!("Effort\n{}{}\n\n", tables::aligned(&effort), tables::EFFORT_NOTE);

@@ -19,6 +19,9 @@ figures![
     "overhead-ladder",
     "service-settings",
     "saturation",
+    "distance",
+    "distance-round-trip",
+    "loss",
     "estimator-bias",
     "time-series",
 ];

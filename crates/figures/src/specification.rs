@@ -213,8 +213,8 @@ impl Specification {
         let dimension = |name: &str| {
             Dimension::named(name).ok_or_else(|| {
                 wrong(format!(
-                    "`{name}` is not a valid dimension; write architecture, workload, pattern, consumers, producers, experiment \
-                     or a path in the plan such as service.prefetch"
+                    "`{name}` is not a valid dimension; write architecture, workload, pattern, consumers, producers, experiment, \
+                     delay, loss or a path in the plan such as service.prefetch"
                 ))
             })
         };
