@@ -1,7 +1,10 @@
 //! A cluster on this machine: runs over several hosts, with links and clocks of their own, of which nothing stays.
 
-use crate::support::{
-    Launch, Running, place, processes, program, service, slow, slurm::Cluster, srun_with, within, workspace,
+use crate::{
+    facility::has_tun,
+    support::{
+        Launch, Running, place, processes, program, service, slow, slurm::Cluster, srun_with, within, workspace,
+    },
 };
 use measure::Record;
 use nix::{sys::signal::Signal, unistd::geteuid};
@@ -150,6 +153,34 @@ fn clocks_that_differ_by_a_thousand_seconds_are_brought_together() {
     let in_all_ns = (record.completion.total_s.unwrap() * 1e9) as u64;
     assert!(one_way.max_ns.unwrap() <= in_all_ns + clocks.pair_error_ns, "{one_way:?} {clocks:?}");
     assert!(record.warnings.iter().all(|warning| !warning.contains("clock")), "{:?}", record.warnings);
+}
+
+#[test]
+fn one_way_latencies_over_a_known_delay_agree_with_it_within_the_bound_that_the_clocks_report() {
+    const DELAY_NS: u64 = 10_000_000;
+    if !allowed() || !slow() {
+        return;
+    }
+    if !has_tun() {
+        return println!("skipped: this machine has no TUN");
+    }
+    let door = Door::open();
+    let load = ["--pattern", "work-sharing-feedback", "--rate", "100/s", "--duration", "4s"];
+    let options = ["--local-delay", "10ms", "--local-clocks", "0,1000"];
+    let record = over_two_hosts(&door, &options, &load).run(LIMIT).passes();
+    are_on_two_hosts(&record);
+    // To the consumers' host and back, by one clock.
+    let rtt = &record.latency["rtt_from_sent"];
+    assert!(rtt.min_ns.unwrap() >= 2 * DELAY_NS, "{rtt:?}");
+    // Clocks are compared over the same delay, of which either way may have all: half of it is not known, and that is the bound.
+    let sentence = record.warnings.iter().find(|warning| warning.contains("one-way latency is withheld"));
+    let sentence = sentence.unwrap_or_else(|| panic!("{:?}", record.warnings));
+    let numbers: Vec<u64> = sentence.split(' ').filter_map(|word| word.parse().ok()).filter(|n| *n > 1000).collect();
+    let [error_ns, median_ns] = numbers[..] else { panic!("{sentence}") };
+    assert!(error_ns >= DELAY_NS * 9 / 10, "{sentence}");
+    // What else the machine does makes a way longer, at most by as much as it makes round trips longer.
+    let more_ns = rtt.p90_ns.unwrap() - 2 * DELAY_NS;
+    assert!(DELAY_NS.abs_diff(median_ns) <= error_ns + more_ns, "{sentence} {rtt:?}");
 }
 
 #[test]

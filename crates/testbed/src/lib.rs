@@ -127,6 +127,9 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
             let (Ok(conditions), Ok(bytes)) = (conditions.parse(), bytes.parse()) else { return None };
             network::forwarder::serve(&PathBuf::from(dir), conditions, bytes)
         }
+        ["testbed", "distance", "--host", pid, "--port", port, "--between-hosts", delay] => {
+            network::forwarder::serve_host(pid.parse().ok()?, port, delay)
+        }
         ["testbed", "reaper"] => sandbox::reap_until_orphaned(),
         ["testbed", "sandbox-check", isolation] => sandbox::check(isolation),
         _ => return None,

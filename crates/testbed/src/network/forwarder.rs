@@ -3,13 +3,14 @@
 use crate::{Error, Result, identity::Identity, part, place};
 use distance::{Conditions, Counters};
 use nix::{
+    sched::{CloneFlags, setns},
     sys::signal::Signal,
     time::{ClockId, clock_gettime},
 };
 use serde::{Deserialize, Serialize};
 use shortage::{FileContext, SystemContext};
 use std::{
-    fs,
+    fs::{self, File},
     io::{stdin, stdout},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -110,6 +111,30 @@ pub fn serve(dir: &Path, conditions: Conditions, queue_bytes: usize) -> Result<(
     };
     Ok(distance::carry([host.as_fd(), switch.as_fd()], conditions, seed, queue_bytes, heed)
         .when("carry packets between the clients and the switch")?)
+}
+
+/// The same between a switch and one of the hosts of `launch/local-hosts`, which is the network of the process `pid`: makes
+/// both devices, and carries packets until it is killed. Half of the delay between two hosts is on the link of either.
+pub fn serve_host(pid: u32, port: &str, between_hosts: &str) -> Result<()> {
+    let delay = super::options::parse_delay(between_hosts)? / 2;
+    let conditions = Conditions { delay, ..Conditions::default() };
+    let network = |process: &str| {
+        let path = PathBuf::from(format!("/proc/{process}/ns/net"));
+        File::open(&path).on("open", &path)
+    };
+    let (switch, host) = (network("self")?, network(&pid.to_string())?);
+    let open = |name: &str, network: &File| {
+        setns(network, CloneFlags::CLONE_NEWNET).when("enter a network namespace")?;
+        distance::open_device(name, true).map_err(|source| Error::NoDistance {
+            what: "--local-delay",
+            netem: false,
+            source,
+        })
+    };
+    let ends = [open("eth0", &host)?, open(port, &switch)?];
+    distance::prefer(0);
+    Ok(distance::carry([ends[0].as_fd(), ends[1].as_fd()], conditions, 0, queue_bytes(conditions, None)?, |_| true)
+        .when("carry packets between a host and the switch")?)
 }
 
 fn report(dir: &Path, counters: [&Counters; 2]) -> Result<()> {

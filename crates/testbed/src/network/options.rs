@@ -135,7 +135,7 @@ fn parse_share(text: &str) -> Result<f64> {
     share.ok_or_else(|| Error::Share(text.to_owned()))
 }
 
-fn parse_delay(text: &str) -> Result<Duration> {
+pub(super) fn parse_delay(text: &str) -> Result<Duration> {
     let wrong = || Error::Delay(text.to_owned());
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let seconds = match unit {
