@@ -20,6 +20,7 @@ mod kubernetes;
 mod limits;
 mod managed;
 mod many_ranks;
+mod neighbours;
 mod pacing;
 mod patterns;
 mod payloads;

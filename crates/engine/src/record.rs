@@ -9,8 +9,8 @@ mod verdict;
 use measure::{
     Record,
     record::{
-        Effort, Environment, Hop, Labels, LeftBehind, Link, Point, Provisioned, Repetition, Route, SCHEMA, ServicePart,
-        ServiceView,
+        Effort, Environment, Hop, Labels, LeftBehind, Link, Neighbour, Point, Provisioned, Repetition, Route, SCHEMA,
+        ServicePart, ServiceView,
     },
 };
 use profile::Plan;
@@ -50,6 +50,8 @@ pub struct Facts {
     pub labels: Labels,
     /// The traffic of the testbed's links, once the stream is over.
     pub links: Vec<Link>,
+    /// What other tenants of the service achieved.
+    pub neighbours: Vec<Neighbour>,
     /// Which repetition it is, where there are several.
     pub repetition: Option<Repetition>,
     /// The cell of an experiment that it belongs to.
@@ -77,6 +79,7 @@ impl Facts {
             effort: None,
             labels: Labels::default(),
             links: Vec::new(),
+            neighbours: Vec::new(),
             repetition: None,
             point: None,
             service: None,
@@ -109,6 +112,7 @@ impl Facts {
             service: self.service.clone(),
             labels: self.labels.clone(),
             links: self.links.clone(),
+            neighbours: self.neighbours.clone(),
             phases: self.before.clone(),
             left_behind,
             warnings,

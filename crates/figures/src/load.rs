@@ -8,6 +8,8 @@ use std::{
 };
 
 const RECORD: &str = "record.json";
+/// What is below belongs to other tenants of a run, whose record has what they achieved.
+const NEIGHBOURS: &str = "neighbours";
 /// The exit code of a sound run that failed an `--assert`: its numbers are valid.
 const ASSERTION: u8 = 5;
 /// Deepest nesting of directories; deeper means a loop of links.
@@ -104,6 +106,9 @@ fn find(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Figur
         let directory = entry.file_type().map_err(unread)?.is_dir();
         // A link may be a directory: linked runs are read too.
         let linked = !directory && entry.path().is_dir();
+        if entry.file_name() == NEIGHBOURS && path.join(RECORD).exists() {
+            continue;
+        }
         if entry.file_name() == RECORD {
             found.push(entry.path());
         } else if (directory || linked) && depth > 0 {
@@ -149,6 +154,18 @@ mod tests {
         assert_eq!(load(&[root.path().to_owned()], Failed::Use).unwrap().runs.len(), 3);
         let error = load(&[root.path().join("b")], Failed::LeaveOut).unwrap_err().to_string();
         assert!(error.contains("3 messages were lost") && error.ends_with("repeat them"), "{error}");
+    }
+
+    #[test]
+    fn what_neighbours_of_a_run_left_is_no_run_of_a_report() {
+        let root = tempfile::tempdir().unwrap();
+        let json = sample::record("dts", 1, 100.0).to_json();
+        for name in ["a", "a/neighbours/1", "neighbours/b"] {
+            keep(root.path(), name, &json);
+        }
+        let loaded = load(&[root.path().to_owned()], Failed::LeaveOut).unwrap();
+        let found: Vec<_> = loaded.runs.iter().map(|run| run.dir.strip_prefix(root.path()).unwrap()).collect();
+        assert_eq!(found, [Path::new("a"), Path::new("neighbours/b")], "an experiment may have that name");
     }
 
     #[track_caller]

@@ -37,6 +37,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         completion: Default::default(),
         labels: Default::default(),
         links: Vec::new(),
+        neighbours: Vec::new(),
         backpressure: Default::default(),
         harness: Harness { ceiling_messages_per_second: Some(900_000.0), ..Harness::default() },
         phases: Default::default(),

@@ -22,6 +22,7 @@ figures![
     "distance",
     "distance-round-trip",
     "loss",
+    "neighbours",
     "estimator-bias",
     "time-series",
 ];

@@ -3,6 +3,7 @@
 mod effort;
 mod environment;
 mod harness;
+mod neighbour;
 mod route;
 mod service;
 
@@ -15,6 +16,7 @@ use thiserror::Error;
 pub use effort::Effort;
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
+pub use neighbour::Neighbour;
 pub use route::{
     Broker, Connection, Distance, Forwarded, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart, Tls,
 };
@@ -42,7 +44,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 29] = [
+pub const MEASURED: [&str; 30] = [
     "run_id",
     "started",
     "repetition",
@@ -62,6 +64,7 @@ pub const MEASURED: [&str; 29] = [
     "integrity",
     "backpressure",
     "links",
+    "neighbours",
     "harness",
     "service",
     "completion",
@@ -122,6 +125,9 @@ pub struct Record {
     /// The traffic of each link of the testbed's own network while streaming; empty on any other network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
+    /// What each other tenant of the service achieved; empty without `[neighbours]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<Neighbour>,
     /// The cost of the harness itself.
     pub harness: Harness,
     /// Seconds spent in each phase, by name, from `mpi` (its start) and `route` (a testbed, a tunnel, a cluster) on.

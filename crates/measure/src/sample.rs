@@ -116,6 +116,7 @@ pub(crate) fn record() -> Record {
             colour: Some("#0072b2".to_owned()),
             marker: Some("disc".to_owned()),
         },
+        neighbours: Vec::new(),
         links: Vec::new(),
         harness: Harness {
             schedule: Some("kept".to_owned()),

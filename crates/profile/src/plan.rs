@@ -9,6 +9,7 @@ use crate::{
     load::{COUNT_BITS, Load},
     message::Message,
     names::own_prefix,
+    neighbours::Neighbours,
     placement::{Placement, share},
     profile::Profile,
     requests::S3mProfile,
@@ -59,6 +60,9 @@ pub struct Plan {
     pub spread: Spread,
     /// How many of the service's nodes workers connect to directly, the first ones; `None`: all.
     pub nodes: Option<NonZeroU32>,
+    /// Other tenants of the service while it streams; `None`: nothing is stated about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<Neighbours>,
     /// How long each wait may take.
     pub limits: Limits,
 }
@@ -181,6 +185,7 @@ impl Plan {
             think_time: profile.think_time,
             spread: profile.route.spread.unwrap_or(defaults::SPREAD),
             nodes: profile.route.nodes,
+            neighbours: Neighbours::resolve(&profile.neighbours)?,
             limits: Limits {
                 // Time to build a testbed, to wait for its parts, and to end it in order if one of them does not
                 // respond.

@@ -5,6 +5,7 @@ use crate::{
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     look::{Colour, Marker},
+    neighbours::NeighboursProfile,
     requests::{HopProfile, S3mProfile, SciStreamProfile},
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
@@ -58,6 +59,8 @@ pub struct Profile {
     pub service: ServiceProfile,
     /// The addresses of producers and consumers.
     pub route: RouteProfile,
+    /// Other tenants of the service while the run streams.
+    pub neighbours: NeighboursProfile,
 }
 
 /// How fast messages are offered.

@@ -112,6 +112,8 @@ const SHIPPED: &[Shipped] = shipped![
     Network "slac-olcf" "networks/slac-olcf.toml",
     Network "anl-olcf" "networks/anl-olcf.toml",
     Network "frib-olcf" "networks/frib-olcf.toml",
+    Experiment "neighbours" "experiments/neighbours.toml",
+    Experiment "neighbours-quick" "experiments/neighbours-quick.toml",
 ];
 
 /// The shipped profiles of a kind.

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod ejfat;
 pub mod export;
 pub mod hold;
+pub mod neighbour;
 pub mod payload;
 pub mod plan;
 pub mod profiles;

@@ -138,6 +138,12 @@ impl<A: Agenda> Launch<'_, A> {
             let parts = own.parts(&prepared.plan, &world.hosts);
             Ok(Connect { parts, ..route.connect.clone() })
         })?;
+        if prepared.plan.neighbours.as_ref().is_some_and(|neighbours| neighbours.tenants > 0) {
+            world.by_rank_0(prepared.plan.limits.route, || {
+                let lead = agenda.as_mut().and_then(A::lead).expect("the run has a lead");
+                lead.meet(&assignment.profile, own)
+            })?;
+        }
         same_network(world, &connect)?;
         prepared.carry_out(world, &connect, agenda.as_mut().and_then(A::lead))
     }

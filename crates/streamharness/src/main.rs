@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Some(Command::S3m { command }) => commands::s3m::s3m(command),
         Some(Command::Ejfat { command }) => commands::ejfat::ejfat(command),
         Some(Command::Hold) => commands::hold::hold(),
+        Some(Command::Neighbour { out }) => commands::neighbour::neighbour(out),
         Some(Command::Testbed { command }) => commands::testbed::testbed(command),
         Some(Command::Completions { shell }) => completions(shell),
     };

@@ -5,6 +5,7 @@ pub mod congestion;
 pub mod demands;
 pub mod keeper;
 pub mod lead;
+pub mod neighbours;
 pub mod output;
 pub mod progress;
 pub mod repeat;

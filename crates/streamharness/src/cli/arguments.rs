@@ -89,6 +89,12 @@ pub enum Command {
     /// Holds the tunnel or managed service of a run.
     #[command(hide = true)]
     Hold,
+    /// Another tenant of the service beside a run.
+    #[command(hide = true)]
+    Neighbour {
+        /// Its directory.
+        out: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.

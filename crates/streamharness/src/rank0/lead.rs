@@ -3,8 +3,11 @@
 use crate::{
     host::environment,
     launch::signals::Signals,
-    rank0::{congestion, demands::Demands, keeper::Keeper, output::Output, progress::View, series::Series},
-    route::{Connect, effort::Passed, links::Links, spread::BETWEEN_PARTS},
+    rank0::{
+        congestion, demands::Demands, keeper::Keeper, neighbours::Neighbours, output::Output, progress::View,
+        series::Series,
+    },
+    route::{Connect, effort::Passed, links::Links, own::OwnTestbed, source::running_testbed, spread::BETWEEN_PARTS},
     terminal::{
         exit::{Exit, Failure},
         stdout,
@@ -22,7 +25,7 @@ use measure::{
     record::{Labels, LeftBehind, ServiceView},
     tables::{SeriesRow, osu_table},
 };
-use profile::{Events, Format, Message, Plan, RunLength};
+use profile::{Events, Format, Message, Plan, Profile, RunLength};
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -66,6 +69,8 @@ pub struct Lead {
     /// Whether it is one of many runs, so that its table is in its files only.
     brief: bool,
     demands: Demands,
+    /// Other tenants of the service, while they stream.
+    neighbours: Option<Neighbours>,
     /// Whether a signal stopped it.
     stopped: bool,
     record: Option<Record>,
@@ -93,6 +98,7 @@ impl Lead {
             cut_by: None,
             brief: false,
             demands,
+            neighbours: None,
             stopped: false,
             record: None,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
@@ -165,6 +171,25 @@ impl Lead {
         self.keeper.begin(&self.facts);
     }
 
+    /// Other tenants stream from now on, by the route of this run.
+    pub fn meet(&mut self, profile: &Profile, own: &OwnTestbed) -> Result<(), Failure> {
+        if running_testbed()?.is_some_and(|testbed| testbed.has_sites()) {
+            let sentence = "a neighbour has a producer and a consumer in one rank, and the testbed has a site for each: start it \
+                 without --sites";
+            return Err(Failure::new(Exit::Usage, sentence));
+        }
+        let (plan, dir) = (self.facts.plan.clone(), self.output.dir().to_owned());
+        self.say("waiting until the neighbours stream");
+        self.neighbours = Some(Neighbours::start(profile, &plan, &dir, own.dir()?)?);
+        Ok(())
+    }
+
+    /// The tenants end, and what they achieved is known.
+    fn part(&mut self) {
+        let achieved = self.neighbours.take().map(Neighbours::end);
+        self.facts.neighbours.extend(achieved.into_iter().flatten());
+    }
+
     /// A phase before those of the engine has taken so long.
     pub fn took(&mut self, phase: &str, time: Duration) {
         self.facts.before.insert(phase.to_owned(), time.as_secs_f64());
@@ -189,6 +214,9 @@ impl Lead {
             }
             (Some(service), Phase::Finish) => service.end(),
             _ => {}
+        }
+        if let (Some(neighbours), Phase::Finish) = (&self.neighbours, phase) {
+            neighbours.stop();
         }
         let counted = match phase {
             Phase::Clocks => self.links.begin(),
@@ -295,6 +323,7 @@ impl Lead {
     /// The run ended without a result, for a reason other than its measurements.
     pub fn refused(&mut self, failure: Failure) {
         self.view.finish();
+        self.part();
         self.keeper.close();
         let rows = self.see_service();
         let record = record::broken(&self.facts, self.latest.as_ref(), failure.status());
@@ -309,6 +338,7 @@ impl Lead {
     pub fn result(&mut self, result: &RunResult) {
         self.reported &= self.cut_by.as_ref().is_none_or(|ending| *ending == result.ending);
         self.view.finish();
+        self.part();
         self.keeper.close();
         let rows = self.see_service();
         let mut record = record::complete(&self.facts, result);

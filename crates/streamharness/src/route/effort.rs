@@ -1,6 +1,6 @@
 //! The effort behind a route: what a running testbed has set up, and what is stated about who has to act.
 
-use crate::terminal::exit::Failure;
+use crate::{route::source::running_testbed, terminal::exit::Failure};
 use measure::record::Effort;
 use serde::Deserialize;
 use testbed::Testbed;
@@ -36,7 +36,7 @@ pub struct Passed {
 impl Passed {
     /// On a route of the running testbed.
     pub fn by(route: Option<&str>) -> Result<Self, Failure> {
-        let running = super::running_testbed()?;
+        let running = running_testbed()?;
         let Some((testbed, route)) = running.as_ref().zip(route) else { return Ok(Self::default()) };
         let firewall = testbed.firewall().unwrap_or_default().iter().map(ToString::to_string).collect();
         Ok(Self { firewall, effort: effort(testbed, route) })

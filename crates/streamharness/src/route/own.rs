@@ -14,7 +14,7 @@ use crate::{
 };
 use measure::record::ServicePart;
 use profile::{Plan, Profile, RouteProfile};
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, path::Path};
 use testbed::{Ephemeral, NetworkChoice, Options, Placement, PortRange, Testbed};
 
 /// Nodes of a testbed on one host: it must be up soon, and its figures are not for comparison.
@@ -87,6 +87,16 @@ impl OwnTestbed {
         }
         let here = || self.ephemeral.as_ref().expect("built above").testbed();
         Ok(self.spread.as_ref().map_or_else(here, |spread| &spread.testbed))
+    }
+
+    /// The directory by which other launches of this host find it; `None` without one.
+    pub fn dir(&self) -> Result<Option<&Path>, Failure> {
+        if self.spread.is_some() {
+            let sentence = "neighbours find no testbed that a launch has built over several hosts: start one with `streamharness \
+                 testbed span`, and give its route file";
+            return fail(Exit::Usage, sentence.to_owned());
+        }
+        Ok(self.ephemeral.as_ref().map(|here| here.testbed().dir()))
     }
 
     fn network(&self, interface: Option<&str>) -> Result<NetworkChoice, Failure> {
