@@ -58,12 +58,14 @@ pub use load::{COUNT_BITS, Load, Segment, Trace};
 pub use look::{Colour, Marker};
 pub use message::{Frames, Message};
 pub use names::nearest;
-pub use neighbours::{Neighbours, NeighboursProfile};
+pub use neighbours::Neighbours;
 pub use network::Network;
 pub use origin::Origin;
 pub use placement::{Placement, RankRole, share};
 pub use plan::{Limits, MeasuredWindow, Plan, RunLength};
-pub use profile::{Auth, FramesProfile, LoadProfile, MessageProfile, Profile, RouteProfile, ServiceProfile};
+pub use profile::{
+    Auth, FramesProfile, LoadProfile, MessageProfile, NeighboursProfile, Profile, RouteProfile, ServiceProfile,
+};
 pub use requests::{ControlServerProfile, HopProfile, S3mProfile, SciStreamProfile};
 pub use search::Search;
 pub use service::Service;

@@ -6,7 +6,7 @@ use crate::{
     error::{ProfileError, impossible},
     layers::{Layer, combine},
     origin::Origin,
-    profile::Profile,
+    profile::{NeighboursProfile, Profile},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -14,18 +14,6 @@ use toml::{Table, Value};
 
 /// They share a host with rank 0.
 const TENANTS_MAX: u32 = 16;
-
-/// The tenants as written.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NeighboursProfile {
-    /// How many.
-    pub tenants: Option<u32>,
-    /// What each of them streams [default: dstream].
-    pub workload: Option<String>,
-    /// How fast each of them streams: `2000/s`, `nominal`.
-    pub rate: Option<LoadRate>,
-}
 
 /// The tenants, resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,6 @@ use crate::{
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     look::{Colour, Marker},
-    neighbours::NeighboursProfile,
     requests::{HopProfile, S3mProfile, SciStreamProfile},
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
@@ -247,6 +246,18 @@ pub struct RouteProfile {
     pub auth: Option<Auth>,
     /// File of an OAuth 2 token for the login, instead of a password; it is read again when it changes.
     pub token_file: Option<String>,
+}
+
+/// Other tenants of the service.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NeighboursProfile {
+    /// How many.
+    pub tenants: Option<u32>,
+    /// What each of them streams [default: dstream].
+    pub workload: Option<String>,
+    /// How fast each of them streams: `2000/s`, `nominal`.
+    pub rate: Option<LoadRate>,
 }
 
 /// The kind of login at the service.

@@ -307,12 +307,7 @@ impl Supervisor {
             await_part(&self.dir, &node_part(node), sandbox, events, (deadline, limit), is_up)?;
         }
         state.set_up_s.insert(effort::SERVICE.to_owned(), started.elapsed().as_secs_f64());
-        for tunnel in &state.tunnels {
-            let begun = Instant::now();
-            tunnels::greets(tunnel)?;
-            *state.set_up_s.entry(tunnel.route.clone()).or_default() += begun.elapsed().as_secs_f64();
-            events.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
-        }
+        greet_through_tunnels(&mut state, events)?;
         if with_nlb {
             build_nlb(nlb, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
         }
@@ -586,6 +581,17 @@ fn build_nlb(
     managed::greets_at(dir, nlb.at(), DTS_NLB)?;
     state.set_up_s.insert(DTS_NLB.to_owned(), begun.elapsed().as_secs_f64());
     events.progress("dts-nlb: the broker greets through the network load balancer");
+    Ok(())
+}
+
+/// Waits until the broker greets through every tunnel.
+fn greet_through_tunnels(state: &mut State, events: &Events) -> Result<()> {
+    for tunnel in &state.tunnels {
+        let begun = Instant::now();
+        tunnels::greets(tunnel)?;
+        *state.set_up_s.entry(tunnel.route.clone()).or_default() += begun.elapsed().as_secs_f64();
+        events.progress(&format!("{}: the broker greets through both proxies", tunnel.route));
+    }
     Ok(())
 }
 
