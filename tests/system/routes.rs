@@ -15,7 +15,8 @@ verify = 'all'
 prefetch = 2
 acks = 'each'
 [axes]
-arch = ['dts', 'dts-plain', 'prs-haproxy', 'prs-stunnel', 'prs-haproxy-4', 'mss', 'one-proxy', 'ingress', 'dts-nlb']
+arch = ['dts', 'dts-plain', 'prs-haproxy', 'prs-stunnel', 'prs-haproxy-4', 'mss', 'one-proxy', 'ingress', 'dts-nlb',
+  'mss-gateway', 'mss-gateway-3']
 workload = ['dstream', 'lstream', 'generic']
 pattern = ['work-sharing', 'work-sharing-feedback', 'broadcast', 'broadcast-gather']
 ";
@@ -29,7 +30,7 @@ fn every_architecture_carries_every_workload_in_every_pattern() {
         println!("not tested: {route}");
         assert!(outcome.stderr.contains(&format!("12 points over {route} are left out: ")), "{outcome}");
     }
-    let points = (9 - left_out.len()) * 3 * 4;
+    let points = (11 - left_out.len()) * 3 * 4;
     assert!(
         outcome.status.success() && outcome.stderr.contains(&format!("{points} of {points} points passed")),
         "{outcome}"
@@ -54,6 +55,7 @@ fn every_architecture_carries_every_workload_in_every_pattern() {
             "mss" => &["balancer", "ingress", "service"],
             "ingress" => &["ingress", "service"],
             "dts-nlb" => &["nlb", "service"],
+            "mss-gateway" | "mss-gateway-3" => &["gateway", "service"],
             "one-proxy" => &["consumer proxy", "service"],
             prs if prs.starts_with("prs") => &["producer proxy", "consumer proxy", "service"],
             _ => &["service"],

@@ -69,6 +69,8 @@ const SHIPPED: &[Shipped] = shipped![
     Architecture "prs-stunnel" "architectures/prs-stunnel.toml",
     Architecture "prs-stunnel-null" "architectures/prs-stunnel-null.toml",
     Architecture "mss" "architectures/mss.toml",
+    Architecture "mss-gateway" "architectures/mss-gateway.toml",
+    Architecture "mss-gateway-3" "architectures/mss-gateway-3.toml",
     Architecture "one-proxy" "architectures/one-proxy.toml",
     Architecture "ingress" "architectures/ingress.toml",
     Workload "dstream" "workloads/dstream.toml",

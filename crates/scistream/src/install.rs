@@ -53,22 +53,33 @@ impl Kind {
             Self::Stunnel | Self::StunnelNull => ("STREAMHARNESS_STUNNEL", &["stunnel", "stunnel4"], "stunnel4"),
             Self::Haproxy => ("STREAMHARNESS_HAPROXY", &["haproxy"], "haproxy"),
         };
-        if let Some(given) = env::var_os(variable).map(PathBuf::from) {
-            let place = given.display().to_string();
-            let missing = || Error::NoProgram { program: names[0], place, package, variable };
-            return program_at(&given, names).ok_or_else(missing);
-        }
-        let path = env::var_os("PATH").unwrap_or_default();
-        let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/sbin", "/bin"].map(PathBuf::from);
-        let places: Vec<PathBuf> = env::split_paths(&path).chain(usual).collect();
-        let files = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
-        files.into_iter().find(|file| file.is_absolute() && file.is_file()).ok_or_else(|| Error::NoProgram {
-            program: names[0],
-            place: "the PATH".to_owned(),
-            package,
-            variable,
-        })
+        find_program(names, package, variable)
     }
+}
+
+/// Finds a program by one of its names: the one that `$VARIABLE` names, or the one in the tree that it names, otherwise in the
+/// PATH and where packages and users put programs.
+///
+/// # Errors
+///
+/// [`Error::NoProgram`] if it is not installed.
+pub fn find_program(names: &'static [&'static str], package: &'static str, variable: &'static str) -> Result<PathBuf> {
+    if let Some(given) = env::var_os(variable).map(PathBuf::from) {
+        let place = given.display().to_string();
+        let missing = || Error::NoProgram { program: names[0], place, package, variable };
+        return program_at(&given, names).ok_or_else(missing);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/sbin", "/bin"].map(PathBuf::from);
+    let own = env::home_dir().map(|home| home.join(".local/bin"));
+    let places: Vec<PathBuf> = env::split_paths(&path).chain(usual).chain(own).collect();
+    let files = names.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
+    files.into_iter().find(|file| file.is_absolute() && file.is_file()).ok_or_else(|| Error::NoProgram {
+        program: names[0],
+        place: "the PATH".to_owned(),
+        package,
+        variable,
+    })
 }
 
 /// The program that a path names, or that the tree at this path holds. Absolute: parts start in another directory.

@@ -47,7 +47,7 @@ mod wire;
 pub use client::Client;
 pub use error::Error;
 pub use grpc::SelfSigned;
-pub use install::Kind;
+pub use install::{Kind, find_program};
 pub use negotiated::{Negotiated, negotiated};
 pub use options::Options;
 pub use reached::{Reached, is_reachable};

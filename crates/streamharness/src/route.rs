@@ -114,7 +114,7 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
         Source::Tunnel(scistream) => {
             by_tunnel(written, scistream, plan, &addresses(written, &written.consumer_urls), tls, say)
         }
-        Source::ManagedService(s3m) => by_cluster(written, s3m, plan, false, say),
+        Source::ManagedService(s3m) => by_cluster(written, s3m, plan, None, say),
         Source::Given([producer, consumer]) => {
             if producer.is_empty() || consumer.is_empty() {
                 let missing = if producer.is_empty() { "--producer-url" } else { "--consumer-url" };
@@ -185,7 +185,7 @@ fn by_testbed(
         ..written.clone()
     };
     let mut opened = match &route.s3m {
-        Some(access) => by_cluster(&written, &testbeds_s3m(access), plan, true, say)?,
+        Some(access) => by_cluster(&written, &testbeds_s3m(access), plan, Some(route.connect_to.len()), say)?,
         None => {
             let tls = written.tls.unwrap_or(true);
             by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?
@@ -234,16 +234,17 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
     }
 }
 
-/// Has a managed service provisioned; all workers connect to it by the name that it gets. `ends_with_service`: it belongs to
-/// the testbed, and ends with it.
+/// Has a managed service provisioned; all workers connect to it by the name that it gets. `entries`: it belongs to the testbed,
+/// ends with it, and has so many gateways, each at a port of its own, where a facility has an address of its own for each.
 fn by_cluster(
     written: &RouteProfile,
     s3m: &S3mProfile,
     plan: &Plan,
-    ends_with_service: bool,
+    entries: Option<usize>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Route, Failure> {
-    fits(written, [1, 1])?;
+    let (ends_with_service, entries) = (entries.is_some(), entries.unwrap_or(1));
+    fits(written, [entries, entries])?;
     let trust = trust(written, true)?;
     let within_s = s3m.ready_within().as_secs();
     say(&format!("asking the S3M service at {} for a cluster, which may take {within_s} s", s3m.url));
@@ -251,7 +252,9 @@ fn by_cluster(
     let is = &cluster.provisioned;
     let how = if is.reused { "was there" } else { "was provisioned" };
     say(&format!("cluster {} {how}, reachable as {} after {:.1} s", is.cluster, is.fqdn, is.ready_s));
-    let addresses = vec![cluster.endpoint.clone()];
+    let entry = &cluster.endpoint;
+    let addresses: Vec<Endpoint> =
+        (entry.port..).take(entries).map(|port| Endpoint { port, ..entry.clone() }).collect();
     let hops = match &written.hops {
         Some(hops) => facility::by_hand(hops),
         None => ["producer", "consumer"].map(|from| hop(from, "balancer", &addresses)).into(),
@@ -439,6 +442,7 @@ fn first_hops(written: &RouteProfile) -> (&'static str, &'static str) {
     match written.testbed.as_deref() {
         Some("mss") => ("balancer", "balancer"),
         Some("dts-nlb") => ("nlb", "nlb"),
+        Some("mss-gateway" | "mss-gateway-3") => ("gateway", "gateway"),
         Some(name) if ProxyRoute::named(name).is_some() => {
             let via_proxy = written.consumers_via_proxy == Some(true);
             ("producer proxy", if via_proxy { "producer proxy" } else { SERVICE })

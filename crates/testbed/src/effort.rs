@@ -3,7 +3,7 @@
 use crate::{
     ProxyRoute, Testbed,
     network::{Rule, host_of_part},
-    routes::{DTS_NLB, INGRESS, MANAGED, ONE_PROXY},
+    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, INGRESS, MANAGED, ONE_PROXY},
     state::{Part, State},
     tunnels::{End, s2cs_part, s2ds_part},
 };
@@ -65,7 +65,7 @@ impl Testbed {
 fn started_for(architecture: &str) -> &str {
     match architecture {
         ONE_PROXY => ProxyRoute::Haproxy.name(),
-        INGRESS => MANAGED,
+        INGRESS | GATEWAY_ROUTE | GATEWAYS_ROUTE => MANAGED,
         _ => architecture,
     }
 }
@@ -80,6 +80,8 @@ fn parts<'a>(state: &'a State, architecture: &str) -> Vec<&'a Part> {
         MANAGED => &["balancer", "ingress", "s3m"],
         INGRESS => &["ingress", "s3m"],
         DTS_NLB => &["nlb"],
+        GATEWAY_ROUTE => &["gateway 1", "s3m"],
+        GATEWAYS_ROUTE => &["gateway 1", "gateway 2", "gateway 3", "s3m"],
         _ => &[],
     };
     let names: Vec<String> = proxied.chain(managed.iter().map(|name| (*name).to_owned())).collect();

@@ -87,12 +87,15 @@ pub enum Error {
     /// No testbed has such a route.
     #[error(
         "a testbed has no route `{0}`: use dts, dts-plain, dts-nlb, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, \
-         one-proxy, mss, ingress or all"
+         one-proxy, mss, mss-gateway, mss-gateway-3, ingress or all"
     )]
     Route(String),
     /// This machine cannot have a network load balancer.
     #[error("dts-nlb cannot be built here: {0}")]
     NoNlb(String),
+    /// This machine cannot have gateways of the managed service.
+    #[error("mss-gateway cannot be built here: {0}")]
+    NoGateway(String),
     /// The ingress has no such way to choose a node.
     #[error("`{0}` is not a valid --balance: use source, roundrobin or leastconn")]
     Balance(String),

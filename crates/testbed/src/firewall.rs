@@ -4,7 +4,7 @@ use crate::{
     Error, ProxyRoute, Result,
     network::{Host, Opened, Rule},
     ports::Ports,
-    routes::{DTS_NLB, INGRESS, MANAGED, ONE_PROXY},
+    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, INGRESS, MANAGED, ONE_PROXY, replicas_of},
     tunnels::{ControlServers, End},
 };
 use std::{net::TcpStream, ops::RangeInclusive, time::Duration};
@@ -28,6 +28,9 @@ pub fn needs(architecture: &str, ports: Ports, nodes: usize) -> Vec<Rule> {
         "dts" => each_node(Ports::amqps),
         "dts-plain" => each_node(Ports::amqp),
         DTS_NLB => vec![rule(Host::Nlb, ports.nlb(1)..=ports.nlb(nodes))],
+        GATEWAY_ROUTE | GATEWAYS_ROUTE => (1..=replicas_of(architecture).unwrap_or(1))
+            .map(|replica| rule(Host::Gateway(replica), ports.gateway(replica)..=ports.gateway(replica)))
+            .collect(),
         MANAGED => vec![rule(Host::Balancer, ports.balancer()..=ports.balancer())],
         INGRESS => vec![rule(Host::Ingress, ports.ingress()..=ports.ingress())],
         _ => {

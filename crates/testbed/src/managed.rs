@@ -60,6 +60,8 @@ pub struct Managed<'a> {
     pub ports: Ports,
     pub identity: &'a Identity,
     pub balance: Balance,
+    /// Replicas of its gateway.
+    pub gateways: usize,
 }
 
 impl Managed<'_> {

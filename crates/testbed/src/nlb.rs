@@ -2,11 +2,11 @@
 //! belongs to a process, with which the kernel removes it.
 
 use crate::{
-    Error, Result,
+    Error, Result, gateway,
     network::{Host, Network},
     part, place,
     ports::Ports,
-    routes::DTS_NLB,
+    routes::{DTS_NLB, replicas_of},
 };
 use shortage::{FileContext, SystemContext};
 use std::{
@@ -157,6 +157,7 @@ pub fn check_route(route: &str, over_hosts: bool) -> Result<()> {
     match route {
         DTS_NLB if over_hosts => Err(spread()),
         DTS_NLB => Nlb { ports: Ports::loopback(1), nodes: 1 }.check(),
+        _ if replicas_of(route).is_some() => gateway::find().map(drop),
         _ => Ok(()),
     }
 }

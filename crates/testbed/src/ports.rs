@@ -143,6 +143,10 @@ impl Ports {
     pub fn nlb(self, nodes: usize) -> u16 {
         self.base + 50 + nodes as u16
     }
+    /// A gateway of the managed service.
+    pub fn gateway(self, replica: usize) -> u16 {
+        self.base + 60 + replica as u16
+    }
     pub fn prometheus(self, node: usize) -> u16 {
         self.base + 30 + node as u16
     }
@@ -200,9 +204,11 @@ impl Ports {
         let servers = 0..if routes.proxies.is_empty() { 0 } else { S2CS_MAX };
         let managed = routes.managed.map(|_| [self.ingress(), self.balancer(), self.s3m()]);
         let balanced = 1..=if routes.nlb == Wanted::No { 0 } else { nodes };
+        let gateways = 1..=routes.gateways.replicas;
         (1..=nodes)
             .flat_map(move |node| self.of_node(node))
             .map(|(_, port)| port)
+            .chain(gateways.map(move |replica| self.gateway(replica)))
             .chain(balanced.map(move |nodes| self.nlb(nodes)))
             .chain([self.epmd()])
             .chain(managed.into_iter().flatten())
@@ -308,7 +314,7 @@ mod tests {
         let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
         assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();
-        assert_eq!(all.len(), 9 * 6 + 1 + 3 + 6 * 11);
+        assert_eq!(all.len(), 9 * 6 + 3 + 1 + 3 + 6 * 11);
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
     }

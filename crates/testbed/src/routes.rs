@@ -12,6 +12,10 @@ pub(crate) const ONE_PROXY: &str = "one-proxy";
 
 /// The route through a network load balancer.
 pub(crate) const DTS_NLB: &str = "dts-nlb";
+/// The managed service behind one gateway in place of balancer and ingress.
+pub(crate) const GATEWAY_ROUTE: &str = "mss-gateway";
+/// The same with several replicas.
+pub(crate) const GATEWAYS_ROUTE: &str = "mss-gateway-3";
 /// What follows the name of a route that is left out where it cannot be built.
 pub const IF_POSSIBLE: &str = ":if-possible";
 
@@ -38,6 +42,25 @@ impl Wanted {
     }
 }
 
+/// Most gateways, and those of the route with several.
+pub(crate) const REPLICAS: usize = 3;
+
+/// Gateways that have to be built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gateways {
+    /// Whether there are any.
+    pub wanted: Wanted,
+    /// How many.
+    pub replicas: usize,
+}
+
+impl Gateways {
+    /// Those of the route with so many replicas in addition.
+    pub fn and(self, replicas: usize, wanted: Wanted) -> Self {
+        Self { wanted: self.wanted.max(wanted), replicas: self.replicas.max(replicas) }
+    }
+}
+
 /// Routes that have to be built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routes {
@@ -47,6 +70,8 @@ pub struct Routes {
     pub managed: Option<Balance>,
     /// The one through a network load balancer.
     pub nlb: Wanted,
+    /// The ones through gateways of the managed service, whose ingress is there, too.
+    pub gateways: Gateways,
 }
 
 /// How the ingress chooses a node for a connection.
@@ -65,7 +90,12 @@ pub enum Balance {
 impl Routes {
     /// All routes.
     pub fn all() -> Self {
-        Self { proxies: ProxyRoute::ALL.to_vec(), managed: Some(Balance::default()), nlb: Wanted::IfPossible }
+        Self {
+            proxies: ProxyRoute::ALL.to_vec(),
+            managed: Some(Balance::default()),
+            nlb: Wanted::IfPossible,
+            gateways: Gateways { wanted: Wanted::IfPossible, replicas: REPLICAS },
+        }
     }
 
     /// The routes to build for these names: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `dts-nlb`, `all`.
@@ -75,7 +105,7 @@ impl Routes {
     /// [`Error::Route`] or [`Error::Balance`] for an unknown name.
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut proxies = BTreeSet::new();
-        let (mut managed, mut nlb) = (None, Wanted::No);
+        let (mut managed, mut nlb, mut gateways) = (None, Wanted::No, Gateways::default());
         for name in names {
             let (bare, wanted) =
                 name.strip_suffix(IF_POSSIBLE).map_or((name, Wanted::Yes), |bare| (bare, Wanted::IfPossible));
@@ -92,22 +122,38 @@ impl Routes {
                     proxies.extend(ProxyRoute::ALL);
                     managed = managed.or(Some(Balance::default()));
                     nlb = nlb.max(Wanted::IfPossible);
+                    gateways = gateways.and(REPLICAS, Wanted::IfPossible);
                 }
                 _ if bare == DTS_NLB => nlb = nlb.max(wanted),
+                _ if replicas_of(bare).is_some() => {
+                    gateways = gateways.and(replicas_of(bare).unwrap_or(1), wanted);
+                    managed = managed.or(Some(Balance::default()));
+                }
                 ("dts" | "dts-plain", ..) => {}
                 _ => return Err(Error::Route(name.to_owned())),
             }
         }
-        Ok(Self { proxies: proxies.into_iter().collect(), managed, nlb })
+        Ok(Self { proxies: proxies.into_iter().collect(), managed, nlb, gateways })
     }
 
     /// The names that [`Routes::named`] reads.
     pub fn names(&self) -> Vec<String> {
+        let gateway = if self.gateways.replicas > 1 { GATEWAYS_ROUTE } else { GATEWAY_ROUTE };
         let proxies = self.proxies.iter().map(|route| route.name().to_owned());
         proxies
             .chain(self.managed.map(|balance| format!("{MANAGED}:{balance}")))
             .chain(self.nlb.name(DTS_NLB))
+            .chain(self.gateways.wanted.name(gateway))
             .collect()
+    }
+}
+
+/// The gateways of a route, if it is one through gateways.
+pub(crate) fn replicas_of(route: &str) -> Option<usize> {
+    match route {
+        GATEWAY_ROUTE => Some(1),
+        GATEWAYS_ROUTE => Some(REPLICAS),
+        _ => None,
     }
 }
 
@@ -145,6 +191,8 @@ mod tests {
         assert_eq!(named(&["all", "dts"]), Routes::all());
         assert_eq!((named(&["one-proxy"]), named(&["ingress"])), (named(&["prs-haproxy"]), named(&["mss"])));
         assert_eq!(named(&["mss:leastconn", "all"]).managed, Some(Balance::LeastConn));
+        let one = named(&["mss-gateway", "dts"]);
+        assert_eq!((one.gateways.replicas, one.managed), (1, Some(Balance::Source)));
         assert_eq!((named(&["all", "dts-nlb"]).nlb, named(&["all"]).nlb), (Wanted::Yes, Wanted::IfPossible));
         let names = Routes::all().names();
         assert_eq!(Routes::named(names.iter().map(String::as_str)).unwrap(), Routes::all());

@@ -2,6 +2,7 @@
 
 use crate::{
     CpuLimits, Error, ProxyRoute, Result, counting, firewall,
+    gateway::{self, GATEWAY, gateway_part},
     hops::{CONSUMER, CONSUMER_PROXY, Hop, PRODUCER, PRODUCER_PROXY, Route, SERVICE, hop, without_first_hop},
     lock,
     managed::{self, ManagedState},
@@ -12,7 +13,7 @@ use crate::{
     process::Proc,
     rabbitmq::{cluster::node_part, config::USER},
     report::{OF_EACH_HOST, Report},
-    routes::{DTS_NLB, INGRESS, MANAGED, ONE_PROXY, Routes, Wanted},
+    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, IF_POSSIBLE, INGRESS, MANAGED, ONE_PROXY, replicas_of},
     s3m::S3mAccess,
     state::{Phase, State},
     status::{self, Status},
@@ -80,6 +81,7 @@ impl Testbed {
             "dts" => direct("amqps", Ports::amqps),
             "dts-plain" => direct("amqp", Ports::amqp),
             DTS_NLB => self.balanced()?,
+            GATEWAY_ROUTE | GATEWAYS_ROUTE => self.gateways(architecture)?,
             MANAGED => self.managed(self.state.managed.as_ref()?),
             INGRESS => {
                 without_first_hop(self.managed(self.state.managed.as_ref()?), managed::BALANCER, managed::INGRESS)
@@ -93,21 +95,24 @@ impl Testbed {
             let distance = self.distance_of(&hop);
             Hop { limits: self.limits_of(parts_of, &hop.to), distance, ..hop }
         };
-        let entry = match architecture {
-            MANAGED => Some(managed::BALANCER),
-            INGRESS => Some(managed::INGRESS),
-            _ => None,
+        let entries: Vec<SocketAddrV4> = match architecture {
+            MANAGED => vec![managed::at(self.ports(), managed::BALANCER)],
+            INGRESS => vec![managed::at(self.ports(), managed::INGRESS)],
+            _ => {
+                (1..=replicas_of(architecture).unwrap_or(0)).map(|replica| gateway::at(self.ports(), replica)).collect()
+            }
         };
+        let provisioned = !entries.is_empty();
         Some(Route {
             architecture: architecture.to_owned(),
             producer_urls,
             consumer_urls,
             password_file: place::password_file(&self.dir),
-            connect_to: entry.map(|part| self.by_any_name(part)).into_iter().collect(),
-            ca: (["dts", DTS_NLB].contains(&architecture) || entry.is_some() || self.is_spread())
+            connect_to: (managed::PUBLIC_PORT..).zip(entries).map(|(port, at)| format!(":{port}:{at}")).collect(),
+            ca: (["dts", DTS_NLB].contains(&architecture) || provisioned || self.is_spread())
                 .then(|| place::ca_file(&self.dir)),
             management_url: self.management_url(&format!("{USER}@")),
-            s3m: entry.map(|_| self.s3m()),
+            s3m: provisioned.then(|| self.s3m()),
             hops: hops.into_iter().map(limited).collect(),
         })
     }
@@ -181,6 +186,22 @@ impl Testbed {
         Some((urls.clone(), urls, hops))
     }
 
+    /// All clients take turns over the replicas, which lead the requested name on to the nodes. TLS ends there.
+    fn gateways(&self, architecture: &str) -> Option<(Vec<String>, Vec<String>, Vec<Hop>)> {
+        let balance = &self.state.managed.as_ref()?.balance;
+        let replicas = 1..=replicas_of(architecture)?;
+        let pids: Option<Vec<String>> =
+            replicas.clone().map(|replica| self.state.pid_in_words(&gateway_part(replica))).collect();
+        let process = format!("envoy ({}, balance {balance})", pids?.join(", "));
+        let entries: Vec<String> = replicas.map(|replica| gateway::at(self.ports(), replica).to_string()).collect();
+        let hops = vec![
+            hop(PRODUCER, GATEWAY, "amqps", &entries, process.clone()),
+            hop(GATEWAY, SERVICE, "tcp", &self.tls_nodes(), self.broker()),
+            hop(CONSUMER, GATEWAY, "amqps", &entries, process),
+        ];
+        Some((Vec::new(), Vec::new(), hops))
+    }
+
     fn tls_nodes(&self) -> Vec<String> {
         (1..=self.nodes()).map(|node| self.ports().at_node(node, self.ports().amqps(node)).to_string()).collect()
     }
@@ -200,6 +221,8 @@ impl Testbed {
                 let all: Vec<String> = (1..=self.nodes()).filter_map(of).collect();
                 (!all.is_empty()).then(|| all.join(", "))
             }
+            // All have the same, as the part of a limit is the first word of their names.
+            GATEWAY => self.state.limit_of(&gateway_part(1)),
             part => self.state.limit_of(part),
         }
     }
@@ -253,15 +276,10 @@ impl Testbed {
         std::thread::scope(|scope| scope.spawn(there).join()).expect("it does not panic")
     }
 
-    /// Whatever the name, this part is where it leads to.
-    fn by_any_name(&self, part: &str) -> String {
-        format!(":{}:{}", managed::PUBLIC_PORT, managed::at(self.ports(), part))
-    }
-
     /// Whether it has a route of that name: `mss:leastconn` only if its ingress does just that.
     pub(crate) fn has(&self, route: &str) -> bool {
         let managed = self.state.managed.as_ref().map(|managed| format!("{MANAGED}:{}", managed.balance));
-        let is_optional = Routes::named([route]).is_ok_and(|routes| routes.nlb == Wanted::IfPossible);
+        let is_optional = route.ends_with(IF_POSSIBLE);
         is_optional || managed.as_deref() == Some(route) || self.route(route).is_some()
     }
 
@@ -285,7 +303,7 @@ impl Testbed {
 
     /// All its routes.
     pub fn routes(&self) -> Vec<Route> {
-        let names = ["dts", "dts-plain", DTS_NLB, MANAGED]
+        let names = ["dts", "dts-plain", DTS_NLB, MANAGED, GATEWAY_ROUTE, GATEWAYS_ROUTE]
             .into_iter()
             .chain(self.state.tunnels.iter().map(|tunnel| tunnel.route.as_str()));
         names.filter_map(|name| self.route(name)).collect()

@@ -1,7 +1,7 @@
 //! The S3M interface: `streamharness s3m serve` as a part of the testbed.
 
 use crate::{
-    Result, Shared,
+    Result, Shared, gateway,
     identity::Identity,
     managed::{self, DOMAIN, PUBLIC_PORT},
     network::Host,
@@ -60,7 +60,7 @@ pub fn lay_out(dir: &Path, shared: &Shared, identity: &Identity) -> Result<()> {
 }
 
 /// The command that starts it.
-pub fn command(dir: &Path, nodes: usize, ports: Ports, identity: &Identity) -> Result<Command> {
+pub fn command(dir: &Path, nodes: usize, ports: Ports, gateways: usize, identity: &Identity) -> Result<Command> {
     let token = S3mAccess::new(dir, ports, nodes).token_file;
     let password_file = s3m_dir(dir).join("password");
     let mut command = part::own_command(dir, S3M, identity)?;
@@ -91,6 +91,9 @@ pub fn command(dir: &Path, nodes: usize, ports: Ports, identity: &Identity) -> R
         .arg(managed::map(dir))
         .args(["--backend", managed::BACKEND, "--domain", DOMAIN, "--port", &PUBLIC_PORT.to_string()])
         .args(["--nodes", &nodes.to_string()]);
+    for replica in 1..=gateways {
+        command.arg("--gateway-names").arg(gateway::names(dir, replica));
+    }
     Ok(command)
 }
 

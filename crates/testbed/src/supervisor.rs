@@ -2,11 +2,14 @@
 //! orphaned.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, effort, firewall,
+    CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, effort,
+    events::{Events, Heard},
+    firewall,
+    gateway::{self, gateway_part},
     identity::Identity,
     limits::Groups,
     managed::{self, Managed, ManagedState},
-    message::{Message, log, send},
+    message::{Message, log},
     network::{Facility, Host, NetworkChoice, Tools, forwarder::FORWARDER, host_of_part},
     nlb::{NLB, Nlb},
     part, place,
@@ -17,7 +20,7 @@ use crate::{
         cluster::{Cluster, Progress, node_part},
         install::Install,
     },
-    routes::{DTS_NLB, MANAGED, Wanted},
+    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, Gateways, MANAGED, Wanted},
     s3m::{self, S3M, S3mAccess},
     sandbox::{Isolation, Sandbox},
     secrets,
@@ -25,7 +28,6 @@ use crate::{
     tunnels::{self, ControlServers, End, s2cs_part, s2ds_part},
 };
 use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         resource::{Resource, getrlimit, setrlimit},
         stat::{Mode, umask},
@@ -34,11 +36,10 @@ use nix::{
 };
 use scistream::Kind;
 use shortage::{FileContext, SystemContext};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{Read, stdin, stdout},
+    io::{stdin, stdout},
     net::Ipv4Addr,
     os::{
         fd::{AsFd, OwnedFd},
@@ -60,90 +61,6 @@ struct Found {
     isolation: Isolation,
     claim: ports::Reservation,
     facility: Option<(Facility, Tools)>,
-}
-
-/// The events that the supervisor waits for.
-struct Events {
-    /// The caller: receives messages while the testbed starts; its end means that the testbed is no longer needed.
-    caller: Option<UnixStream>,
-    /// Becomes readable on a signal to stop.
-    stop: UnixStream,
-    /// Becomes readable when a child ends.
-    child: UnixStream,
-    /// Becomes readable when the links are to be counted.
-    count: UnixStream,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    Stop,
-    Orphaned,
-    ChildEnded,
-    Count,
-}
-
-impl Events {
-    /// Signals arrive as bytes in a stream, not through a blocked mask: the mask would be inherited by every part.
-    fn open(caller: UnixStream) -> Result<Self> {
-        let (stop, stop_sender) = UnixStream::pair().when("create a stream")?;
-        let (child, child_sender) = UnixStream::pair().when("create a stream")?;
-        for signal in [SIGTERM, SIGINT, SIGHUP] {
-            let sender = stop_sender.try_clone().when("create a stream")?;
-            signal_hook::low_level::pipe::register(signal, sender).when("handle signals")?;
-        }
-        signal_hook::low_level::pipe::register(SIGCHLD, child_sender).when("handle signals")?;
-        let (count, count_sender) = UnixStream::pair().when("create a stream")?;
-        signal_hook::low_level::pipe::register(SIGUSR1, count_sender).when("handle signals")?;
-        count.set_nonblocking(true).when("create a stream")?;
-        stop.set_nonblocking(true).when("create a stream")?;
-        child.set_nonblocking(true).when("create a stream")?;
-        Ok(Self { caller: Some(caller), stop, child, count })
-    }
-
-    fn send(&self, message: &Message) {
-        if let Some(caller) = &self.caller {
-            send(caller, message);
-        }
-    }
-
-    fn progress(&self, line: &str) {
-        log(line);
-        self.send(&Message::Progress(line.to_owned()));
-    }
-
-    /// Waits for something to happen, at most `limit`.
-    fn listen(&mut self, limit: Option<Duration>) -> Heard {
-        let timeout = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
-        let (stop, child, count, caller) = {
-            let mut fds = vec![
-                PollFd::new(self.stop.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.child.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.count.as_fd(), PollFlags::POLLIN),
-            ];
-            fds.extend(self.caller.as_ref().map(|caller| PollFd::new(caller.as_fd(), PollFlags::POLLIN)));
-            // Interrupted or failed: no event; the caller repeats the call.
-            let _ = poll(&mut fds, timeout);
-            let heard = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
-            (heard(0), heard(1), heard(2), heard(3))
-        };
-        if child {
-            // Many signals may have become many bytes; one look at the children covers them all.
-            while matches!(self.child.read(&mut [0; 64]), Ok(64)) {}
-        }
-        if count {
-            while matches!(self.count.read(&mut [0; 64]), Ok(64)) {}
-        }
-        // The caller never sends anything, so any readable state is its end.
-        match (stop, caller, child, count) {
-            (true, ..) => Heard::Stop,
-            (_, true, ..) => Heard::Orphaned,
-            // First, since the counting is not lost by it: dead parts are found at any later look.
-            (.., true) => Heard::Count,
-            (_, _, true, _) => Heard::ChildEnded,
-            _ => Heard::Nothing,
-        }
-    }
 }
 
 /// The body of `testbed supervise`. Standard input is the held lock file, standard output a socket to the caller, standard
@@ -294,6 +211,7 @@ impl Supervisor {
         }
         let nlb = Nlb { ports, nodes: self.nodes };
         let with_nlb = can_balance(self.routes.nlb, nlb, sandbox, &mut state, events)?;
+        let gateways = gateways(self.routes.gateways, &identity, &mut state, events)?;
 
         start_brokers(&self.dir, &cluster, sandbox, &mut state, events, (deadline, limit))?;
         // While the brokers start: a proxy connects to them only when a client comes.
@@ -312,10 +230,8 @@ impl Supervisor {
             build_nlb(nlb, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
         }
         if let Some(balance) = self.routes.managed {
-            let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance };
-            let begun = Instant::now();
+            let managed = Managed { dir: &self.dir, nodes: self.nodes, ports, identity: &identity, balance, gateways };
             build_managed(&managed, sandbox, &mut state, events, (deadline, limit))?;
-            state.set_up_s.insert(MANAGED.to_owned(), begun.elapsed().as_secs_f64());
         }
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
@@ -564,6 +480,22 @@ fn can_balance(wanted: Wanted, nlb: Nlb, sandbox: &Sandbox, state: &mut State, e
     }
 }
 
+/// How many gateways this machine can have, if any are wanted.
+fn gateways(wanted: Gateways, identity: &Identity, state: &mut State, events: &Events) -> Result<usize> {
+    let found = match wanted.wanted {
+        Wanted::No => return Ok(0),
+        _ => gateway::find().and_then(|program| identity.can_start(&program)),
+    };
+    match found {
+        Err(error) if wanted.wanted == Wanted::IfPossible => {
+            events.progress(&format!("left out: {error}"));
+            state.left_out.extend([GATEWAY_ROUTE, GATEWAYS_ROUTE].map(|route| (route.to_owned(), error.to_string())));
+            Ok(0)
+        }
+        found => found.map(|()| wanted.replicas),
+    }
+}
+
 /// Starts the process that holds its table, once the brokers listen.
 fn build_nlb(
     nlb: Nlb,
@@ -604,6 +536,7 @@ fn build_managed(
     events: &mut Events,
     limits: (Instant, Duration),
 ) -> Result<()> {
+    let begun = Instant::now();
     let &Managed { dir, nodes, ports, identity, .. } = managed;
     let is_here = |part: &str| ports.hosts.starts(host_of_part(ports.hosts, part));
     if is_here(managed::INGRESS) {
@@ -620,14 +553,23 @@ fn build_managed(
         managed::greets(dir, ports)?;
         events.progress("mss: the broker greets through balancer and ingress");
     }
+    for replica in (1..=managed.gateways).filter(|replica| ports.hosts.starts(Host::Gateway(*replica))) {
+        let part = gateway_part(replica);
+        let command = gateway::command(dir, (ports, nodes), replica, managed.balance, identity)?;
+        launch(dir, sandbox, state, &part, vec![("tcp".to_owned(), ports.gateway(replica))], command)?;
+        await_part(dir, &part, sandbox, events, limits, || tunnels::listens(gateway::at(ports, replica)))?;
+        managed::greets_at(dir, gateway::at(ports, replica), GATEWAY_ROUTE)?;
+        events.progress(&format!("mss-gateway: the broker greets through {part}"));
+    }
     if ports.hosts.starts(Host::Switch) {
-        let command = s3m::command(dir, nodes, ports, identity)?;
+        let command = s3m::command(dir, nodes, ports, managed.gateways, identity)?;
         let access = S3mAccess::new(dir, ports, nodes);
         let protocol = if access.ca.is_some() { "https" } else { "http" };
         launch(dir, sandbox, state, S3M, vec![(protocol.to_owned(), ports.s3m())], command)?;
         await_part(dir, S3M, sandbox, events, limits, || s3m::is_up(ports))?;
         events.progress(&format!("mss: clusters are provisioned at {}", access.url));
     }
+    state.set_up_s.insert(MANAGED.to_owned(), begun.elapsed().as_secs_f64());
     state.managed = Some(ManagedState { balance: managed.balance.to_string() });
     Ok(())
 }

@@ -113,6 +113,9 @@ pub struct Serve {
     /// HAProxy's backend for the cluster.
     #[arg(long, value_name = "NAME")]
     backend: String,
+    /// Envoy's file with the names that a gateway leads on. Repeatable.
+    #[arg(long, value_name = "FILE")]
+    gateway_names: Vec<PathBuf>,
     /// Nodes of the cluster.
     #[arg(long, value_name = "N", default_value_t = 3)]
     nodes: u32,
@@ -198,6 +201,7 @@ fn serve(options: Serve) -> Result<Exit, Failure> {
         socket: options.ingress_socket,
         map: options.ingress_map,
         backend: options.backend,
+        gateways: options.gateway_names,
     };
     let identity = match (&options.cert, &options.key) {
         (Some(cert), Some(key)) => Some(Identity { certificate: read(cert)?, key: read(key)? }),

@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Result, Routes,
+    gateway::gateway_part,
     managed::{BALANCER, INGRESS},
     network::NetworkChoice,
     rabbitmq::cluster::node_part,
@@ -112,7 +113,9 @@ fn parts(nodes: usize, routes: &Routes, network: NetworkChoice) -> Vec<String> {
     let servers = ControlServers::kinds(&routes.proxies).into_iter();
     let servers = servers.flat_map(|kind| End::BOTH.map(|end| s2cs_part(kind, end)));
     let managed = routes.managed.map(|_| [INGRESS, BALANCER, S3M].map(str::to_owned));
-    epmds.into_iter().chain((1..=nodes).map(node_part)).chain(servers).chain(managed.into_iter().flatten()).collect()
+    let gateways = (1..=routes.gateways.replicas).map(gateway_part);
+    let managed = managed.into_iter().flatten().chain(gateways);
+    epmds.into_iter().chain((1..=nodes).map(node_part)).chain(servers).chain(managed).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The hosts, their addresses, and the placement of parts on them. Pure.
 
-use crate::network::Allocation;
+use crate::{network::Allocation, routes::REPLICAS};
 use std::{fmt, net::Ipv4Addr};
 
 /// One host of the facility, or the switch between them.
@@ -24,6 +24,8 @@ pub enum Host {
     Ingress,
     /// The network load balancer of `dts-nlb`.
     Nlb,
+    /// A gateway of the managed service, counted from 1.
+    Gateway(usize),
 }
 
 impl Host {
@@ -43,6 +45,7 @@ impl Host {
             Self::Balancer => 20,
             Self::Ingress => 21,
             Self::Nlb => 22,
+            Self::Gateway(replica) => 22 + replica as u8,
         };
         Ipv4Addr::new(10, 79, 0, last)
     }
@@ -60,6 +63,7 @@ impl fmt::Display for Host {
             Self::Balancer => f.write_str("lb"),
             Self::Ingress => f.write_str("ingress"),
             Self::Nlb => f.write_str("nlb"),
+            Self::Gateway(replica) => write!(f, "gw{replica}"),
         }
     }
 }
@@ -107,8 +111,9 @@ impl Hosts {
     pub fn on_a_switch(self) -> Vec<Host> {
         let far = if self.has_sites() { &[Host::Site, Host::Producers, Host::Dtn][..] } else { &[] };
         let dsns = (1..=self.dsns()).map(Host::Dsn);
+        let gateways = (1..=REPLICAS).map(Host::Gateway);
         let first = std::iter::once(Host::Clients).chain(far.iter().copied());
-        first.chain(dsns).chain([Host::Balancer, Host::Ingress, Host::Nlb]).collect()
+        first.chain(dsns).chain([Host::Balancer, Host::Ingress, Host::Nlb]).chain(gateways).collect()
     }
 
     /// Whether producers are at a site of their own.
@@ -180,14 +185,14 @@ fn of_allocation(allocation: &Allocation, host: Host) -> Ipv4Addr {
     match host {
         Host::Dsn(number) => allocation.dsn(number),
         Host::Balancer | Host::Nlb => allocation.balancer,
-        Host::Ingress | Host::Switch => allocation.ingress,
+        Host::Ingress | Host::Gateway(_) | Host::Switch => allocation.ingress,
         Host::Clients | Host::Site | Host::Producers | Host::Dtn => allocation.here,
     }
 }
 
 /// The host of a part, by its name; parts without a host of their own are with the supervisor, at the switch.
 pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
-    let numbered = |prefix: &str| part.strip_prefix(prefix)?.parse().ok().map(Host::Dsn);
+    let numbered = |prefix: &str| part.strip_prefix(prefix)?.parse().ok();
     let proxied = part.starts_with("s2cs ") || part.starts_with("s2ds ");
     match part {
         "balancer" => Host::Balancer,
@@ -195,7 +200,10 @@ pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
         "nlb" => Host::Nlb,
         _ if proxied && part.ends_with(" producer") => hosts.producer_proxy(),
         _ if proxied && part.ends_with(" consumer") => hosts.consumer_proxy(),
-        _ => numbered("node ").or_else(|| numbered("epmd ")).unwrap_or(Host::Switch),
+        _ => {
+            let dsn = numbered("node ").or_else(|| numbered("epmd ")).map(Host::Dsn);
+            dsn.or_else(|| numbered("gateway ").map(Host::Gateway)).unwrap_or(Host::Switch)
+        }
     }
 }
 
@@ -209,7 +217,7 @@ mod tests {
         let hosts = Hosts::Facility { nodes: 9, sites: true };
         let all: HashSet<Ipv4Addr> =
             hosts.on_a_switch().into_iter().chain([Host::Switch]).map(|host| hosts.address(host)).collect();
-        assert_eq!(all.len(), 9 + 5 + 3);
+        assert_eq!(all.len(), 9 + 8 + 3);
     }
 
     #[test]
@@ -229,6 +237,7 @@ mod tests {
             ("balancer", "lb"),
             ("ingress", "ingress"),
             ("nlb", "nlb"),
+            ("gateway 2", "gw2"),
             ("s2cs haproxy producer", "dsn3"),
             ("s2ds prs-stunnel consumer", "dsn2"),
             ("supervisor", "sw"),

@@ -4,7 +4,7 @@ use crate::routes::IF_POSSIBLE;
 use std::{fmt, str::FromStr};
 
 /// All that a testbed has a route for.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "dts",
     "dts-plain",
     "dts-nlb",
@@ -15,6 +15,8 @@ const NAMES: [&str; 10] = [
     "one-proxy",
     "mss",
     "ingress",
+    "mss-gateway",
+    "mss-gateway-3",
 ];
 const SEPARATOR: char = '+';
 
