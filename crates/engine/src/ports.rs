@@ -9,8 +9,8 @@ pub use alarm::Alarm;
 pub use comm::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX, agree};
 pub use payloads::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 pub use transport::{
-    ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Role, Service, Subscriber,
-    Transport, Undeleted, Worker,
+    ConnectionFacts, Counts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Role, Service,
+    Subscriber, Transport, Undeleted, Worker,
 };
 // Of these, the transport writes what the record has.
 pub use measure::record::Tls;

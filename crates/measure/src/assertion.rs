@@ -79,6 +79,11 @@ impl Assertion {
         AssertionOutcome { expression: self.text.clone(), holds, measured: seen.join(", ") }
     }
 
+    /// Whether it says how much may be lost.
+    pub fn judges_loss(&self) -> bool {
+        self.expression.has("integrity.lost")
+    }
+
     /// Whether the run measured every field that the expression needs.
     pub fn is_known(&self, record: &Record) -> bool {
         self.value(record).0 != Ok(Quantity::Absent)

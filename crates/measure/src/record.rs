@@ -44,7 +44,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 30] = [
+pub const MEASURED: [&str; 31] = [
     "run_id",
     "started",
     "repetition",
@@ -65,6 +65,7 @@ pub const MEASURED: [&str; 30] = [
     "backpressure",
     "links",
     "neighbours",
+    "transport",
     "harness",
     "service",
     "completion",
@@ -128,6 +129,9 @@ pub struct Record {
     /// What each other tenant of the service achieved; empty without `[neighbours]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<Neighbour>,
+    /// Counts of the transport itself by name, summed over all workers, such as packets that the kernel dropped; empty over AMQP.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub transport: BTreeMap<String, u64>,
     /// The cost of the harness itself.
     pub harness: Harness,
     /// Seconds spent in each phase, by name, from `mpi` (its start) and `route` (a testbed, a tunnel, a cluster) on.

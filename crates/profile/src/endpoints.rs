@@ -61,7 +61,7 @@ impl Plan {
 
     /// The queues that rank 0 declares before the run and deletes after it.
     pub fn shared_queues(&self) -> impl Iterator<Item = &QueuePlan> {
-        self.service.queues.iter().filter(|queue| !queue.exclusive)
+        self.service.queues.iter().filter(|queue| !queue.exclusive && self.ejfat.is_none())
     }
 
     fn reply_exchange(&self) -> Option<&str> {

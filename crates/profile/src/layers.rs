@@ -3,6 +3,7 @@
 use crate::{
     arrivals::Arrivals,
     defaults,
+    ejfat::without_broker,
     error::{ProfileError, wrong},
     load::read_trace,
     names::with_hint,
@@ -104,6 +105,7 @@ pub fn combine(
     for layer in written {
         overlay(&mut table, layer.table.clone());
     }
+    without_broker(&mut table, written.iter().map(|layer| (&layer.origin, &layer.table)))?;
     let mut profile = Profile::deserialize(table).map_err(|error| ProfileError::Impossible(error.to_string()))?;
     if let Some(Arrivals::Trace(Some(file))) = &profile.load.arrivals {
         let text = read(file).map_err(|error| format!("cannot read the trace `{file}`: {error}"));

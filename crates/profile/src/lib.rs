@@ -21,6 +21,7 @@
 mod arrivals;
 mod contents;
 mod defaults;
+mod ejfat;
 mod endpoints;
 mod error;
 mod experiment;
@@ -49,6 +50,7 @@ mod warmup;
 
 pub use arrivals::{Arrivals, Level, LoadRate, Phase, Phases};
 pub use contents::{Content, Dtype, Events, Fill, Format, Rate, Storage};
+pub use ejfat::Ejfat;
 pub use error::ProfileError;
 pub use experiment::{Experiment, Point};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, QueuePlan, Source, Target};
@@ -66,7 +68,7 @@ pub use plan::{Limits, MeasuredWindow, Plan, RunLength};
 pub use profile::{
     Auth, FramesProfile, LoadProfile, MessageProfile, NeighboursProfile, Profile, RouteProfile, ServiceProfile,
 };
-pub use requests::{ControlServerProfile, HopProfile, S3mProfile, SciStreamProfile};
+pub use requests::{ControlServerProfile, EjfatProfile, HopProfile, S3mProfile, SciStreamProfile};
 pub use search::Search;
 pub use service::Service;
 pub use shipped::{Kind, Shipped, find, list};

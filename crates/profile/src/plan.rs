@@ -3,6 +3,7 @@
 use crate::{
     contents::Fill,
     defaults,
+    ejfat::Ejfat,
     error::{ProfileError, impossible},
     flow::Flow,
     knobs::Delay,
@@ -52,6 +53,9 @@ pub struct Plan {
     pub message: Message,
     /// Settings of the service and its clients.
     pub service: Service,
+    /// EJFAT in place of a message broker.
+    #[serde(default)]
+    pub ejfat: Option<Ejfat>,
     /// How long a consumer works on each message.
     pub service_time: Option<Delay>,
     /// How long a producer pauses after each message.
@@ -152,8 +156,9 @@ impl Plan {
                 "--rate and --think-time contradict each other, because both set when a producer sends next: use one of them",
             );
         }
+        let ejfat = Ejfat::resolve(profile, pattern)?;
         let service = service(profile, pattern, &placement, &message, run)?;
-        if profile.service_time.is_some() && (service.acks == Acks::Auto || service.prefetch == 0) {
+        if ejfat.is_none() && profile.service_time.is_some() && (service.acks == Acks::Auto || service.prefetch == 0) {
             return impossible(
                 "consumers that work on messages need something that holds the broker back, or their memory fills: with a \
                  service_time use --acks multiple:64 and --prefetch 64, not acks auto or a prefetch of 0",
@@ -181,6 +186,7 @@ impl Plan {
             }),
             message,
             service,
+            ejfat,
             service_time: profile.service_time,
             think_time: profile.think_time,
             spread: profile.route.spread.unwrap_or(defaults::SPREAD),

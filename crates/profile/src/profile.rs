@@ -5,7 +5,7 @@ use crate::{
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     look::{Colour, Marker},
-    requests::{HopProfile, S3mProfile, SciStreamProfile},
+    requests::{EjfatProfile, HopProfile, S3mProfile, SciStreamProfile},
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
     warmup::Warmup,
@@ -220,6 +220,8 @@ pub struct RouteProfile {
     pub scistream: Option<SciStreamProfile>,
     /// A managed service to request from an S3M interface, instead of addresses.
     pub s3m: Option<S3mProfile>,
+    /// EJFAT in place of a message broker.
+    pub ejfat: Option<EjfatProfile>,
     /// Hops of a route whose addresses are given, for the record.
     pub hops: Option<Vec<HopProfile>>,
     /// `http[s]://[USER@]HOST:PORT` of the service's management API, to watch its queues while they stream.

@@ -1,6 +1,6 @@
 //! Requests in a route file: a tunnel, a managed service; and the hops of a route.
 
-use crate::values::Span;
+use crate::values::{Size, Span};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -97,4 +97,26 @@ pub struct HopProfile {
     /// Limits of the accepting program.
     #[serde(default)]
     pub limits: Option<String>,
+}
+
+/// A stream of UDP packets, with EJFAT's load balancer or without.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EjfatProfile {
+    /// Whether producers send to consumers themselves, without a load balancer [default: false].
+    pub direct: Option<bool>,
+    /// Bytes of the largest packet that the links carry, with its headers [default: 1500].
+    pub mtu: Option<u16>,
+    /// Version of the load balancer's header, 2 or 3 [default: 3].
+    pub version: Option<u8>,
+    /// Sockets of each producer [default: 4].
+    pub sockets: Option<NonZeroU32>,
+    /// Each consumer has two to the power of this many ports [default: 1].
+    pub port_bits: Option<u8>,
+    /// Send and receive buffer of each socket [default: 4MiB].
+    pub buffer: Option<Size>,
+    /// How long after its first packet an event is given up [default: 500ms].
+    pub give_up: Option<Span>,
+    /// Events that may wait at a consumer; what arrives beyond is lost, and counted [default: 1000].
+    pub waiting: Option<NonZeroU32>,
 }

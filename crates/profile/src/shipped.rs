@@ -63,6 +63,8 @@ const SHIPPED: &[Shipped] = shipped![
     Architecture "dts" "architectures/dts.toml",
     Architecture "dts-plain" "architectures/dts-plain.toml",
     Architecture "dts-nlb" "architectures/dts-nlb.toml",
+    Architecture "ejfat" "architectures/ejfat.toml",
+    Architecture "ejfat-direct" "architectures/ejfat-direct.toml",
     Architecture "prs" "architectures/prs.toml",
     Architecture "prs-haproxy" "architectures/prs-haproxy.toml",
     Architecture "prs-haproxy-4" "architectures/prs-haproxy-4.toml",

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod effort;
+pub mod ejfat;
 pub mod facility;
 pub mod holder;
 pub mod links;
@@ -18,6 +19,7 @@ use crate::{
     route::{
         cluster::Cluster,
         effort::Passed,
+        ejfat::{Reservation, Reserved},
         holder::RELEASE_LIMIT,
         own::OwnTestbed,
         source::{Source, addresses, fail, has_tls, running_testbed},
@@ -54,19 +56,22 @@ pub struct Route {
     _tunnel: Option<Tunnel>,
     /// The managed service that was provisioned for this run; dropping it deletes it.
     _cluster: Option<Cluster>,
+    /// The load balancer of this run; dropping it frees it.
+    _reservation: Option<Reservation>,
     /// Access to the service's management API, if it is known; the names of queues are the plan's.
     pub management: Option<Access>,
 }
 
 impl Route {
     fn new(amqp: AmqpRoute, hops: Vec<Hop>) -> Self {
-        let connect = Connect { amqp, hops, provisioned: None, parts: Vec::new(), own_testbed: None };
+        let connect = Connect { amqp, ejfat: None, hops, provisioned: None, parts: Vec::new(), own_testbed: None };
         Self {
             connect,
             labels: Labels::default(),
             passed: Passed::default(),
             _tunnel: None,
             _cluster: None,
+            _reservation: None,
             management: None,
         }
     }
@@ -75,8 +80,10 @@ impl Route {
 /// Addresses and trust for every rank; rank 0 broadcasts it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Connect {
-    /// Addresses and trust.
+    /// Addresses and trust; without addresses over EJFAT.
     pub amqp: AmqpRoute,
+    /// The load balancer of EJFAT, if one was reserved.
+    pub ejfat: Option<Reserved>,
     /// Hops of the route, for the record.
     pub hops: Vec<Hop>,
     /// The managed service, if one was provisioned or reused.
@@ -114,6 +121,14 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
         Source::Tunnel(scistream) => {
             by_tunnel(written, scistream, plan, &addresses(written, &written.consumer_urls), tls, say)
         }
+        Source::Ejfat(address) => {
+            say("reserving a load balancer of EJFAT");
+            let reservation = Reservation::open(written, plan, &address)?;
+            let mut route = Route::new(AmqpRoute::default(), reservation.hops.clone());
+            route.connect.ejfat = Some(reservation.reserved.clone());
+            Ok(Route { _reservation: Some(reservation), ..route })
+        }
+        Source::EjfatDirect => Ok(Route::new(AmqpRoute::default(), ejfat::direct())),
         Source::ManagedService(s3m) => by_cluster(written, s3m, plan, None, say),
         Source::Given([producer, consumer]) => {
             if producer.is_empty() || consumer.is_empty() {
@@ -266,13 +281,14 @@ fn by_cluster(
     let written = RouteProfile { management: reported.or_else(|| written.management.clone()), ..written.clone() };
     let management = management(&written, &amqp, own_password)?;
     let provisioned = Some(cluster.provisioned.clone());
-    let connect = Connect { amqp, hops, provisioned, parts: Vec::new(), own_testbed: None };
+    let connect = Connect { amqp, ejfat: None, hops, provisioned, parts: Vec::new(), own_testbed: None };
     Ok(Route {
         connect,
         labels: Labels::default(),
         passed: Passed::default(),
         _tunnel: None,
         _cluster: Some(cluster),
+        _reservation: None,
         management,
     })
 }

@@ -1,10 +1,10 @@
 //! A producer: each message is an event that leaves at once, and nobody confirms it.
 
-use crate::envelope;
+use crate::{counts, envelope};
 use ejfat::{Sender, Sent, Syncing};
 use engine::{
     envelope::Envelope,
-    ports::{Alarm, ConnectionFacts, Fault, FaultKind, Outcome, Outgoing, Publisher},
+    ports::{Alarm, ConnectionFacts, Counts, Fault, FaultKind, Outcome, Outgoing, Publisher},
 };
 use std::{
     future::{Ready, ready},
@@ -53,6 +53,10 @@ impl Publisher for EjfatPublisher {
 
     fn facts(&self) -> &ConnectionFacts {
         &self.facts
+    }
+
+    fn counts(&self) -> Counts {
+        counts::of_sender(&self.sender.sent())
     }
 
     /// None: nothing holds a sender back.

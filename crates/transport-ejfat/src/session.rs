@@ -2,7 +2,7 @@
 
 use ejfat::{
     Client, Result,
-    messages::{Deregister, Register, State, Timestamp},
+    messages::{Deregister, Register, State, Status, Timestamp},
 };
 use std::{
     net::SocketAddr,
@@ -11,11 +11,17 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// From "not ready" until no live calendar gives it new events.
 const LEAVE: Duration = Duration::from_secs(3);
+
+/// How long a control plane may take to give slots to a consumer that is ready: it does so once a second.
+const SLOTS_LIMIT: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
+/// From a calendar's first appearance until it is in force: epochs begin 0.8 s ahead, at the control plane's next tick.
+const IN_FORCE: Duration = Duration::from_secs(2);
 
 /// A session; before [`Self::register`] only the intention.
 pub struct Session {
@@ -31,7 +37,7 @@ impl Session {
         Self { client, lb_id, name, period, reporting: None }
     }
 
-    /// Registers, and reports the state from a task of its own.
+    /// Registers, reports the state from a task of its own, and returns once events come.
     pub async fn register(&mut self, address: SocketAddr, port_bits: u8) -> Result<()> {
         let request = Register {
             lb_id: self.lb_id.clone(),
@@ -50,6 +56,19 @@ impl Session {
         let (ready, seen) = watch::channel(true);
         let task = tokio::spawn(report(client.clone(), of.clone(), seen, self.period));
         self.reporting = Some((ready, task, of, client));
+        self.awaits_events().await
+    }
+
+    /// Waits until it has slots in a calendar, and until that calendar and the producers' permission to send are in force.
+    async fn awaits_events(&self) -> Result<()> {
+        let end = Instant::now() + SLOTS_LIMIT;
+        let has_slots =
+            |status: Status| status.workers.iter().any(|worker| worker.name == self.name && worker.slots_assigned > 0);
+        // A control plane that reports no slots may still give some.
+        while !has_slots(self.client.status(&self.lb_id).await?) && Instant::now() < end {
+            sleep(LOOK).await;
+        }
+        sleep(IN_FORCE).await;
         Ok(())
     }
 

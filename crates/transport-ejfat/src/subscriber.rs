@@ -1,8 +1,8 @@
 //! A consumer: whole events, in the order in which they became whole.
 
-use crate::{envelope, fault::fault, session::Session};
+use crate::{counts, envelope, fault::fault, session::Session};
 use ejfat::{Arrival, Receiver, ReceiverCounts};
-use engine::ports::{ConnectionFacts, Delivery, Fault, FaultKind, Subscriber};
+use engine::ports::{ConnectionFacts, Counts, Delivery, Fault, FaultKind, Subscriber};
 use std::net::SocketAddr;
 use tokio::sync::mpsc;
 
@@ -88,6 +88,10 @@ impl Subscriber for EjfatSubscriber {
 
     fn facts(&self) -> &ConnectionFacts {
         &self.facts
+    }
+
+    fn counts(&self) -> Counts {
+        counts::of_receiver(&self.receiver.counts())
     }
 
     async fn close(mut self) {

@@ -10,7 +10,7 @@ use measure::{
 };
 use profile::{Exchange, QueuePlan, Source, Target};
 use serde::{Deserialize, Serialize};
-use std::{fmt, future::Future, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc};
 
 /// A streaming service as seen by the workers of one rank.
 ///
@@ -121,6 +121,11 @@ pub trait Publisher: Send + 'static {
     /// The parameters that were negotiated when it connected.
     fn facts(&self) -> &ConnectionFacts;
 
+    /// What the transport itself has counted so far.
+    fn counts(&self) -> Counts {
+        Counts::new()
+    }
+
     /// Alarms, one per connection: they show when the service holds the connection back, and why it ended a connection
     /// on which no confirm is awaited.
     fn alarms(&self) -> Vec<Arc<Alarm>>;
@@ -164,6 +169,11 @@ pub trait Subscriber: Send + 'static {
 
     /// The parameters that were negotiated when it connected.
     fn facts(&self) -> &ConnectionFacts;
+
+    /// What the transport itself has counted so far.
+    fn counts(&self) -> Counts {
+        Counts::new()
+    }
 
     /// Stops consuming and closes the connection, after acknowledgements have left.
     fn close(self) -> impl Future<Output = ()> + Send;
@@ -229,6 +239,9 @@ pub struct ConnectionFacts {
     /// Address of this side; `None` without a socket.
     pub local_address: Option<IpAddr>,
 }
+
+/// Counts of a transport by name, such as packets sent and packets that the kernel dropped.
+pub type Counts = BTreeMap<String, u64>;
 
 /// The service's description of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     let mut record = facts.record();
     let fault = result.ranks.iter().find_map(|rank| rank.fault.as_ref());
-    record.status = verdict(&result.ending, fault, &result.integrity);
+    record.status = verdict(&facts.plan, &result.ending, fault, &result.integrity);
     record.route = route(facts, result);
     record.environment = Environment {
         hosts: result.ranks.iter().map(|rank| rank.summary.host.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
@@ -39,6 +39,9 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     record.phases.extend(result.phases.iter().map(|(phase, seconds)| (phase.name().to_owned(), *seconds)));
     record.ranks = result.ranks.iter().map(|rank| rank.summary.clone()).collect();
     record.failures = result.ranks.iter().filter_map(failure).collect();
+    for (name, count) in result.ranks.iter().flat_map(|rank| &rank.transport) {
+        *record.transport.entry(name.clone()).or_default() += count;
+    }
     record.harness.over_ranks = over_ranks(&record.ranks);
     record.warnings = result.warnings.clone();
     record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));

@@ -57,7 +57,7 @@ pub fn cut_short(facts: &Facts, snapshot: &Snapshot, ending: &Ending) -> Record 
     };
     integrity.count_inspected(total);
     let mut record = facts.record();
-    record.status = verdict(ending, None, &integrity);
+    record.status = verdict(&facts.plan, ending, None, &integrity);
     record.integrity = integrity;
     record.totals = totals(total);
     record.backpressure = backpressure(total);

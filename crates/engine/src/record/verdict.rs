@@ -2,10 +2,13 @@
 
 use crate::{ports::Fault, run::control::Ending};
 use measure::{Exit, Integrity, record::Status};
+use profile::Plan;
+
+const LOSS_IS_A_RESULT: &str = "EJFAT does not retransmit: loss is a result, and --assert 'lost < 0.1%' judges it";
 
 /// The verdict: how the run ended comes before the findings of the ledger, since a run that was cut
 /// short has messages on their way.
-pub fn verdict(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) -> Status {
+pub fn verdict(plan: &Plan, ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) -> Status {
     let Integrity { delivered, copies, .. } = integrity;
     // A run that was cut short owes what it had sent, and a reply to each copy.
     let (owed, what) = (integrity.sent * copies.max(&1), if *copies > 1 { "copies" } else { "messages" });
@@ -24,7 +27,9 @@ pub fn verdict(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) ->
         (Ending::Fault(_, fault), _) => (fault.kind.exit(), vec![ending.to_string(), had_been]),
         _ => (Exit::Partial, vec![ending.to_string(), had_been]),
     };
-    let reason = parts.into_iter().chain(open).collect::<Vec<_>>().join("; ");
+    let is_result = plan.ejfat.is_some() && integrity.lost > 0;
+    let loss = is_result.then(|| LOSS_IS_A_RESULT.to_owned());
+    let reason = parts.into_iter().chain(open).chain(loss).collect::<Vec<_>>().join("; ");
     Status::new(exit, reason)
 }
 
@@ -32,7 +37,22 @@ pub fn verdict(ending: &Ending, fault: Option<&Fault>, integrity: &Integrity) ->
 mod tests {
     use super::*;
     use crate::ports::FaultKind;
+    use profile::{Layer, Origin, combine};
     use std::time::Duration;
+
+    fn plan(text: &str) -> Plan {
+        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
+        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        Plan::resolve(&profile, 2, 7).unwrap()
+    }
+
+    #[test]
+    fn what_is_lost_over_ejfat_is_a_failure_that_names_the_assertion_for_it() {
+        let lost = Integrity { sent: 10, expected: 10, delivered: 9, lost: 1, ..Integrity::default() };
+        let status = verdict(&plan("arch = 'ejfat'"), &Ending::Missing(Duration::from_secs(2)), None, &lost);
+        assert_eq!(status.exit_code, 4);
+        assert!(status.reason.contains("1 of 10 messages was lost; EJFAT does not retransmit"), "{}", status.reason);
+    }
 
     #[test]
     fn what_is_lost_is_reported_as_lost_and_what_is_not_known_is_not() {
@@ -60,12 +80,12 @@ mod tests {
             (&Ending::Fault(1, fault.clone()), None, &open, 3, undetermined),
             (&Ending::Fault(1, panicked), None, &open, 7, undetermined),
         ] {
-            let status = verdict(ending, fault, integrity);
+            let status = verdict(&plan(""), ending, fault, integrity);
             assert_eq!((status.pass, status.exit_code), (false, exit_code), "{ending:?}");
             assert!(status.reason.contains(reason), "{}", status.reason);
         }
         let all = Integrity { sent: 9, expected: 9, delivered: 9, ..Integrity::default() };
         let reason = "9 of 9 messages delivered, none lost".to_owned();
-        assert_eq!(verdict(&Ending::Complete, None, &all), Status { pass: true, reason, exit_code: 0 });
+        assert_eq!(verdict(&plan(""), &Ending::Complete, None, &all), Status { pass: true, reason, exit_code: 0 });
     }
 }

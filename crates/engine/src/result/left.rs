@@ -3,7 +3,7 @@
 use crate::{
     ports::{Subscriber, Undeleted},
     result::report::RankReport,
-    run::control::{Ending, Expected, MISSING},
+    run::control::{Ending, Expected},
 };
 use measure::{OnTheWay, record::LeftBehind};
 use profile::{Acks, Plan, QueuePlan, QueueType};
@@ -31,7 +31,7 @@ pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> 
         _ => return OnTheWay { messages: true, replies: true },
     };
     let broken = ranks.iter().any(|rank| rank.fault.is_some());
-    let moving = broken || still < MISSING + Expected::of(plan).service_time * 4;
+    let moving = broken || still < Expected::of(plan).missing_after;
     let service = &plan.service;
     let comes_back =
         service.confirms.wanted() && service.acks != Acks::Auto && service.queues.iter().all(|queue| !queue.exclusive);
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_not_in_a_queue_may_be_on_its_way_unless_it_comes_back_or_nothing_moves_for_long() {
-        let (short, long) = (Ending::Missing(Duration::from_secs(2)), Ending::Missing(MISSING));
+        let (short, long) = (Ending::Missing(Duration::from_secs(2)), Ending::Missing(Duration::from_secs(30)));
         let stopped = Ending::Stopped("a test".to_owned());
         let (shared, own) = ("pattern = 'work-sharing-feedback'", "pattern = 'broadcast'");
         for (text, ending, messages, replies) in [
@@ -122,6 +122,7 @@ mod tests {
             ("[service]\nacks = 'auto'", &long, false, false),
             ("[service]\nconfirms = 'none'", &short, true, true),
             ("messages = 10\nservice_time = 'constant:1s'", &long, false, true),
+            ("arch = 'ejfat'", &short, false, false),
         ] {
             let plan = plan(text);
             let expected = OnTheWay { messages, replies };

@@ -1,7 +1,7 @@
 //! The report of each rank to rank 0 at the end of a run.
 
 use crate::{
-    ports::{ConnectionFacts, Fault},
+    ports::{ConnectionFacts, Counts, Fault},
     run::place::AllowedCores,
     worker::ceiling::OwnCost,
 };
@@ -29,6 +29,8 @@ pub struct RankReport {
     pub producer_facts: Vec<ConnectionFacts>,
     /// The parameters that its consumers' connections negotiated.
     pub consumer_facts: Vec<ConnectionFacts>,
+    /// Counts of its transport, summed over its workers.
+    pub transport: Counts,
     /// Its failures.
     pub fault: Option<Fault>,
     /// The most messages that one of its producers sent one after the other to catch up.

@@ -19,9 +19,8 @@ pub(crate) const UNHEARD_MAX: u32 = 2 * HEARD_EVERY;
 const QUIET: Duration = Duration::from_millis(500);
 const QUIET_MAX: Duration = Duration::from_secs(15);
 
-/// If everything was sent and nothing has arrived for this long, nothing more will: a message of 128 MiB takes as long
-/// at 36 Mbit/s.
-pub(crate) const MISSING: Duration = Duration::from_secs(30);
+/// For a service that holds messages and delivers them again: a message of 128 MiB takes as long at 36 Mbit/s.
+const MISSING: Duration = Duration::from_secs(30);
 
 /// If messages are under way and none was confirmed or delivered for this long before the limit, more time would not
 /// help.
@@ -195,16 +194,22 @@ pub struct Expected {
     pub replies: u32,
     /// How long a consumer may work on one message: a pause of this length has no meaning.
     pub service_time: Duration,
+    /// If everything was sent and nothing has arrived for this long, nothing more will.
+    pub missing_after: Duration,
 }
 
 impl Expected {
     /// The expectations of a plan.
     pub fn of(plan: &Plan) -> Self {
+        let service_time = plan.service_time.map_or(Duration::ZERO, Delay::mean);
+        // Nothing is sent twice over EJFAT: an event is whole or given up soon after its last packet.
+        let missing = plan.ejfat.as_ref().map_or(MISSING, |ejfat| ejfat.give_up * 2 + QUIET);
         Self {
             producers: plan.placement.producers,
             copies: plan.flow.copies,
             replies: plan.flow.replies,
-            service_time: plan.service_time.map_or(Duration::ZERO, Delay::mean),
+            service_time,
+            missing_after: missing + service_time * 4,
         }
     }
 }
@@ -252,7 +257,7 @@ impl Overseer {
     pub fn decide(&self, now: Duration, stop: Option<String>) -> Option<Ending> {
         let total = self.total();
         let counters = &total.counters;
-        let Expected { producers, copies, replies, service_time } = self.expected;
+        let Expected { producers, copies, replies, service_time, missing_after } = self.expected;
         let sent_all = total.producers_done == producers;
         let arrived = counters.distinct >= counters.accepted * u64::from(copies)
             && counters.distinct_replies >= counters.accepted * u64::from(replies);
@@ -273,7 +278,7 @@ impl Overseer {
         }
         let still = now.saturating_sub(self.moved.1);
         let free = total.blocked == 0;
-        if sent_all && free && still >= MISSING + service_time * 4 {
+        if sent_all && free && still >= missing_after {
             return Some(Ending::Missing(still));
         }
         if now >= self.limit {
@@ -302,7 +307,8 @@ mod tests {
     use crate::ports::FaultKind;
 
     const S: Duration = Duration::from_secs(1);
-    const SHARED: Expected = Expected { producers: 1, copies: 1, replies: 0, service_time: Duration::ZERO };
+    const SHARED: Expected =
+        Expected { producers: 1, copies: 1, replies: 0, service_time: Duration::ZERO, missing_after: MISSING };
 
     fn status(producers_done: u32, accepted: u64, distinct: u64) -> Status {
         let counters = Counters { accepted, distinct, received: distinct, sent: accepted, ..Counters::default() };
@@ -355,7 +361,8 @@ mod tests {
 
     #[test]
     fn silence_is_ignored_while_a_consumer_works() {
-        let mut overseer = Overseer::new(1, Expected { service_time: S, ..SHARED }, 60 * S);
+        let mut overseer =
+            Overseer::new(1, Expected { service_time: S, missing_after: MISSING + 4 * S, ..SHARED }, 60 * S);
         overseer.hear(0, Status { accepted_set: 1, ..status(1, 10, 10) }, S);
         assert_eq!(overseer.decide(4 * S, None), None);
         assert_eq!(overseer.decide(6 * S, None), Some(Ending::Complete));

@@ -89,7 +89,10 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             let (slot, stop, clock) = (slots.next(), stop.clone(), clocks.clock);
             producers.push(self.spawn(slot.clone(), move |report| async move {
                 let Producing { mut publisher, mut source, .. } = producing;
-                report(Producer::new(&mut publisher, &mut source, &spec, clock, slot.progress()).run(stop).await);
+                let producer = Producer::new(&mut publisher, &mut source, &spec, clock, slot.progress());
+                let mut produced = producer.run(stop).await;
+                produced.transport = publisher.counts();
+                report(produced);
                 publisher.close().await;
                 Held::NOTHING
             }));
@@ -105,7 +108,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             self.spawn(slot.clone(), move |report| async move {
                 let consumer =
                     Consumer::new(&mut subscriber, replier.as_mut(), &payloads, &spec, clock, slot.progress());
-                let consumed = consumer.run(stop).await;
+                let mut consumed = consumer.run(stop).await;
+                consumed.transport = subscriber.counts();
                 let broken = consumed.fault.is_some();
                 report(consumed);
                 let messages = held_by(&mut subscriber, exclusive, broken).await;

@@ -2,7 +2,7 @@
 
 use crate::{
     host::{busy::Busy, usage::Usage},
-    ports::{ConnectionFacts, Fault},
+    ports::{ConnectionFacts, Counts, Fault},
     record::{of_rank, per_message},
     result::report::RankReport,
     run::{control::Ending, observer::Snapshot, place::Place, start::Reports, wind_down::WindDown},
@@ -96,6 +96,7 @@ impl Streamed {
             window_s: self.busy.as_ref().map(|busy| busy.window_s),
             producer_facts: self.producer_facts.clone(),
             consumer_facts: self.consumer_facts.clone(),
+            transport: self.transport(),
             fault: self.fault.clone(),
             catchup_run_max: self
                 .reports
@@ -121,6 +122,16 @@ impl Streamed {
                 .map(|report| report.ledgers.iter().map(measure::Deliveries::encode).collect())
                 .collect(),
         }
+    }
+
+    /// Counts of the transport, summed over this rank's workers.
+    fn transport(&self) -> Counts {
+        let producers = self.reports.producers.iter().map(|report| &report.transport);
+        let mut sums = Counts::new();
+        for (name, count) in producers.chain(self.reports.consumers.iter().map(|report| &report.transport)).flatten() {
+            *sums.entry(name.clone()).or_default() += count;
+        }
+        sums
     }
 
     /// The record's entry of this rank.

@@ -2,7 +2,7 @@
 
 use crate::{
     envelope::{Envelope, SealKey},
-    ports::{CorruptionKind, Delivery, Fault, Payloads, Publisher, Subscriber},
+    ports::{CorruptionKind, Counts, Delivery, Fault, Payloads, Publisher, Subscriber},
     time::{
         clock::Clock,
         delay::{Delays, pass},
@@ -72,6 +72,8 @@ pub struct ConsumerReport {
     pub span: ConsumerSpan,
     /// When its last message arrived, inside the window or not.
     pub last_ns: Option<u64>,
+    /// Counts of its transport.
+    pub transport: Counts,
     /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
@@ -140,6 +142,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
                 first_corrupt: None,
                 span: ConsumerSpan::default(),
                 last_ns: None,
+                transport: Counts::new(),
                 fault: None,
             },
         }

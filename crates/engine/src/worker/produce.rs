@@ -2,7 +2,7 @@
 
 use crate::{
     envelope::{Envelope, SealKey},
-    ports::{Fault, FaultKind, Outcome, Outgoing, Publisher, Source},
+    ports::{Counts, Fault, FaultKind, Outcome, Outgoing, Publisher, Source},
     time::{
         clock::{Clock, sleep_until},
         delay::Delays,
@@ -79,6 +79,8 @@ pub struct ProducerReport {
     pub catchup_run_max: u64,
     /// When it sent its first and last message, in common time.
     pub sent_ns: Option<(u64, u64)>,
+    /// Counts of its transport.
+    pub transport: Counts,
     /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
@@ -409,6 +411,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             sent: self.ledger.finish(),
             catchup_run_max: self.calendar.lateness.run_max,
             sent_ns: self.sent_ns,
+            transport: Counts::new(),
             fault: self.fault,
         }
     }

@@ -30,6 +30,10 @@ pub struct Field {
     pub kind: Kind,
 }
 
+/// Counts of messages of which a percentage makes sense.
+const MESSAGES: [&str; 5] =
+    ["integrity.lost", "integrity.undetermined", "integrity.duplicated", "integrity.reordered", "integrity.corrupt"];
+
 /// What the schema has at a path.
 enum Found {
     Leaf(Kind),
@@ -38,6 +42,16 @@ enum Found {
 }
 
 impl Field {
+    /// Whether it counts messages.
+    pub fn counts_messages(&self) -> bool {
+        MESSAGES.contains(&self.path.as_str())
+    }
+
+    /// Whether it has this path.
+    pub fn is(&self, path: &str) -> bool {
+        self.path == path
+    }
+
     /// The field with a name.
     pub fn called(name: &str) -> Result<Self, String> {
         let found = |path: String, kind| Ok(Self { written: name.to_owned(), path, kind });

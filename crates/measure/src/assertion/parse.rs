@@ -90,6 +90,16 @@ impl Expression {
             _ => false,
         }
     }
+
+    /// Whether a field of that path is in it.
+    pub fn has(&self, path: &str) -> bool {
+        match self {
+            Self::Number { .. } | Self::Text(_) | Self::Truth(_) => false,
+            Self::Field(field) => field.is(path),
+            Self::Not(one) | Self::Negative(one) => one.has(path),
+            Self::Binary(_, one, other) => one.has(path) || other.has(path),
+        }
+    }
 }
 
 impl fmt::Display for Operator {
@@ -153,7 +163,8 @@ impl Parser {
                     "`{left} {operator} {right}` is compared once more: join two comparisons with `and`"
                 ));
             }
-            left = Expression::Binary(operator, Box::new(left), Box::new(right));
+            let (one, other) = if binds == COMPARISON { as_shares(left, right)? } else { (left, right) };
+            left = Expression::Binary(operator, Box::new(one), Box::new(other));
         }
         Ok(left)
     }
@@ -188,6 +199,21 @@ impl Parser {
         };
         self.depth -= 1;
         Ok(operand)
+    }
+}
+
+/// A count of messages beside a percentage is a share of the messages that were to arrive.
+fn as_shares(one: Expression, other: Expression) -> Result<(Expression, Expression), String> {
+    let is_share =
+        |expression: &Expression| matches!(expression, Expression::Number { written, .. } if written.ends_with('%'));
+    let share = |count: Expression| {
+        let all = Expression::Field(Field::called("integrity.expected")?);
+        Ok::<_, String>(Expression::Binary(Operator::Over, Box::new(count), Box::new(all)))
+    };
+    match (&one, &other) {
+        (Expression::Field(field), _) if field.counts_messages() && is_share(&other) => Ok((share(one)?, other)),
+        (_, Expression::Field(field)) if field.counts_messages() && is_share(&one) => Ok((one, share(other)?)),
+        _ => Ok((one, other)),
     }
 }
 

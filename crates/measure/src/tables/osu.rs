@@ -9,7 +9,7 @@ use crate::{
     record::{Environment, ServicePart},
 };
 use serde_json::Value;
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 /// Wide enough for `rtt_from_sent` and for the longest label of the head.
 const NAME_WIDTH: usize = 15;
@@ -70,21 +70,10 @@ fn head(table: &mut Table, record: &Record) {
     );
     table.comment("length", &length(&record.plan));
     table.comment("load", &load(&record.plan));
-    table.comment(
-        "service",
-        &format!(
-            "confirms {}, acks {}, prefetch {}, queues {}, in flight {}",
-            plan("/service/confirms"),
-            plan("/service/acks"),
-            plan("/service/prefetch"),
-            record
-                .plan
-                .pointer("/service/queues")
-                .and_then(Value::as_array)
-                .map_or_else(|| MISSING.to_owned(), |queues| queues.len().to_string()),
-            plan("/service/in_flight"),
-        ),
-    );
+    table.comment("service", &service(&record.plan));
+    if !record.transport.is_empty() {
+        table.comment("packets", &packets(&record.transport));
+    }
     table.comment("verify", &format!("{}{}", plan("/verify"), inspected(record)));
     table.comment(
         "broker",
@@ -292,6 +281,46 @@ fn ranks(environment: &Environment) -> String {
     } else {
         format!("{ranks} on {} hosts", hosts.len())
     }
+}
+
+/// What the transport is set to do.
+fn service(plan: &Value) -> String {
+    let of = |section: &str, key: &str| plain(plan.pointer(&format!("/{section}/{key}")));
+    if plan.get("ejfat").is_some_and(Value::is_object) {
+        let part =
+            |unit: &str| plan.pointer(&format!("/ejfat/give_up/{unit}")).and_then(Value::as_f64).unwrap_or_default();
+        let give_up = part("secs") + part("nanos") / 1e9;
+        return format!(
+            "EJFAT header version {}, MTU {}, {} sockets of a producer, 2^{} ports of a consumer, events given up after {give_up} s",
+            of("ejfat", "version"),
+            of("ejfat", "mtu"),
+            of("ejfat", "sockets"),
+            of("ejfat", "port_bits"),
+        );
+    }
+    let queues = plan.pointer("/service/queues").and_then(Value::as_array);
+    format!(
+        "confirms {}, acks {}, prefetch {}, queues {}, in flight {}",
+        of("service", "confirms"),
+        of("service", "acks"),
+        of("service", "prefetch"),
+        queues.map_or_else(|| MISSING.to_owned(), |queues| queues.len().to_string()),
+        of("service", "in_flight"),
+    )
+}
+
+/// What became of packets.
+fn packets(counts: &BTreeMap<String, u64>) -> String {
+    let count = |name: &str| counts.get(name).copied().unwrap_or_default();
+    format!(
+        "{} sent, {} received, {} dropped by the kernel; {} events given up, {} without room, {} at a consumer that was full",
+        count("packets_sent"),
+        count("packets_received"),
+        count("kernel_drops"),
+        count("events_timed_out"),
+        count("events_without_room"),
+        count("events_consumer_full"),
+    )
 }
 
 /// The run length as the plan has it: `{"Messages": n}` or `{"Window": {...}}`.

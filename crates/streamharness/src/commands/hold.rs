@@ -2,7 +2,7 @@
 
 use crate::{
     route::{
-        cluster,
+        cluster, ejfat,
         holder::{Held, NEVER, Parent},
         tunnel,
     },
@@ -12,7 +12,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Opens the tunnel or cluster that standard input orders, reports it, and releases it when standard input closes.
+/// Opens the tunnel, cluster or load balancer that standard input orders, reports it, and releases it when standard input closes.
 pub fn hold() -> Result<Exit, Failure> {
     // These signals are meant for the run; this process waits for the run's end.
     for one in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGPIPE] {
@@ -32,6 +32,11 @@ pub fn hold() -> Result<Exit, Failure> {
             let order: cluster::Order = read(order)?;
             let opened = order.open(&runtime, &parent);
             parent.hold(opened, |held| order.tend(held), |held| order.release(&held))
+        }
+        Held::LoadBalancer => {
+            let order: ejfat::Order = read(order)?;
+            let opened = runtime.block_on(order.open());
+            parent.hold(opened, |_| NEVER, |reserved| runtime.block_on(ejfat::free(reserved)))
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
         world::{Stop, World, silent},
     },
     rank0::lead::Lead,
-    route::{Connect, site},
+    route::{Connect, ejfat, site},
     terminal::exit::{Exit, Failure},
 };
 use engine::{
@@ -45,11 +45,20 @@ impl Prepared {
         let entered = site::enter(&self.plan, world.comm.rank());
         agree(&world.comm, entered, self.plan.limits.collective)?
             .map_err(|failures| world.stop(Failure::new(Exit::Route, &failures[0].1)))?;
-        // An error here is the same on every rank, as the arguments are.
-        let transport = Amqp::new(connect.amqp.clone(), &self.plan)
-            .map_err(|fault| world.stop(Failure::new(Exit::Route, fault)))?;
         let mut watcher = Watcher { lead, signals: &world.signals };
-        let done = engine::run(&world.comm, &self.plan, transport, self.payloads, &world.place, &mut watcher);
+        let (comm, plan, place) = (&world.comm, &self.plan, &world.place);
+        let done = match &plan.ejfat {
+            Some(ejfat) => {
+                let transport = ejfat::transport(world, plan, ejfat, connect.ejfat.as_ref())?;
+                engine::run(comm, plan, transport, self.payloads, place, &mut watcher)
+            }
+            None => {
+                // An error here is the same on every rank, as the arguments are.
+                let transport = Amqp::new(connect.amqp.clone(), plan)
+                    .map_err(|fault| world.stop(Failure::new(Exit::Route, fault)))?;
+                engine::run(comm, plan, transport, self.payloads, place, &mut watcher)
+            }
+        };
         // Otherwise the next route cannot be opened, which reports it.
         let _ = site::leave();
         match done {

@@ -27,6 +27,8 @@ pub enum Held {
     Tunnel,
     /// A managed service.
     Cluster,
+    /// A load balancer of EJFAT.
+    LoadBalancer,
 }
 
 /// The report of a holder: what it has opened, or an exit code and the reason.
@@ -65,6 +67,7 @@ impl Holder {
                 let peer = match held {
                     Held::Tunnel => "the S2CS",
                     Held::Cluster => "the S3M service",
+                    Held::LoadBalancer => "the EJFAT control plane",
                 };
                 Failure::new(
                     Exit::Route,

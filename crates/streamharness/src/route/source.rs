@@ -1,7 +1,10 @@
 //! Where the addresses of a route come from.
 
-use crate::terminal::exit::{Exit, Failure};
-use profile::{Profile, RouteProfile, S3mProfile, SciStreamProfile};
+use crate::{
+    route::ejfat::Address,
+    terminal::exit::{Exit, Failure},
+};
+use profile::{EjfatProfile, Profile, RouteProfile, S3mProfile, SciStreamProfile};
 use std::env;
 use testbed::Testbed;
 
@@ -15,6 +18,10 @@ pub enum Source<'a> {
     Given([Vec<String>; 2]),
     /// The variable, and its addresses.
     Environment(&'static str, Vec<String>),
+    /// A control plane of EJFAT.
+    Ejfat(Address),
+    /// Consumers themselves, by EJFAT's packets.
+    EjfatDirect,
     /// A running testbed, or one that is built; the name of its route.
     Testbed(&'a str),
 }
@@ -23,6 +30,9 @@ impl<'a> Source<'a> {
     /// That of a profile.
     pub fn of(profile: &'a Profile) -> Result<Self, Failure> {
         let written = &profile.route;
+        if let Some(ejfat) = &written.ejfat {
+            return Self::over_ejfat(ejfat, written);
+        }
         if let Some(scistream) = &written.scistream {
             return Ok(Self::Tunnel(scistream));
         }
@@ -44,6 +54,19 @@ impl<'a> Source<'a> {
             let sentence = format!("architecture `{arch}` gives no address: add --url, or urls under its [route]");
             Failure::new(Exit::Usage, sentence)
         })
+    }
+
+    fn over_ejfat(ejfat: &EjfatProfile, written: &RouteProfile) -> Result<Self, Failure> {
+        let given = written.urls.iter().flatten().next().cloned();
+        match (ejfat.direct == Some(true), given.map(Address::given).or_else(Address::of_environment)) {
+            (true, _) => Ok(Self::EjfatDirect),
+            (false, Some(address)) => Ok(Self::Ejfat(address)),
+            (false, None) => {
+                let sentence = "EJFAT needs a control plane: set EJFAT_URI, or give --url ejfat://HOST:PORT and --token-file \
+                     FILE; docs/ejfat.md starts one by hand";
+                fail(Exit::Usage, sentence.to_owned())
+            }
+        }
     }
 }
 

@@ -1,0 +1,304 @@
+//! EJFAT: a load balancer that is reserved for the run, and each rank's transport over it or past it.
+
+use crate::{
+    files::pem_file,
+    host::reach,
+    launch::world::{Host, Stop, World},
+    route::{
+        holder::{Held, Holder},
+        secrets,
+    },
+    terminal::exit::{Exit, Failure},
+};
+use ejfat::{
+    Client, Limits, Trust, Uri, Version,
+    messages::{Reserve, Timestamp},
+};
+use engine::ports::Comm;
+use measure::record::{Hop, HopEnd};
+use profile::{Ejfat, Plan, RouteProfile};
+use serde::{Deserialize, Serialize};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
+use transport_amqp::Secret;
+use transport_ejfat::{EjfatTransport, Route, Settings};
+
+/// How long each call to the control plane may take.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// How long the holder may take to report success or failure.
+const OPEN_LIMIT: Duration = Duration::from_secs(30);
+/// A reservation outlives the limits of its run by this.
+const GRACE: Duration = Duration::from_secs(600);
+const SYNC_PERIOD: Duration = Duration::from_millis(300);
+const STATE_PERIOD: Duration = Duration::from_millis(100);
+/// How often a rank looks for free ports.
+const PORT_TRIES: u32 = 100;
+const LOAD_BALANCER: &str = "load balancer";
+
+/// What every rank needs to stream through a load balancer; rank 0 broadcasts it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reserved {
+    /// The reservation, with its token.
+    uri: Secret,
+    ca_pem: Option<String>,
+}
+
+/// A reservation. Dropping it frees the load balancer, if it was reserved for this run; so does the end of this process.
+#[derive(Debug)]
+pub struct Reservation {
+    /// For every rank.
+    pub reserved: Reserved,
+    /// The hops of a run through it.
+    pub hops: Vec<Hop>,
+    _holder: Option<Holder>,
+}
+
+/// The request to the holder.
+#[derive(Serialize, Deserialize)]
+pub struct Order {
+    uri: Secret,
+    ca_pem: Option<String>,
+    name: String,
+    /// For how long it may be needed.
+    needed: Duration,
+}
+
+impl Reservation {
+    /// Reserves the load balancer of the control plane at `address`, unless that is the address of a reservation already.
+    pub fn open(written: &RouteProfile, plan: &Plan, address: &Address) -> Result<Self, Failure> {
+        let uri = address.with_token(written)?;
+        let ca_pem = written.ca.as_ref().map(|path| pem_file::read("--ca", path)).transpose()?;
+        let (holder, uri) = match uri.lb_id {
+            Some(_) => (None, uri),
+            None => {
+                let order = Order {
+                    uri: Secret::new(uri.with_token()),
+                    ca_pem: ca_pem.clone(),
+                    name: format!("run-{:08x}", plan.run),
+                    needed: plan.limits.stream + GRACE,
+                };
+                let (holder, text) = Holder::start::<Secret>(Held::LoadBalancer, &order, OPEN_LIMIT)?;
+                (Some(holder), read(text.expose())?)
+            }
+        };
+        let data = uri.data.iter().map(|data| SocketAddr::new(data.ip, *data.ports.start()).to_string());
+        let data = data.collect::<Vec<_>>().join(",");
+        let balancer = || HopEnd::from(LOAD_BALANCER.to_owned());
+        let hops = vec![hop(HopEnd::Producer, balancer(), Some(data)), hop(balancer(), HopEnd::Consumer, None)];
+        let reserved = Reserved { uri: Secret::new(uri.with_token()), ca_pem };
+        Ok(Self { reserved, hops, _holder: holder })
+    }
+}
+
+impl Order {
+    /// Reserves; returns the address of the reservation, and its client and id to free it.
+    pub async fn open(&self) -> Result<(Secret, (Client, String)), Failure> {
+        let client = client(&read(self.uri.expose())?, self.ca_pem.as_deref()).await?;
+        let until = UNIX_EPOCH.elapsed().unwrap_or_default() + self.needed;
+        let until = Timestamp::of_us(u64::try_from(until.as_micros()).unwrap_or(u64::MAX));
+        let request = Reserve { name: self.name.clone(), until: Some(until), ..Reserve::default() };
+        let reservation = client.reserve(request).await.map_err(failure)?;
+        Ok((Secret::new(reservation.ejfat_uri), (client, reservation.lb_id)))
+    }
+}
+
+/// Frees a load balancer.
+pub async fn free((client, lb_id): (Client, String)) -> Result<(), Failure> {
+    client.free(&lb_id).await.map_err(failure)
+}
+
+/// Where a control plane is, and who said so.
+pub struct Address {
+    text: String,
+    given_by: &'static str,
+}
+
+impl Address {
+    /// One on the command line or in a file, which anybody may read.
+    pub fn given(text: String) -> Self {
+        Self { text, given_by: "--url" }
+    }
+
+    /// One in the environment, where E2SAR's tools have it with its token.
+    pub fn of_environment() -> Option<Self> {
+        let text = std::env::var("EJFAT_URI").ok().filter(|text| !text.trim().is_empty())?;
+        Some(Self { text, given_by: "EJFAT_URI" })
+    }
+
+    fn with_token(&self, written: &RouteProfile) -> Result<Uri, Failure> {
+        let uri = Uri::parse(self.text.trim())
+            .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", self.given_by)))?;
+        if uri.token.is_some() && self.given_by == "--url" {
+            let sentence = "a token in --url can be seen by every user of this host: leave it out there and give \
+                 --token-file FILE, or put the whole address into EJFAT_URI";
+            return Err(Failure::new(Exit::Usage, sentence));
+        }
+        let token = written.token_file.as_ref().map(|path| secrets::of_file(Path::new(path))).transpose()?;
+        let token = token.map(|token| token.expose().to_owned()).or_else(|| uri.token.clone());
+        if token.is_none() {
+            let sentence = "the address of the EJFAT control plane has no token: give --token-file FILE, or put the \
+                 address with its token into EJFAT_URI";
+            return Err(Failure::new(Exit::Route, sentence));
+        }
+        Ok(Uri { token, ..uri })
+    }
+}
+
+/// The hop of a run without a load balancer.
+pub fn direct() -> Vec<Hop> {
+    vec![hop(HopEnd::Producer, HopEnd::Consumer, None)]
+}
+
+/// The transport of this rank; every rank calls it.
+pub fn transport(
+    world: &World,
+    plan: &Plan,
+    ejfat: &Ejfat,
+    reserved: Option<&Reserved>,
+) -> Result<EjfatTransport, Stop> {
+    let stops = |failure| world.stop(failure);
+    let route = match reserved {
+        Some(reserved) => balanced(reserved).map_err(stops)?,
+        None => Route::Direct(consumers(world, plan, ejfat)?),
+    };
+    let limits =
+        Limits { timeout_ns: u64::try_from(ejfat.give_up.as_nanos()).unwrap_or(u64::MAX), ..Limits::default() };
+    Ok(EjfatTransport::new(Settings {
+        route,
+        mtu: ejfat.mtu,
+        version: if ejfat.version == 2 { Version::V2 } else { Version::V3 },
+        sockets: ejfat.sockets as usize,
+        port_bits: ejfat.port_bits,
+        buffer_bytes: usize::try_from(ejfat.buffer_bytes).unwrap_or(usize::MAX),
+        limits,
+        queue: ejfat.waiting as usize,
+        sync_period: SYNC_PERIOD,
+        state_period: STATE_PERIOD,
+        limit: CALL_LIMIT,
+    }))
+}
+
+fn balanced(reserved: &Reserved) -> Result<Route, Failure> {
+    let uri = read(reserved.uri.expose())?;
+    let to = uri.data.first().map(|data| SocketAddr::new(data.ip, *data.ports.start()));
+    let host = to.and_then(sends_from).ok_or_else(|| {
+        let sentence =
+            format!("this host has no way to the load balancer of {}: check its data= address", uri.control());
+        Failure::new(Exit::Route, sentence)
+    })?;
+    Ok(Route::Balanced { uri, trust: trust(reserved.ca_pem.as_deref()), host })
+}
+
+/// The address from which this host sends there. Sends nothing.
+fn sends_from(to: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    socket.local_addr().ok().map(|own| own.ip())
+}
+
+/// The first address of each consumer, by its index: each rank finds ports for its own.
+fn consumers(world: &World, plan: &Plan, ejfat: &Ejfat) -> Result<Vec<SocketAddr>, Stop> {
+    let role = plan.placement.role(world.comm.rank());
+    let ports = free_ports(role.consumers.len(), 1 << ejfat.port_bits);
+    let own: (usize, Vec<(u32, u16)>) = (world.host(), role.consumers.iter().copied().zip(ports).collect());
+    world.decide(&own, plan.limits.collective, |ranks| {
+        let hosts = (0..world.known.len()).map(|host| address_of(&world.known, host)).collect::<Result<Vec<_>, _>>()?;
+        let mut all: Vec<(u32, SocketAddr)> = ranks
+            .into_iter()
+            .flat_map(|(host, ports)| {
+                let ip = hosts[host];
+                ports.into_iter().map(move |(index, port)| (index, SocketAddr::new(ip, port)))
+            })
+            .collect();
+        all.sort_unstable_by_key(|(index, _)| *index);
+        if all.len() < plan.placement.consumers as usize {
+            let sentence = "a host has no free UDP ports for its consumers: end other programs";
+            return Err(Failure::new(Exit::Route, sentence));
+        }
+        Ok(all.into_iter().map(|(_, address)| address).collect())
+    })
+}
+
+/// The address at which the others reach one of these hosts.
+fn address_of(known: &[Host], host: usize) -> Result<IpAddr, Failure> {
+    if known.len() == 1 {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    let others: Vec<_> =
+        (0..known.len()).filter(|other| *other != host).map(|other| known[other].addresses.clone()).collect();
+    reach::choose(&known[host].addresses, &others, None)
+        .map(IpAddr::from)
+        .map_err(|sentence| Failure::new(Exit::Route, format!("host {}: {sentence}", known[host].name)))
+}
+
+/// The first of `in_a_row` free ports each, fewer than `count` if there are not so many.
+fn free_ports(count: usize, in_a_row: u16) -> Vec<u16> {
+    let bind = |port: u16| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).ok();
+    // Held until all are found, so that no two are the same.
+    let mut held: Vec<Vec<UdpSocket>> = Vec::new();
+    let mut found = Vec::new();
+    for _ in 0..PORT_TRIES * u32::try_from(count).unwrap_or(u32::MAX) {
+        if found.len() == count {
+            break;
+        }
+        let Some(first) = bind(0).and_then(|socket| Some((socket.local_addr().ok()?.port(), socket))) else { break };
+        let (port, mut sockets) = (first.0, vec![first.1]);
+        let rest = (1..in_a_row).map_while(|next| bind(port.checked_add(next)?));
+        sockets.extend(rest);
+        if sockets.len() == usize::from(in_a_row) {
+            found.push(port);
+            held.push(sockets);
+        }
+    }
+    found
+}
+
+async fn client(uri: &Uri, ca_pem: Option<&str>) -> Result<Client, Failure> {
+    Client::connect(uri, &trust(ca_pem), CALL_LIMIT).await.map_err(failure)
+}
+
+fn trust(ca_pem: Option<&str>) -> Trust {
+    ca_pem.map_or(Trust::System, |pem| Trust::Only(pem.to_owned()))
+}
+
+fn read(uri: &str) -> Result<Uri, Failure> {
+    Uri::parse(uri)
+        .map_err(|error| Failure::new(Exit::Route, format!("the EJFAT control plane's reservation: {error}")))
+}
+
+fn failure(error: ejfat::Error) -> Failure {
+    Failure::new(Exit::Route, error)
+}
+
+fn hop(from: HopEnd, to: HopEnd, address: Option<String>) -> Hop {
+    Hop { from, to, protocol: "udp".to_owned(), address, ..Hop::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_of_consumers_on_one_host_are_free_and_do_not_overlap() {
+        let ports = free_ports(8, 4);
+        assert_eq!(ports.len(), 8);
+        let mut all: Vec<u16> = ports.iter().flat_map(|first| *first..first + 4).collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{ports:?}");
+    }
+
+    #[test]
+    fn a_token_is_not_taken_from_where_others_can_read_it() {
+        let refused = |address: Address| address.with_token(&RouteProfile::default()).unwrap_err().sentence;
+        let sentence = refused(Address::given("ejfat://secret@h:1".to_owned()));
+        assert!(sentence.contains("--token-file") && !sentence.contains("secret"), "{sentence}");
+        assert!(refused(Address::given("ejfat://h:1".to_owned())).contains("has no token"));
+        assert!(refused(Address::given("amqp://h:1".to_owned())).contains("ejfat://"));
+        let own = Address { text: "ejfat://secret@h:1".to_owned(), given_by: "EJFAT_URI" };
+        assert_eq!(own.with_token(&RouteProfile::default()).unwrap().token.as_deref(), Some("secret"));
+    }
+}
