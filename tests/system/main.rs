@@ -25,6 +25,7 @@ mod pacing;
 mod patterns;
 mod payloads;
 mod placement;
+mod predicted;
 mod proxied;
 mod repeated;
 mod report;

@@ -84,7 +84,7 @@ fn claims(report: &Report) -> Markup {
                 }
             }
             table class="claims" {
-                thead { tr { th { "claim" } th { "in the talk" } th { "verdict" } th { "measured here" } } }
+                thead { tr { th { "claim" } th { "in the talk" } th { "verdict" } th { (report.source()) " here" } } }
                 tbody {
                     @for judged in &report.claims {
                         @let claim = &judged.claim;

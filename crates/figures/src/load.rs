@@ -12,6 +12,8 @@ const RECORD: &str = "record.json";
 const NEIGHBOURS: &str = "neighbours";
 /// The exit code of a sound run that failed an `--assert`: its numbers are valid.
 const ASSERTION: u8 = 5;
+/// What the names of architectures end in where predictions are beside measurements.
+const PREDICTED: &str = " (predicted)";
 /// Deepest nesting of directories; deeper means a loop of links.
 const DEPTH_MAX: usize = 16;
 
@@ -83,6 +85,7 @@ pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
             loaded.left_out.push(LeftOut { dir: run.dir, reason: run.record.status.reason });
         }
     }
+    set_predictions_apart(&mut loaded.runs);
     match loaded.left_out.first() {
         Some(first) if loaded.runs.is_empty() => Err(FiguresError::AllFailed {
             runs: loaded.left_out.len(),
@@ -90,6 +93,16 @@ pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
             reason: first.reason.clone(),
         }),
         _ => Ok(loaded),
+    }
+}
+
+/// Beside measurements, predictions are series of their own, so that no estimate mixes both.
+fn set_predictions_apart(runs: &mut [Run]) {
+    if runs.iter().all(|run| run.record.prediction.is_some()) {
+        return;
+    }
+    for run in runs.iter_mut().filter(|run| run.record.prediction.is_some()) {
+        run.record.route.architecture += PREDICTED;
     }
 }
 
@@ -166,6 +179,21 @@ mod tests {
         let loaded = load(&[root.path().to_owned()], Failed::LeaveOut).unwrap();
         let found: Vec<_> = loaded.runs.iter().map(|run| run.dir.strip_prefix(root.path()).unwrap()).collect();
         assert_eq!(found, [Path::new("a"), Path::new("neighbours/b")], "an experiment may have that name");
+    }
+
+    #[test]
+    fn predictions_beside_measurements_are_series_of_their_own() {
+        let root = tempfile::tempdir().unwrap();
+        let mut predicted = sample::record("dts", 1, 100.0);
+        predicted.prediction = Some(measure::record::Prediction::default());
+        keep(root.path(), "predicted", &predicted.to_json());
+        let names = || {
+            let loaded = load(&[root.path().to_owned()], Failed::LeaveOut).unwrap();
+            loaded.runs.into_iter().map(|run| run.record.route.architecture).collect::<Vec<_>>()
+        };
+        assert_eq!(names(), ["dts"], "claims are judged by predictions if there is nothing else");
+        keep(root.path(), "real", &sample::record("dts", 1, 50.0).to_json());
+        assert_eq!(names(), ["dts (predicted)", "dts"]);
     }
 
     #[track_caller]

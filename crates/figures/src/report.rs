@@ -97,6 +97,14 @@ impl Report {
             Ok(points) => points.warnings,
             Err(error) => vec![error.to_string()],
         };
+        let predicted = runs.iter().filter(|run| run.record.prediction.is_some()).count();
+        if predicted > 0 {
+            let all = runs.len();
+            warnings.insert(
+                0,
+                format!("{predicted} of {all} runs are predictions of a model (`predict`), not measurements"),
+            );
+        }
         if failed > 0 {
             warnings.insert(0, format!("{failed} of the runs FAILED; their numbers are in all that follows"));
         }
@@ -140,6 +148,12 @@ impl Report {
         self.claims.iter().filter(|judged| judged.verdict == verdict).count()
     }
 
+    /// What the numbers of claims are: measured, or predicted if there are predictions only.
+    pub fn source(&self) -> &'static str {
+        let predicted = self.runs.iter().all(|run| run.record.prediction.is_some());
+        if predicted { "predicted" } else { "measured" }
+    }
+
     /// The verdict on each claim, with what was measured.
     pub fn claims_text(&self) -> String {
         let counts = [Verdict::Reproduced, Verdict::NotReproduced, Verdict::NotTestable]
@@ -151,7 +165,7 @@ impl Report {
             let mut more: Vec<String> = why.clone();
             if !judged.numbers.is_empty() {
                 let numbers = judged.numbers.iter().map(|(label, value)| format!("{label} {value}"));
-                more.push(format!("measured: {}", numbers.collect::<Vec<_>>().join("; ")));
+                more.push(format!("{}: {}", self.source(), numbers.collect::<Vec<_>>().join("; ")));
             }
             more.extend(judged.caveat());
             more.iter().filter(|line| !line.is_empty()).for_each(|line| text += &format!("{:24}{line}\n", ""));

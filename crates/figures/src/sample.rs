@@ -36,6 +36,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         service: None,
         completion: Default::default(),
         labels: Default::default(),
+        prediction: None,
         links: Vec::new(),
         neighbours: Vec::new(),
         transport: std::collections::BTreeMap::new(),

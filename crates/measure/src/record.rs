@@ -4,6 +4,7 @@ mod effort;
 mod environment;
 mod harness;
 mod neighbour;
+mod prediction;
 mod route;
 mod service;
 
@@ -17,6 +18,7 @@ pub use effort::Effort;
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
 pub use neighbour::Neighbour;
+pub use prediction::{Prediction, Utilisation};
 pub use route::{
     Broker, Connection, Distance, Forwarded, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart, Tls,
 };
@@ -94,6 +96,9 @@ pub struct Record {
     /// The cell of an experiment that it belongs to; absent in a run of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<Point>,
+    /// How it was predicted; absent if it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
     /// The verdict.
     pub status: Status,
     /// The resolved plan, as the `profile` crate writes it.

@@ -35,6 +35,7 @@ pub(crate) fn record() -> Record {
         point: Some(Point { experiment: "dstream-work-sharing".into(), name: "dts_consumers-2".into() }),
         repetition: Some(Repetition { number: 2, first_run_id: "5eed0000".to_owned() }),
         status: Status { pass: false, reason: reason.clone(), exit_code: 4 },
+        prediction: None,
         plan: serde_json::json!({
             "architecture": "dts",
             "workload": "dstream",

@@ -8,6 +8,7 @@
 
 mod agenda;
 mod cargo;
+mod described;
 mod draws;
 mod error;
 mod hosts;
@@ -15,13 +16,17 @@ mod hosts;
 mod laws;
 mod network;
 mod outcome;
+mod record;
 mod rules;
+mod shipped;
 mod simulation;
 mod tally;
 mod testbed;
 mod world;
 
+pub use described::Hypothesis;
 pub use error::ModelError;
 pub use outcome::{Outcome, Use};
+pub use record::{Assumed, record};
 pub use simulation::simulate;
 pub use testbed::Testbed;

@@ -112,6 +112,12 @@ impl World {
                 instead: "use --queue-type classic".to_owned(),
             });
         }
+        if plan.neighbours.is_some() {
+            return Err(ModelError::Unknown {
+                what: "other tenants of the service".to_owned(),
+                instead: "leave [neighbours] out".to_owned(),
+            });
+        }
         let mut network = Network::new(testbed.wire.packet.0 as u32);
         let hosts = Hosts::build(testbed, &mut network);
         let nodes: Vec<u32> = testbed.service.nodes.iter().map(|host| hosts.of(host, 0, 1)).collect();

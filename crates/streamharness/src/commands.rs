@@ -8,6 +8,7 @@ pub mod hold;
 pub mod neighbour;
 pub mod payload;
 pub mod plan;
+pub mod predict;
 pub mod profiles;
 pub mod report;
 pub mod rerun;

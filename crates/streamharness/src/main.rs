@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Run(run)) => commands::run::run(&run),
         Some(Command::Sweep(sweep)) => commands::sweep::sweep(&sweep),
         Some(Command::Plan { ranks, hosts, run }) => commands::plan::plan(&run, ranks, hosts),
+        Some(Command::Predict(predict)) => commands::predict::predict(&predict),
         Some(Command::Assert(assert)) => commands::assert::run(&assert),
         Some(Command::Compare(compare)) => commands::compare::run(&compare),
         Some(Command::Payload(payload)) => commands::payload::payload(payload),

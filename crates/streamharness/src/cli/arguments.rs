@@ -38,6 +38,8 @@ pub enum Command {
         #[command(flatten)]
         run: Run,
     },
+    /// Predict what a run or a sweep would measure over a described testbed; connects to nothing.
+    Predict(Predict),
     /// Check assertions on finished runs; exits with 5 if one does not hold.
     Assert(Assert),
     /// Compare runs of B with runs of A, metric by metric; exits with 5 on a regression.
@@ -369,6 +371,32 @@ pub struct Sweep {
     /// Directory for the results, one in it for each cell [default: results/EXPERIMENT].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// A run, or the cells of an experiment, to predict.
+#[derive(Debug, Clone, Args)]
+pub struct Predict {
+    /// The described testbed: facility-emulated, olcf-ace, olcf-100g, or a file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "facility-emulated")]
+    pub testbed: String,
+    /// Factor of the rate of all its links, as for `testbed up`.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub scale: f64,
+    /// An assumption about it, such as leader=client-local or proxy-cpu=0.3; AXIS may be a file. Repeatable.
+    #[arg(long, value_name = "AXIS=VALUE")]
+    pub hypothesis: Vec<String>,
+    /// Number of ranks.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub ranks: usize,
+    /// Predict every cell of this experiment instead of one run: a shipped name (`streamharness profiles`) or a file.
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "profile")]
+    pub experiment: Option<String>,
+    /// Only cells with these values: arch=prs, consumers=1,2. Repeatable; all must hold.
+    #[arg(long, value_name = "AXIS=VALUE,...", requires = "experiment")]
+    pub only: Vec<String>,
+    /// The run; for an experiment, what all cells share.
+    #[command(flatten)]
+    pub run: Run,
 }
 
 /// A control server.

@@ -10,7 +10,12 @@ use toml::{Table, Value};
 
 /// The profile from file and flags. Reads files.
 pub fn profile(run: &Run) -> Result<Profile, Failure> {
-    let mut layers = Vec::new();
+    profile_under(run, &[])
+}
+
+/// The profile from file and flags, laid over other layers. Reads files.
+pub fn profile_under(run: &Run, under: &[Layer]) -> Result<Profile, Failure> {
+    let mut layers = under.to_vec();
     if let Some(path) = &run.profile {
         let name = path.display().to_string();
         let text = input::profile(path).map_err(|error| {
@@ -25,11 +30,15 @@ pub fn profile(run: &Run) -> Result<Profile, Failure> {
         })?;
         layers.push(Layer::parse(Origin::File(name), &text).map_err(failure)?);
     }
-    layers.push(Layer::new(Origin::CommandLine, table(run)).map_err(failure)?);
-    for assignment in &run.set {
-        layers.push(Layer::assignment(assignment).map_err(failure)?);
-    }
+    layers.extend(given(run).map_err(failure)?);
     combine(&layers, |path| input::profile(path)).map_err(failure)
+}
+
+/// The layers of the flags alone.
+pub fn given(run: &Run) -> Result<Vec<Layer>, ProfileError> {
+    let flags = Layer::new(Origin::CommandLine, table(run))?;
+    let set = run.set.iter().map(|assignment| Layer::assignment(assignment));
+    std::iter::once(Ok(flags)).chain(set).collect()
 }
 
 /// A profile's error with its exit code.

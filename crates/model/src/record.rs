@@ -1,0 +1,113 @@
+//! A prediction as a record, so that whatever reads measurements reads it.
+
+use crate::{Outcome, Testbed, tally::volume};
+use measure::{
+    Exit, Record,
+    record::{Completion, Hop, HopEnd, Prediction, RankSummary, Route, SCHEMA, Status, Totals, Utilisation},
+};
+use profile::Plan;
+
+/// What was predicted, beside its plan.
+#[derive(Debug, Clone)]
+pub struct Assumed<'a> {
+    /// The name of the testbed.
+    pub name: &'a str,
+    /// The testbed.
+    pub testbed: &'a Testbed,
+    /// Factor of the rate of its links.
+    pub scale: f64,
+    /// The route.
+    pub route: &'a str,
+    /// The hypotheses, each as `AXIS=VALUE`.
+    pub hypotheses: Vec<String>,
+}
+
+/// The record of an outcome. `empty` has what identifies it: its `run_id`, when it was made, its point and labels.
+pub fn record(plan: &Plan, outcome: &Outcome, assumed: &Assumed<'_>, empty: Record) -> Record {
+    let status = match (outcome.cut_short, outcome.integrity.verdict()) {
+        (true, _) => Status::new(
+            Exit::Partial,
+            format!(
+                "the model streams for longer than the limit of {} s: give more time with --timeout, or fewer --messages",
+                plan.limits.stream.as_secs()
+            ),
+        ),
+        (false, Ok(())) => Status::new(Exit::Pass, delivered(outcome)),
+        (false, Err(reason)) => Status::new(Exit::Integrity, reason),
+    };
+    let utilisation = outcome.uses.iter().map(|one| Utilisation { part: one.name.clone(), share: one.share });
+    let mut record = Record {
+        schema: SCHEMA.to_owned(),
+        prediction: Some(Prediction {
+            testbed: assumed.name.to_owned(),
+            scale: assumed.scale,
+            hypotheses: assumed.hypotheses.clone(),
+            bottleneck: outcome.bottleneck.clone(),
+            utilisation: utilisation.collect(),
+            events: outcome.events,
+        }),
+        status,
+        plan: serde_json::to_value(plan).expect("a plan is plain data"),
+        route: Route { architecture: plan.architecture.clone(), hops: hops(assumed), ..Route::default() },
+        throughput: outcome.throughput.clone(),
+        completion: Completion { total_s: Some(outcome.total_s), first_rank_s: None },
+        totals: Totals { sent: outcome.sent, received: outcome.received },
+        latency: outcome.histograms.summaries(),
+        integrity: outcome.integrity.clone(),
+        ranks: ranks(plan, outcome),
+        warnings: vec!["this is a prediction of a model, not a measurement".to_owned()],
+        ..empty
+    };
+    record.backpressure.rejected = outcome.integrity.rejected;
+    record.harness.schedule_lag_p99_ns = record.latency.get("schedule_lag").and_then(|lag| lag.p99_ns);
+    // Titles are what figures show.
+    let title = record.labels.architecture.take().unwrap_or_else(|| plan.architecture.clone());
+    record.labels.architecture = Some(format!("{title} (predicted)"));
+    record
+}
+
+fn delivered(outcome: &Outcome) -> String {
+    let integrity = &outcome.integrity;
+    format!("{} of {} messages would be delivered, none lost", integrity.delivered, integrity.expected)
+}
+
+fn hops(assumed: &Assumed<'_>) -> Vec<Hop> {
+    let Some(route) = assumed.testbed.routes.get(assumed.route) else { return Vec::new() };
+    let protocol = if route.tls { "amqps" } else { "amqp" };
+    let side = |client: HopEnd, parts: &[String]| {
+        let ends: Vec<HopEnd> =
+            std::iter::once(client).chain(parts.iter().map(|part| HopEnd::Part(part.clone()))).collect();
+        let to = ends.iter().skip(1).cloned().chain([HopEnd::Part("service".to_owned())]);
+        let hop = |(from, to): (&HopEnd, HopEnd)| Hop {
+            from: from.clone(),
+            to,
+            protocol: protocol.to_owned(),
+            ..Hop::default()
+        };
+        ends.iter().zip(to).map(hop).collect::<Vec<_>>()
+    };
+    [side(HopEnd::Producer, &route.producer), side(HopEnd::Consumer, &route.consumer)].concat()
+}
+
+fn ranks(plan: &Plan, outcome: &Outcome) -> Vec<RankSummary> {
+    let summary = |rank: usize| {
+        let role = plan.placement.role(rank);
+        let sum =
+            |which: usize| role.producers.iter().map(|index| outcome.producers[*index as usize][which]).sum::<u64>();
+        let received = role.consumers.iter().map(|index| outcome.consumers[*index as usize]).sum::<u64>();
+        RankSummary {
+            rank: rank as u32,
+            role: role.to_string(),
+            sent: sum(0),
+            confirmed: sum(1),
+            rejected: sum(2),
+            received,
+            bytes: volume(plan, sum(0) + received).bytes,
+            wall_s: outcome.total_s,
+            producers: role.producers,
+            consumers: role.consumers,
+            ..RankSummary::default()
+        }
+    };
+    (0..plan.placement.world).map(summary).collect()
+}

@@ -1,0 +1,17 @@
+//! The testbeds and hypotheses that are compiled in.
+
+/// A testbed or a hypothesis, by its name, as TOML.
+type Shipped = (&'static str, &'static str);
+
+macro_rules! shipped {
+    ($folder:literal: $($name:literal)+) => {
+        [$(($name, include_str!(concat!("../../../profiles/", $folder, "/", $name, ".toml")))),+]
+    };
+}
+
+/// The testbeds.
+pub const TESTBEDS: [Shipped; 3] = shipped!("testbeds": "facility-emulated" "olcf-ace" "olcf-100g");
+
+/// The hypotheses.
+pub const HYPOTHESES: [Shipped; 7] = shipped!("hypotheses":
+    "addressed-nodes" "client-cost" "client-delay" "ingress-link" "ingress-threads" "leader" "proxy-cpu");

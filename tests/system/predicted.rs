@@ -1,0 +1,83 @@
+//! Predictions: the files of a run, the same each time, marked as predictions in a report; and what cannot be predicted.
+
+use crate::support::single;
+use serde_json::Value;
+use std::time::Duration;
+
+/// More than a prediction needs, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+const USAGE: i32 = 1;
+const PROFILE: i32 = 2;
+
+const POINT: [&str; 9] = ["predict", "--messages", "256", "--producers", "2", "--consumers", "2", "--out", "one"];
+
+#[test]
+fn a_prediction_is_the_files_of_a_run_and_the_same_each_time_and_a_report_says_what_it_is() {
+    let predict = || {
+        let outcome = single(&[&POINT[..], &["--set", "route.nodes=1", "--scale", "0.2"]].concat()).run(LIMIT);
+        assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+        assert!(outcome.stdout.starts_with("# PREDICTION over facility-emulated: dsn1 "), "{outcome}");
+        assert!(outcome.stdout.contains("queue 2 lives on dsn2"), "{outcome}");
+        assert!(
+            outcome.stdout.trim_end().lines().last().unwrap().starts_with("# STATUS: PASS 256 of 256"),
+            "{outcome}"
+        );
+        outcome.files
+    };
+    let (first, second) = (predict(), predict());
+    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
+    let record = String::from_utf8(first["one/record.json"].clone()).unwrap();
+    for (name, bytes) in &first {
+        if name == "one/record.json" {
+            let known = |bytes: &[u8]| {
+                let mut record: Value = serde_json::from_slice(bytes).unwrap();
+                ["run_id", "started", "environment"].iter().for_each(|field| record[*field] = Value::Null);
+                record
+            };
+            assert_eq!(known(bytes), known(&second[name]));
+            assert_eq!(known(bytes)["prediction"]["testbed"], "facility-emulated");
+        } else {
+            assert_eq!(bytes, &second[name], "{name}");
+        }
+    }
+    let outcome = single(&["report", "record.json", "--text"]).file("record.json", &record).run(LIMIT);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+    for part in ["1 of 1 runs are predictions of a model", "DTS (predicted)"] {
+        assert!(outcome.stdout.contains(part), "{part} {outcome}");
+    }
+}
+
+#[test]
+fn the_cells_of_an_experiment_are_predicted_under_a_hypothesis() {
+    let experiment =
+        ["predict", "--experiment", "dstream-work-sharing-quick", "--only", "consumers=1,2", "--only", "arch=dts,mss"];
+    let outcome =
+        single(&[&experiment[..], &["--out", "all", "--hypothesis", "leader=client-local"]].concat()).run(LIMIT);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+    let records = outcome.files.keys().filter(|name| name.ends_with("record.json")).count();
+    assert_eq!(records, 4, "two routes, one and two consumers, once each\n{outcome}");
+    let record: Value = serde_json::from_slice(&outcome.files["all/mss_consumers-2/run-001/record.json"]).unwrap();
+    assert_eq!(record["prediction"]["hypotheses"], serde_json::json!(["leader=client-local"]));
+    assert_eq!(record["point"]["experiment"], "dstream-work-sharing-quick");
+    assert_eq!(record["integrity"]["delivered"], 1024);
+}
+
+#[test]
+fn what_cannot_be_predicted_is_one_sentence_and_leaves_nothing() {
+    for (more, code, expected) in [
+        (&["--testbed", "olcf-acr"][..], PROFILE, "did you mean `olcf-ace`?"),
+        (&["--testbed", "mine.toml"], PROFILE, "hosts.clients.link"),
+        (&["--hypothesis", "leader=nowhere"], PROFILE, "write leader=VALUE with one of"),
+        (&["--scale=-1"], PROFILE, "use a number above 0"),
+        (&["--queue-type", "quorum"], PROFILE, "--queue-type classic"),
+        (&["--arch", "mine-arch.toml"], PROFILE, "no architecture of a testbed"),
+        (&["--repeat", "3"], USAGE, "leave --repeat"),
+    ] {
+        let launch = single(&[&POINT[..], more].concat())
+            .file("mine.toml", "like = 'olcf-ace'\n[hosts.clients]\nlink = '20/s'\n")
+            .file("mine-arch.toml", "[route]\nurls = ['amqp://a:5672']\n");
+        let outcome = launch.run(LIMIT);
+        outcome.fails(code, &["streamharness: ", expected]);
+        assert!(!outcome.files.keys().any(|name| name.starts_with("one/")), "{outcome}");
+    }
+}
