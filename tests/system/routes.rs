@@ -4,7 +4,7 @@ use crate::support::{mpirun, service};
 use measure::{Record, record::Hop};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(900);
 const EXPERIMENT: &str = "
 [base]
 messages = 6

@@ -125,8 +125,10 @@ fn one(
 ) -> Result<(Record, measure::Histograms), Failure> {
     let Task { point, profile, plan } = task;
     let Some(route) = &profile.route.testbed else {
-        let sentence =
-            format!("{} is no architecture of a testbed: use one of `streamharness profiles`", plan.architecture);
+        let sentence = format!(
+            "the model knows routes of testbeds only, and {} has none: use one of `streamharness profiles`",
+            plan.architecture
+        );
         return Err(Failure::new(Exit::Profile, sentence));
     };
     let outcome = model::simulate(plan, &arguments.testbed, testbed, route).map_err(refused)?;
