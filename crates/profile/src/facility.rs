@@ -151,6 +151,6 @@ mod tests {
             plan.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             count += 1;
         }
-        assert_eq!(count, 3);
+        assert_eq!(count, 4);
     }
 }
