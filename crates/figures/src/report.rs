@@ -91,10 +91,13 @@ impl Report {
         let Loaded { runs, left_out } = loaded;
         let claims = Claims::read(shipped::CLAIMS)?;
         // Different experiments must not be compared point by point.
-        let comparable = preferred(runs.iter().collect(), &claims.prefer).into_iter().cloned().collect();
+        let comparable: Vec<Run> = preferred(runs.iter().collect(), &claims.prefer).into_iter().cloned().collect();
+        let of_experiments = comparable.iter().all(|run| run.record.point.is_some());
         let failed = runs.iter().filter(|run| !run.is_sound()).count();
         let mut warnings = match Points::of(comparable) {
             Ok(points) => points.warnings,
+            // Its cells differ by its axes.
+            Err(FiguresError::MixedPlans { .. }) if of_experiments => Vec::new(),
             Err(error) => vec![error.to_string()],
         };
         let predicted = runs.iter().filter(|run| run.record.prediction.is_some()).count();
@@ -259,6 +262,24 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing from {text}");
         }
+    }
+
+    #[test]
+    fn cells_of_an_experiment_may_differ_in_any_setting_and_other_runs_of_one_point_may_not() {
+        let warnings = |of_experiment: bool| {
+            let runs = ["window:4", "window:16"].map(|confirms| {
+                let mut record = sample::record("dts", 1, 1000.0);
+                record.plan["service"]["confirms"] = confirms.into();
+                let name = confirms.to_owned();
+                record.point =
+                    of_experiment.then(|| measure::record::Point { experiment: "distance".to_owned(), name });
+                Run { dir: confirms.into(), record }
+            });
+            let loaded = Loaded { runs: runs.into(), left_out: Vec::new() };
+            Report::of(loaded, &[], false).unwrap().warnings
+        };
+        assert_eq!(warnings(true), [""; 0]);
+        assert!(warnings(false)[0].contains("their plans differ in `service.confirms`"), "{:?}", warnings(false));
     }
 
     #[test]
