@@ -6,7 +6,7 @@ use crate::{
         Launch, Running, place, processes, program, service, slow, slurm::Cluster, srun_with, within, workspace,
     },
 };
-use measure::Record;
+use measure::{LatencySummary, Record};
 use nix::{sys::signal::Signal, unistd::geteuid};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -137,6 +137,15 @@ fn two_hosts_stream_as_fast_as_their_link() {
     assert!(share <= 1.05, "{share} of the link's payload");
 }
 
+/// The one-way latency of a run. A machine that is too busy to compare clocks well has none, and says so.
+#[track_caller]
+fn one_way_of(record: &Record) -> Option<&LatencySummary> {
+    let one_way = record.latency.get("one_way");
+    let withheld = record.warnings.iter().any(|warning| warning.contains("one-way latency is withheld"));
+    assert!(one_way.is_some() != withheld, "{:?}", record.warnings);
+    one_way
+}
+
 #[test]
 fn clocks_that_differ_by_a_thousand_seconds_are_brought_together() {
     if !allowed() {
@@ -148,7 +157,7 @@ fn clocks_that_differ_by_a_thousand_seconds_are_brought_together() {
     let clocks = record.environment.clocks.expect("two clocks are compared");
     assert_eq!(clocks.hosts, 2);
     // Each message was sent before it arrived, and arrived while the run went on.
-    let one_way = &record.latency["one_way"];
+    let Some(one_way) = one_way_of(&record) else { return };
     assert_eq!((one_way.count, one_way.negative), (2000, 0), "{one_way:?}");
     let in_all_ns = (record.completion.total_s.unwrap() * 1e9) as u64;
     assert!(one_way.max_ns.unwrap() <= in_all_ns + clocks.pair_error_ns, "{one_way:?} {clocks:?}");
@@ -202,8 +211,9 @@ fn a_clock_that_drifts_by_50_ppm_two_hours_away_is_recovered_within_the_reported
         [record.completion.total_s.unwrap(), outcome.elapsed.as_secs_f64()].map(|passed_s| left_ppb * passed_s);
     let (residual_ns, error_ns) = (clocks.residual_ns as f64, 2.0 * clocks.pair_error_ns as f64);
     assert!((at_least_ns - error_ns..=at_most_ns + error_ns).contains(&residual_ns), "{clocks:?} {outcome}");
+    let Some(one_way) = one_way_of(&record) else { return };
     // Uncorrected, the drift alone would make one direction 500 us shorter at the end.
-    let (one_way, rtt) = (&record.latency["one_way"], &record.latency["rtt_from_sent"]);
+    let rtt = &record.latency["rtt_from_sent"];
     assert_eq!(one_way.negative, 0, "{one_way:?} {clocks:?}");
     assert!(one_way.mean_ns.unwrap() <= rtt.mean_ns.unwrap() + error_ns, "{one_way:?} {rtt:?} {clocks:?}");
     assert!(record.warnings.iter().all(|warning| !warning.contains("clock")), "{:?}", record.warnings);

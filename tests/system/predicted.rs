@@ -70,7 +70,7 @@ fn what_cannot_be_predicted_is_one_sentence_and_leaves_nothing() {
         (&["--hypothesis", "leader=nowhere"], PROFILE, "write leader=VALUE with one of"),
         (&["--scale=-1"], PROFILE, "use a number above 0"),
         (&["--queue-type", "quorum"], PROFILE, "--queue-type classic"),
-        (&["--arch", "mine-arch.toml"], PROFILE, "no architecture of a testbed"),
+        (&["--arch", "mine-arch.toml"], PROFILE, "routes of testbeds only"),
         (&["--repeat", "3"], USAGE, "leave --repeat"),
     ] {
         let launch = single(&[&POINT[..], more].concat())
