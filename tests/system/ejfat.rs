@@ -1,6 +1,10 @@
-//! `streamharness ejfat serve` and `balance` by hand, as for a testbed without a run.
+//! EJFAT: control plane and load balancer by hand and as parts of a testbed, and runs through them.
 
-use crate::support::{place, processes, program, s2cs::free_ports, single, within};
+use crate::{
+    facility::{Down, done, has_tun, run_by, testbed},
+    support::{place, processes, program, s2cs::free_ports, service, single, within, workspace},
+};
+use measure::Record;
 use nix::sys::signal::Signal;
 use std::{
     fs::{self, File},
@@ -123,7 +127,69 @@ fn loss_is_a_result_that_an_assertion_judges_and_a_lossy_run_ends_soon() {
     assert_eq!(outcome.status.code(), Some(0), "{outcome}");
     let record = outcome.record();
     assert!(record.status.pass && record.integrity.lost > 0, "{:?}", record.integrity);
-    single(&["--arch", "ejfat"]).run(RUN_LIMIT).fails(1, &["EJFAT_URI", "docs/ejfat.md"]);
+    let route = "[route]\n[route.ejfat]\n";
+    let without_address = single(&["--arch", "mine.toml"]).file("mine.toml", route);
+    without_address.run(RUN_LIMIT).fails(1, &["EJFAT_URI", "`--arch ejfat` streams over a testbed's"]);
     let refused = ["--arch", "ejfat-direct", "--confirms", "each"];
     single(&refused).run(RUN_LIMIT).fails(1, &["service.confirms has no meaning over EJFAT"]);
+}
+
+fn way(record: &Record) -> Vec<(String, String, Option<&str>)> {
+    let hops = record.route.hops.iter();
+    hops.map(|hop| (hop.from.to_string(), hop.to.to_string(), hop.address.as_deref())).collect()
+}
+
+#[test]
+fn a_testbeds_load_balancer_is_found_without_an_address_and_free_for_the_next_run() {
+    for (architecture, hops) in [("ejfat", 2), ("ejfat", 2), ("ejfat-direct", 1)] {
+        let streamed = ["--arch", architecture, "--messages", "200", "--rate", "400/s"];
+        let record = single(&streamed).through(service()).run(RUN_LIMIT).passes();
+        assert_eq!((record.integrity.delivered, record.route.hops.len()), (200, hops), "{:?}", record.route);
+        let by = record.route.hops[0].process.as_deref().unwrap_or_default();
+        assert_eq!(by.contains("streamharness ejfat balance (pid "), hops == 2, "{by}");
+    }
+}
+
+#[test]
+fn between_two_sites_packets_pass_the_firewall_and_those_that_a_link_does_not_carry_are_refused() {
+    if !has_tun() {
+        return println!("skipped: this machine has no TUN");
+    }
+    let place = place();
+    let dir = &place.path().join("testbed");
+    let _down = Down(dir);
+    let up = ["up", "--network", "facility", "--nodes", "1", "--link", "unlimited", "--delay", "20ms", "--sites"];
+    done(&testbed(dir, &[up.as_slice(), &["--firewall", "--mtu", "4000", "--arch", "ejfat"]].concat()));
+    let status = done(&testbed(dir, &["status"]));
+    for line in [
+        "link       all links: packets of up to 4000 bytes\n",
+        "firewall   ejfat: TCP to ejfat-cp 10.79.0.26:10646\n",
+        "firewall   ejfat: UDP to ejfat-cp 10.79.0.26:10647\n",
+        "firewall   ejfat: UDP to ejfat-lb 10.79.0.27:10648\n",
+    ] {
+        assert!(status.contains(line), "{status}");
+    }
+    let load = ["--messages", "200", "--rate", "200/s", "--set", "route.ejfat.mtu=4000"];
+    let record = run_by("ejfat", dir, &place.path().join("out"), &load);
+    assert_eq!(way(&record)[0].2, Some("10.79.0.27:10648"));
+    assert_eq!(record.integrity.delivered, 200);
+    // 3,936 bytes of each packet of 4,000 are the event's.
+    assert_eq!(record.transport["packets_sent"], 200 * 5, "{:?}", record.transport);
+    let quickest_ns = record.latency["one_way"].min_ns.unwrap();
+    assert!(quickest_ns >= 19_000_000, "{quickest_ns}");
+    let counted = |name: &str| record.links.iter().find(|link| link.host == name).unwrap().to_host.bytes;
+    let sent = record.totals.sent.bytes;
+    assert!(counted("ejfat-lb") >= sent && counted("clients") >= sent, "{:?}", record.links);
+
+    let (mpirun, program) = (workspace().join("launch/mpirun").display().to_string(), program().display().to_string());
+    for (architecture, mtu, sentence) in [
+        ("ejfat", "route.ejfat.mtu=4001", "which carries 4000; use --set route.ejfat.mtu=4000"),
+        ("ejfat-direct", "route.ejfat.mtu=1500", "`ejfat-direct: UDP to clients 10.79.0.10:1024-65535`"),
+    ] {
+        let out = place.path().join("refused").display().to_string();
+        let run = ["exec", "--", &mpirun, "-n", "2", &program, "--arch", architecture, "--set", mtu, "--out", &out];
+        let refused = testbed(dir, &run);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(3) && said.contains(sentence), "{said}");
+    }
 }

@@ -154,7 +154,7 @@ pub fn run_over(dir: &Path, out: &Path, words: &[&str]) -> Record {
 }
 
 /// The same by any architecture.
-fn run_by(architecture: &str, dir: &Path, out: &Path, words: &[&str]) -> Record {
+pub fn run_by(architecture: &str, dir: &Path, out: &Path, words: &[&str]) -> Record {
     let mpirun = workspace().join("launch/mpirun").display().to_string();
     let (program, folder) = (program().display().to_string(), out.display().to_string());
     let launch = ["exec", "--", &mpirun, "-n", "2", &program, "--arch", architecture, "--out", &folder];

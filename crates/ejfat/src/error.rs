@@ -76,6 +76,19 @@ pub enum Error {
     /// No room for data.
     #[error("an MTU of {0} leaves no room for data after the headers; use 1500 or 9000")]
     Mtu(u16),
+    /// Packets that no link on the way carries.
+    #[error(
+        "packets of {mtu} bytes do not fit on the way to {to}, which carries {carried}; use --set route.ejfat.mtu={carried}, or \
+         raise the MTU of every link (`testbed up --mtu {mtu}`)"
+    )]
+    LinkMtu {
+        /// Where the packets are to go.
+        to: String,
+        /// The bytes of a packet.
+        mtu: u16,
+        /// What the way carries.
+        carried: u32,
+    },
     /// No ports in a row.
     #[error("{address} has no {count} free ports in a row; choose other ones")]
     Ports {

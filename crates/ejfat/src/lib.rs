@@ -44,6 +44,6 @@ pub use reassemble::{Counts, Key, Limits, Reassembler, Whole};
 pub use receive::{Arrival, Receiver, ReceiverCounts, ReceiverOptions};
 pub use segment::{BodyMax, Event, Segment, Segmenter, Spread};
 pub use send::{Pacer, Pacing, Sender, SenderOptions, Syncing};
-pub use socket::Sent;
+pub use socket::{Sent, check_mtu};
 pub use uri::{DataAddress, Uri, UriError};
 pub use wire::{HeaderError, LbHeader, ReHeader, SLOTS, Sync, Version};

@@ -4,8 +4,10 @@ mod bound;
 mod drops;
 mod inbox;
 mod outbox;
+mod path;
 
 pub use bound::{Bound, bind};
 pub use drops::kernel_drops;
 pub use inbox::Inbox;
 pub use outbox::{Outbox, Sent};
+pub use path::check_mtu;

@@ -19,7 +19,7 @@ use crate::{
     route::{
         cluster::Cluster,
         effort::Passed,
-        ejfat::{Reservation, Reserved},
+        ejfat::{Address, Reservation, Reserved},
         holder::RELEASE_LIMIT,
         own::OwnTestbed,
         source::{Source, addresses, fail, has_tls, running_testbed},
@@ -121,14 +121,18 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
         Source::Tunnel(scistream) => {
             by_tunnel(written, scistream, plan, &addresses(written, &written.consumer_urls), tls, say)
         }
-        Source::Ejfat(address) => {
-            say("reserving a load balancer of EJFAT");
-            let reservation = Reservation::open(written, plan, &address)?;
-            let mut route = Route::new(AmqpRoute::default(), reservation.hops.clone());
-            route.connect.ejfat = Some(reservation.reserved.clone());
-            Ok(Route { _reservation: Some(reservation), ..route })
+        Source::Ejfat(address) => by_reservation(written, plan, &address, say),
+        Source::EjfatDirect => {
+            let hops = match ejfat::sites()? {
+                Some(testbed) => {
+                    site::check(&testbed, plan, written.testbed.as_deref())?;
+                    let known = written.testbed.as_deref().and_then(|name| testbed.route(name));
+                    known.map_or_else(ejfat::direct, |known| known.hops.into_iter().map(testbeds_hop).collect())
+                }
+                None => ejfat::direct(),
+            };
+            Ok(Route::new(AmqpRoute::default(), hops))
         }
-        Source::EjfatDirect => Ok(Route::new(AmqpRoute::default(), ejfat::direct())),
         Source::ManagedService(s3m) => by_cluster(written, s3m, plan, None, say),
         Source::Given([producer, consumer]) => {
             if producer.is_empty() || consumer.is_empty() {
@@ -199,9 +203,15 @@ fn by_testbed(
         ca: written.ca.clone().or_else(|| route.ca.as_ref().map(|path| path.display().to_string())),
         ..written.clone()
     };
-    let mut opened = match &route.s3m {
-        Some(access) => by_cluster(&written, &testbeds_s3m(access), plan, Some(route.connect_to.len()), say)?,
-        None => {
+    let mut opened = match (&route.s3m, &route.ejfat) {
+        (Some(access), _) => by_cluster(&written, &testbeds_s3m(access), plan, Some(route.connect_to.len()), say)?,
+        (None, Some(access)) => {
+            let text = |path: &Path| Some(path.display().to_string());
+            let ca = access.ca.as_deref().and_then(text);
+            let written = RouteProfile { token_file: text(&access.token_file), ca, ..written };
+            by_reservation(&written, plan, &Address::given(access.url.clone()), say)?
+        }
+        (None, None) => {
             let tls = written.tls.unwrap_or(true);
             by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?
         }
@@ -212,6 +222,21 @@ fn by_testbed(
         access.password = secrets::of_file(&route.password_file)?.expose().to_owned();
     }
     Ok(opened)
+}
+
+/// Reserves a load balancer of EJFAT, through which all workers stream.
+fn by_reservation(
+    written: &RouteProfile,
+    plan: &Plan,
+    address: &Address,
+    say: &mut dyn FnMut(&str),
+) -> Result<Route, Failure> {
+    say("reserving a load balancer of EJFAT");
+    let reservation = Reservation::open(written, plan, address)?;
+    let hops = written.hops.as_ref().map_or_else(|| reservation.hops.clone(), |hops| facility::by_hand(hops));
+    let mut route = Route::new(AmqpRoute::default(), hops);
+    route.connect.ejfat = Some(reservation.reserved.clone());
+    Ok(Route { _reservation: Some(reservation), ..route })
 }
 
 fn testbeds_s3m(access: &testbed::S3mAccess) -> S3mProfile {
@@ -241,7 +266,8 @@ fn testbeds_hop(hop: testbed::Hop) -> Hop {
         from: hop.from.into(),
         to: hop.to.into(),
         protocol: hop.protocol,
-        address: Some(hop.addresses.join(",")),
+        // Addresses of consumers are found when a run begins.
+        address: (!hop.addresses.is_empty()).then(|| hop.addresses.join(",")),
         tls: hop.tls.map(|(version, cipher)| Tls { version, cipher }),
         process: Some(hop.process),
         limits: hop.limits,

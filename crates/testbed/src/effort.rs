@@ -2,8 +2,9 @@
 
 use crate::{
     ProxyRoute, Testbed,
+    ejfat::{EJFAT_BALANCER, EJFAT_CONTROL},
     network::{Rule, host_of_part},
-    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, INGRESS, MANAGED, ONE_PROXY},
+    routes::{DTS_NLB, EJFAT, EJFAT_DIRECT, GATEWAY_ROUTE, GATEWAYS_ROUTE, INGRESS, MANAGED, ONE_PROXY},
     state::{Part, State},
     tunnels::{End, s2cs_part, s2ds_part},
 };
@@ -44,6 +45,8 @@ impl Testbed {
         let over_tls = route.hops.iter().any(|hop| hop.protocol == "amqps");
         let mut secrets = match &route.s3m {
             Some(_) => vec!["token of the S3M interface".to_owned(), "password of the provisioned cluster".to_owned()],
+            None if architecture == EJFAT => vec!["token of the EJFAT control plane".to_owned()],
+            None if architecture == EJFAT_DIRECT => Vec::new(),
             None => vec!["password of the service's user".to_owned()],
         };
         secrets.extend(servers().map(|server| format!("token of {server}")));
@@ -56,7 +59,7 @@ impl Testbed {
             secrets,
             processes_of_producers: far,
             processes_of_service: parts.len() - far,
-            set_up_s: took(SERVICE) + took(started_for(architecture)),
+            set_up_s: if has_brokers(architecture) { took(SERVICE) } else { 0.0 } + took(started_for(architecture)),
         })
     }
 }
@@ -68,6 +71,10 @@ fn started_for(architecture: &str) -> &str {
         INGRESS | GATEWAY_ROUTE | GATEWAYS_ROUTE => MANAGED,
         _ => architecture,
     }
+}
+
+fn has_brokers(architecture: &str) -> bool {
+    ![EJFAT, EJFAT_DIRECT].contains(&architecture)
 }
 
 /// The processes that a route consists of.
@@ -82,9 +89,10 @@ fn parts<'a>(state: &'a State, architecture: &str) -> Vec<&'a Part> {
         DTS_NLB => &["nlb"],
         GATEWAY_ROUTE => &["gateway 1", "s3m"],
         GATEWAYS_ROUTE => &["gateway 1", "gateway 2", "gateway 3", "s3m"],
+        EJFAT => &[EJFAT_CONTROL, EJFAT_BALANCER],
         _ => &[],
     };
     let names: Vec<String> = proxied.chain(managed.iter().map(|name| (*name).to_owned())).collect();
-    let is_broker = |name: &str| name.starts_with("node ") || name.starts_with("epmd ");
+    let is_broker = |name: &str| has_brokers(architecture) && (name.starts_with("node ") || name.starts_with("epmd "));
     state.parts.iter().filter(|part| is_broker(&part.name) || names.contains(&part.name)).collect()
 }

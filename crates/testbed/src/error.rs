@@ -87,7 +87,7 @@ pub enum Error {
     /// No testbed has such a route.
     #[error(
         "a testbed has no route `{0}`: use dts, dts-plain, dts-nlb, prs-haproxy, prs-haproxy-4, prs-stunnel, prs-stunnel-null, \
-         one-proxy, mss, mss-gateway, mss-gateway-3, ingress or all"
+         one-proxy, mss, mss-gateway, mss-gateway-3, ingress, ejfat, ejfat-direct or all"
     )]
     Route(String),
     /// This machine cannot have a network load balancer.

@@ -3,11 +3,11 @@
 use crate::{
     Error, ProxyRoute, Result,
     network::{Host, Opened, Rule},
-    ports::Ports,
-    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, INGRESS, MANAGED, ONE_PROXY, replicas_of},
+    ports::{Ports, UNPRIVILEGED},
+    routes::{DTS_NLB, EJFAT, EJFAT_DIRECT, GATEWAY_ROUTE, GATEWAYS_ROUTE, INGRESS, MANAGED, ONE_PROXY, replicas_of},
     tunnels::{ControlServers, End},
 };
-use std::{net::TcpStream, ops::RangeInclusive, time::Duration};
+use std::{io, net::TcpStream, ops::RangeInclusive, time::Duration};
 
 /// How long a connection may take that no rule lets through: a filter gives no reply.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
@@ -20,7 +20,9 @@ pub fn needs(architecture: &str, ports: Ports, nodes: usize) -> Vec<Rule> {
         address: ports.hosts.address(host),
         from_port: *ports_of_it.start(),
         to_port: *ports_of_it.end(),
+        udp: false,
     };
+    let packets = |host, ports_of_it| Rule { udp: true, ..rule(host, ports_of_it) };
     let each_node = |port: fn(Ports, usize) -> u16| {
         (1..=nodes).map(|node| rule(Host::Dsn(node), port(ports, node)..=port(ports, node))).collect()
     };
@@ -33,6 +35,13 @@ pub fn needs(architecture: &str, ports: Ports, nodes: usize) -> Vec<Rule> {
             .collect(),
         MANAGED => vec![rule(Host::Balancer, ports.balancer()..=ports.balancer())],
         INGRESS => vec![rule(Host::Ingress, ports.ingress()..=ports.ingress())],
+        EJFAT => vec![
+            rule(Host::EjfatControl, ports.ejfat_control()..=ports.ejfat_control()),
+            packets(Host::EjfatControl, ports.ejfat_sync()..=ports.ejfat_sync()),
+            packets(Host::EjfatBalancer, ports.ejfat_data()..=ports.ejfat_data()),
+        ],
+        // Consumers take any free ports.
+        EJFAT_DIRECT => vec![packets(Host::Clients, UNPRIVILEGED..=u16::MAX)],
         _ => {
             let name = if architecture == ONE_PROXY { ProxyRoute::Haproxy.name() } else { architecture };
             // Data servers draw their ports when they are requested, so the whole range is authorized before.
@@ -58,12 +67,15 @@ pub fn rules(opened: Opened, ports: Ports, nodes: usize) -> Vec<Rule> {
 pub fn passes(architecture: &str, ports: Ports, nodes: usize, in_force: &[Rule]) -> Result<()> {
     let lacks = |rule: &Rule| !in_force.iter().any(|known| known.opens(rule));
     let Some(missing) = needs(architecture, ports, nodes).into_iter().find(lacks) else { return Ok(()) };
+    let closed =
+        |source| Err(Error::Firewall { architecture: architecture.to_owned(), rule: missing.to_string(), source });
+    if missing.udp {
+        return closed(io::Error::other("it drops UDP without a reply"));
+    }
     let address = std::net::SocketAddr::from((missing.address, missing.from_port));
     match TcpStream::connect_timeout(&address, TRY_LIMIT) {
         Ok(_) => Ok(()),
-        Err(source) => {
-            Err(Error::Firewall { architecture: architecture.to_owned(), rule: missing.to_string(), source })
-        }
+        Err(source) => closed(source),
     }
 }
 
@@ -90,6 +102,15 @@ mod tests {
         assert_eq!(
             in_words(&["one-proxy", "prs-haproxy", "prs-haproxy-4"]),
             ["prs-haproxy, prs-haproxy-4, one-proxy: TCP to dsn1 10.79.0.11:10760-10769"]
+        );
+        assert_eq!(
+            in_words(&["ejfat", "ejfat-direct"]),
+            [
+                "ejfat: TCP to ejfat-cp 10.79.0.26:10646",
+                "ejfat: UDP to ejfat-cp 10.79.0.26:10647",
+                "ejfat: UDP to ejfat-lb 10.79.0.27:10648",
+                "ejfat-direct: UDP to clients 10.79.0.10:1024-65535"
+            ]
         );
         assert_eq!(in_words(&[]), [""; 0]);
     }

@@ -1,6 +1,6 @@
 //! The addresses and hops of one architecture, and its variants.
 
-use crate::{nlb::NLB, s3m::S3mAccess};
+use crate::{ejfat::EjfatAccess, nlb::NLB, s3m::S3mAccess};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -23,6 +23,8 @@ pub struct Route {
     pub management_url: String,
     /// The interface from which the URLs must be requested first; then there are none yet.
     pub s3m: Option<S3mAccess>,
+    /// The control plane from which a load balancer of EJFAT must be reserved; then there are no URLs.
+    pub ejfat: Option<EjfatAccess>,
     /// The hops of the route.
     pub hops: Vec<Hop>,
 }
@@ -34,7 +36,7 @@ pub struct Hop {
     pub from: String,
     /// The side that accepts it: `service`, or a proxy.
     pub to: String,
-    /// `amqp`, `amqps`, `tcp` or `tls`.
+    /// `amqp`, `amqps`, `tcp`, `tls` or `udp`.
     pub protocol: String,
     /// The addresses that accept it.
     pub addresses: Vec<String>,
@@ -90,7 +92,8 @@ impl Route {
         let shown = |hop: &Hop| {
             let tls = hop.tls.as_ref().map(|(version, cipher)| format!(" {version} {cipher}")).unwrap_or_default();
             let distance = hop.distance.as_ref().map(|distance| format!(" over {distance}")).unwrap_or_default();
-            format!("{}{tls}{distance}> {} {}", hop.protocol, hop.addresses.join(","), hop.process)
+            let addresses = if hop.addresses.is_empty() { String::new() } else { hop.addresses.join(",") + " " };
+            format!("{}{tls}{distance}> {addresses}{}", hop.protocol, hop.process)
         };
         let hops: Vec<String> = self.hops.iter().filter(|hop| hop.from != CONSUMER).map(shown).collect();
         format!("{}: producer -{}", self.architecture, hops.join(" -"))
@@ -101,6 +104,7 @@ pub const PRODUCER: &str = "producer";
 pub const CONSUMER: &str = "consumer";
 pub const SERVICE: &str = "service";
 pub const PRODUCER_PROXY: &str = "producer proxy";
+pub const LOAD_BALANCER: &str = "load balancer";
 pub const CONSUMER_PROXY: &str = "consumer proxy";
 
 /// The same address with a lower port.

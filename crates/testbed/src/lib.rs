@@ -20,6 +20,7 @@
 mod cores;
 mod counting;
 mod effort;
+mod ejfat;
 mod error;
 mod events;
 mod firewall;
@@ -61,6 +62,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 pub use distance::{Counters as Forwarded, Lateness};
 pub use effort::Effort;
+pub use ejfat::EjfatAccess;
 pub use error::Error;
 pub use hops::{Hop, Route};
 pub use joint::{candidate_ports, free_ports, secrets_for};

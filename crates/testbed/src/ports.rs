@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{
     env, fmt, io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, TcpListener, UdpSocket},
     ops::RangeInclusive,
     str::FromStr,
 };
@@ -15,7 +15,7 @@ use std::{
 /// The variable with the ports that a site allows. The supervisor gets them by it, too.
 pub const RANGE_VARIABLE: &str = "STREAMHARNESS_PORTS";
 /// Only root may listen below.
-const UNPRIVILEGED: u16 = 1024;
+pub const UNPRIVILEGED: u16 = 1024;
 
 /// Bases are multiples of this, so two testbeds share all ports or none. Wide enough for the ingress (base + 443) and
 /// the SciStream data servers (from base + 500) of the other architectures.
@@ -195,6 +195,19 @@ impl Ports {
         self.base + 445
     }
 
+    /// Calls to EJFAT's control plane.
+    pub fn ejfat_control(self) -> u16 {
+        self.base + 446
+    }
+    /// Synchronization packets of EJFAT's senders, by UDP.
+    pub fn ejfat_sync(self) -> u16 {
+        self.base + 447
+    }
+    /// Data of EJFAT's senders, by UDP.
+    pub fn ejfat_data(self) -> u16 {
+        self.base + 448
+    }
+
     /// The highest port that may be used.
     pub fn last(self, nodes: usize, routes: &Routes) -> u16 {
         self.all(nodes, routes).max().unwrap_or(self.base)
@@ -205,6 +218,7 @@ impl Ports {
         let managed = routes.managed.map(|_| [self.ingress(), self.balancer(), self.s3m()]);
         let balanced = 1..=if routes.nlb == Wanted::No { 0 } else { nodes };
         let gateways = 1..=routes.gateways.replicas;
+        let ejfat = routes.ejfat.then(|| [self.ejfat_control(), self.ejfat_sync(), self.ejfat_data()]);
         (1..=nodes)
             .flat_map(move |node| self.of_node(node))
             .map(|(_, port)| port)
@@ -212,6 +226,7 @@ impl Ports {
             .chain(balanced.map(move |nodes| self.nlb(nodes)))
             .chain([self.epmd()])
             .chain(managed.into_iter().flatten())
+            .chain(ejfat.into_iter().flatten())
             .chain(servers.flat_map(move |server| self.s2ds(server).chain([self.s2cs(server)])))
     }
 }
@@ -295,12 +310,13 @@ fn ephemeral_range_start() -> u16 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(32768)
 }
 
-/// Whether both loopback addresses can be bound (epmd binds the IPv6 one too), and the reachable one.
+/// Whether both loopback addresses can be bound (epmd binds the IPv6 one too), and the reachable one, for UDP too.
 pub fn is_free(port: u16, reachable: Option<Ipv4Addr>) -> bool {
     let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
     let v6_taken = matches!(&v6, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
     let v4 = [Ipv4Addr::LOCALHOST].into_iter().chain(reachable);
-    v4.map(|address| TcpListener::bind((address, port))).all(|bound| bound.is_ok()) && !v6_taken
+    let both = |address| TcpListener::bind((address, port)).is_ok() && UdpSocket::bind((address, port)).is_ok();
+    v4.into_iter().all(both) && !v6_taken
 }
 
 #[cfg(test)]
@@ -314,7 +330,7 @@ mod tests {
         let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
         assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();
-        assert_eq!(all.len(), 9 * 6 + 3 + 1 + 3 + 6 * 11);
+        assert_eq!(all.len(), 9 * 6 + 3 + 1 + 3 + 3 + 6 * 11);
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
     }

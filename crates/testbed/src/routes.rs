@@ -16,6 +16,10 @@ pub(crate) const DTS_NLB: &str = "dts-nlb";
 pub(crate) const GATEWAY_ROUTE: &str = "mss-gateway";
 /// The same with several replicas.
 pub(crate) const GATEWAYS_ROUTE: &str = "mss-gateway-3";
+/// The route through a load balancer of EJFAT.
+pub(crate) const EJFAT: &str = "ejfat";
+/// EJFAT's packets without it, for which nothing is built.
+pub(crate) const EJFAT_DIRECT: &str = "ejfat-direct";
 /// What follows the name of a route that is left out where it cannot be built.
 pub const IF_POSSIBLE: &str = ":if-possible";
 
@@ -72,6 +76,8 @@ pub struct Routes {
     pub nlb: Wanted,
     /// The ones through gateways of the managed service, whose ingress is there, too.
     pub gateways: Gateways,
+    /// Whether there is the one through a load balancer of EJFAT, which is no broker's.
+    pub ejfat: bool,
 }
 
 /// How the ingress chooses a node for a connection.
@@ -95,17 +101,19 @@ impl Routes {
             managed: Some(Balance::default()),
             nlb: Wanted::IfPossible,
             gateways: Gateways { wanted: Wanted::IfPossible, replicas: REPLICAS },
+            ejfat: true,
         }
     }
 
-    /// The routes to build for these names: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `dts-nlb`, `all`.
+    /// The routes to build for these names: `dts`, `dts-plain`, `prs-haproxy` ..., `mss` or `mss:leastconn`, `dts-nlb`,
+    /// `ejfat`, `all`.
     ///
     /// # Errors
     ///
     /// [`Error::Route`] or [`Error::Balance`] for an unknown name.
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut proxies = BTreeSet::new();
-        let (mut managed, mut nlb, mut gateways) = (None, Wanted::No, Gateways::default());
+        let (mut managed, mut nlb, mut gateways, mut ejfat) = (None, Wanted::No, Gateways::default(), false);
         for name in names {
             let (bare, wanted) =
                 name.strip_suffix(IF_POSSIBLE).map_or((name, Wanted::Yes), |bare| (bare, Wanted::IfPossible));
@@ -123,17 +131,19 @@ impl Routes {
                     managed = managed.or(Some(Balance::default()));
                     nlb = nlb.max(Wanted::IfPossible);
                     gateways = gateways.and(REPLICAS, Wanted::IfPossible);
+                    ejfat = true;
                 }
+                (EJFAT, ..) => ejfat = true,
                 _ if bare == DTS_NLB => nlb = nlb.max(wanted),
                 _ if replicas_of(bare).is_some() => {
                     gateways = gateways.and(replicas_of(bare).unwrap_or(1), wanted);
                     managed = managed.or(Some(Balance::default()));
                 }
-                ("dts" | "dts-plain", ..) => {}
+                ("dts" | "dts-plain" | EJFAT_DIRECT, ..) => {}
                 _ => return Err(Error::Route(name.to_owned())),
             }
         }
-        Ok(Self { proxies: proxies.into_iter().collect(), managed, nlb, gateways })
+        Ok(Self { proxies: proxies.into_iter().collect(), managed, nlb, gateways, ejfat })
     }
 
     /// The names that [`Routes::named`] reads.
@@ -144,6 +154,7 @@ impl Routes {
             .chain(self.managed.map(|balance| format!("{MANAGED}:{balance}")))
             .chain(self.nlb.name(DTS_NLB))
             .chain(self.gateways.wanted.name(gateway))
+            .chain(self.ejfat.then(|| EJFAT.to_owned()))
             .collect()
     }
 }
@@ -186,7 +197,8 @@ mod tests {
     fn routes_are_selected_by_name_and_each_is_built_once() {
         use ProxyRoute::{Haproxy, Stunnel};
         let named = |names: &[&str]| Routes::named(names.iter().copied()).unwrap();
-        assert_eq!(named(&["dts", "dts-plain"]), Routes::default());
+        assert_eq!(named(&["dts", "dts-plain", "ejfat-direct"]), Routes::default());
+        assert!(named(&["ejfat"]).ejfat && named(&["ejfat"]).proxies.is_empty());
         assert_eq!(named(&["prs-stunnel", "prs-haproxy", "prs-stunnel"]).proxies, [Haproxy, Stunnel]);
         assert_eq!(named(&["all", "dts"]), Routes::all());
         assert_eq!((named(&["one-proxy"]), named(&["ingress"])), (named(&["prs-haproxy"]), named(&["mss"])));

@@ -1,9 +1,13 @@
 //! A running testbed for its users: addresses and variables.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, counting, firewall,
+    CpuLimits, Error, ProxyRoute, Result, counting,
+    ejfat::{self, EJFAT_BALANCER, EJFAT_CONTROL, EjfatAccess},
+    firewall,
     gateway::{self, GATEWAY, gateway_part},
-    hops::{CONSUMER, CONSUMER_PROXY, Hop, PRODUCER, PRODUCER_PROXY, Route, SERVICE, hop, without_first_hop},
+    hops::{
+        CONSUMER, CONSUMER_PROXY, Hop, LOAD_BALANCER, PRODUCER, PRODUCER_PROXY, Route, SERVICE, hop, without_first_hop,
+    },
     lock,
     managed::{self, ManagedState},
     network::{Access, Host, Link, LinkState, NetworkChoice, Rule, host_of_part},
@@ -13,7 +17,10 @@ use crate::{
     process::Proc,
     rabbitmq::{cluster::node_part, config::USER},
     report::{OF_EACH_HOST, Report},
-    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, IF_POSSIBLE, INGRESS, MANAGED, ONE_PROXY, replicas_of},
+    routes::{
+        DTS_NLB, EJFAT, EJFAT_DIRECT, GATEWAY_ROUTE, GATEWAYS_ROUTE, IF_POSSIBLE, INGRESS, MANAGED, ONE_PROXY,
+        replicas_of,
+    },
     s3m::S3mAccess,
     state::{Phase, State},
     status::{self, Status},
@@ -23,7 +30,7 @@ use shortage::FileContext;
 use std::{
     ffi::OsString,
     fs,
-    net::SocketAddrV4,
+    net::{Ipv4Addr, SocketAddrV4},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::Command,
@@ -82,6 +89,11 @@ impl Testbed {
             "dts-plain" => direct("amqp", Ports::amqp),
             DTS_NLB => self.balanced()?,
             GATEWAY_ROUTE | GATEWAYS_ROUTE => self.gateways(architecture)?,
+            EJFAT => self.ejfat()?,
+            EJFAT_DIRECT => {
+                let to = hop(PRODUCER, CONSUMER, "udp", &[], CONSUMER.to_owned());
+                (Vec::new(), Vec::new(), vec![to])
+            }
             MANAGED => self.managed(self.state.managed.as_ref()?),
             INGRESS => {
                 without_first_hop(self.managed(self.state.managed.as_ref()?), managed::BALANCER, managed::INGRESS)
@@ -113,6 +125,7 @@ impl Testbed {
                 .then(|| place::ca_file(&self.dir)),
             management_url: self.management_url(&format!("{USER}@")),
             s3m: provisioned.then(|| self.s3m()),
+            ejfat: (architecture == EJFAT).then(|| EjfatAccess::new(&self.dir, self.ports())),
             hops: hops.into_iter().map(limited).collect(),
         })
     }
@@ -202,6 +215,18 @@ impl Testbed {
         Some((Vec::new(), Vec::new(), hops))
     }
 
+    /// Producers send packets to the load balancer, which sends each event to one consumer.
+    fn ejfat(&self) -> Option<(Vec<String>, Vec<String>, Vec<Hop>)> {
+        self.state.process(EJFAT_CONTROL)?;
+        let process = format!("streamharness ejfat balance ({})", self.state.pid_in_words(EJFAT_BALANCER)?);
+        let data = [ejfat::data(self.ports()).to_string()];
+        let hops = vec![
+            hop(PRODUCER, LOAD_BALANCER, "udp", &data, process),
+            hop(LOAD_BALANCER, CONSUMER, "udp", &[], CONSUMER.to_owned()),
+        ];
+        Some((Vec::new(), Vec::new(), hops))
+    }
+
     fn tls_nodes(&self) -> Vec<String> {
         (1..=self.nodes()).map(|node| self.ports().at_node(node, self.ports().amqps(node)).to_string()).collect()
     }
@@ -223,6 +248,7 @@ impl Testbed {
             }
             // All have the same, as the part of a limit is the first word of their names.
             GATEWAY => self.state.limit_of(&gateway_part(1)),
+            LOAD_BALANCER => self.state.limit_of(EJFAT_BALANCER),
             part => self.state.limit_of(part),
         }
     }
@@ -233,6 +259,11 @@ impl Testbed {
         let far = if network.producers.is_some() { [PRODUCER, PRODUCER_PROXY] } else { [PRODUCER, CONSUMER] };
         let crosses = far.contains(&hop.from.as_str()) != far.contains(&hop.to.as_str());
         network.links.iter().find_map(LinkState::distance_in_words).filter(|_| crosses)
+    }
+
+    /// Where producers that are at a site of their own reach consumers.
+    pub fn consumers(&self) -> Option<Ipv4Addr> {
+        self.has_sites().then(|| self.ports().hosts.address(Host::Clients))
     }
 
     /// Whether producers are at a site of their own.
@@ -303,7 +334,7 @@ impl Testbed {
 
     /// All its routes.
     pub fn routes(&self) -> Vec<Route> {
-        let names = ["dts", "dts-plain", DTS_NLB, MANAGED, GATEWAY_ROUTE, GATEWAYS_ROUTE]
+        let names = ["dts", "dts-plain", DTS_NLB, MANAGED, GATEWAY_ROUTE, GATEWAYS_ROUTE, EJFAT]
             .into_iter()
             .chain(self.state.tunnels.iter().map(|tunnel| tunnel.route.as_str()));
         names.filter_map(|name| self.route(name)).collect()
@@ -342,6 +373,10 @@ impl Testbed {
         .chain(self.state.managed.iter().flat_map(|_| {
             let S3mAccess { url, token_file, .. } = self.s3m();
             [("S3M_URL".to_owned(), url), ("S3M_TOKEN_FILE".to_owned(), path(token_file))]
+        }))
+        .chain(self.route(EJFAT).and_then(|route| route.ejfat).into_iter().flat_map(|access| {
+            let [url, token_file] = ["URL", "TOKEN_FILE"].map(|name| format!("STREAMHARNESS_EJFAT_{name}"));
+            [(url, access.url), (token_file, path(access.token_file))]
         }))
         .collect()
     }
@@ -557,6 +592,27 @@ mod tests {
         let to: Vec<&str> = route.hops.iter().map(|hop| hop.to.as_str()).collect();
         assert_eq!(to, ["balancer", "ingress", "service", "balancer"]);
         assert!(testbed().has("mss:source") && !testbed().has("mss:leastconn"));
+    }
+
+    #[test]
+    fn a_load_balancer_of_ejfat_is_reserved_first_and_is_one_hop_before_consumers() {
+        let mut testbed = testbed();
+        assert_eq!(testbed.route("ejfat"), None, "it was not built");
+        let direct = testbed.route("ejfat-direct").unwrap();
+        assert_eq!((direct.hops.len(), direct.ejfat), (1, None));
+        testbed.state.parts.extend([EJFAT_CONTROL, EJFAT_BALANCER].map(|name| crate::state::Part {
+            name: name.into(),
+            process: Some(crate::process::Process { pid: 7, start_ticks: 1 }),
+            ports: vec![],
+            host: None,
+        }));
+        let route = testbed.route("ejfat").unwrap();
+        assert_eq!(route.ejfat.unwrap().url, "ejfat://127.0.0.1:12446");
+        let shown: Vec<String> = route.hops.iter().map(|hop| format!("{} -> {}", hop.from, hop.to)).collect();
+        assert_eq!(shown, ["producer -> load balancer", "load balancer -> consumer"]);
+        assert_eq!(route.hops[0].addresses, ["127.0.0.1:12448"]);
+        let lines = testbed.env_lines();
+        assert!(lines.contains("export STREAMHARNESS_EJFAT_TOKEN_FILE='/tmp/t/ejfat/token'\n"), "{lines}");
     }
 
     #[test]

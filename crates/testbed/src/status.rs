@@ -2,6 +2,7 @@
 
 use crate::{
     Result,
+    ejfat::{self, EJFAT_CONTROL},
     managed::{self, BALANCER, INGRESS},
     network::{LinkState, NetworkState, host_of_part},
     nlb::{NLB, Nlb},
@@ -84,6 +85,7 @@ pub fn look(dir: &Path, state: &State, ports: Ports, password: Option<String>) -
         None => "not started",
         Some(process) if !proc.is_alive(process) => "dead",
         Some(_) if part.name == INGRESS && !managed::is_up(ports, INGRESS) => "it takes no connections",
+        Some(_) if part.name == EJFAT_CONTROL && !ejfat::control_is_up(ports) => "it takes no connections",
         Some(_) if part.name == S3M && !s3m::is_up(ports) => "it takes no connections",
         Some(_) if part.name == BALANCER && managed::greets(dir, ports).is_err() => "no broker greets through it",
         Some(_) if part.name == NLB && nlb_greets().is_err() => "no broker greets through it",
@@ -150,7 +152,8 @@ fn links(network: &NetworkState) -> Vec<String> {
     let congestion = network.congestion.iter().map(|congestion| format!("all hosts: TCP with {congestion}"));
     let socket_bytes = network.links.iter().find_map(|link| link.distance.as_ref()?.socket_bytes);
     let sockets = socket_bytes.map(|bytes| format!("all hosts: TCP sockets hold up to {} MiB", bytes >> 20));
-    network.links.iter().map(link).chain(congestion).chain(sockets).collect()
+    let mtu = network.mtu.iter().map(|mtu| format!("all links: packets of up to {mtu} bytes"));
+    network.links.iter().map(link).chain(mtu).chain(congestion).chain(sockets).collect()
 }
 
 /// What passes from the other site, last that nothing else does.

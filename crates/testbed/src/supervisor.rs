@@ -3,6 +3,7 @@
 
 use crate::{
     CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, effort,
+    ejfat::{self, EJFAT_BALANCER, EJFAT_CONTROL, EjfatAccess},
     events::{Events, Heard},
     firewall,
     gateway::{self, gateway_part},
@@ -20,7 +21,7 @@ use crate::{
         cluster::{Cluster, Progress, node_part},
         install::Install,
     },
-    routes::{DTS_NLB, GATEWAY_ROUTE, GATEWAYS_ROUTE, Gateways, MANAGED, Wanted},
+    routes::{DTS_NLB, EJFAT, GATEWAY_ROUTE, GATEWAYS_ROUTE, Gateways, MANAGED, Wanted},
     s3m::{self, S3M, S3mAccess},
     sandbox::{Isolation, Sandbox},
     secrets,
@@ -181,6 +182,9 @@ impl Supervisor {
         if self.routes.managed.is_some() {
             s3m::lay_out(&self.dir, &shared, &identity)?;
         }
+        if self.routes.ejfat {
+            ejfat::lay_out(&self.dir, &shared, &identity)?;
+        }
         let started = Instant::now();
         let mut state = self.new_state(ports, isolation, &identity, &cluster);
         if !self.cpu_limits.is_empty() {
@@ -217,6 +221,9 @@ impl Supervisor {
         // While the brokers start: a proxy connects to them only when a client comes.
         let servers = ControlServers::new(&self.dir, ports, &identity, &shared);
         build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
+        if self.routes.ejfat {
+            build_ejfat(&self.dir, &identity, sandbox, &mut state, events, (deadline, limit))?;
+        }
 
         await_cluster(&cluster, sandbox, events, (deadline, limit))?;
         // Those of other hosts, too: what is in front of them would consider them dead.
@@ -571,6 +578,35 @@ fn build_managed(
     }
     state.set_up_s.insert(MANAGED.to_owned(), begun.elapsed().as_secs_f64());
     state.managed = Some(ManagedState { balance: managed.balance.to_string() });
+    Ok(())
+}
+
+/// Starts EJFAT's control plane, and then the load balancer, which gets its tables from there.
+fn build_ejfat(
+    dir: &Path,
+    identity: &Identity,
+    sandbox: &mut Sandbox,
+    state: &mut State,
+    events: &mut Events,
+    limits: (Instant, Duration),
+) -> Result<()> {
+    let (begun, ports) = (Instant::now(), state.addresses());
+    let listener = |protocol: &str, port| (protocol.to_owned(), port);
+    if ports.hosts.starts(Host::EjfatControl) {
+        let listeners = vec![listener("grpc", ports.ejfat_control()), listener("sync", ports.ejfat_sync())];
+        launch(dir, sandbox, state, EJFAT_CONTROL, listeners, ejfat::control_command(dir, ports, identity)?)?;
+    }
+    if ports.hosts.starts(Host::EjfatControl) || ports.hosts.starts(Host::EjfatBalancer) {
+        await_part(dir, EJFAT_CONTROL, sandbox, events, limits, || ejfat::control_is_up(ports))?;
+    }
+    if ports.hosts.starts(Host::EjfatBalancer) {
+        let listeners = vec![listener("udp", ports.ejfat_data())];
+        launch(dir, sandbox, state, EJFAT_BALANCER, listeners, ejfat::balancer_command(dir, ports, identity)?)?;
+        await_part(dir, EJFAT_BALANCER, sandbox, events, limits, || ejfat::balancer_is_up(dir))?;
+        let url = EjfatAccess::new(dir, ports).url;
+        events.progress(&format!("ejfat: load balancers are reserved at {url}"));
+    }
+    state.set_up_s.insert(EJFAT.to_owned(), begun.elapsed().as_secs_f64());
     Ok(())
 }
 

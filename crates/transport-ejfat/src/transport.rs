@@ -7,7 +7,7 @@ use crate::{
     settings::{Route, Settings},
     subscriber::EjfatSubscriber,
 };
-use ejfat::{Client, Pacing, Receiver, ReceiverOptions, Sender, SenderOptions, Syncing};
+use ejfat::{Client, Pacing, Receiver, ReceiverOptions, Sender, SenderOptions, Syncing, check_mtu};
 use engine::ports::{ConnectionFacts, Fault, Role, Service, Transport, Undeleted, Worker};
 use measure::record::Connection;
 use profile::{Exchange, QueuePlan, Source, Target};
@@ -108,6 +108,12 @@ impl Transport for EjfatTransport {
     async fn connect_subscriber(&self, worker: Worker, _: &Source) -> Result<EjfatSubscriber, Fault> {
         if worker.role == Role::Producer {
             return Err(refused(ONE_WAY));
+        }
+        if let Route::Balanced { uri, .. } = &self.0.route {
+            // The load balancer's packets come the same way back, without its header.
+            let carries =
+                |data: &ejfat::DataAddress| check_mtu(SocketAddr::new(data.ip, *data.ports.start()), self.0.mtu);
+            uri.data.iter().try_for_each(carries).map_err(fault)?;
         }
         let (arrived, events) = channel(self.0.queue.max(1));
         let deliver = move |arrival| arrived.try_send(arrival).is_ok();

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     segment::{BodyMax, Event, Segment, Segmenter, Spread},
     send::pacing::{Pacer, Pacing},
-    socket::{Bound, Outbox, Sent, bind},
+    socket::{Bound, Outbox, Sent, bind, check_mtu},
     wire::Version,
 };
 use std::{
@@ -56,6 +56,7 @@ impl Sender {
     pub fn open(options: &SenderOptions) -> Result<Self> {
         let SenderOptions { to, mtu, version, data_id, pacing, .. } = *options;
         let body_max = BodyMax::of_mtu(mtu, to.ip()).ok_or(Error::Mtu(mtu))?;
+        check_mtu(to, mtu)?;
         let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
         let open = |_| {
             let bound = bind(any, options.buffer_bytes, false, Duration::from_millis(1))?;

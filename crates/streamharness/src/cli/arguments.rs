@@ -485,8 +485,8 @@ pub struct S2ucServer {
 /// A testbed to start.
 #[derive(Debug, Args)]
 pub struct TestbedUp {
-    /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss, dts-nlb and more, or all; dts and
-    /// dts-plain are always there. `all` leaves out what this machine cannot have, as `NAME:if-possible` does, and says why.
+    /// Architectures whose routes it builds, side by side: prs-haproxy, prs-stunnel, mss, dts-nlb, ejfat and more, or all;
+    /// dts and dts-plain are always there. `all` leaves out what this machine cannot have, as `NAME:if-possible` does, and says why.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "dts")]
     pub arch: Vec<String>,
     /// RabbitMQ nodes.
@@ -531,6 +531,9 @@ pub struct TestbedUp {
     /// Share of packets that others overtake on the way, such as 0.1% [default: none].
     #[arg(long, value_name = "SHARE")]
     pub reorder: Option<String>,
+    /// The largest packet of every link in bytes, such as 9000 for jumbo frames [default: 1500].
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..=9216))]
+    pub mtu: Option<u16>,
     /// Factor for all link rates, for small machines, such as 0.2 [default: 1].
     #[arg(long, value_name = "FACTOR")]
     pub scale: Option<f64>,

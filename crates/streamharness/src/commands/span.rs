@@ -130,6 +130,9 @@ fn write(out: &Path, testbed: &testbed::Testbed) -> io::Result<()> {
         if let Some(s3m) = &route.s3m {
             copy(&s3m.token_file, "s3m-token")?;
         }
+        if let Some(ejfat) = &route.ejfat {
+            copy(&ejfat.token_file, "ejfat-token")?;
+        }
         fs::write(out.join(format!("{}.toml", route.architecture)), file_of(route, out))?;
     }
     // Last: where it is, all the others are.
@@ -150,8 +153,10 @@ fn file_of(route: &Route, out: &Path) -> String {
     let list = |all: &[String]| Value::Array(all.iter().map(|one| text(one)).collect());
     let file = |name: &str| text(&out.join(name).display().to_string());
     let mut table = Table::new();
-    let tls = route.s3m.is_some() || route.producer_urls.iter().all(|url| url.starts_with("amqps://"));
-    table.insert("tls".to_owned(), Value::Boolean(tls));
+    if route.ejfat.is_none() {
+        let tls = route.s3m.is_some() || route.producer_urls.iter().all(|url| url.starts_with("amqps://"));
+        table.insert("tls".to_owned(), Value::Boolean(tls));
+    }
     if route.ca.is_some() {
         table.insert("ca".to_owned(), file("ca.pem"));
     }
@@ -166,6 +171,10 @@ fn file_of(route: &Route, out: &Path) -> String {
         let nodes = Table::from_iter([("nodes".to_owned(), Value::Integer(s3m.nodes as i64))]);
         request.insert("resources".to_owned(), Value::Table(nodes));
         table.insert("s3m".to_owned(), Value::Table(request));
+    } else if let Some(ejfat) = &route.ejfat {
+        table.insert("urls".to_owned(), list(std::slice::from_ref(&ejfat.url)));
+        table.insert("token_file".to_owned(), file("ejfat-token"));
+        table.insert("ejfat".to_owned(), Value::Table(Table::new()));
     } else {
         table.insert("producer_urls".to_owned(), list(&route.producer_urls));
         table.insert("consumer_urls".to_owned(), list(&route.consumer_urls));
@@ -174,7 +183,9 @@ fn file_of(route: &Route, out: &Path) -> String {
     let hops = route.hops.iter().map(|hop| {
         let known = [("from", &hop.from), ("to", &hop.to), ("protocol", &hop.protocol), ("process", &hop.process)];
         let mut one = Table::from_iter(known.map(|(key, value)| (key.to_owned(), text(value))));
-        one.insert("address".to_owned(), text(&hop.addresses.join(",")));
+        if !hop.addresses.is_empty() {
+            one.insert("address".to_owned(), text(&hop.addresses.join(",")));
+        }
         Value::Table(one)
     });
     table.insert("hops".to_owned(), Value::Array(hops.collect()));

@@ -69,6 +69,7 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         loss,
         reorder,
         congestion,
+        mtu,
         scale,
         cpu_limit,
         plugin,
@@ -101,7 +102,13 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
     let congestion = congestion.as_deref().and_then(|name| name.parse().ok());
     let network = match network_choice(&network, link, way, (sites, congestion), scale)? {
         testbed::NetworkChoice::Facility(facility) => {
-            testbed::NetworkChoice::Facility(testbed::Facility { firewall: opened, ..facility })
+            let mtu = mtu.unwrap_or(facility.mtu);
+            testbed::NetworkChoice::Facility(testbed::Facility { firewall: opened, mtu, ..facility })
+        }
+        _ if mtu.is_some() => {
+            let sentence =
+                "the MTU is that of the links of the facility network: add --network facility, or leave --mtu out";
+            return Err(Failure::new(Exit::Usage, sentence));
         }
         other => other,
     };

@@ -23,6 +23,7 @@ use std::{
     path::Path,
     time::{Duration, UNIX_EPOCH},
 };
+use testbed::Testbed;
 use transport_amqp::Secret;
 use transport_ejfat::{EjfatTransport, Route, Settings};
 
@@ -147,6 +148,13 @@ impl Address {
     }
 }
 
+/// The running testbed, if this process is in its network and producers are at a site of their own there.
+pub fn sites() -> Result<Option<Testbed>, Failure> {
+    let has_sites = |testbed: &Testbed| testbed.has_sites() && testbed.check_reachable().is_ok();
+    let running = testbed::find(&testbed::default_dir()).map_err(|error| Failure::new(Exit::Route, error))?;
+    Ok(running.filter(has_sites))
+}
+
 /// The hop of a run without a load balancer.
 pub fn direct() -> Vec<Hop> {
     vec![hop(HopEnd::Producer, HopEnd::Consumer, None)]
@@ -206,7 +214,9 @@ fn consumers(world: &World, plan: &Plan, ejfat: &Ejfat) -> Result<Vec<SocketAddr
     let ports = free_ports(role.consumers.len(), 1 << ejfat.port_bits);
     let own: (usize, Vec<(u32, u16)>) = (world.host(), role.consumers.iter().copied().zip(ports).collect());
     world.decide(&own, plan.limits.collective, |ranks| {
-        let hosts = (0..world.known.len()).map(|host| address_of(&world.known, host)).collect::<Result<Vec<_>, _>>()?;
+        let at_site = sites()?.and_then(|testbed| testbed.consumers()).map(IpAddr::from);
+        let address = |host| at_site.map_or_else(|| address_of(&world.known, host), Ok);
+        let hosts = (0..world.known.len()).map(address).collect::<Result<Vec<_>, _>>()?;
         let mut all: Vec<(u32, SocketAddr)> = ranks
             .into_iter()
             .flat_map(|(host, ports)| {

@@ -173,6 +173,10 @@ pub fn placed(profile: &Profile, plan: &Plan, ranks: &[u32]) -> Result<Vec<Vec<S
         parts[placement.balancer].push("balancer".to_owned());
         parts[placement.ingress].push("ingress and S3M interface".to_owned());
     }
+    if routes.ejfat {
+        parts[placement.balancer].push("EJFAT load balancer".to_owned());
+        parts[placement.ingress].push("EJFAT control plane".to_owned());
+    }
     Ok(parts)
 }
 

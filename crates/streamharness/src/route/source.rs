@@ -56,16 +56,16 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn over_ejfat(ejfat: &EjfatProfile, written: &RouteProfile) -> Result<Self, Failure> {
+    fn over_ejfat(ejfat: &EjfatProfile, written: &'a RouteProfile) -> Result<Self, Failure> {
         let given = written.urls.iter().flatten().next().cloned();
         match (ejfat.direct == Some(true), given.map(Address::given).or_else(Address::of_environment)) {
             (true, _) => Ok(Self::EjfatDirect),
             (false, Some(address)) => Ok(Self::Ejfat(address)),
-            (false, None) => {
-                let sentence = "EJFAT needs a control plane: set EJFAT_URI, or give --url ejfat://HOST:PORT and --token-file \
-                     FILE; docs/ejfat.md starts one by hand";
-                fail(Exit::Usage, sentence.to_owned())
-            }
+            (false, None) => written.testbed.as_deref().map(Self::Testbed).ok_or_else(|| {
+                let sentence = "this route over EJFAT needs a control plane: set EJFAT_URI, or give --url ejfat://HOST:PORT and \
+                     --token-file FILE; `--arch ejfat` streams over a testbed's";
+                Failure::new(Exit::Usage, sentence)
+            }),
         }
     }
 }

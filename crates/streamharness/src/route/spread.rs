@@ -97,7 +97,7 @@ pub fn build(
     let (offer, _probe) = if starts { offer(wish, here) } else { (None, None) };
     let choice = world.decide(&offer, PREPARE_LIMIT, |offers| choose(wish, world, offers))?;
     let routes = named(&wish.routes).map_err(|failure| world.stop(failure))?;
-    let of_parts = choice.placement.hosts(!routes.proxies.is_empty(), routes.managed.is_some());
+    let of_parts = choice.placement.hosts(!routes.proxies.is_empty(), routes.managed.is_some() || routes.ejfat);
     if world.leads() {
         let list =
             |hosts: &[usize]| hosts.iter().map(|host| wish.hosts[*host].name.as_str()).collect::<Vec<_>>().join(", ");

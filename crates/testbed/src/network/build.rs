@@ -97,7 +97,8 @@ impl Network {
         let (host, namespace) = &self.joined[index];
         let Way::Forwarder { queue_bytes } = way else {
             self.switch_of(*host).enter()?;
-            let pair = format!("link add {host} type veth peer name eth0 netns /proc/self/fd/0");
+            let mtu = self.facility.mtu;
+            let pair = format!("link add {host} mtu {mtu} type veth peer name eth0 mtu {mtu} netns /proc/self/fd/0");
             self.tools.ip(&pair, Some(namespace.as_stdin()?))?;
             return Ok(None);
         };
@@ -107,7 +108,8 @@ impl Network {
             let device = open_device(name, !conditions.act_on_single_packets())
                 .map_err(|source| Error::NoDistance { what: "--delay", netem: false, source })?;
             // It must take what a fast sender sends while the forwarder is late.
-            self.tools.ip(&format!("link set {name} txqueuelen {DEVICE_QUEUE_PACKETS}"), None)?;
+            let settings = format!("txqueuelen {DEVICE_QUEUE_PACKETS} mtu {}", self.facility.mtu);
+            self.tools.ip(&format!("link set {name} {settings}"), None)?;
             Ok::<_, Error>(device)
         };
         let ends = [open(namespace, "eth0")?, open(&self.switch, &host.to_string())?];
@@ -184,6 +186,7 @@ impl Network {
             choice: NetworkChoice::Facility(self.facility).to_string(),
             congestion: self.facility.congestion.map(|congestion| congestion.to_string()),
             firewall: self.firewall.clone(),
+            mtu: Some(self.facility.mtu),
         })
     }
 

@@ -41,7 +41,8 @@ fn script(rules: &[Rule]) -> String {
         lines.push(format!("add rule {TABLE} {hook} iifname {from} jump incoming"));
     }
     lines.extend(rules.iter().map(|rule| {
-        format!("add rule {TABLE} {OPENED} ip daddr {} tcp dport {} accept", rule.address, rule.ports_in_words())
+        let (protocol, ports) = (rule.protocol(), rule.ports_in_words());
+        format!("add rule {TABLE} {OPENED} ip daddr {} {protocol} dport {ports} accept", rule.address)
     }));
     lines.join(" ; ")
 }
@@ -52,14 +53,15 @@ fn read(listed: &Value, requested: &[Rule]) -> Option<Rule> {
     parts.iter().find(|part| part.get("accept").is_some())?;
     let compared = |field: &str| {
         let is = |part: &&Value| part["match"]["left"]["payload"]["field"] == field;
-        Some(&parts.iter().find(is)?["match"]["right"])
+        Some(&parts.iter().find(is)?["match"])
     };
-    let address: Ipv4Addr = compared("daddr")?.as_str()?.parse().ok()?;
-    let (port, number) = (compared("dport")?, |value: &Value| u16::try_from(value.as_u64()?).ok());
+    let address: Ipv4Addr = compared("daddr")?["right"].as_str()?.parse().ok()?;
+    let (compared_port, number) = (compared("dport")?, |value: &Value| u16::try_from(value.as_u64()?).ok());
+    let (port, udp) = (&compared_port["right"], compared_port["left"]["payload"]["protocol"] == "udp");
     let ends = [&port["range"][0], &port["range"][1]];
     let [from_port, to_port] = ends.map(|end| number(end).or_else(|| number(port)));
-    let rule =
-        Rule { architectures: Vec::new(), host: String::new(), address, from_port: from_port?, to_port: to_port? };
+    let (architectures, host) = (Vec::new(), String::new());
+    let rule = Rule { architectures, host, address, from_port: from_port?, to_port: to_port?, udp };
     requested.iter().find(|known| known.opens(&rule)).cloned()
 }
 
@@ -75,6 +77,7 @@ mod tests {
             address: [10, 79, 0, 11].into(),
             from_port,
             to_port,
+            udp: false,
         }
     }
 
@@ -89,5 +92,14 @@ mod tests {
         assert_eq!(read(&listed(json!({"range": [10760, 10769]}), "accept"), &requested), Some(requested[1].clone()));
         assert_eq!(read(&listed(10211.into(), "drop"), &requested), None);
         assert_eq!(read(&listed(10212.into(), "accept"), &requested), None, "nobody has asked for it");
+        let of_udp = Rule { udp: true, ..rule(10211, 10211) };
+        assert_eq!(
+            read(&listed(10211.into(), "accept"), std::slice::from_ref(&of_udp)),
+            None,
+            "it is open for TCP only"
+        );
+        let mut packets = listed(10211.into(), "accept");
+        packets["expr"][1]["match"]["left"]["payload"]["protocol"] = "udp".into();
+        assert_eq!(read(&packets, &[rule(10211, 10211), of_udp.clone()]), Some(of_udp));
     }
 }

@@ -26,6 +26,10 @@ pub enum Host {
     Nlb,
     /// A gateway of the managed service, counted from 1.
     Gateway(usize),
+    /// EJFAT's control plane.
+    EjfatControl,
+    /// EJFAT's load balancer.
+    EjfatBalancer,
 }
 
 impl Host {
@@ -46,6 +50,8 @@ impl Host {
             Self::Ingress => 21,
             Self::Nlb => 22,
             Self::Gateway(replica) => 22 + replica as u8,
+            Self::EjfatControl => 26,
+            Self::EjfatBalancer => 27,
         };
         Ipv4Addr::new(10, 79, 0, last)
     }
@@ -64,6 +70,8 @@ impl fmt::Display for Host {
             Self::Ingress => f.write_str("ingress"),
             Self::Nlb => f.write_str("nlb"),
             Self::Gateway(replica) => write!(f, "gw{replica}"),
+            Self::EjfatControl => f.write_str("ejfat-cp"),
+            Self::EjfatBalancer => f.write_str("ejfat-lb"),
         }
     }
 }
@@ -113,7 +121,8 @@ impl Hosts {
         let dsns = (1..=self.dsns()).map(Host::Dsn);
         let gateways = (1..=REPLICAS).map(Host::Gateway);
         let first = std::iter::once(Host::Clients).chain(far.iter().copied());
-        first.chain(dsns).chain([Host::Balancer, Host::Ingress, Host::Nlb]).chain(gateways).collect()
+        let managed = [Host::Balancer, Host::Ingress, Host::Nlb].into_iter().chain(gateways);
+        first.chain(dsns).chain(managed).chain([Host::EjfatControl, Host::EjfatBalancer]).collect()
     }
 
     /// Whether producers are at a site of their own.
@@ -184,8 +193,8 @@ impl Hosts {
 fn of_allocation(allocation: &Allocation, host: Host) -> Ipv4Addr {
     match host {
         Host::Dsn(number) => allocation.dsn(number),
-        Host::Balancer | Host::Nlb => allocation.balancer,
-        Host::Ingress | Host::Gateway(_) | Host::Switch => allocation.ingress,
+        Host::Balancer | Host::Nlb | Host::EjfatBalancer => allocation.balancer,
+        Host::Ingress | Host::Gateway(_) | Host::Switch | Host::EjfatControl => allocation.ingress,
         Host::Clients | Host::Site | Host::Producers | Host::Dtn => allocation.here,
     }
 }
@@ -198,6 +207,8 @@ pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
         "balancer" => Host::Balancer,
         "ingress" => Host::Ingress,
         "nlb" => Host::Nlb,
+        "ejfat control" => Host::EjfatControl,
+        "ejfat balancer" => Host::EjfatBalancer,
         _ if proxied && part.ends_with(" producer") => hosts.producer_proxy(),
         _ if proxied && part.ends_with(" consumer") => hosts.consumer_proxy(),
         _ => {
@@ -217,7 +228,7 @@ mod tests {
         let hosts = Hosts::Facility { nodes: 9, sites: true };
         let all: HashSet<Ipv4Addr> =
             hosts.on_a_switch().into_iter().chain([Host::Switch]).map(|host| hosts.address(host)).collect();
-        assert_eq!(all.len(), 9 + 8 + 3);
+        assert_eq!(all.len(), 9 + 10 + 3);
     }
 
     #[test]
@@ -235,6 +246,8 @@ mod tests {
             ("node 2", "dsn2"),
             ("epmd 3", "dsn3"),
             ("balancer", "lb"),
+            ("ejfat control", "ejfat-cp"),
+            ("ejfat balancer", "ejfat-lb"),
             ("ingress", "ingress"),
             ("nlb", "nlb"),
             ("gateway 2", "gw2"),

@@ -4,7 +4,7 @@ use crate::routes::IF_POSSIBLE;
 use std::{fmt, str::FromStr};
 
 /// All that a testbed has a route for.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "dts",
     "dts-plain",
     "dts-nlb",
@@ -17,6 +17,8 @@ const NAMES: [&str; 12] = [
     "ingress",
     "mss-gateway",
     "mss-gateway-3",
+    "ejfat",
+    "ejfat-direct",
 ];
 const SEPARATOR: char = '+';
 

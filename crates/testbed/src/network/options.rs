@@ -32,7 +32,12 @@ pub struct Facility {
     pub congestion: Option<Congestion>,
     /// What the firewall between the sites lets through; `None`: no firewall.
     pub firewall: Option<Opened>,
+    /// The largest packet of every link, in bytes.
+    pub mtu: u16,
 }
+
+/// Ethernet's without jumbo frames.
+const MTU: u16 = 1500;
 
 /// TCP's choice of how fast it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +113,8 @@ impl Facility {
                 Some(rate as u64)
             }
         };
-        Ok(Self { rate_bits_per_second, way: parse_way(way)?, congestion: None, sites: false, firewall: None })
+        let way = parse_way(way)?;
+        Ok(Self { rate_bits_per_second, way, congestion: None, sites: false, firewall: None, mtu: MTU })
     }
 }
 
@@ -157,7 +163,8 @@ impl fmt::Display for NetworkChoice {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
                 let congestion = facility.congestion.map_or("default".to_owned(), |one| one.to_string());
                 let firewall = facility.firewall.map_or("open".to_owned(), |opened| format!("only-{opened}"));
-                write!(f, "facility,{rate},{congestion},{},{firewall},{}", facility.sites, facility.way)
+                let Facility { sites, mtu, way, .. } = facility;
+                write!(f, "facility,{rate},{congestion},{sites},{firewall},{mtu},{way}")
             }
             Self::Allocation(allocation, base) => write!(f, "allocation,{allocation},{base}"),
         }
@@ -184,6 +191,7 @@ impl FromStr for NetworkChoice {
         let sites = sites.parse().map_err(|_| ())?;
         let (firewall, way) = way.split_once(',').ok_or(())?;
         let firewall = firewall.strip_prefix("only-").map(str::parse).transpose()?;
+        let (mtu, way) = way.split_once(',').ok_or(())?;
         let congestion = (congestion != "default").then(|| congestion.parse()).transpose()?;
         Ok(Self::Facility(Facility {
             rate_bits_per_second: (rate > 0).then_some(rate),
@@ -191,6 +199,7 @@ impl FromStr for NetworkChoice {
             congestion,
             sites,
             firewall,
+            mtu: mtu.parse().map_err(|_| ())?,
         }))
     }
 }
@@ -257,6 +266,7 @@ mod tests {
             NetworkChoice::Loopback,
             NetworkChoice::Reachable([10, 1, 2, 3].into()),
             NetworkChoice::Facility(facility),
+            NetworkChoice::Facility(Facility { mtu: 9000, ..facility }),
             with_reno,
             NetworkChoice::Facility(Facility { sites: true, firewall: Some(Opened::of(["dts", "mss"])), ..facility }),
             NetworkChoice::Facility(Facility { sites: true, firewall: Some(Opened::default()), ..facility }),

@@ -23,9 +23,12 @@ pub struct NetworkState {
     /// What the firewall of the service's site lets through, as the kernel has it; `None`: no firewall.
     #[serde(default)]
     pub firewall: Option<Vec<Rule>>,
+    /// The largest packet of every link, in bytes.
+    #[serde(default)]
+    pub mtu: Option<u16>,
 }
 
-/// Connections that the firewall lets through from the other site.
+/// What the firewall lets through from the other site: connections, or packets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// The architectures that need it.
@@ -38,12 +41,21 @@ pub struct Rule {
     pub from_port: u16,
     /// The last of them.
     pub to_port: u16,
+    /// Whether these are ports of UDP, in place of TCP.
+    #[serde(default)]
+    pub udp: bool,
 }
 
 impl Rule {
-    /// Whether it lets the same connections through.
+    /// Whether it lets the same through.
     pub fn opens(&self, other: &Self) -> bool {
-        (self.address, self.from_port, self.to_port) == (other.address, other.from_port, other.to_port)
+        let opened = |rule: &Self| (rule.address, rule.from_port, rule.to_port, rule.udp);
+        opened(self) == opened(other)
+    }
+
+    /// As nftables calls it.
+    pub fn protocol(&self) -> &'static str {
+        if self.udp { "udp" } else { "tcp" }
     }
 
     /// Number of ports that it opens.
@@ -61,7 +73,8 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { architectures, host, address, .. } = self;
-        write!(f, "{}: TCP to {host} {address}:{}", architectures.join(", "), self.ports_in_words())
+        let protocol = self.protocol().to_uppercase();
+        write!(f, "{}: {protocol} to {host} {address}:{}", architectures.join(", "), self.ports_in_words())
     }
 }
 
