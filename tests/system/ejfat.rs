@@ -147,6 +147,15 @@ fn a_testbeds_load_balancer_is_found_without_an_address_and_free_for_the_next_ru
         assert_eq!((record.integrity.delivered, record.route.hops.len()), (200, hops), "{:?}", record.route);
         let by = record.route.hops[0].process.as_deref().unwrap_or_default();
         assert_eq!(by.contains("streamharness ejfat balance (pid "), hops == 2, "{by}");
+        let Some(balancer) = record.load_balancer.filter(|_| hops == 2) else {
+            assert_eq!(architecture, "ejfat-direct", "its control plane reports");
+            continue;
+        };
+        // Those of the run before are not among them.
+        let (sent, packets) = (record.transport["packets_sent"], &balancer.packets);
+        assert_eq!((packets["received"], packets["passed"], balancer.drops().count()), (sent, sent, 0), "{packets:?}");
+        let shares: Vec<(&str, f64)> = balancer.mean_shares().collect();
+        assert!(balancer.epochs > 0 && shares == [("consumer-0", 1.0)] && balancer.notes.is_empty(), "{balancer:?}");
     }
 }
 

@@ -10,7 +10,7 @@ mod tokens;
 
 pub use slots::Strategy;
 
-use crate::{balance::Tables, uri::DataAddress, wire::Sync};
+use crate::{balance::Tables, control::messages::Count, uri::DataAddress, wire::Sync};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use reservation::Held;
@@ -49,6 +49,8 @@ struct Balancer {
     instance: Instance,
     held: Option<Held>,
     tables: Arc<Tables>,
+    /// What it counted, as it has reported.
+    packets: Vec<Count>,
 }
 
 /// A control plane.
@@ -67,7 +69,12 @@ impl Plane {
         let balancers = settings
             .instances
             .iter()
-            .map(|instance| Balancer { instance: instance.clone(), held: None, tables: Arc::default() })
+            .map(|instance| Balancer {
+                instance: instance.clone(),
+                held: None,
+                tables: Arc::default(),
+                packets: Vec::new(),
+            })
             .collect();
         Self {
             tokens: Tokens::new(settings.token.clone()),
@@ -114,16 +121,20 @@ impl Plane {
         self.balancers.get(balancer).map(|balancer| Arc::clone(&balancer.tables))
     }
 
-    /// The same, for who has the first token.
+    /// The same for the load balancer itself, which has the first token and reports what it counted.
     ///
     /// # Errors
     ///
     /// The status of the call.
-    pub fn tables_for(&self, token: &str, balancer: u32) -> Result<Arc<Tables>, Status> {
+    pub fn tables_for(&mut self, token: &str, balancer: u32, packets: Vec<Count>) -> Result<Arc<Tables>, Status> {
         self.tokens.check(token, tokens::Permission::Update, &[tokens::Resource::All])?;
-        let found = usize::try_from(balancer).ok().and_then(|index| self.tables(index));
         let count = self.balancers.len();
-        found.ok_or_else(|| Status::invalid_argument(format!("there are {count} load balancers; choose one from 0 on")))
+        let found = usize::try_from(balancer).ok().and_then(|index| self.balancers.get_mut(index));
+        let found = found.ok_or_else(|| {
+            Status::invalid_argument(format!("there are {count} load balancers; choose one from 0 on"))
+        })?;
+        found.packets = packets;
+        Ok(Arc::clone(&found.tables))
     }
 }
 

@@ -73,12 +73,13 @@ async fn whole_life(uri: &Uri, trust: &Trust) {
         sleep(Duration::from_millis(100)).await;
     }
     assert!(epochs > 0, "no epoch within {TRIES} tries");
-    let tables = root.tables(TablesRequest { balancer: 0, known: 0 }).await.unwrap();
+    let tables = root.tables(TablesRequest { balancer: 0, ..TablesRequest::default() }).await.unwrap();
     let read = tables.read().unwrap();
     assert_eq!((read.senders.len(), read.members.len()), (1, 1));
-    let again = root.tables(TablesRequest { balancer: 0, known: tables.version }).await.unwrap();
+    let again =
+        root.tables(TablesRequest { balancer: 0, known: tables.version, ..TablesRequest::default() }).await.unwrap();
     assert!(again.version > tables.version || again.epochs.is_empty());
-    let denied = holder.tables(TablesRequest { balancer: 0, known: 0 }).await.unwrap_err();
+    let denied = holder.tables(TablesRequest { balancer: 0, ..TablesRequest::default() }).await.unwrap_err();
     assert!(matches!(denied, Error::Denied { .. }), "{denied}");
     let gone = Deregister { lb_id: lb.lb_id.clone(), session_id: session.session_id };
     worker.deregister(gone).await.unwrap();

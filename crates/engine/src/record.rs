@@ -9,8 +9,8 @@ mod verdict;
 use measure::{
     Record,
     record::{
-        Effort, Environment, Hop, Labels, LeftBehind, Link, Neighbour, Point, Provisioned, Repetition, Route, SCHEMA,
-        ServicePart, ServiceView,
+        Effort, Environment, Hop, Labels, LeftBehind, Link, LoadBalancer, Neighbour, Point, Provisioned, Repetition,
+        Route, SCHEMA, ServicePart, ServiceView,
     },
 };
 use profile::Plan;
@@ -58,6 +58,8 @@ pub struct Facts {
     pub point: Option<Point>,
     /// The service's reports about itself, once the stream is over.
     pub service: Option<ServiceView>,
+    /// What the control plane of EJFAT reported about the load balancer.
+    pub load_balancer: Option<LoadBalancer>,
     /// The queues and exchanges that it could not delete, and the sentence on them.
     pub left: Option<(Vec<LeftBehind>, String)>,
 }
@@ -83,6 +85,7 @@ impl Facts {
             repetition: None,
             point: None,
             service: None,
+            load_balancer: None,
             left: None,
         }
     }
@@ -110,6 +113,7 @@ impl Facts {
             },
             environment: self.environment.clone(),
             service: self.service.clone(),
+            load_balancer: self.load_balancer.clone(),
             labels: self.labels.clone(),
             links: self.links.clone(),
             neighbours: self.neighbours.clone(),

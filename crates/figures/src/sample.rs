@@ -40,6 +40,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         links: Vec::new(),
         neighbours: Vec::new(),
         transport: std::collections::BTreeMap::new(),
+        load_balancer: None,
         backpressure: Default::default(),
         harness: Harness { ceiling_messages_per_second: Some(900_000.0), ..Harness::default() },
         phases: Default::default(),

@@ -3,6 +3,7 @@
 mod effort;
 mod environment;
 mod harness;
+mod load_balancer;
 mod neighbour;
 mod prediction;
 mod route;
@@ -17,6 +18,7 @@ use thiserror::Error;
 pub use effort::Effort;
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use harness::{Harness, RankSummary, Spread};
+pub use load_balancer::{LoadBalancer, Shares};
 pub use neighbour::Neighbour;
 pub use prediction::{Prediction, Utilisation};
 pub use route::{
@@ -46,7 +48,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 31] = [
+pub const MEASURED: [&str; 32] = [
     "run_id",
     "started",
     "repetition",
@@ -68,6 +70,7 @@ pub const MEASURED: [&str; 31] = [
     "links",
     "neighbours",
     "transport",
+    "load_balancer",
     "harness",
     "service",
     "completion",
@@ -137,6 +140,9 @@ pub struct Record {
     /// Counts of the transport itself by name, summed over all workers, such as packets that the kernel dropped; empty over AMQP.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub transport: BTreeMap<String, u64>,
+    /// What the control plane of EJFAT reported about the load balancer; absent on other routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<LoadBalancer>,
     /// The cost of the harness itself.
     pub harness: Harness,
     /// Seconds spent in each phase, by name, from `mpi` (its start) and `route` (a testbed, a tunnel, a cluster) on.

@@ -120,6 +120,7 @@ pub(crate) fn record() -> Record {
         neighbours: Vec::new(),
         links: Vec::new(),
         transport: std::collections::BTreeMap::new(),
+        load_balancer: None,
         harness: Harness {
             schedule: Some("kept".to_owned()),
             ceiling_messages_per_second: Some(812_345.5),

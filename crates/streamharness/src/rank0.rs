@@ -1,5 +1,6 @@
 //! The tasks of rank 0 beside its workers: it leads runs, shows them, and writes their files.
 
+pub mod balancing;
 pub mod before;
 pub mod congestion;
 pub mod demands;

@@ -27,6 +27,13 @@ impl BalancerCounts {
         self.dropped[reason as usize]
     }
 
+    /// Every packet by what became of it.
+    pub fn packets(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let passed = [("received", self.received), ("passed", self.passed)];
+        let dropped = Dropped::ALL.iter().zip(self.dropped).map(|(reason, count)| (reason.name(), count));
+        passed.into_iter().chain(dropped).chain(self.kernel_drops.map(|drops| ("kernel_drops", drops)))
+    }
+
     /// As one line of JSON.
     pub fn json(&self) -> String {
         let mut text = format!(

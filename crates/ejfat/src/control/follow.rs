@@ -1,8 +1,12 @@
-//! A load balancer of one process behind a control plane of another: it asks for new tables.
+//! A load balancer of one process behind a control plane of another: it asks for new tables, and reports
+//! its counts.
 
 use crate::{
     balance::Balancing,
-    control::{client::Client, messages::TablesRequest},
+    control::{
+        client::Client,
+        messages::{Count, TablesRequest},
+    },
     error::{Error, Result},
 };
 use std::{sync::Arc, time::Duration};
@@ -27,7 +31,9 @@ pub async fn follow(
     let mut known = 0;
     let (mut ready, mut failing) = (Some(ready), false);
     loop {
-        match client.tables(TablesRequest { balancer: number, known }).await {
+        let counted = balancing.counts();
+        let packets = counted.packets().map(|(name, value)| Count { name: name.to_owned(), value }).collect();
+        match client.tables(TablesRequest { balancer: number, known, packets }).await {
             Ok(tables) => {
                 if tables.version != known
                     && let Some(read) = tables.read()

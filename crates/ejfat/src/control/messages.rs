@@ -7,7 +7,7 @@ mod tables;
 mod worker;
 
 pub use reservation::{OfReservation, OverviewEntry, OverviewReply, Reservation, Reserve, Senders, Status};
-pub use tables::{EpochTable, MemberTable, Tables, TablesRequest};
+pub use tables::{Count, EpochTable, MemberTable, Tables, TablesRequest};
 pub use worker::{Deregister, Register, Registered, SlotRange, State, WorkerStatus};
 
 /// A time: seconds and nanoseconds since 1970.

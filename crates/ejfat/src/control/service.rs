@@ -98,7 +98,7 @@ impl ControlService {
             }
             Call::Overview => self.unary(request, |plane, _: Nothing, now_us| plane.overview(token, now_us)).await,
             Call::Version => self.unary(request, |plane, _: Nothing, _| plane.version(token)).await,
-            Call::Tables => self.unary(request, |plane, of: TablesRequest, _| tables(plane, token, &of)).await,
+            Call::Tables => self.unary(request, |plane, of: TablesRequest, _| tables(plane, token, of)).await,
         }
     }
 
@@ -132,9 +132,10 @@ fn bearer(request: &http::Request<Body>) -> Result<String, Status> {
 }
 
 /// The tables of a load balancer, or only their version if that is the known one.
-fn tables(plane: &Plane, token: &str, request: &TablesRequest) -> Result<Tables, Status> {
-    let tables = plane.tables_for(token, request.balancer)?;
-    if tables.version == request.known {
+fn tables(plane: &mut Plane, token: &str, request: TablesRequest) -> Result<Tables, Status> {
+    let TablesRequest { balancer, known, packets } = request;
+    let tables = plane.tables_for(token, balancer, packets)?;
+    if tables.version == known {
         return Ok(Tables { version: tables.version, ..Tables::default() });
     }
     Ok(tables.as_ref().into())

@@ -59,7 +59,7 @@ impl Plane {
     /// How its receivers are.
     pub fn status(&self, token: &str, lb_id: &str, now_us: u64) -> Outcome<Status> {
         let at = self.find(token, Permission::Read, lb_id)?;
-        Ok(held(&self.balancers[at]).status(now_us))
+        Ok(status(&self.balancers[at], now_us))
     }
 
     /// Ends a reservation, all its sessions and their tokens.
@@ -133,7 +133,7 @@ impl Plane {
                 Some(OverviewEntry {
                     name: held.name.clone(),
                     reservation: Some(self.reservation(at, false)),
-                    status: Some(held.status(now_us)),
+                    status: Some(status(&self.balancers[at], now_us)),
                 })
             })
             .collect();
@@ -218,6 +218,10 @@ impl Plane {
             data: self.balancers[at].instance.data.clone(),
         }
     }
+}
+
+fn status(balancer: &Balancer, now_us: u64) -> Status {
+    Status { packets: balancer.packets.clone(), ..held(balancer).status(now_us) }
 }
 
 fn held(balancer: &Balancer) -> &Held {

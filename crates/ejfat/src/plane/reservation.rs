@@ -136,6 +136,7 @@ impl Held {
             sender_addresses: self.senders.iter().map(IpAddr::to_string).collect(),
             expires_at: Some(Timestamp::of_us(self.until_us)),
             slot_resolution: u32::from(SLOTS),
+            packets: Vec::new(),
         }
     }
 }

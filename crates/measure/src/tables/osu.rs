@@ -6,7 +6,7 @@
 
 use crate::{
     LatencySummary, Metric, Record, Volume,
-    record::{Environment, ServicePart},
+    record::{Environment, LoadBalancer, ServicePart},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
@@ -73,6 +73,9 @@ fn head(table: &mut Table, record: &Record) {
     table.comment("service", &service(&record.plan));
     if !record.transport.is_empty() {
         table.comment("packets", &packets(&record.transport));
+    }
+    if let Some(balancer) = &record.load_balancer {
+        table.comment("balancer", &balancer_in_words(balancer));
     }
     table.comment("verify", &format!("{}{}", plan("/verify"), inspected(record)));
     table.comment(
@@ -321,6 +324,19 @@ fn packets(counts: &BTreeMap<String, u64>) -> String {
         count("events_without_room"),
         count("events_consumer_full"),
     )
+}
+
+/// What a load balancer did.
+fn balancer_in_words(balancer: &LoadBalancer) -> String {
+    let count = |name: &str| balancer.packets.get(name).copied();
+    let packets = count("received").zip(count("passed")).map(|(received, passed)| {
+        let drops: Vec<String> = balancer.drops().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let drops = if drops.is_empty() { "none dropped".to_owned() } else { format!("dropped: {}", drops.join(", ")) };
+        format!("{received} packets received, {passed} passed on, {drops}")
+    });
+    let shares = balancer.mean_shares().map(|(name, share)| format!("{name} {:.1} %", share * 100.0));
+    let epochs = format!("{} epochs", balancer.epochs);
+    [epochs].into_iter().chain(packets).chain([shares.collect::<Vec<_>>().join(", ")]).collect::<Vec<_>>().join("; ")
 }
 
 /// The run length as the plan has it: `{"Messages": n}` or `{"Window": {...}}`.

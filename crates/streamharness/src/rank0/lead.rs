@@ -4,8 +4,8 @@ use crate::{
     host::environment,
     launch::signals::Signals,
     rank0::{
-        congestion, demands::Demands, keeper::Keeper, neighbours::Neighbours, output::Output, progress::View,
-        series::Series,
+        balancing::Watch, congestion, demands::Demands, keeper::Keeper, neighbours::Neighbours, output::Output,
+        progress::View, series::Series,
     },
     route::{Connect, effort::Passed, links::Links, own::OwnTestbed, source::running_testbed, spread::BETWEEN_PARTS},
     terminal::{
@@ -59,6 +59,8 @@ pub struct Lead {
     watched_ahead: Option<Duration>,
     links: Links,
     service: Option<Watcher>,
+    /// The load balancer of EJFAT.
+    balancing: Option<Watch>,
     keeper: Keeper,
     /// The latest sums that were received.
     latest: Option<Snapshot>,
@@ -94,6 +96,7 @@ impl Lead {
             watched_ahead: None,
             links: Links::default(),
             service: None,
+            balancing: None,
             reported: false,
             cut_by: None,
             brief: false,
@@ -165,6 +168,7 @@ impl Lead {
     /// The route is open, to a provisioned cluster if there is one.
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
+        self.balancing = connect.ejfat.as_ref().map(Watch::start);
         self.facts.provisioned.clone_from(&connect.provisioned);
         self.facts.parts.clone_from(&connect.parts);
         self.facts.between_parts = (!connect.parts.is_empty()).then(|| BETWEEN_PARTS.to_owned());
@@ -215,6 +219,11 @@ impl Lead {
             (Some(service), Phase::Finish) => service.end(),
             _ => {}
         }
+        match (&mut self.balancing, phase) {
+            (Some(balancing), Phase::Stream) => balancing.begin(),
+            (Some(balancing), Phase::Finish) => balancing.end(),
+            _ => {}
+        }
         if let (Some(neighbours), Phase::Finish) = (&self.neighbours, phase) {
             neighbours.stop();
         }
@@ -255,6 +264,7 @@ impl Lead {
     /// Takes the samples of the service so far into the facts; returns the series with them.
     fn see_service(&mut self) -> Vec<SeriesRow> {
         let mut rows = self.series.rows();
+        self.facts.load_balancer = self.balancing.as_ref().map(Watch::seen);
         if let Some(seen) = self.service.as_ref().map(Watcher::seen) {
             // The watch began a little before the start that ranks agreed on.
             let ahead_s = self.watched_ahead.unwrap_or_default().as_secs_f64();

@@ -67,6 +67,14 @@ pub struct Order {
     needed: Duration,
 }
 
+impl Reserved {
+    /// A connection to its control plane, and its number there.
+    pub async fn client(&self) -> Result<(Client, String), Failure> {
+        let uri = read(self.uri.expose())?;
+        Ok((client(&uri, self.ca_pem.as_deref()).await?, uri.lb_id.unwrap_or_default()))
+    }
+}
+
 impl Reservation {
     /// Reserves the load balancer of the control plane at `address`, unless that is the address of a reservation already.
     pub fn open(written: &RouteProfile, plan: &Plan, address: &Address) -> Result<Self, Failure> {

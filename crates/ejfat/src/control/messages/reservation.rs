@@ -1,6 +1,6 @@
 //! Messages about a reservation and its senders.
 
-use super::{Timestamp, WorkerStatus};
+use super::{Count, Timestamp, WorkerStatus};
 
 /// Reserves a load balancer.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -106,6 +106,9 @@ pub struct Status {
     /// Entries of a calendar.
     #[prost(uint32, tag = "11")]
     pub slot_resolution: u32,
+    /// What the load balancer counted since its start. Only our own control plane reports it, far from the numbers of ESnet's.
+    #[prost(message, repeated, tag = "1001")]
+    pub packets: Vec<Count>,
 }
 
 /// One reservation in an overview.

@@ -15,6 +15,20 @@ pub struct TablesRequest {
     /// The version that the balancer has; 0 for none.
     #[prost(uint64, tag = "2")]
     pub known: u64,
+    /// What the balancer counted since its start.
+    #[prost(message, repeated, tag = "3")]
+    pub packets: Vec<Count>,
+}
+
+/// Packets of which one thing became.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Count {
+    /// What became of them.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// How many.
+    #[prost(uint64, tag = "2")]
+    pub value: u64,
 }
 
 /// The tables, all that there are at one time.
