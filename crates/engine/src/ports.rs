@@ -2,11 +2,13 @@
 
 mod alarm;
 mod comm;
+mod loss;
 mod payloads;
 mod transport;
 
 pub use alarm::Alarm;
 pub use comm::{BYTES_MAX, Comm, CommError, POST_BYTES_MAX, agree};
+pub use loss::Loss;
 pub use payloads::{Body, Corruption, CorruptionKind, PayloadError, Payloads, Source};
 pub use transport::{
     ConnectionFacts, Counts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Role, Service,

@@ -3,6 +3,7 @@
 //! Between the first and the last collective no rank returns early: a failure is a value that the rank sends. Returning
 //! early would leave the others waiting in MPI until their limits.
 
+mod again;
 mod alarms;
 mod connect;
 pub mod control;

@@ -9,6 +9,7 @@ mod in_flight;
 pub(crate) mod inspections;
 pub(crate) mod produce;
 pub(crate) mod progress;
+pub(crate) mod reconnect;
 pub(crate) mod reply;
 
 /// A busy worker yields after this many turns, because other workers of the rank share the thread.

@@ -42,6 +42,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         transport: std::collections::BTreeMap::new(),
         load_balancer: None,
         backpressure: Default::default(),
+        reconnection: None,
         harness: Harness { ceiling_messages_per_second: Some(900_000.0), ..Harness::default() },
         phases: Default::default(),
         ranks: Vec::new(),

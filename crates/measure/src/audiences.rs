@@ -39,6 +39,7 @@ pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
         integrity.rejected += summary.rejected();
         integrity.returned += summary.returned();
         integrity.republished += summary.republished();
+        integrity.republished_after_loss += summary.republished_after_loss();
         integrity.abandoned += summary.abandoned();
     }
     for audience in audiences {
@@ -69,6 +70,8 @@ struct Given {
     late: RoaringTreemap,
     /// Messages that arrived as redeliveries only.
     again: RoaringTreemap,
+    /// Messages that arrived over a connection that was lost later.
+    unsure: RoaringTreemap,
 }
 
 impl Given {
@@ -83,6 +86,18 @@ impl Given {
         let in_turn = seen - &again - &late;
         self.again = ((&self.again - seen) | (&again - &self.distinct)) | (&self.again & &again);
         self.late = (std::mem::take(&mut self.late) - in_turn) | (late - in_turn_before);
+    }
+
+    /// How many of the duplicates lost connections explain: `again` is what a producer published once more because of one.
+    fn explained_by_reconnection(&self, again: Option<&RoaringTreemap>) -> u64 {
+        let again = again.filter(|again| !again.is_empty());
+        if self.extra == 0 || (again.is_none() && self.unsure.is_empty()) {
+            return 0;
+        }
+        let mut explained = &self.repeated & &self.unsure;
+        explained |= again.map(|again| &self.repeated & again).unwrap_or_default();
+        // What came more than twice is not counted by message.
+        if explained.len() == self.repeated.len() { self.extra } else { explained.len() }
     }
 }
 
@@ -113,7 +128,17 @@ fn join_audience(
         given.late.remove_range(published..);
         integrity.reordered += given.late.len();
         add_examples(&mut integrity.first_reordered, producer, &given.late);
-        let lost = sent.map_or_else(RoaringTreemap::new, |s| s.missing_from(&given.distinct));
+        integrity.duplicated_by_reconnection += given.explained_by_reconnection(sent.map(|s| s.again()));
+        let mut lost = sent.map_or_else(RoaringTreemap::new, |s| s.missing_from(&given.distinct));
+        let unsure_below = sent.map_or(0, |s| s.unsure_below());
+        let unsure = lost.range_cardinality(..unsure_below);
+        if unsure > 0 {
+            integrity.undetermined += unsure;
+            let mut below = lost.clone();
+            below.remove_range(unsure_below..);
+            add_examples(&mut integrity.first_undetermined, producer, &below);
+            lost.remove_range(..unsure_below);
+        }
         integrity.lost += lost.len();
         add_examples(&mut integrity.first_lost, producer, &lost);
         add_examples(&mut integrity.first_duplicated, producer, &given.repeated);
@@ -125,6 +150,9 @@ fn unite(given: &mut BTreeMap<u32, Given>, consumer: Deliveries) {
     for mut log in consumer.into_logs() {
         let given = given.entry(log.producer).or_default();
         let seen = log.take_seen();
+        if !log.is_sure() {
+            given.unsure |= log.take_unsure();
+        }
         let twice = given.distinct.intersection_len(&seen);
         given.extra += log.extra + twice;
         given.unite_late(&seen, log.late, log.again);
@@ -161,12 +189,14 @@ pub fn join_replies(sent: &[(u32, SentSummary)], collected: Vec<Vec<Deliveries>>
         delivered: joined.delivered,
         expected: joined.expected,
         lost: joined.lost,
+        undetermined: joined.undetermined,
         duplicated: joined.duplicated,
         reordered: joined.reordered,
         corrupt: joined.corrupt,
         foreign: joined.foreign,
         unexpected: joined.unexpected,
         first_lost: joined.first_lost,
+        first_undetermined: joined.first_undetermined,
         first_duplicated: joined.first_duplicated,
         ..Replies::default()
     }

@@ -7,7 +7,7 @@
 use crate::{
     counters::Counters,
     ledger::{Foreign, MessageId},
-    replies::Replies,
+    replies::{Replies, take_all},
     sentences::{first, were},
 };
 use schemars::JsonSchema;
@@ -31,6 +31,9 @@ pub struct Integrity {
     /// Publishes of a message that had been published before, each counted.
     #[serde(default)]
     pub republished: u64,
+    /// Of `republished`: because the connection was lost before their confirm came or, without confirms, before they were written.
+    #[serde(default)]
+    pub republished_after_loss: u64,
     /// Messages abandoned after the limit on re-publishing.
     #[serde(default)]
     pub abandoned: u64,
@@ -46,7 +49,7 @@ pub struct Integrity {
     /// run.
     pub lost: u64,
     /// Expected messages that were not delivered and are not proved to be lost: the run was cut short, or the service
-    /// still had messages of the run, or did not report.
+    /// still had messages of the run, or did not report, or they were written without confirms to a connection that was lost.
     #[serde(default)]
     pub undetermined: u64,
     /// Messages that the run's queues still held after its consumers had left, including those in `unconfirmed` and
@@ -55,6 +58,10 @@ pub struct Integrity {
     pub in_service: Option<u64>,
     /// Deliveries beyond the first of each message, within a consumer and between consumers.
     pub duplicated: u64,
+    /// Of `duplicated`: those that a lost connection explains. Their producer had published them again for that reason, or a
+    /// consumer had received them over a connection that was lost later, and its acknowledgements with it.
+    #[serde(default)]
+    pub duplicated_by_reconnection: u64,
     /// Deliveries that the broker flagged as redelivered.
     #[serde(default)]
     pub redelivered: u64,
@@ -174,7 +181,7 @@ impl Integrity {
         let drained = !on_the_way.messages && held.messages == Some(0);
         if !drained {
             self.undetermined += std::mem::take(&mut self.lost);
-            self.first_undetermined.append(&mut self.first_lost);
+            take_all(&mut self.first_undetermined, &mut self.first_lost);
         }
         if let Some(replies) = &mut self.replies {
             replies.settle(held.replies, drained && !on_the_way.replies);
@@ -197,7 +204,8 @@ impl Integrity {
     /// The proven errors of the deliveries, each as a sentence.
     pub fn findings(&self) -> Vec<String> {
         // A message that one of several queues rejected reaches the others twice when it is published again.
-        let explained = self.redelivered + self.republished * self.copies;
+        let rejected_and_republished = self.republished - self.republished_after_loss;
+        let explained = self.duplicated_by_reconnection + self.redelivered + rejected_and_republished * self.copies;
         let unexplained = self.duplicated.saturating_sub(explained);
         [
             (self.lost > 0).then(|| {
@@ -393,6 +401,60 @@ mod tests {
         let republished = join(&[(0, sent.finish())], vec![delivered(twice)]);
         assert_eq!(republished.verdict(), Ok(()));
         assert_eq!((republished.rejected, republished.republished), (1, 1));
+    }
+
+    #[test]
+    fn a_lost_connection_explains_what_was_published_or_delivered_over_it_and_nothing_else() {
+        // Sequence 1 was published again, 2 was delivered over a connection that was lost.
+        let mut sent = Sent::new(true);
+        (0..5).for_each(|_| _ = sent.publish());
+        sent.lose_connection();
+        sent.republish_after_loss(1);
+        (0..5).for_each(|sequence| sent.confirm(sequence));
+        let sent = [(0, sent.finish())];
+        let lost = || {
+            let mut deliveries = delivered([(0, 0), (0, 1), (0, 2)]);
+            deliveries.lose_connection();
+            deliveries
+        };
+        let rest = [(0, 1), (0, 2), (0, 3), (0, 4)];
+        // It comes again to the same consumer, or to another one.
+        let mut same = lost();
+        rest.iter().for_each(|(producer, sequence)| _ = same.observe(*producer, *sequence, false));
+        for all in [vec![same], vec![lost(), delivered(rest)], vec![delivered(rest), lost()]] {
+            let integrity = join(&sent, all);
+            assert_eq!((integrity.duplicated, integrity.duplicated_by_reconnection), (2, 2));
+            assert_eq!((integrity.republished, integrity.republished_after_loss), (1, 1));
+            assert_eq!(integrity.verdict(), Ok(()));
+        }
+        // 4 has no excuse: it came after the loss, and was published once.
+        let integrity = join(&sent, vec![lost(), delivered(rest.into_iter().chain([(0, 4)]))]);
+        assert_eq!((integrity.duplicated, integrity.duplicated_by_reconnection), (3, 2));
+        let error = integrity.verdict().unwrap_err();
+        assert!(error.contains("1 of 3 duplicate deliveries was explained by no redelivery"), "{error}");
+        // Nor has 1 if nothing was lost.
+        let integrity = join(&[(0, confirmed(5))], vec![delivered((0..5).chain([1]).map(|s| (0, s)))]);
+        assert_eq!(integrity.duplicated_by_reconnection, 0);
+        assert!(integrity.verdict().is_err());
+    }
+
+    #[test]
+    fn what_never_arrives_of_a_lost_connection_is_undetermined_only_without_a_promise() {
+        for (confirms, lost, undetermined) in [(true, 4, 0), (false, 2, 2)] {
+            let mut sent = Sent::new(confirms);
+            (0..10).for_each(|_| _ = sent.publish());
+            sent.lose_connection();
+            (0..10).for_each(|_| _ = sent.publish());
+            if confirms {
+                (0..20).for_each(|sequence| sent.confirm(sequence));
+            }
+            let all = delivered((0..20).filter(|s| ![3, 9, 10, 19].contains(s)).map(|s| (0, s)));
+            let mut integrity = join(&[(0, sent.finish())], vec![all]);
+            integrity.settle(Held::NOTHING, OnTheWay { messages: false, replies: false });
+            assert_eq!((integrity.lost, integrity.undetermined), (lost, undetermined));
+            assert_eq!(integrity.first_lost.len() as u64, lost);
+            assert_eq!(integrity.first_undetermined.len() as u64, undetermined);
+        }
     }
 
     #[test]

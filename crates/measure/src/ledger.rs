@@ -69,6 +69,13 @@ pub struct SentSummary {
     rejected: u64,
     returned: u64,
     republished: u64,
+    /// Of `republished`: because the connection was lost.
+    republished_after_loss: u64,
+    /// Sequences published again because the connection was lost: they may arrive twice.
+    again: RoaringTreemap,
+    /// Without confirms: sequences below this one were written to a connection that was lost later, so that nobody knows whether
+    /// the broker got them.
+    unsure_below: u64,
 }
 
 impl Sent {
@@ -117,6 +124,23 @@ impl Sent {
         self.summary.republished += 1;
     }
 
+    /// A message was published again under its old sequence, because the connection was lost before it was confirmed or, without
+    /// confirms, written.
+    pub fn republish_after_loss(&mut self, sequence: u64) {
+        let s = &mut self.summary;
+        s.republished += 1;
+        s.republished_after_loss += 1;
+        s.again.insert(sequence);
+    }
+
+    /// The connection was lost.
+    pub fn lose_connection(&mut self) {
+        let s = &mut self.summary;
+        if !s.confirms {
+            s.unsure_below = s.published;
+        }
+    }
+
     /// A message was abandoned. This has no effect on a confirmed message.
     pub fn abandon(&mut self, sequence: u64) {
         let s = &mut self.summary;
@@ -131,6 +155,7 @@ impl Sent {
     pub fn finish(mut self) -> SentSummary {
         self.summary.confirmed_ahead.optimize();
         self.summary.abandoned.optimize();
+        self.summary.again.optimize();
         self.summary
     }
 }
@@ -172,6 +197,21 @@ impl SentSummary {
         self.republished
     }
 
+    /// Of [`Self::republished`]: because the connection was lost.
+    pub fn republished_after_loss(&self) -> u64 {
+        self.republished_after_loss
+    }
+
+    /// Sequences published again because the connection was lost.
+    pub(crate) fn again(&self) -> &RoaringTreemap {
+        &self.again
+    }
+
+    /// Sequences below this one may have been lost with their connection, which promises nothing without confirms.
+    pub(crate) fn unsure_below(&self) -> u64 {
+        self.unsure_below
+    }
+
     /// Number of sequences that must arrive: those that the broker accepted or, without confirms, all that were not
     /// abandoned.
     pub(crate) fn expected(&self) -> u64 {
@@ -210,6 +250,9 @@ impl SentSummary {
             rejected: self.rejected,
             returned: self.returned,
             republished: self.republished,
+            republished_after_loss: self.republished_after_loss,
+            again: as_bytes(&self.again),
+            unsure_below: self.unsure_below,
         })
     }
 
@@ -229,6 +272,9 @@ impl SentSummary {
             rejected: wire.rejected,
             returned: wire.returned,
             republished: wire.republished,
+            republished_after_loss: wire.republished_after_loss,
+            again: set_from_bytes(&wire.again)?,
+            unsure_below: wire.unsure_below,
         })
     }
 
@@ -282,6 +328,10 @@ pub(crate) struct ProducerLog {
     pub(crate) late: RoaringTreemap,
     /// Sequences whose first delivery was a redelivery: this consumer cannot know whether they were late.
     pub(crate) again: RoaringTreemap,
+    /// Every sequence below this was delivered over a connection that was lost later.
+    unsure_below: u64,
+    /// The same, above `unsure_below`.
+    unsure_ahead: RoaringTreemap,
 }
 
 impl Deliveries {
@@ -319,6 +369,14 @@ impl Deliveries {
         }
         log.in_order_from = log.in_order_from.max(sequence.saturating_add(1));
         Observation::New
+    }
+
+    /// The connection was lost: what it has delivered may come again, because its acknowledgement may not have arrived.
+    pub fn lose_connection(&mut self) {
+        for log in &mut self.logs {
+            log.unsure_below = log.seen_below;
+            log.unsure_ahead.clone_from(&log.seen_ahead);
+        }
     }
 
     /// Records that the body of a delivery, already observed, is corrupt.
@@ -362,13 +420,15 @@ impl Deliveries {
             log.repeated.optimize();
             log.late.optimize();
             log.again.optimize();
+            log.unsure_ahead.optimize();
         }
     }
 
     /// This ledger as bytes, for the gather: a head, and the sets one after the other, each written once, since a copy
     /// would take the same memory again.
-    pub fn encode(&self) -> Vec<u8> {
-        let sets = || self.logs.iter().flat_map(|log| [&log.seen_ahead, &log.repeated, &log.late, &log.again]);
+    pub fn encode<'a>(&'a self) -> Vec<u8> {
+        let of = |log: &'a ProducerLog| [&log.seen_ahead, &log.repeated, &log.late, &log.again, &log.unsure_ahead];
+        let sets = || self.logs.iter().flat_map(of);
         let head = to_bytes(&DeliveriesHead {
             logs: self.logs.iter().map(LogHead::of).collect(),
             redelivered: self.redelivered,
@@ -398,10 +458,19 @@ impl Deliveries {
         let mut rest = &bytes[at..];
         let mut next_set = || RoaringTreemap::deserialize_from(&mut rest);
         let mut logs = Vec::new();
-        for LogHead { producer, seen_below, extra, in_order_from } in head.logs {
-            let (seen_ahead, repeated) = (next_set()?, next_set()?);
-            let (late, again) = (next_set()?, next_set()?);
-            logs.push(ProducerLog { producer, seen_below, seen_ahead, repeated, extra, in_order_from, late, again });
+        for LogHead { producer, seen_below, extra, in_order_from, unsure_below } in head.logs {
+            logs.push(ProducerLog {
+                producer,
+                seen_below,
+                seen_ahead: next_set()?,
+                repeated: next_set()?,
+                extra,
+                in_order_from,
+                late: next_set()?,
+                again: next_set()?,
+                unsure_below,
+                unsure_ahead: next_set()?,
+            });
         }
         Ok(Self {
             logs,
@@ -451,6 +520,8 @@ impl ProducerLog {
             in_order_from: 0,
             late: RoaringTreemap::new(),
             again: RoaringTreemap::new(),
+            unsure_below: 0,
+            unsure_ahead: RoaringTreemap::new(),
         }
     }
 
@@ -467,6 +538,18 @@ impl ProducerLog {
             }
         }
         true
+    }
+
+    /// Whether nothing was delivered over a connection that was lost later.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.unsure_below == 0 && self.unsure_ahead.is_empty()
+    }
+
+    /// The sequences that were delivered over a connection that was lost later.
+    pub(crate) fn take_unsure(&mut self) -> RoaringTreemap {
+        let mut unsure = std::mem::take(&mut self.unsure_ahead);
+        unsure.insert_range(..std::mem::take(&mut self.unsure_below));
+        unsure
     }
 
     /// Takes every delivered sequence out of the log, which is then empty.
@@ -493,9 +576,12 @@ struct SentWire {
     rejected: u64,
     returned: u64,
     republished: u64,
+    republished_after_loss: u64,
+    again: Vec<u8>,
+    unsure_below: u64,
 }
 
-/// All of a [`Deliveries`] except its sets, which follow it: four for each log.
+/// All of a [`Deliveries`] except its sets, which follow it: five for each log.
 #[derive(Serialize, Deserialize)]
 struct DeliveriesHead {
     logs: Vec<LogHead>,
@@ -514,12 +600,13 @@ struct LogHead {
     seen_below: u64,
     extra: u64,
     in_order_from: u64,
+    unsure_below: u64,
 }
 
 impl LogHead {
     fn of(log: &ProducerLog) -> Self {
-        let ProducerLog { producer, seen_below, extra, in_order_from, .. } = *log;
-        Self { producer, seen_below, extra, in_order_from }
+        let ProducerLog { producer, seen_below, extra, in_order_from, unsure_below, .. } = *log;
+        Self { producer, seen_below, extra, in_order_from, unsure_below }
     }
 }
 

@@ -6,6 +6,7 @@ mod harness;
 mod load_balancer;
 mod neighbour;
 mod prediction;
+mod reconnection;
 mod route;
 mod service;
 
@@ -21,6 +22,7 @@ pub use harness::{Harness, RankSummary, Spread};
 pub use load_balancer::{LoadBalancer, Shares};
 pub use neighbour::Neighbour;
 pub use prediction::{Prediction, Utilisation};
+pub use reconnection::{LostConnection, Outage, Outages, Reconnection};
 pub use route::{
     Broker, Connection, Distance, Forwarded, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart, Tls,
 };
@@ -48,7 +50,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 32] = [
+pub const MEASURED: [&str; 33] = [
     "run_id",
     "started",
     "repetition",
@@ -67,6 +69,7 @@ pub const MEASURED: [&str; 32] = [
     "latency",
     "integrity",
     "backpressure",
+    "reconnection",
     "links",
     "neighbours",
     "transport",
@@ -128,6 +131,9 @@ pub struct Record {
     /// How the service held producers back.
     #[serde(default)]
     pub backpressure: Backpressure,
+    /// How workers came back after lost connections; absent where a lost connection ends the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconnection: Option<Reconnection>,
     /// The service's reports about itself while streaming; absent if its management API was not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceView>,

@@ -1,7 +1,7 @@
 //! The comparison of replies and sent messages: how many replies never arrived, and which.
 
 use crate::{
-    ledger::MessageId,
+    ledger::{EXAMPLES_MAX, MessageId},
     sentences::{first, were},
 };
 use schemars::JsonSchema;
@@ -25,6 +25,9 @@ pub struct Replies {
     pub in_service: Option<u64>,
     /// Replies beyond the first of each.
     pub duplicated: u64,
+    /// Replies that were sent again because the connection was lost before they were written.
+    #[serde(default)]
+    pub resent: u64,
     /// First replies that arrived after the reply to a later message.
     pub reordered: u64,
     /// Checked replies with a wrong body.
@@ -51,14 +54,14 @@ impl Replies {
         self.in_service = held;
         if !drained || held != Some(0) {
             self.undetermined += std::mem::take(&mut self.lost);
-            self.first_undetermined.append(&mut self.first_lost);
+            take_all(&mut self.first_undetermined, &mut self.first_lost);
         }
     }
 
     /// The proven errors of the replies. A message that is delivered twice gets two replies: `explained` is how often
     /// that may have happened.
     pub(crate) fn findings(&self, explained: u64) -> Vec<String> {
-        let unexplained = self.duplicated.saturating_sub(explained);
+        let unexplained = self.duplicated.saturating_sub(explained + self.resent);
         [
             (self.lost > 0).then(|| {
                 let (lost, expected) = (self.lost, self.expected);
@@ -85,6 +88,13 @@ impl Replies {
         .flatten()
         .collect()
     }
+}
+
+/// Moves examples behind others, as far as there is room.
+pub(crate) fn take_all(examples: &mut Vec<MessageId>, more: &mut Vec<MessageId>) {
+    examples.append(more);
+    examples.sort();
+    examples.truncate(EXAMPLES_MAX);
 }
 
 #[cfg(test)]

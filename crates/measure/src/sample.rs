@@ -104,6 +104,7 @@ pub(crate) fn record() -> Record {
         latency: histograms.summaries(),
         integrity,
         backpressure: Backpressure::default(),
+        reconnection: None,
         service: Some(crate::record::ServiceView {
             management: "http://127.0.0.1:15672".to_owned(),
             samples: 4,

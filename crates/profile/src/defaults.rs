@@ -64,5 +64,7 @@ pub const CLIENT: Client = Client::Native;
 pub const CONNECTIONS: u32 = 1;
 pub const WORKERS_PER_CONNECTION: u32 = 1;
 pub const HEARTBEAT_S: u16 = 30;
+/// Where workers reconnect: both ends take a connection for dead after twice this time without a sign.
+pub const HEARTBEAT_RECONNECT_S: u16 = 3;
 /// Halves the CPU time of a delivery at high rates, and is short compared with the latency of a loaded broker (D4).
 pub const COALESCE: Duration = Duration::from_micros(200);

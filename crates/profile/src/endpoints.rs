@@ -28,7 +28,7 @@ impl Plan {
         let (consumers, queues) = (self.placement.consumers, service.queues.len() as u32);
         let queue = service.queues[service.queue_mapping.of(consumer, consumers, queues) as usize].clone();
         let (prefetch, prefetch_channel) = (service.prefetch, service.prefetch_channel);
-        Source { queue, acks: service.acks != Acks::Auto, prefetch, prefetch_channel }
+        Source { queue, acks: service.acks != Acks::Auto, prefetch, prefetch_channel, delivered: 0 }
     }
 
     /// The target of replies; each reply names its producer. As in the paper, replies are not confirmed.
@@ -56,7 +56,7 @@ impl Plan {
         };
         // Acknowledged, unlike in the paper: otherwise the number of replies that wait at a producer would be
         // unlimited.
-        Some(Source { queue, acks: true, prefetch: self.service.reply_prefetch, prefetch_channel: 0 })
+        Some(Source { queue, acks: true, prefetch: self.service.reply_prefetch, prefetch_channel: 0, delivered: 0 })
     }
 
     /// The queues that rank 0 declares before the run and deletes after it.

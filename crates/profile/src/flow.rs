@@ -107,4 +107,6 @@ pub struct Source {
     pub prefetch: u16,
     /// Unacknowledged deliveries its channel may hold; 0 means unlimited.
     pub prefetch_channel: u16,
+    /// Deliveries that it has had before: a stream goes on behind them.
+    pub delivered: u64,
 }

@@ -39,6 +39,7 @@ mod origin;
 mod placement;
 mod plan;
 mod profile;
+mod reconnect;
 mod requests;
 mod search;
 mod service;
@@ -68,6 +69,7 @@ pub use plan::{Limits, MeasuredWindow, Plan, RunLength};
 pub use profile::{
     Auth, FramesProfile, LoadProfile, MessageProfile, NeighboursProfile, Profile, RouteProfile, ServiceProfile,
 };
+pub use reconnect::{Backoff, Reconnect, ReconnectProfile};
 pub use requests::{ControlServerProfile, EjfatProfile, HopProfile, S3mProfile, SciStreamProfile};
 pub use search::Search;
 pub use service::Service;

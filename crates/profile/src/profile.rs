@@ -5,6 +5,7 @@ use crate::{
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     look::{Colour, Marker},
+    reconnect::ReconnectProfile,
     requests::{EjfatProfile, HopProfile, S3mProfile, SciStreamProfile},
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
@@ -188,6 +189,8 @@ pub struct ServiceProfile {
     pub republish_limit: Option<u32>,
     /// Seconds between AMQP heartbeats. 0 turns them off.
     pub heartbeat_s: Option<u16>,
+    /// How workers come back after a lost connection [default: it ends the run].
+    pub reconnect: Option<ReconnectProfile>,
     /// A rank that only consumes checks its sockets at most once in this time; `0s`: at once (D4).
     pub coalesce: Option<Span>,
 }

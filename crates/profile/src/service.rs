@@ -9,6 +9,7 @@ use crate::{
     names::own_prefix,
     placement::Placement,
     profile::{Profile, ServiceProfile},
+    reconnect::Reconnect,
     values::{Acks, Confirms, Pattern},
 };
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,9 @@ pub struct Service {
     pub frame_max: Option<u32>,
     /// Seconds between AMQP heartbeats; 0: off.
     pub heartbeat_s: u16,
+    /// How workers come back after a lost connection; `None`: it ends the run.
+    #[serde(default)]
+    pub reconnect: Option<Reconnect>,
     /// The socket's send buffer in bytes; `None`: the system's default.
     pub send_buffer_bytes: Option<u32>,
     /// The socket's receive buffer in bytes; `None`: the system's default.
@@ -101,6 +105,7 @@ pub(crate) fn service(
     let (acks, prefetch) = (written.acks.unwrap_or(defaults::ACKS), written.prefetch.unwrap_or(defaults::PREFETCH));
     let reply = written.reply.unwrap_or(defaults::REPLY);
     possible(written, pattern, acks, prefetch)?;
+    let reconnect = Reconnect::resolve(written.reconnect.as_ref())?;
     let exchange = |kind, name: &str| Exchange { name: format!("{}{name}", own_prefix(run)), kind };
     let mut exchanges = Vec::new();
     if pattern.is_broadcast() {
@@ -132,7 +137,11 @@ pub(crate) fn service(
             .map_or(defaults::WORKERS_PER_CONNECTION, NonZeroU32::get),
         client: written.client.unwrap_or(defaults::CLIENT),
         frame_max: written.frame_max.map(|size| size.0 as u32),
-        heartbeat_s: written.heartbeat_s.unwrap_or(defaults::HEARTBEAT_S),
+        heartbeat_s: written.heartbeat_s.unwrap_or(match reconnect {
+            Some(_) => defaults::HEARTBEAT_RECONNECT_S,
+            None => defaults::HEARTBEAT_S,
+        }),
+        reconnect,
         send_buffer_bytes: written.send_buffer.map(|size| size.0 as u32),
         receive_buffer_bytes: written.receive_buffer.map(|size| size.0 as u32),
         coalesce: written.coalesce.map_or_else(|| coalesce(prefetch, pattern), |span| span.0),

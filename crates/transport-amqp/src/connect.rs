@@ -130,17 +130,17 @@ impl Connector {
     /// The address of a connection.
     fn endpoint(&self, purpose: Purpose) -> &Endpoint {
         let Self { route, spread, seed, producers, consumers, .. } = self;
-        let of = |endpoints: &[Endpoint], index, workers, seed| {
-            spread.of(index, workers, endpoints.len() as u32, seed) as usize
+        // A worker that connects again goes to the next address, unless all of its side are to use the same one.
+        let of = |endpoints: &[Endpoint], worker: Worker, workers, seed| {
+            let first = spread.of(worker.index, workers, endpoints.len() as u32, seed) as usize;
+            let attempts = if let Spread::Pinned(_) = spread { 0 } else { worker.attempt as usize };
+            (first + attempts) % endpoints.len()
         };
         match purpose {
-            Purpose::Publish(Worker { role: Role::Producer, index })
-            | Purpose::Read(Worker { role: Role::Producer, index }) => {
-                &route.producer[of(&route.producer, index, *producers, *seed)]
-            }
-            Purpose::Publish(Worker { index, .. }) | Purpose::Read(Worker { index, .. }) => {
-                &route.consumer[of(&route.consumer, index, *consumers, !*seed)]
-            }
+            Purpose::Publish(worker) | Purpose::Read(worker) => match worker.role {
+                Role::Producer => &route.producer[of(&route.producer, worker, *producers, *seed)],
+                Role::Consumer => &route.consumer[of(&route.consumer, worker, *consumers, !*seed)],
+            },
             // Consumers are nearer to the service if a route treats both sides differently.
             Purpose::Topology(n) => &route.consumer[n as usize % route.consumer.len()],
         }
@@ -156,6 +156,7 @@ impl Connector {
         let known = self.shared().get(&kind).map(|(shared, users)| (shared.upgrade(), *users));
         if let Some((Some(shared), users)) = known
             && users < self.workers_per_connection
+            && shared.is_open()
         {
             let request = shared.connection.create_channel();
             let channel = match timeout(self.broker, request).await {

@@ -1,6 +1,11 @@
 //! The subscriber: deliveries of one queue, their envelopes, and acknowledgements.
 
-use crate::{link::Link, native::Body, topology};
+use crate::{
+    link::Link,
+    native::Body,
+    restore::{Restore, is_gone},
+    topology,
+};
 use engine::{
     envelope::Envelope,
     ports::{ConnectionFacts, Delivery, Fault, Subscriber},
@@ -31,6 +36,8 @@ pub struct AmqpSubscriber {
     lanes: Vec<Lane>,
     source: Source,
     turn: usize,
+    /// Declares again what is gone, if it is not the worker's first connection.
+    restore: Option<Restore>,
 }
 
 /// One of its connections.
@@ -42,12 +49,12 @@ struct Lane {
 }
 
 impl AmqpSubscriber {
-    pub(crate) async fn new(links: Vec<Link>, source: &Source) -> Result<Self, Fault> {
+    pub(crate) async fn new(links: Vec<Link>, source: &Source, restore: Option<Restore>) -> Result<Self, Fault> {
         for link in &links {
             limit_deliveries(link, source).await?;
         }
         let lanes = links.into_iter().map(|link| Lane { link, consumer: None, last_tag: None }).collect();
-        Ok(Self { lanes, source: source.clone(), turn: 0 })
+        Ok(Self { lanes, source: source.clone(), turn: 0, restore })
     }
 
     /// The next delivery of any lane, which take turns.
@@ -102,8 +109,13 @@ async fn consume(link: &Link, source: &Source) -> Result<Consumer, Fault> {
     let Source { queue, acks, .. } = source;
     let mut arguments = FieldTable::default();
     if queue.kind == QueueType::Stream {
-        // From the first message: producers start later, and their first messages count.
-        arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+        let offset = match source.delivered {
+            // From the first message: producers start later, and their first messages count.
+            0 => AMQPValue::LongString("first".into()),
+            // The first message of a stream has offset 0.
+            delivered => AMQPValue::LongLongInt(delivered as i64),
+        };
+        arguments.insert("x-stream-offset".into(), offset);
     }
     let options = BasicConsumeOptions { no_ack: !acks, ..BasicConsumeOptions::default() };
     let name = queue.name.as_str();
@@ -123,7 +135,10 @@ impl Subscriber for AmqpSubscriber {
     async fn subscribe(&mut self) -> Result<(), Fault> {
         for lane in &mut self.lanes {
             if self.source.queue.exclusive {
-                topology::declare_queue(&lane.link, &self.source.queue).await?;
+                match &self.restore {
+                    Some(restore) => restore.queue(&lane.link, &self.source.queue).await?,
+                    None => topology::declare_queue(&lane.link, &self.source.queue).await?,
+                }
             }
             let since = Instant::now();
             lane.consumer = loop {
@@ -134,6 +149,11 @@ impl Subscriber for AmqpSubscriber {
                         sleep(REPLICA_POLL).await;
                         lane.link.renew().await?;
                         limit_deliveries(&lane.link, &self.source).await?;
+                    }
+                    Err(fault) if let Some(restore) = self.restore.as_ref().filter(|_| is_gone(&fault)) => {
+                        lane.link.renew().await?;
+                        limit_deliveries(&lane.link, &self.source).await?;
+                        restore.queue(&lane.link, &self.source.queue).await?;
                     }
                     consumer => break Some(consumer?),
                 }
@@ -189,6 +209,10 @@ impl Subscriber for AmqpSubscriber {
 
     fn facts(&self) -> &ConnectionFacts {
         &self.lanes[0].link.shared.facts
+    }
+
+    fn abandon(&mut self) {
+        self.lanes.iter().for_each(|lane| lane.link.abandon());
     }
 
     async fn close(self) {

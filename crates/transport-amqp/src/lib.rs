@@ -40,6 +40,7 @@ mod negotiated;
 mod prefetch;
 mod publish;
 mod purpose;
+mod restore;
 mod route;
 mod secret;
 mod socket;
@@ -62,6 +63,7 @@ use engine::ports::{Fault, Service, Transport, Undeleted, Worker};
 use link::Link;
 use profile::{Exchange, Plan, QueuePlan, QueueType, Source, Target};
 use purpose::Purpose;
+use restore::Restore;
 use std::time::Duration;
 use support::Requested;
 
@@ -71,8 +73,8 @@ use tracing as _;
 /// The streaming service over AMQP 0-9-1.
 ///
 /// Each worker has connections of its own, or shares them with others of its kind on its rank, depending on the plan;
-/// one to publish and another to consume. Nothing reconnects by itself, since a lost connection is a result. All
-/// methods need a tokio runtime with timers and I/O, which must keep running until every worker is closed; lapin adds
+/// one to publish and another to consume. Nothing reconnects by itself, since a lost connection is a result: the engine connects
+/// once more, and what a lost connection or node took with it is then declared again. All methods need a tokio runtime with timers and I/O, which must keep running until every worker is closed; lapin adds
 /// one thread per connection.
 #[derive(Debug)]
 pub struct Amqp {
@@ -80,6 +82,7 @@ pub struct Amqp {
     connections: u32,
     body: publish::Shared,
     requested: Requested,
+    restore: Restore,
 }
 
 impl Amqp {
@@ -100,6 +103,7 @@ impl Amqp {
                 body_bytes: plan.message.body_bytes,
                 prefetch_channel: plan.service.prefetch_channel,
             },
+            restore: Restore::of(&plan.service.exchanges),
         })
     }
 
@@ -130,6 +134,9 @@ impl Transport for Amqp {
 
     async fn connect_publisher(&self, worker: Worker, target: &Target) -> Result<AmqpPublisher, Fault> {
         let links = self.open(Purpose::Publish(worker), self.connections).await?;
+        if worker.attempt > 0 {
+            self.restore.exchange(&links[0], &target.exchange).await?;
+        }
         AmqpPublisher::new(links, target, self.body).await
     }
 
@@ -139,7 +146,7 @@ impl Transport for Amqp {
         let links = self.open(Purpose::Read(worker), if one { 1 } else { self.connections }).await?;
         // Checked before the request, because the service's own error would be harder to understand.
         support::check(&links[0].shared.service, std::slice::from_ref(&source.queue), &self.requested)?;
-        AmqpSubscriber::new(links, source).await
+        AmqpSubscriber::new(links, source, (worker.attempt > 0).then(|| self.restore.clone())).await
     }
 
     async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {

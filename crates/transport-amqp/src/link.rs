@@ -19,6 +19,13 @@ pub(crate) struct Shared {
     pub(crate) wire: Option<Arc<Wire>>,
 }
 
+impl Shared {
+    /// Whether it has not ended yet, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        self.connection.status().connected() && self.wire.as_ref().is_none_or(|wire| wire.failure().is_none())
+    }
+}
+
 impl LoggedIn for Shared {
     fn connection(&self) -> &Connection {
         &self.connection
@@ -75,6 +82,14 @@ impl Link {
     /// How long one request may take.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
+    }
+
+    /// Ends a connection that was lost, unless other workers use it: the service need not wait for heartbeats to notice.
+    pub(crate) fn abandon(&self) {
+        self.line().leave();
+        if Arc::strong_count(&self.shared) == 1 {
+            let _ = self.shared.handle.shutdown(Shutdown::Both);
+        }
     }
 
     /// Closes the channel, and with its last channel the connection; everything written on the channel has been handled

@@ -190,6 +190,10 @@ impl Publisher for AmqpPublisher {
         self.links.iter().map(|link| link.shared.line.alarm.clone()).collect()
     }
 
+    fn abandon(&mut self) {
+        self.links.iter().for_each(Link::abandon);
+    }
+
     async fn close(self) {
         for link in self.links {
             link.close().await;

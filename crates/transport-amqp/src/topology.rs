@@ -74,20 +74,25 @@ async fn declare_through(
         service.notes.extend(try_prefetch(first, queues).await?);
     }
     for exchange in exchanges {
-        let kind = match exchange.kind {
-            ExchangeKind::Direct => Kind::Direct,
-            ExchangeKind::Fanout => Kind::Fanout,
-        };
-        // Deleted with its last queue: a dead run leaves none on a shared service.
-        let options = ExchangeDeclareOptions { durable: true, auto_delete: true, ..ExchangeDeclareOptions::default() };
-        let name = exchange.name.as_str();
-        let request = first.channel.exchange_declare(name.into(), kind, options, FieldTable::default());
-        first.exchange(&format!("declare exchange {name}"), request).await?;
+        declare_exchange(first, exchange).await?;
     }
     for (queue, link) in queues.iter().zip(links.iter().cycle()) {
         declare_queue(link, queue).await?;
     }
     Ok(service)
+}
+
+/// Declares an exchange.
+pub(crate) async fn declare_exchange(link: &Link, exchange: &Exchange) -> Result<(), Fault> {
+    let kind = match exchange.kind {
+        ExchangeKind::Direct => Kind::Direct,
+        ExchangeKind::Fanout => Kind::Fanout,
+    };
+    // Deleted with its last queue: a dead run leaves none on a shared service.
+    let options = ExchangeDeclareOptions { durable: true, auto_delete: true, ..ExchangeDeclareOptions::default() };
+    let name = exchange.name.as_str();
+    let request = link.channel.exchange_declare(name.into(), kind, options, FieldTable::default());
+    link.exchange(&format!("declare exchange {name}"), request).await
 }
 
 /// Declares a queue and binds it. An exclusive queue belongs to the link's connection.

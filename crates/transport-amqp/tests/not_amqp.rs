@@ -10,7 +10,7 @@ use tokio::{
 };
 use transport_amqp::{Amqp, AmqpRoute, ConnectTo, Endpoint, Secret};
 
-const WORKER: Worker = Worker { role: Role::Producer, index: 0 };
+const WORKER: Worker = Worker { role: Role::Producer, index: 0, attempt: 0 };
 const LIMIT: Duration = Duration::from_secs(2);
 /// What the limit may be exceeded by on a busy machine: without one a silent server is waited for without end.
 const SLACK: Duration = Duration::from_secs(10);

@@ -72,7 +72,7 @@ async fn a_refusal_is_reported_even_if_no_confirm_is_awaited() {
     let fake = Fake::new(Manners { publish_refusal: Some(WORDS), ..Manners::default() });
     let plan = plan("confirms = 'none'");
     let transport = transport(&fake, &plan).await;
-    let worker = Worker { role: Role::Producer, index: 0 };
+    let worker = Worker { role: Role::Producer, index: 0, attempt: 0 };
     let mut publisher = transport.connect_publisher(worker, &plan.target_of(0)).await.unwrap();
     let envelope = Envelope { run: 1, producer: 0, sequence: 0, due_ns: 0, sent_ns: 0, checksum: 0, seal: 0 };
     let mut publish = || publisher.publish(Outgoing { body: vec![1; 7], envelope: envelope.encode(), reply: None });
@@ -99,7 +99,7 @@ async fn a_refusal_that_crosses_a_goodbye_is_reported() {
         let fake = Fake::new(Manners { goodbye_refusal: Some(WORDS), ..Manners::default() });
         let plan = plan("confirms = 'none'");
         let transport = transport(&fake, &plan).await;
-        let worker = Worker { role: Role::Producer, index: 0 };
+        let worker = Worker { role: Role::Producer, index: 0, attempt: 0 };
         let mut publisher = transport.connect_publisher(worker, &plan.target_of(0)).await.unwrap();
         let alarm = publisher.alarms()[0].clone();
         let envelope = Envelope { run: 1, producer: 0, sequence: 0, due_ns: 0, sent_ns: 0, checksum: 0, seal: 0 };

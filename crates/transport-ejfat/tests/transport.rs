@@ -65,11 +65,12 @@ fn target() -> Target {
 
 fn source() -> Source {
     let plan = plan();
-    Source { queue: plan.service.queues[0].clone(), acks: false, prefetch: 0, prefetch_channel: 0 }
+    Source { queue: plan.service.queues[0].clone(), acks: false, prefetch: 0, prefetch_channel: 0, delivered: 0 }
 }
 
 async fn pair(transport: &EjfatTransport) -> (EjfatPublisher, EjfatSubscriber) {
-    let (consumer, producer) = (Worker { role: Role::Consumer, index: 0 }, Worker { role: Role::Producer, index: 0 });
+    let (consumer, producer) =
+        (Worker { role: Role::Consumer, index: 0, attempt: 0 }, Worker { role: Role::Producer, index: 0, attempt: 0 });
     let mut subscriber = transport.connect_subscriber(consumer, &source()).await.unwrap();
     let publisher = transport.connect_publisher(producer, &target()).await.unwrap();
     subscriber.subscribe().await.unwrap();
@@ -104,7 +105,7 @@ async fn a_message_arrives_directly_with_its_envelope_and_replies_are_refused() 
     assert_eq!(subscriber.address(), address);
     one_arrives(&mut publisher, &mut subscriber).await;
     for role in [Role::Consumer, Role::Producer] {
-        let reply = Worker { role, index: 0 };
+        let reply = Worker { role, index: 0, attempt: 0 };
         let fault = match role {
             Role::Consumer => transport.connect_publisher(reply, &target()).await.err(),
             Role::Producer => transport.connect_subscriber(reply, &source()).await.err(),
@@ -113,7 +114,7 @@ async fn a_message_arrives_directly_with_its_envelope_and_replies_are_refused() 
         assert_eq!(fault.kind, FaultKind::Refused);
         assert!(fault.sentence.contains("work-sharing"), "{fault}");
     }
-    let second = Worker { role: Role::Consumer, index: 1 };
+    let second = Worker { role: Role::Consumer, index: 1, attempt: 0 };
     let fault = transport.connect_subscriber(second, &source()).await.err().unwrap();
     assert!(fault.sentence.contains("give one for each"), "{fault}");
 }

@@ -4,8 +4,8 @@ use super::memory_faults::{Faults, Injected, Kind};
 use crate::{
     envelope::Envelope,
     ports::{
-        Alarm, ConnectionFacts, Delivery, Fault, FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Service, Subscriber,
-        Transport, Undeleted, Worker,
+        Alarm, ConnectionFacts, Delivery, Fault, FaultKind, Loss, Outcome, Outgoing, Publisher, ReplyTo, Service,
+        Subscriber, Transport, Undeleted, Worker,
     },
 };
 use profile::{Binding, Exchange, Overflow, QueuePlan, Source, Target};
@@ -24,8 +24,7 @@ use tokio::{
 /// A message that was held back is delivered anyway if nothing follows it for this long.
 const HELD_BACK_MAX: Duration = Duration::from_millis(50);
 
-/// A broker that all ranks of one test share. Deliveries are not redelivered: a consumer that ends keeps its
-/// deliveries.
+/// A broker that all ranks of one test share. A consumer that ends by itself keeps its deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBroker {
     faults: Faults,
@@ -43,6 +42,13 @@ struct State {
     acks: u64,
     broken: bool,
     stalled_until: Option<Instant>,
+    /// How often all connections were ended. Those of an earlier time are over.
+    generation: u64,
+    /// Tries to connect that fail.
+    unreachable: u32,
+    consumers: u64,
+    /// Deliveries to each consumer that are not acknowledged: their tags, queues and messages.
+    unacknowledged: HashMap<u64, VecDeque<(u64, String, Stored)>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +57,8 @@ struct Queue {
     held_back: Option<Stored>,
     max_length: Option<u64>,
     overflow: Option<Overflow>,
+    /// The consumer that it belongs to.
+    owner: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,9 +77,9 @@ impl Queue {
 }
 
 impl State {
-    fn declare(&mut self, plan: &QueuePlan) {
+    fn declare(&mut self, plan: &QueuePlan, owner: Option<u64>) {
         let QueuePlan { max_length, overflow, .. } = *plan;
-        let queue = Queue { max_length, overflow: Some(overflow), ..Queue::default() };
+        let queue = Queue { max_length, overflow: Some(overflow), owner, ..Queue::default() };
         self.queues.insert(plan.name.clone(), queue);
         if let Some(Binding { exchange, key }) = &plan.binding {
             self.exchanges.entry(exchange.clone()).or_default().push((key.clone(), plan.name.clone()));
@@ -81,6 +89,21 @@ impl State {
     fn remove(&mut self, queue: &str) {
         self.queues.remove(queue);
         self.exchanges.values_mut().for_each(|bound| bound.retain(|(_, name)| name != queue));
+    }
+
+    /// Ends all connections: what was not acknowledged returns to its queue, and queues of single consumers end.
+    fn drop_connections(&mut self, unreachable: u32) {
+        self.generation += 1;
+        self.unreachable = unreachable;
+        self.injected.dropped += 1;
+        for (_, name, stored) in self.unacknowledged.drain().flat_map(|(_, deliveries)| deliveries.into_iter().rev()) {
+            if let Some(queue) = self.queues.get_mut(&name) {
+                queue.ready.push_front(Stored { redelivered: true, ..stored });
+            }
+        }
+        let owned = self.queues.iter().filter(|(_, queue)| queue.owner.is_some());
+        let owned: Vec<_> = owned.map(|(name, _)| name.clone()).collect();
+        owned.iter().for_each(|name| self.remove(name));
     }
 
     /// The queues that a message goes to.
@@ -178,16 +201,24 @@ impl MemoryBroker {
         self.state.lock().expect("no worker panics with the lock")
     }
 
-    fn login(&self) -> Result<(), Fault> {
+    /// Returns the number of times that connections were ended before this one.
+    fn login(&self) -> Result<u64, Fault> {
+        let mut state = self.lock();
         if self.faults.refuse_login {
-            Err(Fault::new(FaultKind::Login, "the service refuses the login"))
-        } else {
-            Ok(())
+            return Err(Fault::new(FaultKind::Login, "the service refuses the login"));
         }
+        if state.unreachable > 0 {
+            state.unreachable -= 1;
+            return Err(Fault::new(FaultKind::Unreachable, "nobody listens"));
+        }
+        Ok(state.generation)
     }
 
-    fn accept(&self, exchange: &str, key: &str, stored: &Stored) -> Result<Outcome, Fault> {
+    fn accept(&self, exchange: &str, key: &str, stored: &Stored, generation: u64) -> Result<Outcome, Fault> {
         let mut state = self.lock();
+        if state.generation != generation {
+            return Err(ended());
+        }
         // A fault on messages does not hit replies, and the other way round.
         let faults = (stored.replied_by.is_some() == self.faults.replies).then_some(&self.faults);
         state.publishes += u64::from(faults.is_some());
@@ -200,6 +231,17 @@ impl MemoryBroker {
             drop(state);
             self.arrived.notify_waiters();
             return Err(Fault::new(FaultKind::Lost, "the broker closed the connection"));
+        }
+        let drops = faults.is_some_and(|faults| faults.drop_every.is_some_and(|n| publish.is_multiple_of(n)));
+        if drops {
+            // Every other time the message was accepted, and only its confirm is lost.
+            let arrives = state.injected.dropped.is_multiple_of(2);
+            let queues = if arrives { state.route(exchange, key) } else { Vec::new() };
+            queues.iter().for_each(|name| state.enqueue(name, stored.clone(), None));
+            state.drop_connections(self.faults.unreachable);
+            drop(state);
+            self.arrived.notify_waiters();
+            return Err(ended());
         }
         let queues = state.route(exchange, key);
         if queues.is_empty() {
@@ -225,20 +267,26 @@ impl MemoryBroker {
     }
 }
 
+fn ended() -> Fault {
+    Fault::lost(Loss::Closed, "the broker ended the connection")
+}
+
 impl Transport for MemoryBroker {
     type Publisher = MemoryPublisher;
     type Subscriber = MemorySubscriber;
 
     async fn connect_publisher(&self, _worker: Worker, target: &Target) -> Result<MemoryPublisher, Fault> {
-        self.login()?;
-        let facts = ConnectionFacts::default();
-        Ok(MemoryPublisher { broker: self.clone(), target: target.clone(), published: 0, facts })
+        let (generation, facts) = (self.login()?, ConnectionFacts::default());
+        Ok(MemoryPublisher { broker: self.clone(), target: target.clone(), published: 0, facts, generation })
     }
 
     async fn connect_subscriber(&self, _worker: Worker, source: &Source) -> Result<MemorySubscriber, Fault> {
-        self.login()?;
-        let (broker, queue) = (self.clone(), source.queue.clone());
-        Ok(MemorySubscriber { broker, queue, facts: ConnectionFacts::default(), tag: 0, since: Instant::now() })
+        let generation = self.login()?;
+        let (broker, queue, acks) = (self.clone(), source.queue.clone(), source.acks);
+        let (facts, since) = (ConnectionFacts::default(), Instant::now());
+        let mut state = self.lock();
+        state.consumers += 1;
+        Ok(MemorySubscriber { broker, queue, facts, tag: 0, since, generation, id: state.consumers, acks })
     }
 
     async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {
@@ -246,7 +294,7 @@ impl Transport for MemoryBroker {
         for exchange in exchanges {
             state.exchanges.insert(exchange.name.clone(), Vec::new());
         }
-        queues.iter().for_each(|queue| state.declare(queue));
+        queues.iter().for_each(|queue| state.declare(queue, None));
         Ok(Service { product: "memory".to_owned(), version: "1".to_owned(), notes: Vec::new() })
     }
 
@@ -277,6 +325,7 @@ pub struct MemoryPublisher {
     target: Target,
     published: usize,
     facts: ConnectionFacts,
+    generation: u64,
 }
 
 impl Publisher for MemoryPublisher {
@@ -299,7 +348,7 @@ impl Publisher for MemoryPublisher {
             replied_by,
             redelivered: false,
         };
-        let outcome = self.broker.accept(exchange, &key, &stored);
+        let outcome = self.broker.accept(exchange, &key, &stored, self.generation);
         let written = (body, outcome.map(|outcome| ready(Ok(outcome))));
         match self.broker.lock().stalled_until.filter(|until| *until > Instant::now()) {
             Some(until) => Box::pin(async move {
@@ -329,6 +378,9 @@ pub struct MemorySubscriber {
     facts: ConnectionFacts,
     tag: u64,
     since: Instant,
+    generation: u64,
+    id: u64,
+    acks: bool,
 }
 
 impl MemorySubscriber {
@@ -342,8 +394,11 @@ impl Subscriber for MemorySubscriber {
 
     async fn subscribe(&mut self) -> Result<(), Fault> {
         let mut state = self.broker.lock();
+        if state.generation != self.generation {
+            return Err(ended());
+        }
         if self.queue.exclusive {
-            state.declare(&self.queue);
+            state.declare(&self.queue, Some(self.id));
         }
         let known = state.queues.contains_key(self.name());
         if known { Ok(()) } else { Err(Fault::new(FaultKind::Refused, format!("no queue `{}`", self.name()))) }
@@ -365,16 +420,24 @@ impl Subscriber for MemorySubscriber {
             let arrived = self.broker.arrived.notified();
             let (message, held_back, broken) = {
                 let mut state = self.broker.lock();
+                if state.generation != self.generation {
+                    return Err(ended());
+                }
                 let broken = state.broken;
                 let queue = state.queues.get_mut(self.name());
                 let (message, held_back) = match queue {
                     Some(queue) => (queue.ready.pop_front(), queue.held_back.is_some()),
                     None => (None, false),
                 };
+                if let Some(stored) = message.as_ref().filter(|_| self.acks) {
+                    let delivered = (self.tag + 1, self.queue.name.clone(), Stored::clone(stored));
+                    state.unacknowledged.entry(self.id).or_default().push_back(delivered);
+                }
                 (message, held_back, broken)
             };
-            if let Some(Stored { body, envelope, reply_to, replied_by, redelivered }) = message {
+            if let Some(stored) = message {
                 self.tag += 1;
+                let Stored { body, envelope, reply_to, replied_by, redelivered } = stored;
                 return Ok(Delivery { body, envelope, tag: self.tag, redelivered, reply_to, replied_by });
             }
             if broken {
@@ -391,8 +454,14 @@ impl Subscriber for MemorySubscriber {
         }
     }
 
-    async fn ack(&mut self, _tag: u64, _multiple: bool) -> Result<(), Fault> {
-        self.broker.lock().acks += 1;
+    async fn ack(&mut self, tag: u64, multiple: bool) -> Result<(), Fault> {
+        let mut state = self.broker.lock();
+        if state.generation != self.generation {
+            return Err(ended());
+        }
+        state.acks += 1;
+        let deliveries = state.unacknowledged.entry(self.id).or_default();
+        deliveries.retain(|(known, ..)| *known != tag && (!multiple || *known > tag));
         Ok(())
     }
 
@@ -409,8 +478,9 @@ impl Subscriber for MemorySubscriber {
 
 impl Drop for MemorySubscriber {
     fn drop(&mut self) {
-        if self.queue.exclusive {
-            self.broker.lock().remove(&self.queue.name);
+        let mut state = self.broker.lock();
+        if state.queues.get(&self.queue.name).is_some_and(|queue| queue.owner == Some(self.id)) {
+            state.remove(&self.queue.name);
         }
     }
 }

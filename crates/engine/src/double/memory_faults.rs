@@ -24,6 +24,10 @@ pub struct Faults {
     pub reject_every: Option<u64>,
     /// Breaks every connection at the n-th publish.
     pub break_at: Option<u64>,
+    /// Ends every connection at every n-th publish; clients may connect again. What was not acknowledged comes again.
+    pub drop_every: Option<u64>,
+    /// How many tries to connect fail after each of these ends.
+    pub unreachable: u32,
     /// Stands still from the n-th publish on, for this long: nothing is read, confirmed or delivered.
     pub stall: Option<(u64, Duration)>,
     /// The consumer of queues with this suffix starts this late.
@@ -59,6 +63,8 @@ pub struct Injected {
     pub forged: u64,
     /// Publishes rejected.
     pub rejected: u64,
+    /// Times that all connections were ended.
+    pub dropped: u64,
 }
 
 /// One kind of fault, so that two do not hit the same messages.

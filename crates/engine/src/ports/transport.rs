@@ -2,7 +2,7 @@
 
 use crate::{
     envelope::{Envelope, EnvelopeText},
-    ports::Alarm,
+    ports::{Alarm, Loss},
 };
 use measure::{
     Exit,
@@ -95,6 +95,8 @@ pub struct Worker {
     pub role: Role,
     /// Its index among the workers of its kind, over all ranks.
     pub index: u32,
+    /// How often it has tried to connect before, for this purpose: each try goes to the next address of its side.
+    pub attempt: u32,
 }
 
 /// The kind of a worker.
@@ -129,6 +131,9 @@ pub trait Publisher: Send + 'static {
     /// Alarms, one per connection: they show when the service holds the connection back, and why it ended a connection
     /// on which no confirm is awaited.
     fn alarms(&self) -> Vec<Arc<Alarm>>;
+
+    /// Ends a connection that was lost at once, without a farewell, so that the service may know of its end.
+    fn abandon(&mut self) {}
 
     /// Closes the connection, after everything written has left.
     fn close(self) -> impl Future<Output = ()> + Send;
@@ -174,6 +179,9 @@ pub trait Subscriber: Send + 'static {
     fn counts(&self) -> Counts {
         Counts::new()
     }
+
+    /// Ends a connection that was lost at once, without a farewell, so that the service may know of its end.
+    fn abandon(&mut self) {}
 
     /// Stops consuming and closes the connection, after acknowledgements have left.
     fn close(self) -> impl Future<Output = ()> + Send;
@@ -262,6 +270,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// The sentence for people. It contains no secret.
     pub sentence: String,
+    /// What ended the connection, if that is known.
+    pub loss: Option<Loss>,
 }
 
 /// Kinds of [`Fault`].
@@ -299,6 +309,11 @@ impl FaultKind {
 impl Fault {
     /// A fault with its sentence.
     pub fn new(kind: FaultKind, sentence: impl fmt::Display) -> Self {
-        Self { kind, sentence: sentence.to_string() }
+        Self { kind, sentence: sentence.to_string(), loss: None }
+    }
+
+    /// A connection that was lost.
+    pub fn lost(loss: Loss, sentence: impl fmt::Display) -> Self {
+        Self { loss: Some(loss), ..Self::new(FaultKind::Lost, sentence) }
     }
 }

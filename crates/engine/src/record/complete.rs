@@ -12,7 +12,10 @@ use crate::{
 };
 use measure::{
     Metric, Pacing, Record,
-    record::{Broker, Clocks, Environment, Failure, Harness, HopEnd, Machine, RankSummary, Route, ServiceView, Spread},
+    record::{
+        Broker, Clocks, Environment, Failure, Harness, HopEnd, Machine, RankSummary, Reconnection, Route, ServiceView,
+        Spread,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +38,10 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     record.latency = result.histograms.summaries();
     record.integrity = result.integrity.clone();
     record.backpressure = backpressure(&result.counters);
+    record.reconnection = facts.plan.service.reconnect.map(|_| {
+        let lost = result.ranks.iter().flat_map(|rank| rank.lost.iter().cloned());
+        Reconnection::of(lost.collect())
+    });
     record.harness = harness(result);
     record.phases.extend(result.phases.iter().map(|(phase, seconds)| (phase.name().to_owned(), *seconds)));
     record.ranks = result.ranks.iter().map(|rank| rank.summary.clone()).collect();

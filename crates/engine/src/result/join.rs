@@ -8,8 +8,8 @@ use crate::{
     worker::{ceiling::OwnCost, inspections::CorruptSample},
 };
 use measure::{
-    ConsumerSpan, Counters, Deliveries, FirstCorrupt, Histograms, Integrity, Metric, Pacing, SentSummary, Throughput,
-    Volume,
+    ConsumerSpan, Counters, Deliveries, FirstCorrupt, Histograms, Integrity, Metric, Pacing, Replies, SentSummary,
+    Throughput, Volume,
     record::{Completion, RankSummary},
 };
 use profile::{Flow, Plan, RunLength};
@@ -212,7 +212,9 @@ pub(crate) fn join_ledgers(flow: &Flow, ranks: &[RankReport], deliveries: impl I
     if flow.replies > 0 {
         let collected = ranks.iter().flat_map(|rank| &rank.replies);
         let collected = collected.map(|ledgers| ledgers.iter().map(decode).collect()).collect();
-        integrity.replies = Some(measure::join_replies(&sent, collected, flow.replies as usize));
+        let resent = ranks.iter().map(|rank| rank.resent).sum();
+        let joined = measure::join_replies(&sent, collected, flow.replies as usize);
+        integrity.replies = Some(Replies { resent, ..joined });
     }
     integrity
 }

@@ -35,7 +35,9 @@ pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> 
     let service = &plan.service;
     let comes_back =
         service.confirms.wanted() && service.acks != Acks::Auto && service.queues.iter().all(|queue| !queue.exclusive);
-    OnTheWay { messages: if comes_back { broken } else { moving }, replies: moving }
+    // Nobody knows which replies left with a lost connection.
+    let unsure = ranks.iter().any(|rank| rank.replies_unsure);
+    OnTheWay { messages: if comes_back { broken } else { moving }, replies: moving || unsure }
 }
 
 /// The leftovers of a run that could not delete these.

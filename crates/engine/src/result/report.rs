@@ -7,7 +7,7 @@ use crate::{
 };
 use measure::{
     ConsumerSpan, Extremes, Metric,
-    record::{Machine, RankSummary},
+    record::{LostConnection, Machine, RankSummary},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -33,6 +33,12 @@ pub struct RankReport {
     pub transport: Counts,
     /// Its failures.
     pub fault: Option<Fault>,
+    /// Its workers' connections that were lost, if they came back.
+    pub lost: Vec<LostConnection>,
+    /// Replies that its consumers sent again because their connection was lost.
+    pub resent: u64,
+    /// Whether a connection for replies was lost: what was written to it is of unknown fate.
+    pub replies_unsure: bool,
     /// The most messages that one of its producers sent one after the other to catch up.
     pub catchup_run_max: u64,
     /// When its producers sent their first message, in common time.

@@ -34,7 +34,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     pub fn connect(&self, sources: Vec<P::Source>) -> Result<Connected<T, P>, Fault> {
         let mut producing = Vec::new();
         for (index, source) in self.role.producers.iter().copied().zip(sources) {
-            let worker = Worker { role: Role::Producer, index };
+            let worker = Worker { role: Role::Producer, index, attempt: 0 };
             let publisher = self.publisher("connecting a producer", worker, self.plan.target_of(index))?;
             let replies = self.plan.reply_source_of(index);
             let replies = replies.map(|source| self.subscriber("connecting a producer's replies", worker, source));
@@ -42,7 +42,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         }
         let mut consuming = Vec::new();
         for index in self.role.consumers.iter().copied() {
-            let worker = Worker { role: Role::Consumer, index };
+            let worker = Worker { role: Role::Consumer, index, attempt: 0 };
             let subscriber = self.subscriber("connecting a consumer", worker, self.plan.source_of(index))?;
             let replies = self.plan.reply_target();
             let replies = replies.map(|target| self.publisher("connecting a consumer's replies", worker, target));

@@ -73,6 +73,10 @@ pub struct Status {
     pub distinct_replies_set: u64,
     /// Connections that are blocked now.
     pub blocked: u32,
+    /// Connections of workers that are lost and not made again yet.
+    pub without_connection: u32,
+    /// Connections of workers that were made again so far.
+    pub made_again: u32,
     /// The first fault.
     pub fault: Option<Fault>,
 }
@@ -86,6 +90,8 @@ impl Status {
         self.distinct_set = self.distinct_set.wrapping_add(other.distinct_set);
         self.distinct_replies_set = self.distinct_replies_set.wrapping_add(other.distinct_replies_set);
         self.blocked += other.blocked;
+        self.without_connection += other.without_connection;
+        self.made_again += other.made_again;
         if self.fault.is_none() {
             self.fault.clone_from(&other.fault);
         }
@@ -107,6 +113,8 @@ pub enum Ending {
     Stalled(Duration, Duration, u64),
     /// The limit passed while the service blocked this many connections.
     Blocked(Duration, u32),
+    /// The limit passed while this many connections of workers were lost and not made again yet.
+    Disconnected(Duration, u32),
     /// Stopped on request, such as by a signal.
     Stopped(String),
     /// A worker of this rank failed.
@@ -119,7 +127,7 @@ impl Ending {
     /// Whether the service, the route or a dead rank kept senders from continuing.
     pub fn is_fault(&self) -> bool {
         match self {
-            Self::Stalled(..) | Self::Blocked(..) | Self::Fault(..) | Self::Silent(_) => true,
+            Self::Stalled(..) | Self::Blocked(..) | Self::Disconnected(..) | Self::Fault(..) | Self::Silent(_) => true,
             Self::Complete | Self::Missing(_) | Self::Deadline(..) | Self::Stopped(_) => false,
         }
     }
@@ -158,6 +166,12 @@ impl fmt::Display for Ending {
                  publishing (connection.blocked): it is short of memory or disk; see its log",
                 limit.as_secs()
             ),
+            Self::Disconnected(limit, connections) => write!(
+                f,
+                "the limit of {} s on streaming passed while {connections} connection(s) of workers were lost and not made again: \
+                 give more time with --timeout, or less to lost connections with --reconnect",
+                limit.as_secs()
+            ),
             Self::Stopped(why) => write!(f, "stopped by {why} before everything was delivered"),
             Self::Fault(rank, fault) => write!(f, "rank {rank}: {fault}"),
             Self::Silent(rank) => write!(
@@ -181,6 +195,8 @@ pub struct Overseer {
     pause_max: Duration,
     /// Outcomes of any kind, and when the last one came.
     settled: (u64, Duration),
+    /// Connections that were made again.
+    made_again: u32,
 }
 
 /// The conditions for a complete run.
@@ -219,13 +235,17 @@ impl Overseer {
     pub fn new(world: usize, expected: Expected, limit: Duration) -> Self {
         let ranks = vec![(Status::default(), Duration::ZERO); world];
         let (moved, settled) = ((0, Duration::ZERO), (0, Duration::ZERO));
-        Self { ranks, expected, limit, moved, pause_max: Duration::ZERO, settled }
+        Self { ranks, expected, limit, moved, pause_max: Duration::ZERO, settled, made_again: 0 }
     }
 
     /// Stores the sums of a rank, which replace its previous ones.
     pub fn hear(&mut self, rank: usize, status: Status, now: Duration) {
         self.ranks[rank] = (status, now);
-        let total = self.total().counters;
+        let total = self.total();
+        // Silence counts from when all are connected: until then, it has its reason.
+        let waits = total.without_connection > 0 || total.made_again != self.made_again;
+        self.made_again = total.made_again;
+        let total = total.counters;
         let arrived = total.received + total.replies;
         if arrived != self.moved.0 {
             if self.moved.0 > 0 {
@@ -236,6 +256,9 @@ impl Overseer {
         let settled = arrived + total.accepted + total.rejected + total.abandoned;
         if settled != self.settled.0 {
             self.settled = (settled, now);
+        }
+        if waits {
+            (self.moved.1, self.settled.1) = (now, now);
         }
     }
 
@@ -286,6 +309,9 @@ impl Overseer {
             let Counters { sent, accepted, abandoned, distinct, .. } = *counters;
             let undelivered = (accepted * u64::from(copies)).saturating_sub(distinct);
             let under_way = sent.saturating_sub(accepted + abandoned) + undelivered;
+            if total.without_connection > 0 {
+                return Some(Ending::Disconnected(self.limit, total.without_connection));
+            }
             return Some(match total.blocked {
                 0 if sent_all && quiet => Ending::Missing(still),
                 0 if under_way == 0 => Ending::Deadline(self.limit, Duration::ZERO),

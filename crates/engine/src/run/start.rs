@@ -2,9 +2,11 @@
 //! report.
 
 use crate::{
-    ports::{Comm, Fault, FaultKind, Payloads, Publisher, Subscriber, Transport},
+    ports::{Comm, Fault, FaultKind, Payloads, Publisher, Role, Subscriber, Transport},
     result::left::held_by,
     run::{
+        again::Again,
+        alarms::ConnectionAlarms,
         connect::{Connected, Consuming, Producing},
         rank::Rank,
         times::Times,
@@ -62,8 +64,9 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         (producing, consuming): Connected<T, P>,
         clocks: &Clocks,
         times: &Times,
-        stop: &watch::Receiver<bool>,
+        (alarms, stop): (&ConnectionAlarms, &watch::Receiver<bool>),
     ) -> Started {
+        let again = Again { transport: &self.transport, plan: self.plan, clock: clocks.clock, times, alarms };
         // Each producer has one slot for its messages and one for its replies.
         let mut slots = Slots::new(2 * producing.len() + consuming.len());
         let progress = slots.progress.clone();
@@ -75,9 +78,13 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
                 spec.returned = Some(returned);
                 let spec = collector_spec(self.plan, producing.index, times);
                 let (slot, stop, payloads, clock) = (slots.next(), stop.clone(), self.payloads.clone(), clocks.clock);
+                let source = self.plan.reply_source_of(producing.index);
+                let reconnector = source
+                    .and_then(|source| again.subscriber(Role::Producer, producing.index, source, slot.progress()));
                 collectors.push(self.spawn(slot.clone(), move |report| async move {
                     let mut replies = replies;
-                    let collector = Collector::new(&mut replies, &*payloads, &spec, clock, slot.progress());
+                    let collector = Collector::new(&mut replies, &*payloads, &spec, clock, slot.progress())
+                        .reconnecting(reconnector);
                     let collected = collector.run(returns, stop).await;
                     let broken = collected.fault.is_some();
                     report(collected);
@@ -87,9 +94,12 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
                 }));
             }
             let (slot, stop, clock) = (slots.next(), stop.clone(), clocks.clock);
+            let target = self.plan.target_of(producing.index);
+            let reconnector = again.publisher(Role::Producer, producing.index, target, slot.progress());
             producers.push(self.spawn(slot.clone(), move |report| async move {
                 let Producing { mut publisher, mut source, .. } = producing;
-                let producer = Producer::new(&mut publisher, &mut source, &spec, clock, slot.progress());
+                let producer =
+                    Producer::new(&mut publisher, &mut source, &spec, clock, slot.progress()).reconnecting(reconnector);
                 let mut produced = producer.run(stop).await;
                 produced.transport = publisher.counts();
                 report(produced);
@@ -105,9 +115,14 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             let spec = consumer_spec(self.plan, index, times, one_way, budget.clone());
             let exclusive = self.plan.source_of(index).queue.exclusive;
             let (slot, stop, payloads, clock) = (slots.next(), stop.clone(), self.payloads.clone(), clocks.clock);
+            let reconnector = again.subscriber(Role::Consumer, index, self.plan.source_of(index), slot.progress());
+            if let (Some(replier), Some(target)) = (&mut replier, self.plan.reply_target()) {
+                replier.reconnect_by(again.publisher(Role::Consumer, index, target, slot.progress()));
+            }
             self.spawn(slot.clone(), move |report| async move {
                 let consumer =
-                    Consumer::new(&mut subscriber, replier.as_mut(), &payloads, &spec, clock, slot.progress());
+                    Consumer::new(&mut subscriber, replier.as_mut(), &payloads, &spec, clock, slot.progress())
+                        .reconnecting(reconnector);
                 let mut consumed = consumer.run(stop).await;
                 consumed.transport = subscriber.counts();
                 let broken = consumed.fault.is_some();

@@ -37,9 +37,9 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let (producing, consuming) = &workers;
         let producer_facts = producing.iter().map(|producing| producing.publisher.facts().clone()).collect();
         let consumer_facts = consuming.iter().map(|consuming| consuming.subscriber.facts().clone()).collect();
-        let alarms = ConnectionAlarms::of(producing, consuming);
+        let alarms = ConnectionAlarms::of(producing, consuming, self.plan.service.reconnect.is_some());
         let (stopper, stop) = watch::channel(false);
-        let started = self.start(workers, clocks, times, &stop);
+        let started = self.start(workers, clocks, times, (&alarms, &stop));
         let usage_at_start = self.usage_at(clocks, times.start_ns);
         let suspended = self.watch_for_suspension(stop);
 

@@ -9,7 +9,10 @@ use crate::{
     time::{awake::Patience, clocks::Compared},
     worker::{ceiling::OwnCost, inspections::CorruptSample},
 };
-use measure::{Counters, Held, Histogram, Histograms, Metric, record::RankSummary};
+use measure::{
+    Counters, Held, Histogram, Histograms, Metric,
+    record::{LostConnection, RankSummary},
+};
 use profile::Plan;
 use std::{sync::mpsc::Receiver, time::Duration};
 
@@ -98,6 +101,9 @@ impl Streamed {
             consumer_facts: self.consumer_facts.clone(),
             transport: self.transport(),
             fault: self.fault.clone(),
+            lost: self.lost(),
+            resent: self.reports.consumers.iter().map(|report| report.resent.replies).sum(),
+            replies_unsure: self.reports.consumers.iter().any(|report| report.resent.lost.is_some()),
             catchup_run_max: self
                 .reports
                 .producers
@@ -122,6 +128,14 @@ impl Streamed {
                 .map(|report| report.ledgers.iter().map(measure::Deliveries::encode).collect())
                 .collect(),
         }
+    }
+
+    /// The connections of its workers that were lost, if they came back.
+    fn lost(&self) -> Vec<LostConnection> {
+        let producers = self.reports.producers.iter().map(|report| &report.lost);
+        let collectors = self.reports.collectors.iter().map(|report| &report.lost);
+        let consumers = self.reports.consumers.iter().flat_map(|report| [&report.lost, &report.resent.lost]);
+        producers.chain(collectors).chain(consumers).flatten().cloned().collect()
     }
 
     /// Counts of the transport, summed over this rank's workers.

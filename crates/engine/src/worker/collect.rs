@@ -4,10 +4,10 @@ use crate::{
     envelope::{Envelope, SealKey},
     ports::{Delivery, Fault, Payloads, Subscriber},
     time::{clock::Clock, window::Window},
-    worker::{TURNS_BEFORE_YIELD, progress::Progress},
+    worker::{TURNS_BEFORE_YIELD, progress::Progress, reconnect::Reconnector},
 };
 use futures_util::FutureExt;
-use measure::{Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation};
+use measure::{Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation, record::LostConnection};
 use profile::{Reply, Verify};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
@@ -46,6 +46,8 @@ pub struct CollectorReport {
     pub ledgers: Vec<Deliveries>,
     /// When the last reply arrived.
     pub last_ns: Option<u64>,
+    /// Its times without a connection, if there were any. The queue of its replies ended with each.
+    pub lost: Option<LostConnection>,
     /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
@@ -82,6 +84,7 @@ pub(crate) struct Collector<'a, S, P> {
     awaited: BTreeMap<u64, Awaited>,
     /// Replies that are not acknowledged yet.
     waiting: u32,
+    reconnector: Option<Reconnector<S>>,
     report: CollectorReport,
 }
 
@@ -102,14 +105,21 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
             progress,
             awaited: BTreeMap::new(),
             waiting: 0,
+            reconnector: None,
             report: CollectorReport {
                 counters: Counters::default(),
                 histograms: Histograms::new(),
                 ledgers: vec![Deliveries::new(); spec.replies as usize],
                 last_ns: None,
+                lost: None,
                 fault: None,
             },
         }
+    }
+
+    /// It comes back after a lost connection.
+    pub fn reconnecting(self, reconnector: Option<Reconnector<S>>) -> Self {
+        Self { reconnector, ..self }
     }
 
     /// Takes replies until `stop` or until the stream ends with a fault. `returned` reports when publishes returned.
@@ -123,6 +133,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
             self.report.fault = Some(fault);
         }
         self.take_returned(&mut returned);
+        self.report.lost = self.reconnector.take().and_then(Reconnector::report);
         self.report.counters = self.progress.counts.read();
         self.report.ledgers.iter_mut().for_each(Deliveries::pack);
         self.report
@@ -156,11 +167,33 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
                 () = &mut stopped => return Ok(()),
             };
             let now_ns = self.clock.now_ns();
-            let delivery = delivery?;
-            self.take_returned(returned);
-            self.take(&delivery, now_ns);
-            self.acknowledge(delivery.tag).await?;
+            let settled = match delivery {
+                Ok(delivery) => {
+                    self.take_returned(returned);
+                    self.take(&delivery, now_ns);
+                    self.acknowledge(delivery.tag).await
+                }
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = settled {
+                tokio::select! {
+                    biased;
+                    () = &mut stopped => return Ok(()),
+                    made = self.come_back(fault) => made?,
+                }
+            }
         }
+    }
+
+    /// Makes a lost connection again, with a queue of its own as before.
+    async fn come_back(&mut self, fault: Fault) -> Result<(), Fault> {
+        let reconnector = self.reconnector.as_mut().filter(|reconnector| reconnector.covers(&fault));
+        let Some(reconnector) = reconnector else { return Err(fault) };
+        self.waiting = 0;
+        self.subscriber.abandon();
+        reconnector.lose(fault);
+        *self.subscriber = reconnector.again(0).await?;
+        Ok(())
     }
 
     /// Acknowledges replies in groups. The last group stays unacknowledged: its queue is deleted with its connection.

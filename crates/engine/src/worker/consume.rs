@@ -14,11 +14,14 @@ use crate::{
         budget::Budget,
         inspections::{Arrival, CorruptSample, Inspected, Inspections},
         progress::Progress,
-        reply::Replier,
+        reconnect::Reconnector,
+        reply::{Replier, Resent},
     },
 };
 use futures_util::FutureExt;
-use measure::{ConsumerSpan, Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation};
+use measure::{
+    ConsumerSpan, Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation, record::LostConnection,
+};
 use profile::{Acks, Verify};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -74,6 +77,10 @@ pub struct ConsumerReport {
     pub last_ns: Option<u64>,
     /// Counts of its transport.
     pub transport: Counts,
+    /// Its times without a connection to consume from, if there were any.
+    pub lost: Option<LostConnection>,
+    /// What became of its replies, if their connection was lost.
+    pub resent: Resent,
     /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
@@ -89,6 +96,7 @@ pub(crate) struct Consumer<'a, S, A: Publisher, P> {
     inspections: Inspections<P>,
     acks: Acknowledger,
     work: Option<Delays>,
+    reconnector: Option<Reconnector<S>>,
     report: ConsumerReport,
 }
 
@@ -98,6 +106,20 @@ enum Event<B> {
     /// A reply or an acknowledgement was settled.
     Settled,
     Stopped,
+}
+
+/// Why a consumer stopped.
+enum Broken {
+    /// The connection that it consumes from failed.
+    Consuming(Fault),
+    /// Something that it cannot come back from.
+    ForGood(Fault),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self::Consuming(fault)
+    }
 }
 
 /// Whether a consumer continues.
@@ -134,6 +156,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             inspections: Inspections::new(payloads.clone(), spec.inspections, spec.budget.clone()),
             acks: Acknowledger::new(spec),
             work: spec.work.clone(),
+            reconnector: None,
             report: ConsumerReport {
                 counters: Counters::default(),
                 histograms: Histograms::new(),
@@ -143,9 +166,16 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
                 span: ConsumerSpan::default(),
                 last_ns: None,
                 transport: Counts::new(),
+                lost: None,
+                resent: Resent::default(),
                 fault: None,
             },
         }
+    }
+
+    /// It comes back after a lost connection.
+    pub fn reconnecting(self, reconnector: Option<Reconnector<S>>) -> Self {
+        Self { reconnector, ..self }
     }
 
     /// Consumes until `stop` or until the stream ends with a fault; acknowledges the remainder.
@@ -172,27 +202,55 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
                     return Ok(());
                 }
             }
-            match self.next(stopped).await? {
-                Event::Delivery(delivery) => {
-                    if self.take(delivery, stopped).await? == Turn::Last {
-                        return Ok(());
-                    }
-                }
-                Event::Settled => {}
-                Event::Stopped => return Ok(()),
+            let turn = match self.next(stopped).await {
+                Ok(Event::Delivery(delivery)) => self.take(delivery, stopped).await?,
+                Ok(Event::Settled) => Turn::Next,
+                Ok(Event::Stopped) => Turn::Last,
+                Err(Broken::Consuming(fault)) => self.come_back(fault, stopped).await?,
+                Err(Broken::ForGood(fault)) => return Err(fault),
+            };
+            if turn == Turn::Last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes a lost connection again and consumes from it. What was not acknowledged comes again, unless the service expects no
+    /// acknowledgements.
+    async fn come_back(
+        &mut self,
+        fault: Fault,
+        stopped: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<Turn, Fault> {
+        let reconnector = self.reconnector.as_mut().filter(|reconnector| reconnector.covers(&fault));
+        let Some(reconnector) = reconnector else { return Err(fault) };
+        self.subscriber.abandon();
+        self.acks.forget();
+        if self.spec.acks != Acks::Auto {
+            self.report.deliveries.lose_connection();
+        }
+        reconnector.lose(fault);
+        let counts = &self.progress.counts;
+        let delivered = counts.received.get() + counts.foreign.get() + counts.unexpected.get();
+        tokio::select! {
+            biased;
+            () = stopped => Ok(Turn::Last),
+            made = reconnector.again(delivered) => {
+                *self.subscriber = made?;
+                Ok(Turn::Next)
             }
         }
     }
 
     /// Waits for the next delivery; meanwhile replies and acknowledgements are sent.
-    async fn next(&mut self, stopped: &mut (impl Future<Output = ()> + Unpin)) -> Result<Event<S::Body>, Fault> {
+    async fn next(&mut self, stopped: &mut (impl Future<Output = ()> + Unpin)) -> Result<Event<S::Body>, Broken> {
         let replies = self.replier.as_ref().is_some_and(|replier| replier.is_busy());
         let replier = &mut self.replier;
         tokio::select! {
             biased;
             delivery = self.subscriber.next() => return Ok(Event::Delivery(delivery?)),
             settled = async { replier.as_mut().expect("the branch is on only with one").settle().await }, if replies => {
-                settled?;
+                settled.map_err(Broken::ForGood)?;
             }
             () = self.acks.overdue(), if self.acks.is_waiting() => self.acks.settle(self.subscriber).await?,
             () = stopped => return Ok(Event::Stopped),
@@ -209,7 +267,11 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         let counted = self.count(&delivery, self.clock.now_ns());
         // Every counted delivery is acknowledged, even if the run ends before the work on it is done.
         let worked = self.work(stopped).await;
-        self.acknowledge(delivery.tag).await?;
+        if let Err(fault) = self.acknowledge(delivery.tag).await
+            && self.come_back(fault, stopped).await? == Turn::Last
+        {
+            return Ok(Turn::Last);
+        }
         if worked == Turn::Last {
             return Ok(Turn::Last);
         }
@@ -257,12 +319,20 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             self.count_inspected(inspected);
         }
         let ended = match ended {
-            Ok(()) => self.acks.settle(self.subscriber).await,
+            Ok(()) => match self.acks.settle(self.subscriber).await {
+                // Lost at the very end: what was not acknowledged stays with the service.
+                Err(fault) if self.reconnector.as_ref().is_some_and(|reconnector| reconnector.covers(&fault)) => Ok(()),
+                settled => settled,
+            },
             broken => broken,
         };
         if let Err(fault) = ended {
             self.progress.fail(fault.clone());
             self.report.fault = Some(fault);
+        }
+        self.report.lost = self.reconnector.take().and_then(Reconnector::report);
+        if let Some(replier) = &mut self.replier {
+            self.report.resent = replier.resent();
         }
         self.report.counters = self.progress.counts.read();
         self.report.deliveries.pack();
@@ -413,6 +483,11 @@ impl Acknowledger {
     /// Returns when the waiting deliveries have waited long enough.
     async fn overdue(&mut self) {
         self.due.as_mut().await;
+    }
+
+    /// The connection of the waiting deliveries was lost.
+    fn forget(&mut self) {
+        self.waiting = 0;
     }
 
     /// Acknowledges the waiting deliveries.

@@ -75,6 +75,12 @@ impl<T, F: Future + Unpin> Queue<T, F> {
         }
     }
 
+    /// Gives up the operations that are left; returns what they were for.
+    pub fn give_up(&mut self) -> impl Iterator<Item = T> + '_ {
+        self.started_ns.clear();
+        self.operations.drain(..).map(|(subject, _)| subject)
+    }
+
     /// The first of the operations, if it is settled: what it is for, its output, and when it resolved in common time.
     pub fn pop_settled(&mut self) -> Option<(T, F::Output, u64)> {
         if !self.operations.front_mut()?.1.is_settled() {

@@ -16,10 +16,11 @@ use crate::{
         collect::PublishReturned,
         in_flight::Queue,
         progress::Progress,
+        reconnect::Reconnector,
     },
 };
 use futures_util::FutureExt;
-use measure::{Counters, Histograms, Metric, Sent, SentSummary};
+use measure::{Counters, Histograms, Metric, Sent, SentSummary, record::LostConnection};
 use profile::Confirms;
 use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -30,6 +31,8 @@ use tokio::{
 /// How long a producer waits after a rejection; each further rejection doubles it, up to the maximum.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// What was in flight over a lost connection has failed after this long, or is given up.
+const FAIL_MAX: Duration = Duration::from_secs(2);
 
 /// The task of one producer.
 #[derive(Debug, Clone)]
@@ -81,6 +84,8 @@ pub struct ProducerReport {
     pub sent_ns: Option<(u64, u64)>,
     /// Counts of its transport.
     pub transport: Counts,
+    /// Its times without a connection, if there were any.
+    pub lost: Option<LostConnection>,
     /// The fault that ended it early.
     pub fault: Option<Fault>,
 }
@@ -94,7 +99,10 @@ struct Message {
     sent_ns: u64,
     events: u32,
     bytes: u64,
+    /// How often it was published again after a rejection.
     republished: u32,
+    /// Whether it was published again because the connection was lost.
+    after_loss: bool,
 }
 
 /// The next step of a producer.
@@ -131,6 +139,9 @@ pub(crate) struct Producer<'a, P: Publisher, S> {
     confirming: Queue<Message, P::Confirm>,
     /// Messages to publish again.
     rejected: VecDeque<Message>,
+    /// Messages in flight whose connection was lost.
+    lost: Vec<Message>,
+    reconnector: Option<Reconnector<P>>,
     /// Number of messages that may be published before all of them must be confirmed.
     allowance: u32,
     ledger: Sent,
@@ -175,12 +186,19 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             writing: Queue::new(clock),
             confirming: Queue::new(clock),
             rejected: VecDeque::new(),
+            lost: Vec::new(),
+            reconnector: None,
             allowance: 0,
             ledger: Sent::new(spec.confirms.wanted()),
             histograms: Histograms::new(),
             sent_ns: None,
             fault,
         }
+    }
+
+    /// It comes back after a lost connection.
+    pub fn reconnecting(self, reconnector: Option<Reconnector<P>>) -> Self {
+        Self { reconnector, ..self }
     }
 
     /// Publishes until the quota, the end or `stop`; returns when every message is settled, or at once when stopped or
@@ -191,7 +209,10 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         tokio::pin!(stopped);
         let mut turns = 0u32;
         sleep_until(self.clock, self.spec.start_ns).await;
-        while self.fault.is_none() {
+        loop {
+            if self.fault.is_some() && !self.come_back(&mut stopped).await {
+                break;
+            }
             match self.step() {
                 Step::Publish(due_ns) => {
                     self.publish(due_ns);
@@ -288,7 +309,9 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         let writing = self.publisher.publish(Outgoing { body: body.bytes, envelope, reply: None });
         self.writing.start(message, sent_ns, writing);
         self.allowance = self.allowance.saturating_sub(1);
-        if message.republished == 0 {
+        if message.after_loss {
+            self.ledger.republish_after_loss(message.sequence);
+        } else if message.republished == 0 {
             self.count_first(&message);
         } else {
             self.ledger.republish();
@@ -343,14 +366,15 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         while let Some((message, (body, result), at_ns)) = self.writing.pop_settled() {
             self.source.give_back(message.sequence, body);
             // A re-published message counts as sent at its first publish.
-            if let Some(returned) = self.spec.returned.as_ref().filter(|_| message.republished == 0) {
+            let first = message.republished == 0 && !message.after_loss;
+            if let Some(returned) = self.spec.returned.as_ref().filter(|_| first) {
                 // The receiver is gone if the connection for replies ended.
                 let _ = returned.send(PublishReturned { sequence: message.sequence, at_ns });
             }
             match result {
                 Ok(confirm) if self.spec.confirms.wanted() => self.confirming.start(message, message.sent_ns, confirm),
                 Ok(_) => self.progress.accept(self.spec.index, message.sequence),
-                Err(fault) => self.fault = Some(fault),
+                Err(fault) => self.lose(message, fault),
             }
         }
     }
@@ -369,9 +393,69 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
                     self.ledger.give_back();
                     self.publish_again(message);
                 }
-                Err(fault) => self.fault = Some(fault),
+                Err(fault) => self.lose(message, fault),
             }
         }
+    }
+
+    /// A message was in flight over a connection that was lost.
+    fn lose(&mut self, message: Message, fault: Fault) {
+        self.lost.push(message);
+        self.fault.get_or_insert(fault);
+    }
+
+    /// Comes back after the fault, if it is a lost connection: what was in flight is published again, in order, before anything
+    /// else. False if the producer is over.
+    async fn come_back(&mut self, stopped: &mut (impl Future<Output = ()> + Unpin)) -> bool {
+        let covered =
+            |fault: &mut Fault| self.reconnector.as_ref().is_some_and(|reconnector| reconnector.covers(fault));
+        let Some(fault) = self.fault.take_if(covered) else { return false };
+        if let Some(reconnector) = &mut self.reconnector {
+            reconnector.lose(fault);
+        }
+        self.publisher.alarms().iter().for_each(|alarm| alarm.clear());
+        self.publisher.abandon();
+        self.ledger.lose_connection();
+        self.fail_in_flight().await;
+        // The same connection: others of its faults say nothing new.
+        self.fault = None;
+        self.lost.sort_by_key(|message| message.sequence);
+        let again = self.lost.drain(..).rev().map(|message| Message { after_loss: true, ..message });
+        again.for_each(|message| self.rejected.push_front(message));
+        let reconnector = self.reconnector.as_mut().expect("it covers the fault");
+        let made = tokio::select! {
+            biased;
+            () = stopped => return false,
+            made = reconnector.again(0) => made,
+        };
+        match made {
+            Ok(publisher) => *self.publisher = publisher,
+            Err(fault) => self.fault = Some(fault),
+        }
+        self.fault.is_none()
+    }
+
+    /// Takes back everything in flight over a lost connection, which fails, except for what had its outcome before.
+    async fn fail_in_flight(&mut self) {
+        let limit = sleep(FAIL_MAX);
+        tokio::pin!(limit);
+        loop {
+            self.settle_writes();
+            self.settle_confirms();
+            let (writing, confirming) = (!self.writing.is_empty(), !self.confirming.is_empty());
+            if !writing && !confirming {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = self.writing.first_settled(), if writing => {}
+                () = self.confirming.first_settled(), if confirming => {}
+                () = &mut limit => break,
+            }
+        }
+        // The ring builds the bodies that do not come back.
+        self.lost.extend(self.writing.give_up());
+        self.lost.extend(self.confirming.give_up());
     }
 
     fn accept(&mut self, message: &Message, at_ns: u64) {
@@ -389,7 +473,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
     /// Publishes a message again after a pause, unless the plan's limit is reached.
     fn publish_again(&mut self, message: Message) {
         if message.republished < self.spec.republish_limit {
-            self.rejected.push_back(Message { republished: message.republished + 1, ..message });
+            self.rejected.push_back(Message { republished: message.republished + 1, after_loss: false, ..message });
             self.pause.back_off();
         } else {
             self.progress.counts.abandoned.add(1);
@@ -397,7 +481,12 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         }
     }
 
-    fn report(self) -> ProducerReport {
+    fn report(mut self) -> ProducerReport {
+        let ended = self.publisher.alarms().iter().any(|alarm| alarm.fault().is_some());
+        if self.reconnector.is_some() && ended {
+            // Without confirms nothing else shows it.
+            self.ledger.lose_connection();
+        }
         let counts = &self.progress.counts;
         self.calendar.close(counts);
         counts.spun_ns.add(self.pace.map_or(0, |pace| pace.spun_ns));
@@ -412,6 +501,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
             catchup_run_max: self.calendar.lateness.run_max,
             sent_ns: self.sent_ns,
             transport: Counts::new(),
+            lost: self.reconnector.and_then(Reconnector::report),
             fault: self.fault,
         }
     }

@@ -3,10 +3,10 @@
 use crate::{ports::Fault, run::control::Status, time::delay::mixed};
 use measure::{Count, LiveCounters};
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
+        AtomicBool, AtomicU32,
+        Ordering::{AcqRel, Acquire, Release},
     },
 };
 
@@ -19,7 +19,29 @@ pub struct Progress {
     distinct_set: Count,
     distinct_replies_set: Count,
     done: AtomicBool,
+    /// Its connections that are lost.
+    pub down: Arc<Down>,
     fault: Mutex<Option<Fault>>,
+}
+
+/// The connections of a worker that are lost and not made again yet.
+#[derive(Debug, Default)]
+pub struct Down {
+    now: AtomicU32,
+    made_again: AtomicU32,
+}
+
+impl Down {
+    /// One was lost.
+    pub fn lose(&self) {
+        self.now.fetch_add(1, AcqRel);
+    }
+
+    /// One was made again, or its worker ended.
+    pub fn end(&self, made_again: bool) {
+        self.made_again.fetch_add(u32::from(made_again), AcqRel);
+        self.now.fetch_sub(1, AcqRel);
+    }
 }
 
 /// The contribution of one message to the sum of a set: sets with equal sums have, almost surely, the same messages.
@@ -66,6 +88,9 @@ impl Progress {
             accepted_set: self.accepted_set.get(),
             distinct_set: self.distinct_set.get(),
             distinct_replies_set: self.distinct_replies_set.get(),
+            // Before the counts, because a worker that is back may not have done anything yet.
+            without_connection: self.down.now.load(Acquire),
+            made_again: self.down.made_again.load(Acquire),
             fault: self.fault.lock().expect("nobody panics with this lock").clone(),
             ..Status::default()
         }

@@ -59,6 +59,7 @@ fn found(result: &RunResult) -> Injected {
         foreign: integrity.foreign,
         forged: integrity.unexpected,
         rejected: integrity.rejected,
+        dropped: 0,
     }
 }
 

@@ -5,5 +5,6 @@
 mod faults;
 mod loads;
 mod patterns;
+mod reconnect;
 mod runs;
 mod support;

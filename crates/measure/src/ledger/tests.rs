@@ -161,3 +161,23 @@ fn a_contiguous_ledger_is_small_on_the_wire() {
     let length = deliveries.encode().len();
     assert!(length < 1000, "{length} B for a million messages in a row");
 }
+
+#[test]
+fn what_a_lost_connection_leaves_survives_the_wire() {
+    let mut sent = Sent::new(false);
+    (0..9).for_each(|_| _ = sent.publish());
+    sent.republish_after_loss(7);
+    sent.lose_connection();
+    sent.publish();
+    let summary = sent.finish();
+    let read = SentSummary::decode(&summary.encode()).unwrap();
+    assert_eq!(read, summary);
+    assert_eq!((read.unsure_below(), read.republished(), read.republished_after_loss()), (9, 1, 1));
+    let mut deliveries = Deliveries::new();
+    [0, 1, 5].into_iter().for_each(|sequence| _ = deliveries.observe(3, sequence, false));
+    deliveries.lose_connection();
+    deliveries.observe(3, 2, false);
+    let mut read = Deliveries::decode(&deliveries.encode()).unwrap();
+    assert_eq!(read, deliveries);
+    assert_eq!(read.logs[0].take_unsure().iter().collect::<Vec<_>>(), [0, 1, 5]);
+}

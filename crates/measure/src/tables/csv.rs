@@ -25,6 +25,8 @@ pub struct SeriesRow {
     /// Seconds in this one for which the service kept connections blocked (a memory or disk alarm),
     /// summed over connections.
     pub blocked_s: f64,
+    /// The most connections of workers that were lost and not made again yet, at any time in this second.
+    pub without_connection: u32,
     /// The service's figures in this second.
     pub service: Option<ServiceSample>,
 }
@@ -34,18 +36,18 @@ pub fn series_csv(rows: &[SeriesRow]) -> String {
     let mut csv = String::from(
         "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
          queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
-         service_connections,service_alarms\n",
+         service_connections,service_alarms,without_connection\n",
     );
     for row in rows {
         let SeriesRow { second, sent, confirmed, rejected, received, replies, .. } = row;
-        let SeriesRow { messages_per_second, errors, blocked_s, .. } = row;
+        let SeriesRow { messages_per_second, errors, blocked_s, without_connection, .. } = row;
         let confirmed = whole(*confirmed);
         let service = service_cells(row.service.as_ref());
         line(
             &mut csv,
             format_args!(
                 "{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors},{replies},\
-                 {blocked_s:.3},{service}"
+                 {blocked_s:.3},{service},{without_connection}"
             ),
         );
     }
@@ -167,6 +169,7 @@ mod tests {
             errors: 0,
             replies: 7,
             blocked_s: 0.25,
+            without_connection: 2,
             service: Some(ServiceSample {
                 ready: Some(12),
                 publish_per_second: Some(9.5),
@@ -178,9 +181,9 @@ mod tests {
             series_csv(&[row.clone(), SeriesRow { service: None, confirmed: None, ..row }]),
             "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
              queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
-             service_connections,service_alarms\n\
-             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,800,,0\n\
-             3,10,,1,8,8.000,0,7,0.250,,,,,,,\n"
+             service_connections,service_alarms,without_connection\n\
+             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,800,,0,2\n\
+             3,10,,1,8,8.000,0,7,0.250,,,,,,,,2\n"
         );
     }
 

@@ -6,7 +6,7 @@
 
 use crate::{
     LatencySummary, Metric, Record, Volume,
-    record::{Environment, LoadBalancer, ServicePart},
+    record::{Environment, LoadBalancer, Reconnection, ServicePart},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
@@ -220,6 +220,18 @@ fn notes(table: &mut Table, record: &Record) {
         table.comment(
             "blocked",
             &format!("{} times by the service, {:.3} s in all", pressure.blocked_times, pressure.blocked_s),
+        );
+    }
+    if let Some(Reconnection { all, by_cause, .. }) = record.reconnection.as_ref().filter(|lost| lost.all.times > 0) {
+        let causes = by_cause.iter().map(|(cause, outages)| format!("{} {cause}", outages.times));
+        let causes = causes.collect::<Vec<_>>().join(", ");
+        let twice = record.integrity.duplicated_by_reconnection;
+        table.comment(
+            "reconnected",
+            &format!(
+                "{} of {} lost connections ({causes}) made again; {:.3} s without, {:.3} s at most; {twice} deliveries came twice for it",
+                all.made_again, all.times, all.total_s, all.longest_s
+            ),
         );
     }
     if let Some(total_s) = record.completion.total_s {

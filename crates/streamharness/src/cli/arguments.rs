@@ -169,6 +169,9 @@ pub struct Run {
     /// Connections over which each worker spreads its messages [default: 1].
     #[arg(long, value_name = "N")]
     pub connections: Option<String>,
+    /// How long a worker that lost its connection tries to come back [default: a lost connection ends the run].
+    #[arg(long, value_name = "TIME")]
+    pub reconnect: Option<String>,
     /// Placement of workers on ranks: block (producers first), cyclic (in turn), by-host (never both roles on one host)
     /// [default: block].
     #[arg(long, value_name = "HOW")]

@@ -88,6 +88,8 @@ fn table(run: &Run) -> Table {
     set("service.queues", number(&run.queues));
     set("service.queue_type", text(&run.queue_type));
     set("service.connections", number(&run.connections));
+    let reconnect = |limit| Value::Table(Table::from_iter([("limit".to_owned(), limit)]));
+    set("service.reconnect", text(&run.reconnect).map(reconnect));
     set("layout", text(&run.layout));
     set("service_time", text(&run.service_time));
     set("think_time", text(&run.think_time));
@@ -141,6 +143,7 @@ mod tests {
             (vec!["--service-time", "exponental:1ms"], "did you mean `exponential`?"),
             (vec!["--rate", "nominl"], "did you mean `nominal`?"),
             (vec!["--warmup", "soon"], "500msgs"),
+            (vec!["--reconnect", "30"], "write it as 30s"),
             (vec!["--layout", "cylic"], "did you mean `cyclic`?"),
             (vec!["--set", "service.prefech=4"], "did you mean `prefetch`?"),
             (vec!["dstream"], "--workload dstream"),

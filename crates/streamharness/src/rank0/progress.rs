@@ -69,7 +69,8 @@ impl View {
         let (total, blocked) = (&snapshot.total.counters, snapshot.total.blocked);
         let (since, before) = self.last;
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        let active = total.received > 0 || blocked > 0;
+        let gone = snapshot.total.without_connection;
+        let active = total.received > 0 || blocked > 0 || gone > 0;
         if self.bar.is_none() && !(due && active) {
             return;
         }
@@ -86,8 +87,12 @@ impl View {
             0 => String::new(),
             connections => format!("  {connections} connection(s) blocked by the service"),
         };
+        let gone = match gone {
+            0 => String::new(),
+            connections => format!("  {connections} connection(s) lost and not made again yet"),
+        };
         let line = format!(
-            "{:3.0} %  {} delivered  {rate:.0} msg/s  {} rejected  {errors} errors  {left:.0} s left{blocked}",
+            "{:3.0} %  {} delivered  {rate:.0} msg/s  {} rejected  {errors} errors  {left:.0} s left{blocked}{gone}",
             100.0 * part,
             total.received,
             total.rejected,

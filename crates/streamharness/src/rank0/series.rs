@@ -16,12 +16,15 @@ pub struct Series {
     /// The sums at the beginning of the row that is not complete.
     row_start: Status,
     latest: (Duration, Status),
+    /// The most connections that were lost at once, in the row that is not complete.
+    without_connection: u32,
 }
 
 impl Series {
     /// Nothing yet. `confirms`: whether the service sends them.
     pub fn new(confirms: bool) -> Self {
-        Self { confirms, rows: Vec::new(), row_start: Status::default(), latest: (Duration::ZERO, Status::default()) }
+        let latest = (Duration::ZERO, Status::default());
+        Self { confirms, rows: Vec::new(), row_start: Status::default(), latest, without_connection: 0 }
     }
 
     /// Takes in the sums at one moment.
@@ -33,7 +36,10 @@ impl Series {
             let sums = between(&before.1, now.1, part);
             self.rows.push(self.row(&sums, STEP));
             self.row_start = sums;
+            // Those that were gone at its end are gone at the beginning of the next one.
+            self.without_connection = before.1.without_connection;
         }
+        self.without_connection = self.without_connection.max(now.1.without_connection);
         self.latest = (now.0, now.1.clone());
     }
 
@@ -68,6 +74,7 @@ impl Series {
                 + (now.unexpected - before.unexpected)
                 + (now.corrupt - before.corrupt)
                 + u64::from(failed),
+            without_connection: self.without_connection,
             service: None,
         }
     }
@@ -128,6 +135,17 @@ mod tests {
             series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held });
             assert_eq!(series.rows()[0].confirmed, expected);
         }
+    }
+
+    #[test]
+    fn each_second_shows_the_most_connections_that_were_gone_in_it() {
+        let mut series = Series::new(true);
+        for (millis, without_connection) in [(0, 0), (400, 3), (900, 1), (1100, 1), (1500, 0), (2100, 0), (2500, 2)] {
+            let total = Status { without_connection, ..Status::default() };
+            let (elapsed, held) = (Duration::from_millis(millis), measure::Held::default());
+            series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held });
+        }
+        assert_eq!(series.rows().iter().map(|row| row.without_connection).collect::<Vec<_>>(), [3, 1, 2]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Refusals and losses after the login.
 
 use super::{ACCESS_REFUSED, NOT_FOUND, Peer, RESOURCE_LOCKED};
-use engine::ports::{Fault, FaultKind};
+use engine::ports::{Fault, FaultKind, Loss};
 use lapin::{Error, ErrorKind, protocol::AMQPError};
 use std::{io, time::Duration};
 
@@ -51,7 +51,15 @@ impl Peer {
             }
             _ => format!("the connection to {self} was lost ({error}): see the log of the service"),
         };
-        Fault::new(FaultKind::Lost, sentence)
+        let loss = match error.kind() {
+            ErrorKind::ProtocolError(_) => Loss::Closed,
+            ErrorKind::MissingHeartbeatError => Loss::Silent,
+            ErrorKind::IOError(error) if error.kind() == io::ErrorKind::ConnectionAborted => Loss::Ended,
+            ErrorKind::IOError(error) if error.kind() == io::ErrorKind::InvalidData => Loss::Other,
+            ErrorKind::IOError(_) => Loss::Reset,
+            _ => Loss::Other,
+        };
+        Fault::lost(loss, sentence)
     }
 
     /// The other side closed the connection without a reason, when nothing had passed for long.
@@ -70,13 +78,13 @@ impl Peer {
                 or see the logs of the service and of each proxy before it"
             ),
         };
-        Fault::new(FaultKind::Lost, sentence)
+        Fault::lost(Loss::Ended, sentence)
     }
 
     /// A request to the service (`what`) took too long.
     pub(crate) fn late(&self, what: &str, limit: Duration) -> Fault {
-        Fault::new(
-            FaultKind::Lost,
+        Fault::lost(
+            Loss::Late,
             format!(
                 "the service at {self} does not {what} within {} s: is it overloaded or in alarm?",
                 limit.as_secs_f64()
@@ -86,8 +94,8 @@ impl Peer {
 
     /// The service ended the subscription.
     pub(crate) fn cancelled(&self, queue: &str) -> Fault {
-        Fault::new(
-            FaultKind::Lost,
+        Fault::lost(
+            Loss::Cancelled,
             format!(
                 "the service at {self} ended the subscription to queue {queue}: was it deleted, or its node stopped?"
             ),
