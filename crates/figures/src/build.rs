@@ -11,7 +11,7 @@ use crate::{
     specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
 };
-use measure::Metric;
+use measure::{Metric, record::Shares};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Least number of whole seconds of a run in a time series.
@@ -147,6 +147,9 @@ struct Builder<'a> {
 /// Repetitions, by series and place along x.
 type Groups<'a> = BTreeMap<Level, BTreeMap<Level, Vec<&'a Run>>>;
 
+/// What a series may show besides the columns of a run's series.
+const SHARE: &str = "share";
+
 impl<'a> Builder<'a> {
     fn split(&self, named: &PanelSpecification, runs: Vec<&'a Run>) -> Vec<(String, Vec<&'a Run>)> {
         let Some(split) = &self.specification.split else {
@@ -174,6 +177,7 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         match (self.specification.kind, &named.x, &named.y) {
+            (Kind::Series, _, Y::Column(column)) if column == SHARE => Ok(self.shares_panel(title, runs)),
             (Kind::Series, _, Y::Column(column)) => self.series_panel(title, column, runs),
             (Kind::Cdf, _, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
                 self.cdf_panel(title, *metric, runs)
@@ -286,6 +290,33 @@ impl<'a> Builder<'a> {
             range: None,
         };
         Some(Panel { title, x: along, y: self.value_axis(of, false), traces, rules: Vec::new() })
+    }
+
+    /// The share of a load balancer's slots that each consumer had, in the run with the most samples.
+    fn shares_panel(&mut self, title: String, runs: &[&'a Run]) -> Option<Panel> {
+        let balanced = runs.iter().filter_map(|run| run.record.load_balancer.as_ref()).filter(|one| one.slots > 0);
+        let Some(balancer) = balanced.max_by_key(|balancer| balancer.at_s.len()) else {
+            self.notes.push(format!("{title}: no run through a load balancer of EJFAT"));
+            return None;
+        };
+        let level = |consumer: &Shares| Level::Text(consumer.name.clone());
+        self.all_series = balancer.consumers.iter().map(level).collect();
+        let mut traces = Vec::new();
+        for consumer in &balancer.consumers {
+            let share = |slots: &u64| 100.0 * *slots as f64 / balancer.slots as f64;
+            let places = balancer.at_s.iter().zip(&consumer.slots);
+            let marks = places.map(|(at, slots)| Mark { x: *at, y: share(slots), interval: None }).collect();
+            traces.push(Trace { style: self.draws(&level(consumer)), shape: Shape::Joined, marks });
+        }
+        let axis = |label: &str, range| Axis {
+            label: label.to_owned(),
+            scale: Scale::Linear,
+            unit: Unit::Plain,
+            ticks: Vec::new(),
+            range,
+        };
+        let (x, y) = (axis("s since the start", None), axis("share of slots, %", Some((0.0, 100.0))));
+        (!traces.is_empty()).then_some(Panel { title, x, y, traces, rules: Vec::new() })
     }
 
     fn ladder_panel(&mut self, title: String, of: Quantity, runs: &[&'a Run]) -> Result<Option<Panel>, FiguresError> {
@@ -622,6 +653,38 @@ mod tests {
         let notes = drawn("throughput", &measured).unwrap().notes.join("\n");
         assert!(notes.contains("1 of the runs drawn FAILED, dts-1-0 because: 3 messages were lost"), "{notes}");
         assert!(notes.contains("1 of the runs drawn were generator-limited"), "{notes}");
+    }
+
+    #[test]
+    fn loss_is_drawn_against_the_offered_rate_and_shares_have_a_line_for_each_consumer() {
+        let of_rate = |(rate, lost): (f64, u64)| {
+            let mut record = sample::record("ejfat", 2, rate);
+            record.point = Some(measure::record::Point { experiment: "ejfat".into(), name: format!("ejfat-{rate}") });
+            record.plan["load"]["mean_messages_per_second"] = rate.into();
+            (record.integrity.expected, record.integrity.lost) = (1000, lost);
+            record.transport = [("events_taken".to_owned(), 10), ("assembly_us".to_owned(), 5_000)].into();
+            let shares = |name: &str, slots: [u64; 2]| Shares { name: name.into(), slots: slots.into() };
+            record.load_balancer = Some(measure::record::LoadBalancer {
+                slots: 512,
+                at_s: vec![0.5, 1.5],
+                consumers: vec![shares("consumer-0", [256, 128]), shares("consumer-1", [256, 384])],
+                ..Default::default()
+            });
+            run(&format!("run-{rate}"), record)
+        };
+        let measured = Measured::of([(500.0, 0), (4000.0, 20)].map(of_rate).into());
+        let places = |figure: &Figure, panel: usize| -> Vec<(f64, f64)> {
+            figure.panels[panel].traces[0].marks.iter().map(|mark| (mark.x, mark.y)).collect()
+        };
+        let figure = drawn("ejfat-rate", &measured).unwrap();
+        assert_eq!(places(&figure, 1), [(500.0, 0.0), (4000.0, 2.0)], "per cent");
+        let latency = drawn("ejfat-latency", &measured).unwrap();
+        let last = latency.panels.len() - 1;
+        assert_eq!(places(&latency, last), [(500.0, 0.0005), (4000.0, 0.0005)], "seconds");
+        let shares = drawn("ejfat-shares", &measured).unwrap();
+        assert_eq!(places(&shares, 0), [(0.5, 50.0), (1.5, 25.0)]);
+        let traces = &shares.panels[0].traces;
+        assert!(traces.len() == 2 && traces[0].style != traces[1].style);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Dimension {
     Delay,
     /// The packets that it loses, in millionths.
     Loss,
+    /// Messages per second that all producers offer together.
+    Rate,
     /// Any other field of the plan, by its path: `service.prefetch`.
     Plan(String),
 }
@@ -43,6 +45,7 @@ impl Dimension {
             "experiment" => Self::Experiment,
             "delay" => Self::Delay,
             "loss" => Self::Loss,
+            "rate" => Self::Rate,
             path if path.contains('.') => Self::Plan(path.to_owned()),
             _ => return None,
         })
@@ -61,6 +64,10 @@ impl Dimension {
             Self::Experiment => Level::Text(experiment::name(run).to_owned()),
             Self::Delay => millionths(run, |link, _| link.delay_s),
             Self::Loss => millionths(run, |_, distance| distance.loss),
+            Self::Rate => match run.record.plan.pointer("/load/mean_messages_per_second").and_then(Value::as_f64) {
+                Some(rate) => Level::Number(rate.round() as u64),
+                None => Level::Text("max".to_owned()),
+            },
             Self::Plan(path) => plan(&format!("/{}", path.replace('.', "/"))),
         }
     }
@@ -70,6 +77,7 @@ impl Dimension {
         match self {
             Self::Delay => "delay one way, ms".to_owned(),
             Self::Loss => "lost packets, %".to_owned(),
+            Self::Rate => "offered messages/s".to_owned(),
             other => other.to_string(),
         }
     }
@@ -101,6 +109,7 @@ impl fmt::Display for Dimension {
             Self::Experiment => "experiment",
             Self::Delay => "delay",
             Self::Loss => "loss",
+            Self::Rate => "rate",
             Self::Plan(path) => path,
         })
     }

@@ -83,6 +83,10 @@ pub enum Quantity {
     SumOfRatesRatio,
     /// CPU time of all ranks per message, in microseconds.
     CpuPerMessage,
+    /// Lost messages, in per cent of those that were to arrive.
+    Lost,
+    /// Mean time from the first packet of an event to its last one, seconds.
+    Assembly,
     /// The median of a latency, seconds.
     Median(Metric),
     /// The 99th percentile of a latency, seconds.
@@ -125,6 +129,8 @@ impl Quantity {
             Self::SumOfRates => "sum_of_rates".to_owned(),
             Self::SumOfRatesRatio => "sum_of_rates_ratio".to_owned(),
             Self::CpuPerMessage => "cpu_per_message".to_owned(),
+            Self::Lost => "lost".to_owned(),
+            Self::Assembly => "assembly".to_owned(),
             Self::Median(metric) => format!("{}_p50", metric.name()),
             Self::P99(metric) => format!("{}_p99", metric.name()),
         }
@@ -141,6 +147,15 @@ impl Quantity {
             Self::SumOfRates => record.throughput.sum_of_rates_messages_per_second,
             Self::SumOfRatesRatio => record.throughput.sum_of_rates_ratio,
             Self::CpuPerMessage => record.harness.cpu_us_per_message,
+            Self::Lost => {
+                let expected = record.integrity.expected as f64;
+                (expected > 0.0).then(|| 100.0 * record.integrity.lost as f64 / expected)
+            }
+            Self::Assembly => {
+                let count = |name: &str| record.transport.get(name).map(|count| *count as f64);
+                let taken = count("events_taken").filter(|taken| *taken > 0.0)?;
+                Some(count("assembly_us")? / taken / 1e6)
+            }
             Self::Median(metric) => record.latency.get(metric.name())?.p50_ns.map(seconds),
             Self::P99(metric) => record.latency.get(metric.name())?.p99_ns.map(seconds),
         }
@@ -160,6 +175,8 @@ impl Quantity {
             Self::SumOfRates => "sum of rates, messages/s".to_owned(),
             Self::SumOfRatesRatio => "sum of rates / rate".to_owned(),
             Self::CpuPerMessage => "CPU, us/message".to_owned(),
+            Self::Lost => "lost, %".to_owned(),
+            Self::Assembly => "assembly, s".to_owned(),
             Self::Median(metric) => format!("{} p50, s", metric.name()),
             Self::P99(metric) => format!("{} p99, s", metric.name()),
         }

@@ -12,6 +12,8 @@ pub fn named(name: &str) -> Option<Quantity> {
         "sum_of_rates" => Quantity::SumOfRates,
         "sum_of_rates_ratio" => Quantity::SumOfRatesRatio,
         "cpu_us_per_message" => Quantity::CpuPerMessage,
+        "lost" => Quantity::Lost,
+        "assembly" => Quantity::Assembly,
         latency => {
             let (metric, quantile) = latency.split_once('.')?;
             let metric = Metric::ALL.into_iter().find(|known| known.name() == metric)?;
@@ -33,6 +35,8 @@ pub fn label(quantity: Quantity) -> String {
         Quantity::SumOfRates => "sum of consumers' rates, messages/s".to_owned(),
         Quantity::SumOfRatesRatio => "sum of consumers' rates / rate in the common window".to_owned(),
         Quantity::CpuPerMessage => "CPU time per message, us".to_owned(),
+        Quantity::Lost => "lost messages, %".to_owned(),
+        Quantity::Assembly => "mean time from first to last packet".to_owned(),
         Quantity::Median(metric) => format!("median {}", latency(metric)),
         Quantity::P99(metric) => format!("99th percentile of {}", latency(metric)),
     }
@@ -55,7 +59,7 @@ pub fn latency(metric: Metric) -> &'static str {
 /// The unit of its tick labels.
 pub fn unit(quantity: Quantity) -> Unit {
     match quantity {
-        Quantity::Median(_) | Quantity::P99(_) => Unit::Seconds,
+        Quantity::Assembly | Quantity::Median(_) | Quantity::P99(_) => Unit::Seconds,
         Quantity::SumOfRatesRatio => Unit::Times,
         _ => Unit::Plain,
     }

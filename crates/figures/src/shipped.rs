@@ -23,6 +23,9 @@ figures![
     "distance-round-trip",
     "loss",
     "neighbours",
+    "ejfat-rate",
+    "ejfat-latency",
+    "ejfat-shares",
     "estimator-bias",
     "time-series",
 ];

@@ -34,6 +34,8 @@ struct ExperimentFile {
     base: Table,
     /// The search in every cell.
     search: Option<Search>,
+    /// Expressions that must hold for each run, as with `--assert`.
+    assert: Option<Vec<String>>,
     /// The keys of a profile that vary, dotted if they are in a table, and their values.
     axes: toml::map::Map<String, Value>,
 }
@@ -57,6 +59,8 @@ pub struct Experiment {
     base: Layer,
     /// The search in every cell.
     pub search: Option<Search>,
+    /// Expressions that must hold for each run.
+    pub assert: Vec<String>,
     axes: Vec<Axis>,
 }
 
@@ -100,6 +104,7 @@ impl Experiment {
             whole.paired = written.paired.or(whole.paired);
             overlay(&mut whole.base, written.base);
             whole.search = written.search.or(whole.search);
+            whole.assert = written.assert.or(whole.assert);
             whole.axes.extend(written.axes);
         }
         Self::resolve(name, &origin, whole)
@@ -135,6 +140,7 @@ impl Experiment {
             paired,
             base: Layer::new(origin.clone(), written.base)?,
             search: written.search,
+            assert: written.assert.unwrap_or_default(),
             axes,
         };
         let cells = experiment.axes.iter().map(|axis| axis.values.len()).product::<usize>();
@@ -254,10 +260,12 @@ fn word(value: &Value) -> String {
 /// An axis and its value in a cell's name; for architectures and workloads only the value.
 fn piece(key: &str, value: &Value) -> String {
     let word = word(value);
-    let word = word.rsplit('/').next().unwrap_or(&word);
-    let word = word.strip_suffix(".toml").unwrap_or(word);
     let text = match key.rsplit('.').next() {
-        Some("arch" | "workload") | None => word.to_owned(),
+        // The path of a file, perhaps.
+        Some("arch" | "workload") | None => {
+            let name = word.rsplit('/').next().unwrap_or(&word);
+            name.strip_suffix(".toml").unwrap_or(name).to_owned()
+        }
         Some(last) => format!("{last}-{word}"),
     };
     text.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' }).collect()
@@ -295,6 +303,13 @@ mod tests {
     }
 
     #[test]
+    fn cells_of_different_rates_have_names_of_their_own_and_files_those_without_their_path() {
+        let text = "[axes]\narch = ['../my-dts.toml']\n'load.rate' = ['500/s', '2000/s']";
+        let names: BTreeSet<String> = names(&experiment(text).unwrap()).into_iter().collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["my-dts_rate-2000-s", "my-dts_rate-500-s"]);
+    }
+
+    #[test]
     fn a_point_is_a_profile() {
         let points = experiment(TEXT).unwrap().points(1);
         let point = points.iter().find(|point| point.name == "dts_consumers-2").unwrap();
@@ -306,14 +321,16 @@ mod tests {
 
     #[test]
     fn one_rests_on_another() {
-        let files = |name: &str| match name {
+        let files = |name: &str| {
+            match name {
             "quick.toml" => {
-                Ok("like = 'full.toml'\nrepetitions = 1\n[base]\nmessages = 8\n[axes]\nconsumers = [2]".to_owned())
+                Ok("like = 'full.toml'\nrepetitions = 1\nassert = ['lost < 1%']\n[base]\nmessages = 8\n[axes]\nconsumers = [2]".to_owned())
             }
             _ => Ok(TEXT.to_owned()),
+        }
         };
         let quick = Experiment::read("quick.toml", files).unwrap();
-        assert_eq!(quick.name, "quick");
+        assert_eq!((quick.name.as_str(), quick.assert.as_slice()), ("quick", &["lost < 1%".to_owned()][..]));
         assert_eq!(quick.points(1).len(), 3);
         let circle = Experiment::read("a.toml", |_| Ok("like = 'a.toml'".to_owned())).unwrap_err();
         assert!(circle.to_string().contains("circle"), "{circle}");

@@ -116,6 +116,10 @@ const SHIPPED: &[Shipped] = shipped![
     Network "slac-olcf" "networks/slac-olcf.toml",
     Network "anl-olcf" "networks/anl-olcf.toml",
     Network "frib-olcf" "networks/frib-olcf.toml",
+    Experiment "ejfat" "experiments/ejfat.toml",
+    Experiment "ejfat-quick" "experiments/ejfat-quick.toml",
+    Experiment "ejfat-saturation" "experiments/ejfat-saturation.toml",
+    Experiment "ejfat-saturation-quick" "experiments/ejfat-saturation-quick.toml",
     Experiment "neighbours" "experiments/neighbours.toml",
     Experiment "neighbours-quick" "experiments/neighbours-quick.toml",
 ];

@@ -13,6 +13,8 @@ pub struct EjfatSubscriber {
     session: Option<Session>,
     port_bits: u8,
     delivered: u64,
+    /// From the first segment to the last one, of all events together.
+    assembly_ns: u64,
     facts: ConnectionFacts,
 }
 
@@ -36,7 +38,7 @@ impl EjfatSubscriber {
         port_bits: u8,
         facts: ConnectionFacts,
     ) -> Self {
-        Self { receiver, events, session, port_bits, delivered: 0, facts }
+        Self { receiver, events, session, port_bits, delivered: 0, assembly_ns: 0, facts }
     }
 
     /// Its first address.
@@ -65,6 +67,7 @@ impl Subscriber for EjfatSubscriber {
         let ended = || Fault::new(FaultKind::Lost, "the receiver of EJFAT has ended; start the run again");
         let arrival = self.events.recv().await.ok_or_else(ended)?;
         self.delivered += 1;
+        self.assembly_ns += arrival.whole.last_ns.saturating_sub(arrival.whole.first_ns);
         let envelope = envelope::decode(&arrival.whole.bytes);
         let from = if envelope.is_some() { envelope::BYTES } else { 0 };
         Ok(Delivery {
@@ -91,7 +94,10 @@ impl Subscriber for EjfatSubscriber {
     }
 
     fn counts(&self) -> Counts {
-        counts::of_receiver(&self.receiver.counts())
+        let mut counts = counts::of_receiver(&self.receiver.counts());
+        counts.insert("events_taken".to_owned(), self.delivered);
+        counts.insert("assembly_us".to_owned(), self.assembly_ns / 1000);
+        counts
     }
 
     async fn close(mut self) {

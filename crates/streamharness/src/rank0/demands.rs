@@ -8,6 +8,7 @@ use measure::{
     Assertion, Integrity, Pacing, Record,
     record::{AssertionOutcome, Status},
 };
+use profile::Experiment;
 
 /// Demands on a run.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,14 @@ impl Demands {
     /// The demands on the command line. Called before the run, so that a mistake in them costs no run.
     pub fn from_arguments(arguments: &Around) -> Result<Self, Failure> {
         Ok(Self { strict: arguments.strict, assertions: parse(&arguments.assertions)? })
+    }
+
+    /// Those that an experiment makes on each of its runs.
+    pub fn of_experiment(experiment: &Experiment) -> Result<Self, Failure> {
+        let read = |text: &String| Assertion::parse(text);
+        let assertions = experiment.assert.iter().map(read).collect::<Result<_, _>>();
+        let wrong = |error| Failure::new(Exit::Profile, format!("{}: assert: {error}", experiment.name));
+        Ok(Self { strict: false, assertions: assertions.map_err(wrong)? })
     }
 
     /// Adds the outcome of each demand to the record; a sound run that misses one fails.

@@ -47,6 +47,7 @@ pub struct Sweep {
     common: Common,
     out: PathBuf,
     searches: Option<Searches>,
+    demands: Demands,
     left: VecDeque<Cell>,
     all: usize,
     lead: Option<(Cell, Lead, Instant)>,
@@ -81,6 +82,7 @@ impl Sweep {
                 set: set.map_err(flags::failure)?,
             },
             searches: Searches::of(&experiment)?,
+            demands: Demands::of_experiment(&experiment)?,
             all: 0,
             left: VecDeque::new(),
             lead: None,
@@ -261,7 +263,7 @@ impl Agenda for Sweep {
         facts.point = Some(cell.point.clone());
         let number = self.found + self.done.len() + 1;
         let lead =
-            Lead::new(facts, output, Demands::default()).of_many(format!("[{number}/{}] {}", self.all, cell.title()));
+            Lead::new(facts, output, self.demands.clone()).of_many(format!("[{number}/{}] {}", self.all, cell.title()));
         let profile = cell.profile.clone();
         self.lead = Some((cell, lead, Instant::now()));
         // The route of this one may have to be closed first.
