@@ -29,6 +29,7 @@ mod predicted;
 mod proxied;
 mod repeated;
 mod report;
+mod resilience;
 mod routes;
 mod scistream;
 mod secrets;

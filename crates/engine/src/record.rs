@@ -2,6 +2,7 @@
 
 mod complete;
 mod counts;
+mod faults;
 mod left;
 mod unfinished;
 mod verdict;
@@ -52,6 +53,8 @@ pub struct Facts {
     pub links: Vec<Link>,
     /// What other tenants of the service achieved.
     pub neighbours: Vec<Neighbour>,
+    /// The faults that it has caused so far.
+    pub faults: Vec<measure::record::Fault>,
     /// Which repetition it is, where there are several.
     pub repetition: Option<Repetition>,
     /// The cell of an experiment that it belongs to.
@@ -82,6 +85,7 @@ impl Facts {
             labels: Labels::default(),
             links: Vec::new(),
             neighbours: Vec::new(),
+            faults: Vec::new(),
             repetition: None,
             point: None,
             service: None,
@@ -117,6 +121,7 @@ impl Facts {
             labels: self.labels.clone(),
             links: self.links.clone(),
             neighbours: self.neighbours.clone(),
+            faults: self.faults.clone(),
             phases: self.before.clone(),
             left_behind,
             warnings,

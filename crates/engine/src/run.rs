@@ -110,6 +110,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let clocks = clocks::synchronise(self.comm, self.place.clock, &self.place.boot, limit)?;
         phases.begin(Phase::Start, observer);
         let times = self.agree_on_times(clocks.clock)?;
+        observer.starts(clocks.clock, times.start_ns);
         phases.begin(Phase::Stream, observer);
         let mut streamed = self.stream(workers, &clocks, &times, observer)?;
         if let Some((ending @ Ending::Silent(_), snapshot)) = &streamed.ended {

@@ -39,6 +39,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         prediction: None,
         links: Vec::new(),
         neighbours: Vec::new(),
+        faults: Vec::new(),
         transport: std::collections::BTreeMap::new(),
         load_balancer: None,
         backpressure: Default::default(),

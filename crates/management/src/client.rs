@@ -1,6 +1,6 @@
 //! A client of the management API, with a limit on every call. Its errors contain no password.
 
-use crate::replies::{self, Node, Overview, QueuePage};
+use crate::replies::{self, Connection, Node, Overview, QueuePage};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use measure::record::ServiceSettings;
 use rustls::CertificateError;
@@ -141,6 +141,20 @@ impl Client {
         ))
     }
 
+    /// Closes every connection to the virtual host; returns how many there were. The clients are told the reason.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the API does not reply, or refuses.
+    pub fn close_connections(&self, reason: &str) -> Result<usize, Error> {
+        let all: Vec<Connection> = self.get("connections?columns=name,vhost")?;
+        let ours: Vec<&Connection> = all.iter().filter(|connection| connection.vhost == self.access.vhost).collect();
+        for connection in &ours {
+            self.delete(&format!("connections/{}", encoded(&connection.name)), reason)?;
+        }
+        Ok(ours.len())
+    }
+
     fn authorization(&self) -> String {
         let Access { user, password, token_file, .. } = &self.access;
         let token = token_file.as_ref().and_then(|path| fs::read_to_string(path).ok());
@@ -152,19 +166,43 @@ impl Client {
         let url = || self.access.url.clone();
         let call =
             self.agent.get(format!("{}/api/{path}", self.access.url)).header("Authorization", self.authorization());
-        let path = || path.split('?').next().unwrap_or_default().to_owned();
         let mut reply = call.call().map_err(|error| Error::Silent { url: url(), reason: reason(&error) })?;
-        let status = reply.status().as_u16();
+        self.accepted(path, reply.status().as_u16())?;
+        let path = without_query(path);
+        reply.body_mut().read_json().map_err(|_| Error::Odd { url: url(), path })
+    }
+
+    /// What is gone already is deleted.
+    fn delete(&self, path: &str, why: &str) -> Result<(), Error> {
+        let call = self
+            .agent
+            .delete(format!("{}/api/{path}", self.access.url))
+            .header("Authorization", self.authorization())
+            .header("X-Reason", why);
+        let silent = |error: &ureq::Error| Error::Silent { url: self.access.url.clone(), reason: reason(error) };
+        let reply = call.call().map_err(|error| silent(&error))?;
+        match reply.status().as_u16() {
+            204 | 404 => Ok(()),
+            status => self.accepted(path, status),
+        }
+    }
+
+    fn accepted(&self, path: &str, status: u16) -> Result<(), Error> {
         if status != 200 {
             let remedy = match status {
                 401 => "check user and password (STREAMHARNESS_MANAGEMENT_PASSWORD where it is not that of AMQP)",
                 403 => "give the user the tag `monitoring`",
                 _ => "check the address, route.management",
             };
-            return Err(Error::Refused { url: url(), path: path(), status, remedy });
+            let (url, path) = (self.access.url.clone(), without_query(path));
+            return Err(Error::Refused { url, path, status, remedy });
         }
-        reply.body_mut().read_json().map_err(|_| Error::Odd { url: url(), path: path() })
+        Ok(())
     }
+}
+
+fn without_query(path: &str) -> String {
+    path.split('?').next().unwrap_or_default().to_owned()
 }
 
 /// In words of our own: the library's text could repeat the request.

@@ -24,6 +24,14 @@ pub struct ObjectTotals {
     pub connections: Option<u64>,
 }
 
+/// A connection to the service.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Connection {
+    pub name: String,
+    pub vhost: String,
+}
+
 /// While a node is down, everything except its name is missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

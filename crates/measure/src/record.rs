@@ -2,6 +2,7 @@
 
 mod effort;
 mod environment;
+mod fault;
 mod harness;
 mod load_balancer;
 mod neighbour;
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 pub use effort::Effort;
 pub use environment::{Clocks, Environment, Interface, Machine};
+pub use fault::{Fault, FaultCost};
 pub use harness::{Harness, RankSummary, Spread};
 pub use load_balancer::{LoadBalancer, Shares};
 pub use neighbour::Neighbour;
@@ -50,7 +52,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 33] = [
+pub const MEASURED: [&str; 34] = [
     "run_id",
     "started",
     "repetition",
@@ -72,6 +74,7 @@ pub const MEASURED: [&str; 33] = [
     "reconnection",
     "links",
     "neighbours",
+    "faults",
     "transport",
     "load_balancer",
     "harness",
@@ -143,6 +146,9 @@ pub struct Record {
     /// What each other tenant of the service achieved; empty without `[neighbours]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<Neighbour>,
+    /// Faults that the run has caused on purpose, ascending in time, and what each cost; empty without `[[fault]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// Counts of the transport itself by name, summed over all workers, such as packets that the kernel dropped; empty over AMQP.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub transport: BTreeMap<String, u64>,

@@ -119,6 +119,7 @@ pub(crate) fn record() -> Record {
             marker: Some("disc".to_owned()),
         },
         neighbours: Vec::new(),
+        faults: Vec::new(),
         links: Vec::new(),
         transport: std::collections::BTreeMap::new(),
         load_balancer: None,

@@ -5,6 +5,7 @@ use crate::{
     defaults,
     ejfat::without_broker,
     error::{ProfileError, wrong},
+    fault,
     load::read_trace,
     names::with_hint,
     origin::Origin,
@@ -37,7 +38,8 @@ impl Layer {
     /// # Errors
     ///
     /// As [`Self::parse`].
-    pub fn new(origin: Origin, table: Table) -> Result<Self, ProfileError> {
+    pub fn new(origin: Origin, mut table: Table) -> Result<Self, ProfileError> {
+        fault::as_text(&mut table).map_err(|message| wrong(&origin, message))?;
         let profile = Profile::deserialize(table.clone()).map_err(|error| wrong(&origin, sentence(&error)))?;
         if profile.messages.is_some() && profile.duration.is_some() {
             return Err(wrong(&origin, "`messages` and `duration` exclude each other: give one of them"));

@@ -5,6 +5,7 @@ use crate::{
     defaults,
     ejfat::Ejfat,
     error::{ProfileError, impossible},
+    fault::{self, Fault},
     flow::Flow,
     knobs::Delay,
     load::{COUNT_BITS, Load},
@@ -67,6 +68,9 @@ pub struct Plan {
     /// Other tenants of the service while it streams; `None`: nothing is stated about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neighbours: Option<Neighbours>,
+    /// Faults that it causes on purpose, ascending in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// How long each wait may take.
     pub limits: Limits,
 }
@@ -169,6 +173,7 @@ impl Plan {
                 RunLength::Messages(_) => Duration::ZERO,
                 RunLength::Window(window) => Duration::from_nanos(window.total_ns()),
             };
+        let faults = fault::resolve(profile, &length, &placement, &service)?;
         let plan = Self {
             run,
             architecture: named(&profile.arch, "arch")?,
@@ -192,6 +197,7 @@ impl Plan {
             spread: profile.route.spread.unwrap_or(defaults::SPREAD),
             nodes: profile.route.nodes,
             neighbours: Neighbours::resolve(&profile.neighbours)?,
+            faults,
             limits: Limits {
                 // Time to build a testbed, to wait for its parts, and to end it in order if one of them does not
                 // respond.

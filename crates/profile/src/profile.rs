@@ -3,6 +3,7 @@
 use crate::{
     arrivals::{Arrivals, LoadRate, Phases},
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    fault::Fault,
     knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     look::{Colour, Marker},
     reconnect::ReconnectProfile,
@@ -12,7 +13,10 @@ use crate::{
     warmup::Warmup,
 };
 use serde::{Deserialize, Serialize};
-use std::num::{NonZeroU32, NonZeroU64};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroU64},
+};
 
 /// One run as written. A profile file, a workload file, an architecture file and the command line are all partial
 /// profiles; [`crate::combine`] lays them over each other.
@@ -61,6 +65,10 @@ pub struct Profile {
     pub route: RouteProfile,
     /// Other tenants of the service while the run streams.
     pub neighbours: NeighboursProfile,
+    /// Faults to cause while it streams: tables with `at` and `do`, or texts such as `at 10s: restart node 2`.
+    pub fault: Option<Vec<Fault>>,
+    /// Commands that carry out faults on a service of one's own, by verb and object: `kill node`, or `kill node 2`.
+    pub fault_commands: BTreeMap<String, String>,
 }
 
 /// How fast messages are offered.

@@ -126,6 +126,13 @@ impl Client {
         Ok((if started.is_empty() { reserved.listeners } else { started }, kind))
     }
 
+    /// Starts the data server of a request again.
+    pub(crate) async fn renew(&self, uid: &Uid, role: Role, targets: &[String]) -> Result<()> {
+        let update =
+            UpdateTargets { uid: uid.hyphenated(), remote_listeners: targets.to_vec(), role: role.word().to_owned() };
+        self.replied::<_, Response>(Call::Update, update, "start its data server").await.map(drop)
+    }
+
     /// Ends a request: afterwards its data server is gone and its ports are free. Returns the problem that kept
     /// connections from passing, if there was one; only our own servers report it.
     ///

@@ -167,6 +167,16 @@ pub enum Error {
         /// Its message.
         message: String,
     },
+    /// A request that was made anew got other ports.
+    #[error("the S2CS at {address} was at {before} and now gives {now}: give its ports to nobody else")]
+    OtherPorts {
+        /// Where it is.
+        address: String,
+        /// Its listeners before.
+        before: String,
+        /// Its listeners now.
+        now: String,
+    },
     /// It did not reply in time.
     #[error("the S2CS at {address} did not {action} within {limit_s} s: look at its log, or allow more time")]
     Late {

@@ -127,6 +127,45 @@ impl Tunnel {
         [self.release_one(&self.request.outbound).await, self.release_one(&self.request.inbound).await]
     }
 
+    /// Has the data server of one half started again, at its ports: the request is still known to its control server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the server is unreachable or refuses.
+    pub fn renew_blocking(&self, role: Role) -> Result<()> {
+        let (side, targets) = self.half(role);
+        runtime()?.block_on(async { self.request.client(side).await?.renew(&self.uid, role, targets).await })
+    }
+
+    /// Makes the request of one half anew, to a control server that has lost it. It must give the same ports.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the server is unreachable or refuses, or gives other ports.
+    pub fn reopen_blocking(&self, role: Role) -> Result<()> {
+        let (side, targets) = self.half(role);
+        let before = if role == Role::Outbound { &self.entries } else { &self.exits };
+        runtime()?.block_on(async {
+            let client = self.request.client(side).await?;
+            let (connections, service) = (self.request.connections, &self.request.service);
+            let given = client.open(&self.uid, role, connections, service, Some(targets)).await?;
+            let now = reached(side, &given)?;
+            if now == *before {
+                return Ok(());
+            }
+            let (before, now) = (before.join(", "), now.join(", "));
+            Err(Error::OtherPorts { address: side.address.clone(), before, now })
+        })
+    }
+
+    /// A half's control server, and where its data server leads to.
+    fn half(&self, role: Role) -> (&Side, &[String]) {
+        match role {
+            Role::Outbound => (&self.request.outbound, &self.exits),
+            Role::Inbound => (&self.request.inbound, &self.request.service),
+        }
+    }
+
     async fn release_one(&self, side: &Side) -> Result<Option<String>> {
         self.request.client(side).await?.release(&self.uid).await
     }

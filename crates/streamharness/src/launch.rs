@@ -13,6 +13,7 @@ use crate::{
         one_run::Prepared,
         world::{RESOLVE_LIMIT, Stop, World},
     },
+    rank0::faults::{self, Means},
     route::{self, CLOSE_LIMIT, Connect, Route, own::OwnTestbed},
     terminal::exit::{Exit, Failure},
 };
@@ -114,6 +115,7 @@ impl<A: Agenda> Launch<'_, A> {
         let wish = world.by_rank_0(prepared.plan.limits.route, || {
             let lead = agenda.as_mut().expect(RANK_0).begin()?;
             lead.hear(&world.signals);
+            faults::check(&assignment.profile, &prepared.plan, own, world, lead.owns_the_service())?;
             if route.is_none() { own.wish(&assignment.profile, &prepared.plan, &world.hosts) } else { Ok(None) }
         })?;
         if let Some(wish) = wish {
@@ -135,6 +137,11 @@ impl<A: Agenda> Launch<'_, A> {
             lead.manage(route.management.clone());
             lead.label(route.labels.clone());
             lead.passed(&route.passed);
+            if !prepared.plan.faults.is_empty() {
+                let means = Means::new(&assignment.profile, &prepared.plan, own, &world.pids)?;
+                let cluster = route.connect.provisioned.as_ref().map(|provisioned| provisioned.cluster.clone());
+                lead.disturb(means.with_service(route.management.clone(), cluster));
+            }
             let parts = own.parts(&prepared.plan, &world.hosts);
             Ok(Connect { parts, ..route.connect.clone() })
         })?;

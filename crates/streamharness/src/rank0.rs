@@ -4,6 +4,7 @@ pub mod balancing;
 pub mod before;
 pub mod congestion;
 pub mod demands;
+pub mod faults;
 pub mod keeper;
 pub mod lead;
 pub mod neighbours;

@@ -319,6 +319,12 @@ pub enum Error {
     /// The counters of a link cannot be read.
     #[error("the counters of the link {0} cannot be read: install iproute2 5 or newer")]
     Counters(String),
+    /// A fault that this testbed cannot have.
+    #[error("{0}")]
+    NoFault(String),
+    /// A fault that was not carried out, or not undone.
+    #[error("{0}; see `streamharness testbed status`")]
+    Fault(String),
     /// The supervisor did not count in time.
     #[error("the testbed's supervisor did not report the counters of its links: see `streamharness testbed status`")]
     NoCounters,

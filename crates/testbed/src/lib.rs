@@ -23,6 +23,7 @@ mod effort;
 mod ejfat;
 mod error;
 mod events;
+mod fault;
 mod firewall;
 mod fresh;
 mod gateway;
@@ -64,11 +65,13 @@ pub use distance::{Counters as Forwarded, Lateness};
 pub use effort::Effort;
 pub use ejfat::EjfatAccess;
 pub use error::Error;
+pub use fault::{Deed, InForce, Progress};
 pub use hops::{Hop, Route};
 pub use joint::{candidate_ports, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus};
 pub use network::{
-    Allocation, Congestion, Count, Distance, Facility, Link, NetworkChoice, Opened, Placement, Rule, WayText,
+    Allocation, Congestion, Count, Distance, Disturbance, Facility, Link, NetworkChoice, Opened, Placement, Rule,
+    WayText,
 };
 pub use nlb::check_route;
 pub use options::{Options, default_dir};
@@ -85,7 +88,7 @@ pub use start::{Ephemeral, Starting, begin, ephemeral, up};
 pub use status::{PartStatus, Status};
 pub use stop::down;
 pub use supervisor::supervise;
-pub use tunnels::greeting;
+pub use tunnels::{control_server_part, greeting, proxy_part};
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;

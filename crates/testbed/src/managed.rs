@@ -19,8 +19,10 @@ use scistream::Kind;
 use serde::{Deserialize, Serialize};
 use shortage::{FileContext, SystemContext};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read, Write},
     net::{SocketAddr, SocketAddrV4, TcpStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -111,6 +113,24 @@ pub fn map(dir: &Path) -> PathBuf {
 /// The socket on which names are added to and removed from the running ingress.
 pub fn socket(dir: &Path) -> PathBuf {
     dir.join(INGRESS).join("admin.sock")
+}
+
+/// Writes the names that the running ingress leads on into its file, so that it has them when it is started again.
+pub fn keep_names(dir: &Path) -> Result<()> {
+    let (socket, map) = (socket(dir), map(dir));
+    let talk = || -> io::Result<String> {
+        let mut stream = UnixStream::connect(&socket)?;
+        stream.set_read_timeout(Some(GREETING_LIMIT))?;
+        writeln!(stream, "show map {}", map.display())?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply)?;
+        Ok(reply)
+    };
+    let listed = talk().on("ask for names at", &socket)?;
+    // Each line has an address before the name and its backend.
+    let names: String =
+        listed.lines().filter_map(|line| line.split_once(' ')).map(|(_, name)| format!("{name}\n")).collect();
+    Ok(fs::write(&map, names).on("write", &map)?)
 }
 
 /// Refuses a directory in which that socket's name would be too long.

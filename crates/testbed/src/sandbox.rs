@@ -51,6 +51,8 @@ pub struct Sandbox {
 struct Running {
     name: String,
     process: Process,
+    /// What it was started with, to start it again.
+    command: Option<Command>,
     /// How it ended, once it has.
     ended: Option<String>,
 }
@@ -85,13 +87,55 @@ impl Sandbox {
     pub fn start(&mut self, name: &str, mut command: Command) -> Result<Process> {
         command.process_group(0);
         die_with_parent(&mut command, (!self.isolation.has_namespaces()).then(getpid));
-        let mut spawn = || Ok(command.spawn().when("start a part of the testbed")?);
-        let child = match &self.network {
+        let pid = self.spawn(name, &mut command)?;
+        let process = self.adopt(name, pid);
+        if let Some(running) = self.parts.last_mut() {
+            running.command = Some(command);
+        }
+        Ok(process)
+    }
+
+    fn spawn(&self, name: &str, command: &mut Command) -> Result<u32> {
+        let mut spawn = || Ok(command.spawn().when("start a part of the testbed")?.id());
+        match &self.network {
             // It starts in its namespace: as another user it could not enter it itself.
-            Some(network) => network.at_place_of(name, spawn)?,
-            None => spawn()?,
-        };
-        Ok(self.adopt(name, child.id()))
+            Some(network) => network.at_place_of(name, spawn),
+            None => spawn(),
+        }
+    }
+
+    /// Starts a part that has ended again, as it was started before.
+    pub fn start_again(&mut self, name: &str) -> Result<Process> {
+        let gone = || Error::Fault(format!("{name} was not started here, or has not ended"));
+        let ended = |running: &Running| running.name == name && running.ended.is_some();
+        let place = self.parts.iter().position(ended).ok_or_else(gone)?;
+        let mut command = self.parts.remove(place).command.ok_or_else(gone)?;
+        let pid = self.spawn(name, &mut command)?;
+        let process = self.adopt(name, pid);
+        if let Some(running) = self.parts.last_mut() {
+            running.command = Some(command);
+        }
+        Ok(process)
+    }
+
+    /// How a part has ended, as far as `reap` knows; `None` while it runs.
+    pub fn has_ended(&self, name: &str) -> Option<&str> {
+        self.ended().find(|(ended, _)| *ended == name).map(|(_, how)| how)
+    }
+
+    /// Forgets a part that has ended.
+    pub fn forget(&mut self, name: &str) {
+        self.parts.retain(|running| running.name != name || running.ended.is_none());
+    }
+
+    /// Whether a process still is the one that it was.
+    pub fn is_there(&self, process: Process) -> bool {
+        self.proc.is_alive(process)
+    }
+
+    /// Sends a signal to a process that may be a child of a part. False if it has ended.
+    pub fn signal_process(&self, process: Process, signal: Signal) -> bool {
+        self.proc.signal(process, signal)
     }
 
     /// Gives the sandbox a network of its own; parts that start later start in it.
@@ -117,7 +161,7 @@ impl Sandbox {
         let pid = pid as i32;
         // A part that has already ended is a zombie, without a start time; `reap` will report it.
         let process = self.proc.process(pid).unwrap_or(Process { pid, start_ticks: 0 });
-        self.parts.push(Running { name: name.to_owned(), process, ended: None });
+        self.parts.push(Running { name: name.to_owned(), process, command: None, ended: None });
         process
     }
 

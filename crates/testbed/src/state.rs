@@ -124,6 +124,11 @@ impl State {
         self.parts.iter().find(|part| part.name == name)?.process
     }
 
+    /// The first port that a part listens on.
+    pub fn port_of(&self, name: &str) -> Option<u16> {
+        self.parts.iter().find(|part| part.name == name)?.ports.first().map(|(_, port)| *port)
+    }
+
     /// The host of a part, if that is another one.
     pub fn host_of(&self, name: &str) -> Option<&str> {
         self.parts.iter().find(|part| part.name == name)?.host.as_deref()

@@ -5,6 +5,7 @@ use crate::{
     CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, effort,
     ejfat::{self, EJFAT_BALANCER, EJFAT_CONTROL, EjfatAccess},
     events::{Events, Heard},
+    fault::{self, Faults, Hands},
     firewall,
     gateway::{self, gateway_part},
     identity::Identity,
@@ -26,7 +27,7 @@ use crate::{
     sandbox::{Isolation, Sandbox},
     secrets,
     state::{Part, Phase, State},
-    tunnels::{self, ControlServers, End, s2cs_part, s2ds_part},
+    tunnels::{self, ControlServers, End, Tunnels, s2cs_part, s2ds_part},
 };
 use nix::{
     sys::{
@@ -93,8 +94,17 @@ pub fn supervise(
     dup2_stdout(std::io::stderr()).when("let go of standard output")?;
     let mut events = Events::open(UnixStream::from(caller))?;
 
-    let mut supervisor =
-        Supervisor { dir: dir.to_owned(), nodes, routes, network, cpu_limits, sandbox: None, _lock: lock };
+    let mut supervisor = Supervisor {
+        dir: dir.to_owned(),
+        nodes,
+        routes,
+        network,
+        cpu_limits,
+        sandbox: None,
+        cluster: None,
+        tunnels: Tunnels::default(),
+        _lock: lock,
+    };
     let started = Instant::now();
     match supervisor.start(&mut events, started + start_limit, start_limit) {
         Ok(claim) => {
@@ -131,6 +141,9 @@ struct Supervisor {
     network: NetworkChoice,
     cpu_limits: CpuLimits,
     sandbox: Option<Sandbox>,
+    /// Once it is laid out.
+    cluster: Option<Cluster>,
+    tunnels: Tunnels,
     /// Held as long as we live. Our children do not inherit it.
     _lock: OwnedFd,
 }
@@ -178,6 +191,7 @@ impl Supervisor {
 
         let shared = Shared::take(&self.dir, ports.hosts)?;
         shared.lay_out(&self.dir, &identity)?;
+        fault::lay_out(&self.dir)?;
         let cluster = Cluster::lay_out(&self.dir, self.nodes, ports, install, identity.clone(), &shared)?;
         if self.routes.managed.is_some() {
             s3m::lay_out(&self.dir, &shared, &identity)?;
@@ -220,7 +234,8 @@ impl Supervisor {
         start_brokers(&self.dir, &cluster, sandbox, &mut state, events, (deadline, limit))?;
         // While the brokers start: a proxy connects to them only when a client comes.
         let servers = ControlServers::new(&self.dir, ports, &identity, &shared);
-        build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, events, (deadline, limit), &self.dir)?;
+        let place = (&*self.dir, &mut self.tunnels);
+        build_tunnels(&self.routes.proxies, &servers, sandbox, &mut state, events, (deadline, limit), place)?;
         if self.routes.ejfat {
             build_ejfat(&self.dir, &identity, sandbox, &mut state, events, (deadline, limit))?;
         }
@@ -243,6 +258,7 @@ impl Supervisor {
         state.phase = Phase::Ready;
         state.ready_after_ms = Some(started.elapsed().as_millis() as u64);
         state.save(&self.dir)?;
+        self.cluster = Some(cluster);
         Ok(claim)
     }
 
@@ -279,13 +295,14 @@ impl Supervisor {
 
     /// Watches until it is stopped, orphaned, or without any broker. False in the last case.
     fn watch(&mut self, events: &mut Events) -> bool {
-        let Some(sandbox) = &mut self.sandbox else { return false };
+        let (Some(sandbox), Some(cluster)) = (&mut self.sandbox, &self.cluster) else { return false };
         let had_brokers = sandbox.alive().any(is_node);
+        let mut faults = Faults::default();
         loop {
-            match events.listen(None) {
+            match events.listen(faults.any().then_some(fault::LOOK_EVERY)) {
                 Heard::Stop | Heard::Orphaned => return true,
-                Heard::Nothing => {}
-                seen @ (Heard::ChildEnded | Heard::Count) => {
+                Heard::Nothing if !faults.any() => {}
+                seen => {
                     if seen == Heard::Count
                         && let Some(network) = sandbox.network()
                         && let Err(error) =
@@ -294,10 +311,13 @@ impl Supervisor {
                         log(error);
                     }
                     sandbox.reap();
-                    for (name, how) in sandbox.ended() {
-                        log(format_args!("{name} has ended: {how}"));
+                    if seen == Heard::ChildEnded {
+                        for (name, how) in sandbox.ended() {
+                            log(format_args!("{name} has ended: {how}"));
+                        }
                     }
-                    if had_brokers && !sandbox.alive().any(is_node) {
+                    faults.serve(&mut Hands { dir: &self.dir, sandbox, cluster, tunnels: &self.tunnels });
+                    if had_brokers && !sandbox.alive().any(is_node) && !faults.hold_a_node() {
                         log("no broker is left: removing the testbed");
                         return false;
                     }
@@ -428,7 +448,7 @@ fn build_tunnels(
     state: &mut State,
     events: &mut Events,
     (deadline, limit): (Instant, Duration),
-    dir: &Path,
+    (dir, open): (&Path, &mut Tunnels),
 ) -> Result<()> {
     let begun = Instant::now();
     let places: Vec<(Kind, End)> =
@@ -452,7 +472,7 @@ fn build_tunnels(
         };
         let before = End::BOTH.map(|end| children(sandbox, state, end));
         let begun = Instant::now();
-        let tunnel = servers.open(route, number, tunnels::service(state.addresses(), state.nodes))?;
+        let tunnel = servers.open(route, number, tunnels::service(state.addresses(), state.nodes), open)?;
         for (end, before) in End::BOTH.into_iter().zip(before) {
             let process = children(sandbox, state, end).into_iter().find(|child| !before.contains(child));
             let listeners = match end {
@@ -644,7 +664,7 @@ fn late(waiting_for: &str, limit: Duration, log: String) -> Error {
 fn heed(events: &mut Events, limit: Duration) -> Result<()> {
     match events.listen(Some(limit)) {
         Heard::Stop | Heard::Orphaned => Err(Error::Interrupted),
-        Heard::Nothing | Heard::ChildEnded | Heard::Count => Ok(()),
+        Heard::Nothing | Heard::ChildEnded | Heard::Count | Heard::Fault => Ok(()),
     }
 }
 

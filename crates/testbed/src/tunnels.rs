@@ -1,9 +1,10 @@
 //! Builds the proxied routes: control servers as parts of the sandbox, and a tunnel through them for each route.
 
 use crate::{
-    Error, ProxyRoute, Result, Shared, identity::Identity, network::host_of_part, part, place, ports::Ports, secrets,
+    Error, ProxyRoute, Result, Shared, identity::Identity, network::host_of_part, part, place, ports::Ports,
+    routes::ONE_PROXY, secrets,
 };
-use scistream::{Kind, Reached, Side, TunnelRequest};
+use scistream::{Kind, Reached, Role, Side, Tunnel, TunnelRequest};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -64,6 +65,18 @@ pub enum End {
 impl End {
     pub const BOTH: [Self; 2] = [Self::Producer, Self::Consumer];
 
+    fn named(word: &str) -> Option<Self> {
+        Self::BOTH.into_iter().find(|end| end.word() == word)
+    }
+
+    /// Where producers enter a tunnel, it goes out.
+    fn role(self) -> Role {
+        match self {
+            Self::Producer => Role::Outbound,
+            Self::Consumer => Role::Inbound,
+        }
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Producer => "producer",
@@ -86,6 +99,56 @@ pub fn s2ds_part(route: &str, end: End) -> String {
 pub fn server_of(s2ds: &str) -> Option<String> {
     let (route, end) = s2ds.strip_prefix("s2ds ")?.rsplit_once(' ')?;
     Some(format!("s2cs {} {end}", ProxyRoute::named(route)?.kind()))
+}
+
+/// The route and the side of a data server, by its name as a part.
+pub fn of_data_server(part: &str) -> Option<(String, End)> {
+    let (route, end) = part.strip_prefix("s2ds ")?.rsplit_once(' ')?;
+    Some((route.to_owned(), End::named(end)?))
+}
+
+/// The type and the side of a control server, by its name as a part.
+pub fn of_control_server(part: &str) -> Option<(Kind, End)> {
+    let (kind, end) = part.strip_prefix("s2cs ")?.rsplit_once(' ')?;
+    Some((kind.parse().ok()?, End::named(end)?))
+}
+
+/// The open tunnels, with the keys that their requests are known by.
+#[derive(Debug, Default)]
+pub struct Tunnels(Vec<(ProxyRoute, Tunnel)>);
+
+impl Tunnels {
+    /// The routes of a type, in the order of their requests.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(route, _)| *route).filter(move |route| route.kind() == kind).map(ProxyRoute::name)
+    }
+
+    /// Has the data server of one side started again, at the same ports.
+    pub fn renew(&self, route: &str, end: End) -> Result<()> {
+        Ok(self.of(route)?.renew_blocking(end.role())?)
+    }
+
+    /// Makes the request of one side anew, to a control server that was started again.
+    pub fn reopen(&self, route: &str, end: End) -> Result<()> {
+        Ok(self.of(route)?.reopen_blocking(end.role())?)
+    }
+
+    fn of(&self, route: &str) -> Result<&Tunnel> {
+        let found = self.0.iter().find(|(known, _)| known.name() == route).map(|(_, tunnel)| tunnel);
+        found.ok_or_else(|| Error::Fault(format!("the testbed has no tunnel {route}")))
+    }
+}
+
+/// The name of a route's proxy as a part, on the producers' or the consumers' side.
+pub fn proxy_part(route: &str, of_producers: bool) -> String {
+    // A route with one proxy uses that of another route.
+    let route = if route == ONE_PROXY { ProxyRoute::Haproxy.name() } else { route };
+    s2ds_part(route, if of_producers { End::Producer } else { End::Consumer })
+}
+
+/// The name of its control server as a part.
+pub fn control_server_part(route: &str, of_producers: bool) -> String {
+    server_of(&proxy_part(route, of_producers)).unwrap_or_else(|| format!("control server of {route}"))
 }
 
 /// The control servers of a testbed.
@@ -171,7 +234,13 @@ impl<'a> ControlServers<'a> {
     }
 
     /// Makes the two requests of a route, the `number`-th of its kind.
-    pub fn open(&self, route: ProxyRoute, number: usize, service: Vec<String>) -> Result<TunnelState> {
+    pub fn open(
+        &self,
+        route: ProxyRoute,
+        number: usize,
+        service: Vec<String>,
+        open: &mut Tunnels,
+    ) -> Result<TunnelState> {
         let kind = route.kind();
         let request = TunnelRequest {
             outbound: self.side(kind, End::Producer),
@@ -182,16 +251,18 @@ impl<'a> ControlServers<'a> {
             quick: true,
         };
         let tunnel = request.open_blocking()?;
-        Ok(TunnelState {
+        let state = TunnelState {
             route: route.name().to_owned(),
             kind: kind.name().to_owned(),
             targets: (0..tunnel.exits.len()).map(|port| service[port % service.len()].clone()).collect(),
-            entries: tunnel.entries,
-            exits: tunnel.exits,
+            entries: tunnel.entries.clone(),
+            exits: tunnel.exits.clone(),
             // A control server numbers its requests from 1.
             log: self.server_dir(kind, End::Producer).join(format!("{number}.log")),
             agreed: None,
-        })
+        };
+        open.0.push((route, tunnel));
+        Ok(state)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     record::{
         Facts,
         counts::{backpressure, per_message, totals},
+        faults,
         verdict::verdict,
     },
     result::{join::RunResult, report::RankReport},
@@ -50,6 +51,8 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
         *record.transport.entry(name.clone()).or_default() += count;
     }
     record.harness.over_ranks = over_ranks(&record.ranks);
+    faults::price(&mut record, &facts.plan, result);
+    faults::judge(&mut record);
     record.warnings = result.warnings.clone();
     record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
     record

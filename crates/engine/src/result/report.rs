@@ -6,7 +6,7 @@ use crate::{
     worker::ceiling::OwnCost,
 };
 use measure::{
-    ConsumerSpan, Extremes, Metric,
+    ConsumerSpan, Extremes, Metric, Timeline,
     record::{LostConnection, Machine, RankSummary},
 };
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,8 @@ pub struct RankReport {
     pub extremes: [Extremes; Metric::COUNT],
     /// When its consumers were busy.
     pub spans: Vec<ConsumerSpan>,
+    /// The deliveries to its consumers over time, if the run causes faults.
+    pub timelines: Vec<Timeline>,
     /// Its producers' side of the ledger, encoded.
     pub sent: Vec<(u32, Vec<u8>)>,
     /// Bytes of its consumers' side of the ledger, which comes when rank 0 calls for it.

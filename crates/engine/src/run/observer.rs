@@ -7,6 +7,7 @@ use crate::{
         control::{Ending, Status},
         phase::Phase,
     },
+    time::clock::Clock,
 };
 use measure::{Held, record::LeftBehind};
 use std::time::Duration;
@@ -18,6 +19,9 @@ pub trait Observer {
 
     /// Rank 0 only, before streaming: the service applies a setting differently than requested.
     fn note(&mut self, _sentence: &str) {}
+
+    /// The common start of streaming is known, which is shortly ahead.
+    fn starts(&mut self, _clock: Clock, _start_ns: u64) {}
 
     /// Rank 0 only, ten times a second while streaming.
     fn progress(&mut self, _snapshot: &Snapshot) {}

@@ -21,8 +21,8 @@ use crate::{
         progress::Progress,
     },
 };
-use measure::Held;
-use profile::Plan;
+use measure::{Held, Timeline};
+use profile::{Plan, RunLength};
 use std::sync::{
     Arc,
     mpsc::{self, Receiver},
@@ -273,6 +273,23 @@ fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
     }
 }
 
+/// Shortest time without a delivery that is a stall.
+const STALL_NS_MIN: u64 = 50_000_000;
+/// So many times between two deliveries of a consumer are one: random arrivals leave such a gap once in 20,000 times.
+const STALL_GAPS: f64 = 10.0;
+
+/// A place for the deliveries of a consumer over time, in a run with faults and a schedule.
+fn timeline(plan: &Plan, start_ns: u64) -> Option<Timeline> {
+    let RunLength::Window(window) = &plan.length else { return None };
+    if plan.faults.is_empty() || !plan.load.is_paced() {
+        return None;
+    }
+    let length_ns = window.total_ns();
+    let of_all = plan.load.due_before(length_ns) * f64::from(plan.flow.copies);
+    let gap_ns = length_ns as f64 * f64::from(plan.placement.consumers) / of_all.max(1.0);
+    Some(Timeline::new(start_ns, length_ns, STALL_NS_MIN.max((STALL_GAPS * gap_ns) as u64)))
+}
+
 /// The host of each producer.
 fn producers_hosts(plan: &Plan, clocks: &Clocks) -> Vec<u32> {
     let mut hosts = vec![0; plan.placement.producers as usize];
@@ -292,6 +309,7 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay, budget
         budget,
         window: times.window.clone(),
         one_way,
+        timeline: timeline(plan, times.start_ns),
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,
         work: plan.service_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1 | 1)),

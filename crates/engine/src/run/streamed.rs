@@ -118,6 +118,7 @@ impl Streamed {
             suspended: self.suspended,
             extremes: histograms.extremes(),
             spans: self.reports.consumers.iter().map(|report| report.span).collect(),
+            timelines: self.reports.consumers.iter().filter_map(|report| report.timeline.clone()).collect(),
             sent: self.reports.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),
             ledger_bytes: ledgers.iter().map(|ledger| ledger.len() as u64).sum(),
             first_corrupt_ns: self.first_corrupt().map(|first| first.arrival.at_ns),

@@ -113,6 +113,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         budget: plan.inspection_share().map(|share| Arc::new(Budget::new(share))),
         window: Arc::new(Window::always()),
         one_way: OneWay::default(),
+        timeline: None,
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,
         work: None,

@@ -20,7 +20,8 @@ use crate::{
 };
 use futures_util::FutureExt;
 use measure::{
-    ConsumerSpan, Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation, record::LostConnection,
+    ConsumerSpan, Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation, Timeline,
+    record::LostConnection,
 };
 use profile::{Acks, Verify};
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -48,6 +49,8 @@ pub struct ConsumerSpec {
     pub window: Arc<Window>,
     /// Collects latencies of producers on other hosts.
     pub one_way: OneWay,
+    /// Its deliveries over time, if the run causes faults.
+    pub timeline: Option<Timeline>,
     /// How it acknowledges.
     pub acks: Acks,
     /// How long deliveries wait for others to be acknowledged together.
@@ -67,6 +70,8 @@ pub struct ConsumerReport {
     pub histograms: Histograms,
     /// Its latencies from other hosts, until the clocks are compared again.
     pub one_way: OneWay,
+    /// Its deliveries over time, if the run causes faults.
+    pub timeline: Option<Timeline>,
     /// Its side of the ledger.
     pub deliveries: Deliveries,
     /// The first corrupt body.
@@ -161,6 +166,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
                 counters: Counters::default(),
                 histograms: Histograms::new(),
                 one_way: spec.one_way.clone(),
+                timeline: spec.timeline.clone(),
                 deliveries: Deliveries::new(),
                 first_corrupt: None,
                 span: ConsumerSpan::default(),
@@ -395,6 +401,9 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         }
         if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
             progress.deliver(producer, sequence);
+            if let Some(timeline) = &mut report.timeline {
+                timeline.deliver(now_ns, envelope.due_ns);
+            }
         }
         if spec.window.contains(now_ns) {
             let span = &mut report.span;

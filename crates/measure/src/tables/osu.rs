@@ -6,7 +6,7 @@
 
 use crate::{
     LatencySummary, Metric, Record, Volume,
-    record::{Environment, LoadBalancer, Reconnection, ServicePart},
+    record::{Environment, Fault, LoadBalancer, Reconnection, ServicePart},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write};
@@ -241,6 +241,9 @@ fn notes(table: &mut Table, record: &Record) {
             &format!("{total_s:.3} s from the first publish to the last delivery or reply; the first rank was done after {first_s} s"),
         );
     }
+    for fault in &record.faults {
+        table.comment("fault", &fault_line(fault));
+    }
     harness(table, record);
     for warning in &record.warnings {
         table.comment("warning", warning);
@@ -252,6 +255,33 @@ fn notes(table: &mut Table, record: &Record) {
     for failure in &record.failures {
         table.comment("failure", &format!("rank {}: {}", failure.rank, failure.message));
     }
+}
+
+/// A fault that the run has caused, and what it cost.
+fn fault_line(fault: &Fault) -> String {
+    let at = |what: &str, at_s: Option<f64>| at_s.map(|at_s| format!("{what} {at_s:.3} s"));
+    let after = |what: &str, after_s: Option<f64>| after_s.map(|after_s| format!("{what} after {after_s:.3} s"));
+    let failure = fault.failure.as_ref().map(|why| format!("failed: {why}"));
+    let times = [at("begun", fault.begun_s), at("complete", fault.complete_s), at("undone", fault.undone_s), failure];
+    let mut line = format!("{}: {}", fault.fault, times.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    if let Some(cost) = &fault.cost {
+        let count =
+            |what: &str, count: Option<u64>| count.filter(|count| *count > 0).map(|count| format!("{count} {what}"));
+        let parts = [
+            Some(format!("{} of {} consumers stalled, {} recovered", cost.stalled, cost.consumers, cost.recovered)),
+            after("noticed", cost.noticed_s),
+            after("first delivery", cost.first_delivery_median_s),
+            after("the last consumer's", cost.first_delivery_last_s),
+            cost.longest_stall_s.map(|stall_s| format!("longest stall {stall_s:.3} s")),
+            Some(format!("{} deliveries missed", cost.missed)),
+            after("p99 back", cost.p99_back_s),
+            count("lost", cost.lost),
+            count("duplicated", cost.duplicated),
+            count("undetermined", cost.undetermined),
+        ];
+        line += &format!("; {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    }
+    line + &fault.no_cost.as_ref().map(|why| format!("; {why}")).unwrap_or_default()
 }
 
 /// The harness's own limits, beside every result.

@@ -192,6 +192,10 @@ pub struct Run {
     /// Limit on streaming [default: 120s, in addition to the duration].
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
+    /// A fault to cause while it streams, such as 'at 10s: restart node 2' or 'at 5s: cut link dsn1 for 2s'; needs --duration
+    /// (docs/resilience.md). Repeatable.
+    #[arg(long, value_name = "FAULT")]
+    pub fault: Vec<String>,
     /// Any other setting of a profile, such as service.republish_limit=10. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -252,6 +256,9 @@ pub struct Around {
     /// judge).
     #[arg(long)]
     pub strict: bool,
+    /// The service that faults are caused on is yours, although it is no testbed of the run's own, and nobody else is harmed.
+    #[arg(long)]
+    pub i_own_this_service: bool,
     /// Number of runs in this launch, each with a record of its own. With --until: the maximum, or minimum and maximum,
     /// such as 6-30 [default: 1; with --until 6-30].
     #[arg(long, value_name = "N")]

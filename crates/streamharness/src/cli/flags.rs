@@ -91,6 +91,7 @@ fn table(run: &Run) -> Table {
     let reconnect = |limit| Value::Table(Table::from_iter([("limit".to_owned(), limit)]));
     set("service.reconnect", text(&run.reconnect).map(reconnect));
     set("layout", text(&run.layout));
+    set("fault", many(&run.fault));
     set("service_time", text(&run.service_time));
     set("think_time", text(&run.think_time));
     set("route.urls", many(&run.route.url));

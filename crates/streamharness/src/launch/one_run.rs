@@ -11,6 +11,7 @@ use crate::{
 };
 use engine::{
     Observer, Phase, RunError, RunResult, Snapshot,
+    clock::Clock,
     control::Ending,
     ports::{Comm, Fault, agree},
 };
@@ -129,6 +130,12 @@ impl Observer for Watcher<'_> {
     fn note(&mut self, sentence: &str) {
         if let Some(lead) = &mut self.lead {
             lead.say(sentence);
+        }
+    }
+
+    fn starts(&mut self, clock: Clock, start_ns: u64) {
+        if let Some(lead) = &mut self.lead {
+            lead.starts(clock, start_ns);
         }
     }
 

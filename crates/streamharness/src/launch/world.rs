@@ -52,6 +52,8 @@ pub struct World {
     pub mpi_start: Duration,
     /// Those hosts, that of rank 0 first; on rank 0 only.
     pub known: Vec<Host>,
+    /// The process of each rank, on its own host; on rank 0 only.
+    pub pids: Vec<u32>,
 }
 
 /// A host of the launch.
@@ -119,7 +121,7 @@ pub fn enter(work: impl FnOnce(&World) -> Result<Exit, Stop>) -> Result<Exit, Fa
     let machine = machine::describe();
     let place =
         Place { boot: boot_id(), allowed: environment::allowed_cores(), clock: Clock::of_host(&machine.host), machine };
-    let mut world = World { comm, signals, place, hosts: Vec::new(), mpi_start, known: Vec::new() };
+    let mut world = World { comm, signals, place, hosts: Vec::new(), mpi_start, known: Vec::new(), pids: Vec::new() };
     let ended = world.meet().and_then(|()| work(&world));
     // All ranks are about to end. The launcher's signal that another rank has failed must not end this one before.
     world.signals.set_streaming(true);
@@ -162,11 +164,12 @@ impl World {
             addresses: reach::addresses(),
             cores: self.place.allowed.bound.clone(),
         };
-        let own = bincode::serde::encode_to_vec(own, config).expect("names and addresses encode");
+        let own = bincode::serde::encode_to_vec((own, std::process::id()), config).expect("names and addresses encode");
         let mut numbers = Vec::new();
         for rank in self.comm.gather(&own, RESOLVE_LIMIT)? {
-            let (host, _): (Host, _) =
+            let ((host, pid), _): ((Host, u32), _) =
                 bincode::serde::decode_from_slice(&rank, config).expect("ranks run the same binary");
+            self.pids.push(pid);
             let number = self.known.iter().position(|other| other.name == host.name).unwrap_or(self.known.len());
             match self.known.get_mut(number) {
                 Some(known) => known.cores.extend(host.cores),

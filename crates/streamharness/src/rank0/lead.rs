@@ -4,8 +4,15 @@ use crate::{
     host::environment,
     launch::signals::Signals,
     rank0::{
-        balancing::Watch, congestion, demands::Demands, keeper::Keeper, neighbours::Neighbours, output::Output,
-        progress::View, series::Series,
+        balancing::Watch,
+        congestion,
+        demands::Demands,
+        faults::{Faults, Means},
+        keeper::Keeper,
+        neighbours::Neighbours,
+        output::Output,
+        progress::View,
+        series::Series,
     },
     route::{Connect, effort::Passed, links::Links, own::OwnTestbed, source::running_testbed, spread::BETWEEN_PARTS},
     terminal::{
@@ -15,6 +22,7 @@ use crate::{
 };
 use engine::{
     Phase, RunResult, Snapshot,
+    clock::Clock,
     control::Ending,
     ports::Fault,
     record::{self, Facts},
@@ -73,6 +81,12 @@ pub struct Lead {
     demands: Demands,
     /// Other tenants of the service, while they stream.
     neighbours: Option<Neighbours>,
+    /// Whether the user owns a service that is no testbed of the run's own.
+    owns_the_service: bool,
+    /// What faults are carried out by, until it streams.
+    means: Option<Means>,
+    /// Faults while it streams.
+    faults: Option<Faults>,
     /// Whether a signal stopped it.
     stopped: bool,
     record: Option<Record>,
@@ -102,6 +116,9 @@ impl Lead {
             brief: false,
             demands,
             neighbours: None,
+            owns_the_service: false,
+            means: None,
+            faults: None,
             stopped: false,
             record: None,
             exit: Err(Failure::new(Exit::Partial, "the run left no result")),
@@ -113,6 +130,17 @@ impl Lead {
         self.view.entitle(title);
         self.brief = true;
         self
+    }
+
+    /// Whether the user owns a service that is no testbed of the run's own, and so may harm it.
+    pub fn of_owner(mut self, owns_the_service: bool) -> Self {
+        self.owns_the_service = owns_the_service;
+        self
+    }
+
+    /// Whether the user has said so.
+    pub fn owns_the_service(&self) -> bool {
+        self.owns_the_service
     }
 
     /// A signal that ends the process before it streams is put in the record.
@@ -188,6 +216,25 @@ impl Lead {
         Ok(())
     }
 
+    /// Faults of the plan are carried out by this.
+    pub fn disturb(&mut self, means: Means) {
+        self.means = Some(means);
+    }
+
+    /// Streaming starts shortly: faults are carried out from then on.
+    pub fn starts(&mut self, clock: Clock, start_ns: u64) {
+        if let Some(means) = self.means.take() {
+            self.faults = Some(Faults::start(&self.facts.plan.faults, means, clock, start_ns));
+        }
+    }
+
+    /// Every fault is undone, and what became of it is known.
+    fn mend(&mut self) {
+        if let Some(faults) = self.faults.take() {
+            self.facts.faults = faults.end();
+        }
+    }
+
     /// The tenants end, and what they achieved is known.
     fn part(&mut self) {
         let achieved = self.neighbours.take().map(Neighbours::end);
@@ -223,6 +270,9 @@ impl Lead {
             (Some(balancing), Phase::Stream) => balancing.begin(),
             (Some(balancing), Phase::Finish) => balancing.end(),
             _ => {}
+        }
+        if let (Some(faults), Phase::Finish) = (&self.faults, phase) {
+            faults.stop();
         }
         if let (Some(neighbours), Phase::Finish) = (&self.neighbours, phase) {
             neighbours.stop();
@@ -297,6 +347,10 @@ impl Lead {
     }
 
     fn save_partial(&mut self, snapshot: &Snapshot, ending: &Ending) {
+        if let Some(faults) = &self.faults {
+            faults.stop();
+            self.facts.faults = faults.seen();
+        }
         self.keeper.close();
         let rows = self.see_service();
         let mut record = record::cut_short(&self.facts, snapshot, ending);
@@ -333,6 +387,7 @@ impl Lead {
     /// The run ended without a result, for a reason other than its measurements.
     pub fn refused(&mut self, failure: Failure) {
         self.view.finish();
+        self.mend();
         self.part();
         self.keeper.close();
         let rows = self.see_service();
@@ -348,6 +403,7 @@ impl Lead {
     pub fn result(&mut self, result: &RunResult) {
         self.reported &= self.cut_by.as_ref().is_none_or(|ending| *ending == result.ending);
         self.view.finish();
+        self.mend();
         self.part();
         self.keeper.close();
         let rows = self.see_service();

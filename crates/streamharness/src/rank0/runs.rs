@@ -36,6 +36,7 @@ pub struct Runs {
     before: Option<Before>,
     world: usize,
     demands: Demands,
+    owns_the_service: bool,
     repeat: Repeat,
     output: Output,
     /// Of the run in progress.
@@ -68,6 +69,7 @@ impl Runs {
             before,
             world: hosts.len(),
             demands,
+            owns_the_service: arguments.i_own_this_service,
             repeat,
             lead: None,
             done: Vec::new(),
@@ -162,7 +164,8 @@ impl Agenda for Runs {
             output = self.output.of_run(number);
             output.prepare()?;
         }
-        let lead = self.lead.insert(Lead::new(facts, output, self.demands.clone()));
+        let lead = Lead::new(facts, output, self.demands.clone()).of_owner(self.owns_the_service);
+        let lead = self.lead.insert(lead);
         if first {
             lead.announce();
         }

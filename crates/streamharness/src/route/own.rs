@@ -89,6 +89,12 @@ impl OwnTestbed {
         Ok(self.spread.as_ref().map_or_else(here, |spread| &spread.testbed))
     }
 
+    /// The testbed, once it is built: the parts of all hosts.
+    pub fn testbed(&self) -> Option<&Testbed> {
+        let here = || self.ephemeral.as_ref().map(Ephemeral::testbed);
+        self.spread.as_ref().map(|spread| &spread.testbed).or_else(here)
+    }
+
     /// The directory by which other launches of this host find it; `None` without one.
     pub fn dir(&self) -> Result<Option<&Path>, Failure> {
         if self.spread.is_some() {

@@ -175,6 +175,42 @@ impl Network {
         done
     }
 
+    /// All hosts that are connected.
+    pub fn hosts(&self) -> impl Iterator<Item = Host> {
+        self.joined.iter().map(|(host, _)| *host)
+    }
+
+    /// The rate of a host's link, if it is limited.
+    pub fn rate_of(&self, host: Host) -> Option<u64> {
+        self.link_of(host)?.rate_bits_per_second
+    }
+
+    /// Whether a host's link has the distance.
+    pub fn has_distance(&self, host: Host) -> bool {
+        self.link_of(host).is_some_and(|link| link.distance.is_some())
+    }
+
+    fn link_of(&self, host: Host) -> Option<&LinkState> {
+        self.links.iter().zip(&self.joined).find(|(_, (joined, _))| *joined == host).map(|(link, _)| link)
+    }
+
+    /// Calls `work` in the namespace of the switch that a host is connected to.
+    pub fn at_switch_of<T>(&self, host: Host, work: impl FnOnce(&Tools) -> Result<T>) -> Result<T> {
+        self.within(self.switch_of(host), work)
+    }
+
+    /// Calls `work` in the namespace of a host.
+    pub fn at_host<T>(&self, host: Host, work: impl FnOnce(&Tools) -> Result<T>) -> Result<T> {
+        self.within(self.of(host).unwrap_or(&self.switch), work)
+    }
+
+    fn within<T>(&self, namespace: &Namespace, work: impl FnOnce(&Tools) -> Result<T>) -> Result<T> {
+        namespace.enter()?;
+        let done = work(&self.tools);
+        self.switch.enter()?;
+        done
+    }
+
     pub fn state(&self) -> Result<NetworkState> {
         // The clients are joined first.
         let all = self.joined.iter().map(|(_, namespace)| namespace).chain([&self.switch]);
@@ -214,7 +250,7 @@ fn producers(namespace: &Namespace) -> Result<ProducersState> {
     Ok(ProducersState { fd: namespace.descriptor(), namespace: namespace.inode()? })
 }
 
-fn bucket(rate_bits_per_second: u64) -> String {
+pub(super) fn bucket(rate_bits_per_second: u64) -> String {
     let burst = (rate_bits_per_second / 8 / 1000).max(BURST_BYTES_MIN);
     format!("tbf rate {rate_bits_per_second}bit burst {burst} latency {QUEUE_MS}ms")
 }

@@ -212,7 +212,9 @@ pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
         _ if proxied && part.ends_with(" producer") => hosts.producer_proxy(),
         _ if proxied && part.ends_with(" consumer") => hosts.consumer_proxy(),
         _ => {
-            let dsn = numbered("node ").or_else(|| numbered("epmd ")).map(Host::Dsn);
+            let dsn = ["node ", "epmd "].into_iter().find_map(numbered);
+            let of_node = || part.rsplit_once(" of node ")?.1.parse().ok();
+            let dsn = dsn.or_else(of_node).map(Host::Dsn);
             dsn.or_else(|| numbered("gateway ").map(Host::Gateway)).unwrap_or(Host::Switch)
         }
     }
@@ -245,6 +247,7 @@ mod tests {
         for (part, place) in [
             ("node 2", "dsn2"),
             ("epmd 3", "dsn3"),
+            ("ctl 7 of node 1", "dsn1"),
             ("balancer", "lb"),
             ("ejfat control", "ejfat-cp"),
             ("ejfat balancer", "ejfat-lb"),

@@ -15,6 +15,9 @@ use std::{
     time::Duration,
 };
 
+/// How long a node may take to evaluate a term.
+const TOOL_LIMIT_MS: u32 = 10_000;
+
 /// One cluster, its files in `dir`.
 #[derive(Debug)]
 pub struct Cluster {
@@ -162,6 +165,35 @@ impl Cluster {
             // The start script then becomes the Erlang VM instead of waiting beside it: one process less, and the pid we
             // know is the broker's own.
             .env("RUNNING_UNDER_SYSTEMD", "1");
+        Ok(command)
+    }
+
+    /// The name of a tool as a part, by its number.
+    pub fn tool_part(node: usize, number: u64) -> String {
+        format!("ctl {number} of node {node}")
+    }
+
+    /// An Erlang VM that has a node of this host evaluate a term, prints the value and ends. Not rabbitmqctl, which takes
+    /// seconds to start on a busy machine.
+    pub fn tool(&self, node: usize, number: u64, term: &str) -> Result<Command> {
+        let name = config::node_name(self.ports, node);
+        let host = name.split_once('@').map_or("localhost", |(_, host)| host);
+        let kind = if self.ports.hosts.is_one() { "-sname" } else { "-name" };
+        let evaluate = format!(
+            "{{ok, Tokens, _}} = erl_scan:string(os:getenv(\"TERM_TO_EVALUATE\")), {{ok, Terms}} = erl_parse:parse_exprs(Tokens), \
+             case rpc:call('{name}', erl_eval, exprs, [Terms, []], {TOOL_LIMIT_MS}) of \
+               {{value, Value, _}} -> io:format(\"~0p~n\", [Value]), halt(0); \
+               Failure -> io:format(\"~0p~n\", [Failure]), halt(1) \
+             end."
+        );
+        let mut command = self.part(&Self::tool_part(node, number), node, Path::new("erl"))?;
+        command
+            .args(["-noinput", "-hidden", kind, &format!("ctl{number}@{host}"), "-eval", &evaluate])
+            // It starts no epmd of its own where that of the node is gone, and leaves no dump of itself.
+            .args(["-start_epmd", "false", "-kernel", "dist_auto_connect", "once"])
+            .env("TERM_TO_EVALUATE", term)
+            .env("ERL_EPMD_PORT", self.ports.epmd().to_string())
+            .env("ERL_CRASH_DUMP_SECONDS", "0");
         Ok(command)
     }
 
