@@ -27,6 +27,7 @@ mod payloads;
 mod placement;
 mod predicted;
 mod proxied;
+mod reconnect;
 mod repeated;
 mod report;
 mod resilience;

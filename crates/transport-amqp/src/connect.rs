@@ -325,3 +325,35 @@ impl Connector {
         uri
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Secret;
+
+    #[test]
+    fn each_try_of_a_worker_goes_to_the_next_address_of_its_side() {
+        let endpoints =
+            |hosts: &str| hosts.split(' ').map(|host| Endpoint::parse(&format!("amqp://u@{host}")).unwrap()).collect();
+        let route = AmqpRoute {
+            producer: endpoints("p1 p2 p3"),
+            consumer: endpoints("c1 c2"),
+            password: Secret::new("any"),
+            ..AmqpRoute::default()
+        };
+        let mut connector = Connector::once(route, Duration::from_secs(1)).unwrap();
+        (connector.producers, connector.consumers) = (3, 2);
+        let hosts = |connector: &Connector, role, index| {
+            let purposes = |attempt| {
+                let worker = Worker { role, index, attempt };
+                [Purpose::Publish(worker), Purpose::Read(worker)]
+                    .map(|purpose| connector.endpoint(purpose).host.clone())
+            };
+            (0..4).flat_map(purposes).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(hosts(&connector, Role::Producer, 1), "p2 p2 p3 p3 p1 p1 p2 p2");
+        assert_eq!(hosts(&connector, Role::Consumer, 1), "c2 c2 c1 c1 c2 c2 c1 c1");
+        connector.spread = "2".parse().unwrap();
+        assert_eq!(hosts(&connector, Role::Producer, 1), "p2 p2 p2 p2 p2 p2 p2 p2", "all are to use the same one");
+    }
+}

@@ -1,6 +1,6 @@
 //! Brokers of the tests' own.
 
-use super::{processes, program};
+use super::{processes, program, within};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -19,6 +19,8 @@ pub fn service() -> &'static Broker {
 
 /// A tenth of it is enough on a machine that has nothing else to do.
 const START_LIMIT: Duration = Duration::from_secs(300);
+/// How long a connection may be missing from the list of a busy service.
+const LISTED_LIMIT: Duration = Duration::from_secs(8);
 
 /// A body, as the management API takes and gives it.
 pub struct Payload {
@@ -148,6 +150,22 @@ impl Broker {
     /// The password.
     pub fn password(&self) -> String {
         fs::read_to_string(self.password_file()).unwrap()
+    }
+
+    /// Closes all connections of clients, once there are `all` of them at least.
+    #[track_caller]
+    pub fn close_connections(&self, all: usize) {
+        let listed = || {
+            let open: Value = self.agent().get(self.api("connections")).call().unwrap().body_mut().read_json().unwrap();
+            let names: Vec<_> =
+                open.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+            (names.len() >= all).then_some(names)
+        };
+        let names = within(LISTED_LIMIT, listed).unwrap_or_else(|| panic!("there are no {all} connections"));
+        for name in names {
+            let path = self.api(&format!("connections/{}", name.replace(' ', "%20").replace('>', "%3E")));
+            self.agent().delete(path).call().unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
     }
 
     /// The queues that the broker has.

@@ -459,6 +459,7 @@ impl Subscriber for MemorySubscriber {
         if state.generation != self.generation {
             return Err(ended());
         }
+        assert!(tag <= self.tag, "RabbitMQ ends a channel on which an unknown delivery is acknowledged");
         state.acks += 1;
         let deliveries = state.unacknowledged.entry(self.id).or_default();
         deliveries.retain(|(known, ..)| *known != tag && (!multiple || *known > tag));

@@ -435,6 +435,30 @@ mod tests {
     }
 
     #[test]
+    fn silence_has_its_reason_while_a_connection_is_gone_and_counts_anew_from_its_return() {
+        let mut overseer = Overseer::new(1, SHARED, 300 * S);
+        let gone = |without_connection, made_again| Status { without_connection, made_again, ..status(1, 10, 9) };
+        overseer.hear(0, gone(1, 0), S);
+        for second in 2..=100 {
+            overseer.hear(0, gone(1, 0), second * S);
+            assert_eq!(overseer.decide(second * S, None), None, "at {second} s");
+        }
+        // It is back before the next sums, which show it by the number of those that were made again.
+        overseer.hear(0, gone(0, 1), 101 * S);
+        overseer.hear(0, gone(0, 2), 120 * S);
+        for second in 121..150 {
+            overseer.hear(0, gone(0, 2), second * S);
+            assert_eq!(overseer.decide(second * S, None), None, "at {second} s");
+        }
+        assert_eq!(overseer.decide(150 * S, None), Some(Ending::Missing(30 * S)));
+        overseer.hear(0, gone(2, 2), 299 * S);
+        assert_eq!(overseer.decide(299 * S, None), None);
+        let ending = overseer.decide(300 * S, None).unwrap();
+        assert_eq!(ending, Ending::Disconnected(300 * S, 2));
+        assert!(ending.is_fault() && ending.to_string().contains("2 connection(s) of workers were lost"), "{ending}");
+    }
+
+    #[test]
     fn a_limit_that_passes_while_nothing_moves_is_distinguished_from_one_that_is_short() {
         let stalled = |sent, accepted, distinct, at| {
             let mut overseer = Overseer::new(1, SHARED, 40 * S);

@@ -98,6 +98,8 @@ fn producers_and_consumers_of_replies_come_back_too() {
         // The queue of a producer's replies ends with its connection, and what is in it; the rest of the replies arrives.
         assert_eq!(of_replies.delivered + of_replies.lost + of_replies.undetermined, 1000, "{of_replies:?}");
         assert!(of_replies.delivered > 800, "{of_replies:?}");
+        // Each end hits a reply that is sent again.
+        assert!(!replies || of_replies.resent >= injected.dropped, "{of_replies:?} {injected:?}");
         assert!(integrity.findings().is_empty(), "{:?}", integrity.findings());
         assert!(!matches!(result.ending, Ending::Fault(..)), "{:?}", result.ending);
         let names: Vec<_> = result.ranks.iter().flat_map(|rank| &rank.lost).map(|lost| lost.name.as_str()).collect();
