@@ -63,6 +63,32 @@ fn the_cells_of_an_experiment_are_predicted_under_a_hypothesis() {
 }
 
 #[test]
+fn the_claims_are_all_judged_under_each_hypothesis_and_a_set_of_them_becomes_flags() {
+    // Few messages: this is about the search and its table, not about what holds.
+    let few = ["predict", "--claims", "--messages", "64", "--axis", "prs-tunnel"];
+    let outcome = single(&few).run(3 * LIMIT);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+    let judged: Vec<&str> =
+        outcome.stdout.lines().filter(|line| line.starts_with('C') && !line.starts_with("Cl")).collect();
+    assert_eq!(judged.len(), 44, "{outcome}");
+    for line in judged {
+        let marks = line.split_whitespace().nth(1).unwrap();
+        // No assumptions, each of three tunnels, and the best set.
+        assert!(marks.len() == 5 && marks.chars().all(|mark| "+-".contains(mark)), "{line}");
+    }
+    assert!(outcome.stdout.contains("Most claims hold under: "), "{outcome}");
+
+    let flags = |of: &str| {
+        let assumed = ["predict", "--hypothesis", "first-look", "--scale", "0.2", "--flags", of];
+        let outcome = single(&assumed).run(LIMIT);
+        assert_eq!(outcome.status.code(), Some(0), "{outcome}");
+        outcome.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(flags("run"), ["--set", "service_time=constant:1ms", "--set", "think_time=constant:2ms"]);
+    assert_eq!(flags("up"), ["--cpu-limit", "s2cs=0.06"]);
+}
+
+#[test]
 fn what_cannot_be_predicted_is_one_sentence_and_leaves_nothing() {
     for (more, code, expected) in [
         (&["--testbed", "olcf-acr"][..], PROFILE, "did you mean `olcf-ace`?"),
@@ -72,6 +98,13 @@ fn what_cannot_be_predicted_is_one_sentence_and_leaves_nothing() {
         (&["--queue-type", "quorum"], PROFILE, "--queue-type classic"),
         (&["--arch", "mine-arch.toml"], PROFILE, "routes of testbeds only"),
         (&["--repeat", "3"], USAGE, "leave --repeat"),
+        (&["--claims", "--axis", "weather"], PROFILE, "use one of addressed-nodes, client-cost"),
+        (
+            &["--hypothesis", "ingress-link=10gbit", "--flags", "up"],
+            PROFILE,
+            "no testbed can be built with ingress-link=10gbit",
+        ),
+        (&["--calibrate", "nowhere", "-o", "one/here.toml"], USAGE, "nowhere"),
     ] {
         let launch = single(&[&POINT[..], more].concat())
             .file("mine.toml", "like = 'olcf-ace'\n[hosts.clients]\nlink = '20/s'\n")

@@ -13,15 +13,21 @@ fn example() -> String {
 
 #[test]
 fn a_report_is_a_page_figures_and_verdicts() {
-    let outcome = single(&["report", &example(), "-o", "rep", "--figures", "broadcast"]).run(LIMIT);
+    let outcome = single(&["report", &example(), "-o", "rep", "--figures", "broadcast", "--claims"]).run(LIMIT);
     assert_eq!(outcome.status.code(), Some(0), "{outcome}");
-    assert!(outcome.stdout.starts_with("Claims of the paper: "), "{outcome}");
-    assert!(outcome.stdout.contains("C36"), "{outcome}");
+    assert!(
+        outcome.stdout.starts_with("9 runs of 9 points; none failed\nGeneric, broadcast"),
+        "the answer comes first\n{outcome}"
+    );
+    assert!(outcome.stdout.contains("Claims of the paper: ") && outcome.stdout.contains("C36"), "{outcome}");
     let file = |name: &str| outcome.files.get(name).unwrap_or_else(|| panic!("no {name} {outcome}"));
     assert!(file("rep/figures/broadcast.png").starts_with(b"\x89PNG"));
     assert!(file("rep/figures/broadcast.svg").starts_with(b"<svg "));
     let page = String::from_utf8_lossy(file("rep/report.html"));
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("dts-4/record.json"), "links to records");
+    assert!(page.contains("<title>example - streamharness</title>"), "called by its folder");
+    assert!(page.find("id=\"figures\"") < page.find("id=\"claims\""), "claims come last");
+    assert!(page.contains("<details><summary>44 claims"), "folded: these are no runs of the paper's experiments");
     assert!(outcome.stderr.contains("9 runs of 9 points; none failed"), "{outcome}");
 }
 

@@ -4,6 +4,7 @@ use crate::{
     Dimension, Distribution, Estimate, FiguresError, Key, Level, Measured, Run,
     chart::{Axis, Entry, Figure, Mark, Panel, Scale, Shape, Style, Trace, Unit},
     experiment::{self, preferred},
+    load::PREDICTED,
     looks::Looks,
     points::{Quantity, comparable, difference},
     published::Published,
@@ -102,8 +103,16 @@ fn share_range(panels: &mut [Panel]) {
     }
 }
 
+/// A prediction passes where its architecture does.
 fn passes(filter: &Filter, run: &Run) -> bool {
-    filter.0.iter().all(|(dimension, levels)| levels.contains(&dimension.of(run)))
+    filter.0.iter().all(|(dimension, levels)| match dimension.of(run) {
+        Level::Text(name) => levels.contains(&Level::Text(name.trim_end_matches(PREDICTED).to_owned())),
+        number @ Level::Number(_) => levels.contains(&number),
+    })
+}
+
+fn is_prediction(level: &Level) -> bool {
+    matches!(level, Level::Text(name) if name.ends_with(PREDICTED))
 }
 
 /// Notes for the reader on the runs themselves.
@@ -241,7 +250,12 @@ impl<'a> Builder<'a> {
             // The base divided by itself is drawn as a line at 1.
             let base = self.specification.relative_to.is_some() && *level == self.base();
             if !marks.is_empty() && !base {
-                let shape = if numeric { Shape::Joined } else { Shape::Apart };
+                let shape = match numeric {
+                    // Beside measurements, predictions are thin lines without markers.
+                    true if is_prediction(level) => Shape::Thin,
+                    true => Shape::Joined,
+                    false => Shape::Apart,
+                };
                 traces.push(Trace { style: self.draws(level), shape, marks });
             }
         }

@@ -1,6 +1,9 @@
 //! The paper's claims, from `analysis/claims.toml`.
 
-use crate::{FiguresError, chart::Unit, evaluate::Vocabulary, expression::Expression, specification::in_one_line};
+use crate::{
+    FiguresError, chart::Unit, evaluate::Vocabulary, expression::Expression, points::Quantity,
+    specification::in_one_line,
+};
 use measure::Metric;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -58,6 +61,20 @@ pub struct Claims {
     pub(crate) latency: Metric,
     pub(crate) link_bits_per_second: u64,
     pub(crate) prefer: Vec<String>,
+    /// The experiments that predictions of claims need.
+    pub predicted: Vec<Predicted>,
+    /// The quantity `T`.
+    pub(crate) rate: Quantity,
+}
+
+/// An experiment of the claims, as a prediction takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predicted {
+    /// Its name.
+    pub experiment: String,
+    /// How many messages each of its points sends: enough for a steady rate, few enough for many predictions.
+    pub messages: u64,
 }
 
 impl Claim {
@@ -73,6 +90,7 @@ struct File {
     latency: String,
     link_bits_per_second: u64,
     prefer: Vec<String>,
+    predicted: Vec<Predicted>,
     constants: BTreeMap<String, Constant>,
     definitions: BTreeMap<String, String>,
     claim: Vec<ClaimFile>,
@@ -165,6 +183,53 @@ impl Claims {
         }
         let latency = Metric::ALL.into_iter().find(|metric| metric.name() == file.latency);
         let latency = latency.ok_or_else(|| wrong(format!("`{}` is not a latency", file.latency)))?;
-        Ok(Self { claims, vocabulary, latency, link_bits_per_second: file.link_bits_per_second, prefer: file.prefer })
+        Ok(Self {
+            claims,
+            vocabulary,
+            latency,
+            link_bits_per_second: file.link_bits_per_second,
+            prefer: file.prefer,
+            predicted: file.predicted,
+            rate: Quantity::MessagesPerSecond,
+        })
+    }
+
+    /// The text of a claim.
+    pub fn text_of(&self, id: &str) -> Option<&str> {
+        self.claims.iter().find(|claim| claim.id == id).map(|claim| claim.text.as_str())
+    }
+
+    /// The architectures whose order the claims are about.
+    pub fn architectures(&self) -> Vec<String> {
+        let Some(Expression::List(names)) = self.vocabulary.constants.get("series") else { return Vec::new() };
+        names
+            .iter()
+            .filter_map(|name| if let Expression::Name(name) = name { Some(name.clone()) } else { None })
+            .collect()
+    }
+
+    /// The same claims, read differently where the slides leave it open: `prs` is the tunnel that stands for PRS,
+    /// `estimator` is `window` or `sum-of-rates`.
+    ///
+    /// # Errors
+    ///
+    /// [`FiguresError::Specification`] if nothing else is left open.
+    pub fn read_as(&self, key: &str, value: &str) -> Result<Self, FiguresError> {
+        let mut read = self.clone();
+        match (key, value) {
+            ("prs", tunnel) if self.architectures().iter().any(|known| known == tunnel) => {
+                read.vocabulary.constants.insert("prs".to_owned(), Expression::Name(tunnel.to_owned()));
+                let three = ["dts", tunnel, "mss"].map(|name| Expression::Name(name.to_owned()));
+                read.vocabulary.constants.insert("three".to_owned(), Expression::List(three.into()));
+            }
+            ("estimator", "window") => read.rate = Quantity::MessagesPerSecond,
+            ("estimator", "sum-of-rates") => read.rate = Quantity::SumOfRates,
+            _ => {
+                let reason =
+                    format!("`{key} = {value}` is not open: use prs = TUNNEL, or estimator = window or sum-of-rates");
+                return Err(FiguresError::Specification { file: "claims.toml".to_owned(), reason });
+            }
+        }
+        Ok(read)
     }
 }

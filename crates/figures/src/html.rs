@@ -4,6 +4,7 @@ use crate::{
     Verdict,
     chart::Figure,
     draw::{panel_svg, swatch_svg},
+    predicted,
     report::Report,
     tables::{self, Row},
     windows,
@@ -28,17 +29,19 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
             }
             body {
                 h1 { (title) }
-                p { (report.summary()) "." }
+                section id="answer" {
+                    @for sentence in &report.answer { p { (sentence) } }
+                    p class="note" { (report.summary()) "." }
+                }
                 nav {
-                    a href="#claims" { "Claims" }
                     a href="#figures" { "Figures" }
                     a href="#points" { "Points" }
                     a href="#environment" { "Environment" }
                     a href="#runs" { "Runs" }
+                    a href="#claims" { "Claims" }
                 }
                 (notes("Left out", report.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason))))
                 (notes("Before comparing", report.warnings.iter().cloned()))
-                (claims(report))
                 section id="figures" {
                     h2 { "Figures" }
                     @for figure in &report.figures { (drawn(figure)) }
@@ -50,10 +53,12 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                     }
                 }
                 (points(report))
+                (predictions(report))
                 (distances(report))
                 (effort(report))
                 (environment(report))
                 (runs(report, at))
+                (claims(report))
             }
         }
     };
@@ -78,6 +83,9 @@ fn claims(report: &Report) -> Markup {
     html! {
         section id="claims" {
             h2 { "The paper's claims" }
+            // Folded where the runs are not of the paper's experiments: most claims say nothing about them.
+            details open[report.is_of_the_paper] {
+            summary { (report.claims.len()) " claims of the talk, judged by these runs" }
             div class="counts" {
                 @for verdict in [Verdict::Reproduced, Verdict::NotReproduced, Verdict::NotTestable] {
                     div class=(class(verdict)) { b { (report.count(verdict)) } (verdict.name()) }
@@ -105,6 +113,7 @@ fn claims(report: &Report) -> Markup {
                         }
                     }
                 }
+            }
             }
         }
     }
@@ -184,6 +193,11 @@ fn point(row: &Row) -> Markup {
 
 fn effort(report: &Report) -> Markup {
     table("effort", "Effort", tables::EFFORT_NOTE, &tables::effort_of(&report.runs))
+}
+
+fn predictions(report: &Report) -> Markup {
+    let (rows, sentence) = predicted::table(&report.runs).unwrap_or_default();
+    table("predicted", "Predicted and measured", &format!("{sentence} {}", predicted::NOTE), &rows)
 }
 
 fn distances(report: &Report) -> Markup {

@@ -92,13 +92,13 @@ impl Claims {
         let evaluator =
             |rate, lenient| Evaluator { estimates, vocabulary: &self.vocabulary, rate, latency: self.latency, lenient };
         let comparable = claim.kind != Kind::Abs || self.published_class(claim, estimates);
-        let mut judged = judge_by(claim, &evaluator(Quantity::MessagesPerSecond, false), comparable)?;
+        let mut judged = judge_by(claim, &evaluator(self.rate, false), comparable)?;
         let by_sum = judge_by(claim, &evaluator(Quantity::SumOfRates, false), comparable)?.verdict;
         judged.by_sum_of_rates = Some(by_sum).filter(|other| *other != judged.verdict);
         if judged.verdict == Verdict::NotTestable {
             judged.so_far = self.so_far(claim, estimates, comparable);
         }
-        let lenient = evaluator(Quantity::MessagesPerSecond, true);
+        let lenient = evaluator(self.rate, true);
         for workload in claim.tested_on() {
             let prefix = if claim.tested_on().len() > 1 { format!("{workload}: ") } else { String::new() };
             for Shown { label, unit, value } in &claim.show {
@@ -123,13 +123,8 @@ impl Claims {
         let list = consumers.iter().map(|consumers| Expression::Number(f64::from(*consumers))).collect();
         let mut vocabulary = self.vocabulary.clone();
         vocabulary.constants.insert("C".to_owned(), Expression::List(list));
-        let evaluator = Evaluator {
-            estimates,
-            vocabulary: &vocabulary,
-            rate: Quantity::MessagesPerSecond,
-            latency: self.latency,
-            lenient: true,
-        };
+        let evaluator =
+            Evaluator { estimates, vocabulary: &vocabulary, rate: self.rate, latency: self.latency, lenient: true };
         // If the shorter list leaves no points, there is no result.
         let verdict = judge_by(claim, &evaluator, comparable).ok()?.verdict;
         (verdict != Verdict::NotTestable).then(|| (consumers.into_iter().collect(), verdict == Verdict::Reproduced))

@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod answer;
+pub mod assumed;
 mod axis;
 mod build;
 mod canvas;
@@ -35,6 +37,7 @@ pub mod load;
 mod looks;
 pub mod measured;
 pub mod points;
+mod predicted;
 pub mod published;
 pub mod quantity;
 pub mod report;

@@ -13,7 +13,7 @@ const NEIGHBOURS: &str = "neighbours";
 /// The exit code of a sound run that failed an `--assert`: its numbers are valid.
 const ASSERTION: u8 = 5;
 /// What the names of architectures end in where predictions are beside measurements.
-const PREDICTED: &str = " (predicted)";
+pub(crate) const PREDICTED: &str = " (predicted)";
 /// Deepest nesting of directories; deeper means a loop of links.
 const DEPTH_MAX: usize = 16;
 

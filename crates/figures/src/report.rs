@@ -1,10 +1,10 @@
 //! The contents of a report, before it becomes HTML or text.
 
 use crate::{
-    Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, build,
+    Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, answer, build,
     chart::Figure,
     experiment::preferred,
-    input,
+    input, predicted,
     published::Published,
     shipped,
     specification::Specification,
@@ -31,6 +31,10 @@ pub struct NotDrawn {
 /// A complete report.
 #[derive(Debug)]
 pub struct Report {
+    /// What the runs say in all.
+    pub answer: Vec<String>,
+    /// Whether runs are of the experiments that the claims are about.
+    pub is_of_the_paper: bool,
     /// Figures that could be drawn.
     pub figures: Vec<Figure>,
     /// Figures that could not be drawn, and why.
@@ -111,6 +115,7 @@ impl Report {
         if failed > 0 {
             warnings.insert(0, format!("{failed} of the runs FAILED; their numbers are in all that follows"));
         }
+        let (answer, is_of_the_paper) = (answer::answer(&runs), answer::is_of_the_paper(&runs, &claims.prefer));
         let published = Published::read(shipped::PUBLISHED)?;
         let measured = Measured::of(runs);
         let (mut drawn, mut not_drawn) = (Vec::new(), Vec::new());
@@ -127,6 +132,8 @@ impl Report {
         }
         let claims = claims.judge(&measured)?;
         Ok(Self {
+            answer,
+            is_of_the_paper,
             figures: drawn,
             not_drawn,
             claims,
@@ -157,6 +164,13 @@ impl Report {
         if predicted { "predicted" } else { "measured" }
     }
 
+    /// What was run and what it says, for a terminal.
+    pub fn answer_text(&self) -> String {
+        let mut text = format!("{}\n", self.summary());
+        self.answer.iter().for_each(|sentence| text += &format!("{sentence}\n"));
+        text + "\n"
+    }
+
     /// The verdict on each claim, with what was measured.
     pub fn claims_text(&self) -> String {
         let counts = [Verdict::Reproduced, Verdict::NotReproduced, Verdict::NotTestable]
@@ -178,13 +192,16 @@ impl Report {
 
     /// The report as text for a terminal.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n\n", self.summary());
+        let mut text = self.answer_text();
         for figure in &self.figures {
             text += &terminal::text(figure);
             text.push('\n');
         }
         text += &self.points_text();
         text.push('\n');
+        if let Some((rows, sentence)) = predicted::table(&self.runs) {
+            text += &format!("Predicted and measured\n{}{sentence}\n{}\n\n", tables::aligned(&rows), predicted::NOTE);
+        }
         if let Some((rows, sentence)) = windows::table(&self.runs) {
             text += &format!("Windows over a distance\n{}{sentence}\n{}\n\n", tables::aligned(&rows), windows::NOTE);
         }
@@ -192,15 +209,15 @@ impl Report {
         if !effort.is_empty() {
             text += &format!("Effort\n{}{}\n\n", tables::aligned(&effort), tables::EFFORT_NOTE);
         }
-        text += &self.claims_text();
         for (title, lines) in [
             ("Not drawn", self.not_drawn.iter().map(NotDrawn::sentence).collect()),
             ("Before comparing", self.warnings.clone()),
             ("Left out", self.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason)).collect()),
         ] {
             if !lines.is_empty() {
-                text += &format!("\n{title}\n");
+                text += &format!("{title}\n");
                 lines.iter().for_each(|line| text += &format!("  {}\n", foreign::line(line)));
+                text.push('\n');
             }
         }
         text
@@ -258,10 +275,12 @@ mod tests {
             "● DTS",
             "lost: 3 messages were lost",
             "dstream work-sharing mss",
-            "C44  not testable here",
+            "4 runs of 4 points",
+            "DTS carries 2000 messages/s with 2 consumer(s); MSS against DTS: the same throughput.",
         ] {
             assert!(text.contains(part), "{part} is missing from {text}");
         }
+        assert!(report.claims_text().contains("C44  not testable here") && !report.is_of_the_paper);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use crate::{
     error::ModelError,
-    shipped::{HYPOTHESES, TESTBEDS},
+    scaled::{assignments, scale},
+    shipped::{ASSUMPTIONS, HYPOTHESES, TESTBEDS},
     testbed::Testbed,
 };
 use profile::nearest;
@@ -21,9 +22,37 @@ pub struct Hypothesis {
     testbed: Table,
     /// What it sets in the profile of every run.
     pub profile: Table,
+    /// What it says about how the claims are meant: constants of `analysis/claims.toml`.
+    pub claims: Table,
+    /// What it takes of a testbed that is built; `None` where none can be.
+    up: Option<Table>,
+}
+
+/// The shipped assumptions, each as `AXIS=VALUE`, by axis.
+pub fn hypotheses() -> Vec<String> {
+    let of_axis = |(axis, text): &(&str, &str)| -> Vec<String> {
+        let table: Table = text.parse().expect("shipped files are valid");
+        let values = table.get("values").and_then(Value::as_table).into_iter().flat_map(Table::keys);
+        values.map(|value| format!("{axis}={value}")).collect()
+    };
+    HYPOTHESES.iter().flat_map(of_axis).collect()
 }
 
 impl Hypothesis {
+    /// Reads a hypothesis, `AXIS=VALUE`, or each of a set of them by its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_all(text: &str, read: impl Fn(&str) -> io::Result<String>) -> Result<Vec<Self>, ModelError> {
+        let Some((_, set)) = ASSUMPTIONS.iter().find(|(name, _)| *name == text) else {
+            return Ok(vec![Self::read(text, read)?]);
+        };
+        let set: Table = set.parse().expect("shipped files are valid");
+        let assumed = set["assumed"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        assumed.map(|one| Self::read(one, &read)).collect()
+    }
+
     /// Reads `AXIS=VALUE`; the axis is a shipped name or a file. `read` reads a file that is not shipped.
     ///
     /// # Errors
@@ -44,13 +73,49 @@ impl Hypothesis {
             Some(Value::Table(table)) => table,
             _ => Table::new(),
         };
-        let (testbed, profile) = (part("testbed"), part("profile"));
+        let (testbed, profile, claims) = (part("testbed"), part("profile"), part("claims"));
+        // What changes the runs alone needs nothing of a testbed.
+        let up = match chosen.remove("up") {
+            Some(Value::Table(table)) => Some(table),
+            _ => testbed.is_empty().then(Table::new),
+        };
         match chosen.keys().chain(file.keys().filter(|key| *key != "about")).next() {
-            Some(key) => {
-                Err(wrong(format!("it has `{key}`, which is neither about, testbed nor profile: leave it out")))
-            }
-            None => Ok(Self { name: text.to_owned(), testbed, profile }),
+            Some(key) => Err(wrong(format!(
+                "it has `{key}`, which is none of about, testbed, profile, claims and up: leave it out"
+            ))),
+            None => Ok(Self { name: text.to_owned(), testbed, profile, claims, up }),
         }
+    }
+
+    /// The same where links are slower by a factor: times are longer, limits of CPU smaller.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Hypothesis`] if it has a time that cannot be read.
+    pub fn at_scale(mut self, factor: f64) -> Result<Self, ModelError> {
+        for table in [&mut self.testbed, &mut self.profile].into_iter().chain(&mut self.up) {
+            scale(table, factor).map_err(|message| ModelError::Hypothesis { name: self.name.clone(), message })?;
+        }
+        Ok(self)
+    }
+
+    /// Flags by which `testbed up` builds it; `None` if no testbed can be built with it.
+    pub fn flags_up(&self) -> Option<Vec<String>> {
+        let mut flags = Vec::new();
+        for (key, value) in self.up.as_ref()? {
+            let flag = format!("--{}", key.replace('_', "-"));
+            match value {
+                Value::Table(parts) => assignments(parts).into_iter().for_each(|one| flags.extend([flag.clone(), one])),
+                Value::String(text) => flags.extend([flag, text.clone()]),
+                other => flags.extend([flag, other.to_string()]),
+            }
+        }
+        Some(flags)
+    }
+
+    /// Flags of runs under it.
+    pub fn flags_run(&self) -> Vec<String> {
+        assignments(&self.profile).into_iter().flat_map(|one| ["--set".to_owned(), one]).collect()
     }
 }
 
@@ -140,6 +205,11 @@ mod tests {
         for (name, shipped) in [("testbeds", &TESTBEDS[..]), ("hypotheses", &HYPOTHESES[..])] {
             let files = fs::read_dir(folder(name)).unwrap().count();
             assert_eq!(files, shipped.len(), "{name}: add the file to shipped.rs");
+        }
+        assert_eq!(fs::read_dir(folder("assumptions")).unwrap().count(), ASSUMPTIONS.len());
+        for (set, text) in ASSUMPTIONS {
+            let number = text.parse::<Table>().unwrap()["assumed"].as_array().unwrap().len();
+            assert_eq!(Hypothesis::read_all(set, no_file).unwrap().len(), number, "{set}");
         }
         for (testbed, _) in TESTBEDS {
             Testbed::named(testbed, &[], 1.0, no_file).unwrap();

@@ -14,67 +14,96 @@ pub struct Place {
     /// Its cores.
     pub cores: Station,
     delay_ns: u64,
-    out: Option<Link>,
-    into: Option<Link>,
+    out: Option<Direction>,
+    into: Option<Direction>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Link {
+struct Direction {
     station: Station,
     byte_ns: f64,
+}
+
+/// A host's link.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The host.
+    pub host: String,
+    /// Its rate in each direction; `None`: unlimited.
+    pub bits_per_second: Option<f64>,
+    /// How long a bit takes.
+    pub delay_ns: u64,
+    /// From the host, if it is limited.
+    pub out: Option<Station>,
+    /// To the host, if it is limited.
+    pub into: Option<Station>,
 }
 
 /// All hosts and parts of a testbed.
 #[derive(Debug)]
 pub struct Hosts {
     places: Vec<Place>,
+    links: Vec<Link>,
     /// First place and number of places of each host.
     names: BTreeMap<String, (u32, u32)>,
-    /// The threads of each part, and the one that takes the next connection.
-    parts: BTreeMap<String, (u32, Vec<Lane>, usize)>,
+    /// The threads of each part with their hosts, and the one that takes the next connection.
+    parts: BTreeMap<String, (Vec<(u32, Lane)>, usize)>,
 }
 
 impl Hosts {
     /// Adds the hosts and parts of a testbed to a network.
     pub fn build(testbed: &Testbed, network: &mut Network<Cargo>) -> Self {
-        let pool = |(name, cores): (&String, &u32)| {
-            (name.clone(), network.station(format!("the cores `{name}`"), *cores, 1.0))
-        };
+        let pool =
+            |(name, cores): (&String, &u32)| (name.clone(), network.station(format!("the cores `{name}`"), *cores));
         let pools: BTreeMap<String, Station> = testbed.cores.iter().map(pool).collect();
-        let (mut places, mut names) = (Vec::new(), BTreeMap::new());
+        let (mut places, mut links, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (name, host) in &testbed.hosts {
             names.insert(name.clone(), (places.len() as u32, host.count));
             for number in 1..=host.count {
                 let called = if host.count == 1 { name.clone() } else { format!("{name} {number}") };
                 let cores = match &host.cores {
-                    Cores::Own(cores) => network.station(format!("the cores of {called}"), *cores, 1.0),
+                    Cores::Own(cores) => network.station(format!("the cores of {called}"), *cores),
                     Cores::Pool(pool) => pools[pool],
                 };
+                let bits_per_second =
+                    host.link.and_then(|rate| if let Rate::Bits(bits) = rate { Some(bits) } else { None });
                 let mut link = |direction: &str| {
-                    let Some(Rate::Bits(bits)) = host.link else { return None };
-                    let station = network.station(format!("{called} {direction}"), 1, 1.0);
-                    Some(Link { station, byte_ns: 8e9 / bits * (1.0 + testbed.wire.overhead) })
+                    let bits = bits_per_second?;
+                    let station = network.station(format!("{called} {direction}"), 1);
+                    Some(Direction { station, byte_ns: 8e9 / bits * (1.0 + testbed.wire.overhead) })
                 };
                 let (out, into) = (link("out"), link("in"));
                 let delay_ns = host.delay.map_or(0, |delay| delay.0.as_nanos() as u64);
                 places.push(Place { cores, delay_ns, out, into });
+                let [from, to] = [out, into].map(|direction| direction.map(|direction| direction.station));
+                links.push(Link { host: called, bits_per_second, delay_ns, out: from, into: to });
             }
         }
         let mut parts = BTreeMap::new();
         for (name, part) in &testbed.parts {
-            let host = names[&part.host].0;
-            let cores = match part.cpu {
-                // More than a core is as many servers, each with its share.
-                Some(cpu) => {
-                    let servers = cpu.ceil();
-                    network.station(format!("the {cpu} CPU of {name}"), servers as u32, cpu / servers)
+            let (first, hosts) = names[&part.host];
+            // One of them on each host of that name.
+            let cores: Vec<(u32, Station)> = (first..first + hosts)
+                .map(|host| match part.cpu {
+                    Some(cpu) => {
+                        let servers = match &testbed.hosts[&part.host].cores {
+                            Cores::Own(cores) => *cores,
+                            Cores::Pool(pool) => testbed.cores[pool],
+                        };
+                        (host, network.limited(format!("the {cpu} CPU of {name}"), servers, cpu))
+                    }
+                    None => (host, places[host as usize].cores),
+                })
+                .collect();
+            let mut threads = Vec::new();
+            for number in 1..=part.threads {
+                for (host, station) in &cores {
+                    threads.push((*host, network.lane(*station, Some(format!("thread {number} of {name}")))));
                 }
-                None => places[host as usize].cores,
-            };
-            let thread = |number| network.lane(cores, Some(format!("thread {number} of {name}")));
-            parts.insert(name.clone(), (host, (1..=part.threads).map(thread).collect(), 0));
+            }
+            parts.insert(name.clone(), (threads, 0));
         }
-        Self { places, names, parts }
+        Self { places, links, names, parts }
     }
 
     /// The place of worker or node `index` of `count` on the hosts of that name, in blocks.
@@ -83,17 +112,22 @@ impl Hosts {
         first + (index * hosts as usize / count.max(1)) as u32
     }
 
+    /// The link of each host.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
     /// The place by its number.
     pub fn place(&self, number: u32) -> Place {
         self.places[number as usize]
     }
 
-    /// A part's place, and its thread for one more connection.
+    /// A part's place and its thread for one more connection.
     pub fn part(&mut self, name: &str) -> (u32, Lane) {
-        let (host, threads, next) = self.parts.get_mut(name).expect("the testbed was checked");
+        let (threads, next) = self.parts.get_mut(name).expect("the testbed was checked");
         let thread = threads[*next % threads.len()];
         *next += 1;
-        (*host, thread)
+        thread
     }
 
     /// The way from one host to another for one direction of a connection, and how long a bit takes.
@@ -103,8 +137,8 @@ impl Hosts {
         }
         let (from, to) = (self.place(from), self.place(to));
         let delay_ns = from.delay_ns + to.delay_ns;
-        let over = |link: Option<Link>| {
-            link.map(|link| {
+        let over = |direction: Option<Direction>| {
+            direction.map(|link| {
                 let cost = Cost { byte_ns: link.byte_ns, ..Cost::default() };
                 Step::Work(network.lane(link.station, None), cost)
             })

@@ -7,6 +7,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod agenda;
+mod calibrate;
 mod cargo;
 mod described;
 mod draws;
@@ -18,13 +19,15 @@ mod network;
 mod outcome;
 mod record;
 mod rules;
+mod scaled;
 mod shipped;
 mod simulation;
 mod tally;
 mod testbed;
 mod world;
 
-pub use described::Hypothesis;
+pub use calibrate::{Fit, Sample, calibrate};
+pub use described::{Hypothesis, hypotheses};
 pub use error::ModelError;
 pub use outcome::{Outcome, Use};
 pub use record::{Assumed, record};

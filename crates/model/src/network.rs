@@ -8,7 +8,10 @@
 //! A *pipe* is one direction of a connection: what its sockets and the way between them hold. A packet enters it if there is
 //! room, otherwise it waits in front of it and holds what it holds; so a slow part stops those before it.
 
+mod quota;
+
 use crate::agenda::Agenda;
+use quota::Quota;
 use std::collections::VecDeque;
 
 /// A station, by its number.
@@ -27,7 +30,7 @@ pub struct Pipe(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path(u32);
 
-/// What a station's work on a packet takes, on one server of speed 1.
+/// What a station's work on a packet takes, on one server.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cost {
     /// For each message, with its first packet.
@@ -110,10 +113,11 @@ enum Event<C> {
 struct StationState {
     name: String,
     idle: u32,
-    servers: u32,
-    speed: f64,
+    servers: f64,
+    quota: Option<Quota>,
     ready: VecDeque<Lane>,
     busy_ns: u64,
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -140,8 +144,8 @@ pub struct Busy {
     pub name: String,
     /// Nanoseconds of work, over all its servers.
     pub busy_ns: u64,
-    /// Servers that work at the same time.
-    pub servers: u32,
+    /// Servers that work at the same time, or fewer where a quota limits them.
+    pub servers: f64,
 }
 
 /// The whole network, with packets that carry a `C`.
@@ -174,11 +178,20 @@ impl<C: Copy> Network<C> {
         }
     }
 
-    /// A station that works on `servers` packets at the same time, each at `speed`.
-    pub fn station(&mut self, name: String, servers: u32, speed: f64) -> Station {
+    /// A station that works on `servers` packets at the same time.
+    pub fn station(&mut self, name: String, servers: u32) -> Station {
         let idle = servers.max(1);
-        self.stations.push(StationState { name, idle, servers: idle, speed, ready: VecDeque::new(), busy_ns: 0 });
+        let (servers, ready) = (f64::from(idle), VecDeque::new());
+        self.stations.push(StationState { name, idle, servers, quota: None, ready, busy_ns: 0, bytes: 0 });
         Station(self.stations.len() as u32 - 1)
+    }
+
+    /// A station that may use so many of its `servers` on average, and stands still when it has.
+    pub fn limited(&mut self, name: String, servers: u32, cores: f64) -> Station {
+        let station = self.station(name, servers);
+        let state = &mut self.stations[station.0 as usize];
+        (state.quota, state.servers) = (Some(Quota::new(cores)), state.servers.min(cores));
+        station
     }
 
     /// A lane of a station. One with a name is reported by [`Self::busy`].
@@ -261,11 +274,16 @@ impl<C: Copy> Network<C> {
         }
     }
 
+    /// Bytes of all packets that a station has worked on or has to.
+    pub fn bytes(&self, station: Station) -> u64 {
+        self.stations[station.0 as usize].bytes
+    }
+
     /// How busy stations and named lanes were so far.
     pub fn busy(&self) -> Vec<Busy> {
         let stations = self.stations.iter();
         let stations = stations.map(|one| Busy { name: one.name.clone(), busy_ns: one.busy_ns, servers: one.servers });
-        let named = |lane: &LaneState<C>| Some(Busy { name: lane.name.clone()?, busy_ns: lane.busy_ns, servers: 1 });
+        let named = |lane: &LaneState<C>| Some(Busy { name: lane.name.clone()?, busy_ns: lane.busy_ns, servers: 1.0 });
         stations.chain(self.lanes.iter().filter_map(named)).collect()
     }
 
@@ -306,7 +324,8 @@ impl<C: Copy> Network<C> {
         let station = &mut self.stations[state.station.0 as usize];
         let message_ns = if packet.first { cost.message_ns } else { 0.0 };
         let work_ns = message_ns + cost.packet_ns + cost.byte_ns * f64::from(packet.bytes);
-        state.queue.push_back((packet, (work_ns / station.speed).round() as u64));
+        station.bytes += u64::from(packet.bytes);
+        state.queue.push_back((packet, work_ns.round() as u64));
         if !std::mem::replace(&mut state.listed, true) {
             station.ready.push_back(lane);
             self.serve(self.lanes[lane.0 as usize].station);
@@ -321,9 +340,10 @@ impl<C: Copy> Network<C> {
             let served = &mut self.lanes[lane.0 as usize];
             let (packet, work_ns) = served.queue.pop_front().expect("a lane is listed with work");
             state.idle -= 1;
+            let taken_ns = state.quota.as_mut().map_or(work_ns, |quota| quota.take(self.agenda.now_ns(), work_ns));
             state.busy_ns += work_ns;
             served.busy_ns += work_ns;
-            self.agenda.after(work_ns, Event::Done(lane, packet));
+            self.agenda.after(taken_ns, Event::Done(lane, packet));
         }
     }
 

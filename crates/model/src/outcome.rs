@@ -1,7 +1,8 @@
 //! The outcome of a simulation: what a record needs, how busy each part was, and what limits the run.
 
 use crate::{
-    network::Busy,
+    hosts::Link,
+    network::{Busy, Station},
     rules::{consumer::Consumer, producer::Producer, queue::Queue},
     tally::{Tally, volume},
     world::World,
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub ready_max: u64,
     /// How busy parts were, the busiest first.
     pub uses: Vec<Use>,
+    /// What limited links carried.
+    pub links: Vec<Carried>,
     /// What limits the run, in one sentence.
     pub bottleneck: String,
     /// Whether the limit on streaming ended it.
@@ -55,6 +58,21 @@ pub(crate) struct Finished<'a> {
     pub tally: Tally,
     pub dropped: u64,
     pub cut_short: bool,
+}
+
+/// What a link carried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Carried {
+    /// Its host.
+    pub host: String,
+    /// Its rate in each direction.
+    pub bits_per_second: f64,
+    /// How long a bit takes, in seconds.
+    pub delay_s: f64,
+    /// Bytes to the host, without headers of packets.
+    pub to_host: u64,
+    /// Bytes from it.
+    pub from_host: u64,
 }
 
 /// How busy a part was.
@@ -85,6 +103,17 @@ impl Outcome {
         let uses = uses(world.network.busy(), span_ns);
         let away =
             (1..).zip(&world.queues).filter(|(_, queue)| queue.node != 0).map(|(number, queue)| (number, queue.node));
+        let bytes = |station: Option<Station>| station.map_or(0, |station| world.network.bytes(station));
+        let carried = |link: &Link| {
+            Some(Carried {
+                host: link.host.clone(),
+                bits_per_second: link.bits_per_second?,
+                delay_s: link.delay_ns as f64 / 1e9,
+                to_host: bytes(link.into),
+                from_host: bytes(link.out),
+            })
+        };
+        let links = world.links.iter().filter_map(carried).collect();
         let bottleneck = bottleneck(plan, &uses, &away.collect::<Vec<_>>(), &world.node_names);
         Self {
             throughput,
@@ -97,6 +126,7 @@ impl Outcome {
             consumers: consumers.iter().map(|consumer| consumer.received).collect(),
             ready_max: queues.iter().map(|queue| queue.ready_max).max().unwrap_or_default(),
             uses,
+            links,
             bottleneck,
             cut_short,
             events: world.network.events(),
@@ -137,7 +167,7 @@ fn integrity(plan: &Plan, tally: &Tally, dropped: u64, producers: &[Producer]) -
 }
 
 fn uses(busy: Vec<Busy>, span_ns: u64) -> Vec<Use> {
-    let share = |one: &Busy| one.busy_ns as f64 / (span_ns.max(1) as f64 * f64::from(one.servers));
+    let share = |one: &Busy| one.busy_ns as f64 / (span_ns.max(1) as f64 * one.servers);
     let mut uses: Vec<Use> = busy
         .into_iter()
         .filter(|one| one.busy_ns > 0)

@@ -1,9 +1,11 @@
 //! A prediction as a record, so that whatever reads measurements reads it.
 
-use crate::{Outcome, Testbed, tally::volume};
+use crate::{Outcome, Testbed, outcome::Carried, tally::volume};
 use measure::{
     Exit, Record,
-    record::{Completion, Hop, HopEnd, Prediction, RankSummary, Route, SCHEMA, Status, Totals, Utilisation},
+    record::{
+        Completion, Hop, HopEnd, Link, LinkCount, Prediction, RankSummary, Route, SCHEMA, Status, Totals, Utilisation,
+    },
 };
 use profile::Plan;
 
@@ -55,6 +57,7 @@ pub fn record(plan: &Plan, outcome: &Outcome, assumed: &Assumed<'_>, empty: Reco
         latency: outcome.histograms.summaries(),
         integrity: outcome.integrity.clone(),
         ranks: ranks(plan, outcome),
+        links: outcome.links.iter().map(|link| carried(link, assumed.testbed.wire.overhead)).collect(),
         warnings: vec!["this is a prediction of a model, not a measurement".to_owned()],
         ..empty
     };
@@ -87,6 +90,20 @@ fn hops(assumed: &Assumed<'_>) -> Vec<Hop> {
         ends.iter().zip(to).map(hop).collect::<Vec<_>>()
     };
     [side(HopEnd::Producer, &route.producer), side(HopEnd::Consumer, &route.consumer)].concat()
+}
+
+/// A link with its headers. Packets of the network are not simulated, so their number stays 0.
+fn carried(link: &Carried, overhead: f64) -> Link {
+    let count =
+        |bytes: u64| LinkCount { bytes: (bytes as f64 * (1.0 + overhead)).round() as u64, ..LinkCount::default() };
+    Link {
+        host: link.host.clone(),
+        rate_bits_per_second: Some(link.bits_per_second.round() as u64),
+        delay_s: link.delay_s,
+        to_host: count(link.to_host),
+        from_host: count(link.from_host),
+        distance: None,
+    }
 }
 
 fn ranks(plan: &Plan, outcome: &Outcome) -> Vec<RankSummary> {

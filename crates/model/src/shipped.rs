@@ -1,4 +1,4 @@
-//! The testbeds and hypotheses that are compiled in.
+//! The testbeds, the hypotheses and the sets of them that are compiled in.
 
 /// A testbed or a hypothesis, by its name, as TOML.
 type Shipped = (&'static str, &'static str);
@@ -13,5 +13,9 @@ macro_rules! shipped {
 pub const TESTBEDS: [Shipped; 3] = shipped!("testbeds": "facility-emulated" "olcf-ace" "olcf-100g");
 
 /// The hypotheses.
-pub const HYPOTHESES: [Shipped; 7] = shipped!("hypotheses":
-    "addressed-nodes" "client-cost" "client-delay" "ingress-link" "ingress-threads" "leader" "proxy-cpu");
+pub const HYPOTHESES: [Shipped; 11] = shipped!("hypotheses":
+    "addressed-nodes" "client-cost" "client-delay" "estimator" "ingress-cpu" "ingress-link" "ingress-routers" "ingress-threads"
+    "leader" "proxy-cpu" "prs-tunnel");
+
+/// Sets of hypotheses.
+pub const ASSUMPTIONS: [Shipped; 1] = shipped!("assumptions": "first-look");

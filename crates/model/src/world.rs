@@ -3,7 +3,7 @@
 use crate::{
     cargo::Cargo,
     error::ModelError,
-    hosts::{Hosts, cost},
+    hosts::{Hosts, Link, cost},
     network::{Cost, Lane, Network, Path, Pipe, Step, Unit},
     testbed::{Behind, Leader, Route, Testbed},
 };
@@ -61,6 +61,8 @@ pub struct World {
     pub transfers: Vec<Vec<Option<Path>>>,
     /// The host of each node.
     pub node_names: Vec<String>,
+    /// The link of each host.
+    pub links: Vec<Link>,
 }
 
 /// What one node sends to another: all of it over one connection.
@@ -168,7 +170,8 @@ impl Builder<'_> {
             })
             .collect();
         let node_names = self.testbed.service.nodes.clone();
-        Ok(World { network: self.network, producers, consumers, queues, transfers, node_names })
+        let links = self.hosts.links().to_vec();
+        Ok(World { network: self.network, producers, consumers, queues, transfers, node_names, links })
     }
 
     /// The place and the thread of each rank.

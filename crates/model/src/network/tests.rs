@@ -28,7 +28,7 @@ fn arrivals(network: &mut Network<u32>) -> Vec<(u64, u32)> {
 #[test]
 fn packets_of_a_message_overlap_on_two_links_in_a_row() {
     let mut network = Network::new(100);
-    let links = [0, 1].map(|_| network.station("link".into(), 1, 1.0));
+    let links = [0, 1].map(|_| network.station("link".into(), 1));
     let lanes = links.map(|link| network.lane(link, None));
     let path = network.path(lanes.map(|lane| Step::Work(lane, a_byte(1.0))));
     network.send(path, 1000, 1);
@@ -40,7 +40,7 @@ fn packets_of_a_message_overlap_on_two_links_in_a_row() {
 fn a_station_has_its_servers_and_a_lane_only_one_of_them() {
     for (servers, lanes, expected_ns) in [(1, 4, 400), (2, 4, 200), (4, 4, 100), (4, 1, 400), (2, 1, 400)] {
         let mut network = Network::new(100);
-        let cores = network.station("cores".into(), servers, 1.0);
+        let cores = network.station("cores".into(), servers);
         let lanes: Vec<Lane> = (0..lanes).map(|_| network.lane(cores, None)).collect();
         for number in 0..4 {
             let path = network.path([Step::Work(lanes[number % lanes.len()], each(100.0))]);
@@ -51,19 +51,20 @@ fn a_station_has_its_servers_and_a_lane_only_one_of_them() {
 }
 
 #[test]
-fn a_part_of_0_3_cores_takes_as_long_as_that() {
+fn a_part_of_0_3_cores_works_for_30_ms_of_each_100() {
     let mut network = Network::new(100);
-    let pod = network.station("pod".into(), 1, 0.3);
+    let pod = network.limited("pod".into(), 2, 0.3);
     let lane = network.lane(pod, None);
-    let path = network.path([Step::Work(lane, each(300.0))]);
-    network.send(path, 1, 0);
-    assert_eq!(arrivals(&mut network), [(1000, 0)]);
+    let path = network.path([Step::Work(lane, each(20e6))]);
+    (0..3).for_each(|number| network.send(path, 1, number));
+    assert_eq!(arrivals(&mut network), [(20_000_000, 0), (110_000_000, 1), (130_000_000, 2)]);
+    assert_eq!(network.busy()[0].servers, 0.3);
 }
 
 #[test]
 fn connections_share_a_link_equally_and_a_small_message_does_not_wait_for_the_large_ones_of_others() {
     let mut network = Network::new(100);
-    let link = network.station("link".into(), 1, 1.0);
+    let link = network.station("link".into(), 1);
     let paths: Vec<Path> = (0..3)
         .map(|_| {
             let lane = network.lane(link, None);
@@ -91,7 +92,7 @@ fn a_window_of_one_over_a_round_trip_gives_one_message_in_that_time() {
 #[test]
 fn a_full_pipe_stops_those_before_it_and_what_is_larger_than_it_passes_alone() {
     let mut network = Network::new(1000);
-    let (fast, slow) = (network.station("fast".into(), 1, 1.0), network.station("slow".into(), 1, 1.0));
+    let (fast, slow) = (network.station("fast".into(), 1), network.station("slow".into(), 1));
     let (before, after) = (network.lane(fast, None), network.lane(slow, None));
     let pipe = network.pipe(100);
     let path = network.path([
@@ -121,7 +122,7 @@ fn tandem(parts: &[(u32, f64, u64)], window: u64, messages: u32) -> (u64, Vec<Bu
     let mut steps = vec![Step::Enter(whole, Unit::Messages)];
     let mut last = None;
     for (number, (servers, ns, room)) in parts.iter().enumerate() {
-        let station = network.station(format!("part {number}"), *servers, 1.0);
+        let station = network.station(format!("part {number}"), *servers);
         let (lane, pipe) = (network.lane(station, None), network.pipe(*room));
         steps.push(Step::Enter(pipe, Unit::Messages));
         steps.extend(last.map(|pipe| Step::Leave(pipe, Unit::Messages, 0)));

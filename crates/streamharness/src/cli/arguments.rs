@@ -383,27 +383,54 @@ pub struct Sweep {
     pub out: Option<PathBuf>,
 }
 
+/// What flags are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FlagsOf {
+    /// `testbed up`.
+    Up,
+    /// `run` and `sweep`.
+    Run,
+}
+
 /// A run, or the cells of an experiment, to predict.
 #[derive(Debug, Clone, Args)]
 pub struct Predict {
-    /// The described testbed: facility-emulated, olcf-ace, olcf-100g, or a file.
-    #[arg(long, value_name = "NAME|FILE", default_value = "facility-emulated")]
-    pub testbed: String,
+    /// The described testbed: facility-emulated, olcf-ace, olcf-100g, or a file [default: facility-emulated].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub testbed: Option<String>,
     /// Factor of the rate of all its links, as for `testbed up`.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub scale: f64,
-    /// An assumption about it, such as leader=client-local or proxy-cpu=0.3; AXIS may be a file. Repeatable.
-    #[arg(long, value_name = "AXIS=VALUE")]
+    /// An assumption about it, such as leader=client-local or proxy-cpu=0.3; AXIS may be a file. A NAME stands for a set of
+    /// them, such as first-look. Repeatable.
+    #[arg(long, value_name = "AXIS=VALUE|NAME")]
     pub hypothesis: Vec<String>,
-    /// Number of ranks.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub ranks: usize,
+    /// Number of ranks [default: 4].
+    #[arg(long, value_name = "N")]
+    pub ranks: Option<usize>,
     /// Predict every cell of this experiment instead of one run: a shipped name (`streamharness profiles`) or a file.
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "profile")]
     pub experiment: Option<String>,
     /// Only cells with these values: arch=prs, consumers=1,2. Repeatable; all must hold.
     #[arg(long, value_name = "AXIS=VALUE,...", requires = "experiment")]
     pub only: Vec<String>,
+    /// Judge the paper's claims under every hypothesis instead, and search for those that explain most [default testbed:
+    /// olcf-ace; default ranks: 128].
+    #[arg(long, conflicts_with_all = ["experiment", "profile"])]
+    pub claims: bool,
+    /// Only hypotheses of this axis. Repeatable.
+    #[arg(long, value_name = "AXIS", requires = "claims")]
+    pub axis: Vec<String>,
+    /// Print instead the flags that make the hypotheses real, one word in each line: those of `testbed up`, or of `run` and
+    /// `sweep`.
+    #[arg(long, value_name = "OF", requires = "hypothesis", conflicts_with_all = ["experiment", "profile", "claims"])]
+    pub flags: Option<FlagsOf>,
+    /// Fit the costs of the testbed to the runs in this directory instead, such as those of overhead-ladder. Repeatable.
+    #[arg(long, value_name = "DIR", requires = "output", conflicts_with_all = ["experiment", "profile", "claims"])]
+    pub calibrate: Vec<PathBuf>,
+    /// File for the fitted testbed.
+    #[arg(short, long, value_name = "FILE", requires = "calibrate")]
+    pub output: Option<PathBuf>,
     /// The run; for an experiment, what all cells share.
     #[command(flatten)]
     pub run: Run,

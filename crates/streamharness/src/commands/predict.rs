@@ -1,5 +1,8 @@
 //! `streamharness predict`: what `run` or `sweep` would measure over a described testbed, by the model. Connects to nothing.
 
+mod calibrate;
+mod claims;
+
 use crate::{
     cli::{arguments, flags},
     rank0::{lead, output::Output},
@@ -10,7 +13,7 @@ use crate::{
 };
 use figures::input;
 use measure::{
-    Record,
+    Histograms, Record,
     record::{self, Labels},
     tables::osu_table,
 };
@@ -19,14 +22,48 @@ use profile::{Experiment, Layer, Origin, Plan, Profile, combine};
 use std::{
     collections::BTreeSet,
     path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, SystemTime},
 };
+
+/// Ranks of a prediction that names none.
+const RANKS: usize = 4;
+
+/// The hypotheses of the command line, at the scale of the links.
+fn assumed(names: &[String], scale: f64) -> Result<Vec<Hypothesis>, Failure> {
+    let mut all = Vec::new();
+    for name in names {
+        for hypothesis in Hypothesis::read_all(name, |path| input::profile(path)).map_err(refused)? {
+            all.push(hypothesis.at_scale(scale).map_err(refused)?);
+        }
+    }
+    Ok(all)
+}
 
 /// One prediction to make.
 struct Task {
     point: Option<record::Point>,
     profile: Profile,
     plan: Plan,
+}
+
+/// What predictions rest on.
+struct Assumptions {
+    name: String,
+    testbed: Testbed,
+    scale: f64,
+    ranks: usize,
+    hypotheses: Vec<Hypothesis>,
+}
+
+impl Assumptions {
+    /// The testbed of that name with the hypotheses laid over it.
+    fn read(name: &str, scale: f64, ranks: usize, hypotheses: &[String]) -> Result<Self, Failure> {
+        let hypotheses = assumed(hypotheses, scale)?;
+        let testbed = Testbed::named(name, &hypotheses, scale, |path| input::profile(path)).map_err(refused)?;
+        Ok(Self { name: name.to_owned(), testbed, scale, ranks, hypotheses })
+    }
 }
 
 /// Predicts one run, or every cell of an experiment. All are resolved before anything is written.
@@ -37,23 +74,22 @@ pub fn predict(arguments: &arguments::Predict) -> Result<Exit, Failure> {
                         use `streamharness assert DIR EXPR` on its record";
         return Err(Failure::new(Exit::Usage, sentence));
     }
-    let hypotheses: Result<Vec<Hypothesis>, ModelError> =
-        arguments.hypothesis.iter().map(|text| Hypothesis::read(text, |path| input::profile(path))).collect();
-    let hypotheses = hypotheses.map_err(refused)?;
-    let testbed = Testbed::named(&arguments.testbed, &hypotheses, arguments.scale, |path| input::profile(path));
-    let testbed = testbed.map_err(refused)?;
-    let tasks = match &arguments.experiment {
-        None => vec![single(arguments, &hypotheses)?],
-        Some(name) => cells(arguments, name, &hypotheses)?,
-    };
-    let mut predicted = Vec::new();
-    for task in &tasks {
-        let named = |failure: Failure| match &task.point {
-            Some(point) => Failure::new(failure.exit, format!("{}: {}", point.name, failure.sentence)),
-            None => failure,
-        };
-        predicted.push(one(task, arguments, &testbed, &hypotheses).map_err(named)?);
+    if arguments.claims {
+        return claims::predict(arguments);
     }
+    if let Some(of) = arguments.flags {
+        return flags_of(&assumed(&arguments.hypothesis, arguments.scale)?, of);
+    }
+    if let Some(output) = &arguments.output {
+        return calibrate::calibrate(arguments, output);
+    }
+    let testbed = arguments.testbed.as_deref().unwrap_or("facility-emulated");
+    let assumed = Assumptions::read(testbed, arguments.scale, arguments.ranks.unwrap_or(RANKS), &arguments.hypothesis)?;
+    let tasks = match &arguments.experiment {
+        None => vec![single(&arguments.run, &assumed)?],
+        Some(name) => cells(name, &arguments.only, &arguments.run, &assumed)?,
+    };
+    let predicted = all(&tasks, &assumed)?;
     let mut exit = Exit::Pass;
     for (task, (record, histograms)) in tasks.iter().zip(predicted) {
         let mut output = match (&arguments.run.around.out, &arguments.experiment, &task.point) {
@@ -74,20 +110,36 @@ pub fn predict(arguments: &arguments::Predict) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Prints the flags that make hypotheses real, one word in each line.
+fn flags_of(hypotheses: &[Hypothesis], of: arguments::FlagsOf) -> Result<Exit, Failure> {
+    let mut words = Vec::new();
+    for hypothesis in hypotheses {
+        words.extend(match of {
+            arguments::FlagsOf::Run => hypothesis.flags_run(),
+            arguments::FlagsOf::Up => hypothesis.flags_up().ok_or_else(|| {
+                let sentence = format!("no testbed can be built with {}: leave it out, or predict it", hypothesis.name);
+                Failure::new(Exit::Profile, sentence)
+            })?,
+        });
+    }
+    stdout::print(&words.iter().map(|word| format!("{word}\n")).collect::<String>())?;
+    Ok(Exit::Pass)
+}
+
 /// The run of the command line.
-fn single(arguments: &arguments::Predict, hypotheses: &[Hypothesis]) -> Result<Task, Failure> {
-    let profile = flags::profile_under(&arguments.run, &layers(hypotheses)?)?;
-    let plan = Plan::resolve(&profile, arguments.ranks, 0).map_err(flags::failure)?;
+fn single(run: &arguments::Run, assumed: &Assumptions) -> Result<Task, Failure> {
+    let profile = flags::profile_under(run, &layers(&assumed.hypotheses)?)?;
+    let plan = Plan::resolve(&profile, assumed.ranks, 0).map_err(flags::failure)?;
     Ok(Task { point: None, profile, plan })
 }
 
 /// Each cell of an experiment once: a repetition would be the same to the byte.
-fn cells(arguments: &arguments::Predict, name: &str, hypotheses: &[Hypothesis]) -> Result<Vec<Task>, Failure> {
+fn cells(name: &str, only: &[String], run: &arguments::Run, assumed: &Assumptions) -> Result<Vec<Task>, Failure> {
     let mut experiment = Experiment::read(name, |path| input::profile(path)).map_err(flags::failure)?;
-    for only in &arguments.only {
+    for only in only {
         experiment.keep(only).map_err(flags::failure)?;
     }
-    let (assumed, set) = (layers(hypotheses)?, flags::given(&arguments.run).map_err(flags::failure)?);
+    let (under, set) = (layers(&assumed.hypotheses)?, flags::given(run).map_err(flags::failure)?);
     let mut seen = BTreeSet::new();
     let mut tasks = Vec::new();
     for point in experiment.points(1) {
@@ -95,11 +147,11 @@ fn cells(arguments: &arguments::Predict, name: &str, hypotheses: &[Hypothesis]) 
             continue;
         }
         let mut layers = vec![point.base.clone()];
-        layers.extend(assumed.iter().cloned());
+        layers.extend(under.iter().cloned());
         layers.extend(set.iter().cloned());
         layers.push(point.cell.clone());
         let resolved = combine(&layers, |path| input::profile(path))
-            .and_then(|profile| Ok((Plan::resolve(&profile, arguments.ranks, 0)?, profile)));
+            .and_then(|profile| Ok((Plan::resolve(&profile, assumed.ranks, 0)?, profile)));
         let (plan, profile) = resolved.map_err(|error| {
             let failure = flags::failure(error);
             Failure::new(failure.exit, format!("{}: {}", point.name, failure.sentence))
@@ -117,12 +169,33 @@ fn layers(hypotheses: &[Hypothesis]) -> Result<Vec<Layer>, Failure> {
     hypotheses.iter().map(layer).collect()
 }
 
-fn one(
-    task: &Task,
-    arguments: &arguments::Predict,
-    testbed: &Testbed,
-    hypotheses: &[Hypothesis],
-) -> Result<(Record, measure::Histograms), Failure> {
+/// Predicts all tasks, on as many threads as there are cores. The results are in the order of the tasks.
+fn all(tasks: &[Task], assumed: &Assumptions) -> Result<Vec<(Record, Histograms)>, Failure> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((index, task)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            tasks.get(index).map(|task| (index, task))
+        } {
+            let named = |failure: Failure| match &task.point {
+                Some(point) => Failure::new(failure.exit, format!("{}: {}", point.name, failure.sentence)),
+                None => failure,
+            };
+            done.push((index, one(task, assumed).map_err(named)));
+        }
+        done
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(tasks.len().max(1));
+    let mut done: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a prediction does not panic")).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, predicted)| predicted).collect()
+}
+
+fn one(task: &Task, assumed: &Assumptions) -> Result<(Record, Histograms), Failure> {
     let Task { point, profile, plan } = task;
     let Some(route) = &profile.route.testbed else {
         let sentence = format!(
@@ -131,7 +204,7 @@ fn one(
         );
         return Err(Failure::new(Exit::Profile, sentence));
     };
-    let outcome = model::simulate(plan, &arguments.testbed, testbed, route).map_err(refused)?;
+    let outcome = model::simulate(plan, &assumed.name, &assumed.testbed, route).map_err(refused)?;
     let facts = lead::facts(plan, plan.placement.world);
     let labels = Labels {
         architecture: profile.route.title.clone(),
@@ -147,14 +220,14 @@ fn one(
         labels,
         ..Record::default()
     };
-    let assumed = Assumed {
-        name: &arguments.testbed,
-        testbed,
-        scale: arguments.scale,
+    let rests_on = Assumed {
+        name: &assumed.name,
+        testbed: &assumed.testbed,
+        scale: assumed.scale,
         route,
-        hypotheses: hypotheses.iter().map(|one| one.name.clone()).collect(),
+        hypotheses: assumed.hypotheses.iter().map(|one| one.name.clone()).collect(),
     };
-    Ok((model::record(plan, &outcome, &assumed, empty), outcome.histograms))
+    Ok((model::record(plan, &outcome, &rests_on, empty), outcome.histograms))
 }
 
 /// The table of a run, or a line for each of several.

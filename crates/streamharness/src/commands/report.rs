@@ -9,7 +9,10 @@ use crate::{
 };
 use clap::Args;
 use figures::{Failed, Report, report};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 /// The options of a report.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +32,12 @@ pub struct ReportArguments {
     /// Include failed runs; each figure with one is then marked.
     #[arg(long)]
     failed: bool,
+    /// Show the verdicts on the paper's claims also for runs that are not of its experiments.
+    #[arg(long)]
+    claims: bool,
+    /// Open the page in the browser (`xdg-open`).
+    #[arg(long, conflicts_with = "text")]
+    open: bool,
 }
 
 /// Reads the records, draws the figures, writes the report.
@@ -42,16 +51,37 @@ pub fn report(arguments: &ReportArguments) -> Result<Exit, Failure> {
     let failed = if arguments.failed { Failed::Use } else { Failed::LeaveOut };
     let loaded = figures::load(&arguments.dirs, failed).map_err(wrong)?;
     let report = Report::of(loaded, &figures, !arguments.figures.is_empty()).map_err(wrong)?;
-    if arguments.text {
-        stdout::print(&report.text())?;
-    } else {
-        stdout::print(&report.claims_text())?;
+    let mut text = if arguments.text { report.text() } else { report.answer_text() };
+    if arguments.claims || report.is_of_the_paper {
+        text += &report.claims_text();
     }
+    stdout::print(&text)?;
     if !arguments.text || arguments.out.is_some() {
         let out = arguments.out.clone().unwrap_or_else(|| arguments.dirs[0].join("report"));
         write(&report, &arguments.dirs, &out)?;
+        if arguments.open {
+            open(&out.join("report.html"))?;
+        }
     }
     Ok(Exit::Pass)
+}
+
+/// The last part of a path: what people call their results.
+fn name(dir: &Path) -> String {
+    let whole = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    whole.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Hands the page to the desktop. The browser is left to itself.
+fn open(page: &Path) -> Result<(), Failure> {
+    let opened = Command::new("xdg-open").arg(page).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match opened {
+        Ok(status) if status.success() => Ok(()),
+        _ => {
+            let sentence = format!("no browser could be started for `{}`: open the file in one", page.display());
+            Err(Failure::new(Exit::Usage, sentence))
+        }
+    }
 }
 
 fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
@@ -66,9 +96,9 @@ fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
         keep(folder.join(format!("{}.svg", figure.name)), figures::svg(figure).as_bytes())?;
         keep(folder.join(format!("{}.png", figure.name)), &png)?;
     }
-    let names: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let names: Vec<String> = dirs.iter().map(|dir| name(dir)).collect();
     let page = out.join("report.html");
-    let title = format!("streamharness: {}", names.join(", "));
+    let title = format!("{} - streamharness", names.join(", "));
     keep(page.clone(), figures::page(report, &title, out).as_bytes())?;
     crate::terminal::stderr::say(format_args!(
         "{}: {} figure(s) in {}",
