@@ -91,7 +91,9 @@ pub fn search<E>(values: &[String], mut judge: impl FnMut(&Set) -> Result<Vec<Ju
     loop {
         let current = best.set.clone();
         for value in values.iter().filter(|value| current.iter().all(|taken| axis(taken) != axis(value))) {
-            better(trial([&current[..], &[value.clone()]].concat())?, &mut best);
+            let mut set = current.clone();
+            set.push(value.clone());
+            better(trial(set)?, &mut best);
         }
         if best.set == current {
             break;
