@@ -96,11 +96,33 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
     let late = |note: &String| note.contains("no reply within");
     assert!(service.samples > 0 && service.notes.iter().all(late), "{service:?}");
 
+    links_are_cut_lossy_and_slow_on_purpose(dir, &place.path().join("faults"));
+
     let (ours, _) = of_testbed(dir);
     assert!(ours.intersection(&namespaces()).count() >= 2, "the broker's and the switch's at least");
     done(&testbed(dir, &["down"]));
     assert_eq!(ours.intersection(&namespaces()).count(), 0);
     assert!(!dir.exists());
+}
+
+/// TCP lives through each, so that nothing is lost; what a link does not carry arrives later.
+fn links_are_cut_lossy_and_slow_on_purpose(dir: &Path, out: &Path) {
+    let faults = [
+        "at 2s: cut link dsn1 for 1s",
+        "at 6s: drop 5% on link dsn1 for 1s",
+        "at 9s: slow link dsn1 to 1Mbit/s for 1s",
+    ];
+    let load = "--duration 12s --rate 200/s --set message.events=1".split_whitespace();
+    let words: Vec<&str> = load.chain(faults.iter().flat_map(|fault| ["--fault", fault])).collect();
+    let record = run_by("dts-plain", dir, out, &words);
+    assert_eq!((record.status.pass, record.integrity.lost, record.faults.len()), (true, 0, 3), "{:?}", record.status);
+    for fault in &record.faults {
+        let times = [Some(fault.due_s), fault.begun_s, fault.complete_s, fault.undone_s].map(Option::unwrap);
+        assert!(times.is_sorted() && fault.failure.is_none(), "{fault:?}");
+    }
+    let cut = record.faults[0].cost.as_ref().unwrap();
+    assert!(cut.stalled == 1 && cut.recovered == 1 && cut.longest_stall_s.unwrap() > 0.9, "{cut:?}");
+    assert!(cut.missed > 100, "half of what was due meanwhile, at least: {cut:?}");
 }
 
 #[test]

@@ -18,10 +18,17 @@ use crate::{
     tunnels::{self, Tunnels, s2ds_part},
 };
 use nix::sys::signal::Signal;
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// How often owners are looked at while faults are in force.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a killed process may take to be gone, where it is to be started again at once.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the supervisor does it with.
 pub struct Hands<'a> {
@@ -131,9 +138,15 @@ impl InForce {
     }
 
     fn undo(&mut self, hands: &mut Hands<'_>) -> Result<()> {
-        if std::mem::replace(&mut self.undone, true) {
+        if self.undone {
             return Ok(());
         }
+        let undone = self.begin_to_undo(hands);
+        self.undone = undone.is_ok();
+        undone
+    }
+
+    fn begin_to_undo(&mut self, hands: &mut Hands<'_>) -> Result<()> {
         match &self.deed {
             Deed::Kill(part) => hands.start_again(part),
             Deed::Stop(part) => hands.signal(part, Signal::SIGCONT),
@@ -163,7 +176,7 @@ impl InForce {
             }
         }
         Ok(match (&self.deed, self.undone) {
-            (Deed::Kill(part), false) => !hands.is_alive(part)?,
+            (Deed::Kill(part), false) => hands.is_gone(part)?,
             (Deed::Kill(part), true) => {
                 let serves = hands.serves(part)?;
                 if serves && !self.reopened {
@@ -214,6 +227,11 @@ impl Hands<'_> {
         Ok(self.sandbox.is_there(self.process(part)?))
     }
 
+    /// A process whose first thread has ended may still hold its ports: a part is gone once it is reaped.
+    fn is_gone(&self, part: &str) -> Result<bool> {
+        if self.sandbox.alive().any(|alive| alive == part) { Ok(false) } else { Ok(!self.is_alive(part)?) }
+    }
+
     fn signal(&self, part: &str, signal: Signal) -> Result<()> {
         if self.sandbox.signal_process(self.process(part)?, signal) {
             return Ok(());
@@ -223,7 +241,11 @@ impl Hands<'_> {
 
     /// Starts a part as it was started before, and writes its new process down.
     fn start_again(&mut self, part: &str) -> Result<()> {
-        self.sandbox.reap();
+        let end = Instant::now() + GONE_LIMIT;
+        while !self.is_gone(part)? && Instant::now() < end {
+            self.sandbox.reap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let mut state = self.state()?;
         let process = match tunnels::of_data_server(part) {
             Some((route, end)) => {

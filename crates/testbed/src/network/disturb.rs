@@ -36,7 +36,13 @@ impl Network {
             Some(Disturbance::Rate(rate)) => self.shape(host, &super::build::bucket(rate)),
             Some(Disturbance::Delay(delay)) => {
                 let rate = self.rate_of(host).map_or_else(String::new, |rate| format!(" rate {rate}bit"));
-                self.shape(host, &format!("netem delay {}us{rate} limit {DELAYED_PACKETS_MAX}", delay.as_micros()))
+                let netem = format!("netem delay {}us{rate} limit {DELAYED_PACKETS_MAX}", delay.as_micros());
+                self.shape(host, &netem).map_err(|error| match error {
+                    Error::Network { message, .. } => Error::Fault(format!(
+                        "more delay needs netem in the kernel (module sch_netem): tc says `{message}`"
+                    )),
+                    other => other,
+                })
             }
             None => {
                 // Whichever of the two was disturbed.
