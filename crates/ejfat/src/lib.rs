@@ -43,7 +43,7 @@ pub use process::{balance, serve};
 pub use reassemble::{Counts, Key, Limits, Reassembler, Whole};
 pub use receive::{Arrival, Receiver, ReceiverCounts, ReceiverOptions};
 pub use segment::{BodyMax, Event, Segment, Segmenter, Spread};
-pub use send::{Pacer, Pacing, Sender, SenderOptions, Syncing};
+pub use send::{Pacer, Pacing, Sender, SenderOptions, Sending, Syncing};
 pub use socket::{Sent, check_mtu};
 pub use uri::{DataAddress, Uri, UriError};
 pub use wire::{HeaderError, LbHeader, ReHeader, SLOTS, Sync, Version};

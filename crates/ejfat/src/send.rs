@@ -5,5 +5,5 @@ mod sender;
 mod syncing;
 
 pub use pacing::{Pacer, Pacing};
-pub use sender::{Sender, SenderOptions};
+pub use sender::{Sender, SenderOptions, Sending};
 pub use syncing::Syncing;

@@ -9,5 +9,5 @@ mod path;
 pub use bound::{Bound, bind};
 pub use drops::kernel_drops;
 pub use inbox::Inbox;
-pub use outbox::{Outbox, Sent};
+pub use outbox::{Outbox, Patience, Sent};
 pub use path::check_mtu;

@@ -140,3 +140,19 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_ascend_also_where_ticks_have_run_back_and_the_oldest_ends_first() {
+        let mut held = Held::new(1, "run".to_owned(), "token".to_owned(), u64::MAX, Strategy::Dynamic, 0);
+        let calendar = Arc::new([0; SLOTS as usize]);
+        for first_tick in [100, 200, 300, 150, 400, 500, 600] {
+            held.begin(Epoch { first_tick, calendar: Arc::clone(&calendar) });
+        }
+        let first_ticks: Vec<u64> = held.epochs.iter().map(|epoch| epoch.first_tick).collect();
+        assert_eq!((first_ticks, held.epoch), (vec![150, 400, 500, 600], 7));
+    }
+}

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     segment::{BodyMax, Event, Segment, Segmenter, Spread},
     send::pacing::{Pacer, Pacing},
-    socket::{Bound, Outbox, Sent, bind, check_mtu},
+    socket::{Bound, Outbox, Patience, Sent, bind, check_mtu},
     wire::Version,
 };
 use std::{
@@ -33,6 +33,19 @@ pub struct SenderOptions {
     pub pacing: Pacing,
     /// Whether the kernel may cut a run of packets itself (UDP GSO).
     pub offload: bool,
+}
+
+/// An event of which some packets may not have left yet.
+pub struct Sending {
+    segments: Vec<Segment>,
+    socket: usize,
+    next: usize,
+    patience: Patience,
+}
+
+impl Sending {
+    /// From one try to the next.
+    pub const WAIT: Duration = Duration::from_millis(1);
 }
 
 /// Sends events. One thread uses it.
@@ -80,6 +93,43 @@ impl Sender {
         })
     }
 
+    /// Begins to send event `sequence` of so many bytes, without a pause.
+    ///
+    /// # Errors
+    ///
+    /// If the event is longer than 4 GiB.
+    pub fn begin(&mut self, sequence: u64, clock_us: u64, bytes: usize) -> io::Result<Sending> {
+        let bytes = u32::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let (tick, slot, entropy) = self.spread.select(sequence, clock_us);
+        let event = Event { tick, slot, entropy, data_id: self.spread.producer, number: sequence, bytes };
+        let socket = usize::try_from(sequence % self.sockets.len() as u64).expect("it is below their number");
+        Ok(Sending { segments: self.segmenter.cut(&event).collect(), socket, next: 0, patience: Patience::default() })
+    }
+
+    /// Sends what the socket takes now; returns whether nothing is left. If something is, call it again after
+    /// [`Sending::WAIT`]: packets that find no room for a second count as not sent.
+    pub fn go_on(&mut self, sending: &mut Sending, envelope: &[u8], body: &[u8]) -> bool {
+        let mut moved = false;
+        while sending.next < sending.segments.len() {
+            let run = &sending.segments[sending.next..sending.segments.len().min(sending.next + Outbox::RUN)];
+            let packets: Vec<[IoSlice<'_>; 3]> = run.iter().map(|segment| parts(segment, envelope, body)).collect();
+            let (sent, done) = self.outbox.send_now(&self.sockets[sending.socket].socket, &packets, &[]);
+            self.sent += sent;
+            moved |= done > 0;
+            let all = done == run.len();
+            sending.next += done;
+            if !all {
+                self.sent.full += 1;
+                if !sending.patience.ends(moved, Instant::now()) {
+                    return false;
+                }
+                sending.next += 1;
+                self.sent.failed += 1;
+            }
+        }
+        true
+    }
+
     /// Sends event `sequence`, whose bytes are those of `envelope` and `body`, and returns when the kernel has its last
     /// packet and the next event is due.
     ///
@@ -87,19 +137,15 @@ impl Sender {
     ///
     /// If the event is longer than 4 GiB.
     pub fn send(&mut self, sequence: u64, clock_us: u64, envelope: &[u8], body: &[u8]) -> io::Result<Sent> {
-        let bytes = u32::try_from(envelope.len() + body.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let (tick, slot, entropy) = self.spread.select(sequence, clock_us);
-        let event = Event { tick, slot, entropy, data_id: self.spread.producer, number: sequence, bytes };
-        let index = usize::try_from(sequence % self.sockets.len() as u64).expect("it is below their number");
+        let Sending { segments, socket, .. } = self.begin(sequence, clock_us, envelope.len() + body.len())?;
         let run = match self.pacing {
             Pacing::Packet(_) => 1,
             _ => Outbox::RUN,
         };
-        let segments: Vec<Segment> = self.segmenter.cut(&event).collect();
         let mut sent = Sent::default();
         for run in segments.chunks(run) {
             let packets: Vec<[IoSlice<'_>; 3]> = run.iter().map(|segment| parts(segment, envelope, body)).collect();
-            sent += self.outbox.send(&self.sockets[index].socket, &packets, &[]);
+            sent += self.outbox.send(&self.sockets[socket].socket, &packets, &[]);
             if let Pacing::Packet(_) = self.pacing {
                 self.pause(packets.iter().flatten().map(|part| part.len()).sum());
             }
