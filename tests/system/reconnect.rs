@@ -1,9 +1,9 @@
 //! Runs that live through lost connections of a real service: nothing confirmed is lost, and what came twice is explained.
 
-use crate::support::{Broker, Launch, Outcome, mpirun, processes, service, slow, words};
+use crate::support::{Broker, Launch, Outcome, Running, Turn, mpirun, processes, service, slow, words};
 use measure::{Record, record::Reconnection};
 use nix::sys::signal::Signal;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const STREAMS: Duration = Duration::from_secs(60);
 const ENDS: Duration = Duration::from_secs(150);
@@ -14,6 +14,15 @@ const TWO: &str = "--producers 2 --consumers 2";
 
 fn launch(confirms: &str, more: &str) -> Launch {
     mpirun(2, &words(&format!("{ARGUMENTS} {confirms} {more}")))
+}
+
+/// Starts it through the shared service and waits until it streams; returns when it began, too.
+fn streaming(launch: Launch) -> (Running, SystemTime) {
+    let turn = Turn::take();
+    let since = SystemTime::now();
+    let mut running = launch.through(service()).start_in(turn);
+    running.streams(STREAMS);
+    (running, since)
 }
 
 /// The record of a run that sent everything and lost nothing, in whose verdict duplicates are explained.
@@ -48,8 +57,8 @@ fn connections_that_the_service_closes_are_made_again_and_nothing_confirmed_is_l
     let all = [("each", "native"), ("window:32", "lapin"), ("batch:16", "native"), ("each", "lapin")];
     for (confirms, client) in &all[..if slow() { 4 } else { 2 }] {
         let launch = launch(confirms, &format!("{TWO} --set service.client={client}"));
-        let running = launch.through(service()).streaming(STREAMS);
-        service().close_connections(4);
+        let (running, since) = streaming(launch);
+        service().close_connections(4, since);
         let outcome = running.wait(ENDS);
         let lost = came_back(&sound(&outcome), &outcome);
         assert_eq!(lost.by_cause.keys().collect::<Vec<_>>(), ["closed"], "{lost:?}");
@@ -63,8 +72,8 @@ fn without_confirms_nobody_claims_to_know_what_was_lost_with_a_connection() {
     if !slow() {
         return;
     }
-    let running = launch("none", TWO).through(service()).streaming(STREAMS);
-    service().close_connections(4);
+    let (running, since) = streaming(launch("none", TWO));
+    service().close_connections(4, since);
     let outcome = running.wait(ENDS);
     let record = outcome.record();
     let integrity = &record.integrity;
@@ -81,8 +90,8 @@ fn connections_for_replies_are_made_again_and_each_reply_is_accounted_for() {
         return;
     }
     let launch = launch("window:16", &format!("{TWO} --pattern work-sharing-feedback"));
-    let running = launch.through(service()).streaming(STREAMS);
-    service().close_connections(8);
+    let (running, since) = streaming(launch);
+    service().close_connections(8, since);
     let outcome = running.wait(ENDS);
     let record = outcome.record();
     let integrity = &record.integrity;

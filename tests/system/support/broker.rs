@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Command, Output},
     sync::LazyLock,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use testbed::{BrokerExtras, Ephemeral, Options, Route, Routes};
 
@@ -152,14 +152,20 @@ impl Broker {
         fs::read_to_string(self.password_file()).unwrap()
     }
 
-    /// Closes all connections of clients, once there are `all` of them at least.
+    /// Closes the connections of a run's workers, once there are all of them. Those that are older than `since` are of other runs.
     #[track_caller]
-    pub fn close_connections(&self, all: usize) {
+    pub fn close_connections(&self, all: usize, since: SystemTime) {
+        let since_ms = since.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let is_worker = |one: &&Value| {
+            let name = one["client_properties"]["connection_name"].as_str().unwrap_or_default();
+            let works = name.contains(" producer ") || name.contains(" consumer ");
+            works && one["connected_at"].as_u64().is_some_and(|at_ms| at_ms >= since_ms)
+        };
         let listed = || {
             let open: Value = self.agent().get(self.api("connections")).call().unwrap().body_mut().read_json().unwrap();
-            let names: Vec<_> =
-                open.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
-            (names.len() >= all).then_some(names)
+            let workers = open.as_array().unwrap().iter().filter(is_worker);
+            let names: Vec<_> = workers.map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+            (names.len() == all).then_some(names)
         };
         let names = within(LISTED_LIMIT, listed).unwrap_or_else(|| panic!("there are no {all} connections"));
         for name in names {
