@@ -74,8 +74,8 @@ use tracing as _;
 ///
 /// Each worker has connections of its own, or shares them with others of its kind on its rank, depending on the plan;
 /// one to publish and another to consume. Nothing reconnects by itself, since a lost connection is a result: the engine connects
-/// once more, and what a lost connection or node took with it is then declared again. All methods need a tokio runtime with timers and I/O, which must keep running until every worker is closed; lapin adds
-/// one thread per connection.
+/// once more, and what a lost connection or node took with it is then declared again. All methods need a tokio runtime with
+/// timers and I/O, which must keep running until every worker is closed; lapin adds one thread per connection.
 #[derive(Debug)]
 pub struct Amqp {
     connector: Connector,
