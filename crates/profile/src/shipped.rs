@@ -122,6 +122,9 @@ const SHIPPED: &[Shipped] = shipped![
     Experiment "ejfat-saturation-quick" "experiments/ejfat-saturation-quick.toml",
     Experiment "neighbours" "experiments/neighbours.toml",
     Experiment "neighbours-quick" "experiments/neighbours-quick.toml",
+    Experiment "deleria" "experiments/deleria.toml",
+    Experiment "lcls-ii" "experiments/lcls-ii.toml",
+    Experiment "many-consumers" "experiments/many-consumers.toml",
 ];
 
 /// The shipped profiles of a kind.
