@@ -27,6 +27,9 @@ pub enum ProfileError {
         /// ` (did you mean `dstream`?)`, or nothing.
         hint: String,
     },
+    /// A fault on a part or a queue that the run does not have. An experiment leaves such a cell out.
+    #[error("{0}")]
+    FaultElsewhere(String),
     /// Every part is valid, but they contradict each other.
     #[error("{0}")]
     Impossible(String),

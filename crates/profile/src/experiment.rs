@@ -10,7 +10,7 @@ use crate::{
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::num::NonZeroU32;
+use std::{collections::BTreeSet, num::NonZeroU32};
 use toml::{Table, Value};
 
 /// Longest chain of `like`; a longer one is assumed to be a circle.
@@ -117,8 +117,16 @@ impl Experiment {
                 Value::Array(values) if !values.is_empty() => values,
                 _ => return Err(wrong(origin, format!("axes.{key}: give a list of values, such as [1, 2, 4]"))),
             };
+            let mut names = BTreeSet::new();
             for value in &values {
                 Layer::new(origin.clone(), table_of(&key, value.clone()))?;
+                let name = piece(&key, value);
+                if !names.insert(name.clone()) {
+                    return Err(wrong(
+                        origin,
+                        format!("axes.{key}: two values would have the name `{name}`: leave one out"),
+                    ));
+                }
             }
             axes.push(Axis { key, values });
         }
@@ -151,7 +159,8 @@ impl Experiment {
     }
 
     /// Keeps the cells whose value of an axis is one of those in `only`: `arch=dts,mss`. A value that the axis does not
-    /// have selects all values that begin with it: `arch=prs` is every PRS route.
+    /// have selects all values that begin with it: `arch=prs` is every PRS route. Faults are named without their times:
+    /// `fault=kill node 1`.
     ///
     /// # Errors
     ///
@@ -166,7 +175,7 @@ impl Experiment {
             let hint = hint(key, known.iter().map(String::as_str));
             return Err(refuse(format!("no axis is called `{key}`{hint}; there are {}", known.join(", "))));
         };
-        let has: Vec<String> = axis.values.iter().map(word).collect();
+        let has: Vec<String> = axis.values.iter().map(|value| word(&axis.key, value)).collect();
         let mut keep = vec![false; has.len()];
         for wanted in wanted.split(',').map(str::trim) {
             let exact = has.iter().any(|value| value == wanted);
@@ -175,7 +184,7 @@ impl Experiment {
                 let meant = if exact {
                     value == wanted
                 } else {
-                    value.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('-'))
+                    value.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['-', ' ']))
                 };
                 *keep |= meant;
                 met |= meant;
@@ -252,20 +261,37 @@ fn text_of(
     Ok((Origin::File(name.to_owned()), text))
 }
 
-/// A value as text.
-fn word(value: &Value) -> String {
+/// A value as text; faults without when they are due.
+fn word(key: &str, value: &Value) -> String {
+    if key == "fault" {
+        return faults(value);
+    }
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// An axis and its value in a cell's name; for architectures and workloads only the value.
+/// What is done in a cell: `kill node 1 for 5s`, several with `and`.
+fn faults(value: &Value) -> String {
+    let done = |fault: &Value| match fault {
+        Value::String(text) => text.split_once(": ").map_or(text.as_str(), |(_, done)| done).to_owned(),
+        other => other.get("do").and_then(Value::as_str).unwrap_or_default().to_owned(),
+    };
+    match value {
+        Value::Array(several) if several.is_empty() => "no fault".to_owned(),
+        Value::Array(several) => several.iter().map(done).collect::<Vec<_>>().join(" and "),
+        one => done(one),
+    }
+}
+
+/// An axis and its value in a cell's name; for architectures, workloads and faults only the value.
 fn piece(key: &str, value: &Value) -> String {
-    let word = word(value);
+    let word = word(key, value);
     let text = match key.rsplit('.').next() {
         // The path of a file, perhaps.
         Some("arch" | "workload") | None => {
             let name = word.rsplit('/').next().unwrap_or(&word);
             name.strip_suffix(".toml").unwrap_or(name).to_owned()
         }
+        Some("fault") => word,
         Some(last) => format!("{last}-{word}"),
     };
     text.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' }).collect()
@@ -275,7 +301,6 @@ fn piece(key: &str, value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::combine;
-    use std::collections::BTreeSet;
 
     const TEXT: &str = "repetitions = 2\npaired = true\n[base]\nworkload = 'dstream'\nmessages = 64\n\
                         [axes]\narch = ['dts', 'prs-haproxy', 'prs-stunnel']\nconsumers = [1, 2]";
@@ -364,12 +389,33 @@ mod tests {
             ("[base]\nmessages = 4", "needs [axes]"),
             ("paired = true\n[axes]\narch = ['dts']", "need an axis `consumers`"),
             ("repetition = 4", "did you mean `repetitions`?"),
+            ("[axes]\nfault = ['at 1s: kill node 1', 'at 2s: kill node 1']", "have the name `kill-node-1`"),
+            ("[axes]\nfault = ['at 1s: kil node 1']", "did you mean `kill`?"),
         ] {
             let error = experiment(text).unwrap_err().to_string();
             assert!(error.starts_with("mine.toml: ") && error.contains(expected), "{error}");
         }
         let error = Experiment::read("dstream-work-shring", |_| unreachable!()).unwrap_err().to_string();
         assert!(error.contains("did you mean `dstream-work-sharing`?"), "{error}");
+    }
+
+    #[test]
+    fn a_fault_is_one_text_several_or_none_and_its_cell_is_named_by_what_is_done() {
+        let text = "[base]\nduration = '9s'\n[axes]\nfault = ['at 5s: kill node 1 for 2s', 'at 5s: close connections', [], \
+                    ['at 2s: stop node 1 for 1s', 'at 5s: move leader']]";
+        let mut experiment = experiment(text).unwrap();
+        let points = experiment.points(1);
+        let faults = |name: &str| {
+            let point = points.iter().find(|point| point.name == name).unwrap_or_else(|| panic!("{points:?}"));
+            let profile = combine(&[point.base.clone(), point.cell.clone()], |_| unreachable!()).unwrap();
+            profile.fault.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(faults("kill-node-1-for-2s"), ["at 5s: kill node 1 for 2s"]);
+        assert_eq!(faults("no-fault"), [""; 0]);
+        let both = ["at 2s: stop node 1 for 1s", "at 5s: move leader"];
+        assert_eq!(faults("stop-node-1-for-1s-and-move-leader"), both);
+        experiment.keep("fault=kill,close connections").unwrap();
+        assert_eq!(names(&experiment).len(), 2);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub struct Profile {
     pub route: RouteProfile,
     /// Other tenants of the service while the run streams.
     pub neighbours: NeighboursProfile,
-    /// Faults to cause while it streams: tables with `at` and `do`, or texts such as `at 10s: restart node 2`.
+    /// Faults to cause while it streams: tables with `at` and `do`, or texts such as `at 10s: restart node 2`, or one text.
     pub fault: Option<Vec<Fault>>,
     /// Commands that carry out faults on a service of one's own, by verb and object: `kill node`, or `kill node 2`.
     pub fault_commands: BTreeMap<String, String>,

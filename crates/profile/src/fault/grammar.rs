@@ -12,8 +12,11 @@ const PARTS: &str = "node N, producer proxy, consumer proxy, producer control se
                      ingress, gateway N";
 const MILLION: f64 = 1e6;
 
-/// `[[fault]]` tables with `at` and `do` as texts, in place.
+/// `[[fault]]` tables with `at` and `do` as texts, and a single text as a list, in place.
 pub(crate) fn as_text(table: &mut Table) -> Result<(), String> {
+    if let Some(one @ Value::String(_)) = table.get_mut("fault") {
+        *one = Value::Array(vec![one.clone()]);
+    }
     let Some(Value::Array(faults)) = table.get_mut("fault") else { return Ok(()) };
     for fault in faults {
         let Value::Table(written) = fault else { continue };

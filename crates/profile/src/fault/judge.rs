@@ -38,11 +38,10 @@ pub(crate) fn resolve(
 fn is_on_the_route(fault: &Fault, profile: &Profile) -> Result<(), ProfileError> {
     let route = &profile.route;
     let name = profile.arch.as_deref().unwrap_or_default();
-    let refuse = |what: &str, has: String| impossible(format!("fault `{fault}`: {name} has no {what}; it has {has}"));
+    let elsewhere = |why: String| Err(ProfileError::FaultElsewhere(format!("fault `{fault}`: {name} {why}")));
+    let refuse = |what: &str, has: String| elsewhere(format!("has no {what}; it has {has}"));
     if route.ejfat.is_some() && !matches!(fault.action, Action::Suspend(_)) {
-        return impossible(format!(
-            "fault `{fault}`: {name} has no broker and no part for it; use `suspend rank 1 for 2s`"
-        ));
+        return elsewhere("has no broker and no part for it; use `suspend rank 1 for 2s`".to_owned());
     }
     let Some((testbed, parts)) = route.testbed.as_deref().and_then(|name| Some((name, parts_of(name)?))) else {
         return Ok(());
@@ -123,9 +122,9 @@ fn fits_the_plan(fault: &Fault, placement: &Placement, service: &Service) -> Res
         Action::MoveLeader(queue) => {
             let shared = service.queues.iter().filter(|queue| queue.kind == QueueType::Quorum).count();
             match queue as usize {
-                _ if shared == 0 => {
-                    refuse("only a quorum queue has a leader that moves: use --queue-type quorum".to_owned())
-                }
+                _ if shared == 0 => Err(ProfileError::FaultElsewhere(format!(
+                    "fault `{fault}`: only a quorum queue has a leader that moves: use --queue-type quorum"
+                ))),
                 queue if queue > shared => refuse(format!("there are {shared} queues with a leader: name one of them")),
                 _ => Ok(()),
             }

@@ -378,6 +378,9 @@ pub struct Sweep {
     /// Any setting that all points share, such as messages=1000. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// The service that faults are caused on is yours, although it is no testbed of the launch's own, and nobody else is harmed.
+    #[arg(long)]
+    pub i_own_this_service: bool,
     /// Directory for the results, one in it for each cell [default: results/EXPERIMENT].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

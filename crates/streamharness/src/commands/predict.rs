@@ -197,6 +197,10 @@ fn all(tasks: &[Task], assumed: &Assumptions) -> Result<Vec<(Record, Histograms)
 
 fn one(task: &Task, assumed: &Assumptions) -> Result<(Record, Histograms), Failure> {
     let Task { point, profile, plan } = task;
+    if let Some(fault) = plan.faults.first() {
+        let sentence = format!("fault `{fault}`: the model has no faults: leave it out, or measure it");
+        return Err(Failure::new(Exit::Profile, sentence));
+    }
     let Some(route) = &profile.route.testbed else {
         let sentence = format!(
             "the model knows routes of testbeds only, and {} has none: use one of `streamharness profiles`",

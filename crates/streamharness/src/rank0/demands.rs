@@ -34,11 +34,14 @@ impl Demands {
     /// Adds the outcome of each demand to the record; a sound run that misses one fails.
     pub fn judge(&self, record: &mut Record) {
         record.assertions = self.assertions.iter().map(|assertion| assertion.of(record)).collect();
-        if self.assertions.iter().any(Assertion::judges_loss) && only_lost_over_ejfat(record) {
-            let Integrity { lost, expected, .. } = record.integrity;
+        if self.assertions.iter().any(Assertion::judges_loss)
+            && (only_lost_over_ejfat(record) || only_a_fault_cost(record))
+        {
+            let Integrity { lost, expected, undetermined, .. } = record.integrity;
+            let unknown = if undetermined > 0 { format!(", {undetermined} undetermined") } else { String::new() };
             let reason = format!(
-                "{} of {expected} messages delivered, {lost} lost, which the assertions judge",
-                expected - lost
+                "{} of {expected} messages delivered, {lost} lost{unknown}, which the assertions judge",
+                expected.saturating_sub(lost + undetermined)
             );
             record.status = Status::new(Exit::Pass, reason);
         }
@@ -60,6 +63,21 @@ fn only_lost_over_ejfat(record: &Record) -> bool {
     record.status.exit_code == Exit::Integrity as u8
         && record.plan.get("ejfat").is_some_and(|ejfat| !ejfat.is_null())
         && without_loss.verdict().is_ok()
+}
+
+/// Whether the run failed for no reason but messages that are lost or undetermined, and faults were caused on purpose. A run that
+/// was cut short has messages left in the service, or failures.
+fn only_a_fault_cost(record: &Record) -> bool {
+    let rest = Integrity { lost: 0, undetermined: 0, ..record.integrity.clone() };
+    let failed = record.status.exit_code;
+    let is_known = record.integrity.undetermined == 0 || record.integrity.in_service == Some(0);
+    !record.faults.is_empty()
+        && record.faults.iter().all(|fault| fault.failure.is_none())
+        && record.failures.is_empty()
+        && (failed == Exit::Integrity as u8 || failed == Exit::Partial as u8)
+        && (record.integrity.lost > 0 || record.integrity.undetermined > 0)
+        && is_known
+        && rest.verdict().is_ok()
 }
 
 /// Reads expressions.
@@ -119,6 +137,35 @@ mod tests {
         assert_eq!(status("0.1% > lost", "ejfat").exit_code, 5);
         assert_eq!(status("throughput > 1", "ejfat").exit_code, 4, "nothing was said on loss");
         assert_eq!(status("lost < 1%", "other").exit_code, 4);
+    }
+
+    #[test]
+    fn an_assertion_judges_what_a_fault_on_purpose_cost_and_nothing_else() {
+        let judged = |change: &dyn Fn(&mut Record)| {
+            let faulty = |record: &mut Record| {
+                record.status = Status { pass: false, reason: "undetermined".to_owned(), exit_code: 7 };
+                record.faults = vec![measure::record::Fault::default()];
+                (record.integrity.expected, record.integrity.in_service) = (1000, Some(0));
+                (record.integrity.lost, record.integrity.undetermined) = (2, 3);
+                change(record);
+            };
+            judged(false, &["undetermined <= 100% or lost <= 100%"], faulty).status
+        };
+        let status = judged(&|_| {});
+        assert_eq!(
+            (status.exit_code, status.reason.as_str()),
+            (0, "995 of 1000 messages delivered, 2 lost, 3 undetermined, which the assertions judge")
+        );
+        for (change, why) in [
+            ((|record| record.faults.clear()) as fn(&mut Record), "nobody caused it"),
+            (|record| record.faults[0].failure = Some("why".to_owned()), "it was not carried out"),
+            (|record| record.integrity.in_service = Some(9), "it was cut short"),
+            (|record| record.integrity.corrupt = 1, "bodies are corrupt"),
+            (|record| record.failures = vec![Default::default()], "a worker failed"),
+            (|record| (record.integrity.lost, record.integrity.undetermined) = (0, 0), "it failed for another reason"),
+        ] {
+            assert_eq!(judged(&change).exit_code, 7, "{why}");
+        }
     }
 
     #[test]

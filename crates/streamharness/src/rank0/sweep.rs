@@ -18,7 +18,7 @@ use crate::{
         lead::{self, Lead},
         output::Output,
         sweep::{
-            cell::{Cell, Common, Searched},
+            cell::{Cell, Common, Searched, Unresolved},
             plan::rounded,
             search::Searches,
             summary::{Outcome, Summary},
@@ -54,6 +54,10 @@ pub struct Sweep {
     done: Vec<Outcome>,
     /// Points that an earlier launch has done.
     found: usize,
+    /// Points whose route or queues do not have their fault, by the reason.
+    without_fault: BTreeMap<String, usize>,
+    /// Whether the user owns the service that faults are caused on.
+    owns_the_service: bool,
     /// The first run of each cell.
     first: BTreeMap<String, String>,
     /// The time that points took, and their shortest possible time: the ratio gives the estimate for the rest.
@@ -88,6 +92,8 @@ impl Sweep {
             lead: None,
             done: Vec::new(),
             found: 0,
+            without_fault: BTreeMap::new(),
+            owns_the_service: arguments.i_own_this_service,
             first: BTreeMap::new(),
             took: [Duration::ZERO; 2],
             stopped: None,
@@ -98,10 +104,17 @@ impl Sweep {
                     let searched = searches.begin(point);
                     sweep.search_on(&searched)?;
                 }
-                None => sweep.add(sweep.common.resolve(&point, None)?),
+                None => match sweep.common.resolve(&point, None) {
+                    Ok(cell) => sweep.add(cell),
+                    Err(Unresolved::FaultElsewhere(why)) => *sweep.without_fault.entry(why).or_default() += 1,
+                    Err(Unresolved::Failed(failure)) => return Err(failure),
+                },
             }
         }
-        Ok(sweep)
+        match sweep.without_fault.keys().next() {
+            Some(why) if sweep.all == 0 => Err(Failure::new(Exit::Profile, why)),
+            _ => Ok(sweep),
+        }
     }
 
     fn add(&mut self, cell: Cell) {
@@ -113,7 +126,8 @@ impl Sweep {
     fn search_on(&mut self, searched: &Searched) -> Result<(), Failure> {
         let searches = self.searches.as_ref().expect("it is one of a search");
         if let Some((point, value)) = searches.next(searched) {
-            self.add(self.common.resolve(point, Some((&searches.search, value)))?);
+            let tried = self.common.resolve(point, Some((&searches.search, value)));
+            self.add(tried.map_err(Unresolved::failure)?);
         }
         Ok(())
     }
@@ -129,7 +143,14 @@ impl Sweep {
     /// The plan of the sweep: points, bytes, memory and time.
     pub fn plan(&self) -> String {
         let cells: Vec<&Cell> = self.left.iter().collect();
-        plan::text(&self.common, &cells, self.searches.as_ref().map(|searches| &searches.search))
+        let mut text = plan::text(&self.common, &cells, self.searches.as_ref().map(|searches| &searches.search));
+        self.without_fault().for_each(|line| text += &format!("# {line}\n"));
+        text
+    }
+
+    /// What is left out because the route or the queues do not have the fault, a line for each reason.
+    fn without_fault(&self) -> impl Iterator<Item = String> {
+        self.without_fault.iter().map(|(why, points)| format!("{points} points are left out: {why}"))
     }
 
     /// Takes out points of an earlier launch; without `resume` there must be none.
@@ -186,6 +207,7 @@ impl Sweep {
 
     /// Reports what will be done.
     pub fn announce(&self) {
+        self.without_fault().for_each(|line| stderr::say(format_args!("{line}")));
         let Common { experiment, about, hosts, .. } = &self.common;
         let found = if self.found > 0 { format!(", {} of them done before", self.found) } else { String::new() };
         stderr::say(format_args!(
@@ -262,8 +284,11 @@ impl Agenda for Sweep {
         facts.repetition = Some(Repetition { number: cell.repetition, first_run_id });
         facts.point = Some(cell.point.clone());
         let number = self.found + self.done.len() + 1;
-        let lead =
-            Lead::new(facts, output, self.demands.clone()).of_many(format!("[{number}/{}] {}", self.all, cell.title()));
+        let lead = Lead::new(facts, output, self.demands.clone()).of_owner(self.owns_the_service).of_many(format!(
+            "[{number}/{}] {}",
+            self.all,
+            cell.title()
+        ));
         let profile = cell.profile.clone();
         self.lead = Some((cell, lead, Instant::now()));
         // The route of this one may have to be closed first.

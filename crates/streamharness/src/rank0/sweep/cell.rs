@@ -1,9 +1,12 @@
 //! A resolved point of a sweep, or one try of its search: the bytes that it sends, and its shortest possible time.
 
-use crate::{cli::flags, terminal::exit::Failure};
+use crate::{
+    cli::flags,
+    terminal::exit::{Exit, Failure},
+};
 use figures::input;
 use measure::record;
-use profile::{Layer, Plan, Point, Profile, RunLength, Search, combine};
+use profile::{Layer, Plan, Point, Profile, ProfileError, RunLength, Search, combine};
 use std::time::Duration;
 
 /// The link of the paper's data streaming nodes, for the times in the plan of a sweep.
@@ -28,6 +31,24 @@ pub struct Cell {
     pub tries: Option<(Searched, f64)>,
 }
 
+/// Why a point has no plan.
+pub enum Unresolved {
+    /// Its route or its queues do not have what its fault is about.
+    FaultElsewhere(String),
+    /// Something is wrong with it.
+    Failed(Failure),
+}
+
+impl Unresolved {
+    /// As a failure of the whole sweep.
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::FaultElsewhere(sentence) => Failure::new(Exit::Profile, sentence),
+            Self::Failed(failure) => failure,
+        }
+    }
+}
+
 /// The common part of all points of a sweep.
 pub struct Common {
     /// The experiment.
@@ -42,7 +63,7 @@ pub struct Common {
 
 impl Common {
     /// A point, or one try of its search, resolved.
-    pub fn resolve(&self, point: &Point, tries: Option<(&Search, f64)>) -> Result<Cell, Failure> {
+    pub fn resolve(&self, point: &Point, tries: Option<(&Search, f64)>) -> Result<Cell, Unresolved> {
         let mut name = point.name.clone();
         let mut layers = vec![point.base.clone()];
         layers.extend_from_slice(&self.set);
@@ -50,13 +71,16 @@ impl Common {
         if let Some((search, value)) = tries {
             let key = search.key.rsplit('.').next().unwrap_or(&search.key);
             name += &format!("_{key}-{value}");
-            layers.push(search.layer(value).map_err(flags::failure)?);
+            layers.push(search.layer(value).map_err(|error| Unresolved::Failed(flags::failure(error)))?);
         }
         let resolved = combine(&layers, |path| input::profile(path))
             .and_then(|profile| Ok((Plan::resolve_on(&profile, &self.hosts, 0)?, profile)));
-        let (plan, profile) = resolved.map_err(|error| {
-            let failure = flags::failure(error);
-            Failure::new(failure.exit, format!("{name}: {}", failure.sentence))
+        let (plan, profile) = resolved.map_err(|error| match error {
+            ProfileError::FaultElsewhere(why) => Unresolved::FaultElsewhere(why),
+            error => {
+                let failure = flags::failure(error);
+                Unresolved::Failed(Failure::new(failure.exit, format!("{name}: {}", failure.sentence)))
+            }
         })?;
         Ok(Cell {
             point: record::Point { experiment: self.experiment.clone(), name },
