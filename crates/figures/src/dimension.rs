@@ -29,6 +29,8 @@ pub enum Dimension {
     Loss,
     /// Messages per second that all producers offer together.
     Rate,
+    /// What was done to the run on purpose: `kill node 1 for 5s`.
+    Fault,
     /// Any other field of the plan, by its path: `service.prefetch`.
     Plan(String),
 }
@@ -46,6 +48,7 @@ impl Dimension {
             "delay" => Self::Delay,
             "loss" => Self::Loss,
             "rate" => Self::Rate,
+            "fault" => Self::Fault,
             path if path.contains('.') => Self::Plan(path.to_owned()),
             _ => return None,
         })
@@ -68,6 +71,10 @@ impl Dimension {
                 Some(rate) => Level::Number(rate.round() as u64),
                 None => Level::Text("max".to_owned()),
             },
+            Self::Fault => {
+                let all = run.record.faults.iter().map(|fault| done(&fault.fault));
+                Level::Text(all.collect::<Vec<_>>().join(" and "))
+            }
             Self::Plan(path) => plan(&format!("/{}", path.replace('.', "/"))),
         }
     }
@@ -92,6 +99,11 @@ impl Dimension {
     }
 }
 
+/// A fault without when it was due: `kill node 1 for 5s`.
+pub(crate) fn done(fault: &str) -> String {
+    foreign::line(fault.split_once(": ").map_or(fault, |(_, done)| done)).into_owned()
+}
+
 /// A number of the link with the distance; 0 without one.
 fn millionths(run: &Run, of: impl Fn(&Link, &Distance) -> f64) -> Level {
     let far = run.record.links.iter().find_map(|link| Some(of(link, link.distance.as_ref()?)));
@@ -110,6 +122,7 @@ impl fmt::Display for Dimension {
             Self::Delay => "delay",
             Self::Loss => "loss",
             Self::Rate => "rate",
+            Self::Fault => "fault",
             Self::Plan(path) => path,
         })
     }
@@ -198,6 +211,10 @@ mod tests {
             assert_eq!(Dimension::named(name).unwrap().of(&run), level, "{name}");
         }
         assert_eq!(Dimension::named("consumer"), None);
+        let fault = |text: &str| measure::record::Fault { fault: text.to_owned(), ..Default::default() };
+        let mut run = run;
+        run.record.faults = vec![fault("at 7s: kill node 1 for 5s"), fault("at 9s: move leader")];
+        assert_eq!(Dimension::Fault.of(&run).to_string(), "kill node 1 for 5s and move leader");
     }
 
     #[test]

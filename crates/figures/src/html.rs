@@ -6,6 +6,7 @@ use crate::{
     draw::{panel_svg, swatch_svg},
     predicted,
     report::Report,
+    survival,
     tables::{self, Row},
     windows,
 };
@@ -53,6 +54,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                     }
                 }
                 (points(report))
+                (faults(report))
                 (predictions(report))
                 (distances(report))
                 (effort(report))
@@ -195,6 +197,11 @@ fn effort(report: &Report) -> Markup {
     table("effort", "Effort", tables::EFFORT_NOTE, &tables::effort_of(&report.runs))
 }
 
+fn faults(report: &Report) -> Markup {
+    let (rows, sentence) = survival::table(&report.runs, &report.failed_by_fault).unwrap_or_default();
+    table("survival", "What survives what", &format!("{sentence} {}", survival::NOTE), &rows)
+}
+
 fn predictions(report: &Report) -> Markup {
     let (rows, sentence) = predicted::table(&report.runs).unwrap_or_default();
     table("predicted", "Predicted and measured", &format!("{sentence} {}", predicted::NOTE), &rows)
@@ -296,7 +303,7 @@ mod tests {
     fn report() -> Report {
         let record = |consumers| sample::record("dts", consumers, 1000.0);
         let run = |consumers: u32| Run { dir: format!("/r/<b> {consumers}").into(), record: record(consumers) };
-        let loaded = Loaded { runs: vec![run(1), run(2)], left_out: Vec::new() };
+        let loaded = Loaded { runs: vec![run(1), run(2)], ..Loaded::default() };
         Report::of(loaded, &shipped_figures(), false).unwrap()
     }
 

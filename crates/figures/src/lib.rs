@@ -47,6 +47,7 @@ mod sample;
 pub mod shipped;
 pub mod specification;
 pub mod statistics;
+mod survival;
 pub mod tables;
 mod terminal;
 mod truth;

@@ -58,6 +58,8 @@ pub struct Loaded {
     pub runs: Vec<Run>,
     /// Runs that failed, in the same order; empty with [`Failed::Use`].
     pub left_out: Vec<LeftOut>,
+    /// Those of them that had faults on purpose: how they failed is what the faults cost.
+    pub failed_by_fault: Vec<Run>,
 }
 
 /// Reads every record in and under these directories. A path to a record.json will do, too.
@@ -82,7 +84,11 @@ pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
         if failed == Failed::Use || run.is_sound() {
             loaded.runs.push(run);
         } else {
-            loaded.left_out.push(LeftOut { dir: run.dir, reason: run.record.status.reason });
+            let reason = run.record.status.reason.clone();
+            loaded.left_out.push(LeftOut { dir: run.dir.clone(), reason });
+            if !run.record.faults.is_empty() {
+                loaded.failed_by_fault.push(run);
+            }
         }
     }
     set_predictions_apart(&mut loaded.runs);
@@ -153,18 +159,22 @@ mod tests {
         let good = sample::record("dts", 1, 100.0);
         let mut lost = sample::record("dts", 1, 50.0);
         lost.status = measure::record::Status { pass: false, reason: "3 messages were lost".into(), exit_code: 4 };
+        let mut cut_off = lost.clone();
+        cut_off.faults = vec![measure::record::Fault::default()];
         let mut slow = good.clone();
         slow.status = measure::record::Status { pass: false, reason: "rtt_p99 < 5ms".into(), exit_code: ASSERTION };
         keep(root.path(), "a/deep/one", &good.to_json());
         keep(root.path(), "b", &lost.to_json());
         keep(root.path(), "c", &slow.to_json());
+        keep(root.path(), "d", &cut_off.to_json());
         let loaded = load(&[root.path().to_owned()], Failed::LeaveOut).unwrap();
         assert_eq!(loaded.runs.len(), 2, "a run that missed an assertion measured well");
-        assert_eq!(
-            loaded.left_out,
-            [LeftOut { dir: root.path().join("b"), reason: "3 messages were lost".to_owned() }]
-        );
-        assert_eq!(load(&[root.path().to_owned()], Failed::Use).unwrap().runs.len(), 3);
+        let left_out = |dir: &str| LeftOut { dir: root.path().join(dir), reason: "3 messages were lost".to_owned() };
+        assert_eq!(loaded.left_out, [left_out("b"), left_out("d")]);
+        let by_fault: Vec<_> = loaded.failed_by_fault.iter().map(|run| run.dir.clone()).collect();
+        assert_eq!(by_fault, [root.path().join("d")]);
+        let all = load(&[root.path().to_owned()], Failed::Use).unwrap();
+        assert_eq!((all.runs.len(), all.failed_by_fault.len()), (4, 0));
         let error = load(&[root.path().join("b")], Failed::LeaveOut).unwrap_err().to_string();
         assert!(error.contains("3 messages were lost") && error.ends_with("repeat them"), "{error}");
     }

@@ -1,7 +1,10 @@
 //! Groups runs into points: repetitions of the same settings.
 
 use crate::{Estimate, FiguresError, Run};
-use measure::{Metric, foreign, record::differences};
+use measure::{
+    Metric, foreign,
+    record::{FaultCost, differences},
+};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -47,6 +50,11 @@ impl Key {
     }
 }
 
+/// From the beginning of a fault until the last consumer that it stalled got a message; 0 if it stalled none.
+pub(crate) fn first_delivery_s(cost: &FaultCost) -> Option<f64> {
+    if cost.stalled == 0 { Some(0.0) } else { cost.first_delivery_last_s }
+}
+
 pub(crate) fn text(plan: &Value, pointer: &str) -> String {
     match plan.pointer(pointer) {
         Some(Value::String(text)) => foreign::line(text).into_owned(),
@@ -85,6 +93,10 @@ pub enum Quantity {
     CpuPerMessage,
     /// Lost messages, in per cent of those that were to arrive.
     Lost,
+    /// Messages that are lost or of which that is not known, in per cent of those that were to arrive.
+    Missing,
+    /// From the beginning of the longest fault until the last consumer that it stalled got a message, seconds; 0 if it stalled none.
+    FirstDelivery,
     /// Mean time from the first packet of an event to its last one, seconds.
     Assembly,
     /// The median of a latency, seconds.
@@ -130,6 +142,8 @@ impl Quantity {
             Self::SumOfRatesRatio => "sum_of_rates_ratio".to_owned(),
             Self::CpuPerMessage => "cpu_per_message".to_owned(),
             Self::Lost => "lost".to_owned(),
+            Self::Missing => "missing".to_owned(),
+            Self::FirstDelivery => "first_delivery".to_owned(),
             Self::Assembly => "assembly".to_owned(),
             Self::Median(metric) => format!("{}_p50", metric.name()),
             Self::P99(metric) => format!("{}_p99", metric.name()),
@@ -140,6 +154,8 @@ impl Quantity {
     pub fn of(self, run: &Run) -> Option<f64> {
         let record = &run.record;
         let seconds = |ns: u64| ns as f64 / 1e9;
+        let expected = record.integrity.expected as f64;
+        let share = |count: u64| (expected > 0.0).then(|| 100.0 * count as f64 / expected);
         match self {
             Self::MessagesPerSecond => record.throughput.messages_per_second,
             Self::BitsPerSecond => record.throughput.bits_per_second,
@@ -147,9 +163,11 @@ impl Quantity {
             Self::SumOfRates => record.throughput.sum_of_rates_messages_per_second,
             Self::SumOfRatesRatio => record.throughput.sum_of_rates_ratio,
             Self::CpuPerMessage => record.harness.cpu_us_per_message,
-            Self::Lost => {
-                let expected = record.integrity.expected as f64;
-                (expected > 0.0).then(|| 100.0 * record.integrity.lost as f64 / expected)
+            Self::Lost => share(record.integrity.lost),
+            Self::Missing => share(record.integrity.lost + record.integrity.undetermined),
+            Self::FirstDelivery => {
+                let all = record.faults.iter().map(|fault| first_delivery_s(fault.cost.as_ref()?));
+                all.collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::max)
             }
             Self::Assembly => {
                 let count = |name: &str| record.transport.get(name).map(|count| *count as f64);
@@ -176,6 +194,8 @@ impl Quantity {
             Self::SumOfRatesRatio => "sum of rates / rate".to_owned(),
             Self::CpuPerMessage => "CPU, us/message".to_owned(),
             Self::Lost => "lost, %".to_owned(),
+            Self::Missing => "lost or undetermined, %".to_owned(),
+            Self::FirstDelivery => "first delivery after a fault, s".to_owned(),
             Self::Assembly => "assembly, s".to_owned(),
             Self::Median(metric) => format!("{} p50, s", metric.name()),
             Self::P99(metric) => format!("{} p99, s", metric.name()),

@@ -14,6 +14,8 @@ pub fn named(name: &str) -> Option<Quantity> {
         "cpu_us_per_message" => Quantity::CpuPerMessage,
         "lost" => Quantity::Lost,
         "assembly" => Quantity::Assembly,
+        "first_delivery" => Quantity::FirstDelivery,
+        "missing" => Quantity::Missing,
         latency => {
             let (metric, quantile) = latency.split_once('.')?;
             let metric = Metric::ALL.into_iter().find(|known| known.name() == metric)?;
@@ -36,6 +38,8 @@ pub fn label(quantity: Quantity) -> String {
         Quantity::SumOfRatesRatio => "sum of consumers' rates / rate in the common window".to_owned(),
         Quantity::CpuPerMessage => "CPU time per message, us".to_owned(),
         Quantity::Lost => "lost messages, %".to_owned(),
+        Quantity::FirstDelivery => "first delivery to all after the fault".to_owned(),
+        Quantity::Missing => "lost or undetermined messages, %".to_owned(),
         Quantity::Assembly => "mean time from first to last packet".to_owned(),
         Quantity::Median(metric) => format!("median {}", latency(metric)),
         Quantity::P99(metric) => format!("99th percentile of {}", latency(metric)),
@@ -59,7 +63,7 @@ pub fn latency(metric: Metric) -> &'static str {
 /// The unit of its tick labels.
 pub fn unit(quantity: Quantity) -> Unit {
     match quantity {
-        Quantity::Assembly | Quantity::Median(_) | Quantity::P99(_) => Unit::Seconds,
+        Quantity::Assembly | Quantity::FirstDelivery | Quantity::Median(_) | Quantity::P99(_) => Unit::Seconds,
         Quantity::SumOfRatesRatio => Unit::Times,
         _ => Unit::Plain,
     }

@@ -8,6 +8,7 @@ use crate::{
     published::Published,
     shipped,
     specification::Specification,
+    survival,
     tables::{self, Row},
     terminal, windows,
 };
@@ -49,6 +50,8 @@ pub struct Report {
     pub runs: Vec<Run>,
     /// Runs that failed.
     pub left_out: Vec<LeftOut>,
+    /// Those of them that had faults on purpose.
+    pub failed_by_fault: Vec<Run>,
 }
 
 impl NotDrawn {
@@ -92,7 +95,7 @@ impl Report {
     ///
     /// [`FiguresError`] if a figure that must be drawn cannot be, or if the input cannot be used.
     pub fn of(loaded: Loaded, figures: &[Source], all: bool) -> Result<Self, FiguresError> {
-        let Loaded { runs, left_out } = loaded;
+        let Loaded { runs, left_out, failed_by_fault } = loaded;
         let claims = Claims::read(shipped::CLAIMS)?;
         // Different experiments must not be compared point by point.
         let comparable: Vec<Run> = preferred(runs.iter().collect(), &claims.prefer).into_iter().cloned().collect();
@@ -141,6 +144,7 @@ impl Report {
             rows: tables::rows(&measured.runs),
             runs: measured.runs,
             left_out,
+            failed_by_fault,
         })
     }
 
@@ -199,6 +203,9 @@ impl Report {
         }
         text += &self.points_text();
         text.push('\n');
+        if let Some((rows, sentence)) = survival::table(&self.runs, &self.failed_by_fault) {
+            text += &format!("What survives what\n{}{sentence}\n{}\n\n", tables::aligned(&rows), survival::NOTE);
+        }
         if let Some((rows, sentence)) = predicted::table(&self.runs) {
             text += &format!("Predicted and measured\n{}{sentence}\n{}\n\n", tables::aligned(&rows), predicted::NOTE);
         }
@@ -255,7 +262,7 @@ mod tests {
             })
         });
         let left_out = vec![LeftOut { dir: "lost".into(), reason: "3 messages were lost".to_owned() }];
-        Loaded { runs: runs.collect(), left_out }
+        Loaded { runs: runs.collect(), left_out, ..Loaded::default() }
     }
 
     #[test]
@@ -294,7 +301,7 @@ mod tests {
                     of_experiment.then(|| measure::record::Point { experiment: "distance".to_owned(), name });
                 Run { dir: confirms.into(), record }
             });
-            let loaded = Loaded { runs: runs.into(), left_out: Vec::new() };
+            let loaded = Loaded { runs: runs.into(), ..Loaded::default() };
             Report::of(loaded, &[], false).unwrap().warnings
         };
         assert_eq!(warnings(true), [""; 0]);

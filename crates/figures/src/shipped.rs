@@ -23,6 +23,7 @@ figures![
     "distance-round-trip",
     "loss",
     "neighbours",
+    "resilience",
     "ejfat-rate",
     "ejfat-latency",
     "ejfat-shares",

@@ -214,7 +214,7 @@ impl Specification {
             Dimension::named(name).ok_or_else(|| {
                 wrong(format!(
                     "`{name}` is not a valid dimension; write architecture, workload, pattern, consumers, producers, experiment, \
-                     delay, loss or a path in the plan such as service.prefetch"
+                     delay, loss, rate, fault or a path in the plan such as service.prefetch"
                 ))
             })
         };
