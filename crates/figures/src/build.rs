@@ -51,7 +51,11 @@ pub fn build(
         let runs = preferred(runs, &specification.prefer);
         if runs.is_empty() && specification.panels.len() > 1 {
             let what = if named.title.is_empty() { filter.wanted() } else { named.title.clone() };
-            builder.notes.push(format!("not measured: {what}"));
+            let note = format!("not measured: {what}");
+            // Two panels may show two quantities of the same runs.
+            if !builder.notes.contains(&note) {
+                builder.notes.push(note);
+            }
         }
         for (title, runs) in builder.split(named, runs) {
             if let Some(panel) = builder.panel(title, named, &runs)? {
@@ -508,7 +512,9 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|level| {
                 let name = match (&self.specification.series, level) {
-                    (Dimension::Architecture | Dimension::Workload | Dimension::Pattern, _) => self.looks.title(level),
+                    (Dimension::Architecture | Dimension::Workload | Dimension::Pattern | Dimension::Fault, _) => {
+                        self.looks.title(level)
+                    }
                     (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
                     (dimension, level) => format!("{} {dimension}", self.looks.title(level)),
                 };

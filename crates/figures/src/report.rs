@@ -118,7 +118,8 @@ impl Report {
         if failed > 0 {
             warnings.insert(0, format!("{failed} of the runs FAILED; their numbers are in all that follows"));
         }
-        let (answer, is_of_the_paper) = (answer::answer(&runs), answer::is_of_the_paper(&runs, &claims.prefer));
+        let (mut answer, is_of_the_paper) = (answer::answer(&runs), answer::is_of_the_paper(&runs, &claims.prefer));
+        answer.extend(survival::promise(&runs, &failed_by_fault));
         let published = Published::read(shipped::PUBLISHED)?;
         let measured = Measured::of(runs);
         let (mut drawn, mut not_drawn) = (Vec::new(), Vec::new());

@@ -50,9 +50,8 @@ impl Suffered<'_> {
 /// As a table with its head, and whether the promise of quorum queues was kept; `None` without faults. `failed` are runs that
 /// had faults and are in nothing else.
 pub fn table(runs: &[Run], failed: &[Run]) -> Option<(Vec<Vec<String>>, String)> {
-    let all: Vec<&Run> = runs.iter().chain(failed).collect();
     let mut rows: BTreeMap<Setting, Vec<Suffered>> = BTreeMap::new();
-    for run in &all {
+    for run in runs.iter().chain(failed) {
         for fault in run.record.faults.iter().filter(|fault| was_carried_out(fault)) {
             let setting = Setting {
                 fault: done(&fault.fault),
@@ -80,7 +79,8 @@ pub fn table(runs: &[Run], failed: &[Run]) -> Option<(Vec<Vec<String>>, String)>
         "came twice",
     ];
     let head = std::iter::once(head.map(str::to_owned).to_vec());
-    Some((head.chain(rows.iter().map(row)).collect(), promise(&all)))
+    let none = || format!("{PROMISE}: no run here had quorum queues, confirms and acknowledgements.");
+    Some((head.chain(rows.iter().map(row)).collect(), promise(runs, failed).unwrap_or_else(none)))
 }
 
 fn row((setting, suffered): (&Setting, &Vec<Suffered>)) -> Vec<String> {
@@ -138,13 +138,13 @@ fn is_promised(run: &Run) -> bool {
         && !["", "auto"].contains(&set("acks").as_str())
 }
 
-/// In how many runs the promise was kept, with those in which it was broken.
-fn promise(runs: &[&Run]) -> String {
-    let promised: Vec<&&Run> = runs.iter().filter(|run| is_promised(run)).collect();
+/// In how many runs with faults the promise of quorum queues was kept, and in which it was broken; `None` if no run tells.
+pub fn promise(runs: &[Run], failed: &[Run]) -> Option<String> {
+    let promised: Vec<&Run> = runs.iter().chain(failed).filter(|run| is_promised(run)).collect();
     if promised.is_empty() {
-        return format!("{PROMISE}: no run here had quorum queues, confirms and acknowledgements.");
+        return None;
     }
-    let broken: Vec<&&&Run> = promised.iter().filter(|run| run.record.integrity.lost > 0).collect();
+    let broken: Vec<&&Run> = promised.iter().filter(|run| run.record.integrity.lost > 0).collect();
     let open =
         promised.iter().filter(|run| run.record.integrity.lost == 0 && run.record.integrity.undetermined > 0).count();
     let all = promised.len();
@@ -161,7 +161,7 @@ fn promise(runs: &[&Run]) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         sentence += &format!(", BROKEN in {}: {}{more}", broken.len(), named.collect::<Vec<_>>().join(", "));
     }
-    sentence + "."
+    Some(sentence + ".")
 }
 
 #[cfg(test)]

@@ -150,7 +150,8 @@ impl Sweep {
 
     /// What is left out because the route or the queues do not have the fault, a line for each reason.
     fn without_fault(&self) -> impl Iterator<Item = String> {
-        self.without_fault.iter().map(|(why, points)| format!("{points} points are left out: {why}"))
+        let are = |points: &usize| if *points == 1 { "1 point is".to_owned() } else { format!("{points} points are") };
+        self.without_fault.iter().map(move |(why, points)| format!("{} left out: {why}", are(points)))
     }
 
     /// Takes out points of an earlier launch; without `resume` there must be none.
