@@ -136,9 +136,37 @@ fn a_fault_that_a_run_cannot_have_is_refused_before_anything_starts() {
     let overlap = ["--fault", "at 3s: stop node 1 for 3s", "--fault", "at 5s: restart node 1"];
     let words: Vec<&str> = one.split_whitespace().chain(overlap).collect();
     single(&words).run(REFUSED_LIMIT).fails(PROFILE, &["overlap on node 1"]);
+    // Of an experiment it is left out, unless nothing is left then.
+    let sweep = |fault: &str| single(&["sweep", "resilience-quick", "--plan", "--only", "arch=dts", "--only", fault]);
+    sweep("fault=kill ingress").run(REFUSED_LIMIT).fails(PROFILE, &["dts has no ingress"]);
+    let outcome = sweep("fault=kill").run(REFUSED_LIMIT);
+    let left_out = "4 points are left out: fault `at 7s: kill ingress for 5s`: dts has no ingress";
+    assert!(outcome.status.success() && outcome.stdout.contains(left_out), "{outcome}");
     // A running testbed is asked itself.
     let words: Vec<&str> = one.split_whitespace().chain(["--fault", "at 5s: restart node 4"]).collect();
     single(&words).through(service()).run(REFUSED_LIMIT).fails(PROFILE, &["the testbed has no node 4: it has "]);
+}
+
+#[test]
+fn a_cell_of_the_experiment_passes_and_its_report_tells_what_the_fault_cost() {
+    let place = place();
+    let out = place.path().join("swept").display().to_string();
+    let words = "sweep resilience-quick --only arch=dts --only service.confirms=each --repeat 1 --set warmup=0s --set duration=10s";
+    let faults = ["--only", "fault=close connections,kill ingress", "--out", &out];
+    let words: Vec<&str> = words.split_whitespace().chain(faults).collect();
+    let outcome = mpirun(2, &words).through(service()).run(LIMIT);
+    assert!(outcome.status.success() && outcome.stderr.contains("1 of 1 points passed"), "{outcome}");
+    let left_out = "1 point is left out: fault `at 7s: kill ingress for 5s`: dts has no ingress";
+    assert!(outcome.stderr.contains(left_out), "{outcome}");
+    let report = single(&["report", &out, "--text"]).run(LIMIT);
+    let row =
+        report.stdout.lines().find(|line| line.starts_with("close connections")).unwrap_or_else(|| panic!("{report}"));
+    let cells: Vec<&str> = row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(cells[1..5], ["quorum", "each", "dts", "1 of 1"], "{report}");
+    assert_eq!(cells[8..10], ["0", "0"], "nothing is lost or unknown: {report}");
+    let promise = "A quorum queue loses no message that it has confirmed: kept in 1 of 1 runs.";
+    assert_eq!(report.stdout.matches(promise).count(), 2, "with the table, and at the head: {report}");
+    assert!(report.stdout.contains("What each fault costs"), "{report}");
 }
 
 #[test]
