@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 /// What the columns mean.
 pub const NOTE: &str = "Medians over runs; the lowest and the highest where they differ. Survived: runs that streamed to their end. First \
                         delivery: from when the fault began until the last consumer that it stalled got a message; 0 if it stalled \
-                        none. Missed: deliveries that were missing against the schedule at the worst moment. Failed runs are counted, too.";
+                        none, - if one of them never got another. Missed: deliveries that were missing against the schedule at the \
+                        worst moment. Failed runs are counted, too.";
 
 /// Exit codes of runs that a fault cut off: the route or the service ended them.
 const CUT_OFF: u8 = 3;
@@ -222,6 +223,10 @@ mod tests {
             ]
         );
         assert!(rows[0].starts_with("fault | queue | confirms | route"), "{rows:?}");
+        let mut never = run("dts", "quorum", "each", 5.0, 0);
+        let cost = never.record.faults[0].cost.as_mut().unwrap();
+        (cost.recovered, cost.first_delivery_last_s) = (1, None);
+        assert_eq!(table(&[never], &[]).unwrap().0[1][4..7], ["1 of 1", "-", "5"]);
     }
 
     #[test]
