@@ -136,6 +136,16 @@ fn every_pattern_goes_with_every_setting_in_every_shape() {
 }
 
 #[test]
+fn an_initiator_reduces_the_vectors_of_all_consumers() {
+    let arguments = ["--arch", "dts-plain", "--pattern", "broadcast-gather", "--consumers", "3", "--messages", "20"];
+    let outcome =
+        mpirun(2, &[&arguments[..], &["--set", "service.reply=mean:64KiB"]].concat()).through(service()).run(LIMIT);
+    let record = outcome.passes();
+    assert_eq!((record.latency["gather"].count, record.latency["reduce"].count), (20, 20));
+    assert_eq!(record.plan["service"]["reply"], "mean:64KiB");
+}
+
+#[test]
 fn sixty_five_ranks_gather_large_messages_within_their_plan() {
     let arguments = ["--arch", "dts-plain", "--pattern", "broadcast-gather", "--producers", "1", "--consumers", "64"];
     let launch = mpirun(65, &[&arguments[..], &["--workload", "generic", "--messages", "8"]].concat());

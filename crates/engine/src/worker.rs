@@ -10,6 +10,7 @@ pub(crate) mod inspections;
 pub(crate) mod produce;
 pub(crate) mod progress;
 pub(crate) mod reconnect;
+mod reduce;
 pub(crate) mod reply;
 
 /// A busy worker yields after this many turns, because other workers of the rank share the thread.

@@ -57,6 +57,7 @@ pub fn latency(metric: Metric) -> &'static str {
         Metric::ScheduleLag => "schedule lag",
         Metric::Service => "time from publish to reply",
         Metric::Gather => "time until the last reply",
+        Metric::Reduce => "time to add up the replies",
     }
 }
 

@@ -26,11 +26,14 @@ pub enum Metric {
     Service,
     /// `max r - t`: from the due time until the last of the replies of all consumers.
     Gather,
+    /// The time that the producer spends on adding up the replies to a message, where they are vectors. It begins anew with each
+    /// reply, and the last one is added after `max r`.
+    Reduce,
 }
 
 impl Metric {
     /// Number of metrics.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// Every metric, in the order of a reduced vector.
     pub const ALL: [Self; Self::COUNT] = [
@@ -42,6 +45,7 @@ impl Metric {
         Self::ScheduleLag,
         Self::Service,
         Self::Gather,
+        Self::Reduce,
     ];
 
     /// The key of this metric in a record, and its tag in a histogram log.
@@ -55,6 +59,7 @@ impl Metric {
             Self::ScheduleLag => "schedule_lag",
             Self::Service => "service",
             Self::Gather => "gather",
+            Self::Reduce => "reduce",
         }
     }
 }

@@ -66,6 +66,32 @@ pub enum Reply {
     Echo,
     /// This many zero bytes.
     Sized(Size),
+    /// A vector of numbers of this size; the producer adds up those of all consumers.
+    Sum(Size),
+    /// A vector of numbers of this size; the producer takes the mean over all consumers.
+    Mean(Size),
+}
+
+impl Reply {
+    /// Bytes of a number in a vector.
+    const NUMBER_BYTES: u64 = 4;
+
+    /// Size of the reply to a body of `body_bytes`, in bytes.
+    pub fn bytes(self, body_bytes: u64) -> u64 {
+        match self {
+            Self::Echo => body_bytes,
+            Self::Sized(size) | Self::Sum(size) | Self::Mean(size) => size.0,
+        }
+    }
+
+    /// Whether the producer reduces the replies to a message, and by a mean.
+    pub fn reduces(self) -> Option<bool> {
+        match self {
+            Self::Echo | Self::Sized(_) => None,
+            Self::Sum(_) => Some(false),
+            Self::Mean(_) => Some(true),
+        }
+    }
 }
 
 /// A duration that is drawn for each message.
@@ -150,12 +176,19 @@ read_and_shown_by_name!(
 impl FromStr for Reply {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "echo" => Ok(Self::Echo),
-            size => size
-                .parse()
-                .map(Self::Sized)
-                .map_err(|_| format!("`{text}` is not a valid reply: write echo, or a size such as 64B or 4MiB")),
+        let vector = |size: &str| match size.parse::<Size>() {
+            Ok(size) if size.0 > 0 && size.0.is_multiple_of(Self::NUMBER_BYTES) => Ok(size),
+            _ => Err(format!(
+                "`{text}` is not a valid reply: a vector has numbers of 4 bytes, such as sum:4MiB or mean:64kB"
+            )),
+        };
+        match text.split_once(':') {
+            Some(("sum", size)) => vector(size).map(Self::Sum),
+            Some(("mean", size)) => vector(size).map(Self::Mean),
+            _ if text == "echo" => Ok(Self::Echo),
+            _ => text.parse().map(Self::Sized).map_err(|_| {
+                format!("`{text}` is not a valid reply: write echo, a size such as 64B or 4MiB, sum:4MiB or mean:4MiB")
+            }),
         }
     }
 }
@@ -182,6 +215,8 @@ impl fmt::Display for Reply {
         match self {
             Self::Echo => f.write_str("echo"),
             Self::Sized(size) => size.fmt(f),
+            Self::Sum(size) => write!(f, "sum:{size}"),
+            Self::Mean(size) => write!(f, "mean:{size}"),
         }
     }
 }
@@ -213,7 +248,7 @@ mod tests {
         check_round_trip::<Mapping>(&["block", "round-robin"]);
         check_round_trip::<LeaderLocator>(&["server", "client-local", "balanced", "spread"]);
         check_round_trip::<Layout>(&["block", "cyclic", "by-host"]);
-        check_round_trip::<Reply>(&["echo", "64B", "0B"]);
+        check_round_trip::<Reply>(&["echo", "64B", "0B", "sum:4MiB", "mean:64B"]);
         check_round_trip::<Delay>(&["constant:1ms", "exponential:2s", "uniform:1ms-3ms"]);
     }
 

@@ -82,10 +82,7 @@ pub struct Service {
 impl Service {
     /// Size of the reply to a body of `body_bytes`, in bytes.
     pub fn reply_bytes(&self, body_bytes: u64) -> u64 {
-        match self.reply {
-            Reply::Echo => body_bytes,
-            Reply::Sized(size) => size.0,
-        }
+        self.reply.bytes(body_bytes)
     }
 }
 
@@ -115,7 +112,7 @@ pub(crate) fn service(
         exchanges.push(exchange(ExchangeKind::Direct, "replies"));
     }
     let body_bytes = message.body_bytes;
-    let reply_bytes = if let Reply::Sized(size) = reply { size.0 } else { body_bytes };
+    let reply_bytes = reply.bytes(body_bytes);
     Ok(Service {
         confirms: written.confirms.unwrap_or(defaults::CONFIRMS),
         acks,
@@ -229,6 +226,13 @@ fn possible(written: &ServiceProfile, pattern: Pattern, acks: Acks, prefetch: u1
         }),
         (written.ttl.is_some_and(|ttl| ttl.0 < Duration::from_millis(1)))
             .then(|| "a message that may not wait at all is never delivered: give service.ttl 1ms or more".to_owned()),
+        (written.reply.is_some_and(|reply| reply.reduces().is_some()) && !(pattern.is_broadcast() && pattern.has_replies())).then(
+            || {
+                "vectors are reduced over the replies of all consumers to one message: use --pattern broadcast-gather, or a reply \
+                 of a size"
+                    .to_owned()
+            },
+        ),
         (written.reply.is_some() && !pattern.has_replies()).then(|| {
             format!(
                 "{pattern} has no replies, so service.reply has no effect: leave it out, or use --pattern \

@@ -47,9 +47,9 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             let replies = self.plan.reply_target();
             let replies = replies.map(|target| self.publisher("connecting a consumer's replies", worker, target));
             let (service, clock) = (&self.plan.service, self.place.clock);
-            let replier = replies
-                .transpose()?
-                .map(|publisher| Replier::new(publisher, index, service.reply, service.reply_in_flight, clock));
+            let replier = replies.transpose()?.map(|publisher| {
+                Replier::new(publisher, index, service.reply, self.plan.seed, service.reply_in_flight, clock)
+            });
             consuming.push(Consuming { index, subscriber, replier });
         }
         Ok((producing, consuming))

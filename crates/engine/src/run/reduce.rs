@@ -75,5 +75,6 @@ fn metrics(plan: &Plan) -> Vec<Metric> {
     let paced = plan.load.is_paced();
     let confirmed = (paced && plan.service.confirms.wanted()).then_some(Metric::ConfirmFromDue);
     let paced = paced.then_some(Metric::ScheduleLag).into_iter().chain(confirmed);
-    always.chain(replied).chain(flow.gathers.then_some(Metric::Gather)).chain(paced).collect()
+    let reduced = plan.service.reply.reduces().map(|_| Metric::Reduce);
+    always.chain(replied).chain(flow.gathers.then_some(Metric::Gather)).chain(reduced).chain(paced).collect()
 }

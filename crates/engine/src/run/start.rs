@@ -260,6 +260,7 @@ fn catchup(plan: &Plan) -> Option<Catchup> {
 
 fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
     CollectorSpec {
+        seed: plan.seed,
         run: plan.run,
         producer,
         seal: times.seal,

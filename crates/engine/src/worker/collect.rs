@@ -4,7 +4,12 @@ use crate::{
     envelope::{Envelope, SealKey},
     ports::{Delivery, Fault, Payloads, Subscriber},
     time::{clock::Clock, window::Window},
-    worker::{TURNS_BEFORE_YIELD, progress::Progress, reconnect::Reconnector},
+    worker::{
+        TURNS_BEFORE_YIELD,
+        progress::Progress,
+        reconnect::Reconnector,
+        reduce::{Reduced, Reduction},
+    },
 };
 use futures_util::FutureExt;
 use measure::{Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation, record::LostConnection};
@@ -27,6 +32,8 @@ pub struct CollectorSpec {
     pub gathers: bool,
     /// The body of a reply.
     pub reply: Reply,
+    /// Of the run: it implies the numbers of vectors.
+    pub seed: u64,
     /// Number of replies per acknowledgement.
     pub ack_every: u32,
     /// Which replies are checked.
@@ -85,6 +92,8 @@ pub(crate) struct Collector<'a, S, P> {
     /// Replies that are not acknowledged yet.
     waiting: u32,
     reconnector: Option<Reconnector<S>>,
+    /// Where replies are vectors.
+    reduction: Option<Reduction>,
     report: CollectorReport,
 }
 
@@ -106,6 +115,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
             awaited: BTreeMap::new(),
             waiting: 0,
             reconnector: None,
+            reduction: spec.reply.reduces().map(|is_mean| Reduction::new(spec.seed, spec.replies, is_mean)),
             report: CollectorReport {
                 counters: Counters::default(),
                 histograms: Histograms::new(),
@@ -255,6 +265,26 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         if ledger.observe(envelope.producer, envelope.sequence, delivery.redelivered) == Observation::New {
             self.progress.reply(envelope.producer, envelope.sequence);
             self.time(&envelope, now_ns);
+            if !wrong {
+                self.reduce(&envelope, delivery.body.as_ref(), audience);
+            }
+        }
+    }
+
+    /// Adds a reply to its message's vector, after its arrival was timed.
+    fn reduce(&mut self, envelope: &Envelope, body: &[u8], audience: usize) {
+        let (Some(reduction), spec) = (&mut self.reduction, self.spec) else { return };
+        let checks = spec.verify.covers(envelope.sequence);
+        let clock = self.clock;
+        let Some(Reduced { ns, is_right }) = reduction.add(envelope.sequence, body, checks, || clock.now_ns()) else {
+            return;
+        };
+        if spec.window.contains(envelope.due_ns) {
+            self.report.histograms.record(Metric::Reduce, ns);
+        }
+        if is_right == Some(false) {
+            self.report.ledgers[audience].observe_corrupt();
+            self.progress.counts.corrupt.add(1);
         }
     }
 
@@ -262,6 +292,8 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         match self.spec.reply {
             Reply::Echo => self.payloads.verify(envelope.producer, envelope.sequence, envelope.checksum, body).is_ok(),
             Reply::Sized(size) => body.len() as u64 == size.0 && body.iter().all(|byte| *byte == 0),
+            // The result of the reduction is checked.
+            Reply::Sum(size) | Reply::Mean(size) => body.len() as u64 == size.0,
         }
     }
 

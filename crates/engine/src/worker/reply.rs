@@ -4,7 +4,7 @@ use crate::{
     envelope::{Envelope, EnvelopeText},
     ports::{Alarm, Fault, Outgoing, Publisher, ReplyTo},
     time::clock::Clock,
-    worker::{in_flight::Queue, reconnect::Reconnector},
+    worker::{in_flight::Queue, reconnect::Reconnector, reduce},
 };
 use measure::record::LostConnection;
 use profile::Reply;
@@ -15,6 +15,8 @@ pub struct Replier<P: Publisher> {
     publisher: P,
     consumer: u32,
     reply: Reply,
+    /// Of the run: it implies the numbers of vectors.
+    seed: u64,
     in_flight: usize,
     writing: Queue<Writing, P::Publishing>,
     /// Returned buffers.
@@ -53,11 +55,12 @@ pub(crate) struct Resent {
 
 impl<P: Publisher> Replier<P> {
     /// Replies by `publisher` for a consumer.
-    pub fn new(publisher: P, consumer: u32, reply: Reply, in_flight: u32, clock: Clock) -> Self {
+    pub fn new(publisher: P, consumer: u32, reply: Reply, seed: u64, in_flight: u32, clock: Clock) -> Self {
         Self {
             publisher,
             consumer,
             reply,
+            seed,
             in_flight: in_flight as usize,
             writing: Queue::new(clock),
             spare: Vec::new(),
@@ -83,6 +86,9 @@ impl<P: Publisher> Replier<P> {
         match self.reply {
             Reply::Echo => body.extend_from_slice(message),
             Reply::Sized(size) => body.resize(size.0 as usize, 0),
+            Reply::Sum(size) | Reply::Mean(size) => {
+                reduce::fill(self.seed, envelope.sequence, self.consumer, size.0 as usize, &mut body);
+            }
         }
         self.send(Address { key, envelope: envelope.encode() }, body);
         self.take_back()

@@ -56,6 +56,23 @@ fn sixty_four_consumers_of_one_producer_reply_to_all() {
 }
 
 #[test]
+fn vectors_of_all_consumers_are_reduced_and_checked() {
+    for how in ["sum:4kB", "mean:12B"] {
+        let text = format!(
+            "pattern = 'broadcast-gather'\nmessages = 40\nproducers = 2\nconsumers = 5\n[service]\nreply = '{how}'"
+        );
+        let right = result(&text, 3, Faults::default());
+        assert_eq!(right.integrity.verdict(), Ok(()), "{how}");
+        assert_eq!(right.histograms.get(Metric::Reduce).map(|histogram| histogram.len()), Some(40), "{how}");
+        // One bit of every reply, so that each vector is wrong.
+        let damaged = result(&text, 3, Faults { corrupt_every: Some(1), replies: true, ..Faults::default() });
+        assert_eq!(damaged.integrity.replies.as_ref().unwrap().corrupt, 40, "{how}");
+    }
+    let echoed = result("pattern = 'broadcast-gather'\nmessages = 4\nconsumers = 2", 3, Faults::default());
+    assert!(echoed.histograms.get(Metric::Reduce).is_none());
+}
+
+#[test]
 fn a_reply_of_a_chosen_size_is_checked_for_it() {
     for size in ["0B", "1B", "100KiB"] {
         let text = format!("pattern = 'work-sharing-feedback'\nmessages = 50\n[service]\nreply = '{size}'");
