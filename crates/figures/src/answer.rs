@@ -25,7 +25,10 @@ pub fn answer(runs: &[Run]) -> Vec<String> {
     let looks = Looks::of(runs);
     let title = |architecture: &str| looks.title(&Level::Text(architecture.to_owned()));
     let mut groups: BTreeMap<(String, String), Routes> = BTreeMap::new();
-    for (place, run) in runs.iter().enumerate() {
+    // Beside measurements, predictions have a table of their own.
+    let is_measured = |run: &Run| run.record.prediction.is_none();
+    let predicted_only = !runs.iter().any(is_measured);
+    for (place, run) in runs.iter().enumerate().filter(|(_, run)| predicted_only || is_measured(run)) {
         let Key { workload, pattern, architecture, consumers } = Key::of(run);
         let routes = groups.entry((workload, pattern)).or_default();
         routes.entry(architecture).or_default().entry(consumers).or_default().push(place);
@@ -180,6 +183,10 @@ mod tests {
             sentences[0].contains("PRS, HAProxy carries 210 messages/s") && sentences[0].contains(": 2.1 times less"),
             "{sentences:?}"
         );
+        let mut beside = run("prs-haproxy", 1, 900.0, None);
+        beside.record.prediction = Some(measure::record::Prediction::default());
+        let measured = answer(&[run("mss", 1, 100.0, None), beside.clone()]);
+        assert!(!measured[0].contains("PRS") && answer(&[beside])[0].contains("PRS"), "{measured:?}");
         let alone = answer(&[run("mss", 1, 100.0, None)]);
         assert!(alone[0].ends_with(": MSS carries 100 messages/s with 1 consumer(s)."), "{alone:?}");
         assert_eq!(answer(&[]), Vec::<String>::new());

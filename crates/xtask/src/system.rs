@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use std::{fs::File, io, process::Stdio};
 
 /// Modules whose tests take about as long as all others together.
-const ONE_HALF: [&str; 6] = ["facility::", "faults::", "managed::", "patterns::", "payloads::", "routes::"];
+const ONE_HALF: [&str; 7] =
+    ["facility::", "faults::", "managed::", "patterns::", "payloads::", "reconnect::", "routes::"];
 /// Tests of measured numbers: other tests in parallel would disturb them.
 const ALONE: &str = "truths::";
 const OF_SYSTEM: [&str; 4] = ["test", "--workspace", "--test", "system"];
