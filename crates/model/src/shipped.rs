@@ -18,4 +18,4 @@ pub const HYPOTHESES: [Shipped; 11] = shipped!("hypotheses":
     "leader" "proxy-cpu" "prs-tunnel");
 
 /// Sets of hypotheses.
-pub const ASSUMPTIONS: [Shipped; 1] = shipped!("assumptions": "first-look");
+pub const ASSUMPTIONS: [Shipped; 2] = shipped!("assumptions": "busy-ingress" "first-look");
