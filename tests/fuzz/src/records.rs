@@ -39,7 +39,7 @@ fn shown(record: &Record) {
         }
     }
     if let Ok(report) =
-        Report::of(Loaded { runs: runs.into(), left_out: Vec::new() }, &figures::report::shipped_figures(), false)
+        Report::of(Loaded { runs: runs.into(), ..Loaded::default() }, &figures::report::shipped_figures(), false)
     {
         let _ = (report.text(), figures::page(&report, "fuzz", Path::new("/")));
     }
