@@ -142,7 +142,7 @@ fn an_initiator_reduces_the_vectors_of_all_consumers() {
         mpirun(2, &[&arguments[..], &["--set", "service.reply=mean:64KiB"]].concat()).through(service()).run(LIMIT);
     let record = outcome.passes();
     assert_eq!((record.latency["gather"].count, record.latency["reduce"].count), (20, 20));
-    assert_eq!(record.plan["service"]["reply"], "mean:64KiB");
+    assert_eq!(record.plan["service"]["reply"], "mean:65536B");
 }
 
 #[test]

@@ -248,7 +248,7 @@ mod tests {
         check_round_trip::<Mapping>(&["block", "round-robin"]);
         check_round_trip::<LeaderLocator>(&["server", "client-local", "balanced", "spread"]);
         check_round_trip::<Layout>(&["block", "cyclic", "by-host"]);
-        check_round_trip::<Reply>(&["echo", "64B", "0B", "sum:4MiB", "mean:64B"]);
+        check_round_trip::<Reply>(&["echo", "64B", "0B", "sum:8B", "mean:64B"]);
         check_round_trip::<Delay>(&["constant:1ms", "exponential:2s", "uniform:1ms-3ms"]);
     }
 
