@@ -176,6 +176,8 @@ pub struct Route {
     /// The node that connections over parts reach.
     #[serde(default)]
     pub behind_parts: Behind,
+    /// Ports that lead to one node after the other; absent: each connection does.
+    pub ports: Option<u32>,
 }
 
 /// The node that a connection over parts reaches.

@@ -213,7 +213,11 @@ impl Builder<'_> {
         } else {
             match self.route.behind_parts {
                 Behind::First => 0,
-                Behind::RoundRobin => index % all,
+                // Each port leads to a node of its own, and clients share ports as their profile says.
+                Behind::RoundRobin => match self.route.ports {
+                    Some(ports) => self.plan.spread.of(index, workers, ports, self.plan.seed) % all,
+                    None => index % all,
+                },
             }
         };
         let mut ends = vec![(host, None)];

@@ -45,6 +45,9 @@ impl Testbed {
             check_work(&format!("parts.{name}.work"), part.work)?;
         }
         for (name, route) in &self.routes {
+            if route.ports == Some(0) {
+                return Err(format!("routes.{name}.ports must be above 0"));
+            }
             for part in route.producer.iter().chain(&route.consumer) {
                 if !self.parts.contains_key(part) {
                     return Err(format!(
