@@ -17,6 +17,45 @@ const STYLE: &str = include_str!("report.css");
 
 /// The page. `at` is its future directory, so that links to records are right.
 pub fn page(report: &Report, title: &str, at: &Path) -> String {
+    let body = html! {
+        h1 { (title) }
+        section id="answer" {
+            @for sentence in &report.answer { p { (sentence) } }
+            p class="note" { (report.summary()) "." }
+        }
+        nav {
+            a href="#figures" { "Figures" }
+            a href="#points" { "Points" }
+            a href="#environment" { "Environment" }
+            a href="#runs" { "Runs" }
+            a href="#claims" { "Claims" }
+        }
+        (notes("Left out", report.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason))))
+        (notes("Before comparing", report.warnings.iter().cloned()))
+        section id="figures" {
+            h2 { "Figures" }
+            @for figure in &report.figures { (drawn(figure)) }
+            @if !report.not_drawn.is_empty() {
+                details open[report.figures.is_empty()] {
+                    summary { (report.not_drawn.len()) " figure(s) not drawn" }
+                    ul class="note" { @for figure in &report.not_drawn { li { (figure.sentence()) } } }
+                }
+            }
+        }
+        (points(report))
+        (faults(report))
+        (predictions(report))
+        (distances(report))
+        (effort(report))
+        (environment(report))
+        (runs(report, at))
+        (claims(report))
+    };
+    whole_page(title, &body)
+}
+
+/// A page with its style around a body.
+pub fn whole_page(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -28,40 +67,7 @@ pub fn page(report: &Report, title: &str, at: &Path) -> String {
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                h1 { (title) }
-                section id="answer" {
-                    @for sentence in &report.answer { p { (sentence) } }
-                    p class="note" { (report.summary()) "." }
-                }
-                nav {
-                    a href="#figures" { "Figures" }
-                    a href="#points" { "Points" }
-                    a href="#environment" { "Environment" }
-                    a href="#runs" { "Runs" }
-                    a href="#claims" { "Claims" }
-                }
-                (notes("Left out", report.left_out.iter().map(|run| format!("{}: {}", run.dir.display(), run.reason))))
-                (notes("Before comparing", report.warnings.iter().cloned()))
-                section id="figures" {
-                    h2 { "Figures" }
-                    @for figure in &report.figures { (drawn(figure)) }
-                    @if !report.not_drawn.is_empty() {
-                        details open[report.figures.is_empty()] {
-                            summary { (report.not_drawn.len()) " figure(s) not drawn" }
-                            ul class="note" { @for figure in &report.not_drawn { li { (figure.sentence()) } } }
-                        }
-                    }
-                }
-                (points(report))
-                (faults(report))
-                (predictions(report))
-                (distances(report))
-                (effort(report))
-                (environment(report))
-                (runs(report, at))
-                (claims(report))
-            }
+            body { (body) }
         }
     };
     page.into_string()
@@ -77,11 +83,6 @@ fn notes(title: &str, lines: impl Iterator<Item = String>) -> Markup {
 }
 
 fn claims(report: &Report) -> Markup {
-    let class = |verdict: Verdict| match verdict {
-        Verdict::Reproduced => "reproduced",
-        Verdict::NotReproduced => "not-reproduced",
-        Verdict::NotTestable => "not-testable",
-    };
     html! {
         section id="claims" {
             h2 { "The paper's claims" }
@@ -90,7 +91,7 @@ fn claims(report: &Report) -> Markup {
             summary { (report.claims.len()) " claims of the talk, judged by these runs" }
             div class="counts" {
                 @for verdict in [Verdict::Reproduced, Verdict::NotReproduced, Verdict::NotTestable] {
-                    div class=(class(verdict)) { b { (report.count(verdict)) } (verdict.name()) }
+                    div class=(verdict.class()) { b { (report.count(verdict)) } (verdict.name()) }
                 }
             }
             table class="claims" {
@@ -104,7 +105,7 @@ fn claims(report: &Report) -> Markup {
                                 (claim.text)
                                 @if !claim.note.is_empty() { span class="interval" { (claim.note) } }
                             }
-                            td class={ "verdict " (class(judged.verdict)) } {
+                            td class={ "verdict " (judged.verdict.class()) } {
                                 (judged.verdict.name())
                                 @if let Some(caveat) = judged.caveat() { span class="interval" { (caveat) } }
                             }
@@ -121,7 +122,8 @@ fn claims(report: &Report) -> Markup {
     }
 }
 
-fn drawn(figure: &Figure) -> Markup {
+/// A figure with its legend and its notes.
+pub fn drawn(figure: &Figure) -> Markup {
     html! {
         figure id=(figure.name) {
             h3 { (figure.title) }

@@ -32,6 +32,15 @@ impl Verdict {
             Self::NotTestable => "not testable here",
         }
     }
+
+    /// Its class in the style of a page.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Reproduced => "reproduced",
+            Self::NotReproduced => "not-reproduced",
+            Self::NotTestable => "not-testable",
+        }
+    }
 }
 
 /// A claim judged.

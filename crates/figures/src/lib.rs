@@ -17,6 +17,7 @@
 mod answer;
 pub mod assumed;
 mod axis;
+pub mod beside;
 mod build;
 mod canvas;
 pub mod chart;

@@ -103,7 +103,7 @@ pub fn load(roots: &[PathBuf], failed: Failed) -> Result<Loaded, FiguresError> {
 }
 
 /// Beside measurements, predictions are series of their own, so that no estimate mixes both.
-fn set_predictions_apart(runs: &mut [Run]) {
+pub(crate) fn set_predictions_apart(runs: &mut [Run]) {
     if runs.iter().all(|run| run.record.prediction.is_some()) {
         return;
     }

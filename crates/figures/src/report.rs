@@ -4,7 +4,9 @@ use crate::{
     Claims, FiguresError, Judged, LeftOut, Loaded, Measured, Points, Run, Verdict, answer, build,
     chart::Figure,
     experiment::preferred,
-    input, predicted,
+    input,
+    load::PREDICTED,
+    predicted,
     published::Published,
     shipped,
     specification::Specification,
@@ -42,6 +44,8 @@ pub struct Report {
     pub not_drawn: Vec<NotDrawn>,
     /// Each claim of the paper with its verdict.
     pub claims: Vec<Judged>,
+    /// The verdicts by predictions alone, where they are beside measurements.
+    pub predicted_claims: Option<Vec<Judged>>,
     /// Warnings for the reader.
     pub warnings: Vec<String>,
     /// Every point with its estimates.
@@ -134,6 +138,7 @@ impl Report {
                 Err(error) => return Err(error),
             }
         }
+        let predicted_claims = judge_predictions(&claims, &measured.runs)?;
         let claims = claims.judge(&measured)?;
         Ok(Self {
             answer,
@@ -141,6 +146,7 @@ impl Report {
             figures: drawn,
             not_drawn,
             claims,
+            predicted_claims,
             warnings,
             rows: tables::rows(&measured.runs),
             runs: measured.runs,
@@ -247,6 +253,20 @@ impl Report {
         }
         tables::aligned(&lines)
     }
+}
+
+/// What predictions that are beside measurements say by themselves.
+fn judge_predictions(claims: &Claims, runs: &[Run]) -> Result<Option<Vec<Judged>>, FiguresError> {
+    let (mut predicted, measured): (Vec<Run>, Vec<Run>) =
+        runs.iter().cloned().partition(|run| run.record.prediction.is_some());
+    if predicted.is_empty() || measured.is_empty() {
+        return Ok(None);
+    }
+    for run in &mut predicted {
+        let architecture = &mut run.record.route.architecture;
+        *architecture = architecture.trim_end_matches(PREDICTED).to_owned();
+    }
+    claims.judge(&Measured::of(predicted)).map(Some)
 }
 
 #[cfg(test)]

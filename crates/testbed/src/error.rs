@@ -211,6 +211,14 @@ pub enum Error {
     /// A rate of links that is not valid.
     #[error("`{0}` is not a valid rate of a link: use 1gbit, 100mbit (1 Mbit/s to 100 Gbit/s) or unlimited")]
     Link(String),
+    /// A rate for the link of a host that the network does not have.
+    #[error("the network has no host `{requested}`; the links are those of {hosts}")]
+    LinkHost {
+        /// The requested host.
+        requested: String,
+        /// The existing hosts.
+        hosts: String,
+    },
     /// A scale factor that is not valid.
     #[error("links cannot be scaled by {0}: use a factor above 0 and up to 1, such as 0.2")]
     Scale(f64),

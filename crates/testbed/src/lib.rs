@@ -120,12 +120,12 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
         ] => {
             let names = routes.split(',').filter(|name| !name.is_empty());
             let (Ok(nodes), Ok(limit_s), Ok(routes), Ok(network)) =
-                (nodes.parse(), limit.parse(), Routes::named(names), network.parse())
+                (nodes.parse(), limit.parse(), Routes::named(names), network.parse::<NetworkChoice>())
             else {
                 return None;
             };
             let words = limits.split(',').filter(|word| !word.is_empty());
-            let Ok(limits) = CpuLimits::read(words, nodes, &routes, network) else { return None };
+            let Ok(limits) = CpuLimits::read(words, nodes, &routes, &network) else { return None };
             let limit = std::time::Duration::from_secs(limit_s);
             supervise(&PathBuf::from(dir), nodes, routes, network, limits, limit, rest == ["--ephemeral"])
         }

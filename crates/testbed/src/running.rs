@@ -457,10 +457,10 @@ impl Testbed {
     }
 
     /// Whether its network is the requested one.
-    pub(crate) fn has_network(&self, requested: NetworkChoice) -> bool {
+    pub(crate) fn has_network(&self, requested: &NetworkChoice) -> bool {
         match (&self.state.network, requested) {
             (None, NetworkChoice::Loopback) => self.state.reachable.is_none(),
-            (None, NetworkChoice::Reachable(address)) => self.state.reachable == Some(address),
+            (None, NetworkChoice::Reachable(address)) => self.state.reachable == Some(*address),
             (Some(network), NetworkChoice::Facility(_)) => network.choice == requested.to_string(),
             _ => false,
         }
@@ -641,7 +641,7 @@ mod tests {
         let limited = |words: &[&str]| {
             let mut testbed = testbed();
             let routes = Routes::all();
-            let limits = CpuLimits::read(words.iter().copied(), 2, &routes, NetworkChoice::Loopback).unwrap();
+            let limits = CpuLimits::read(words.iter().copied(), 2, &routes, &NetworkChoice::Loopback).unwrap();
             testbed.state.limits = Some(Groups::at(Path::new("/none"), limits));
             testbed
         };

@@ -52,7 +52,7 @@ fn already_up(options: &Options, dir: &Path, progress: &mut dyn FnMut(&str)) -> 
     let dead = testbed.dead_parts()?;
     if testbed.nodes() != options.nodes {
         Err(Error::OtherOptions { path: dir.to_owned(), running: testbed.nodes(), requested: options.nodes })
-    } else if !testbed.has_network(options.network) {
+    } else if !testbed.has_network(&options.network) {
         Err(Error::OtherNetwork(dir.to_owned()))
     } else if let Some(range) = options.ports.filter(|range| !testbed.stays_within(*range)) {
         Err(Error::OtherPorts { path: dir.to_owned(), range })

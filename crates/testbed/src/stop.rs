@@ -154,7 +154,7 @@ mod tests {
 
     /// A sleeper in a group with a limit, where that is possible.
     fn limited() -> (Option<Groups>, Child) {
-        let limits = CpuLimits::read(["node=1"], 1, &Routes::default(), NetworkChoice::Loopback).unwrap();
+        let limits = CpuLimits::read(["node=1"], 1, &Routes::default(), &NetworkChoice::Loopback).unwrap();
         let mut sleeper = sleeper();
         let groups = Groups::choose(limits).inspect_err(|error| eprintln!("without groups: {error}")).ok();
         if let Some(groups) = &groups {

@@ -157,12 +157,12 @@ impl Supervisor {
         let install = programs::find(&self.routes, &identity)?;
         self.routes.managed.map_or(Ok(()), |_| managed::check(&self.dir))?;
         let isolation = Isolation::choose(&program);
-        let (claim, facility) = match self.network {
+        let (claim, facility) = match &self.network {
             NetworkChoice::Loopback => (self.reserve(None)?, None),
-            NetworkChoice::Reachable(address) => (self.reserve(Some(address))?, None),
-            NetworkChoice::Allocation(allocation, base) => (ports::claim(base, allocation)?, None),
+            NetworkChoice::Reachable(address) => (self.reserve(Some(*address))?, None),
+            NetworkChoice::Allocation(allocation, base) => (ports::claim(*base, *allocation)?, None),
             NetworkChoice::Facility(facility) => {
-                (ports::facility(self.nodes, facility.sites), Some((facility, Tools::find()?)))
+                (ports::facility(self.nodes, facility.sites), Some((facility.clone(), Tools::find()?)))
             }
         };
         Ok(Found { program, identity, install, isolation, claim, facility })
@@ -213,8 +213,9 @@ impl Supervisor {
         limit_open_files()?;
         if let Some((facility, tools)) = facility {
             state.parts[0].ports.clear();
+            let opened = facility.firewall;
             let network = sandbox.build_network(ports.hosts, facility, tools)?;
-            if let Some(opened) = facility.firewall {
+            if let Some(opened) = opened {
                 network.close_site(&firewall::rules(opened, ports, self.nodes))?;
             }
             state.network = Some(network.state()?);

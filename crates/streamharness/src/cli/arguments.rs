@@ -543,9 +543,10 @@ pub struct TestbedUp {
     /// that are free].
     #[arg(long, value_name = "FROM-TO")]
     pub ports: Option<String>,
-    /// Rate of each link except the clients', such as 100mbit, or unlimited [default: 1gbit].
-    #[arg(long, value_name = "RATE")]
-    pub link: Option<String>,
+    /// Rate of each link except the clients', such as 100mbit, or unlimited [default: 1gbit]; HOST=RATE is that of one host's link,
+    /// such as ingress=10gbit.
+    #[arg(long, value_name = "RATE,...", value_delimiter = ',')]
+    pub link: Vec<String>,
     /// One-way delay between the clients and all other hosts, such as 30ms [default: none].
     #[arg(long, value_name = "TIME")]
     pub delay: Option<String>,

@@ -8,7 +8,11 @@ use crate::{
     },
 };
 use clap::Args;
-use figures::{Failed, Report, report};
+use figures::{
+    Failed, Report,
+    beside::{self, Side},
+    report::{self, Source},
+};
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -35,6 +39,9 @@ pub struct ReportArguments {
     /// Show the verdicts on the paper's claims also for runs that are not of its experiments.
     #[arg(long)]
     claims: bool,
+    /// Each DIR is a column: what it measured, and predicted, of the paper's claims, and its figures beside those of the others.
+    #[arg(long)]
+    side_by_side: bool,
     /// Open the page in the browser (`xdg-open`).
     #[arg(long, conflicts_with = "text")]
     open: bool,
@@ -42,13 +49,15 @@ pub struct ReportArguments {
 
 /// Reads the records, draws the figures, writes the report.
 pub fn report(arguments: &ReportArguments) -> Result<Exit, Failure> {
-    let wrong = |error: figures::FiguresError| Failure::new(Exit::Usage, error);
     let figures = if arguments.figures.is_empty() {
         report::shipped_figures()
     } else {
         report::chosen(&arguments.figures).map_err(wrong)?
     };
     let failed = if arguments.failed { Failed::Use } else { Failed::LeaveOut };
+    if arguments.side_by_side {
+        return side_by_side(arguments, &figures, failed);
+    }
     let loaded = figures::load(&arguments.dirs, failed).map_err(wrong)?;
     let report = Report::of(loaded, &figures, !arguments.figures.is_empty()).map_err(wrong)?;
     let mut text = if arguments.text { report.text() } else { report.answer_text() };
@@ -64,6 +73,34 @@ pub fn report(arguments: &ReportArguments) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Pass)
+}
+
+/// The claims of each directory by themselves, beside each other.
+fn side_by_side(arguments: &ReportArguments, figures: &[Source], failed: Failed) -> Result<Exit, Failure> {
+    let mut sides = Vec::new();
+    for dir in &arguments.dirs {
+        let loaded = figures::load(std::slice::from_ref(dir), failed).map_err(wrong)?;
+        let report = Report::of(loaded, figures, !arguments.figures.is_empty()).map_err(wrong)?;
+        sides.push(Side { name: name(dir), report });
+    }
+    stdout::print(&beside::text(&sides))?;
+    if !arguments.text || arguments.out.is_some() {
+        let out = arguments.out.clone().unwrap_or_else(|| arguments.dirs[0].join("side-by-side"));
+        let page = out.join("report.html");
+        let names: Vec<&str> = sides.iter().map(|side| side.name.as_str()).collect();
+        let title = format!("{} - streamharness", names.join(" beside "));
+        make_dir(&out, &out)?;
+        keep(&page, beside::page(&sides, &title).as_bytes())?;
+        crate::terminal::stderr::say(format_args!("{} set(s) of results in {}", sides.len(), page.display()));
+        if arguments.open {
+            open(&page)?;
+        }
+    }
+    Ok(Exit::Pass)
+}
+
+fn wrong(error: figures::FiguresError) -> Failure {
+    Failure::new(Exit::Usage, error)
 }
 
 /// The last part of a path: what people call their results.
@@ -84,22 +121,30 @@ fn open(page: &Path) -> Result<(), Failure> {
     }
 }
 
+fn make_dir(top: &Path, dir: &Path) -> Result<(), Failure> {
+    whole::make_dir(top, dir).map_err(|error| unwritten(dir, &error))
+}
+
+fn keep(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    whole::write(path, bytes).map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    let path = path.display();
+    Failure::new(Exit::Usage, format!("`{path}` cannot be written: {error}; give another folder with --out"))
+}
+
 fn write(report: &Report, dirs: &[PathBuf], out: &Path) -> Result<(), Failure> {
-    let unwritten = |path: &Path, error: std::io::Error| {
-        let path = path.display();
-        Failure::new(Exit::Usage, format!("`{path}` cannot be written: {error}; give another folder with --out"))
-    };
     let folder = out.join("figures");
-    whole::make_dir(out, &folder).map_err(|error| unwritten(&folder, error))?;
-    let keep = |path: PathBuf, bytes: &[u8]| whole::write(&path, bytes).map_err(|error| unwritten(&path, error));
+    make_dir(out, &folder)?;
     for (figure, png) in report.figures.iter().zip(figures::pngs(&report.figures)) {
-        keep(folder.join(format!("{}.svg", figure.name)), figures::svg(figure).as_bytes())?;
-        keep(folder.join(format!("{}.png", figure.name)), &png)?;
+        keep(&folder.join(format!("{}.svg", figure.name)), figures::svg(figure).as_bytes())?;
+        keep(&folder.join(format!("{}.png", figure.name)), &png)?;
     }
     let names: Vec<String> = dirs.iter().map(|dir| name(dir)).collect();
     let page = out.join("report.html");
     let title = format!("{} - streamharness", names.join(", "));
-    keep(page.clone(), figures::page(report, &title, out).as_bytes())?;
+    keep(&page, figures::page(report, &title, out).as_bytes())?;
     crate::terminal::stderr::say(format_args!(
         "{}: {} figure(s) in {}",
         report.summary(),

@@ -100,8 +100,9 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         reorder: reorder.as_deref().or(of_preset(|network| network.reorder.as_deref())),
     };
     let congestion = congestion.as_deref().and_then(|name| name.parse().ok());
-    let network = match network_choice(&network, link, way, (sites, congestion), scale)? {
+    let network = match network_choice(&network, &link, way, (sites, congestion), scale)? {
         testbed::NetworkChoice::Facility(facility) => {
+            facility.check_hosts(nodes).map_err(wrong)?;
             let mtu = mtu.unwrap_or(facility.mtu);
             testbed::NetworkChoice::Facility(testbed::Facility { firewall: opened, mtu, ..facility })
         }
@@ -113,7 +114,7 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         other => other,
     };
     let limits = cpu_limit.iter().map(String::as_str);
-    let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, network).map_err(wrong)?;
+    let cpu_limits = testbed::CpuLimits::read(limits, nodes, &routes, &network).map_err(wrong)?;
     let broker = broker_extras(plugin, broker_config.as_deref())?;
     let new = testbed::Options::new(nodes).map_err(unusable)?;
     let ports = ports.map(|range| range.parse().map_err(wrong)).transpose()?.or(new.ports);
@@ -135,18 +136,18 @@ fn broker_extras(plugins: Vec<String>, file: Option<&Path>) -> Result<testbed::B
 /// The network of the parts.
 fn network_choice(
     network: &str,
-    link: Option<String>,
+    links: &[String],
     way: testbed::WayText<'_>,
     (sites, congestion): (bool, Option<testbed::Congestion>),
     scale: Option<f64>,
 ) -> Result<testbed::NetworkChoice, Failure> {
     if network == "facility" {
-        let link = link.as_deref().unwrap_or("1gbit");
-        let facility = testbed::Facility::parse(link, scale.unwrap_or(1.0), way);
+        let links = links.iter().map(String::as_str);
+        let facility = testbed::Facility::parse(links, scale.unwrap_or(1.0), way);
         let facility = facility.map(|facility| testbed::Facility { congestion, sites, ..facility });
         return facility.map(testbed::NetworkChoice::Facility).map_err(|error| Failure::new(Exit::Usage, error));
     }
-    if sites || link.is_some() || scale.is_some() || congestion.is_some() || way != testbed::WayText::default() {
+    if sites || !links.is_empty() || scale.is_some() || congestion.is_some() || way != testbed::WayText::default() {
         let sentence = "links belong to the facility network: add --network facility, or leave --link, --scale, --delay, --distance, \
              --jitter, --loss, --reorder, --sites and --congestion out";
         return Err(Failure::new(Exit::Usage, sentence));

@@ -61,7 +61,7 @@ impl CpuLimits {
         requested: impl IntoIterator<Item = &'a str>,
         nodes: usize,
         routes: &Routes,
-        network: NetworkChoice,
+        network: &NetworkChoice,
     ) -> Result<Self> {
         let parts = parts(nodes, routes, network);
         let mut limits = BTreeMap::new();
@@ -104,7 +104,7 @@ impl CpuLimits {
 
 /// The parts that can be limited, in the order of their start. A data server has the limit of the control server that
 /// starts it, as in a pod.
-fn parts(nodes: usize, routes: &Routes, network: NetworkChoice) -> Vec<String> {
+fn parts(nodes: usize, routes: &Routes, network: &NetworkChoice) -> Vec<String> {
     let epmds = match network {
         NetworkChoice::Loopback | NetworkChoice::Reachable(_) => vec!["epmd".to_owned()],
         NetworkChoice::Facility(_) | NetworkChoice::Allocation(..) => {
@@ -127,7 +127,7 @@ mod tests {
 
     fn read(texts: &[&str]) -> Result<CpuLimits> {
         let routes = Routes::named(["prs-stunnel", "mss"]).unwrap();
-        CpuLimits::read(texts.iter().copied(), 12, &routes, NetworkChoice::Loopback)
+        CpuLimits::read(texts.iter().copied(), 12, &routes, &NetworkChoice::Loopback)
     }
 
     #[test]

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_part_and_what_it_starts_get_no_more_than_their_limit() {
-        let limits = CpuLimits::read(["node=0.2"], 2, &Routes::default(), NetworkChoice::Loopback).unwrap();
+        let limits = CpuLimits::read(["node=0.2"], 2, &Routes::default(), &NetworkChoice::Loopback).unwrap();
         let groups = match Groups::choose(limits) {
             Ok(groups) => groups,
             Err(error) => return eprintln!("skipped: {error}"),

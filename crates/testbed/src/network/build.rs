@@ -37,7 +37,7 @@ pub struct Network {
 impl Network {
     /// Builds it, and leaves this process at the switch.
     pub fn build(proc: &Proc, hosts: Hosts, facility: Facility, tools: Tools) -> Result<Self> {
-        let by = Way::choose(proc, hosts, facility, &tools)?;
+        let by = Way::choose(proc, hosts, &facility, &tools)?;
         let mut joined = Vec::new();
         for host in hosts.on_a_switch() {
             let namespace = Namespace::create(proc)?;
@@ -63,9 +63,10 @@ impl Network {
     fn join(&mut self, index: usize, way: Way) -> Result<LinkState> {
         let host = self.joined[index].0;
         let address = self.hosts.address(host);
-        // These stand for many machines: only the other hosts' links limit them.
+        // These stand for many machines: unless they have a rate of their own, only the other hosts' links limit them.
         let is_many = matches!(host, Host::Clients | Host::Site | Host::Producers);
-        let rate = self.facility.rate_bits_per_second.filter(|_| !is_many);
+        let own = self.facility.own_rates.get(&host.to_string()).copied();
+        let rate = own.unwrap_or(self.facility.rate_bits_per_second.filter(|_| !is_many));
         let way = if host == self.hosts.at_a_distance() { way } else { Way::Short };
         let forwarder = self.connect(index, way)?;
         self.forwarder = self.forwarder.take().or(forwarder);
@@ -219,7 +220,7 @@ impl Network {
             clients_fd: self.joined[0].1.descriptor(),
             producers: self.of(Host::Producers).map(producers).transpose()?,
             namespaces: all.map(Namespace::inode).collect::<Result<_>>()?,
-            choice: NetworkChoice::Facility(self.facility).to_string(),
+            choice: NetworkChoice::Facility(self.facility.clone()).to_string(),
             congestion: self.facility.congestion.map(|congestion| congestion.to_string()),
             firewall: self.firewall.clone(),
             mtu: Some(self.facility.mtu),
@@ -269,10 +270,11 @@ enum Way {
 impl Way {
     /// The first that works here, and whether the kernel supports the requested limits; tried in a namespace that is left
     /// at once.
-    fn choose(proc: &Proc, hosts: Hosts, facility: Facility, tools: &Tools) -> Result<Self> {
+    fn choose(proc: &Proc, hosts: Hosts, facility: &Facility, tools: &Tools) -> Result<Self> {
         let _scratch = Namespace::create(proc)?;
         let is_there = |discipline: &str| tools.tc(&format!("qdisc replace dev lo root {discipline}")).is_ok();
-        if facility.rate_bits_per_second.is_some() && !is_there(&bucket(1_000_000_000)) {
+        let any = facility.rate_bits_per_second.or(facility.own_rates.values().flatten().next().copied());
+        if any.is_some() && !is_there(&bucket(1_000_000_000)) {
             return Err(Error::NoRateLimit);
         }
         let only_delay = Conditions { delay: facility.way.delay, ..Conditions::default() };

@@ -1,12 +1,12 @@
 //! Options of the network, and their text.
 
-use super::{Allocation, Opened};
+use super::{Allocation, Host, Hosts, Opened};
 use crate::{Error, Result};
 use distance::Conditions;
-use std::{fmt, net::Ipv4Addr, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr, str::FromStr, time::Duration};
 
 /// Where the parts of a testbed listen.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum NetworkChoice {
     /// On the loopback ports of this host.
     #[default]
@@ -20,10 +20,12 @@ pub enum NetworkChoice {
 }
 
 /// The links of a facility.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Facility {
     /// Rate of each link except the clients', in bit/s; `None`: unlimited.
     pub rate_bits_per_second: Option<u64>,
+    /// Rates of the links that have one of their own, by host, in bit/s; `None`: unlimited.
+    pub own_rates: BTreeMap<String, Option<u64>>,
     /// Of the way between the clients and all others, in both directions.
     pub way: Conditions,
     /// Whether producers are at a site of their own, and the way is between it and the rest.
@@ -86,36 +88,60 @@ pub struct WayText<'a> {
 }
 
 impl Facility {
-    /// Parses `1gbit`, a factor for it, and the conditions of the way.
+    /// Parses rates of links, a factor for them, and the conditions of the way. A rate is that of every link (`1gbit`, unless
+    /// another is given) or of one host (`ingress=10gbit`).
     ///
     /// # Errors
     ///
     /// [`Error`] if one of them is not valid.
-    pub fn parse(link: &str, scale: f64, way: WayText<'_>) -> Result<Self> {
-        let wrong = || Error::Link(link.to_owned());
+    pub fn parse<'a>(links: impl IntoIterator<Item = &'a str>, scale: f64, way: WayText<'_>) -> Result<Self> {
         if !(scale > 0.0 && scale <= 1.0) {
             return Err(Error::Scale(scale));
         }
-        let rate_bits_per_second = match link {
-            "unlimited" => None,
-            _ => {
-                let (number, unit) = split(link).ok_or_else(wrong)?;
-                let factor = match unit.to_ascii_lowercase().trim_end_matches("/s") {
-                    "gbit" => 1e9,
-                    "mbit" => 1e6,
-                    _ => return Err(wrong()),
-                };
-                let rate = (number * factor * scale).round();
-                // Below, a single frame takes longer than the queue's limit; above, the queue exceeds 32 bits.
-                if !(1e6..=1e11).contains(&rate) {
-                    return Err(wrong());
+        let (mut of_all, mut own_rates) = ("1gbit", BTreeMap::new());
+        for link in links {
+            match link.split_once('=') {
+                Some((host, rate)) => {
+                    own_rates.insert(host.trim().to_owned(), parse_rate(rate.trim(), scale)?);
                 }
-                Some(rate as u64)
+                None => of_all = link,
             }
-        };
+        }
+        let rate_bits_per_second = parse_rate(of_all, scale)?;
         let way = parse_way(way)?;
-        Ok(Self { rate_bits_per_second, way, congestion: None, sites: false, firewall: None, mtu: MTU })
+        Ok(Self { rate_bits_per_second, own_rates, way, congestion: None, sites: false, firewall: None, mtu: MTU })
     }
+
+    /// Checks that each link with a rate of its own is there with so many nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] with all hosts, if one is not.
+    pub fn check_hosts(&self, nodes: usize) -> Result<()> {
+        let there = Hosts::Facility { nodes, sites: self.sites }.on_a_switch();
+        let there: Vec<String> = there.iter().map(Host::to_string).collect();
+        match self.own_rates.keys().find(|host| !there.contains(host)) {
+            Some(host) => Err(Error::LinkHost { requested: host.clone(), hosts: there.join(", ") }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// In bit/s; `None`: unlimited.
+fn parse_rate(link: &str, scale: f64) -> Result<Option<u64>> {
+    let wrong = || Error::Link(link.to_owned());
+    if link == "unlimited" {
+        return Ok(None);
+    }
+    let (number, unit) = split(link).ok_or_else(wrong)?;
+    let factor = match unit.to_ascii_lowercase().trim_end_matches("/s") {
+        "gbit" => 1e9,
+        "mbit" => 1e6,
+        _ => return Err(wrong()),
+    };
+    let rate = (number * factor * scale).round();
+    // Below, a single frame takes longer than the queue's limit; above, the queue exceeds 32 bits.
+    if (1e6..=1e11).contains(&rate) { Ok(Some(rate as u64)) } else { Err(wrong()) }
 }
 
 fn split(text: &str) -> Option<(f64, &str)> {
@@ -161,10 +187,12 @@ impl fmt::Display for NetworkChoice {
             Self::Reachable(address) => write!(f, "reachable,{address}"),
             Self::Facility(facility) => {
                 let rate = facility.rate_bits_per_second.unwrap_or(0);
+                let own = facility.own_rates.iter().map(|(host, rate)| format!("{host}={}", rate.unwrap_or(0)));
+                let own = own.collect::<Vec<_>>().join("+");
                 let congestion = facility.congestion.map_or("default".to_owned(), |one| one.to_string());
                 let firewall = facility.firewall.map_or("open".to_owned(), |opened| format!("only-{opened}"));
                 let Facility { sites, mtu, way, .. } = facility;
-                write!(f, "facility,{rate},{congestion},{sites},{firewall},{mtu},{way}")
+                write!(f, "facility,{rate},{own},{congestion},{sites},{firewall},{mtu},{way}")
             }
             Self::Allocation(allocation, base) => write!(f, "allocation,{allocation},{base}"),
         }
@@ -185,7 +213,12 @@ impl FromStr for NetworkChoice {
             return Ok(Self::Allocation(allocation.parse()?, base.parse().map_err(|_| ())?));
         }
         let (rate, way) = text.strip_prefix("facility,").and_then(|rest| rest.split_once(',')).ok_or(())?;
-        let rate: u64 = rate.parse().map_err(|_| ())?;
+        let rate_of = |rate: &str| rate.parse().map(|rate: u64| (rate > 0).then_some(rate)).map_err(|_| ());
+        let (own, way) = way.split_once(',').ok_or(())?;
+        let of_host = |text: &str| {
+            let (host, rate) = text.split_once('=').ok_or(())?;
+            Ok((host.to_owned(), rate_of(rate)?))
+        };
         let (congestion, way) = way.split_once(',').ok_or(())?;
         let (sites, way) = way.split_once(',').ok_or(())?;
         let sites = sites.parse().map_err(|_| ())?;
@@ -194,7 +227,12 @@ impl FromStr for NetworkChoice {
         let (mtu, way) = way.split_once(',').ok_or(())?;
         let congestion = (congestion != "default").then(|| congestion.parse()).transpose()?;
         Ok(Self::Facility(Facility {
-            rate_bits_per_second: (rate > 0).then_some(rate),
+            rate_bits_per_second: rate_of(rate)?,
+            own_rates: own
+                .split('+')
+                .filter(|one| !one.is_empty())
+                .map(of_host)
+                .collect::<std::result::Result<_, ()>>()?,
             way: way.parse()?,
             congestion,
             sites,
@@ -211,7 +249,7 @@ mod tests {
     #[test]
     fn rates_and_delays_are_read_as_tc_writes_them_and_the_scale_divides_rates_only() {
         let delayed = |delay| WayText { delay: Some(delay), ..WayText::default() };
-        let parse = |link, delay, scale| Facility::parse(link, scale, delayed(delay)).unwrap();
+        let parse = |link, delay, scale| Facility::parse([link], scale, delayed(delay)).unwrap();
         assert_eq!(parse("1gbit", "0ms", 0.2).rate_bits_per_second, Some(200_000_000));
         assert_eq!(parse("2.5Gbit/s", "0ms", 1.0).rate_bits_per_second, Some(2_500_000_000));
         assert_eq!(parse("unlimited", "1.5ms", 0.2).rate_bits_per_second, None);
@@ -219,9 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn a_host_has_the_rate_of_its_own_link_and_one_that_is_not_there_is_named_with_those_that_are() {
+        let parse = |links: [&'static str; 2]| Facility::parse(links, 0.1, WayText::default()).unwrap();
+        let facility = parse(["ingress=10gbit", "lb=unlimited"]);
+        assert_eq!(facility.rate_bits_per_second, Some(100_000_000));
+        assert_eq!(facility.own_rates, [("ingress".into(), Some(1_000_000_000)), ("lb".into(), None)].into());
+        assert!(facility.check_hosts(1).is_ok());
+        let facility = parse(["2gbit", "dsn3=1gbit"]);
+        assert_eq!(facility.rate_bits_per_second, Some(200_000_000));
+        assert!(facility.check_hosts(3).is_ok());
+        let error = facility.check_hosts(2).unwrap_err().to_string();
+        assert!(error.contains("`dsn3`") && error.contains("dsn1, dsn2, lb, ingress"), "{error}");
+    }
+
+    #[test]
     fn conditions_of_the_way_are_read_as_netem_writes_them() {
         let text = WayText { delay: Some("30ms"), jitter: Some("1ms"), loss: Some("0.01%"), reorder: Some("1%") };
-        let way = Facility::parse("1gbit", 1.0, text).unwrap().way;
+        let way = Facility::parse(["1gbit"], 1.0, text).unwrap().way;
         assert_eq!((way.delay.as_millis(), way.jitter.as_millis(), way.loss, way.reorder), (30, 1, 0.0001, 0.01));
     }
 
@@ -235,7 +287,7 @@ mod tests {
             (WayText { reorder: Some("NaN%"), ..text }, "0.01%"),
             (WayText { jitter: Some("2ms"), ..text }, "--delay"),
         ] {
-            let error = Facility::parse("1gbit", 1.0, text).unwrap_err().to_string();
+            let error = Facility::parse(["1gbit"], 1.0, text).unwrap_err().to_string();
             assert!(error.contains(example), "{text:?}: {error}");
         }
     }
@@ -244,6 +296,7 @@ mod tests {
     fn an_invalid_link_is_rejected_with_a_valid_example() {
         for (link, delay, scale, example) in [
             ("fast", "0ms", 1.0, "1gbit"),
+            ("ingress=fast", "0ms", 1.0, "1gbit"),
             ("1gb", "0ms", 1.0, "1gbit"),
             ("1mbit", "0ms", 0.1, "1gbit"),
             ("1gbit", "soon", 1.0, "1ms"),
@@ -252,7 +305,7 @@ mod tests {
             ("1gbit", "0ms", f64::NAN, "0.2"),
         ] {
             let way = WayText { delay: Some(delay), ..WayText::default() };
-            let error = Facility::parse(link, scale, way).unwrap_err().to_string();
+            let error = Facility::parse([link], scale, way).unwrap_err().to_string();
             assert!(error.contains(example), "{link} {delay} {scale}: {error}");
         }
     }
@@ -260,15 +313,21 @@ mod tests {
     #[test]
     fn the_supervisor_reads_the_options_that_are_passed_to_it() {
         let way = WayText { delay: Some("1ms"), jitter: Some("1us"), loss: Some("0.01%"), reorder: None };
-        let facility = Facility::parse("1gbit", 0.2, way).unwrap();
-        let with_reno = NetworkChoice::Facility(Facility { congestion: Some(Congestion::Reno), ..facility });
+        let facility = Facility::parse(["1gbit"], 0.2, way).unwrap();
+        let own_rates = [("ingress".into(), Some(2_000_000_000)), ("lb".into(), None)].into();
+        let with_reno = NetworkChoice::Facility(Facility { congestion: Some(Congestion::Reno), ..facility.clone() });
         for choice in [
             NetworkChoice::Loopback,
             NetworkChoice::Reachable([10, 1, 2, 3].into()),
-            NetworkChoice::Facility(facility),
-            NetworkChoice::Facility(Facility { mtu: 9000, ..facility }),
+            NetworkChoice::Facility(facility.clone()),
+            NetworkChoice::Facility(Facility { mtu: 9000, ..facility.clone() }),
+            NetworkChoice::Facility(Facility { own_rates, ..facility.clone() }),
             with_reno,
-            NetworkChoice::Facility(Facility { sites: true, firewall: Some(Opened::of(["dts", "mss"])), ..facility }),
+            NetworkChoice::Facility(Facility {
+                sites: true,
+                firewall: Some(Opened::of(["dts", "mss"])),
+                ..facility.clone()
+            }),
             NetworkChoice::Facility(Facility { sites: true, firewall: Some(Opened::default()), ..facility }),
         ] {
             assert_eq!(choice.to_string().parse(), Ok(choice));
