@@ -45,6 +45,10 @@ fn a_prediction_is_the_files_of_a_run_and_the_same_each_time_and_a_report_says_w
     for part in ["1 of 1 runs are predictions of a model", "DTS (predicted)"] {
         assert!(outcome.stdout.contains(part), "{part} {outcome}");
     }
+    let fit = single(&["predict", "--calibrate", "record.json", "-o", "here.toml"]);
+    let outcome = fit.file("record.json", &record).run(LIMIT);
+    outcome.fails(PROFILE, &["the run `", "is a prediction: calibrate by measurements"]);
+    assert!(!outcome.files.contains_key("here.toml"), "{outcome}");
 }
 
 #[test]
@@ -65,7 +69,8 @@ fn the_cells_of_an_experiment_are_predicted_under_a_hypothesis() {
 #[test]
 fn the_claims_are_all_judged_under_each_hypothesis_and_a_set_of_them_becomes_flags() {
     // Few messages: this is about the search and its table, not about what holds.
-    let few = ["predict", "--claims", "--messages", "64", "--axis", "prs-tunnel"];
+    let few =
+        ["predict", "--claims", "--messages", "64", "--axis", "prs-tunnel", "--axis", "unit", "--axis", "estimator"];
     let outcome = single(&few).run(3 * LIMIT);
     assert_eq!(outcome.status.code(), Some(0), "{outcome}");
     let judged: Vec<&str> =
@@ -73,8 +78,11 @@ fn the_claims_are_all_judged_under_each_hypothesis_and_a_set_of_them_becomes_fla
     assert_eq!(judged.len(), 44, "{outcome}");
     for line in judged {
         let marks = line.split_whitespace().nth(1).unwrap();
-        // No assumptions, each of three tunnels, and the best set.
-        assert!(marks.len() == 5 && marks.chars().all(|mark| "+-".contains(mark)), "{line}");
+        // No assumptions, two more tunnels, either unit, the other estimator, and the best set.
+        assert!(marks.len() == 7 && marks.chars().all(|mark| "+-".contains(mark)), "{line}");
+    }
+    for value in ["prs-tunnel=stunnel", "unit=events", "estimator=sum-of-rates"] {
+        assert!(outcome.stdout.lines().any(|line| line.split_whitespace().nth(1) == Some(value)), "{value} {outcome}");
     }
     assert!(outcome.stdout.contains("Most claims hold under: "), "{outcome}");
 
@@ -96,6 +104,8 @@ fn what_cannot_be_predicted_is_one_sentence_and_leaves_nothing() {
         (&["--hypothesis", "leader=nowhere"], PROFILE, "write leader=VALUE with one of"),
         (&["--scale=-1"], PROFILE, "use a number above 0"),
         (&["--queue-type", "quorum"], PROFILE, "--queue-type classic"),
+        (&["--arch", "ejfat"], PROFILE, "predict a route over RabbitMQ"),
+        (&["--hypothesis", "run-length=long", "--flags", "run"], PROFILE, "give each its --messages"),
         (&["--arch", "mine-arch.toml"], PROFILE, "routes of testbeds only"),
         (&["--repeat", "3"], USAGE, "leave --repeat"),
         (&["--claims", "--axis", "weather"], PROFILE, "use one of addressed-nodes, client-cost"),

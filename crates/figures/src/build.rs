@@ -11,6 +11,7 @@ use crate::{
     quantity, rules,
     specification::{Filter, Kind, PanelSpecification, Specification, X, Y},
     statistics::{Interval, ratio},
+    utilisation,
 };
 use measure::{Metric, record::Shares};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +71,9 @@ pub fn build(
         let mut wanted = wanted.into_iter().collect::<Vec<_>>().join(", or ");
         if specification.kind == Kind::Series {
             wanted = format!("{}at least {SERIES_ROWS_MIN} s of streaming", if wanted.is_empty() { "" } else { ", " });
+        }
+        if specification.kind == Kind::Utilisation {
+            wanted += ", predicted";
         }
         if let Some(base) = &specification.relative_to {
             wanted += &format!(" (and over {base}, which others are compared with)");
@@ -175,6 +179,7 @@ impl<'a> Builder<'a> {
         let title = |level: &Level| match (split, level) {
             (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
             (Dimension::Consumers, Level::Number(number)) => format!("{number} consumers"),
+            (Dimension::Link, Level::Number(_)) => format!("Links of {} Gbit/s", split.tick(level)),
             _ => capital(&self.looks.title(level)),
         };
         parts.into_iter().map(|(level, runs)| (title(&level), runs)).collect()
@@ -190,6 +195,7 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         match (self.specification.kind, &named.x, &named.y) {
+            (Kind::Utilisation, ..) => Ok(self.utilisation_panel(&title, runs)),
             (Kind::Series, _, Y::Column(column)) if column == SHARE => Ok(self.shares_panel(title, runs)),
             (Kind::Series, _, Y::Column(column)) => self.series_panel(title, column, runs),
             (Kind::Cdf, _, Y::Quantity(Quantity::Median(metric) | Quantity::P99(metric))) => {
@@ -308,6 +314,14 @@ impl<'a> Builder<'a> {
             range: None,
         };
         Some(Panel { title, x: along, y: self.value_axis(of, false), traces, rules: Vec::new() })
+    }
+
+    /// How busy the parts of a route were.
+    fn utilisation_panel(&mut self, title: &str, runs: &[&'a Run]) -> Option<Panel> {
+        let style = self.style_of(&self.specification.series.of(runs.first()?));
+        let (panel, sentence) = utilisation::panel(title, style, runs)?;
+        self.notes.push(sentence);
+        Some(panel)
     }
 
     /// The share of a load balancer's slots that each consumer had, in the run with the most samples.
@@ -529,7 +543,7 @@ impl<'a> Builder<'a> {
 
     /// The number of runs per mark, and the coverage of its bar.
     fn repetitions(&self) -> Vec<String> {
-        if self.specification.kind == Kind::Series {
+        if matches!(self.specification.kind, Kind::Series | Kind::Utilisation) {
             return Vec::new();
         }
         let what = if self.specification.kind == Kind::Cdf { "bands" } else { "bars" };

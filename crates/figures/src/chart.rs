@@ -135,6 +135,11 @@ pub enum Shape {
     Thin,
     /// Markers with bars along x; y is a category.
     Rows,
+    /// Bars from 0 along x, solid or pale; y is a category.
+    Bars {
+        /// Whether they are solid.
+        solid: bool,
+    },
 }
 
 /// The marks of one series.

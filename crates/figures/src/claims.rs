@@ -25,7 +25,7 @@ pub enum Kind {
 }
 
 /// One statement of the paper.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     /// `C1` and so on.
     pub id: String,
@@ -46,7 +46,7 @@ pub struct Claim {
     pub(crate) show: Vec<Shown>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shown {
     pub(crate) label: String,
     pub(crate) unit: Unit,
@@ -54,7 +54,7 @@ pub(crate) struct Shown {
 }
 
 /// All claims, and the definitions of their terms.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Claims {
     pub(crate) claims: Vec<Claim>,
     pub(crate) vocabulary: Vocabulary,
@@ -75,6 +75,10 @@ pub struct Predicted {
     pub experiment: String,
     /// How many messages each of its points sends: enough for a steady rate, few enough for many predictions.
     pub messages: u64,
+    /// How many it sends as published.
+    published: u64,
+    /// How many are enough for long runs of each consumer.
+    long: u64,
 }
 
 impl Claim {
@@ -208,8 +212,8 @@ impl Claims {
             .collect()
     }
 
-    /// The same claims, read differently where the slides leave it open: `prs` is the tunnel that stands for PRS,
-    /// `estimator` is `window` or `sum-of-rates`.
+    /// The same claims, read differently where the slides leave it open: `prs` is the tunnel that stands for PRS, `estimator`
+    /// is `window` or `sum-of-rates`, `unit` is `any`, `messages` or `events`, and `run-length` is `published` or `long`.
     ///
     /// # Errors
     ///
@@ -224,9 +228,18 @@ impl Claims {
             }
             ("estimator", "window") => read.rate = Quantity::MessagesPerSecond,
             ("estimator", "sum-of-rates") => read.rate = Quantity::SumOfRates,
+            ("unit", "any") => {}
+            ("unit", "messages" | "events") => {
+                let unit = Expression::List(vec![Expression::Name(value.to_owned())]);
+                read.vocabulary.constants.insert("units".to_owned(), unit);
+            }
+            ("run-length", "published") => read.predicted.iter_mut().for_each(|one| one.messages = one.published),
+            ("run-length", "long") => read.predicted.iter_mut().for_each(|one| one.messages = one.long),
             _ => {
-                let reason =
-                    format!("`{key} = {value}` is not open: use prs = TUNNEL, or estimator = window or sum-of-rates");
+                let reason = format!(
+                    "`{key} = {value}` is not open: use prs = TUNNEL, estimator = window or sum-of-rates, unit = any, messages or \
+                     events, or run-length = published or long"
+                );
                 return Err(FiguresError::Specification { file: "claims.toml".to_owned(), reason });
             }
         }

@@ -31,6 +31,8 @@ pub enum Dimension {
     Rate,
     /// What was done to the run on purpose: `kill node 1 for 5s`.
     Fault,
+    /// The rate of the service's links, in bits per second.
+    Link,
     /// Any other field of the plan, by its path: `service.prefetch`.
     Plan(String),
 }
@@ -49,6 +51,7 @@ impl Dimension {
             "loss" => Self::Loss,
             "rate" => Self::Rate,
             "fault" => Self::Fault,
+            "link" => Self::Link,
             path if path.contains('.') => Self::Plan(path.to_owned()),
             _ => return None,
         })
@@ -75,6 +78,11 @@ impl Dimension {
                 let all = run.record.faults.iter().map(|fault| done(&fault.fault));
                 Level::Text(all.collect::<Vec<_>>().join(" and "))
             }
+            Self::Link => {
+                let mut service = run.record.links.iter().filter(|link| link.host.starts_with("dsn"));
+                let rate = service.find_map(|link| link.rate_bits_per_second);
+                rate.map_or_else(|| Level::Text("unlimited".to_owned()), Level::Number)
+            }
             Self::Plan(path) => plan(&format!("/{}", path.replace('.', "/"))),
         }
     }
@@ -85,6 +93,7 @@ impl Dimension {
             Self::Delay => "delay one way, ms".to_owned(),
             Self::Loss => "lost packets, %".to_owned(),
             Self::Rate => "offered messages/s".to_owned(),
+            Self::Link => "rate of each node's link, Gbit/s".to_owned(),
             other => other.to_string(),
         }
     }
@@ -94,6 +103,7 @@ impl Dimension {
         match (self, level.number()) {
             (Self::Delay, Some(us)) => (us / 1e3).to_string(),
             (Self::Loss, Some(ppm)) => (ppm / 1e4).to_string(),
+            (Self::Link, Some(bits)) => (bits / 1e9).to_string(),
             _ => level.to_string(),
         }
     }
@@ -123,6 +133,7 @@ impl fmt::Display for Dimension {
             Self::Loss => "loss",
             Self::Rate => "rate",
             Self::Fault => "fault",
+            Self::Link => "link",
             Self::Plan(path) => path,
         })
     }

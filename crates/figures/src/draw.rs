@@ -59,6 +59,9 @@ const BELOW: f64 = 38.0;
 const RIGHT: f64 = 12.0;
 /// From one series to the next in a row of a ladder.
 const ASIDE: f64 = 5.0;
+/// A row of bars, and the part of it that a bar takes.
+const BAR_ROW: f64 = 19.0;
+const BAR: f64 = 12.0;
 /// From one row of names below an axis to the next.
 const NEXT_ROW: f64 = 12.0;
 
@@ -68,7 +71,9 @@ const SVG_FONTS: Fonts = Fonts { size: 1.24, drop: 0.0 };
 const BITMAP_FONTS: Fonts = Fonts { size: 1.164, drop: 0.14 };
 
 fn panel_size(panel: &Panel, columns: usize) -> (f64, f64) {
+    let bars = panel.traces.iter().any(|trace| matches!(trace.shape, Shape::Bars { .. }));
     match (rows(panel), columns) {
+        (Some(rows), _) if bars => (440.0, ABOVE + BELOW + BAR_ROW * rows as f64),
         (Some(rows), _) => (520.0, ABOVE + BELOW + (18.0 + ASIDE * panel.traces.len() as f64).max(34.0) * rows as f64),
         (None, 3..) => (262.0, 240.0),
         (None, 1) => (560.0, 330.0),
@@ -457,7 +462,7 @@ impl<B: DrawingBackend> Drawn<'_, B> {
         let (dx, dy) = match trace.shape {
             Shape::Joined | Shape::Apart => (2.2 * aside, 0.0),
             Shape::Rows => (0.0, ASIDE * aside),
-            Shape::Curve | Shape::Thin => (0.0, 0.0),
+            Shape::Curve | Shape::Thin | Shape::Bars { .. } => (0.0, 0.0),
         };
         let place = |x: f64, y: f64| {
             let (x, y) = self.at(x, y);
@@ -479,6 +484,13 @@ impl<B: DrawingBackend> Drawn<'_, B> {
                     if [0.25, 0.5, 0.75].iter().any(|share| (share - mark.y).abs() < 1e-6) {
                         marker(self.canvas, kind, *point, solid)?;
                     }
+                }
+            }
+            Shape::Bars { solid: full } => {
+                let paint = color.mix(if full { 1.0 } else { 0.35 });
+                for (x, y) in points {
+                    let (from, [top, bottom]) = (self.along(0.0), [y - BAR / 2.0, y + BAR / 2.0]);
+                    self.canvas.polygon(&[(from, top), (x, top), (x, bottom), (from, bottom)], paint)?;
                 }
             }
             Shape::Thin => self.canvas.path(&points, color.mix(0.8), 1.2, None)?,

@@ -3,6 +3,7 @@
 use crate::{
     Distribution, Estimate, FiguresError, Key, Measured, Run,
     experiment::preferred,
+    load::PREDICTED,
     points::{Quantity, comparable, difference},
     truth::Number,
 };
@@ -44,7 +45,9 @@ impl<'a> Estimates<'a> {
     pub fn of(measured: &'a Measured, prefer: &[String]) -> Self {
         let mut points: BTreeMap<Key, Vec<&Run>> = BTreeMap::new();
         let mut mixed = BTreeMap::new();
-        for run in preferred(measured.runs.iter().collect(), prefer) {
+        // Beside measurements, predictions are compared with them and decide nothing.
+        let decides = |run: &&Run| !run.record.route.architecture.ends_with(PREDICTED);
+        for run in preferred(measured.runs.iter().filter(decides).collect(), prefer) {
             let key = Key::of(run);
             let point = points.entry(key.clone()).or_default();
             if let Some(first) = point.first()

@@ -30,7 +30,7 @@ pub enum Value {
 }
 
 /// The names that expressions may use.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vocabulary {
     /// Constants.
     pub constants: BTreeMap<String, Expression>,
@@ -152,10 +152,19 @@ impl Evaluator<'_> {
                 let key = self.key(architecture, consumers, scope, depth)?;
                 let quantity = match name {
                     "T" => self.rate,
+                    "E" if self.rate == Quantity::SumOfRates => Quantity::SumOfEventRates,
                     "E" => Quantity::EventsPerSecond,
                     _ => Quantity::Median(self.latency),
                 };
                 self.estimates.value(&key, quantity).map(Value::Number)
+            }
+            ("R", [unit, architecture, consumers]) => {
+                let unit = match self.value(unit, scope, depth)? {
+                    Value::Name(unit) if unit == "messages" => "T",
+                    Value::Name(unit) if unit == "events" => "E",
+                    other => return Err(wrong(format!("{other:?} is not a unit: use messages or events"))),
+                };
+                self.call(unit, &[architecture.clone(), consumers.clone()], scope, depth)
             }
             ("Q", [architecture, consumers, share]) => {
                 let key = self.key(architecture, consumers, scope, depth)?;

@@ -488,6 +488,69 @@ mod tests {
     }
 
     #[test]
+    fn predictions_beside_measurements_neither_decide_a_claim_nor_count_as_points_of_it() {
+        let mut measured = World::of_the_slides().measured();
+        for run in &mut measured.runs {
+            if Key::of(run).consumers > 8 {
+                run.record.route.architecture += crate::load::PREDICTED;
+                // Of an experiment that has precedence over runs of none.
+                let experiment = "dstream-work-sharing".to_owned();
+                run.record.point = Some(measure::record::Point { experiment, name: String::new() });
+            }
+        }
+        let judged = Claims::read(shipped::CLAIMS).unwrap().judge(&measured).unwrap();
+        assert_eq!((judged[5].verdict, &judged[5].so_far), (Verdict::NotTestable, &Some((vec![1, 2, 4, 8], true))));
+        assert_eq!(judged[0].verdict, Verdict::Reproduced, "one consumer was measured");
+    }
+
+    #[test]
+    fn what_the_slides_leave_open_is_read_in_each_way() {
+        let measured = |scale: f64| {
+            let mut measured = World::of_the_slides().measured();
+            for throughput in measured.runs.iter_mut().map(|run| &mut run.record.throughput) {
+                for rate in [&mut throughput.messages_per_second, &mut throughput.events_per_second] {
+                    *rate = rate.map(|rate| rate * scale);
+                }
+                throughput.sum_of_rates_messages_per_second = throughput.messages_per_second.map(|rate| 2.0 * rate);
+            }
+            measured
+        };
+        let c3 = |measured: &Measured, readings: &[(&str, &str)]| {
+            let mut claims = Claims::read(shipped::CLAIMS).unwrap();
+            for (key, value) in readings {
+                claims = claims.read_as(key, value).unwrap();
+            }
+            claims.judge(measured).unwrap()[2].verdict == Verdict::Reproduced
+        };
+        // 39,000 messages/s at most, then as many events/s, then either as the sum of rates.
+        let [messages, events, sum, event_sum] = [1.0, 0.125, 0.5, 0.0625].map(measured);
+        let (by_sum, in_events) = (("estimator", "sum-of-rates"), ("unit", "events"));
+        for (measured, readings, holds) in [
+            (&messages, &[][..], true),
+            (&messages, &[("unit", "messages")], true),
+            (&messages, &[in_events], false),
+            (&events, &[("unit", "any")], true),
+            (&events, &[("unit", "messages")], false),
+            (&events, &[in_events], true),
+            (&messages, &[by_sum], false),
+            (&sum, &[by_sum], true),
+            (&sum, &[by_sum, in_events], false),
+            (&event_sum, &[by_sum, in_events], true),
+            (&event_sum, &[in_events], false),
+        ] {
+            assert_eq!(c3(measured, readings), holds, "{readings:?}");
+        }
+        let claims = Claims::read(shipped::CLAIMS).unwrap();
+        let messages = |value: &str| -> Vec<u64> {
+            claims.read_as("run-length", value).unwrap().predicted.iter().map(|one| one.messages).collect()
+        };
+        let few: Vec<u64> = claims.predicted.iter().map(|one| one.messages).collect();
+        let (published, long) = (messages("published"), messages("long"));
+        assert!(few < published && published < long && published[0] == 16_384, "{few:?} {published:?} {long:?}");
+        assert!(claims.read_as("run-length", "short").unwrap_err().to_string().contains("published or long"));
+    }
+
+    #[test]
     fn numbers_with_a_unit_are_judged_on_hardware_of_the_published_class_only() {
         let mut world = World { link_bits_per_second: None, ..World::of_the_slides() };
         let judged = world.judge_one("C36");

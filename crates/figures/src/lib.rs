@@ -52,6 +52,7 @@ mod survival;
 pub mod tables;
 mod terminal;
 mod truth;
+mod utilisation;
 mod windows;
 
 pub use build::build;

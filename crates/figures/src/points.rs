@@ -87,6 +87,8 @@ pub enum Quantity {
     EventsPerSecond,
     /// The paper's estimator: the sum of the rates of all consumers.
     SumOfRates,
+    /// The same in events.
+    SumOfEventRates,
     /// The paper's estimator over the common window's.
     SumOfRatesRatio,
     /// CPU time of all ranks per message, in microseconds.
@@ -139,6 +141,7 @@ impl Quantity {
             Self::BitsPerSecond => "bit_rate".to_owned(),
             Self::EventsPerSecond => "event_rate".to_owned(),
             Self::SumOfRates => "sum_of_rates".to_owned(),
+            Self::SumOfEventRates => "sum_of_event_rates".to_owned(),
             Self::SumOfRatesRatio => "sum_of_rates_ratio".to_owned(),
             Self::CpuPerMessage => "cpu_per_message".to_owned(),
             Self::Lost => "lost".to_owned(),
@@ -161,6 +164,11 @@ impl Quantity {
             Self::BitsPerSecond => record.throughput.bits_per_second,
             Self::EventsPerSecond => record.throughput.events_per_second,
             Self::SumOfRates => record.throughput.sum_of_rates_messages_per_second,
+            Self::SumOfEventRates => {
+                let throughput = &record.throughput;
+                let events = throughput.events_per_second? / throughput.messages_per_second?;
+                Some(throughput.sum_of_rates_messages_per_second? * events)
+            }
             Self::SumOfRatesRatio => record.throughput.sum_of_rates_ratio,
             Self::CpuPerMessage => record.harness.cpu_us_per_message,
             Self::Lost => share(record.integrity.lost),
@@ -181,7 +189,14 @@ impl Quantity {
 
     /// Whether more of it is better.
     pub fn more_is_better(self) -> bool {
-        matches!(self, Self::MessagesPerSecond | Self::BitsPerSecond | Self::EventsPerSecond | Self::SumOfRates)
+        matches!(
+            self,
+            Self::MessagesPerSecond
+                | Self::BitsPerSecond
+                | Self::EventsPerSecond
+                | Self::SumOfRates
+                | Self::SumOfEventRates
+        )
     }
 
     /// Its name in tables, unit last.
@@ -191,6 +206,7 @@ impl Quantity {
             Self::BitsPerSecond => "bits/s".to_owned(),
             Self::EventsPerSecond => "events/s".to_owned(),
             Self::SumOfRates => "sum of rates, messages/s".to_owned(),
+            Self::SumOfEventRates => "sum of rates, events/s".to_owned(),
             Self::SumOfRatesRatio => "sum of rates / rate".to_owned(),
             Self::CpuPerMessage => "CPU, us/message".to_owned(),
             Self::Lost => "lost, %".to_owned(),
@@ -293,6 +309,10 @@ pub(crate) fn comparable(run: &Run) -> Value {
     if let Some(link) = run.record.links.iter().find(|link| link.distance.is_some()) {
         let others = link.distance.as_ref().map(|distance| (distance.jitter_s, distance.loss, distance.reorder));
         plan["distance"] = serde_json::json!([link.host, link.delay_s, others]);
+    }
+    // Nor two predictions that rest on different things.
+    if let Some(prediction) = &run.record.prediction {
+        plan["testbed"] = serde_json::json!([prediction.testbed, prediction.scale, prediction.hypotheses]);
     }
     plan
 }

@@ -35,6 +35,7 @@ pub fn label(quantity: Quantity) -> String {
         Quantity::BitsPerSecond => "bit/s of bodies".to_owned(),
         Quantity::EventsPerSecond => "events/s".to_owned(),
         Quantity::SumOfRates => "sum of consumers' rates, messages/s".to_owned(),
+        Quantity::SumOfEventRates => "sum of consumers' rates, events/s".to_owned(),
         Quantity::SumOfRatesRatio => "sum of consumers' rates / rate in the common window".to_owned(),
         Quantity::CpuPerMessage => "CPU time per message, us".to_owned(),
         Quantity::Lost => "lost messages, %".to_owned(),

@@ -24,6 +24,8 @@ pub enum Kind {
     Series,
     /// One quantity of each run against another.
     Scatter,
+    /// How busy each part of a route was by prediction.
+    Utilisation,
 }
 
 /// An upper bound to draw.
@@ -214,7 +216,7 @@ impl Specification {
             Dimension::named(name).ok_or_else(|| {
                 wrong(format!(
                     "`{name}` is not a valid dimension; write architecture, workload, pattern, consumers, producers, experiment, \
-                     delay, loss, rate, fault or a path in the plan such as service.prefetch"
+                     delay, loss, rate, fault, link or a path in the plan such as service.prefetch"
                 ))
             })
         };
@@ -231,6 +233,9 @@ impl Specification {
             })
         };
         let what = |name: Option<String>| {
+            if written.kind == Kind::Utilisation {
+                return Ok(Y::Column("share".to_owned()));
+            }
             let name = name.ok_or_else(|| wrong("`y` is missing; set it to the quantity to draw".to_owned()))?;
             if written.kind == Kind::Series { Ok(Y::Column(name)) } else { measured(&name).map(Y::Quantity) }
         };

@@ -1,8 +1,8 @@
 //! Fits the costs of a testbed to runs on it, and tells by how much it is still off.
 //!
 //! One factor belongs to each group of costs: the clients', the nodes', TLS, and the work of each part that a run passes.
-//! Where links are limited, their headers are fitted too. A pattern search in logarithmic steps makes the squares of the
-//! logarithms of predicted over measured numbers least, rates and median round trips alike.
+//! Where links are limited, their headers are fitted too. A pattern search in logarithmic steps makes the logarithms of
+//! predicted over measured numbers least, rates and median round trips alike.
 
 use crate::{
     error::ModelError,
@@ -78,8 +78,9 @@ pub fn calibrate(
     };
     let error_of = |logs: &[f64]| -> Result<f64, ModelError> {
         let residuals = residuals(samples, name, &testbed_of(logs))?;
-        let square = |ratio: f64| ratio.max(1e-9).ln().powi(2);
-        Ok(residuals.iter().map(|(_, rate, rtt)| square(*rate) + rtt.map_or(0.0, square)).sum())
+        // Not their squares: a single run that was slow for a reason of its own must not decide.
+        let off = |ratio: f64| ratio.max(1e-9).ln().abs();
+        Ok(residuals.iter().map(|(_, rate, rtt)| off(*rate) + rtt.map_or(0.0, off)).sum())
     };
     let mut error = error_of(&logs)?;
     let (mut step, mut improvements) = (FIRST_STEP, 0);

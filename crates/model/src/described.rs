@@ -113,9 +113,10 @@ impl Hypothesis {
         Some(flags)
     }
 
-    /// Flags of runs under it.
-    pub fn flags_run(&self) -> Vec<String> {
-        assignments(&self.profile).into_iter().flat_map(|one| ["--set".to_owned(), one]).collect()
+    /// Flags of runs under it; `None` if it takes others for each experiment.
+    pub fn flags_run(&self) -> Option<Vec<String>> {
+        let flags = || assignments(&self.profile).into_iter().flat_map(|one| ["--set".to_owned(), one]).collect();
+        (!self.claims.contains_key("run-length")).then(flags)
     }
 }
 

@@ -31,7 +31,7 @@ impl Draws {
     }
 
     /// Exponentially distributed with mean 1.
-    fn exponential(&mut self) -> f64 {
+    pub fn exponential(&mut self) -> f64 {
         -(1.0 - self.unit()).ln()
     }
 

@@ -2,11 +2,15 @@
 
 use crate::{
     cargo::Cargo,
+    draws::Draws,
     network::{Cost, Lane, Network, Station, Step},
-    testbed::{Cores, Testbed, Work},
+    testbed::{Cores, Sharing, Testbed, Work},
 };
 use profile::Rate;
 use std::collections::BTreeMap;
+
+/// Separates shares of links from all other draws.
+const SHARES: u64 = 3;
 
 /// One host.
 #[derive(Debug, Clone, Copy)]
@@ -51,12 +55,12 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Adds the hosts and parts of a testbed to a network.
-    pub fn build(testbed: &Testbed, network: &mut Network<Cargo>) -> Self {
+    /// Adds the hosts and parts of a testbed to a network; `seed` is for the shares of its links.
+    pub fn build(testbed: &Testbed, seed: u64, network: &mut Network<Cargo>) -> Self {
         let pool =
             |(name, cores): (&String, &u32)| (name.clone(), network.station(format!("the cores `{name}`"), *cores));
         let pools: BTreeMap<String, Station> = testbed.cores.iter().map(pool).collect();
-        let (mut places, mut links, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (mut places, mut links, mut names, mut directions) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
         for (name, host) in &testbed.hosts {
             names.insert(name.clone(), (places.len() as u32, host.count));
             for number in 1..=host.count {
@@ -69,7 +73,12 @@ impl Hosts {
                     host.link.and_then(|rate| if let Rate::Bits(bits) = rate { Some(bits) } else { None });
                 let mut link = |direction: &str| {
                     let bits = bits_per_second?;
-                    let station = network.station(format!("{called} {direction}"), 1);
+                    directions += 1;
+                    let (name, draws) = (format!("{called} {direction}"), Draws::new(seed, SHARES, directions));
+                    let station = match testbed.wire.sharing {
+                        Sharing::Equal => network.station(name, 1),
+                        Sharing::Drawn => network.link(name, draws, testbed.wire.buffer.0),
+                    };
                     Some(Direction { station, byte_ns: 8e9 / bits * (1.0 + testbed.wire.overhead) })
                 };
                 let (out, into) = (link("out"), link("in"));
@@ -122,10 +131,10 @@ impl Hosts {
         self.places[number as usize]
     }
 
-    /// A part's place and its thread for one more connection.
-    pub fn part(&mut self, name: &str) -> (u32, Lane) {
+    /// A part's place and its thread for one more connection: to one of its addresses, or to whichever is next.
+    pub fn part(&mut self, name: &str, address: Option<u32>) -> (u32, Lane) {
         let (threads, next) = self.parts.get_mut(name).expect("the testbed was checked");
-        let thread = threads[*next % threads.len()];
+        let thread = threads[address.map_or(*next, |address| address as usize) % threads.len()];
         *next += 1;
         thread
     }

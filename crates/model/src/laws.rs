@@ -1,12 +1,13 @@
 //! What holds of every prediction, and predictions whose value is known.
 
 use crate::{Outcome, Testbed, simulate};
+use measure::Pacing;
 use profile::{Layer, Origin, Plan, combine};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const FACILITY: &str = include_str!("../../../profiles/testbeds/facility-emulated.toml");
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 10] = [
     "dts",
     "dts-plain",
     "one-proxy",
@@ -16,6 +17,7 @@ const ROUTES: [&str; 9] = [
     "prs-stunnel-null",
     "ingress",
     "mss",
+    "mss-gateway-3",
 ];
 
 fn testbed(change: impl FnOnce(&mut toml::Table)) -> Testbed {
@@ -148,6 +150,24 @@ fn a_queue_on_another_node_costs_the_addressed_link_half_as_much_again() {
 }
 
 #[test]
+fn workers_spread_over_the_replicas_of_a_gateway_as_their_profile_says() {
+    let of = |pairs: u32, spread: &str| {
+        let outcome = predict(
+            &format!(
+                "workload = 'dstream'\nproducers = {pairs}\nconsumers = {pairs}\nmessages = 1200\n[route]\nspread = '{spread}'"
+            ),
+            "mss-gateway-3",
+        );
+        let used = |link: &&crate::outcome::Carried| link.host.starts_with("gateways") && link.to_host > 0;
+        (rate(&outcome), outcome.links.iter().filter(used).count())
+    };
+    assert_eq!(of(1, "block").1, 1, "producer and consumer both take the first");
+    let ((three, all), (one, pinned)) = (of(3, "block"), of(3, "2"));
+    assert_eq!((all, pinned), (3, 1));
+    assert!(three > 1.1 * one, "one gateway's link carries everything: {three} {one}");
+}
+
+#[test]
 fn a_schedule_is_kept_below_the_capacity_and_a_stall_is_charged_to_every_message_above_it() {
     let at = |rate: u32| {
         predict(
@@ -161,6 +181,13 @@ fn a_schedule_is_kept_below_the_capacity_and_a_stall_is_charged_to_every_message
     let (below, above) = (at(500), at(9_000));
     assert!((rate(&below) / 500.0 - 1.0).abs() < 0.01, "{}", rate(&below));
     assert!(rate(&above) < 8_900.0);
+    assert_eq!([below.pacing, above.pacing], [Some(Pacing::Kept), Some(Pacing::Saturated)]);
+    let [kept, missed] = [&below.kept, &above.kept];
+    assert!(kept.unsent <= 2 && kept.in_window_due == 1_000, "{kept:?}");
+    let rest = missed.in_window_due - missed.in_window_in_time;
+    assert!(missed.in_window_due == 18_000 && rest > 0 && missed.unsent >= rest, "{missed:?}");
+    assert!(missed.backpressure_ns > 0 && missed.backpressure_ns <= missed.late_ns, "{missed:?}");
+    assert_eq!(predict("workload = 'dstream'\nmessages = 10", "dts").pacing, None);
     let p50 = |outcome: &Outcome| outcome.histograms.summaries()["rtt_from_due"].p50_ns.unwrap();
     assert!(p50(&above) > 20 * p50(&below), "{} {}", p50(&above), p50(&below));
 }
@@ -179,6 +206,13 @@ fn what_cannot_be_predicted_is_refused_in_one_sentence() {
     let dstream = "workload = 'dstream'\nmessages = 10";
     let no_route = simulate(&plan(dstream, 4), "mine", &testbed(|_| ()), "ejfat").unwrap_err().to_string();
     assert!(no_route.contains("mine has no route `ejfat`") && no_route.contains("prs-stunnel"), "{no_route}");
+    // Describing a route does not help: the model has no such transport.
+    let described = testbed(|table| {
+        drop(table["routes"].as_table_mut().unwrap().insert("ejfat".to_owned(), toml::toml! {tls = false}.into()))
+    });
+    let ejfat = plan("arch = 'ejfat'\nworkload = 'dstream'\nmessages = 10", 4);
+    let ejfat = simulate(&ejfat, "mine", &described, "ejfat").unwrap_err().to_string();
+    assert!(ejfat.contains("EJFAT, which has no broker") && ejfat.contains("predict a route over RabbitMQ"), "{ejfat}");
     let quorum = format!("{dstream}\n[service]\nqueue_type = 'quorum'");
     let error = simulate(&plan(&quorum, 4), "mine", &testbed(|_| ()), "dts").unwrap_err().to_string();
     assert!(error.contains("--queue-type classic"), "{error}");
@@ -193,6 +227,7 @@ fn what_cannot_be_predicted_is_refused_in_one_sentence() {
             "did you mean `balancer`?",
         ),
         (|table| table["hosts"]["dsn1"]["link"] = "-1Gbit/s".into(), "not a number above 0"),
+        (|table| table["routes"]["mss-gateway-3"]["addresses"] = 2.into(), "`gateway-3` is on 3 host(s)"),
         (|table| table["hosts"]["dsn1"]["link"] = "100/s".into(), "write a rate such as 1Gbit/s"),
         (
             |table| drop(table["hosts"].as_table_mut().unwrap().remove("dsn2")),

@@ -2,16 +2,18 @@
 //!
 //! A *station* is anything that several have to share: the cores of a host, one direction of a link. Work waits in *lanes*,
 //! each first in, first out: a lane is a thread on cores, or a connection on a link. A station serves its lanes in turn, one
-//! packet at a time, and a lane is never served twice at the same time. So packets of one connection stay in order, and
-//! connections share a link equally, as TCP's do.
+//! packet at a time, and a lane is never served twice at the same time, so packets of one connection stay in order. A station
+//! may also be served by shares that are drawn ([`Ready`]), as connections of TCP have them of a full link.
 //!
 //! A *pipe* is one direction of a connection: what its sockets and the way between them hold. A packet enters it if there is
 //! room, otherwise it waits in front of it and holds what it holds; so a slow part stops those before it.
 
 mod quota;
+mod ready;
 
-use crate::agenda::Agenda;
+use crate::{agenda::Agenda, draws::Draws};
 use quota::Quota;
+use ready::Ready;
 use std::collections::VecDeque;
 
 /// A station, by its number.
@@ -19,7 +21,7 @@ use std::collections::VecDeque;
 pub struct Station(u32);
 
 /// A lane, by its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(u32);
 
 /// A pipe, by its number.
@@ -115,7 +117,7 @@ struct StationState {
     idle: u32,
     servers: f64,
     quota: Option<Quota>,
-    ready: VecDeque<Lane>,
+    ready: Ready,
     busy_ns: u64,
     bytes: u64,
 }
@@ -181,7 +183,7 @@ impl<C: Copy> Network<C> {
     /// A station that works on `servers` packets at the same time.
     pub fn station(&mut self, name: String, servers: u32) -> Station {
         let idle = servers.max(1);
-        let (servers, ready) = (f64::from(idle), VecDeque::new());
+        let (servers, ready) = (f64::from(idle), Ready::turns());
         self.stations.push(StationState { name, idle, servers, quota: None, ready, busy_ns: 0, bytes: 0 });
         Station(self.stations.len() as u32 - 1)
     }
@@ -191,6 +193,13 @@ impl<C: Copy> Network<C> {
         let station = self.station(name, servers);
         let state = &mut self.stations[station.0 as usize];
         (state.quota, state.servers) = (Some(Quota::new(cores)), state.servers.min(cores));
+        station
+    }
+
+    /// One direction of a link, of which connections have drawn shares, each for so many bytes.
+    pub fn link(&mut self, name: String, draws: Draws, kept_bytes: u64) -> Station {
+        let station = self.station(name, 1);
+        self.stations[station.0 as usize].ready = Ready::shares(draws, kept_bytes);
         station
     }
 
@@ -327,7 +336,7 @@ impl<C: Copy> Network<C> {
         station.bytes += u64::from(packet.bytes);
         state.queue.push_back((packet, work_ns.round() as u64));
         if !std::mem::replace(&mut state.listed, true) {
-            station.ready.push_back(lane);
+            station.ready.begins(lane);
             self.serve(self.lanes[lane.0 as usize].station);
         }
     }
@@ -335,10 +344,11 @@ impl<C: Copy> Network<C> {
     fn serve(&mut self, station: Station) {
         let state = &mut self.stations[station.0 as usize];
         while state.idle > 0
-            && let Some(lane) = state.ready.pop_front()
+            && let Some(lane) = state.ready.next()
         {
             let served = &mut self.lanes[lane.0 as usize];
             let (packet, work_ns) = served.queue.pop_front().expect("a lane is listed with work");
+            state.ready.served(lane, work_ns, packet.bytes);
             state.idle -= 1;
             let taken_ns = state.quota.as_mut().map_or(work_ns, |quota| quota.take(self.agenda.now_ns(), work_ns));
             state.busy_ns += work_ns;
@@ -353,7 +363,7 @@ impl<C: Copy> Network<C> {
         station.idle += 1;
         state.listed = !state.queue.is_empty();
         if state.listed {
-            station.ready.push_back(lane);
+            station.ready.goes_on(lane);
         }
         let station = state.station;
         self.serve(station);

@@ -7,7 +7,7 @@ use crate::{
     tally::{Tally, volume},
     world::World,
 };
-use measure::{ConsumerSpan, Histograms, Integrity, Replies, Throughput, Volume};
+use measure::{ConsumerSpan, Counters, Histograms, Integrity, Pacing, Replies, Throughput, Volume};
 use profile::{Plan, RunLength};
 
 /// From this part of its time on a part counts as full.
@@ -44,6 +44,10 @@ pub struct Outcome {
     pub bottleneck: String,
     /// Whether the limit on streaming ended it.
     pub cut_short: bool,
+    /// Whether producers kept their schedule, if they had one.
+    pub pacing: Option<Pacing>,
+    /// What that is judged by.
+    pub kept: Counters,
     /// Events of the simulation.
     pub events: u64,
 }
@@ -114,6 +118,9 @@ impl Outcome {
             })
         };
         let links = world.links.iter().filter_map(carried).collect();
+        let pacing = tally.pacing(plan.placement.producers);
+        let pacing = pacing.map(|pacing| if cut_short { pacing.cut_short() } else { pacing });
+        let kept = tally.kept;
         let bottleneck = bottleneck(plan, &uses, &away.collect::<Vec<_>>(), &world.node_names);
         Self {
             throughput,
@@ -129,6 +136,8 @@ impl Outcome {
             links,
             bottleneck,
             cut_short,
+            pacing,
+            kept,
             events: world.network.events(),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{Outcome, Testbed, outcome::Carried, tally::volume};
 use measure::{
-    Exit, Record,
+    Exit, Pacing, Record,
     record::{
         Completion, Hop, HopEnd, Link, LinkCount, Prediction, RankSummary, Route, SCHEMA, Status, Totals, Utilisation,
     },
@@ -62,11 +62,25 @@ pub fn record(plan: &Plan, outcome: &Outcome, assumed: &Assumed<'_>, empty: Reco
         ..empty
     };
     record.backpressure.rejected = outcome.integrity.rejected;
+    pace(&mut record, outcome);
     record.harness.schedule_lag_p99_ns = record.latency.get("schedule_lag").and_then(|lag| lag.p99_ns);
     // Titles are what figures show.
     let title = record.labels.architecture.take().unwrap_or_else(|| plan.architecture.clone());
     record.labels.architecture = Some(format!("{title} (predicted)"));
     record
+}
+
+/// Whether the schedule was kept, if there was one.
+fn pace(record: &mut Record, outcome: &Outcome) {
+    let Some(pacing) = outcome.pacing else { return };
+    let kept = &outcome.kept;
+    let harness = &mut record.harness;
+    harness.schedule = Some(pacing.name().to_owned());
+    (harness.saturated, harness.generator_limited) = (pacing == Pacing::Saturated, pacing == Pacing::GeneratorLimited);
+    (harness.due_messages, harness.in_time_messages) = (kept.in_window_due, kept.in_window_in_time);
+    (harness.late_ns, harness.backpressure_ns) = (kept.late_ns, kept.backpressure_ns);
+    harness.unsent_messages = kept.unsent;
+    record.warnings.extend(pacing.warning().map(str::to_owned));
 }
 
 fn delivered(outcome: &Outcome) -> String {

@@ -13,9 +13,9 @@ macro_rules! shipped {
 pub const TESTBEDS: [Shipped; 3] = shipped!("testbeds": "facility-emulated" "olcf-ace" "olcf-100g");
 
 /// The hypotheses.
-pub const HYPOTHESES: [Shipped; 11] = shipped!("hypotheses":
+pub const HYPOTHESES: [Shipped; 13] = shipped!("hypotheses":
     "addressed-nodes" "client-cost" "client-delay" "estimator" "ingress-cpu" "ingress-link" "ingress-routers" "ingress-threads"
-    "leader" "proxy-cpu" "prs-tunnel");
+    "leader" "proxy-cpu" "prs-tunnel" "run-length" "unit");
 
 /// Sets of hypotheses.
 pub const ASSUMPTIONS: [Shipped; 2] = shipped!("assumptions": "busy-ingress" "first-look");

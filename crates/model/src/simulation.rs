@@ -97,7 +97,13 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn finish(self) -> Finished<'a> {
+    fn finish(mut self) -> Finished<'a> {
+        let end_ns = self.tally.stop_ns.min(self.now_ns());
+        for producer in &mut self.producers {
+            producer.close(end_ns).into_iter().for_each(|due_ns| self.tally.unsent(due_ns));
+            self.tally.kept.late_ns += producer.late_ns;
+            self.tally.kept.backpressure_ns += producer.held_ns;
+        }
         let Self { plan, world, producers, consumers, queues, tally, dropped, cut_short, .. } = self;
         Finished { plan, world, producers, consumers, queues, tally, dropped, cut_short }
     }

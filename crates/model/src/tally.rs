@@ -1,6 +1,6 @@
 //! What a run would have measured: latencies by due time, rates by delivery, as the harness takes them.
 
-use measure::{Histograms, Metric, Volume};
+use measure::{Counters, Histograms, Metric, Pacing, Volume};
 use profile::{Plan, RunLength};
 
 /// A message under way.
@@ -49,6 +49,8 @@ pub struct Tally {
     pub first_sent_ns: Option<u64>,
     /// Last delivery or reply.
     pub last_ns: u64,
+    /// How the schedule was kept, if there is one.
+    pub kept: Counters,
 }
 
 impl Tally {
@@ -69,6 +71,7 @@ impl Tally {
             replies: 0,
             first_sent_ns: None,
             last_ns: 0,
+            kept: Counters::default(),
         }
     }
 
@@ -102,7 +105,24 @@ impl Tally {
         self.first_sent_ns.get_or_insert(message.sent_ns);
         if self.is_paced && self.is_inside(message.due_ns) {
             self.histograms.record(Metric::ScheduleLag, message.sent_ns - message.due_ns);
+            self.kept.in_window_due += 1;
+            self.kept.in_window_in_time += u64::from(self.is_inside(message.sent_ns));
         }
+    }
+
+    /// A message that was due at `due_ns` is never sent.
+    pub fn unsent(&mut self, due_ns: u64) {
+        self.kept.unsent += 1;
+        self.kept.in_window_due += u64::from(self.is_inside(due_ns));
+    }
+
+    /// How the schedule was kept; `None` without one.
+    pub fn pacing(&self, producers: u32) -> Option<Pacing> {
+        let summary = |metric| self.histograms.get(metric).map(|histogram| histogram.summary());
+        let response = summary(Metric::RttFromDue).or_else(|| summary(Metric::ConfirmFromDue));
+        let lag = summary(Metric::ScheduleLag).unwrap_or_default();
+        let response_ns = response.and_then(|response| response.p50_ns).unwrap_or_default();
+        self.is_paced.then(|| Pacing::judge(&lag, response_ns, &self.kept, producers))
     }
 
     /// A message is confirmed.

@@ -45,7 +45,7 @@ pub struct Host {
     pub link: Option<Rate>,
     /// How long a bit takes between it and the switch.
     pub delay: Option<Span>,
-    /// How many hosts of this kind there are; only for hosts of clients.
+    /// How many hosts of this kind there are; only for hosts of clients and of parts.
     #[serde(default = "one")]
     pub count: u32,
 }
@@ -106,6 +106,20 @@ pub struct Wire {
     pub control_bytes: Size,
     /// Bytes of headers on a link per byte of data.
     pub overhead: f64,
+    /// What each of the connections that fill a link together gets of it.
+    #[serde(default)]
+    pub sharing: Sharing,
+}
+
+/// Shares of a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// As much as the others, packet by packet.
+    #[default]
+    Equal,
+    /// A share that is drawn, and drawn again after as many bytes as its buffers hold.
+    Drawn,
 }
 
 /// What a piece of work costs on one core.
@@ -178,6 +192,8 @@ pub struct Route {
     pub behind_parts: Behind,
     /// Ports that lead to one node after the other; absent: each connection does.
     pub ports: Option<u32>,
+    /// Addresses of its first part, one on each of its hosts, over which workers spread as their profile says; absent: one.
+    pub addresses: Option<u32>,
 }
 
 /// The node that a connection over parts reaches.

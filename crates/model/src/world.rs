@@ -102,6 +102,12 @@ impl World {
     /// [`ModelError`] if the testbed has no such route, or the model does not know what the plan needs.
     pub fn build(plan: &Plan, name: &str, testbed: &Testbed, route: &str) -> Result<Self, ModelError> {
         let known = testbed.routes.keys().cloned().collect::<Vec<_>>().join(", ");
+        if plan.ejfat.is_some() {
+            return Err(ModelError::Unknown {
+                what: "EJFAT, which has no broker and loses what its buffers cannot hold".to_owned(),
+                instead: "measure it, or predict a route over RabbitMQ".to_owned(),
+            });
+        }
         let route = testbed.routes.get(route).ok_or_else(|| ModelError::NoRoute {
             testbed: name.to_owned(),
             route: route.to_owned(),
@@ -121,7 +127,7 @@ impl World {
             });
         }
         let mut network = Network::new(testbed.wire.packet.0 as u32);
-        let hosts = Hosts::build(testbed, &mut network);
+        let hosts = Hosts::build(testbed, plan.seed, &mut network);
         let nodes: Vec<u32> = testbed.service.nodes.iter().map(|host| hosts.of(host, 0, 1)).collect();
         let mut builder = Builder { testbed, plan, route, network, hosts, nodes, between: Vec::new() };
         builder.connect_nodes();
@@ -221,8 +227,10 @@ impl Builder<'_> {
             }
         };
         let mut ends = vec![(host, None)];
+        let of = |addresses| self.plan.spread.of(index, workers, addresses, self.plan.seed);
+        let mut address = self.route.addresses.map(of);
         for part in parts {
-            let (host, lane) = self.hosts.part(part);
+            let (host, lane) = self.hosts.part(part, address.take());
             ends.push((host, Some((lane, cost(self.testbed.parts[part].work)))));
         }
         ends.push((self.nodes[node as usize], None));

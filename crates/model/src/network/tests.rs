@@ -189,3 +189,33 @@ fn the_same_network_does_the_same_to_the_nanosecond() {
     };
     assert!((0..20).all(|seed| of(seed) == of(seed)));
 }
+
+#[test]
+fn connections_have_shares_of_a_link_that_differ_within_a_message_and_not_in_the_long_run() {
+    let run = |messages: u64| {
+        let mut network = Network::new(100);
+        let link = network.link("link".into(), Draws::new(7, 3, 1), 2_000);
+        let paths: Vec<Path> = (0..8)
+            .map(|_| {
+                let lane = network.lane(link, None);
+                network.path([Step::Work(lane, Cost { byte_ns: 1.0, ..Cost::default() })])
+            })
+            .collect();
+        for _ in 0..messages {
+            paths.iter().enumerate().for_each(|(number, path)| network.send(*path, 1_000, number));
+        }
+        let mut done = vec![Vec::new(); 8];
+        while let Some(Happening::Arrived(number)) = network.next() {
+            done[number].push(network.now_ns());
+        }
+        assert_eq!(network.now_ns(), 8_000 * messages, "the link never idles");
+        done
+    };
+    let once: Vec<u64> = run(1).into_iter().map(|done| done[0]).collect();
+    // In turn, the first would be done after 7,300 ns.
+    assert!(*once.iter().min().unwrap() < 4_000, "{once:?}");
+    let half: Vec<usize> =
+        run(400).iter().map(|done| done.iter().filter(|at_ns| **at_ns <= 1_600_000).count()).collect();
+    assert!(half.iter().all(|count| (140..=260).contains(count)), "half of 400 each: {half:?}");
+    assert_eq!(run(3), run(3));
+}

@@ -40,6 +40,14 @@ pub struct Producer {
     pause_ns: u64,
     /// When it is woken next, if it is.
     rings_ns: Option<u64>,
+    /// Time in which it had a message that was overdue, and the part of it in which confirms or the socket held it back.
+    pub late_ns: u64,
+    /// Of that, held back.
+    pub held_ns: u64,
+    /// When it sent the last message.
+    free_ns: u64,
+    /// Since when it is held back.
+    held_from_ns: Option<u64>,
     /// Confirms that wait at its node, and whether others are on their way to the writer.
     pub pending: Vec<Slot>,
     /// Whether confirms are on their way to the writer.
@@ -81,6 +89,10 @@ impl Producer {
             not_before_ns: 0,
             pause_ns: PAUSE_MIN_NS,
             rings_ns: None,
+            late_ns: 0,
+            held_ns: 0,
+            free_ns: 0,
+            held_from_ns: None,
             pending: Vec::new(),
             confirming: false,
         }
@@ -100,6 +112,7 @@ impl Producer {
             _ => self.allowance > 0,
         };
         if self.writing >= self.in_flight || !room {
+            self.held_from_ns.get_or_insert(now_ns);
             return Next::Nothing;
         }
         if self.not_before_ns > now_ns {
@@ -129,6 +142,7 @@ impl Producer {
         self.allowance = self.allowance.saturating_sub(1);
         if first {
             self.sent += 1;
+            self.note(now_ns);
             if let Some(schedule) = &mut self.schedule {
                 schedule.advance();
             }
@@ -138,6 +152,34 @@ impl Producer {
         if let Some((delay, draws)) = &mut self.think {
             self.not_before_ns = now_ns + draws.delay_ns(*delay);
         }
+    }
+
+    /// Counts for how long the next message was overdue, and held back.
+    fn note(&mut self, now_ns: u64) {
+        if let Some(due_ns) = self.schedule.as_ref().and_then(|schedule| schedule.due_ns) {
+            self.late_ns += now_ns.saturating_sub(due_ns.max(self.free_ns));
+            let held_ns = self.held_from_ns.map_or(0, |from_ns| now_ns.saturating_sub(from_ns.max(due_ns)));
+            self.held_ns += held_ns;
+        }
+        self.free_ns = now_ns;
+        self.held_from_ns = None;
+    }
+
+    /// When each message was due that it did not send before `end_ns`, and the lateness of the first of them.
+    pub fn close(&mut self, end_ns: u64) -> Vec<u64> {
+        let mut unsent = Vec::new();
+        let mut left = self.quota.map_or(u64::MAX, |quota| quota - self.sent);
+        if left > 0 {
+            self.note(end_ns);
+        }
+        while let Some(schedule) = &mut self.schedule
+            && let Some(due_ns) = schedule.due_ns.filter(|due_ns| *due_ns < end_ns && left > 0)
+        {
+            unsent.push(due_ns);
+            left -= 1;
+            schedule.advance();
+        }
+        unsent
     }
 
     /// A publish has been written.

@@ -45,14 +45,22 @@ impl Testbed {
             check_work(&format!("parts.{name}.work"), part.work)?;
         }
         for (name, route) in &self.routes {
-            if route.ports == Some(0) {
-                return Err(format!("routes.{name}.ports must be above 0"));
+            if route.ports == Some(0) || route.addresses == Some(0) {
+                return Err(format!("routes.{name}: ports and addresses must be above 0"));
             }
             for part in route.producer.iter().chain(&route.consumer) {
                 if !self.parts.contains_key(part) {
                     return Err(format!(
                         "routes.{name} has the part `{part}`, which [parts] does not describe{}",
                         self.hint(part, self.parts.keys())
+                    ));
+                }
+            }
+            for first in [&route.producer, &route.consumer].into_iter().filter_map(|parts| parts.first()) {
+                let hosts = self.hosts[&self.parts[first].host].count;
+                if let Some(addresses) = route.addresses.filter(|addresses| *addresses != hosts) {
+                    return Err(format!(
+                        "routes.{name}.addresses is {addresses}, and the part `{first}` is on {hosts} host(s): use the count of its host"
                     ));
                 }
             }

@@ -114,13 +114,18 @@ pub fn predict(arguments: &arguments::Predict) -> Result<Exit, Failure> {
 fn flags_of(hypotheses: &[Hypothesis], of: arguments::FlagsOf) -> Result<Exit, Failure> {
     let mut words = Vec::new();
     for hypothesis in hypotheses {
-        words.extend(match of {
-            arguments::FlagsOf::Run => hypothesis.flags_run(),
-            arguments::FlagsOf::Up => hypothesis.flags_up().ok_or_else(|| {
-                let sentence = format!("no testbed can be built with {}: leave it out, or predict it", hypothesis.name);
-                Failure::new(Exit::Profile, sentence)
-            })?,
-        });
+        let name = &hypothesis.name;
+        let (flags, instead) = match of {
+            arguments::FlagsOf::Run => {
+                let instead =
+                    format!("{name} has other settings for each experiment: give each its --messages, or predict it");
+                (hypothesis.flags_run(), instead)
+            }
+            arguments::FlagsOf::Up => {
+                (hypothesis.flags_up(), format!("no testbed can be built with {name}: leave it out, or predict it"))
+            }
+        };
+        words.extend(flags.ok_or_else(|| Failure::new(Exit::Profile, instead))?);
     }
     stdout::print(&words.iter().map(|word| format!("{word}\n")).collect::<String>())?;
     Ok(Exit::Pass)

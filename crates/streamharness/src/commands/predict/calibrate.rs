@@ -27,7 +27,7 @@ pub fn calibrate(arguments: &arguments::Predict, output: &Path) -> Result<Exit, 
     let rates: BTreeSet<Option<u64>> = loaded.runs.iter().map(service_rate).collect();
     let [rate] = rates.into_iter().collect::<Vec<_>>()[..] else {
         return Err(Failure::new(
-            Exit::Usage,
+            Exit::Profile,
             "the runs went over links of different rates: give those of one network",
         ));
     };
@@ -37,7 +37,7 @@ pub fn calibrate(arguments: &arguments::Predict, output: &Path) -> Result<Exit, 
     let samples: Vec<Sample> = loaded.runs.iter().map(sample).collect::<Result<_, _>>()?;
     let fit = model::calibrate(&samples, base, &assumed.testbed, |improvements, error| {
         if improvements % 5 == 0 {
-            say(format!("{improvements} improvements; the sum of squares is {error:.3}"));
+            say(format!("{improvements} improvements; the sum of logarithms that are off is {error:.3}"));
         }
     });
     let fit = fit.map_err(refused)?;
@@ -75,7 +75,7 @@ fn check(run: &Run) -> Result<(), Failure> {
     } else {
         return Ok(());
     };
-    Err(Failure::new(Exit::Usage, format!("the run `{}` {sentence}", dir.display())))
+    Err(Failure::new(Exit::Profile, format!("the run `{}` {sentence}", dir.display())))
 }
 
 /// The rate of the service's links, in bits per second; `None` where no link is limited.
@@ -85,7 +85,7 @@ fn service_rate(run: &Run) -> Option<u64> {
 
 fn sample(run: &Run) -> Result<Sample, Failure> {
     let Run { dir, record } = run;
-    let unusable = |what: String| Failure::new(Exit::Usage, format!("the run `{}` {what}", dir.display()));
+    let unusable = |what: String| Failure::new(Exit::Profile, format!("the run `{}` {what}", dir.display()));
     let plan: Plan = serde_json::from_value(record.plan.clone())
         .map_err(|error| unusable(format!("has a plan that this version does not read: {error}")))?;
     let route = route_of(&plan.architecture)
@@ -106,4 +106,56 @@ fn route_of(architecture: &str) -> Option<String> {
     let layer = Layer::parse(Origin::CommandLine, &format!("arch = {architecture:?}")).ok()?;
     let profile: Profile = combine(&[layer], |path| input::profile(path)).ok()?;
     profile.route.testbed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use measure::{
+        Record,
+        record::{Environment, Link, Prediction},
+    };
+
+    /// A sound run of this machine.
+    fn run(change: impl FnOnce(&mut Record)) -> Run {
+        let environment =
+            Environment { cpu_model: machine::cpu_model(), cores: Some(machine::cores()), ..Environment::default() };
+        let mut record = Record { environment, ..Record::default() };
+        record.status.pass = true;
+        change(&mut record);
+        Run { dir: "one".into(), record }
+    }
+
+    #[test]
+    fn only_sound_measurements_of_this_machine_tell_its_costs() {
+        assert!(check(&run(|_| ())).is_ok());
+        let refused = |change: fn(&mut Record)| check(&run(change)).unwrap_err();
+        for (failure, expected) in [
+            (refused(|record| record.prediction = Some(Prediction::default())), "is a prediction"),
+            (refused(|record| record.status.pass = false), "failed: leave it out"),
+            (refused(|record| record.environment.cores = Some(4_096)), "is of another machine"),
+            (refused(|record| record.environment.cpu_model = Some("Z80".to_owned())), "is of another machine"),
+            (refused(|record| record.environment.hosts = ["a", "b"].map(str::to_owned).into()), "of several hosts"),
+        ] {
+            assert!(
+                failure.sentence.starts_with("the run `one` ") && failure.sentence.contains(expected),
+                "{failure:?}"
+            );
+            assert_eq!(failure.exit, Exit::Profile);
+        }
+    }
+
+    #[test]
+    fn the_rate_of_the_service_is_that_of_its_nodes_links() {
+        let link = |host: &str, rate| Link { host: host.into(), rate_bits_per_second: rate, ..Link::default() };
+        let links = vec![link("clients", None), link("dsn1", Some(5)), link("lb", Some(7))];
+        assert_eq!(service_rate(&run(|record| record.links = links)), Some(5));
+        assert_eq!(service_rate(&run(|_| ())), None);
+    }
+
+    #[test]
+    fn a_shipped_architecture_has_a_route_in_testbeds_and_others_have_none() {
+        assert_eq!(route_of("prs").as_deref(), Some("prs-haproxy"));
+        assert_eq!(route_of("no-such-architecture"), None);
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use figures::{
-    Claims, Distribution, FiguresError, Judged, Measured, Run, Verdict,
+    Claims, Distribution, FiguresError, Measured, Run, Verdict,
     assumed::{Search, Set, Trial, axis, search},
     shipped,
 };
@@ -36,53 +36,90 @@ pub fn predict(arguments: &arguments::Predict) -> Result<Exit, Failure> {
         let axis = axis(value);
         !fixed.contains(&axis) && (arguments.axis.is_empty() || arguments.axis.iter().any(|one| one == axis))
     };
-    // A value that the testbed has anyway explains nothing.
-    let without = assume(arguments, &Set::new())?;
-    let mut values = Vec::new();
+    let claims = Claims::read(shipped::CLAIMS).map_err(unusable)?;
+    let worlds = Worlds { arguments, claims: &claims };
+    let without = worlds.world(&Set::new())?;
+    let (mut values, mut readings) = (Vec::new(), Vec::new());
     for value in known.iter().filter(chosen) {
-        let with = assume(arguments, &vec![value.clone()])?;
-        let own = with.hypotheses.last().is_some_and(|one| !one.profile.is_empty() || !one.claims.is_empty());
-        if own || with.testbed != without.testbed {
+        let with = worlds.world(&vec![value.clone()])?;
+        // What is so anyway explains nothing. Values that change no run come last: one prediction is enough for all of them.
+        if !with.is_run_as(&without) {
             values.push(value.clone());
+        } else if with.claims != without.claims {
+            readings.push(value.clone());
         }
     }
-    let claims = Claims::read(shipped::CLAIMS).map_err(unusable)?;
-    let mut tried = 0;
+    values.extend(readings);
+    let (mut tried, mut last): (usize, Option<(World, Measured)>) = (0, None);
     let found = search(&values, |set| {
         tried += 1;
         let what = if set.is_empty() { "no assumptions".to_owned() } else { set.join(", ") };
-        let judged = judge(arguments, &claims, set)?;
-        say(format!("prediction {tried}: {} claims hold under {what}", Trial::of(set.clone(), &judged).held()));
+        let world = worlds.world(set)?;
+        let measured = match last.take() {
+            Some((known, measured)) if world.is_run_as(&known) => measured,
+            _ => measured(&world)?,
+        };
+        let judged = world.claims.judge(&measured).map_err(unusable)?;
+        last = Some((world, measured));
+        say(format!("set {tried}: {} claims hold under {what}", Trial::of(set.clone(), &judged).held()));
         Ok(judged)
     })?;
     stdout::print(&text(&found, &claims))?;
     Ok(Exit::Pass)
 }
 
-/// The verdicts under a set of assumptions, over those that the command line fixes.
-fn judge(arguments: &arguments::Predict, claims: &Claims, set: &Set) -> Result<Vec<Judged>, Failure> {
-    let assumed = assume(arguments, set)?;
-    let architectures = claims.architectures();
-    let mut tasks: Vec<Task> = Vec::new();
-    for predicted in &claims.predicted {
-        let mut run = arguments.run.clone();
-        run.messages.get_or_insert_with(|| predicted.messages.to_string());
-        tasks.extend(cells(&predicted.experiment, &[], &run, &assumed)?);
+/// What a set of assumptions makes of the testbed, of the runs, and of the claims.
+struct World {
+    assumed: Assumptions,
+    tasks: Vec<Task>,
+    claims: Claims,
+}
+
+impl World {
+    /// Whether runs are the same as in another one, however they are judged.
+    fn is_run_as(&self, other: &Self) -> bool {
+        self.assumed.testbed == other.assumed.testbed
+            && self.tasks.len() == other.tasks.len()
+            && self.tasks.iter().zip(&other.tasks).all(|(one, other)| one.plan == other.plan)
     }
-    tasks.retain(|task| architectures.contains(&task.plan.architecture));
-    let mut read = claims.clone();
-    for (key, value) in assumed.hypotheses.iter().flat_map(|hypothesis| &hypothesis.claims) {
-        read = read.read_as(key, value.as_str().unwrap_or_default()).map_err(unusable)?;
+}
+
+/// Worlds under the assumptions that the command line fixes.
+struct Worlds<'a> {
+    arguments: &'a arguments::Predict,
+    claims: &'a Claims,
+}
+
+impl Worlds<'_> {
+    fn world(&self, set: &Set) -> Result<World, Failure> {
+        let assumed = assume(self.arguments, set)?;
+        let mut claims = self.claims.clone();
+        for (key, value) in assumed.hypotheses.iter().flat_map(|hypothesis| &hypothesis.claims) {
+            claims = claims.read_as(key, value.as_str().unwrap_or_default()).map_err(unusable)?;
+        }
+        let architectures = claims.architectures();
+        let mut tasks: Vec<Task> = Vec::new();
+        for predicted in &claims.predicted {
+            let mut run = self.arguments.run.clone();
+            run.messages.get_or_insert_with(|| predicted.messages.to_string());
+            tasks.extend(cells(&predicted.experiment, &[], &run, &assumed)?);
+        }
+        tasks.retain(|task| architectures.contains(&task.plan.architecture));
+        Ok(World { assumed, tasks, claims })
     }
+}
+
+/// What the runs of a world measure, by prediction.
+fn measured(World { assumed, tasks, .. }: &World) -> Result<Measured, Failure> {
     let (mut runs, mut distributions) = (Vec::new(), Vec::new());
-    for (number, (record, histograms)) in all(&tasks, &assumed)?.into_iter().enumerate() {
+    for (number, (record, histograms)) in all(tasks, assumed)?.into_iter().enumerate() {
         runs.push(Run { dir: PathBuf::from(number.to_string()), record });
         let recorded = histograms.recorded().into_iter();
         distributions.push(recorded.map(|(metric, histogram)| (metric, distribution(histogram))).collect());
     }
     let mut measured = Measured::of(runs);
     distributions.into_iter().enumerate().for_each(|(number, of_run)| measured.remember(number, of_run));
-    read.judge(&measured).map_err(unusable)
+    Ok(measured)
 }
 
 fn assume(arguments: &arguments::Predict, set: &Set) -> Result<Assumptions, Failure> {
