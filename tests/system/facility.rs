@@ -59,7 +59,7 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
     let place = place();
     let dir = &place.path().join("testbed");
     let _down = Down(dir);
-    let up = ["up", "--network", "facility", "--nodes", "1", "--link", "1gbit", "--scale", "0.1"];
+    let up = ["up", "--network", "facility", "--nodes", "1", "--link", "unlimited,dsn1=1gbit", "--scale", "0.1"];
     done(&testbed(dir, &up));
     let status = done(&testbed(dir, &["status"]));
     assert!(status.contains("dsn1     10.79.0.11  100 Mbit/s") && status.contains("node 1"), "{status}");
@@ -80,7 +80,7 @@ fn a_run_gets_what_its_link_carries_counts_it_and_leaves_no_namespace() {
     // Without its limit it would be many times as much.
     assert!((0.7..=1.05).contains(&share), "{share} of the link's payload");
     let link = |name: &str| record.links.iter().find(|link| link.host == name).unwrap();
-    assert_eq!(link("dsn1").rate_bits_per_second, Some(100_000_000));
+    assert_eq!([link("dsn1"), link("lb")].map(|link| link.rate_bits_per_second), [Some(100_000_000), None]);
     let (sent, received) = (record.totals.sent.bytes, record.totals.received.bytes);
     for (what, counted, least) in [
         ("to dsn1", link("dsn1").to_host.bytes, sent),
@@ -234,6 +234,7 @@ fn a_distance_that_cannot_be_is_one_sentence_and_leaves_nothing() {
         (&["30ms", "--loss", "100%"][..], 1, "below 100%"),
         (&["1ms", "--jitter", "2ms"], 1, "use a larger --delay"),
         (&["1ms", "--distance", "slac-olcf"], 1, "--distance"),
+        (&["1ms", "--link", "dsn9=1gbit"], 1, "no host `dsn9`; the links are those of clients, dsn1, dsn2, lb"),
         (&["9s", "--jitter", "1ms", "--link", "100gbit"], 3, "use a smaller --delay, --link or --scale"),
     ] {
         let output = testbed(dir, &[up.as_slice(), words].concat());

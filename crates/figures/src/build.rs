@@ -532,7 +532,7 @@ impl<'a> Builder<'a> {
                     (Dimension::Consumers, Level::Number(1)) => "1 consumer".to_owned(),
                     (dimension, level) => format!("{} {dimension}", self.looks.title(level)),
                 };
-                Entry { name, style: self.style_of(level) }
+                Entry { name, style: self.style_of(level), thin: is_prediction(level) }
             })
             .collect();
         if self.specification.series == Dimension::Architecture {

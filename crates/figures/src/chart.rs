@@ -26,6 +26,8 @@ pub struct Entry {
     pub name: String,
     /// Its style.
     pub style: Style,
+    /// Whether it is drawn as thin lines without markers.
+    pub thin: bool,
 }
 
 /// How a series is drawn. The marker decides how its line is dashed, too.

@@ -3,7 +3,7 @@
 use crate::{
     axis::{self, Mapped},
     canvas::{Canvas, FINE, Failed, Fonts, GREY, GRID, INK, PAPER, Side},
-    chart::{Colour, Figure, Marker, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
+    chart::{Colour, Entry, Figure, Marker, Panel, RuleKind, Scale, Shape, Style, Trace, Unit},
 };
 use plotters::{
     backend::{BitMapBackend, SVGBackend},
@@ -44,6 +44,9 @@ struct Frame {
     height: f64,
 }
 
+/// Lines of predictions beside measurements.
+const THIN_WIDTH: f64 = 1.2;
+const THIN_OPACITY: f64 = 0.8;
 const TITLE: f64 = 14.0;
 const PANEL_TITLE: f64 = 12.0;
 const SMALL: f64 = 10.0;
@@ -101,8 +104,8 @@ pub fn panel_svg(panel: &Panel, columns: usize) -> String {
 }
 
 /// The line and marker of a series alone.
-pub fn swatch_svg(style: Style) -> String {
-    svg_page((30.0, 14.0), |canvas| swatch(canvas, style, (0.0, 7.0)))
+pub fn swatch_svg(entry: &Entry) -> String {
+    svg_page((30.0, 14.0), |canvas| swatch(canvas, entry, (0.0, 7.0)))
 }
 
 fn svg_page(
@@ -267,7 +270,7 @@ fn page<B: DrawingBackend>(canvas: &Canvas<B>, figure: &Figure, (width, height):
         let mut x = MARGIN;
         let y = layout.legend_top + 18.0 * row as f64 + 7.0;
         for entry in entries.iter().map(|index| &figure.legend[*index]) {
-            swatch(canvas, entry.style, (x, y))?;
+            swatch(canvas, entry, (x, y))?;
             canvas.text(&entry.name, (x + 36.0, y), Side::Right, SMALL, false, INK)?;
             x += 36.0 + canvas.width(&entry.name, SMALL, false) + 16.0;
         }
@@ -290,7 +293,11 @@ fn page<B: DrawingBackend>(canvas: &Canvas<B>, figure: &Figure, (width, height):
     Ok(())
 }
 
-fn swatch<B: DrawingBackend>(canvas: &Canvas<B>, style: Style, (x, y): (f64, f64)) -> Result<(), Failed<B>> {
+fn swatch<B: DrawingBackend>(canvas: &Canvas<B>, entry: &Entry, (x, y): (f64, f64)) -> Result<(), Failed<B>> {
+    let &Entry { style, thin, .. } = entry;
+    if thin {
+        return canvas.path(&[(x + 1.0, y), (x + 29.0, y)], color_of(style).mix(THIN_OPACITY), THIN_WIDTH, None);
+    }
     let color = color_of(style).mix(1.0);
     canvas.path(&[(x + 1.0, y), (x + 29.0, y)], color, 1.6, dash_of(style))?;
     marker(canvas, style.marker, (x + 15.0, y), color)
@@ -493,7 +500,7 @@ impl<B: DrawingBackend> Drawn<'_, B> {
                     self.canvas.polygon(&[(from, top), (x, top), (x, bottom), (from, bottom)], paint)?;
                 }
             }
-            Shape::Thin => self.canvas.path(&points, color.mix(0.8), 1.2, None)?,
+            Shape::Thin => self.canvas.path(&points, color.mix(THIN_OPACITY), THIN_WIDTH, None)?,
             Shape::Joined | Shape::Apart | Shape::Rows => {
                 for mark in &trace.marks {
                     let Some((low, high)) = mark.interval else { continue };
@@ -587,7 +594,7 @@ mod tests {
             name: "tiny".to_owned(),
             title: "A <title> & more".to_owned(),
             notes: vec!["a note".to_owned()],
-            legend: vec![Entry { name: "DTS".to_owned(), style: Style::PALETTE[0] }],
+            legend: vec![Entry { name: "DTS".to_owned(), style: Style::PALETTE[0], thin: false }],
             panels: vec![panel],
             columns: 1,
         }

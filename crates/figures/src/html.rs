@@ -128,7 +128,7 @@ pub fn drawn(figure: &Figure) -> Markup {
         figure id=(figure.name) {
             h3 { (figure.title) }
             div class="legend" {
-                @for entry in &figure.legend { span { (PreEscaped(swatch_svg(entry.style))) (entry.name) } }
+                @for entry in &figure.legend { span { (PreEscaped(swatch_svg(entry))) (entry.name) } }
             }
             div class={ "panels" @if figure.panels.len() > 1 { " many" } } {
                 @for panel in &figure.panels { (PreEscaped(panel_svg(panel, figure.columns))) }

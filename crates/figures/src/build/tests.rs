@@ -77,6 +77,19 @@ fn the_link_bounds_messages_by_their_size() {
 }
 
 #[test]
+fn predictions_beside_measurements_are_thin_lines_in_the_panel_and_in_the_legend() {
+    let mut measured = measured();
+    let mut predicted = sample::record("dts (predicted)", 2, 1.0);
+    predicted.prediction = Some(measure::record::Prediction::default());
+    measured.runs.push(run("predicted", predicted));
+    let figure = drawn("throughput", &measured).unwrap();
+    let thin = figure.panels[0].traces.iter().filter(|trace| trace.shape == Shape::Thin).count();
+    assert_eq!(thin, 1);
+    let thin: Vec<&str> = figure.legend.iter().filter(|entry| entry.thin).map(|entry| entry.name.as_str()).collect();
+    assert_eq!(thin, ["dts (predicted)"]);
+}
+
+#[test]
 fn plans_that_differ_in_one_point_are_rejected_by_name_and_separated_by_a_filter() {
     let mut measured = measured();
     let mut other = sample::record("dts", 2, 1.0);

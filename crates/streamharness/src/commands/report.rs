@@ -81,7 +81,9 @@ fn side_by_side(arguments: &ReportArguments, figures: &[Source], failed: Failed)
     for dir in &arguments.dirs {
         let loaded = figures::load(std::slice::from_ref(dir), failed).map_err(wrong)?;
         let report = Report::of(loaded, figures, !arguments.figures.is_empty()).map_err(wrong)?;
-        sides.push(Side { name: name(dir), report });
+        // Two folders of one name are told apart by their paths.
+        let alone = arguments.dirs.iter().filter(|other| name(other) == name(dir)).count() == 1;
+        sides.push(Side { name: if alone { name(dir) } else { dir.display().to_string() }, report });
     }
     stdout::print(&beside::text(&sides))?;
     if !arguments.text || arguments.out.is_some() {
