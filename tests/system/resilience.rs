@@ -142,6 +142,12 @@ fn a_fault_that_a_run_cannot_have_is_refused_before_anything_starts() {
     let outcome = sweep("fault=kill").run(REFUSED_LIMIT);
     let left_out = "4 points are left out: fault `at 7s: kill ingress for 5s`: dts has no ingress";
     assert!(outcome.status.success() && outcome.stdout.contains(left_out), "{outcome}");
+    // An experiment is refused before its first run, if the testbed lacks what one of its faults is on.
+    let words = "sweep resilience --only arch=dts --only service.queue_type=quorum --only service.confirms=each --only";
+    let words: Vec<&str> = words.split_whitespace().chain(["fault=close connections,cut link"]).collect();
+    let outcome = single(&words).through(service()).run(REFUSED_LIMIT);
+    outcome.fails(PROFILE, &["fault `at 7s: cut link dsn1 for 5s`", "--network facility"]);
+    assert!(!outcome.files.keys().any(|path| path.ends_with("record.json")), "{outcome}");
     // A running testbed is asked itself.
     let words: Vec<&str> = one.split_whitespace().chain(["--fault", "at 5s: restart node 4"]).collect();
     single(&words).through(service()).run(REFUSED_LIMIT).fails(PROFILE, &["the testbed has no node 4: it has "]);

@@ -115,7 +115,8 @@ impl<A: Agenda> Launch<'_, A> {
         let wish = world.by_rank_0(prepared.plan.limits.route, || {
             let lead = agenda.as_mut().expect(RANK_0).begin()?;
             lead.hear(&world.signals);
-            faults::check(&assignment.profile, &prepared.plan, own, world, lead.owns_the_service())?;
+            let owns = lead.owns_the_service();
+            faults::check(&assignment.profile, &prepared.plan, own.testbed(), &world.hosts, owns)?;
             if route.is_none() { own.wish(&assignment.profile, &prepared.plan, &world.hosts) } else { Ok(None) }
         })?;
         if let Some(wish) = wish {

@@ -68,13 +68,15 @@ impl Testbed {
                     None => refuse(format!("the testbed has no {part}: it has {}", names(self))),
                 }
             }
-            Deed::Link(host, _) => match &state.network {
+            Deed::Link(host, disturbance) => match &state.network {
                 None => refuse("a testbed on loopback has no links: start one with --network facility".to_owned()),
-                Some(network) if network.links.iter().any(|link| link.name == *host) => Ok(()),
-                Some(network) => {
-                    let known: Vec<&str> = network.links.iter().map(|link: &LinkState| link.name.as_str()).collect();
-                    refuse(format!("the network has no link {host}: it has {}", known.join(", ")))
-                }
+                Some(network) => match network.links.iter().find(|link| link.name == *host) {
+                    Some(link) => can_have(link, *disturbance, network.netem).or_else(refuse),
+                    None => {
+                        let known: Vec<&str> = network.links.iter().map(|link| link.name.as_str()).collect();
+                        refuse(format!("the network has no link {host}: it has {}", known.join(", ")))
+                    }
+                },
             },
             Deed::Alarm { node, .. } if *node > state.nodes => self.check_deed(&Deed::Kill(node_part(*node))),
             Deed::MoveLeaders { .. } if state.nodes < 2 => {
@@ -95,6 +97,55 @@ impl Testbed {
     }
 }
 
+/// Why a link cannot be disturbed in this way.
+fn can_have(link: &LinkState, disturbance: Disturbance, netem: bool) -> std::result::Result<(), String> {
+    let shapes = matches!(disturbance, Disturbance::Rate(_) | Disturbance::Delay(_));
+    if shapes && link.distance.is_some() {
+        return Err(format!(
+            "the link {} has the distance of the testbed already: cut it, or drop packets on it",
+            link.name
+        ));
+    }
+    if matches!(disturbance, Disturbance::Delay(_)) && !netem {
+        let instead = format!("slow link {} to 100Mbit/s", link.name);
+        return Err(format!(
+            "more delay needs netem in the kernel (module sch_netem): use `{instead}`, or load the module"
+        ));
+    }
+    Ok(())
+}
+
 fn names(testbed: &Testbed) -> String {
     testbed.parts().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Distance;
+    use std::{net::Ipv4Addr, time::Duration};
+
+    #[test]
+    fn a_link_is_shaped_only_where_the_kernel_can_and_nothing_shapes_it_already() {
+        let (delay, rate) = (Disturbance::Delay(Duration::from_millis(20)), Disturbance::Rate(1_000_000));
+        let by = "forwarder".to_owned();
+        let far = Distance { by, jitter_s: 0.0, loss: 0.0, reorder: 0.0, socket_bytes: None };
+        for (distance, disturbance, netem, expected) in [
+            (None, delay, true, None),
+            (None, delay, false, Some("needs netem in the kernel")),
+            (None, rate, false, None),
+            (Some(&far), rate, true, Some("has the distance of the testbed already")),
+            (Some(&far), delay, true, Some("has the distance of the testbed already")),
+            (Some(&far), Disturbance::Cut, false, None),
+            (Some(&far), Disturbance::Drop(1), false, None),
+        ] {
+            let address = Ipv4Addr::LOCALHOST;
+            let distance = distance.cloned();
+            let link =
+                LinkState { name: "dsn1".to_owned(), address, rate_bits_per_second: None, delay_s: 0.0, distance };
+            let refused = can_have(&link, disturbance, netem).err();
+            assert_eq!(refused.is_some(), expected.is_some(), "{refused:?}");
+            assert!(refused.unwrap_or_default().contains(expected.unwrap_or_default()));
+        }
+    }
 }

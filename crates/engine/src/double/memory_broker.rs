@@ -46,6 +46,8 @@ struct State {
     generation: u64,
     /// Tries to connect that fail.
     unreachable: u32,
+    /// Publishing connections that were made after an end.
+    made_again: u32,
     consumers: u64,
     /// Deliveries to each consumer that are not acknowledged: their tags, queues and messages.
     unacknowledged: HashMap<u64, VecDeque<(u64, String, Stored)>>,
@@ -277,7 +279,11 @@ impl Transport for MemoryBroker {
 
     async fn connect_publisher(&self, _worker: Worker, target: &Target) -> Result<MemoryPublisher, Fault> {
         let (generation, facts) = (self.login()?, ConnectionFacts::default());
-        Ok(MemoryPublisher { broker: self.clone(), target: target.clone(), published: 0, facts, generation })
+        let mut state = self.lock();
+        state.made_again += u32::from(generation > 0);
+        let rejects = generation > 0 && state.made_again <= self.faults.rejecting;
+        let target = target.clone();
+        Ok(MemoryPublisher { broker: self.clone(), target, published: 0, facts, generation, rejects })
     }
 
     async fn connect_subscriber(&self, _worker: Worker, source: &Source) -> Result<MemorySubscriber, Fault> {
@@ -326,6 +332,7 @@ pub struct MemoryPublisher {
     published: usize,
     facts: ConnectionFacts,
     generation: u64,
+    rejects: bool,
 }
 
 impl Publisher for MemoryPublisher {
@@ -348,7 +355,10 @@ impl Publisher for MemoryPublisher {
             replied_by,
             redelivered: false,
         };
-        let outcome = self.broker.accept(exchange, &key, &stored, self.generation);
+        let outcome = match self.rejects {
+            true => Ok(Outcome::Rejected),
+            false => self.broker.accept(exchange, &key, &stored, self.generation),
+        };
         let written = (body, outcome.map(|outcome| ready(Ok(outcome))));
         match self.broker.lock().stalled_until.filter(|until| *until > Instant::now()) {
             Some(until) => Box::pin(async move {

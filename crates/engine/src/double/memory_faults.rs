@@ -28,6 +28,8 @@ pub struct Faults {
     pub drop_every: Option<u64>,
     /// How many tries to connect fail after each of these ends.
     pub unreachable: u32,
+    /// How many of the publishing connections that are made after such an end reject all that is published over them.
+    pub rejecting: u32,
     /// Stands still from the n-th publish on, for this long: nothing is read, confirmed or delivered.
     pub stall: Option<(u64, Duration)>,
     /// The consumer of queues with this suffix starts this late.

@@ -17,6 +17,8 @@ pub enum Loss {
     Cancelled,
     /// A request had no reply in time.
     Late,
+    /// The service rejected all that was published over it since it had been made again.
+    Rejected,
     /// Something else.
     Other,
 }
@@ -31,6 +33,7 @@ impl Loss {
             Self::Silent => "silent",
             Self::Cancelled => "cancelled",
             Self::Late => "late",
+            Self::Rejected => "rejected",
             Self::Other => "other",
         }
     }

@@ -388,6 +388,8 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
                     self.progress.counts.rejected.add(1);
                     self.ledger.reject();
                     self.publish_again(message);
+                    let doubted = self.reconnector.as_mut().and_then(Reconnector::rejected);
+                    self.fault = self.fault.take().or(doubted);
                 }
                 Ok(Outcome::Returned) => {
                     self.ledger.give_back();
@@ -460,6 +462,9 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
 
     fn accept(&mut self, message: &Message, at_ns: u64) {
         self.pause.after_rejection = PAUSE_MIN;
+        if let Some(reconnector) = &mut self.reconnector {
+            reconnector.accepted();
+        }
         self.ledger.confirm(message.sequence);
         self.progress.accept(self.spec.index, message.sequence);
         if self.spec.window.contains(message.due_ns) {

@@ -15,6 +15,10 @@ use tokio::{
 
 /// A try that begins just before the limit gets this long.
 const TRY_MIN: Duration = Duration::from_secs(1);
+/// How long all that is published over a connection that was made again may be rejected, before another one is tried.
+const REJECTING_MAX: Duration = Duration::from_secs(1);
+/// How often in a row that may be the reason: a queue that is full rejects, too.
+const DOUBTS_MAX: u32 = 10;
 /// Times without a connection that are kept one by one.
 const OUTAGES_KEPT: usize = 20;
 
@@ -38,6 +42,12 @@ pub(crate) struct Reconnector<C> {
     since: Instant,
     /// When the connection was made last.
     made: Option<Instant>,
+    /// Whether the connection was made again, and has taken no message yet.
+    doubtful: bool,
+    /// Since when it has rejected all messages.
+    rejecting: Option<Instant>,
+    /// How often in a row it was given up for that.
+    doubts: u32,
     /// The wait after the next try.
     pause: Duration,
     current: Option<Current<C>>,
@@ -82,6 +92,9 @@ impl<C: Send + 'static> Reconnector<C> {
             tries: 0,
             since: Instant::now(),
             made: None,
+            doubtful: false,
+            rejecting: None,
+            doubts: 0,
             pause: rule.backoff.min,
             current: None,
             lost: LostConnection { name, ..LostConnection::default() },
@@ -96,6 +109,29 @@ impl<C: Send + 'static> Reconnector<C> {
     /// Whether the connection is lost and not made again.
     pub fn is_down(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// The service has accepted a message.
+    pub fn accepted(&mut self) {
+        self.doubtful = false;
+        self.doubts = 0;
+    }
+
+    /// The service has rejected a message. Returns the fault of the connection, if it was made again and has done nothing else for
+    /// so long that another one may be better: a broker (RabbitMQ 3.10) that opened a quorum queue for it while the leader was on a
+    /// node that is down rejects all that is published over it, until that node is back.
+    pub fn rejected(&mut self) -> Option<Fault> {
+        if !self.doubtful || self.is_down() || self.doubts == DOUBTS_MAX {
+            return None;
+        }
+        let since = *self.rejecting.get_or_insert_with(Instant::now);
+        (since.elapsed() >= REJECTING_MAX).then(|| {
+            self.doubts += 1;
+            // Others that were in flight over it say nothing new.
+            self.doubtful = false;
+            let limit = REJECTING_MAX.as_secs();
+            Fault::lost(Loss::Rejected, format!("the service rejected all that was published over it for {limit} s"))
+        })
     }
 
     /// The connection was lost.
@@ -138,6 +174,7 @@ impl<C: Send + 'static> Reconnector<C> {
                     match dialled {
                         Ok(connection) => {
                             self.made = Some(Instant::now());
+                            (self.doubtful, self.rejecting) = (true, None);
                             self.end(true);
                             return Ok(connection);
                         }

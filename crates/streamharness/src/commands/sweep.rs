@@ -26,6 +26,7 @@ pub fn sweep(arguments: &arguments::Sweep) -> Result<Exit, Failure> {
         let mut sweep = Sweep::new(arguments, hosts)?;
         sweep.find_done(arguments.resume)?;
         sweep.leave_out()?;
+        sweep.check_faults()?;
         sweep.announce();
         Ok(sweep)
     })

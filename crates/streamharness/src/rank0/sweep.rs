@@ -15,6 +15,7 @@ use crate::{
     },
     rank0::{
         demands::Demands,
+        faults,
         lead::{self, Lead},
         output::Output,
         sweep::{
@@ -204,6 +205,12 @@ impl Sweep {
             stderr::say(format_args!("{points} points over {name} are left out: {reason}"));
         }
         Ok(())
+    }
+
+    /// Refuses faults of points that the service does not have, before the first run.
+    pub fn check_faults(&self) -> Result<(), Failure> {
+        let Self { common: Common { hosts, .. }, owns_the_service, .. } = self;
+        self.left.iter().try_for_each(|cell| faults::check(&cell.profile, &cell.plan, None, hosts, *owns_the_service))
     }
 
     /// Reports what will be done.

@@ -28,6 +28,8 @@ pub struct Network {
     links: Vec<LinkState>,
     tools: Tools,
     facility: Facility,
+    /// Whether the kernel can delay packets.
+    netem: bool,
     /// Until it is started.
     forwarder: Option<Forwarder>,
     /// What the firewall lets through, if there is one.
@@ -37,7 +39,7 @@ pub struct Network {
 impl Network {
     /// Builds it, and leaves this process at the switch.
     pub fn build(proc: &Proc, hosts: Hosts, facility: Facility, tools: Tools) -> Result<Self> {
-        let by = Way::choose(proc, hosts, &facility, &tools)?;
+        let Trial { way: by, netem } = Trial::make(proc, hosts, &facility, &tools)?;
         let mut joined = Vec::new();
         for host in hosts.on_a_switch() {
             let namespace = Namespace::create(proc)?;
@@ -51,7 +53,7 @@ impl Network {
         tools.ip(&format!("addr add {address}/24 dev br0"), None)?;
         tools.ip("link set br0 up", None)?;
         let mut network =
-            Self { hosts, switch, joined, links: Vec::new(), tools, facility, forwarder: None, firewall: None };
+            Self { hosts, switch, joined, links: Vec::new(), tools, facility, netem, forwarder: None, firewall: None };
         for index in 0..network.joined.len() {
             let link = network.join(index, by)?;
             network.links.push(link);
@@ -224,6 +226,7 @@ impl Network {
             congestion: self.facility.congestion.map(|congestion| congestion.to_string()),
             firewall: self.firewall.clone(),
             mtu: Some(self.facility.mtu),
+            netem: self.netem,
         })
     }
 
@@ -267,30 +270,41 @@ enum Way {
     Forwarder { queue_bytes: usize },
 }
 
-impl Way {
-    /// The first that works here, and whether the kernel supports the requested limits; tried in a namespace that is left
-    /// at once.
-    fn choose(proc: &Proc, hosts: Hosts, facility: &Facility, tools: &Tools) -> Result<Self> {
+/// What works here, tried in a namespace that is left at once.
+struct Trial {
+    /// The first way that works.
+    way: Way,
+    /// Whether the kernel can delay packets.
+    netem: bool,
+}
+
+impl Trial {
+    /// Fails if the kernel does not support the requested limits.
+    fn make(proc: &Proc, hosts: Hosts, facility: &Facility, tools: &Tools) -> Result<Self> {
         let _scratch = Namespace::create(proc)?;
         let is_there = |discipline: &str| tools.tc(&format!("qdisc replace dev lo root {discipline}")).is_ok();
         let any = facility.rate_bits_per_second.or(facility.own_rates.values().flatten().next().copied());
         if any.is_some() && !is_there(&bucket(1_000_000_000)) {
             return Err(Error::NoRateLimit);
         }
+        let netem = is_there("netem delay 1ms");
         let only_delay = Conditions { delay: facility.way.delay, ..Conditions::default() };
         if facility.way == Conditions::default() {
-            return Ok(Self::Short);
+            return Ok(Self { way: Way::Short, netem });
         }
-        let netem = facility.way == only_delay;
-        if netem && is_there("netem delay 1ms") {
-            return Ok(Self::Netem);
+        let would_do = facility.way == only_delay;
+        if would_do && netem {
+            return Ok(Self { way: Way::Netem, netem });
         }
-        let what = if netem { "--delay" } else { "--jitter, --loss or --reorder" };
-        open_device("try0", true).map_err(|source| Error::NoDistance { what, netem, source })?;
+        let what = if would_do { "--delay" } else { "--jitter, --loss or --reorder" };
+        open_device("try0", true).map_err(|source| Error::NoDistance { what, netem: would_do, source })?;
         let together = facility.rate_bits_per_second.map(|rate| rate * hosts.dsns() as u64);
-        Ok(Self::Forwarder { queue_bytes: forwarder::queue_bytes(facility.way, together)? })
+        let queue_bytes = forwarder::queue_bytes(facility.way, together)?;
+        Ok(Self { way: Way::Forwarder { queue_bytes }, netem })
     }
+}
 
+impl Way {
     fn name(self) -> Option<&'static str> {
         match self {
             Self::Short => None,

@@ -26,6 +26,9 @@ pub struct NetworkState {
     /// The largest packet of every link, in bytes.
     #[serde(default)]
     pub mtu: Option<u16>,
+    /// Whether the kernel can delay the packets of a link.
+    #[serde(default)]
+    pub netem: bool,
 }
 
 /// What the firewall lets through from the other site: connections, or packets.

@@ -2,7 +2,6 @@
 //! command that the profile gives.
 
 use crate::{
-    launch::world::World,
     route::{
         own::{self, OwnTestbed},
         source::{Source, running_testbed},
@@ -72,21 +71,23 @@ impl Drop for Rank {
     }
 }
 
-/// Refuses faults that cannot be carried out where this run streams, before anything is started.
-pub fn check(profile: &Profile, plan: &Plan, own: &OwnTestbed, world: &World, owns: bool) -> Result<(), Failure> {
+/// Refuses faults that cannot be carried out where this run streams, before anything is started. `own` is the launch's own testbed,
+/// if it is there already, and `hosts` has the host of each rank.
+pub fn check(profile: &Profile, plan: &Plan, own: Option<&Testbed>, hosts: &[u32], owns: bool) -> Result<(), Failure> {
     if plan.faults.is_empty() {
         return Ok(());
     }
     let refuse = |fault: &Fault, why: String| Err(Failure::new(Exit::Profile, format!("fault `{fault}`: {why}")));
     let source = Source::of(profile)?;
-    let running = match own.testbed() {
+    let running = match own {
         Some(testbed) => Some(testbed.clone()),
         None => of_source(&source, running_testbed()?),
     };
+    let known = hosts.iter().max().map_or(1, |last| *last as usize + 1);
     let to_be_built = running.is_none() && matches!(source, Source::Testbed(_));
     for fault in &plan.faults {
         if let Action::Suspend(rank) = fault.action {
-            if world.hosts[rank as usize] != 0 {
+            if hosts[rank as usize] != 0 {
                 return refuse(fault, format!("rank {rank} is not on the host of rank 0: suspend one that is"));
             }
             continue;
@@ -109,8 +110,7 @@ pub fn check(profile: &Profile, plan: &Plan, own: &OwnTestbed, world: &World, ow
                 testbed.check_deed(&deed).or_else(|error| refuse(fault, error.to_string()))?;
             }
             (Some(deed), None) => {
-                let nodes =
-                    if own.hosts.len() > 1 { own::brokers(profile.route.service_hosts, own.hosts.len())? } else { 1 };
+                let nodes = if known > 1 { own::brokers(profile.route.service_hosts, known)? } else { 1 };
                 fits_a_new_testbed(&deed, nodes).or_else(|why| refuse(fault, why))?;
             }
             (None, _) => {}
