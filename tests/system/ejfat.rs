@@ -82,6 +82,8 @@ fn a_control_plane_and_a_load_balancer_run_until_they_are_stopped_and_every_pack
     let launch = single(&streamed).file("token", "secret\n");
     let record = launch.run(RUN_LIMIT).passes();
     assert_eq!(record.integrity.delivered, 300);
+    let gone = single(&["--arch", "ejfat", "--url", &format!("{url}/lb/99"), "--token-file", "token"]);
+    gone.file("token", "secret\n").run(RUN_LIMIT).fails(3, &["there is no reservation 99"]);
     assert_eq!(record.transport["packets_sent"], record.transport["packets_in_whole"], "{:?}", record.transport);
     let hops: Vec<_> = record.route.hops.iter().map(|hop| (hop.from.as_str(), hop.to.as_str())).collect();
     assert_eq!(hops, [("producer", "load balancer"), ("load balancer", "consumer")]);

@@ -73,6 +73,17 @@ pub enum Error {
         /// The limit.
         limit_s: u64,
     },
+    /// A receiver whose states would count as old.
+    #[error(
+        "this host's clock is {behind_ms} ms behind that of the EJFAT control plane {address}, which gives nothing to receivers that \
+         are more than 2 s behind; synchronise the clock (chrony)"
+    )]
+    Behind {
+        /// The control plane.
+        address: String,
+        /// By how much.
+        behind_ms: u64,
+    },
     /// No room for data.
     #[error("an MTU of {0} leaves no room for data after the headers; use 1500 or 9000")]
     Mtu(u16),

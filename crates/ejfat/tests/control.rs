@@ -66,6 +66,11 @@ async fn whole_life(uri: &Uri, trust: &Trust) {
         };
         worker.send_state(state).await.unwrap();
         let status = holder.status(&lb.lb_id).await.unwrap();
+        let (theirs_us, behind) = (status.timestamp.unwrap().us(), Duration::from_secs(2));
+        let clock = |behind: Duration| holder.check_clock(&status, theirs_us - behind.as_micros() as u64);
+        assert!(clock(Duration::ZERO).is_ok() && clock(behind).is_ok());
+        let late = clock(behind + Duration::from_millis(1)).unwrap_err().to_string();
+        assert!(late.contains("2001 ms behind") && late.contains("chrony"), "{late}");
         epochs = status.current_epoch;
         if status.workers[0].slots_assigned == 512 && status.current_predicted_event_number >= 1 << 60 {
             break;

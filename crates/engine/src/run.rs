@@ -19,6 +19,7 @@ mod stream;
 mod streamed;
 mod times;
 mod topology;
+mod wall_clocks;
 mod watch;
 pub mod wind_down;
 pub(crate) mod workers_thread;
@@ -108,6 +109,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         phases.begin(Phase::Clocks, observer);
         let limit = self.plan.limits.collective;
         let clocks = clocks::synchronise(self.comm, self.place.clock, &self.place.boot, limit)?;
+        self.check_wall_clocks(clocks.clock)?;
         phases.begin(Phase::Start, observer);
         let times = self.agree_on_times(clocks.clock)?;
         observer.starts(clocks.clock, times.start_ns);

@@ -11,6 +11,8 @@ use std::{num::NonZeroU32, time::Duration};
 use toml::{Table, Value};
 
 const MTU: u16 = 1500;
+/// What leaves room for data, and what load balancers and receivers take whole.
+const MTUS: std::ops::RangeInclusive<u16> = 128..=9216;
 const SOCKETS: u32 = 4;
 const PORT_BITS: u8 = 1;
 const PORT_BITS_MAX: u8 = 8;
@@ -63,6 +65,14 @@ impl Ejfat {
         if ![2, 3].contains(&version) {
             return impossible(format!("route.ejfat.version = {version} is no version of EJFAT's header: use 2 or 3"));
         }
+        let mtu = written.mtu.unwrap_or(MTU);
+        if !MTUS.contains(&mtu) {
+            return impossible(format!(
+                "route.ejfat.mtu = {mtu} is not within {} and {}, which packets of EJFAT are: use 1500, or 9000 where links carry it",
+                MTUS.start(),
+                MTUS.end()
+            ));
+        }
         let port_bits = written.port_bits.unwrap_or(PORT_BITS);
         if port_bits > PORT_BITS_MAX {
             return impossible(format!(
@@ -76,7 +86,7 @@ impl Ejfat {
         }
         Ok(Some(Self {
             direct: written.direct == Some(true),
-            mtu: written.mtu.unwrap_or(MTU),
+            mtu,
             version,
             sockets: written.sockets.map_or(SOCKETS, NonZeroU32::get),
             port_bits,
@@ -173,6 +183,8 @@ mod tests {
             ("route.management = 'http://h:1'", "EJFAT_URI"),
             ("route.ejfat.version = 4", "use 2 or 3"),
             ("route.ejfat.port_bits = 14", "0 to 8"),
+            ("route.ejfat.mtu = 64", "not within 128 and 9216"),
+            ("route.ejfat.mtu = 65535", "use 1500, or 9000"),
             ("route.ejfat.buffer = '0B'", "4MiB"),
         ] {
             let error = resolve(text).unwrap_err().to_string();

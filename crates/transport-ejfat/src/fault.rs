@@ -7,7 +7,7 @@ pub fn fault(error: Error) -> Fault {
     let kind = match error {
         Error::NoToken | Error::Token | Error::Denied { .. } => FaultKind::Login,
         Error::NoRoots | Error::NoTls { .. } | Error::Untrusted { .. } | Error::Certificate(_) => FaultKind::Tls,
-        Error::Refused { .. } | Error::Mtu(_) | Error::LinkMtu { .. } => FaultKind::Refused,
+        Error::Refused { .. } | Error::Behind { .. } | Error::Mtu(_) | Error::LinkMtu { .. } => FaultKind::Refused,
         Error::Short { .. } => FaultKind::Shortage,
         _ => FaultKind::Unreachable,
     };

@@ -63,13 +63,20 @@ impl Session {
     async fn awaits_events(&self) -> Result<()> {
         let end = Instant::now() + SLOTS_LIMIT;
         let has_slots =
-            |status: Status| status.workers.iter().any(|worker| worker.name == self.name && worker.slots_assigned > 0);
+            |status: &Status| status.workers.iter().any(|worker| worker.name == self.name && worker.slots_assigned > 0);
         // A control plane that reports no slots may still give some.
-        while !has_slots(self.client.status(&self.lb_id).await?) && Instant::now() < end {
+        while !has_slots(&self.status().await?) && Instant::now() < end {
             sleep(LOOK).await;
         }
         sleep(IN_FORCE).await;
         Ok(())
+    }
+
+    /// The status, from a control plane whose clock takes the states of this host's for new ones.
+    async fn status(&self) -> Result<Status> {
+        let status = self.client.status(&self.lb_id).await?;
+        self.client.check_clock(&status, now_us())?;
+        Ok(status)
     }
 
     /// Takes no new events, waits for those under way, and deregisters. The session would end by silence too.
@@ -94,12 +101,15 @@ async fn report(client: Client, of: Deregister, mut ready: watch::Receiver<bool>
     }
 }
 
+fn now_us() -> u64 {
+    u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
+}
+
 fn state(of: &Deregister, is_ready: bool) -> State {
-    let now_us = u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_micros()).unwrap_or(u64::MAX);
     State {
         session_id: of.session_id.clone(),
         lb_id: of.lb_id.clone(),
-        timestamp: Some(Timestamp::of_us(now_us)),
+        timestamp: Some(Timestamp::of_us(now_us())),
         is_ready,
         ..State::default()
     }

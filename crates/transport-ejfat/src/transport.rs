@@ -135,8 +135,8 @@ impl Transport for EjfatTransport {
             return Ok(Service { product: "EJFAT without a load balancer".to_owned(), ..Service::default() });
         };
         let version = client.version().await.map_err(fault)?;
-        let notes = vec![format!("control plane compatible with {}", version.compat_tag)];
-        Ok(Service { product: "EJFAT".to_owned(), version: version.build, notes })
+        let version = format!("{} (compatible with {})", version.build, version.compat_tag);
+        Ok(Service { product: "EJFAT".to_owned(), version, ..Service::default() })
     }
 
     async fn held(&self, _: &[QueuePlan]) -> Result<u64, Fault> {

@@ -5,7 +5,7 @@ use crate::{
         call::Call,
         messages::{
             Deregister, Nothing, OfReservation, OverviewReply, Register, Registered, Reservation, Reserve, Senders,
-            State, Status, Tables, TablesRequest, VersionReply,
+            State, Status, Tables, TablesRequest, Timestamp, VersionReply,
         },
     },
     error::{Error, Result},
@@ -25,6 +25,9 @@ pub enum Trust {
     /// This one, or one of this authority (PEM).
     Only(String),
 }
+
+/// States that are older than this by the control plane's clock get no slots.
+const STATE_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// A connection to a control plane, with one token.
 #[derive(Clone)]
@@ -89,6 +92,17 @@ impl Client {
     /// Its receivers and senders.
     pub async fn status(&self, lb_id: &str) -> Result<Status> {
         self.call(Call::Status, OfReservation { lb_id: lb_id.to_owned() }, "report the status").await
+    }
+
+    /// Refuses a clock that shows `now_us` while the control plane's shows that of its status, if states of that time count as old.
+    pub fn check_clock(&self, status: &Status, now_us: u64) -> Result<()> {
+        let theirs_us = status.timestamp.map_or(0, Timestamp::us);
+        let behind = Duration::from_micros(theirs_us.saturating_sub(now_us));
+        if behind <= STATE_AGE_MAX {
+            return Ok(());
+        }
+        let behind_ms = u64::try_from(behind.as_millis()).unwrap_or(u64::MAX);
+        Err(Error::Behind { address: self.address.clone(), behind_ms })
     }
 
     /// Ends it.

@@ -5,7 +5,7 @@ use crate::{
     record::{
         Facts,
         counts::{backpressure, per_message, totals},
-        faults,
+        faults, packets,
         verdict::verdict,
     },
     result::{join::RunResult, report::RankReport},
@@ -55,6 +55,8 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
     faults::judge(&mut record);
     record.warnings = result.warnings.clone();
     record.warnings.extend(facts.service.iter().flat_map(ServiceView::warnings));
+    let of_packets = packets::warnings(&facts.plan, &record);
+    record.warnings.extend(of_packets);
     record
 }
 

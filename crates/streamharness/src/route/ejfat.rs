@@ -81,7 +81,7 @@ impl Reservation {
         let uri = address.with_token(written)?;
         let ca_pem = written.ca.as_ref().map(|path| pem_file::read("--ca", path)).transpose()?;
         let (holder, uri) = match uri.lb_id {
-            Some(_) => (None, uri),
+            Some(_) => (None, existing(uri, ca_pem.as_deref())?),
             None => {
                 let order = Order {
                     uri: Secret::new(uri.with_token()),
@@ -112,6 +112,15 @@ impl Order {
         let reservation = client.reserve(request).await.map_err(failure)?;
         Ok((Secret::new(reservation.ejfat_uri), (client, reservation.lb_id)))
     }
+}
+
+/// The address of a reservation that somebody else has made, with what its control plane knows of it.
+fn existing(uri: Uri, ca_pem: Option<&str>) -> Result<Uri, Failure> {
+    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(|error| Failure::new(Exit::Route, error))?;
+    let lb_id = uri.lb_id.clone().unwrap_or_default();
+    let found = runtime.block_on(async { client(&uri, ca_pem).await?.get(&lb_id).await.map_err(failure) })?;
+    Ok(found.complete(uri))
 }
 
 /// Frees a load balancer.

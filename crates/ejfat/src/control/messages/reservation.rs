@@ -1,6 +1,8 @@
 //! Messages about a reservation and its senders.
 
 use super::{Count, Timestamp, WorkerStatus};
+use crate::uri::{DataAddress, Uri};
+use std::net::{IpAddr, SocketAddr};
 
 /// Reserves a load balancer.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -61,6 +63,27 @@ pub struct Reservation {
     /// All of this as an address.
     #[prost(string, tag = "12")]
     pub ejfat_uri: String,
+}
+
+impl Reservation {
+    /// An address that names this reservation, with the addresses that it lacks.
+    #[must_use]
+    pub fn complete(&self, mut uri: Uri) -> Uri {
+        let known = |four: &str, six: &str| -> Vec<IpAddr> {
+            [four, six].into_iter().filter_map(|address| address.parse().ok()).collect()
+        };
+        let port = |port: u32| u16::try_from(port).ok().filter(|port| *port > 0);
+        if let Some(port) = port(self.sync_udp_port).filter(|_| uri.sync.is_empty()) {
+            let known = known(&self.sync_ipv4_address, &self.sync_ipv6_address);
+            uri.sync = known.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        }
+        let ports = port(self.data_min_port).zip(port(self.data_max_port)).filter(|(first, last)| first <= last);
+        if let Some((first, last)) = ports.filter(|_| uri.data.is_empty()) {
+            let known = known(&self.data_ipv4_address, &self.data_ipv6_address);
+            uri.data = known.into_iter().map(|ip| DataAddress { ip, ports: first..=last }).collect();
+        }
+        uri
+    }
 }
 
 /// Names a reservation: the request of `Get`, `Status` and `Free`.

@@ -1,6 +1,7 @@
 //! Numbers and types on the wire, as bytes.
 
 use super::*;
+use crate::uri::Uri;
 use prost::Message;
 
 #[track_caller]
@@ -125,4 +126,24 @@ fn tables_pass_as_they_are_and_those_without_meaning_are_rejected() {
     ] {
         assert_eq!(wrong.read(), None, "{wrong:?}");
     }
+}
+
+#[test]
+fn an_address_of_a_reservation_gets_what_it_lacks_and_keeps_what_it_has() {
+    let reservation = Reservation {
+        sync_ipv4_address: "10.0.0.1".to_owned(),
+        sync_udp_port: 19531,
+        data_ipv4_address: "10.0.0.2".to_owned(),
+        data_ipv6_address: "fd00::2".to_owned(),
+        data_min_port: 16384,
+        data_max_port: 32767,
+        ..Reservation::default()
+    };
+    let complete = |text: &str| reservation.complete(Uri::parse(text).unwrap()).to_string();
+    let all = "sync=10.0.0.1:19531&data=10.0.0.2:16384-32767&data=[fd00::2]:16384-32767";
+    assert_eq!(complete("ejfat://h:1/lb/7"), format!("ejfat://h:1/lb/7?{all}"));
+    let own = "ejfat://h:1/lb/7?sync=10.9.9.9:1&data=10.9.9.8:2";
+    assert_eq!(complete(own), own);
+    let without_ports = Reservation { sync_udp_port: 0, data_max_port: 70_000, ..reservation };
+    assert_eq!(without_ports.complete(Uri::parse("ejfat://h:1/lb/7").unwrap()).to_string(), "ejfat://h:1/lb/7");
 }
