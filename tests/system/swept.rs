@@ -1,9 +1,16 @@
 //! Sweeps: all points in one launch, whatever becomes of each, and nothing lost by an end in the middle.
 
-use crate::support::{Outcome, mpirun, processes, service};
+use crate::support::{Outcome, mpirun, processes, relay::Relay, service};
 use measure::Record;
 use nix::sys::signal::Signal;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SMALL: &str = "[base]\nmessages = 60\n[base.message]\nformat = 'variables'\nevent_bytes = '1KiB'\nevents = 1\n";
@@ -78,6 +85,27 @@ fn a_sweep_that_is_killed_goes_on_where_it_was() {
     for (dir, record) in before.iter().filter(|(_, record)| record.status.pass) {
         assert_eq!(after[dir].run_id, record.run_id, "{} was run again", dir.display());
     }
+}
+
+#[test]
+fn a_broker_that_is_restarted_between_two_points_costs_none_of_them() {
+    let away = Arc::new(AtomicBool::new(false));
+    let relay = Relay::to_a_broker_that_goes(service().plain_port(), away.clone());
+    let route = format!("[route]\ntls = false\nurls = ['amqp://bench@127.0.0.1:{}']", relay.port());
+    let experiment = format!("repetitions = 4\n{SMALL}[axes]\narch = ['relayed.toml']");
+    let mut running = mpirun(2, &["sweep", "mine.toml"])
+        .file("mine.toml", &experiment)
+        .file("relayed.toml", &route)
+        .through(service())
+        .variable("STREAMHARNESS_PASSWORD_FILE", service().password_file())
+        .start();
+    running.says("3 left", LIMIT);
+    away.store(true, Ordering::Relaxed);
+    running.says("the route worked before, so this point is tried again in 2 s", LIMIT);
+    away.store(false, Ordering::Relaxed);
+    let outcome = running.wait(LIMIT);
+    assert!(outcome.status.success() && outcome.stderr.contains("4 of 4 points passed"), "{outcome}");
+    assert!(records(&outcome).values().all(|record| record.status.pass), "{outcome}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod alarms;
 mod connect;
 pub mod control;
 pub(crate) mod error;
+mod handing;
 pub(crate) mod observer;
 pub(crate) mod phase;
 mod phases;
@@ -126,7 +127,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let compared = clocks.again(self.comm, limit)?;
         streamed.settle_one_way(&compared);
         phases.begin(Phase::Reduce, observer);
-        let reduced = self.reduce(&streamed, &times, own_cost, compared.error)?;
+        let reduced = self.reduce(&mut streamed, &times, own_cost, compared.error)?;
         let held = self.held_by_all(streamed.closed());
         Ok(reduced.map(|reduced| self.settle(reduced, held, streamed.wind_down.to_count())))
     }

@@ -10,6 +10,8 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Limit on each call: a later reply would be out of date.
 const CALL_LIMIT: Duration = Duration::from_secs(2);
+/// Limit on each call that has something done: a busy service may take its time.
+const DEED_LIMIT: Duration = Duration::from_secs(20);
 /// Most queues of a run that are read: the longest page of the API.
 pub const QUEUES_MAX: usize = 500;
 
@@ -81,18 +83,32 @@ pub enum Error {
 pub struct Client {
     agent: ureq::Agent,
     access: Access,
+    limit: Duration,
 }
 
 impl Client {
-    /// A client; connects to nothing yet.
+    /// A client that looks at the service; connects to nothing yet.
     ///
     /// # Errors
     ///
     /// [`Error::Trust`] if the authorities to trust cannot be read.
     pub fn new(access: Access) -> Result<Self, Error> {
+        Self::with_limit(access, CALL_LIMIT)
+    }
+
+    /// A client that has something done; connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`] if the authorities to trust cannot be read.
+    pub fn for_deeds(access: Access) -> Result<Self, Error> {
+        Self::with_limit(access, DEED_LIMIT)
+    }
+
+    fn with_limit(access: Access, limit: Duration) -> Result<Self, Error> {
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(CALL_LIMIT))
+            .timeout_global(Some(limit))
             .proxy(None)
             .max_redirects(0);
         if access.url.starts_with("https://") {
@@ -101,7 +117,7 @@ impl Client {
             let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(roots);
             config = config.tls_config(tls.build());
         }
-        Ok(Self { agent: config.build().into(), access })
+        Ok(Self { agent: config.build().into(), access, limit })
     }
 
     /// The address of the API.
@@ -166,7 +182,8 @@ impl Client {
         let url = || self.access.url.clone();
         let call =
             self.agent.get(format!("{}/api/{path}", self.access.url)).header("Authorization", self.authorization());
-        let mut reply = call.call().map_err(|error| Error::Silent { url: url(), reason: reason(&error) })?;
+        let mut reply =
+            call.call().map_err(|error| Error::Silent { url: url(), reason: reason(&error, self.limit) })?;
         self.accepted(path, reply.status().as_u16())?;
         let path = without_query(path);
         reply.body_mut().read_json().map_err(|_| Error::Odd { url: url(), path })
@@ -179,7 +196,8 @@ impl Client {
             .delete(format!("{}/api/{path}", self.access.url))
             .header("Authorization", self.authorization())
             .header("X-Reason", why);
-        let silent = |error: &ureq::Error| Error::Silent { url: self.access.url.clone(), reason: reason(error) };
+        let silent =
+            |error: &ureq::Error| Error::Silent { url: self.access.url.clone(), reason: reason(error, self.limit) };
         let reply = call.call().map_err(|error| silent(&error))?;
         match reply.status().as_u16() {
             204 | 404 => Ok(()),
@@ -206,9 +224,9 @@ fn without_query(path: &str) -> String {
 }
 
 /// In words of our own: the library's text could repeat the request.
-fn reason(error: &ureq::Error) -> String {
+fn reason(error: &ureq::Error, limit: Duration) -> String {
     match error {
-        ureq::Error::Timeout(_) => format!("no reply within {} s", CALL_LIMIT.as_secs()),
+        ureq::Error::Timeout(_) => format!("no reply within {} s", limit.as_secs()),
         ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => {
                 let why = match why {

@@ -22,6 +22,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Most samples that are kept: a run over an hour keeps every second one, then every fourth, and so on.
 const SAMPLES_MAX: usize = 3_600;
 
+/// Most notes that are kept: a reason may have a time in it, and then each is another one.
+const NOTES_MAX: usize = 50;
+
 /// The samples so far.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -92,7 +95,7 @@ fn note<T>(seen: &Mutex<Seen>, looked: Result<T, Error>) -> Option<T> {
 
 fn add_note(seen: &Mutex<Seen>, sentence: String) {
     let notes = &mut lock(seen).notes;
-    if !notes.contains(&sentence) {
+    if notes.len() < NOTES_MAX && !notes.contains(&sentence) {
         notes.push(sentence);
     }
 }

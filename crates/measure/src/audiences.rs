@@ -12,7 +12,19 @@ use std::collections::BTreeMap;
 ///
 /// Ledgers are taken one after the other and dropped, so that only one is in memory at a time if the iterator is lazy.
 pub fn join(sent: &[(u32, SentSummary)], deliveries: impl IntoIterator<Item = Deliveries>) -> Integrity {
-    join_audiences(sent, [deliveries])
+    join_with(Handed::default(), sent, deliveries)
+}
+
+/// The same, with what these consumers have handed over before.
+pub fn join_with(
+    handed: Handed,
+    sent: &[(u32, SentSummary)],
+    deliveries: impl IntoIterator<Item = Deliveries>,
+) -> Integrity {
+    let mut integrity = of_senders(sent);
+    integrity.copies = 1;
+    join_audience(sent, handed, deliveries, &mut integrity);
+    integrity
 }
 
 /// Joins the deliveries of each of `consumers` with all messages sent. A consumer that did not report counts as having
@@ -31,6 +43,16 @@ pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
     sent: &[(u32, SentSummary)],
     audiences: impl IntoIterator<Item = A>,
 ) -> Integrity {
+    let mut integrity = of_senders(sent);
+    for audience in audiences {
+        integrity.copies += 1;
+        join_audience(sent, Handed::default(), audience, &mut integrity);
+    }
+    integrity
+}
+
+/// The counts of the producers.
+fn of_senders(sent: &[(u32, SentSummary)]) -> Integrity {
     let mut integrity = Integrity::default();
     for (_, summary) in sent {
         integrity.sent += summary.published();
@@ -42,11 +64,28 @@ pub(crate) fn join_audiences<A: IntoIterator<Item = Deliveries>>(
         integrity.republished_after_loss += summary.republished_after_loss();
         integrity.abandoned += summary.abandoned();
     }
-    for audience in audiences {
-        integrity.copies += 1;
-        join_audience(sent, audience, &mut integrity);
-    }
     integrity
+}
+
+/// What the consumers of one audience have handed over of their ledgers, joined as it came ([`Deliveries::hand_over`]). Sequences
+/// without a gap take almost nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Handed(BTreeMap<u32, Given>);
+
+impl Handed {
+    /// Takes in a piece.
+    pub fn take(&mut self, piece: Deliveries) {
+        let producers: Vec<u32> = piece.producers().collect();
+        unite(&mut self.0, piece);
+        for producer in producers {
+            self.0.entry(producer).or_default().pack();
+        }
+    }
+
+    /// Memory that it takes, nearly.
+    pub fn bytes(&self) -> usize {
+        self.0.values().map(Given::bytes).sum()
+    }
 }
 
 /// Adds the counts of one consumer.
@@ -61,7 +100,7 @@ fn add_counts(integrity: &mut Integrity, consumer: &Deliveries) {
 }
 
 /// The deliveries of one producer's messages to an audience as a whole.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Given {
     distinct: RoaringTreemap,
     repeated: RoaringTreemap,
@@ -75,6 +114,21 @@ struct Given {
 }
 
 impl Given {
+    fn sets(&self) -> [&RoaringTreemap; 5] {
+        [&self.distinct, &self.repeated, &self.late, &self.again, &self.unsure]
+    }
+
+    fn bytes(&self) -> usize {
+        self.sets().into_iter().map(RoaringTreemap::serialized_size).sum()
+    }
+
+    fn pack(&mut self) {
+        let Self { distinct, repeated, late, again, unsure, .. } = self;
+        for set in [distinct, repeated, late, again, unsure] {
+            set.optimize();
+        }
+    }
+
     /// Adds the late messages of a further consumer, which has `seen` these. A message that is in order at any consumer
     /// is not late: its other delivery is a duplicate.
     fn unite_late(&mut self, seen: &RoaringTreemap, late: RoaringTreemap, again: RoaringTreemap) {
@@ -104,10 +158,10 @@ impl Given {
 /// Adds the outcome of one audience.
 fn join_audience(
     sent: &[(u32, SentSummary)],
+    Handed(mut given): Handed,
     audience: impl IntoIterator<Item = Deliveries>,
     integrity: &mut Integrity,
 ) {
-    let mut given: BTreeMap<u32, Given> = BTreeMap::new();
     for consumer in audience {
         add_counts(integrity, &consumer);
         unite(&mut given, consumer);

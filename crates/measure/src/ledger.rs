@@ -5,6 +5,8 @@
 //! exact and compressed: 100 million messages take about 12 MiB, and a contiguous range takes almost nothing on the
 //! wire.
 
+mod hand_over;
+
 use roaring::RoaringTreemap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -324,6 +326,8 @@ pub(crate) struct ProducerLog {
     pub(crate) extra: u64,
     /// One above the highest sequence seen.
     in_order_from: u64,
+    /// What it was when old deliveries were handed over last.
+    old_below: u64,
     /// Sequences whose first delivery arrived after a later one, and was not a redelivery.
     pub(crate) late: RoaringTreemap,
     /// Sequences whose first delivery was a redelivery: this consumer cannot know whether they were late.
@@ -466,6 +470,7 @@ impl Deliveries {
                 repeated: next_set()?,
                 extra,
                 in_order_from,
+                old_below: 0,
                 late: next_set()?,
                 again: next_set()?,
                 unsure_below,
@@ -504,6 +509,10 @@ impl Deliveries {
         &self.first_unexpected
     }
 
+    pub(crate) fn producers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.logs.iter().map(|log| log.producer)
+    }
+
     pub(crate) fn into_logs(self) -> Vec<ProducerLog> {
         self.logs
     }
@@ -518,6 +527,7 @@ impl ProducerLog {
             repeated: RoaringTreemap::new(),
             extra: 0,
             in_order_from: 0,
+            old_below: 0,
             late: RoaringTreemap::new(),
             again: RoaringTreemap::new(),
             unsure_below: 0,

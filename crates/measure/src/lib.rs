@@ -47,7 +47,7 @@ pub mod throughput;
 mod timeline;
 
 pub use assertion::{Assertion, AssertionError};
-pub use audiences::{join, join_each, join_replies};
+pub use audiences::{Handed, join, join_each, join_replies, join_with};
 pub use counters::{Count, Counters, LiveCounters};
 pub use exit::Exit;
 pub use fault_cost::Disturbed;

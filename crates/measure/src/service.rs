@@ -26,11 +26,13 @@ pub struct ServiceSample {
     pub alarms: BTreeSet<String>,
 }
 
-/// Puts each sample into the row of its second; if there are several, the last one counts.
+/// Puts each sample into its row; if there are several in one, the last one counts.
 pub fn into_series(samples: &[ServiceSample], rows: &mut [SeriesRow]) {
     let by_second: BTreeMap<u64, &ServiceSample> = samples.iter().map(|sample| (sample.at_s as u64, sample)).collect();
+    let step = if let [first, second, ..] = rows { second.second - first.second } else { 1 };
     for row in rows {
-        row.service = by_second.get(&row.second).map(|sample| (*sample).clone());
+        let last = by_second.range(row.second..row.second + step).next_back();
+        row.service = last.map(|(_, sample)| (*sample).clone());
     }
 }
 
@@ -99,5 +101,10 @@ mod tests {
         into_series(&samples, &mut rows);
         let ready: Vec<_> = rows.iter().map(|row| row.service.as_ref().map(|service| service.ready)).collect();
         assert_eq!(ready, [Some(Some(7)), Some(None), None]);
+
+        let mut rows: Vec<SeriesRow> = [0, 2].map(|second| SeriesRow { second, ..SeriesRow::default() }).into();
+        into_series(&samples, &mut rows);
+        let at_s: Vec<_> = rows.iter().map(|row| row.service.as_ref().map(|service| service.at_s)).collect();
+        assert_eq!(at_s, [Some(1.5), Some(2.5)], "rows of two seconds");
     }
 }

@@ -102,6 +102,7 @@ const SHIPPED: &[Shipped] = shipped![
     Experiment "overhead-ladder-quick" "experiments/overhead-ladder-quick.toml",
     Experiment "resilience" "experiments/resilience.toml",
     Experiment "resilience-quick" "experiments/resilience-quick.toml",
+    Experiment "resilience-repeat" "experiments/resilience-repeat.toml",
     Experiment "saturation" "experiments/saturation.toml",
     Experiment "saturation-quick" "experiments/saturation-quick.toml",
     Experiment "confirms" "experiments/confirms.toml",

@@ -171,7 +171,9 @@ pub enum Error {
         log: String,
     },
     /// The testbed was not ready in time.
-    #[error("{waiting_for} did not happen within {limit_s} s; free some CPU or raise the limit. Last lines:\n{log}")]
+    #[error(
+        "{waiting_for} did not happen within {limit_s} s; free some CPU, or give it time (`testbed up --start-limit`). Last lines:\n{log}"
+    )]
     StartTimeout {
         /// The awaited step.
         waiting_for: String,

@@ -1,10 +1,15 @@
-//! Wires between a client and a broker of this machine: one that damages, one that is long, and one that is narrow.
+//! Wires between a client and a broker of this machine: one that damages, one that is long, one that is narrow, and one whose
+//! broker goes and comes back.
 
 use nix::sys::prctl;
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -55,6 +60,23 @@ impl Relay {
                 let (from, to) = (broker.try_clone().unwrap(), client.try_clone().unwrap());
                 thread::spawn(move || hand_on(from, to, u64::MAX));
                 thread::spawn(move || hand_on_slowly(client, broker, rate));
+            }
+        });
+        relay
+    }
+
+    /// Relays every connection that begins while the broker is not `away`; it ends the others at once.
+    pub fn to_a_broker_that_goes(port: u16, away: Arc<AtomicBool>) -> Self {
+        let (relay, listener) = Self::listen();
+        thread::spawn(move || {
+            loop {
+                let (client, broker) = accept(&listener, port);
+                if away.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let (from, to) = (broker.try_clone().unwrap(), client.try_clone().unwrap());
+                thread::spawn(move || hand_on(from, to, u64::MAX));
+                thread::spawn(move || hand_on(client, broker, u64::MAX));
             }
         });
         relay

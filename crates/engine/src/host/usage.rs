@@ -4,6 +4,7 @@ use nix::{
     sys::resource::{UsageWho, getrusage},
     time::{ClockId, clock_gettime},
 };
+use std::fs;
 
 /// A reading, or the difference of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -50,6 +51,14 @@ impl Usage {
             involuntary_switches: self.involuntary_switches.saturating_sub(start.involuntary_switches),
         }
     }
+}
+
+/// The resident set of this process now; 0 where the kernel does not tell.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() << 10
 }
 
 /// CPU time of the calling thread so far, in nanoseconds.

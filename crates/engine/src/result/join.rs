@@ -8,8 +8,8 @@ use crate::{
     worker::{ceiling::OwnCost, inspections::CorruptSample},
 };
 use measure::{
-    ConsumerSpan, Counters, Deliveries, FirstCorrupt, Histograms, Integrity, Metric, Pacing, Replies, SentSummary,
-    Throughput, Volume,
+    ConsumerSpan, Counters, Deliveries, FirstCorrupt, Handed, Histograms, Integrity, Metric, Pacing, Replies,
+    SentSummary, Throughput, Volume,
     record::{Completion, RankSummary},
 };
 use profile::{Flow, Plan, RunLength};
@@ -194,8 +194,14 @@ fn pacing(counters: &Counters, histograms: &Histograms, producers: u32) -> Pacin
     )
 }
 
-/// Joins the ledgers of all ranks; `deliveries` are the consumers' side, encoded, in rank order.
-pub(crate) fn join_ledgers(flow: &Flow, ranks: &[RankReport], deliveries: impl Iterator<Item = Vec<u8>>) -> Integrity {
+/// Joins the ledgers of all ranks; `deliveries` are the consumers' side, encoded, in rank order, and `handed` is what they
+/// handed over before.
+pub(crate) fn join_ledgers(
+    flow: &Flow,
+    ranks: &[RankReport],
+    handed: Handed,
+    deliveries: impl Iterator<Item = Vec<u8>>,
+) -> Integrity {
     let same_build = "ranks run the same binary";
     let sent: Vec<(u32, SentSummary)> = ranks
         .iter()
@@ -207,7 +213,7 @@ pub(crate) fn join_ledgers(flow: &Flow, ranks: &[RankReport], deliveries: impl I
     let mut integrity = if flow.copies > 1 {
         measure::join_each(&sent, deliveries, flow.copies as usize)
     } else {
-        measure::join(&sent, deliveries)
+        measure::join_with(handed, &sent, deliveries)
     };
     if flow.replies > 0 {
         let collected = ranks.iter().flat_map(|rank| &rank.replies);

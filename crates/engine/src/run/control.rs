@@ -34,6 +34,10 @@ pub enum Control {
     Status(u32, Box<Status>),
     /// Rank 0 has received [`HEARD_EVERY`] more of a rank's sums.
     Heard,
+    /// A piece of its consumers' ledgers, to rank 0, with the number of its run.
+    Handed(u32, Vec<u8>),
+    /// Rank 0 has joined such a piece.
+    Joined,
     /// Rank 0 announces the measured window.
     Window(WindowTimes),
     /// Rank 0 ends streaming.
@@ -77,6 +81,10 @@ pub struct Status {
     pub without_connection: u32,
     /// Connections of workers that were made again so far.
     pub made_again: u32,
+    /// Memory of its process, in bytes.
+    pub resident_bytes: u64,
+    /// Memory that its ledgers take, in bytes.
+    pub ledger_bytes: u64,
     /// The first fault.
     pub fault: Option<Fault>,
 }
@@ -92,6 +100,8 @@ impl Status {
         self.blocked += other.blocked;
         self.without_connection += other.without_connection;
         self.made_again += other.made_again;
+        self.resident_bytes += other.resident_bytes;
+        self.ledger_bytes += other.ledger_bytes;
         if self.fault.is_none() {
             self.fault.clone_from(&other.fault);
         }

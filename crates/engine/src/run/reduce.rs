@@ -19,7 +19,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// Every rank calls it. Returns the result on rank 0, `None` on the others.
     pub fn reduce(
         &self,
-        streamed: &Streamed,
+        streamed: &mut Streamed,
         times: &Times,
         own_cost: OwnCost,
         clock_error: ClockError,
@@ -42,7 +42,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             .collect();
         let call = Call::of(&ranks).spread(self.comm, limit)?;
         let mut rounds = Rounds::new(self.comm, &call, ledgers, limit);
-        let integrity = streamed.ended.is_some().then(|| join_ledgers(&self.plan.flow, &ranks, &mut rounds));
+        let handed = std::mem::take(&mut streamed.handed);
+        let integrity = streamed.ended.is_some().then(|| join_ledgers(&self.plan.flow, &ranks, handed, &mut rounds));
         rounds.end()?;
         let first_corrupt = call.first_corrupt(self.comm, streamed.first_corrupt(), limit)?;
         let ending = streamed.ended.as_ref().map(|(ending, _)| ending.clone());

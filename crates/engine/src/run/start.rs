@@ -16,13 +16,13 @@ use crate::{
         budget::Budget,
         calendar::Catchup,
         collect::{Collector, CollectorReport, CollectorSpec},
-        consume::{Consumer, ConsumerReport, ConsumerSpec},
+        consume::{Consumer, ConsumerReport, ConsumerSpec, LOOK_EVERY},
         produce::{Producer, ProducerReport, ProducerSpec},
         progress::Progress,
     },
 };
 use measure::{Held, Timeline};
-use profile::{Plan, RunLength};
+use profile::{Acks, Plan, RunLength};
 use std::sync::{
     Arc,
     mpsc::{self, Receiver},
@@ -300,6 +300,11 @@ fn producers_hosts(plan: &Plan, clocks: &Clocks) -> Vec<u32> {
     hosts
 }
 
+/// Whether what a consumer handles is acknowledged before it looks at its ledger for the next time.
+fn acknowledges_soon(acks: Acks) -> bool {
+    !matches!(acks, Acks::Multiple(n) if u64::from(n.get()) >= LOOK_EVERY)
+}
+
 fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay, budget: Option<Arc<Budget>>) -> ConsumerSpec {
     ConsumerSpec {
         run: plan.run,
@@ -311,6 +316,7 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay, budget
         window: times.window.clone(),
         one_way,
         timeline: timeline(plan, times.start_ns),
+        hands_over: plan.flow.copies == 1 && acknowledges_soon(plan.service.acks),
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,
         work: plan.service_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1 | 1)),

@@ -45,14 +45,17 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
 
         let began = Instant::now();
         let watching = Watching::new(self.comm, self.plan, clocks.clock, times, &alarms);
-        let Watched { ended, notes, late_window, busy } = watching.run(&started.progress, observer)?;
+        let Watched { ended, notes, late_window, busy, handed, mut pieces } =
+            watching.run(&started.progress, observer)?;
         let ended_ns = clocks.clock.now_ns();
         let refused = alarms.refusal();
         let busy = busy.end(ended_ns);
         stopper.send_replace(true);
         let wind_down = WindDown::begin();
         let mut patience = Patience::new(wind_down.to_stop());
+        let progress = started.progress.clone();
         let reports = started.gather(&mut patience);
+        pieces.collect(&progress);
         let usage = Usage::now().since(&patience.receive(&usage_at_start).unwrap_or_default());
         let suspended = suspended.total();
         let missing = reports.missing;
@@ -64,6 +67,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
             notes,
             late_window,
             reports,
+            handed,
+            pieces: pieces.left(),
             of_connections: alarms.counters(),
             producer_facts,
             consumer_facts,

@@ -10,7 +10,7 @@ use crate::{
     worker::{ceiling::OwnCost, inspections::CorruptSample},
 };
 use measure::{
-    Counters, Held, Histogram, Histograms, Metric,
+    Counters, Handed, Held, Histogram, Histograms, Metric,
     record::{LostConnection, RankSummary},
 };
 use profile::Plan;
@@ -26,6 +26,10 @@ pub(crate) struct Streamed {
     pub notes: Vec<String>,
     pub late_window: bool,
     pub reports: Reports,
+    /// What consumers handed over of their ledgers while they streamed, joined; on rank 0 only.
+    pub handed: Handed,
+    /// What this rank's consumers handed over and rank 0 has not joined, encoded.
+    pub pieces: Vec<Vec<u8>>,
     /// Counts of its connections.
     pub of_connections: Counters,
     pub producer_facts: Vec<ConnectionFacts>,
@@ -78,7 +82,8 @@ impl Streamed {
 
     /// Its consumers' side of the ledger, encoded.
     pub fn ledgers(&self) -> Vec<Vec<u8>> {
-        self.reports.consumers.iter().map(|report| report.deliveries.encode()).collect()
+        let last = self.reports.consumers.iter().map(|report| report.deliveries.encode());
+        last.chain(self.pieces.iter().cloned()).collect()
     }
 
     /// This rank's report; `ledgers` are those of its consumers.

@@ -1,18 +1,19 @@
 //! The main thread while workers stream: it reports this rank's sums to rank 0, which opens the window and decides the end.
 
 use crate::{
-    host::busy::Watch,
+    host::{busy::Watch, usage::resident_bytes},
     ports::{Comm, CommError},
     run::{
         alarms::ConnectionAlarms,
         control::{Control, Ending, Expected, HEARD_EVERY, Overseer, Status, UNHEARD_MAX},
+        handing::{self, Pieces},
         observer::{Observer, Snapshot},
         times::{Times, planned_window},
     },
     time::{awake::Awake, clock::Clock, warm_up::WarmUp},
     worker::progress::Progress,
 };
-use measure::Held;
+use measure::{Handed, Held};
 use profile::{MeasuredWindow, Plan, RunLength};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,10 @@ pub(crate) struct Watched {
     /// Whether this rank received the window after its start.
     pub late_window: bool,
     pub busy: Watch,
+    /// What consumers have handed over of their ledgers and rank 0 has joined; on rank 0 only.
+    pub handed: Handed,
+    /// What this rank's consumers have handed over and rank 0 has not joined.
+    pub pieces: Pieces,
 }
 
 /// The main thread of a rank, watching over its workers.
@@ -77,7 +82,14 @@ impl<'a, C: Comm> Watching<'a, C> {
             heard: vec![0; comm.size()],
             unheard: 0,
             warm_up: planned.map(|planned| (WarmUp::new(planned), planned)),
-            watched: Watched { ended: None, notes: Vec::new(), late_window: false, busy: Watch::default() },
+            watched: Watched {
+                ended: None,
+                notes: Vec::new(),
+                late_window: false,
+                busy: Watch::default(),
+                handed: Handed::default(),
+                pieces: Pieces::default(),
+            },
         }
     }
 
@@ -97,6 +109,7 @@ impl<'a, C: Comm> Watching<'a, C> {
                 self.reported = Some(Instant::now());
                 self.report(progress, now, observer)?;
             }
+            self.hand_over(progress)?;
             self.open_window()?;
             if self.leads()
                 && let Some(ending) = self.overseer.decide(now, observer.stop_requested())
@@ -131,13 +144,18 @@ impl<'a, C: Comm> Watching<'a, C> {
                         self.comm.post(rank, &Control::Heard.encode())?;
                     }
                 }
+                Control::Handed(run, piece) if run == self.plan.run => {
+                    handing::take(&mut self.watched.handed, &piece);
+                    self.comm.post(rank, &Control::Joined.encode())?;
+                }
+                Control::Joined => self.watched.pieces.joined(),
                 Control::Heard => self.unheard = self.unheard.saturating_sub(HEARD_EVERY),
                 Control::Window(window) => {
                     self.watched.late_window = self.clock.now_ns() > window.start_ns;
                     self.times.window.set(window);
                 }
                 Control::Finish => return Ok(true),
-                Control::Status(..) | Control::Ping | Control::Pong(_) | Control::Timed => {}
+                Control::Status(..) | Control::Handed(..) | Control::Ping | Control::Pong(_) | Control::Timed => {}
             }
         }
         Ok(false)
@@ -147,6 +165,8 @@ impl<'a, C: Comm> Watching<'a, C> {
     fn report(&mut self, progress: &[Progress], now: Duration, observer: &mut impl Observer) -> Result<(), CommError> {
         let mut sums = Status { counters: self.alarms.counters(), blocked: self.alarms.blocked(), ..Status::default() };
         progress.iter().for_each(|worker| sums.merge(&worker.status()));
+        sums.resident_bytes = resident_bytes();
+        sums.ledger_bytes += self.watched.pieces.bytes() + self.watched.handed.bytes() as u64;
         sums.fault = sums.fault.or_else(|| self.alarms.refusal());
         if self.leads() {
             self.overseer.hear(0, sums, now);
@@ -156,6 +176,18 @@ impl<'a, C: Comm> Watching<'a, C> {
             self.comm.post(0, &Control::Status(self.plan.run, Box::new(sums)).encode())?;
         }
         Ok(())
+    }
+
+    /// Brings what consumers have handed over of their ledgers to rank 0.
+    fn hand_over(&mut self, progress: &[Progress]) -> Result<(), CommError> {
+        let leads = self.leads();
+        let Watched { pieces, handed, .. } = &mut self.watched;
+        pieces.collect(progress);
+        if leads {
+            pieces.join(handed);
+            return Ok(());
+        }
+        pieces.send(self.comm, self.plan.run)
     }
 
     /// Announces the measured window to all ranks, once the warm-up is over.

@@ -299,7 +299,13 @@ fn reply(comm: &impl Comm, clock: Clock, limit: Duration) -> Result<(), CommErro
             Control::Ping => comm.post(0, &Control::Pong(clock.now_ns()).encode())?,
             Control::Timed => return Ok(()),
             // Messages that were under way when streaming ended.
-            Control::Status(..) | Control::Heard | Control::Window(_) | Control::Finish | Control::Pong(_) => {}
+            Control::Status(..)
+            | Control::Handed(..)
+            | Control::Heard
+            | Control::Joined
+            | Control::Window(_)
+            | Control::Finish
+            | Control::Pong(_) => {}
         }
     }
 }

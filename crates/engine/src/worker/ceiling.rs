@@ -114,6 +114,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         window: Arc::new(Window::always()),
         one_way: OneWay::default(),
         timeline: None,
+        hands_over: false,
         acks: plan.service.acks,
         ack_after: plan.service.ack_after,
         work: None,

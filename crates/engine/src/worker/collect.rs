@@ -6,6 +6,7 @@ use crate::{
     time::{clock::Clock, window::Window},
     worker::{
         TURNS_BEFORE_YIELD,
+        consume::LOOK_EVERY,
         progress::Progress,
         reconnect::Reconnector,
         reduce::{Reduced, Reduction},
@@ -256,6 +257,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         let audience = if spec.gathers { by as usize } else { 0 };
         self.report.last_ns = Some(now_ns);
         self.progress.counts.replies.add(1);
+        self.bound_ledgers();
         let wrong = spec.verify.covers(envelope.sequence) && !self.is_right(&envelope, delivery.body.as_ref());
         let ledger = &mut self.report.ledgers[audience];
         if wrong {
@@ -268,6 +270,17 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
             if !wrong {
                 self.reduce(&envelope, delivery.body.as_ref(), audience);
             }
+        }
+    }
+
+    /// Nearly all replies come in order, so what has gaps is small once it is packed.
+    fn bound_ledgers(&mut self) {
+        let replies = self.progress.counts.replies.get();
+        if replies.is_multiple_of(LOOK_EVERY) {
+            self.report.ledgers.iter_mut().for_each(Deliveries::pack);
+        }
+        if replies.is_multiple_of(LOOK_EVERY) || replies.is_power_of_two() {
+            self.progress.keeps(self.report.ledgers.iter().map(Deliveries::bytes).sum());
         }
     }
 

@@ -30,6 +30,9 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+/// How often a consumer bounds its ledger, in deliveries.
+pub(crate) const LOOK_EVERY: u64 = 1 << 14;
+
 /// The task of one consumer.
 #[derive(Debug, Clone)]
 pub struct ConsumerSpec {
@@ -51,6 +54,9 @@ pub struct ConsumerSpec {
     pub one_way: OneWay,
     /// Its deliveries over time, if the run causes faults.
     pub timeline: Option<Timeline>,
+    /// Whether it hands old parts of its ledger over while it streams: one of several consumers that share the work gets sequences
+    /// with gaps, so that its ledger would grow with every message.
+    pub hands_over: bool,
     /// How it acknowledges.
     pub acks: Acks,
     /// How long deliveries wait for others to be acknowledged together.
@@ -399,7 +405,20 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         if delivery.redelivered {
             counts.redelivered.add(1);
         }
-        if report.deliveries.observe(producer, sequence, delivery.redelivered) == Observation::New {
+        let observed = report.deliveries.observe(producer, sequence, delivery.redelivered);
+        let received = counts.received.get();
+        if received.is_multiple_of(LOOK_EVERY) {
+            if spec.hands_over {
+                report.deliveries.hand_over().iter().for_each(|piece| progress.hand_over(piece.encode()));
+            } else {
+                report.deliveries.pack();
+            }
+        }
+        // For those who watch; at first more often, because most runs are short.
+        if received.is_multiple_of(LOOK_EVERY) || received.is_power_of_two() {
+            progress.keeps(report.deliveries.bytes());
+        }
+        if observed == Observation::New {
             progress.deliver(producer, sequence);
             if let Some(timeline) = &mut report.timeline {
                 timeline.deliver(now_ns, envelope.due_ns);

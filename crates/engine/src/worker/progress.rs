@@ -3,10 +3,10 @@
 use crate::{ports::Fault, run::control::Status, time::delay::mixed};
 use measure::{Count, LiveCounters};
 use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, MutexGuard,
     atomic::{
-        AtomicBool, AtomicU32,
-        Ordering::{AcqRel, Acquire, Release},
+        AtomicBool, AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
 };
 
@@ -22,6 +22,10 @@ pub struct Progress {
     /// Its connections that are lost.
     pub down: Arc<Down>,
     fault: Mutex<Option<Fault>>,
+    /// Pieces of its ledger that it has handed over, encoded.
+    handed: Mutex<Vec<Vec<u8>>>,
+    /// Memory that its ledger takes.
+    ledger_bytes: AtomicU64,
 }
 
 /// The connections of a worker that are lost and not made again yet.
@@ -79,6 +83,25 @@ impl Progress {
         self.fault.lock().expect("nobody panics with this lock").get_or_insert(fault);
     }
 
+    /// Hands over a piece of its ledger.
+    pub fn hand_over(&self, piece: Vec<u8>) {
+        self.handed().push(piece);
+    }
+
+    /// Takes the pieces that it has handed over.
+    pub fn take_handed(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.handed())
+    }
+
+    fn handed(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.handed.lock().expect("nobody panics with this lock")
+    }
+
+    /// The memory that its ledger takes now.
+    pub fn keeps(&self, bytes: usize) {
+        self.ledger_bytes.store(bytes as u64, Relaxed);
+    }
+
     /// Its sums.
     pub fn status(&self) -> Status {
         Status {
@@ -91,6 +114,7 @@ impl Progress {
             // Before the counts, because a worker that is back may not have done anything yet.
             without_connection: self.down.now.load(Acquire),
             made_again: self.down.made_again.load(Acquire),
+            ledger_bytes: self.ledger_bytes.load(Relaxed),
             fault: self.fault.lock().expect("nobody panics with this lock").clone(),
             ..Status::default()
         }

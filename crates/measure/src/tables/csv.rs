@@ -3,7 +3,7 @@
 use crate::{Histogram, Metric, Record, ServiceSample};
 use std::fmt::Write;
 
-/// One second of a run, over all ranks.
+/// One second of a run, over all ranks; in a long run it is several.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SeriesRow {
     /// Seconds from the common start of the stream to the beginning of this one.
@@ -27,8 +27,35 @@ pub struct SeriesRow {
     pub blocked_s: f64,
     /// The most connections of workers that were lost and not made again yet, at any time in this second.
     pub without_connection: u32,
+    /// Memory of the processes of all ranks together, at most.
+    pub resident_bytes: u64,
+    /// Memory that the delivery ledgers of all ranks take together, at most.
+    pub ledger_bytes: u64,
     /// The service's figures in this second.
     pub service: Option<ServiceSample>,
+}
+
+impl SeriesRow {
+    /// This row and the next one of the same length, if there is one, as one.
+    #[must_use]
+    pub fn and(&self, next: Option<&Self>) -> Self {
+        let Some(next) = next else { return self.clone() };
+        Self {
+            second: self.second,
+            sent: self.sent + next.sent,
+            confirmed: self.confirmed.map(|confirmed| confirmed + next.confirmed.unwrap_or_default()),
+            rejected: self.rejected + next.rejected,
+            received: self.received + next.received,
+            replies: self.replies + next.replies,
+            messages_per_second: f64::midpoint(self.messages_per_second, next.messages_per_second),
+            errors: self.errors + next.errors,
+            blocked_s: self.blocked_s + next.blocked_s,
+            without_connection: self.without_connection.max(next.without_connection),
+            resident_bytes: self.resident_bytes.max(next.resident_bytes),
+            ledger_bytes: self.ledger_bytes.max(next.ledger_bytes),
+            service: next.service.clone().or_else(|| self.service.clone()),
+        }
+    }
 }
 
 /// `series.csv`: one line per second. Values that the service did not report, or that were not requested, are empty.
@@ -36,18 +63,20 @@ pub fn series_csv(rows: &[SeriesRow]) -> String {
     let mut csv = String::from(
         "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
          queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
-         service_connections,service_alarms,without_connection\n",
+         service_connections,service_alarms,without_connection,resident_bytes,ledger_bytes\n",
     );
     for row in rows {
         let SeriesRow { second, sent, confirmed, rejected, received, replies, .. } = row;
-        let SeriesRow { messages_per_second, errors, blocked_s, without_connection, .. } = row;
+        let SeriesRow {
+            messages_per_second, errors, blocked_s, without_connection, resident_bytes, ledger_bytes, ..
+        } = row;
         let confirmed = whole(*confirmed);
         let service = service_cells(row.service.as_ref());
         line(
             &mut csv,
             format_args!(
                 "{second},{sent},{confirmed},{rejected},{received},{messages_per_second:.3},{errors},{replies},\
-                 {blocked_s:.3},{service},{without_connection}"
+                 {blocked_s:.3},{service},{without_connection},{resident_bytes},{ledger_bytes}"
             ),
         );
     }
@@ -170,6 +199,8 @@ mod tests {
             replies: 7,
             blocked_s: 0.25,
             without_connection: 2,
+            resident_bytes: 70,
+            ledger_bytes: 5,
             service: Some(ServiceSample {
                 ready: Some(12),
                 publish_per_second: Some(9.5),
@@ -181,9 +212,9 @@ mod tests {
             series_csv(&[row.clone(), SeriesRow { service: None, confirmed: None, ..row }]),
             "second,sent,confirmed,rejected,received,messages_per_second,errors,replies,blocked_s,queue_ready,\
              queue_unacknowledged,service_publish_per_second,service_deliver_per_second,service_memory_bytes,\
-             service_connections,service_alarms,without_connection\n\
-             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,800,,0,2\n\
-             3,10,,1,8,8.000,0,7,0.250,,,,,,,,2\n"
+             service_connections,service_alarms,without_connection,resident_bytes,ledger_bytes\n\
+             3,10,9,1,8,8.000,0,7,0.250,12,,9.500,,800,,0,2,70,5\n\
+             3,10,,1,8,8.000,0,7,0.250,,,,,,,,2,70,5\n"
         );
     }
 

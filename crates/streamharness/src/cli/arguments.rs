@@ -589,6 +589,9 @@ pub struct TestbedUp {
     /// Lines to add to the rabbitmq.conf of every node; the last line of a key counts.
     #[arg(long, value_name = "FILE")]
     pub broker_config: Option<PathBuf>,
+    /// Seconds that it may take to start [default: 120].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub start_limit: Option<u64>,
 }
 
 /// Commands of the testbed.

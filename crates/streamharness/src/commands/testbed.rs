@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use profile::{Layer, Network, Origin, combine};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Carries out the command. `exec` ends with the exit code of its own command.
 pub fn testbed(command: Testbed) -> Result<Exit, Failure> {
@@ -74,6 +74,7 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
         cpu_limit,
         plugin,
         broker_config,
+        start_limit,
     } = options;
     let routes = arch.iter().map(|arch| route_name(arch)).collect::<Result<Vec<String>, Failure>>()?;
     let wrong = |error: testbed::Error| Failure::new(Exit::Usage, error);
@@ -118,7 +119,8 @@ fn up(options: TestbedUp) -> Result<Exit, Failure> {
     let broker = broker_extras(plugin, broker_config.as_deref())?;
     let new = testbed::Options::new(nodes).map_err(unusable)?;
     let ports = ports.map(|range| range.parse().map_err(wrong)).transpose()?.or(new.ports);
-    let options = testbed::Options { routes, network, ports, cpu_limits, broker, ..new };
+    let start_limit = start_limit.map_or(new.start_limit, Duration::from_secs);
+    let options = testbed::Options { routes, network, ports, cpu_limits, broker, start_limit, ..new };
     testbed::up(&options, &mut |line| crate::terminal::stderr::say(line)).map_err(unusable)?;
     Ok(Exit::Pass)
 }

@@ -1,45 +1,77 @@
-//! The counts of each second of streaming.
+//! The counts of each second of streaming; in a run of more than an hour, of every two seconds, then four, and so on.
 
 use engine::{Snapshot, control::Status};
 use measure::{Counters, tables::SeriesRow};
 use std::time::Duration;
 
+/// Length of a row at first.
 const STEP: Duration = Duration::from_secs(1);
+/// With so many rows, every two become one.
+const ROWS_MAX: usize = 3_600;
 
-/// Rows of one second each after the common start, made of the sums that rank 0 hears: each second has one row, whenever the
+/// Rows of one second each after the common start, made of the sums that rank 0 hears: each second is in one row, whenever the
 /// sums came. Counts between two sums are spread evenly.
 #[derive(Debug)]
 pub struct Series {
     /// Whether the service sends confirms.
     confirms: bool,
     rows: Vec<SeriesRow>,
+    /// Length of a row.
+    step: Duration,
     /// The sums at the beginning of the row that is not complete.
     row_start: Status,
     latest: (Duration, Status),
-    /// The most connections that were lost at once, in the row that is not complete.
+    /// The largest values in the row that is not complete.
+    peak: Peak,
+}
+
+/// The largest of each at one time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Peak {
     without_connection: u32,
+    resident_bytes: u64,
+    ledger_bytes: u64,
+}
+
+impl Peak {
+    fn of(status: &Status) -> Self {
+        let Status { without_connection, resident_bytes, ledger_bytes, .. } = *status;
+        Self { without_connection, resident_bytes, ledger_bytes }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            without_connection: self.without_connection.max(other.without_connection),
+            resident_bytes: self.resident_bytes.max(other.resident_bytes),
+            ledger_bytes: self.ledger_bytes.max(other.ledger_bytes),
+        }
+    }
 }
 
 impl Series {
     /// Nothing yet. `confirms`: whether the service sends them.
     pub fn new(confirms: bool) -> Self {
         let latest = (Duration::ZERO, Status::default());
-        Self { confirms, rows: Vec::new(), row_start: Status::default(), latest, without_connection: 0 }
+        let (row_start, peak) = (Status::default(), Peak::default());
+        Self { confirms, rows: Vec::new(), step: STEP, row_start, latest, peak }
     }
 
     /// Takes in the sums at one moment.
     pub fn take(&mut self, snapshot: &Snapshot) {
         let (before, now) = (self.latest.clone(), (snapshot.elapsed, &snapshot.total));
-        while now.0 >= self.begins() + STEP {
-            let end = self.begins() + STEP;
+        while now.0 >= self.begins() + self.step {
+            let end = self.begins() + self.step;
             let part = (end - before.0.min(end)).as_secs_f64() / (now.0 - before.0).as_secs_f64();
             let sums = between(&before.1, now.1, part);
-            self.rows.push(self.row(&sums, STEP));
+            self.rows.push(self.row(&sums, self.step));
             self.row_start = sums;
-            // Those that were gone at its end are gone at the beginning of the next one.
-            self.without_connection = before.1.without_connection;
+            // What was so at its end is so at the beginning of the next one.
+            self.peak = Peak::of(&before.1);
+            if self.rows.len() >= ROWS_MAX {
+                self.halve();
+            }
         }
-        self.without_connection = self.without_connection.max(now.1.without_connection);
+        self.peak = self.peak.or(Peak::of(now.1));
         self.latest = (now.0, now.1.clone());
     }
 
@@ -53,8 +85,14 @@ impl Series {
         rows
     }
 
+    /// Makes one row of every two.
+    fn halve(&mut self) {
+        self.rows = self.rows.chunks(2).map(|rows| rows[0].and(rows.get(1))).collect();
+        self.step *= 2;
+    }
+
     fn begins(&self) -> Duration {
-        STEP * self.rows.len() as u32
+        self.step * self.rows.len() as u32
     }
 
     fn row(&self, now: &Status, length: Duration) -> SeriesRow {
@@ -62,7 +100,7 @@ impl Series {
         let (before, now) = (&self.row_start.counters, &now.counters);
         let received = now.received - before.received;
         SeriesRow {
-            second: self.rows.len() as u64,
+            second: self.begins().as_secs(),
             sent: now.sent - before.sent,
             confirmed: self.confirms.then_some(now.accepted - before.accepted),
             rejected: now.rejected - before.rejected,
@@ -74,7 +112,9 @@ impl Series {
                 + (now.unexpected - before.unexpected)
                 + (now.corrupt - before.corrupt)
                 + u64::from(failed),
-            without_connection: self.without_connection,
+            without_connection: self.peak.without_connection,
+            resident_bytes: self.peak.resident_bytes,
+            ledger_bytes: self.peak.ledger_bytes,
             service: None,
         }
     }
@@ -109,6 +149,26 @@ mod tests {
             take(&mut series, tenth * 100, tenth * 10);
         }
         assert_eq!(rows(&series), [(0, 100, 100.0), (1, 100, 100.0), (2, 50, 100.0)]);
+    }
+
+    #[test]
+    fn a_long_run_has_a_bounded_number_of_rows_over_all_of_it() {
+        let mut series = Series::new(true);
+        let hours = 12 * 3_600;
+        for second in 0..=hours {
+            let ledger_bytes = if second == 10_000 { 7 } else { 1 };
+            let counters = Counters { received: second * 50, ..Counters::default() };
+            let total = Status { counters, ledger_bytes, ..Status::default() };
+            let (elapsed, held) = (Duration::from_secs(second), measure::Held::default());
+            series.take(&Snapshot { elapsed, total, ranks: Vec::new(), held });
+        }
+        let rows = series.rows();
+        assert_eq!(rows.len(), 2_700, "16 s each");
+        assert!(rows.len() < ROWS_MAX && rows.capacity() <= 2 * ROWS_MAX);
+        assert!(rows.iter().enumerate().all(|(at, row)| row.second == at as u64 * 16), "they are of the same length");
+        assert!(rows.iter().all(|row| row.received == 800 && row.messages_per_second == 50.0), "each message once");
+        let peaks: Vec<u64> = rows.iter().filter(|row| row.ledger_bytes == 7).map(|row| row.second).collect();
+        assert_eq!(peaks, [10_000], "the largest of what is joined");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A sweep: the points that are left, the results of the others, and the time for the rest.
 
+mod again;
 mod cell;
 mod earlier;
 mod plan;
@@ -19,6 +20,7 @@ use crate::{
         lead::{self, Lead},
         output::Output,
         sweep::{
+            again::{Again, PAUSE_MAX},
             cell::{Cell, Common, Searched, Unresolved},
             plan::rounded,
             search::Searches,
@@ -43,6 +45,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How often a sweep that waits looks for a signal.
+const NAP: Duration = Duration::from_millis(50);
+
 /// The points of an experiment.
 pub struct Sweep {
     common: Common,
@@ -63,6 +68,9 @@ pub struct Sweep {
     first: BTreeMap<String, String>,
     /// The time that points took, and their shortest possible time: the ratio gives the estimate for the rest.
     took: [Duration; 2],
+    again: Again,
+    /// When the next point may begin, if it is one that is tried again.
+    due: Option<Instant>,
     stopped: Option<&'static str>,
 }
 
@@ -97,6 +105,8 @@ impl Sweep {
             owns_the_service: arguments.i_own_this_service,
             first: BTreeMap::new(),
             took: [Duration::ZERO; 2],
+            again: Again::default(),
+            due: None,
             stopped: None,
         };
         for point in experiment.points(arguments.order) {
@@ -239,11 +249,21 @@ impl Sweep {
         if lead.was_stopped() {
             self.stopped = self.stopped.or(Some("a signal"));
         }
-        let kept = self.tried(&cell, lead.record())?;
         let (exit, mut reason) = match lead.exit() {
             Ok(exit) => (exit, String::new()),
             Err(failure) => (failure.exit, failure.sentence),
         };
+        let sent = lead.record().map_or(0, |record| record.integrity.sent);
+        let wait = self.again.take(&cell.plan.architecture, exit, sent).filter(|_| self.stopped.is_none());
+        if let Some(wait) = wait {
+            let reason = lead.record().map_or(reason, |record| record.status.reason.clone());
+            let seconds = wait.as_secs();
+            lead.say(&format!("{reason}; the route worked before, so this point is tried again in {seconds} s"));
+            self.due = Some(Instant::now() + wait);
+            self.left.push_front(cell);
+            return Ok(());
+        }
+        let kept = self.tried(&cell, lead.record())?;
         let record = lead.record();
         if reason.is_empty()
             && let Some(record) = record
@@ -279,6 +299,11 @@ impl Agenda for Sweep {
     fn next(&mut self, signals: &Signals) -> Result<Option<Assignment>, Failure> {
         self.take_in()?;
         self.stopped = self.stopped.or(signals.requested());
+        let due = self.due.take();
+        while self.stopped.is_none() && due.is_some_and(|due| Instant::now() < due) {
+            std::thread::sleep(NAP);
+            self.stopped = signals.requested();
+        }
         if self.stopped.is_some() {
             return Ok(None);
         }
@@ -300,7 +325,7 @@ impl Agenda for Sweep {
         let profile = cell.profile.clone();
         self.lead = Some((cell, lead, Instant::now()));
         // The route of this one may have to be closed first.
-        Ok(Some(Assignment { profile, plan: None, run, next_within: RESOLVE_LIMIT + CLOSE_LIMIT }))
+        Ok(Some(Assignment { profile, plan: None, run, next_within: RESOLVE_LIMIT + CLOSE_LIMIT + PAUSE_MAX }))
     }
 
     fn begin(&mut self) -> Result<&mut Lead, Failure> {

@@ -88,7 +88,10 @@ pub fn check(profile: &Profile, plan: &Plan, own: Option<&Testbed>, hosts: &[u32
     for fault in &plan.faults {
         if let Action::Suspend(rank) = fault.action {
             if hosts[rank as usize] != 0 {
-                return refuse(fault, format!("rank {rank} is not on the host of rank 0: suspend one that is"));
+                let why = format!(
+                    "rank {rank} is on another host than rank 0, whose signals do not reach it: suspend one of its host"
+                );
+                return refuse(fault, why);
             }
             continue;
         }
@@ -255,7 +258,7 @@ impl Means {
 
     fn close_connections(&self) -> Result<(), String> {
         let access = self.management.clone().ok_or("the service's management API is not known")?;
-        let closed = Client::new(access).and_then(|client| client.close_connections("a fault of the run's plan"));
+        let closed = Client::for_deeds(access).and_then(|client| client.close_connections("a fault of the run's plan"));
         match closed.map_err(|error| error.to_string())? {
             0 => Err("the service reported no connection to close".to_owned()),
             _ => Ok(()),
