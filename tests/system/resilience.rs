@@ -144,7 +144,7 @@ fn a_fault_that_a_run_cannot_have_is_refused_before_anything_starts() {
     assert!(outcome.status.success() && outcome.stdout.contains(left_out), "{outcome}");
     // An experiment is refused before its first run, if the testbed lacks what one of its faults is on.
     let words = "sweep resilience --only arch=dts --only service.queue_type=quorum --only service.confirms=each --only";
-    let words: Vec<&str> = words.split_whitespace().chain(["fault=close connections,cut link"]).collect();
+    let words: Vec<&str> = words.split_whitespace().chain(["fault=move leader,cut link"]).collect();
     let outcome = single(&words).through(service()).run(REFUSED_LIMIT);
     outcome.fails(PROFILE, &["fault `at 7s: cut link dsn1 for 5s`", "--network facility"]);
     assert!(!outcome.files.keys().any(|path| path.ends_with("record.json")), "{outcome}");
