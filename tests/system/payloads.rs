@@ -174,6 +174,55 @@ fn a_workload_of_ones_own_needs_a_file_and_no_code() {
     assert!(outcome.stdout.contains("/entry/instrument/detector/data: f32 [events, 2, 64, 96]"), "{outcome}");
 }
 
+/// The only entry of a folder.
+#[track_caller]
+fn only(dir: &Path) -> PathBuf {
+    let entries: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    entries[0].clone()
+}
+
+#[test]
+fn files_of_ones_own_arrive_as_they_are_and_can_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = [vec![1; 100], vec![2; 70_000], vec![3; 1]];
+    for (number, bytes) in content.iter().enumerate() {
+        fs::write(dir.path().join(format!("{number}.bin")), bytes).unwrap();
+    }
+    let (from, sink) = (format!("{}/*.bin", dir.path().display()), dir.path().join("sink"));
+    let sink_arg = sink.display().to_string();
+    let record = single(&["--from", &from, "--sink", &sink_arg]).through(service()).run(LIMIT).passes();
+    assert_eq!((record.totals.sent.messages, record.totals.received.bytes), (3, 70_101), "each file once");
+    let replay = &record.plan["message"]["replay"];
+    assert_eq!(
+        (&replay["hashed"], &replay["messages"], &replay["files"][1][1]),
+        (&true.into(), &3.into(), &70_000.into())
+    );
+    assert!(record.status.reason.contains("no measurement: 3 messages were written to"), "{}", record.status.reason);
+    assert_eq!(record.harness.sink.map(|sink| sink.messages), Some(3));
+    let written = only(&only(&sink));
+    for (number, bytes) in content.iter().enumerate() {
+        let name = format!("consumer-0-producer-0-{number:08}.bin");
+        assert!(fs::read(written.join(&name)).unwrap() == *bytes, "{name}");
+    }
+    fs::remove_dir_all(&sink).unwrap();
+
+    // The same, read while they are sent; what arrives goes into one file.
+    let settings = ["--set", "message.files.read=streamed", "--set", "sink.form=hdf5", "--messages", "30"];
+    let arguments = [&["--from", &from, "--sink", &sink_arg], settings.as_slice()].concat();
+    let record = single(&arguments).through(service()).run(LIMIT).passes();
+    assert_eq!((record.integrity.delivered, record.totals.received.bytes), (30, 701_010));
+    assert!(record.harness.reading_ns.is_some());
+    let file = only(&only(&sink)).display().to_string();
+    let dump = succeeds(Command::new("h5dump").args(["-d", "/consumer-0/producer-0/00000028", "-H", &file]));
+    assert!(dump.contains("SIMPLE { ( 70000 ) / ( 70000 ) }"), "{dump}");
+
+    let outcome = single(&["payload", "--from", &from, "--describe"]).run(LIMIT);
+    assert!(outcome.stdout.contains("3 message(s) of 3 file(s), 70101 B in all"), "{outcome}");
+    single(&["--from", "gone*.h5"]).run(LIMIT).fails(2, &["no file fits `gone*.h5`"]);
+    single(&["--from", &from, "--set", "message.files.records=geb"]).run(LIMIT).fails(2, &["0.bin", "no GEB header"]);
+}
+
 #[test]
 fn a_bit_that_flips_on_the_wire_is_counted_by_kind_and_its_message_is_kept() {
     // Far inside of a body of 1 MiB, whatever frames it is cut into.

@@ -75,7 +75,8 @@ pub fn run<C: Comm, T: Transport, P: Payloads, O: Observer>(
     phases.begin(Phase::Ceiling, observer);
     let own_cost = rank.own_cost(&mut sources);
     phases.begin(Phase::Connect, observer);
-    let workers = rank.together("connecting", rank.connect(sources))?;
+    let rewound = rank.rewind(&mut sources);
+    let workers = rank.together("connecting", rewound.and_then(|()| rank.connect(sources)))?;
     phases.begin(Phase::Topology, observer);
     let declared = rank.together("declaring queues", rank.declare());
     let is_declared = declared.is_ok();

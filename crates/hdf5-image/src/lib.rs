@@ -16,6 +16,12 @@
 #![expect(unsafe_code, reason = "hdf5 binds the file images of libhdf5 in its raw layer only")]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod collection;
+mod stack;
+
+pub use collection::Collection;
+pub use stack::Stack;
+
 use hdf5::{
     Datatype, File, FileBuilder, H5Type, Result,
     file::{FileAccess, FileCloseDegree},

@@ -139,6 +139,12 @@ counters! {
     in_window_in_time,
     /// Messages that were due before their sender stopped, and were never sent.
     unsent,
+    /// Time in which a sender had a message to send whose body had not been read from its file.
+    reading_ns,
+    /// Arrived bodies that were written, to be looked at.
+    kept,
+    /// Time that consumers spent on it.
+    keeping_ns,
     /// Time for which senders spun until a message was due: CPU time that is not a cost of messages.
     spun_ns,
 }

@@ -20,7 +20,7 @@ use thiserror::Error;
 pub use effort::Effort;
 pub use environment::{Clocks, Environment, Interface, Machine};
 pub use fault::{Fault, FaultCost};
-pub use harness::{Harness, RankSummary, Spread};
+pub use harness::{Harness, RankSummary, SinkCost, Spread};
 pub use load_balancer::{LoadBalancer, Shares};
 pub use neighbour::Neighbour;
 pub use prediction::{Prediction, Utilisation};

@@ -1,13 +1,13 @@
 //! The bodies of one producer, lent in turn: from a ring whose bodies are stamped, or filled for each message.
 
-use crate::{Workload, sequence_crc::SequenceCrc};
-use engine::ports::{Body, Payloads, Source};
+use crate::{made::Made, sequence_crc::SequenceCrc};
+use engine::ports::{Body, Source};
 use profile::Fill;
 use std::{collections::HashMap, sync::Arc};
 
 /// Bodies of one producer.
 pub struct Bodies {
-    workload: Workload,
+    workload: Made,
     producer: u32,
     kept: Kept,
 }
@@ -36,7 +36,7 @@ enum Checksum {
 }
 
 impl Bodies {
-    pub(crate) fn new(workload: &Workload, producer: u32) -> Self {
+    pub(crate) fn new(workload: &Made, producer: u32) -> Self {
         let kept = match workload.fill {
             Fill::Ring => Kept::Ring(ring(workload, producer)),
             Fill::Fresh => Kept::Fresh(Vec::new()),
@@ -45,7 +45,7 @@ impl Bodies {
     }
 }
 
-fn ring(workload: &Workload, producer: u32) -> Vec<Slot> {
+fn ring(workload: &Made, producer: u32) -> Vec<Slot> {
     // The terms depend on the places of the stamps, and so on the number of events.
     let mut terms: HashMap<u32, Arc<SequenceCrc>> = HashMap::new();
     let layout = &workload.layout;
@@ -116,7 +116,7 @@ mod tests {
         let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         let mut plan = Plan::resolve(&profile, 1, 1).unwrap();
         (plan.message.ring_bodies, plan.message.fill) = (ring_bodies, fill);
-        Workload::new(&plan).unwrap().source(3).unwrap()
+        Bodies::new(&Made::new(&plan).unwrap(), 3)
     }
 
     /// Every format, with bodies small enough for a debug build.

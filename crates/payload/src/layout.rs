@@ -32,6 +32,7 @@ impl Layout {
             Format::GebDecomposed => Self::Decomposed(Decomposed::new(seed, most, compressible)),
             Format::Variables => Self::Variables(Variables::new(seed, message.event_bytes, compressible)?),
             Format::Adara => Self::Adara(Adara::new(seed, compressible)),
+            Format::Files => return Err(PayloadError("the messages of files are not made".to_owned())),
             Format::Hdf5 => {
                 let Some(frames) = &message.frames else {
                     return Err(PayloadError("an HDF5 message needs [message.frames]".to_owned()));

@@ -1,7 +1,8 @@
-//! Message bodies with the byte layouts of real instruments, built from a seed, and their checks.
+//! Message bodies with the byte layouts of real instruments, built from a seed or taken from files, and their checks.
 //!
-//! A workload is a [`Workload`]; the bodies of one producer are its [`Bodies`]. Each layout is one module and one
-//! variant of `Layout`; storage, event counts and checksums of bodies are the same for all of them.
+//! A workload is a [`Workload`]; the bodies of one producer are its [`Source`]. Bodies are made from a seed, or taken from files.
+//! Each layout of made ones is one module and one variant of `Layout`; storage, event counts and checksums of bodies are the same
+//! for all of them.
 //!
 //! ```no_run
 //! use engine::ports::Payloads;
@@ -26,16 +27,22 @@ mod event_count;
 mod frames;
 mod geb;
 mod layout;
+mod made;
 mod noise;
+mod replay;
 mod sequence_crc;
+mod sink;
 mod variables;
 
-pub use bodies::Bodies;
+pub use replay::survey;
 
-use engine::ports::{Body, Corruption, CorruptionKind, PayloadError, Payloads};
-use event_count::EventCount;
-use layout::Layout;
-use profile::{Fill, Plan};
+use crate::{made::Made, replay::Replayed, sink::Sink};
+use engine::ports::{Body, Corruption, PayloadError, Payloads};
+use profile::Plan;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 /// Version of the libhdf5 that is linked, such as `1.14.5`.
 pub fn hdf5_version() -> String {
@@ -46,10 +53,23 @@ pub fn hdf5_version() -> String {
 /// The bodies of one run, for producers to send and consumers to check.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    layout: Layout,
-    count: EventCount,
-    fill: Fill,
-    ring_bodies: u32,
+    kind: Kind,
+    sink: Option<Arc<Sink>>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Made(Made),
+    Replayed(Replayed),
+}
+
+/// Bodies of one producer.
+pub struct Source(OfOne);
+
+enum OfOne {
+    Made(bodies::Bodies),
+    Ahead(replay::Ahead),
+    Streamed(replay::Streamed),
 }
 
 impl Workload {
@@ -59,89 +79,139 @@ impl Workload {
     ///
     /// [`PayloadError`] if the plan's bodies cannot be built, such as larger ones than planned.
     pub fn new(plan: &Plan) -> Result<Self, PayloadError> {
-        let message = &plan.message;
-        if message.ring_bodies == 0 {
-            return Err(PayloadError("a producer needs at least one body".to_owned()));
-        }
-        let layout = Layout::new(plan)?;
-        let (largest, planned) = (layout.body_bytes(message.events.max()) as u64, message.body_bytes);
-        if largest > planned {
-            return Err(PayloadError(format!(
-                "a body of {largest} B is larger than the {planned} B that were planned for: use shorter paths or fewer events"
-            )));
-        }
-        Ok(Self {
-            layout,
-            count: EventCount::new(plan.seed, message.events),
-            fill: message.fill,
-            ring_bodies: message.ring_bodies,
-        })
+        let kind = match &plan.message.replay {
+            Some(replay) => Kind::Replayed(Replayed::new(replay, plan.service.in_flight)),
+            None => Kind::Made(Made::new(plan)?),
+        };
+        Ok(Self { kind, sink: None })
     }
 
-    /// Size of the body with this many events.
-    pub fn body_bytes(&self, events: u32) -> usize {
-        self.layout.body_bytes(events)
+    /// The same workload, which writes what arrives on rank `rank` if the plan says so.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`] if it cannot be written there.
+    pub fn with_sink(self, plan: &Plan, rank: usize) -> Result<Self, PayloadError> {
+        Ok(Self { sink: Sink::open(plan, rank)?.map(Arc::new), ..self })
+    }
+
+    /// Sizes of the smallest and the largest body, for numbers of events from `least` to `most`.
+    pub fn body_bytes(&self, least: u32, most: u32) -> (usize, usize) {
+        match &self.kind {
+            Kind::Made(made) => (made.body_bytes(least), made.body_bytes(most)),
+            Kind::Replayed(replayed) => replayed.body_bytes(),
+        }
+    }
+
+    /// The body of message `sequence`, as [`Payloads::body`] returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`] if its file cannot be read.
+    pub fn read(&self, producer: u32, sequence: u64) -> Result<Body, PayloadError> {
+        match &self.kind {
+            Kind::Made(made) => Ok(made.body(producer, sequence)),
+            Kind::Replayed(replayed) => replayed.read(producer, sequence),
+        }
     }
 
     /// A checksum with which nodes check that their bodies are equal: HDF5 files depend on the library.
     pub fn fingerprint(&self) -> u32 {
-        self.body(0, 0).checksum
+        match &self.kind {
+            Kind::Made(made) => made.body(0, 0).checksum,
+            // Only ranks with a producer need the files, and the plan has their hash.
+            Kind::Replayed(_) => 0,
+        }
     }
 
     /// The layout of a body, one line per part.
     pub fn describe(&self) -> Vec<String> {
-        self.layout.describe()
-    }
-
-    /// The key of a message's contents: in a ring, the slot.
-    fn key(&self, sequence: u64) -> u64 {
-        match self.fill {
-            Fill::Ring => sequence % u64::from(self.ring_bodies),
-            Fill::Fresh => sequence,
+        match &self.kind {
+            Kind::Made(made) => made.describe(),
+            Kind::Replayed(replayed) => replayed.describe(),
         }
     }
 }
 
 impl Payloads for Workload {
-    type Source = Bodies;
+    type Source = Source;
 
-    fn source(&self, producer: u32) -> Result<Bodies, PayloadError> {
-        Ok(Bodies::new(self, producer))
+    fn source(&self, producer: u32) -> Result<Source, PayloadError> {
+        Ok(Source(match &self.kind {
+            Kind::Made(made) => OfOne::Made(bodies::Bodies::new(made, producer)),
+            Kind::Replayed(replayed) if replayed.is_streamed() => OfOne::Streamed(replayed.stream(producer)?),
+            Kind::Replayed(replayed) => OfOne::Ahead(replayed.read_ahead(producer)?),
+        }))
     }
 
     fn body(&self, producer: u32, sequence: u64) -> Body {
-        let (key, events) = (self.key(sequence), self.events(producer, sequence));
-        let mut bytes = vec![0; self.layout.body_bytes(events)];
-        self.layout.fill(&mut bytes, producer, key, events);
-        self.layout.stamp(&mut bytes, producer, sequence, events);
-        Body { checksum: crc32c::crc32c(&bytes), bytes, events }
+        match &self.kind {
+            Kind::Made(made) => made.body(producer, sequence),
+            Kind::Replayed(replayed) => replayed.body(producer, sequence),
+        }
     }
 
     fn events(&self, producer: u32, sequence: u64) -> u32 {
-        self.count.of(producer, self.key(sequence))
+        match &self.kind {
+            Kind::Made(made) => made.events(producer, sequence),
+            Kind::Replayed(replayed) => replayed.record(producer, sequence).events,
+        }
     }
 
     fn verify(&self, producer: u32, sequence: u64, checksum: u32, body: &[u8]) -> Result<(), Corruption> {
-        let events = self.events(producer, sequence);
-        let expected = self.layout.body_bytes(events);
-        if body.len() != expected {
-            return Err(Corruption::new(CorruptionKind::Length, format!("{} B instead of {expected}", body.len())));
+        match &self.kind {
+            Kind::Made(made) => made.verify(producer, sequence, checksum, body),
+            Kind::Replayed(replayed) => replayed.verify(producer, sequence, checksum, body),
         }
-        // The only pass over all bytes; what follows reads headers. It costs about as much as copying the body.
-        let found = crc32c::crc32c(body);
-        if found != checksum {
-            let detail = format!("CRC-32C {found:08x} instead of {checksum:08x}");
-            return Err(Corruption::new(CorruptionKind::Checksum, detail));
-        }
-        let checked = self.layout.check(body, producer, sequence, events);
-        checked.map_err(|detail| Corruption::new(CorruptionKind::Structure, detail))
     }
 
     fn inspects(&self) -> bool {
-        self.layout.inspects()
+        match &self.kind {
+            Kind::Made(made) => made.inspects(),
+            Kind::Replayed(_) => false,
+        }
     }
 
     fn inspect(&self, producer: u32, sequence: u64, body: &[u8]) -> Result<(), Corruption> {
-        self.layout.inspect(body, producer, sequence, self.events(producer, sequence))
+        match &self.kind {
+            Kind::Made(made) => made.inspect(producer, sequence, body),
+            Kind::Replayed(_) => Ok(()),
+        }
+    }
+
+    fn keep(&self, consumer: u32, message: (u32, u64), body: &[u8], sound: bool) -> Result<(), PayloadError> {
+        self.sink.as_ref().map_or(Ok(()), |sink| sink.keep(consumer, message, body, sound))
+    }
+}
+
+impl engine::ports::Source for Source {
+    fn take(&mut self, sequence: u64) -> Body {
+        match &mut self.0 {
+            OfOne::Made(bodies) => bodies.take(sequence),
+            OfOne::Ahead(ahead) => ahead.take(sequence),
+            OfOne::Streamed(streamed) => streamed.take(sequence),
+        }
+    }
+
+    fn give_back(&mut self, sequence: u64, bytes: Vec<u8>) {
+        match &mut self.0 {
+            OfOne::Made(bodies) => bodies.give_back(sequence, bytes),
+            OfOne::Ahead(ahead) => ahead.give_back(sequence, bytes),
+            OfOne::Streamed(streamed) => streamed.give_back(bytes),
+        }
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PayloadError>> {
+        match &mut self.0 {
+            OfOne::Made(_) | OfOne::Ahead(_) => Poll::Ready(Ok(())),
+            OfOne::Streamed(streamed) => streamed.poll_ready(context),
+        }
+    }
+
+    fn rewind(&mut self) -> Result<(), PayloadError> {
+        match &mut self.0 {
+            OfOne::Made(_) | OfOne::Ahead(_) => Ok(()),
+            OfOne::Streamed(streamed) => streamed.rewind(),
+        }
     }
 }

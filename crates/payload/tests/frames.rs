@@ -61,7 +61,7 @@ fn the_bound_of_the_plan_holds_whatever_the_events_and_the_storage() {
                     "workload = 'lstream'\n[message]\nevents = {events}\n[message.frames]\nshape = {shape}\n\
                      storage = '{storage}'\n{more}"
                 ));
-                let bytes = Workload::new(&plan).unwrap().body_bytes(events) as u64;
+                let bytes = Workload::new(&plan).unwrap().body_bytes(events, events).0 as u64;
                 assert!(
                     bytes <= plan.message.body_bytes,
                     "{events} {storage} {shape}: {bytes} > {}",

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ProfileError, impossible},
+    files::words,
     sizes,
     values::{counted, unknown, written_as_text},
 };
@@ -21,6 +22,8 @@ pub enum Format {
     Variables,
     /// One ADARA banked-event packet: the neutrons of one accelerator pulse.
     Adara,
+    /// Files as they are, or parts of them.
+    Files,
 }
 
 /// How many events a message carries.
@@ -85,21 +88,26 @@ pub enum Content {
 
 written_as_text!(Content, Dtype, Fill, Format, Rate, Storage);
 
+/// MIME type of an HDF5 file.
+pub(crate) const HDF5: &str = "application/x-hdf5";
+
 impl Format {
-    /// MIME type of a body.
-    pub fn content_type(self) -> &'static str {
+    /// MIME type of a body that is made.
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Self::Hdf5 => "application/x-hdf5",
-            Self::GebRaw | Self::GebDecomposed | Self::Variables | Self::Adara => "application/octet-stream",
+            Self::Hdf5 => HDF5,
+            Self::GebRaw | Self::GebDecomposed | Self::Variables | Self::Adara | Self::Files => {
+                "application/octet-stream"
+            }
         }
     }
 
-    /// Extension of a file with one body.
-    pub fn extension(self) -> &'static str {
+    /// Extension of a file with one body that is made.
+    pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::GebRaw | Self::GebDecomposed => "geb",
             Self::Hdf5 => "h5",
-            Self::Variables => "bin",
+            Self::Variables | Self::Files => "bin",
             Self::Adara => "adara",
         }
     }
@@ -109,7 +117,7 @@ impl Format {
         match self {
             Self::GebDecomposed => Some((sizes::GEB_HEADER_BYTES + sizes::GEB_CRYSTAL_BYTES) as u64),
             Self::Adara => Some(sizes::ADARA_EVENT_BYTES as u64),
-            Self::GebRaw | Self::Hdf5 | Self::Variables => None,
+            Self::GebRaw | Self::Hdf5 | Self::Variables | Self::Files => None,
         }
     }
 }
@@ -261,27 +269,8 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Declares an enum of words with their spellings.
-macro_rules! words {
-    ($($name:ident, $what:literal: $($variant:ident $spelling:literal),+;)+) => {$(
-        impl FromStr for $name {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($spelling => Ok(Self::$variant),)+
-                    _ => unknown($what, text, &[$($spelling),+]),
-                }
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$variant => $spelling),+ })
-            }
-        }
-    )+};
-}
 words! {
-    Format, "a format": GebRaw "geb-raw", GebDecomposed "geb-decomposed", Hdf5 "hdf5", Variables "variables", Adara "adara";
+    Format, "a format": GebRaw "geb-raw", GebDecomposed "geb-decomposed", Hdf5 "hdf5", Variables "variables", Adara "adara", Files "files";
     Fill, "a fill": Ring "ring", Fresh "fresh";
     Dtype, "a type of pixels": U16 "u16", U32 "u32", F32 "f32", F64 "f64";
     Storage, "a storage": Chunked "chunked", Contiguous "contiguous";
@@ -297,7 +286,7 @@ mod tests {
     fn each_value_is_read_as_it_is_written() {
         check_round_trip::<Events>(&["8", "uniform:4-12", "poisson:8"]);
         check_round_trip::<Rate>(&["32Gbit/s", "2.5Mbit/s", "60/s", "9bit/s"]);
-        check_round_trip::<Format>(&["geb-raw", "geb-decomposed", "hdf5", "variables", "adara"]);
+        check_round_trip::<Format>(&["geb-raw", "geb-decomposed", "hdf5", "variables", "adara", "files"]);
         check_round_trip::<Fill>(&["ring", "fresh"]);
         check_round_trip::<Dtype>(&["u16", "u32", "f32", "f64"]);
         check_round_trip::<Storage>(&["chunked", "contiguous"]);

@@ -11,6 +11,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 pub const ARCHITECTURE: &str = "dts";
 pub const WORKLOAD: &str = "dstream";
+/// The workload of files that are given without one, and its settings, which suit large messages.
+pub const REPLAY: &str = "replay";
+pub const REPLAY_SETTINGS: &str =
+    "message.format = 'files'\nservice = { confirms = 'window:64', acks = 'multiple:8', prefetch = 16 }";
 pub const PATTERN: Pattern = Pattern::WorkSharing;
 pub const MESSAGES: u64 = 20_000;
 pub const LAYOUT: Layout = Layout::Block;
@@ -34,6 +38,8 @@ pub const ARRIVALS: Arrivals = Arrivals::Constant;
 pub const FILL: Fill = Fill::Ring;
 pub const COMPRESSIBLE: f64 = 0.0;
 pub const MEMORY_BYTES: u64 = 64 << 20;
+/// Many runs of a detector fit, and so do the ranks of a node beside each other.
+pub const FILES_MEMORY_BYTES: u64 = 512 << 20;
 /// Fits into a core's cache, as what an instrument has just made does; there are always more bodies than can be in flight.
 pub const RING_BYTES: u64 = 1 << 20;
 pub const DTYPE: Dtype = Dtype::U16;

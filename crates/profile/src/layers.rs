@@ -66,6 +66,12 @@ impl Layer {
             })
     }
 
+    /// Whether it names files to replay.
+    fn names_files(&self) -> bool {
+        let files = self.table.get("message").and_then(|message| message.get("files"));
+        files.is_some_and(|files| files.get("paths").is_some())
+    }
+
     fn text(&self, key: &str) -> Option<&str> {
         self.table.get(key).and_then(Value::as_str)
     }
@@ -95,11 +101,16 @@ pub fn combine(
 ) -> Result<Profile, ProfileError> {
     let mut table = Table::new();
     for (kind, default) in [(Kind::Architecture, defaults::ARCHITECTURE), (Kind::Workload, defaults::WORKLOAD)] {
-        let (origin, name) = written
-            .iter()
-            .rev()
-            .find_map(|layer| layer.text(kind.key()).map(|name| (layer.origin.clone(), name)))
-            .unwrap_or((Origin::CommandLine, default));
+        let chosen =
+            written.iter().rev().find_map(|layer| layer.text(kind.key()).map(|name| (layer.origin.clone(), name)));
+        if chosen.is_none() && kind == Kind::Workload && written.iter().any(Layer::names_files) {
+            // Files without a workload: nothing of the default one applies to them.
+            let replay = Layer::parse(Origin::CommandLine, defaults::REPLAY_SETTINGS)?;
+            overlay(&mut table, replay.table);
+            table.insert(kind.key().to_owned(), Value::String(defaults::REPLAY.to_owned()));
+            continue;
+        }
+        let (origin, name) = chosen.unwrap_or((Origin::CommandLine, default));
         let layer = named(kind, &origin, name, &mut read)?;
         overlay(&mut table, layer.table);
         table.insert(kind.key().to_owned(), Value::String(name.to_owned()));
@@ -232,6 +243,14 @@ mod tests {
     fn a_length_given_twice_in_one_place_is_refused() {
         let error = command_line("messages = 3\nduration = '3s'").unwrap_err();
         assert!(error.to_string().contains("exclude each other"), "{error}");
+    }
+
+    #[test]
+    fn files_without_a_workload_are_one_of_their_own() {
+        let flags = command_line("[message.files]\npaths = ['run42/*.h5']").unwrap();
+        let profile = combine(&[flags], no_files).unwrap();
+        assert_eq!((profile.workload.as_deref(), profile.message.events), (Some("replay"), None));
+        assert_eq!(profile.message.format, Some(crate::Format::Files));
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! The resolved message: format, events, rate, and size in bytes.
 
 use crate::{
-    contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    contents::{Content, Dtype, Events, Fill, Format, HDF5, Rate, Storage},
     defaults,
     error::{ProfileError, impossible},
+    files::FilesProfile,
     profile::{FramesProfile, MessageProfile},
-    sizes,
+    replay::Replay,
+    sizes::{self, BODY_BYTES_MAX},
     values::Size,
 };
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
-/// RabbitMQ 3's default limit (RabbitMQ 4 accepts 16 MiB by default).
-const BODY_BYTES_MAX: u64 = 128 << 20;
 /// More bodies would only take longer to build.
 const RING_BODIES_MAX: u64 = 1 << 16;
 /// A template is built and kept for each number of events: a few MiB in all.
@@ -48,6 +49,9 @@ pub struct Message {
     pub compressible: f64,
     /// Detector frames, if the format has them.
     pub frames: Option<Frames>,
+    /// Files to replay, if the format is files.
+    #[serde(default)]
+    pub replay: Option<Replay>,
 }
 
 /// Detector frames in an HDF5 file, resolved.
@@ -72,13 +76,22 @@ pub struct Frames {
 }
 
 impl Message {
-    /// Resolves the message. `producers` producers share the rank, and each lends at most `in_flight(size)` bodies at a
-    /// time.
+    /// Resolves the message for `all` producers. `producers` of them share the rank, and each lends at most `in_flight(size)`
+    /// bodies at a time.
     pub(crate) fn resolve(
         written: &MessageProfile,
-        producers: u32,
+        (all, producers): (u32, u32),
         in_flight: impl Fn(u64) -> u32,
+        seed: u64,
     ) -> Result<Self, ProfileError> {
+        if written.format == Some(Format::Files) {
+            return Self::replayed(written, (all, producers), in_flight, seed);
+        }
+        if written.files != FilesProfile::default() {
+            return impossible(
+                "[message.files] names files to replay, but the format is another one: use format = \"files\"",
+            );
+        }
         let Some((format, events)) = written.format.zip(written.events) else {
             return impossible("the workload lacks the message: set `format` and `events` under [message]");
         };
@@ -119,11 +132,55 @@ impl Message {
             ring_bodies,
             compressible,
             frames,
+            replay: None,
         })
+    }
+
+    fn replayed(
+        written: &MessageProfile,
+        producers: (u32, u32),
+        in_flight: impl Fn(u64) -> u32,
+        seed: u64,
+    ) -> Result<Self, ProfileError> {
+        frames(Format::Files, &written.frames)?;
+        let replay = Replay::resolve(written, producers, &in_flight, seed)?;
+        let body_bytes = replay.most_bytes();
+        Ok(Self {
+            format: Format::Files,
+            event_bytes: replay.bytes / replay.events.max(1),
+            events: Events::Fixed(replay.records.events()),
+            body_bytes,
+            rate: written.rate,
+            fill: Fill::Ring,
+            ring_bodies: replay.kept(0, u64::from(in_flight(body_bytes)) + 1) as u32,
+            compressible: 0.0,
+            frames: None,
+            replay: Some(replay),
+        })
+    }
+
+    /// MIME type of a body.
+    pub fn content_type(&self) -> &'static str {
+        if self.extension() == "h5" { HDF5 } else { self.format.content_type() }
+    }
+
+    /// Extension of a file with one body: that of the first replayed file if a body has its format.
+    pub fn extension(&self) -> &str {
+        let Some(replay) = self.replay.as_ref().filter(|replay| replay.records.keeps_the_format()) else {
+            return self.format.extension();
+        };
+        let extension = replay.files.first().and_then(|(name, _)| Path::new(name).extension()?.to_str());
+        match extension.unwrap_or("bin") {
+            "h5" | "hdf5" | "hdf" | "he5" | "cxi" | "nxs" | "nx" => "h5",
+            other => other,
+        }
     }
 
     /// Mean size of a body in bytes; for an HDF5 file an upper bound.
     pub fn mean_body_bytes(&self) -> f64 {
+        if let Some(replay) = &self.replay {
+            return replay.bytes as f64 / replay.messages as f64;
+        }
         let (fixed, each) = overhead(self.format, self.frames.as_ref());
         fixed as f64 + (self.event_bytes + each) as f64 * self.events.mean()
     }
@@ -132,7 +189,7 @@ impl Message {
     pub fn inspected_bodies(&self) -> u32 {
         match self.format {
             Format::Hdf5 => (INSPECTED_BYTES / self.body_bytes).clamp(1, INSPECTED_MAX) as u32,
-            Format::GebRaw | Format::GebDecomposed | Format::Variables | Format::Adara => 0,
+            Format::GebRaw | Format::GebDecomposed | Format::Variables | Format::Adara | Format::Files => 0,
         }
     }
 

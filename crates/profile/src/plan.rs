@@ -14,8 +14,10 @@ use crate::{
     neighbours::Neighbours,
     placement::{Placement, share},
     profile::Profile,
+    replay::Replay,
     requests::S3mProfile,
     service::{Service, in_flight, service},
+    sink::Sink,
     spread::Spread,
     values::{Acks, Pattern, Verify},
 };
@@ -68,6 +70,9 @@ pub struct Plan {
     /// Other tenants of the service while it streams; `None`: nothing is stated about them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub neighbours: Option<Neighbours>,
+    /// Where arrived messages are written; `None`: nowhere, as in every measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<Sink>,
     /// Faults that it causes on purpose, ascending in time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -150,9 +155,11 @@ impl Plan {
         profile.route.check()?;
         let pattern = profile.pattern.unwrap_or(defaults::PATTERN);
         let placement = place(profile, pattern, hosts)?;
-        let length = length(profile)?;
         let busiest = (0..hosts.len()).map(|rank| placement.role(rank).producers.len()).max().unwrap_or_default();
-        let message = Message::resolve(&profile.message, busiest as u32, |body_bytes| in_flight(profile, body_bytes))?;
+        let seed = profile.seed.unwrap_or(defaults::SEED);
+        let producers = (placement.producers, busiest as u32);
+        let message = Message::resolve(&profile.message, producers, |body_bytes| in_flight(profile, body_bytes), seed)?;
+        let length = length(profile, message.replay.as_ref())?;
         let flow = Flow::new(pattern, &placement);
         let load = Load::resolve(&profile.load, &message, placement.producers)?;
         if load.is_paced() && profile.think_time.is_some() {
@@ -183,7 +190,7 @@ impl Plan {
             placement,
             length,
             load,
-            seed: profile.seed.unwrap_or(defaults::SEED),
+            seed,
             verify: profile.verify.unwrap_or(if message.inspected_bodies() > 0 {
                 defaults::VERIFY_INSPECTED
             } else {
@@ -197,6 +204,7 @@ impl Plan {
             spread: profile.route.spread.unwrap_or(defaults::SPREAD),
             nodes: profile.route.nodes,
             neighbours: Neighbours::resolve(&profile.neighbours)?,
+            sink: Sink::resolve(&profile.sink)?,
             faults,
             limits: Limits {
                 // Time to build a testbed, to wait for its parts, and to end it in order if one of them does not
@@ -306,11 +314,11 @@ impl Plan {
         // A consumer copies the bodies that it echoes, as many as replies can be in flight.
         let replies = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_in_flight) };
         let reply = self.service.reply_bytes(body);
-        let kept = match self.message.fill {
-            Fill::Ring => self.message.ring_bodies,
-            Fill::Fresh => self.service.in_flight + 1,
+        let ring = match (&self.message.replay, self.message.fill) {
+            (Some(replay), _) => replay.memory_bytes,
+            (None, Fill::Ring) => u64::from(self.message.ring_bodies) * body,
+            (None, Fill::Fresh) => u64::from(self.service.in_flight + 1) * body,
         };
-        let ring = u64::from(kept) * body;
         let received_replies = if self.flow.replies == 0 { 0 } else { u64::from(self.service.reply_prefetch) * reply };
         let received = u64::from(self.service.prefetch) + u64::from(self.message.inspected_bodies());
         (ring + received_replies, received * body + replies * reply)
@@ -345,7 +353,22 @@ fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement
     Placement::new(producers, consumers, layout, hosts)
 }
 
-fn length(profile: &Profile) -> Result<RunLength, ProfileError> {
+fn length(profile: &Profile, replay: Option<&Replay>) -> Result<RunLength, ProfileError> {
+    if let Some(replay) = replay.filter(|replay| !replay.repeat) {
+        let messages = replay.messages;
+        if profile.duration.is_some() {
+            return impossible(format!(
+                "a run by time does not end after the {messages} messages of its files: set message.files.loop = true, or leave \
+                 --duration out"
+            ));
+        }
+        if profile.messages.is_some_and(|wanted| wanted.get() > messages) {
+            return impossible(format!(
+                "the files have {messages} messages, and each is sent once: use --messages {messages}, or set \
+                 message.files.loop = true"
+            ));
+        }
+    }
     let nanoseconds = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
     match (profile.messages, profile.duration, profile.warmup) {
         (Some(_), _, Some(_)) => impossible(
@@ -367,7 +390,9 @@ fn length(profile: &Profile) -> Result<RunLength, ProfileError> {
                 cooldown_ns: nanoseconds(cooldown),
             }))
         }
-        (messages, None, _) => Ok(RunLength::Messages(messages.map_or(defaults::MESSAGES, |n| n.get()))),
+        (messages, None, _) => Ok(RunLength::Messages(
+            messages.map_or(replay.map_or(defaults::MESSAGES, |replay| replay.messages), |n| n.get()),
+        )),
     }
 }
 
@@ -422,6 +447,7 @@ mod tests {
             ("messages = 21\n[load]\nrate = '10/s'\nphases = 'hold max for 1s, ramp max..0 over 2s'", "end in silence"),
             ("layout = 'by-host'", "two hosts"),
             ("service_time = 'constant:1ms'\n[service]\nacks = 'auto'", "--acks multiple:64"),
+            ("[sink]\nform = 'hdf5'", "add --sink DIR"),
             ("service_time = 'constant:1ms'\n[service]\nprefetch = 0", "--prefetch 64"),
         ] {
             let error = resolve(text, 1).unwrap_err().to_string();

@@ -4,10 +4,12 @@ use crate::{
     arrivals::{Arrivals, LoadRate, Phases},
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     fault::Fault,
+    files::FilesProfile,
     knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
     look::{Colour, Marker},
     reconnect::ReconnectProfile,
     requests::{EjfatProfile, HopProfile, S3mProfile, SciStreamProfile},
+    sink::SinkProfile,
     spread::Spread,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
     warmup::Warmup,
@@ -65,6 +67,8 @@ pub struct Profile {
     pub route: RouteProfile,
     /// Other tenants of the service while the run streams.
     pub neighbours: NeighboursProfile,
+    /// Where arrived messages are written, to be looked at.
+    pub sink: SinkProfile,
     /// Faults to cause while it streams: tables with `at` and `do`, or texts such as `at 10s: restart node 2`, or one text.
     pub fault: Option<Vec<Fault>>,
     /// Commands that carry out faults on a service of one's own, by verb and object: `kill node`, or `kill node 2`.
@@ -119,6 +123,8 @@ pub struct MessageProfile {
     pub compressible: Option<f64>,
     /// The events of an HDF5 file.
     pub frames: FramesProfile,
+    /// The files to replay.
+    pub files: FilesProfile,
 }
 
 /// Detector frames in an HDF5 file.

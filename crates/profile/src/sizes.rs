@@ -1,5 +1,8 @@
 //! Sizes that the formats fix, in bytes and in numbers: plans and the code that builds bodies both take them from here.
 
+/// Largest body: RabbitMQ 3's default limit (RabbitMQ 4 accepts 16 MiB by default).
+pub const BODY_BYTES_MAX: u64 = 128 << 20;
+
 /// The header in front of every GEB event.
 pub const GEB_HEADER_BYTES: usize = 16;
 /// A decomposed crystal, without its GEB header.

@@ -95,10 +95,7 @@ impl Amqp {
         Ok(Self {
             connector: Connector::new(route, plan)?,
             connections: plan.service.connections,
-            body: publish::Shared {
-                content_type: plan.message.format.content_type(),
-                persistent: plan.service.persistent,
-            },
+            body: publish::Shared { content_type: plan.message.content_type(), persistent: plan.service.persistent },
             requested: Requested {
                 body_bytes: plan.message.body_bytes,
                 prefetch_channel: plan.service.prefetch_channel,

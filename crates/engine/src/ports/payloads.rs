@@ -1,7 +1,10 @@
 //! The port for bodies: producers fill them, consumers check them.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{
+    fmt,
+    task::{Context, Poll},
+};
 
 /// The workload's bodies, the same for the same (plan, producer, sequence) wherever they are made.
 pub trait Payloads: Send + Sync + 'static {
@@ -39,6 +42,16 @@ pub trait Payloads: Send + Sync + 'static {
     ///
     /// [`Corruption`] with the first check that fails.
     fn inspect(&self, producer: u32, sequence: u64, body: &[u8]) -> Result<(), Corruption>;
+
+    /// Writes the body of a message (producer and sequence) that arrived at consumer `consumer`, or waits until there is room to. Only one that is `sound` has passed
+    /// [`Payloads::verify`].
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`] if it cannot be written.
+    fn keep(&self, _consumer: u32, _message: (u32, u64), _body: &[u8], _sound: bool) -> Result<(), PayloadError> {
+        Ok(())
+    }
 }
 
 /// Bodies of one producer, each filled for its message.
@@ -48,6 +61,25 @@ pub trait Source: Send + 'static {
 
     /// Takes a buffer back that [`Source::take`] lent for `sequence`.
     fn give_back(&mut self, sequence: u64, bytes: Vec<u8>);
+
+    /// Whether the body of the next new message is at hand. Only bodies that are read while they are sent can be late.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`] if it can no longer be read.
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PayloadError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The next new message is message 0 again.
+    ///
+    /// # Errors
+    ///
+    /// [`PayloadError`] if its body cannot be read.
+    fn rewind(&mut self) -> Result<(), PayloadError> {
+        Ok(())
+    }
 }
 
 /// One message body.

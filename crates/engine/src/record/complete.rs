@@ -15,10 +15,14 @@ use measure::{
     Metric, Pacing, Record,
     record::{
         Broker, Clocks, Environment, Failure, Harness, HopEnd, Machine, RankSummary, Reconnection, Route, ServiceView,
-        Spread,
+        SinkCost, Spread,
     },
 };
+use profile::Reading;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Part of their time that senders may wait for files before this counts as the limit of the rate.
+const READING_SHARE: f64 = 0.01;
 
 /// The record of a run that came to its end.
 pub fn complete(facts: &Facts, result: &RunResult) -> Record {
@@ -44,6 +48,8 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
         Reconnection::of(lost.collect())
     });
     record.harness = harness(result);
+    reading(&mut record, facts, result);
+    sink(&mut record, facts, result);
     record.phases.extend(result.phases.iter().map(|(phase, seconds)| (phase.name().to_owned(), *seconds)));
     record.ranks = result.ranks.iter().map(|rank| rank.summary.clone()).collect();
     record.failures = result.ranks.iter().filter_map(failure).collect();
@@ -134,6 +140,35 @@ fn harness(result: &RunResult) -> Harness {
         max_rss_bytes: result.ranks.iter().filter_map(|rank| rank.summary.max_rss_bytes).max(),
         ..Harness::default()
     }
+}
+
+/// How long senders waited for bodies to be read from files, if any was read while it was sent; in the verdict, too, if that limited
+/// the rate.
+fn reading(record: &mut Record, facts: &Facts, result: &RunResult) {
+    if facts.plan.message.replay.as_ref().is_none_or(|replay| replay.read == Reading::Ahead) {
+        return;
+    }
+    let senders_s = |rank: &RankReport| rank.summary.wall_s * rank.summary.producers.len() as f64;
+    let time_s: f64 = result.ranks.iter().map(senders_s).sum();
+    let part = result.counters.reading_ns as f64 / 1e9 / time_s.max(f64::MIN_POSITIVE);
+    record.harness.reading_ns = Some(result.counters.reading_ns);
+    record.harness.reading_limited = part > READING_SHARE;
+    if record.harness.reading_limited {
+        let percent = (part * 100.0).min(100.0);
+        record.status.reason +=
+            &format!("; reading files limited the rate: senders waited for them in {percent:.0} % of their time");
+    }
+}
+
+/// What it cost to write arrived messages; in the verdict, too, since such a run is no measurement.
+fn sink(record: &mut Record, facts: &Facts, result: &RunResult) {
+    let Some(sink) = &facts.plan.sink else { return };
+    let seconds = result.counters.keeping_ns as f64 / 1e9;
+    record.harness.sink = Some(SinkCost { dir: sink.dir.clone(), messages: result.counters.kept, seconds });
+    record.status.reason += &format!(
+        "; no measurement: {} messages were written to {}, for which consumers took {seconds:.2} s",
+        result.counters.kept, sink.dir
+    );
 }
 
 /// How ranks with workers differ in what they cost and in how late they were.

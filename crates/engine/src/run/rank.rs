@@ -1,7 +1,7 @@
 //! One rank with its ports, plan and workers' thread.
 
 use crate::{
-    ports::{Comm, Fault, FaultKind, Payloads, Transport, agree},
+    ports::{Comm, Fault, FaultKind, Payloads, Source, Transport, agree},
     run::{error::RunError, place::Place, workers_thread::WorkersThread},
     worker::ceiling::{self, OwnCost},
 };
@@ -42,6 +42,12 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     pub fn sources(&self) -> Result<Vec<P::Source>, Fault> {
         let source = |index: &u32| self.payloads.source(*index).map_err(|error| Fault::new(FaultKind::Bodies, error));
         self.role.producers.iter().map(source).collect()
+    }
+
+    /// Takes sources back to their first messages, after the cost of sending was measured with them.
+    pub fn rewind(&self, sources: &mut [P::Source]) -> Result<(), Fault> {
+        let rewound = sources.iter_mut().try_for_each(Source::rewind);
+        rewound.map_err(|error| Fault::new(FaultKind::Bodies, error))
     }
 
     /// The CPU cost of this rank's own loops.

@@ -321,5 +321,6 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay, budget
         ack_after: plan.service.ack_after,
         work: plan.service_time.map(|delay| Delays::new(delay, plan.seed, u64::from(index) << 1 | 1)),
         verify: plan.verify,
+        keeps: plan.sink.is_some(),
     }
 }

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 
 /// Long enough for a stable figure, short enough to precede every run.
 const TIME: Duration = Duration::from_millis(50);
+const LIMIT: Duration = Duration::from_secs(2);
 
 /// Bodies delivered in turn: enough that they do not stay in the nearest cache, and few if they are large.
 const BODIES: u64 = 64;
@@ -70,6 +71,7 @@ impl OwnCost {
 
 /// Cost of a message in a producer's loop, in nanoseconds.
 pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) -> Option<f64> {
+    source.rewind().ok()?;
     let start_ns = clock.now_ns();
     let spec = ProducerSpec {
         run: plan.run,
@@ -94,7 +96,9 @@ pub async fn of_producer(plan: &Plan, source: &mut impl Source, clock: Clock) ->
     let (_keep, stop) = watch::channel(false);
     let used = thread_cpu_ns();
     let (mut publisher, progress) = (NullPublisher::default(), Progress::default());
-    let report = Producer::new(&mut publisher, source, &spec, clock, &progress).run(stop).await;
+    let producing = Producer::new(&mut publisher, source, &spec, clock, &progress).run(stop);
+    // A source that reads files may wait for them.
+    let report = tokio::time::timeout(LIMIT, producing).await.ok()?;
     each(thread_cpu_ns() - used, report.counters.sent)
 }
 
@@ -119,6 +123,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         ack_after: plan.service.ack_after,
         work: None,
         verify: plan.verify,
+        keeps: false,
     };
     let (stopper, stop) = watch::channel(false);
     let mut subscriber = NullSubscriber::new(plan.run, SealKey::default(), bodies);

@@ -2,7 +2,7 @@
 
 use crate::{
     envelope::{Envelope, SealKey},
-    ports::{CorruptionKind, Counts, Delivery, Fault, Payloads, Publisher, Subscriber},
+    ports::{CorruptionKind, Counts, Delivery, Fault, FaultKind, Payloads, Publisher, Subscriber},
     time::{
         clock::Clock,
         delay::{Delays, pass},
@@ -65,6 +65,8 @@ pub struct ConsumerSpec {
     pub work: Option<Delays>,
     /// Which bodies it checks.
     pub verify: Verify,
+    /// Whether it writes what arrives.
+    pub keeps: bool,
 }
 
 /// The result of one consumer.
@@ -143,6 +145,8 @@ enum Turn {
 /// A delivery of this run.
 struct Counted {
     envelope: Envelope,
+    /// Whether its body was checked and is right.
+    sound: bool,
     /// The arrival to inspect, if any.
     to_inspect: Option<Arrival>,
 }
@@ -277,6 +281,11 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         stopped: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<Turn, Fault> {
         let counted = self.count(&delivery, self.clock.now_ns());
+        if let Some(counted) = &counted
+            && self.spec.keeps
+        {
+            self.keep(counted, delivery.body.as_ref())?;
+        }
         // Every counted delivery is acknowledged, even if the run ends before the work on it is done.
         let worked = self.work(stopped).await;
         if let Err(fault) = self.acknowledge(delivery.tag).await
@@ -287,7 +296,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         if worked == Turn::Last {
             return Ok(Turn::Last);
         }
-        let Some(Counted { envelope, to_inspect }) = counted else { return Ok(Turn::Next) };
+        let Some(Counted { envelope, to_inspect, .. }) = counted else { return Ok(Turn::Next) };
         // Acknowledged first, then replied to, as the paper's consumers do.
         if let (Some(replier), Some(to)) = (&mut self.replier, delivery.reply_to) {
             tokio::select! {
@@ -303,6 +312,16 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             }
         }
         Ok(Turn::Next)
+    }
+
+    /// Writes an arrived body, and counts what that took.
+    fn keep(&self, counted: &Counted, body: &[u8]) -> Result<(), Fault> {
+        let begun_ns = self.clock.now_ns();
+        let message = (counted.envelope.producer, counted.envelope.sequence);
+        let kept = self.payloads.keep(self.spec.index, message, body, counted.sound);
+        self.progress.counts.kept.add(1);
+        self.progress.counts.keeping_ns.add(self.clock.now_ns().saturating_sub(begun_ns));
+        kept.map_err(|error| Fault::new(FaultKind::Bodies, error))
     }
 
     /// Works on a message for the plan's service time.
@@ -367,11 +386,13 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         }
         self.count_ours(&envelope, delivery, now_ns);
         if !spec.verify.covers(sequence) {
-            return Some(Counted { envelope, to_inspect: None });
+            return Some(Counted { envelope, sound: false, to_inspect: None });
         }
         let arrival = Arrival { consumer: spec.index, producer, sequence, at_ns: now_ns };
         let body = delivery.body.as_ref();
-        let to_inspect = match self.payloads.verify(producer, sequence, envelope.checksum, body) {
+        let verified = self.payloads.verify(producer, sequence, envelope.checksum, body);
+        let sound = verified.is_ok();
+        let to_inspect = match verified {
             Ok(()) => self.inspections.wants(&arrival).then_some(arrival),
             Err(corruption) => {
                 self.count_corrupt(corruption.kind);
@@ -382,7 +403,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
                 None
             }
         };
-        Some(Counted { envelope, to_inspect })
+        Some(Counted { envelope, sound, to_inspect })
     }
 
     fn count_foreign(&mut self, delivery: &Delivery<S::Body>) {

@@ -22,7 +22,14 @@ use crate::{
 use futures_util::FutureExt;
 use measure::{Counters, Histograms, Metric, Sent, SentSummary, record::LostConnection};
 use profile::Confirms;
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     time::{Sleep, sleep},
@@ -120,6 +127,12 @@ struct Wait {
     due_ns: Option<u64>,
     /// Since when the service holds the next message back, if it does.
     held_from_ns: Option<u64>,
+    /// Since when the next message's body is missing, if it is.
+    missing_from_ns: Option<u64>,
+}
+
+impl Wait {
+    const FOR_SETTLEMENT: Self = Self { due_ns: None, held_from_ns: None, missing_from_ns: None };
 }
 
 /// A running producer.
@@ -255,17 +268,28 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         };
         let held = !permit && !self.pause.thinks;
         match upcoming {
-            Upcoming::Now(due_ns) if permit => Step::Publish(due_ns),
+            Upcoming::Now(due_ns) if permit && self.has_body() => Step::Publish(due_ns),
+            Upcoming::Now(_) if permit => {
+                Step::Wait(Wait { missing_from_ns: Some(self.clock.now_ns()), ..Wait::FOR_SETTLEMENT })
+            }
             Upcoming::Now(due_ns) => {
                 let held_from_ns = held.then(|| due_ns.max(self.clock.now_ns()));
-                Step::Wait(Wait { due_ns: None, held_from_ns })
+                Step::Wait(Wait { held_from_ns, ..Wait::FOR_SETTLEMENT })
             }
-            Upcoming::At(due_ns) => {
-                Step::Wait(Wait { due_ns: permit.then_some(due_ns), held_from_ns: held.then_some(due_ns) })
-            }
+            Upcoming::At(due_ns) => Step::Wait(Wait {
+                due_ns: permit.then_some(due_ns),
+                held_from_ns: held.then_some(due_ns),
+                missing_from_ns: None,
+            }),
             Upcoming::Over if unsettled == 0 && !self.pause.is_on() => Step::Finish,
-            Upcoming::Over => Step::Wait(Wait { due_ns: None, held_from_ns: None }),
+            Upcoming::Over => Step::Wait(Wait::FOR_SETTLEMENT),
         }
+    }
+
+    /// Whether the next message's body is at hand, or can no longer be read, which the wait for it reports.
+    fn has_body(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        !self.rejected.is_empty() || matches!(self.source.poll_ready(&mut context), Poll::Ready(Ok(())))
     }
 
     /// Whether the messages in flight leave room for one more.
@@ -336,7 +360,7 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         let waits_for_writes = !self.writing.is_empty();
         // A batch continues when all of it is confirmed, and its confirms follow its writes.
         let waits_for_confirms = !self.confirming.is_empty() && (windowed || !waits_for_writes);
-        let (pace, clock) = (&mut self.pace, self.clock);
+        let (pace, clock, source) = (&mut self.pace, self.clock, &mut *self.source);
         let mut goes_on = true;
         tokio::select! {
             biased;
@@ -352,7 +376,16 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
                     self.fault = Some(Fault::new(FaultKind::Broken, sentence));
                 }
             }
+            ready = poll_fn(|context| source.poll_ready(context)), if wait.missing_from_ns.is_some() => {
+                if let Err(error) = ready {
+                    self.fault = Some(Fault::new(FaultKind::Bodies, error));
+                }
+            }
             () = stopped => goes_on = false,
+        }
+        if let Some(from_ns) = wait.missing_from_ns {
+            let until_ns = self.clock.now_ns().min(self.spec.window.stop_ns());
+            self.progress.counts.reading_ns.add(until_ns.saturating_sub(from_ns));
         }
         if let Some(from_ns) = wait.held_from_ns {
             let until_ns = self.clock.now_ns().min(self.spec.window.stop_ns());

@@ -5,6 +5,7 @@
 mod faults;
 mod loads;
 mod patterns;
+mod reading;
 mod reconnect;
 mod runs;
 mod support;

@@ -57,6 +57,16 @@ pub struct Harness {
     /// Messages that were due before their sender stopped, and were never sent.
     #[serde(default)]
     pub unsent_messages: u64,
+    /// Time in which senders had a message to send whose body had not been read from its file, summed over senders; absent where
+    /// no files were read while they were sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading_ns: Option<u64>,
+    /// Whether that was more than one part in a hundred of their time: the rate is that of reading files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reading_limited: bool,
+    /// What it cost to write arrived messages; absent where none was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkCost>,
     /// Whether clients were short of CPU: a thread ran for over 80 % of the window, or the rate is near the ceiling. Then
     /// the run is no claim about the service.
     #[serde(default)]
@@ -73,6 +83,17 @@ pub struct Harness {
     /// The largest resident memory of any rank.
     #[serde(default)]
     pub max_rss_bytes: Option<u64>,
+}
+
+/// What it cost to write arrived messages. Such a run is no measurement.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SinkCost {
+    /// Where they are.
+    pub dir: String,
+    /// How many were written.
+    pub messages: u64,
+    /// Time that consumers spent on it, or waited for it, summed over consumers.
+    pub seconds: f64,
 }
 
 /// How a figure differs over ranks.

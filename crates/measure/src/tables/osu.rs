@@ -68,6 +68,9 @@ fn head(table: &mut Table, record: &Record) {
             plan("/message/fill")
         ),
     );
+    if let Some(replay) = record.plan.pointer("/message/replay") {
+        table.comment("files", &files(replay));
+    }
     table.comment("length", &length(&record.plan));
     table.comment("load", &load(&record.plan));
     table.comment("service", &service(&record.plan));
@@ -293,6 +296,13 @@ fn harness(table: &mut Table, record: &Record) {
         harness.own_consumer_us_per_message.map(|us| format!("{us:.2} us to receive")),
         harness.cpu_us_per_message.map(|us| format!("{us:.2} us of CPU per message")),
         harness.generator_limited.then(|| "generator-limited: not a result about the system".to_owned()),
+        harness.reading_limited.then(|| "reading-limited: the rate is that of reading files".to_owned()),
+        harness.sink.as_ref().map(|sink| {
+            format!(
+                "no measurement: {} messages were written to {}, for {:.2} s",
+                sink.messages, sink.dir, sink.seconds
+            )
+        }),
         harness.saturated.then(|| "saturated: the offered load exceeds the capacity".to_owned()),
         (harness.catchup_messages > 0).then(|| {
             format!(
@@ -382,6 +392,21 @@ fn balancer_in_words(balancer: &LoadBalancer) -> String {
 }
 
 /// The run length as the plan has it: `{"Messages": n}` or `{"Window": {...}}`.
+/// The files of a replay.
+fn files(replay: &Value) -> String {
+    let of = |key: &str| plain(replay.get(key));
+    format!(
+        "{}: {} messages of {} files, {} bytes, {}, read {}, SHA-256 {}",
+        of("records"),
+        of("messages"),
+        of("file_count"),
+        of("bytes"),
+        of("order"),
+        of("read"),
+        of("sha256")
+    )
+}
+
 fn length(plan: &Value) -> String {
     let seconds =
         |pointer: &str| plan.pointer(pointer).and_then(Value::as_u64).map(|ns| format!("{:.3} s", ns as f64 / 1e9));

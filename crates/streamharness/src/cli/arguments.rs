@@ -116,6 +116,12 @@ pub struct Run {
     /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file [default: dstream].
     #[arg(long, value_name = "NAME|FILE")]
     pub workload: Option<String>,
+    /// Files to stream instead of a workload, or a pattern such as 'run42/*.h5'. Repeatable; message.files has more settings.
+    #[arg(long, value_name = "FILES", conflicts_with = "workload")]
+    pub from: Vec<String>,
+    /// Write what arrives to this directory, to be looked at. Such a run is no measurement.
+    #[arg(long, value_name = "DIR")]
+    pub sink: Option<String>,
     /// Messaging pattern: work-sharing, work-sharing-feedback, broadcast, broadcast-gather
     /// [default: work-sharing].
     #[arg(long, value_name = "NAME")]
@@ -326,8 +332,11 @@ pub struct Compare {
 #[derive(Debug, Clone, Args)]
 pub struct Payload {
     /// Workload: dstream, lstream, generic and more (`streamharness profiles`), or a file.
-    #[arg(value_name = "NAME|FILE")]
-    pub workload: String,
+    #[arg(value_name = "NAME|FILE", required_unless_present = "from")]
+    pub workload: Option<String>,
+    /// Files to stream instead of a workload, or a pattern such as 'run42/*.h5'. Repeatable; message.files has more settings.
+    #[arg(long, value_name = "FILES", conflicts_with = "workload")]
+    pub from: Vec<String>,
     /// The producer whose message it is.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub producer: u32,

@@ -2,10 +2,11 @@
 
 use crate::{
     cli::arguments::Run,
+    files::replayed,
     terminal::exit::{Exit, Failure},
 };
 use figures::input;
-use profile::{Layer, Origin, Profile, ProfileError, combine};
+use profile::{Layer, Origin, Profile, ProfileError};
 use toml::{Table, Value};
 
 /// The profile from file and flags. Reads files.
@@ -31,7 +32,7 @@ pub fn profile_under(run: &Run, under: &[Layer]) -> Result<Profile, Failure> {
         layers.push(Layer::parse(Origin::File(name), &text).map_err(failure)?);
     }
     layers.extend(given(run).map_err(failure)?);
-    combine(&layers, |path| input::profile(path)).map_err(failure)
+    replayed::combined(&layers).map_err(failure)
 }
 
 /// The layers of the flags alone.
@@ -82,6 +83,8 @@ fn table(run: &Run) -> Table {
     set("verify", text(&run.verify));
     set("timeout", text(&run.timeout));
     set("message.fill", text(&run.fill));
+    set("sink.dir", text(&run.sink));
+    set("message.files", many(&run.from).map(|paths| Value::Table(Table::from_iter([("paths".to_owned(), paths)]))));
     set("service.confirms", text(&run.confirms));
     set("service.acks", text(&run.acks));
     set("service.prefetch", number(&run.prefetch));

@@ -13,7 +13,7 @@ use crate::{
 };
 use engine::ports::Payloads;
 use payload::Workload;
-use profile::{Events, Fill, Message, Plan};
+use profile::{Fill, Message, Plan};
 use std::{fs, path::Path};
 
 /// Number of messages for the means in a description.
@@ -21,15 +21,15 @@ const SAMPLE: u64 = 100;
 
 /// Writes the body of one message, or describes the workload.
 pub fn payload(options: Payload) -> Result<Exit, Failure> {
-    let Payload { workload, producer, sequence, out, describe, fill, seed, set } = options;
-    let run = Run { workload: Some(workload), fill, seed, set, ..Run::default() };
+    let Payload { workload, from, producer, sequence, out, describe, fill, seed, set } = options;
+    let run = Run { workload, from, fill, seed, set, ..Run::default() };
     let plan = Plan::resolve(&flags::profile(&run)?, 1, 0).map_err(flags::failure)?;
     let bodies = Workload::new(&plan).map_err(|error| Failure::new(Exit::Profile, error))?;
     if describe {
-        stdout::print(&description(&plan, &bodies))?;
+        stdout::print(&description(&plan, &bodies)?)?;
     }
     if let Some(out) = out {
-        let body = bodies.body(producer, sequence);
+        let body = bodies.read(producer, sequence).map_err(|error| Failure::new(Exit::Profile, error))?;
         write(&out, &body.bytes)?;
         crate::terminal::stderr::say(format_args!(
             "{}: message {sequence} of producer {producer}, seed {}, {}: {} B, {} event(s), CRC-32C {:08x}",
@@ -61,39 +61,60 @@ fn write(out: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
-fn description(plan: &Plan, bodies: &Workload) -> String {
+fn description(plan: &Plan, bodies: &Workload) -> Result<String, Failure> {
     let message = &plan.message;
-    let (least, most) = (bodies.body_bytes(message.events.min()), bodies.body_bytes(message.events.max()));
-    let size = |sequence| bodies.body_bytes(bodies.events(0, sequence)) as f64;
-    let mean = (0..SAMPLE).map(size).sum::<f64>() / SAMPLE as f64;
+    let (least, most) = bodies.body_bytes(message.events.min(), message.events.max());
+    let mean = if message.replay.is_some() {
+        message.mean_body_bytes()
+    } else {
+        let size = |sequence| {
+            let events = bodies.events(0, sequence);
+            bodies.body_bytes(events, events).0 as f64
+        };
+        (0..SAMPLE).map(size).sum::<f64>() / SAMPLE as f64
+    };
     let compressed = {
-        let body = bodies.body(0, 0).bytes;
+        let body = bodies.read(0, 0).map_err(|error| Failure::new(Exit::Profile, error))?.bytes;
         miniz_oxide::deflate::compress_to_vec(&body, 1).len() as f64 / body.len() as f64
     };
     let mut lines = vec![
         ("workload", plan.workload.clone()),
-        ("format", format!("{} ({})", message.format, message.format.content_type())),
+        ("format", format!("{} ({})", message.format, message.content_type())),
         ("events", format!("{} a message", message.events)),
         (
             "body",
             match message.events {
-                Events::Fixed(_) => format!("{least} B"),
+                _ if least == most => format!("{least} B"),
                 _ => format!("{least} to {most} B, {mean:.0} B on average"),
             },
         ),
         ("rate", rate(message, mean)),
         ("fill", kept(message)),
-        ("deflate", format!("to {:.0} % (compressible = {})", compressed * 100.0, message.compressible)),
+        ("deflate", deflate(message, compressed)),
     ];
     lines.extend(bodies.describe().into_iter().map(|line| ("layout", line)));
-    lines.into_iter().map(|(name, text)| format!("{name:<10} {text}\n")).collect()
+    Ok(lines.into_iter().map(|(name, text)| format!("{name:<10} {text}\n")).collect())
 }
 
 /// The storage of bodies. The number matters: message n of a ring has the contents of body n modulo that number.
 fn kept(message: &Message) -> String {
+    if let Some(replay) = &message.replay {
+        let mebibytes = replay.memory_bytes.div_ceil(1 << 20);
+        let order = if replay.repeat { format!("{}, in a loop", replay.order) } else { replay.order.to_string() };
+        return format!("files, {}, read {} in at most {mebibytes} MiB for each producer", order, replay.read);
+    }
     match message.fill {
         Fill::Ring => format!("ring of {} bodies", message.ring_bodies),
         Fill::Fresh => "fresh".to_owned(),
+    }
+}
+
+/// The size of the first body compressed.
+fn deflate(message: &Message, compressed: f64) -> String {
+    let percent = compressed * 100.0;
+    match message.replay {
+        Some(_) => format!("to {percent:.0} %"),
+        None => format!("to {percent:.0} % (compressible = {})", message.compressible),
     }
 }
 

@@ -5,6 +5,7 @@ mod claims;
 
 use crate::{
     cli::{arguments, flags},
+    files::replayed,
     rank0::{lead, output::Output},
     terminal::{
         exit::{Exit, Failure},
@@ -18,7 +19,7 @@ use measure::{
     tables::osu_table,
 };
 use model::{Assumed, Hypothesis, ModelError, Testbed};
-use profile::{Experiment, Layer, Origin, Plan, Profile, combine};
+use profile::{Experiment, Layer, Origin, Plan, Profile};
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -155,8 +156,8 @@ fn cells(name: &str, only: &[String], run: &arguments::Run, assumed: &Assumption
         layers.extend(under.iter().cloned());
         layers.extend(set.iter().cloned());
         layers.push(point.cell.clone());
-        let resolved = combine(&layers, |path| input::profile(path))
-            .and_then(|profile| Ok((Plan::resolve(&profile, assumed.ranks, 0)?, profile)));
+        let resolved =
+            replayed::combined(&layers).and_then(|profile| Ok((Plan::resolve(&profile, assumed.ranks, 0)?, profile)));
         let (plan, profile) = resolved.map_err(|error| {
             let failure = flags::failure(error);
             Failure::new(failure.exit, format!("{}: {}", point.name, failure.sentence))

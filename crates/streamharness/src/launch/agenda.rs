@@ -61,7 +61,10 @@ impl Assignment {
         let Some(json) = &self.plan else {
             return Plan::resolve_on(&self.profile, hosts, self.run).map_err(flags::failure);
         };
-        let plan: Plan = serde_json::from_str(json).expect("rank 0 has read it, and ranks run the same binary");
+        let mut plan: Plan = serde_json::from_str(json).expect("rank 0 has read it, and ranks run the same binary");
+        if let (Some(replay), Some(found)) = (&mut plan.message.replay, &self.profile.message.files.found) {
+            replay.restore(found.clone(), plan.seed).map_err(flags::failure)?;
+        }
         Ok(plan.with_run(self.run))
     }
 }

@@ -31,7 +31,7 @@ impl Prepared {
     /// Every rank calls it with the plan that it resolved. Connects to nothing.
     pub fn new(world: &World, plan: Plan) -> Result<Self, Stop> {
         same_plan(world, &plan)?;
-        let payloads = same_bodies(world, &plan)?;
+        let payloads = with_sink(world, &plan, same_bodies(world, &plan)?)?;
         Ok(Self { plan, payloads })
     }
 
@@ -110,6 +110,22 @@ fn same_bodies(world: &World, plan: &Plan) -> Result<Workload, Stop> {
         (Ok(()), Ok(workload)) => Ok(workload),
         (Err(failures), _) => Err(world.stop(Failure::new(Exit::Profile, &failures[0].1))),
         (Ok(()), Err(_)) => unreachable!("a rank's own failure is among those agreed on"),
+    }
+}
+
+/// What arrives is written by ranks with a consumer, if the plan says so.
+fn with_sink(world: &World, plan: &Plan, workload: Workload) -> Result<Workload, Stop> {
+    let rank = world.comm.rank();
+    let opened =
+        if plan.placement.role(rank).consumers.is_empty() { Ok(workload) } else { workload.with_sink(plan, rank) };
+    let (workload, mine) = match opened {
+        Ok(workload) => (Some(workload), Ok(())),
+        Err(error) => (None, Err(error.to_string())),
+    };
+    match (agree(&world.comm, mine, plan.limits.collective)?, workload) {
+        (Ok(()), Some(workload)) => Ok(workload),
+        (Err(failures), _) => Err(world.stop(Failure::new(Exit::Profile, &failures[0].1))),
+        (Ok(()), None) => unreachable!("a rank's own failure is among those agreed on"),
     }
 }
 

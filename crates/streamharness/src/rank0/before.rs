@@ -5,6 +5,7 @@ use crate::{
         arguments::{Rerun, Run},
         flags,
     },
+    files::replayed,
     terminal::exit::{Exit, Failure},
 };
 use figures::input;
@@ -81,6 +82,10 @@ impl Before {
         profile.service.heartbeat_s = Some(self.plan.service.heartbeat_s);
         profile.route.spread = Some(self.plan.spread);
         profile.route.nodes = self.plan.nodes;
+        if let Some(replay) = &self.plan.message.replay {
+            profile.message.files = replay.written();
+            profile.message.files.found = Some(replayed::find(&profile.message.files).map_err(flags::failure)?);
+        }
         let Labels { architecture, workload, colour, marker } = self.labels.clone();
         (profile.route.title, profile.message.title) = (architecture, workload);
         profile.route.colour = colour.and_then(|text| text.parse().ok());

@@ -411,7 +411,7 @@ impl Lead {
         record.warnings.extend(congestion::differs(&record.environment.machines));
         self.demands.judge(&mut record);
         if let (Some(sample), Some(first)) = (&result.first_corrupt, &mut record.integrity.first_corrupt) {
-            match self.output.write_corrupt(&sample.body, self.facts.plan.message.format.extension()) {
+            match self.output.write_corrupt(&sample.body, self.facts.plan.message.extension()) {
                 Ok(file) => first.file = Some(file),
                 Err(failure) => self.view.say(&failure.sentence),
             }

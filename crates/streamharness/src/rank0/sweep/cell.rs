@@ -2,11 +2,11 @@
 
 use crate::{
     cli::flags,
+    files::replayed,
     terminal::exit::{Exit, Failure},
 };
-use figures::input;
 use measure::record;
-use profile::{Layer, Plan, Point, Profile, ProfileError, RunLength, Search, combine};
+use profile::{Layer, Plan, Point, Profile, ProfileError, RunLength, Search};
 use std::time::Duration;
 
 /// The link of the paper's data streaming nodes, for the times in the plan of a sweep.
@@ -73,8 +73,8 @@ impl Common {
             name += &format!("_{key}-{value}");
             layers.push(search.layer(value).map_err(|error| Unresolved::Failed(flags::failure(error)))?);
         }
-        let resolved = combine(&layers, |path| input::profile(path))
-            .and_then(|profile| Ok((Plan::resolve_on(&profile, &self.hosts, 0)?, profile)));
+        let resolved =
+            replayed::combined(&layers).and_then(|profile| Ok((Plan::resolve_on(&profile, &self.hosts, 0)?, profile)));
         let (plan, profile) = resolved.map_err(|error| match error {
             ProfileError::FaultElsewhere(why) => Unresolved::FaultElsewhere(why),
             error => {
