@@ -1,5 +1,7 @@
 //! Files replayed: what is found in them, what is sent, and what is refused.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use engine::ports::{CorruptionKind, Payloads, Source};
 use payload::{Workload, survey};
 use profile::{Cut, FilesProfile, Layer, Origin, Plan, Reading, combine};

@@ -43,8 +43,8 @@ pub trait Payloads: Send + Sync + 'static {
     /// [`Corruption`] with the first check that fails.
     fn inspect(&self, producer: u32, sequence: u64, body: &[u8]) -> Result<(), Corruption>;
 
-    /// Writes the body of a message (producer and sequence) that arrived at consumer `consumer`, or waits until there is room to. Only one that is `sound` has passed
-    /// [`Payloads::verify`].
+    /// Writes the body of a message (producer and sequence) that arrived at consumer `consumer`, or waits until there is room to. Only
+    /// one that is `sound` has passed [`Payloads::verify`].
     ///
     /// # Errors
     ///
