@@ -78,8 +78,10 @@ fn the_claims_are_all_judged_under_each_hypothesis_and_a_set_of_them_becomes_fla
     assert_eq!(judged.len(), 44, "{outcome}");
     for line in judged {
         let marks = line.split_whitespace().nth(1).unwrap();
-        // No assumptions, two more tunnels, either unit, the other estimator, and the best set.
-        assert!(marks.len() == 7 && marks.chars().all(|mark| "+-".contains(mark)), "{line}");
+        // No assumptions, the other estimator, two more tunnels, either unit, and the best set. With so few messages some
+        // consumers have no rate of their own, so that sums of rates may be unknown.
+        let known = marks.chars().enumerate().all(|(place, mark)| "+-".contains(mark) || (place == 1 && mark == '.'));
+        assert!(marks.len() == 7 && known, "{line}");
     }
     for value in ["prs-tunnel=stunnel", "unit=events", "estimator=sum-of-rates"] {
         assert!(outcome.stdout.lines().any(|line| line.split_whitespace().nth(1) == Some(value)), "{value} {outcome}");
@@ -110,9 +112,9 @@ fn what_cannot_be_predicted_is_one_sentence_and_leaves_nothing() {
         (&["--repeat", "3"], USAGE, "leave --repeat"),
         (&["--claims", "--axis", "weather"], PROFILE, "use one of addressed-nodes, client-cost"),
         (
-            &["--hypothesis", "ingress-link=10gbit", "--flags", "up"],
+            &["--hypothesis", "ingress-routers=3", "--flags", "up"],
             PROFILE,
-            "no testbed can be built with ingress-link=10gbit",
+            "no testbed can be built with ingress-routers=3",
         ),
         (&["--calibrate", "nowhere", "-o", "one/here.toml"], USAGE, "nowhere"),
     ] {
