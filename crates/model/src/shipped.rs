@@ -18,4 +18,5 @@ pub const HYPOTHESES: [Shipped; 13] = shipped!("hypotheses":
     "leader" "proxy-cpu" "prs-tunnel" "run-length" "unit");
 
 /// Sets of hypotheses.
-pub const ASSUMPTIONS: [Shipped; 2] = shipped!("assumptions": "busy-ingress" "first-look");
+pub const ASSUMPTIONS: [Shipped; 4] =
+    shipped!("assumptions": "busy-ingress" "first-look" "short-of-cpu" "slow-clients");
