@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::{fs, time::Duration};
-use tests::support::Broker;
+use tests::support::{Broker, within};
 use ureq::http::StatusCode;
 
 /// The user that faults act as.
@@ -11,6 +11,8 @@ const PASSWORD: &str = "chaos-of-the-tests";
 /// The user of runs.
 pub const BENCH: &str = "bench";
 
+/// What a broker that has just started may take to serve its API.
+const READY_LIMIT: Duration = Duration::from_secs(60);
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The API of one broker.
@@ -45,9 +47,10 @@ impl Api {
         let user = json!({"password": PASSWORD, "tags": "administrator"});
         for (path, body) in [(format!("users/{USER}"), user), (format!("permissions/%2f/{USER}"), all())] {
             let url = format!("http://{BENCH}:{}@{}/api/{path}", bench.trim(), api.at);
-            let status = api.agent.put(url).send_json(body).map_err(said)?.status();
-            if !status.is_success() {
-                return Err(format!("{path}: {status}"));
+            // A node on a busy machine listens a moment before it knows its own pages.
+            let put = || Some(api.agent.put(&url).send_json(&body).ok()?.status()).filter(StatusCode::is_success);
+            if within(READY_LIMIT, put).is_none() {
+                return Err(format!("the broker at {} does not take {path}", api.at));
             }
         }
         Ok(api)
@@ -101,6 +104,13 @@ impl Api {
             name.starts_with(OF_RUNS).then(|| (name.to_owned(), exchange["auto_delete"] == true))
         };
         Ok(all.iter().filter_map(exchange).collect())
+    }
+
+    /// The names of all users.
+    pub fn users(&self) -> Result<Vec<String>, String> {
+        let all = self.get("users")?;
+        let name = |user: &Value| user["name"].as_str().map(str::to_owned);
+        Ok(all.as_array().ok_or("no list of users")?.iter().filter_map(name).collect())
     }
 
     /// The names of the connections of runs, ready for a path.

@@ -212,6 +212,17 @@ pub struct Timed {
     pub when: When,
 }
 
+/// Draws one of several by their weights.
+pub fn weighted<T: Copy>(rng: &mut ChaCha8Rng, all: &[(T, u32)]) -> T {
+    let mut left = rng.random_range(0..all.iter().map(|(_, weight)| weight).sum());
+    let drawn = all.iter().find(|(_, weight)| {
+        let here = left < *weight;
+        left = left.saturating_sub(*weight);
+        here
+    });
+    drawn.expect("below the sum of all weights").0
+}
+
 /// Draws none, one or two faults, and fits the plan to them.
 pub fn draw(rng: &mut ChaCha8Rng, plan: &mut Plan) -> Vec<Timed> {
     let count = match rng.random_range(0..20) {
@@ -221,13 +232,8 @@ pub fn draw(rng: &mut ChaCha8Rng, plan: &mut Plan) -> Vec<Timed> {
     };
     let mut drawn: Vec<Timed> = Vec::new();
     for _ in 0..count {
-        let mut left = rng.random_range(0..faults::KINDS.iter().map(|(_, weight)| weight).sum());
-        let kind = faults::KINDS.iter().find(|(_, weight)| {
-            let here = left < *weight;
-            left = left.saturating_sub(*weight);
-            here
-        });
-        let fault = kind.expect("below the sum of all weights").0(rng);
+        let kind = weighted(rng, &faults::KINDS);
+        let fault = kind(rng);
         if drawn.iter().any(|other| other.fault.kind() == fault.kind()) {
             continue;
         }

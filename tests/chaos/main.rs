@@ -9,6 +9,7 @@ mod plan;
 mod report;
 mod run;
 mod stage;
+mod timelines;
 mod watch;
 mod wire;
 
@@ -27,10 +28,12 @@ use std::{
 use tests::support::workspace;
 
 const USAGE: &str = "usage: cargo xtask chaos [--seed N] [--minutes M] [--runs R] [--only K]
+       cargo xtask chaos --timelines N [--seed N] [--only K]
   --seed N     what is drawn [default: 1]
   --minutes M  no run begins later [default: 10]
   --runs R     at most so many
-  --only K     run K of this seed and no other";
+  --only K     run K of this seed and no other
+  --timelines N  runs that cause N timelines of random faults themselves; those that were carried out before are not repeated";
 /// However many minutes are given.
 const RUNS_MAX: u64 = 10_000;
 
@@ -40,11 +43,13 @@ struct Asked {
     time: Duration,
     runs: u64,
     only: Option<u64>,
+    /// How many, in place of runs to which faults are done from outside.
+    timelines: Option<u64>,
 }
 
 impl Asked {
     fn read(words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut asked = Self { seed: 1, time: Duration::from_secs(600), runs: RUNS_MAX, only: None };
+        let mut asked = Self { seed: 1, time: Duration::from_secs(600), runs: RUNS_MAX, only: None, timelines: None };
         let words: Vec<String> = words.collect();
         for pair in words.chunks(2) {
             let [flag, value] = pair else { return None };
@@ -53,6 +58,7 @@ impl Asked {
                 "--seed" => asked.seed = number,
                 "--minutes" => asked.time = Duration::from_secs(60 * number),
                 "--runs" => asked.runs = number.min(RUNS_MAX),
+                "--timelines" => asked.timelines = Some(number),
                 "--only" => asked.only = Some(number),
                 _ => return None,
             }
@@ -70,6 +76,17 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
     };
+    if let Some(most) = asked.timelines {
+        let dir = workspace().join(format!("target/chaos/timelines-{}", asked.seed));
+        return match timelines::run(asked.seed, most, asked.only, &dir) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("what was done cannot be kept in {}: {error}", dir.display());
+                ExitCode::FAILURE
+            }
+        };
+    }
     let end = Instant::now() + asked.time;
     let dir = workspace().join(format!("target/chaos/seed-{}", asked.seed));
     let (mut stages, mut report) = (Stages::default(), Report::default());

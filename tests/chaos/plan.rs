@@ -11,6 +11,8 @@ pub enum Where {
     Alone,
     /// A cluster of three.
     Cluster,
+    /// A cluster of three in a facility network, with every route.
+    Network,
 }
 
 /// The way to it.
@@ -51,12 +53,16 @@ pub struct Plan {
     pub acks_auto: bool,
     /// All other settings, by the keys of a profile.
     pub settings: Vec<(&'static str, String)>,
+    /// Faults that the run itself causes.
+    pub faults: Vec<String>,
 }
 
 /// Passes after a launch begins and before it streams, on a machine that is busy.
 const START: Duration = Duration::from_secs(60);
 /// A run that is over winds down within this: what is documented, and room for a busy machine.
 const WIND_DOWN: Duration = Duration::from_secs(40);
+/// A part that a fault has killed serves again within this, or the fault fails.
+const UNDONE: Duration = Duration::from_secs(60);
 /// The window is followed by a tenth of it, at most this.
 const COOLDOWN: Duration = Duration::from_secs(1);
 
@@ -128,6 +134,7 @@ impl Plan {
             confirms: confirms != "none",
             acks_auto: acks == "auto",
             settings,
+            faults: Vec::new(),
         }
     }
 
@@ -187,12 +194,15 @@ impl Plan {
             Length::Time(time) => time + COOLDOWN + Duration::from_secs(1) + self.timeout,
             Length::Messages(_) => self.timeout,
         };
-        START + (streaming + WIND_DOWN) * self.runs()
+        let undone = if self.faults.is_empty() { Duration::ZERO } else { UNDONE };
+        START + undone + (streaming + WIND_DOWN) * self.runs()
     }
 
-    /// Settings as `--set` takes them.
+    /// Settings as `--set` takes them, and faults.
     pub fn flags(&self) -> Vec<String> {
-        self.settings.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
+        let settings = self.settings.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]);
+        let faults = self.faults.iter().flat_map(|fault| ["--fault".to_owned(), fault.clone()]);
+        settings.chain(faults).collect()
     }
 
     /// The experiment of two points, where it is a sweep.
@@ -201,7 +211,7 @@ impl Plan {
     }
 }
 
-fn one_of(rng: &mut ChaCha8Rng, from: &[&'static str]) -> &'static str {
+pub fn one_of(rng: &mut ChaCha8Rng, from: &[&'static str]) -> &'static str {
     from.choose(rng).expect("a choice")
 }
 
@@ -217,7 +227,7 @@ fn way(rng: &mut ChaCha8Rng) -> Way {
 }
 
 /// What messages are.
-fn bodies(rng: &mut ChaCha8Rng) -> Vec<(&'static str, String)> {
+pub fn bodies(rng: &mut ChaCha8Rng) -> Vec<(&'static str, String)> {
     match rng.random_range(0..4) {
         0 => vec![
             ("workload", "generic".to_owned()),
@@ -257,6 +267,9 @@ impl fmt::Display for Plan {
         }
         for (key, value) in &self.settings {
             write!(f, " {key}={value}")?;
+        }
+        for fault in &self.faults {
+            write!(f, "\n  {fault}")?;
         }
         Ok(())
     }

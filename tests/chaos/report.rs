@@ -1,11 +1,7 @@
 //! What the runs came to: a line for each, a folder for each violation, and the counts at the end.
 
 use crate::run::Finished;
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The counts so far.
 #[derive(Default)]
@@ -79,7 +75,7 @@ pub fn ending(finished: &Finished) -> String {
 }
 
 /// Keeps what is needed to find out why.
-fn keep(folder: &PathBuf, finished: &Finished, wrong: &[String], repeat_by: &str) -> std::io::Result<()> {
+pub fn keep(folder: &Path, finished: &Finished, wrong: &[String], repeat_by: &str) -> std::io::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }

@@ -1,9 +1,10 @@
 //! The services that runs stream through: built when one is needed, and built anew when a fault has left one in ruins.
 
 use crate::{api::Api, plan::Where};
+use nix::sched::{CloneFlags, setns};
 use std::{
-    fs,
-    panic::{AssertUnwindSafe, catch_unwind},
+    fs::{self, File},
+    panic::catch_unwind,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -16,6 +17,8 @@ const RECOVERY: Duration = Duration::from_secs(60);
 
 /// A service and its administrator.
 pub struct Stage {
+    /// Left before the service ends.
+    _inside: Option<Inside>,
     pub broker: Broker,
     pub api: Api,
     /// The password of runs.
@@ -26,9 +29,13 @@ pub struct Stage {
 
 impl Stage {
     fn build(service: Where) -> Result<Self, String> {
-        let nodes = if service == Where::Alone { 1 } else { 3 };
-        let broker = catch_unwind(AssertUnwindSafe(|| Broker::with_routes(nodes, Routes::all())))
-            .map_err(|_| "the testbed does not start".to_owned())?;
+        let broker = catch_unwind(|| match service {
+            Where::Alone => Broker::with_routes(1, Routes::all()),
+            Where::Cluster => Broker::with_routes(3, Routes::all()),
+            Where::Network => Broker::in_network(3, Routes::all()),
+        });
+        let broker = broker.map_err(|_| "the testbed does not start".to_owned())?;
+        let inside = (service == Where::Network).then(|| Inside::enter(&broker)).transpose()?;
         let api = Api::open(&broker)?;
         let password = broker.password().trim().to_owned();
         let read = |path: std::path::PathBuf| fs::read_to_string(path).map_err(|error| error.to_string());
@@ -43,7 +50,7 @@ impl Stage {
             ("the private key", key),
             ("the uid of a tunnel", uid),
         ];
-        Ok(Self { broker, api, password, secrets })
+        Ok(Self { _inside: inside, broker, api, password, secrets })
     }
 
     /// Waits until the service takes clients and has no queue of a run; false if it does not come to that.
@@ -66,6 +73,24 @@ impl Stage {
     }
 }
 
+/// This thread, and those that it starts, are in the network of a testbed until this is dropped.
+struct Inside(File);
+
+impl Inside {
+    fn enter(broker: &Broker) -> Result<Self, String> {
+        let before = File::open("/proc/thread-self/ns/net").map_err(|error| error.to_string())?;
+        setns(broker.clients(), CloneFlags::CLONE_NEWNET).map_err(|error| format!("{error}: start it as root"))?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        // A thread that stays inside keeps the network, and the next service is not reached.
+        setns(&self.0, CloneFlags::CLONE_NEWNET).expect("root may go back to where it was");
+    }
+}
+
 /// The key of a tunnel, which is its uid, from the files of its control server.
 fn uid(dir: &Path) -> Option<String> {
     let files = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
@@ -79,11 +104,12 @@ pub fn port_of(url: &str) -> u16 {
     url.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok()).expect("addresses end in a port")
 }
 
-/// Both services, each there from its first use on.
+/// Services, each there from its first use on.
 #[derive(Default)]
 pub struct Stages {
     alone: Option<Stage>,
     cluster: Option<Stage>,
+    network: Option<Stage>,
 }
 
 impl Stages {
@@ -91,6 +117,7 @@ impl Stages {
         match service {
             Where::Alone => &mut self.alone,
             Where::Cluster => &mut self.cluster,
+            Where::Network => &mut self.network,
         }
     }
 

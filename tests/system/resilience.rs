@@ -1,25 +1,15 @@
 //! Faults that a run causes on purpose: each is carried out, recorded and undone, or refused before anything starts.
 
-use crate::support::{Broker, mpirun, place, program, service, single, within};
+use crate::support::{mpirun, place, service, single, within};
 use measure::record::{Fault, Record};
 use nix::sys::signal::Signal;
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(240);
 const REFUSED_LIMIT: Duration = Duration::from_secs(30);
 const PROFILE: i32 = 2;
 const USAGE: i32 = 1;
 const ROUTE: u8 = 3;
-
-/// The parts that `testbed status` calls neither alive nor running.
-fn unwell(broker: &Broker) -> Vec<String> {
-    let mut status = Command::new(program());
-    let status = status.args(["testbed", "status"]).env("STREAMHARNESS_TESTBED", broker.dir()).output().unwrap();
-    let table = String::from_utf8(status.stdout).unwrap();
-    let rows =
-        table.lines().skip_while(|line| !line.starts_with("part ")).skip(1).take_while(|line| !line.starts_with('#'));
-    rows.filter(|row| !row.ends_with("alive") && !row.ends_with("running")).map(str::to_owned).collect()
-}
 
 /// In order: due, begun, complete and, if it is to be undone, undone.
 fn in_order(fault: &Fault) {
@@ -64,7 +54,7 @@ fn a_run_lives_through_faults_beside_its_way_and_the_record_tells_when_each_bega
     assert!(suspended.stalled >= 1 && suspended.missed > 20, "{suspended:?}");
     assert!(record.backpressure.blocked_times > 0, "the broker stopped its producer: {:?}", record.backpressure);
     assert_ne!(service().node(3), before, "it was started again");
-    assert_eq!(unwell(service()), [""; 0]);
+    assert_eq!(service().unwell(), [""; 0]);
 }
 
 #[test]
@@ -87,7 +77,7 @@ fn what_cuts_a_run_off_is_undone_though_the_run_ends_early() {
             assert_eq!(fault.cost.as_ref().unwrap().recovered, 0, "{fault:?}");
         }
     }
-    assert_eq!(unwell(service()), [""; 0], "every part serves again, at the ports that it had");
+    assert_eq!(service().unwell(), [""; 0], "every part serves again, at the ports that it had");
     for arch in ["prs", "mss"] {
         mpirun(2, &["--arch", arch, "--messages", "100"]).through(service()).run(LIMIT).passes();
     }

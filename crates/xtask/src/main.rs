@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci       every check and test, cheapest first; stops at the first failure
   fuzz     [--seconds N] [TARGET...]: libFuzzer on what reads other people's bytes, each target for N seconds
   golden   writes all golden files anew; the diff is the review
-  chaos    [--seed N] [--minutes M] [--runs R] [--only K]: random faults on random runs of real parts
+  chaos    [--seed N] [--minutes M] [--runs R] [--timelines T] [--only K]: random faults on random runs of real parts
   docs     builds the documentation of every crate into target/doc";
 
 fn main() -> ExitCode {

@@ -3,13 +3,13 @@
 use super::{processes, program, within};
 use serde_json::{Value, json};
 use std::{
-    fs,
+    fs::{self, File},
     path::Path,
     process::{Command, Output},
     sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use testbed::{BrokerExtras, Ephemeral, Options, Route, Routes};
+use testbed::{BrokerExtras, Ephemeral, Facility, NetworkChoice, Options, Route, Routes, WayText};
 
 /// The three-node service that most tests share, with every route. Nobody closes it: its supervisor does when this process is gone.
 pub fn service() -> &'static Broker {
@@ -49,6 +49,21 @@ impl Broker {
         Self::of(Options { routes, ..Options::new(nodes).unwrap() })
     }
 
+    /// Starts one with these routes in a facility network, whose links have no limit.
+    pub fn in_network(nodes: usize, routes: Routes) -> Self {
+        let facility = Facility::parse(["unlimited"], 1.0, WayText::default()).unwrap();
+        Self::of(Options { routes, network: NetworkChoice::Facility(facility), ..Options::new(nodes).unwrap() })
+    }
+
+    /// The namespace of the clients in its network.
+    pub fn clients(&self) -> File {
+        let state: Value = serde_json::from_slice(&fs::read(self.dir().join("state.json")).unwrap()).unwrap();
+        let parts = state["parts"].as_array().unwrap();
+        let supervisor = parts.iter().find(|part| part["name"] == "supervisor").unwrap();
+        let (pid, clients) = (&supervisor["process"]["pid"], &state["network"]["clients_fd"]);
+        File::open(format!("/proc/{pid}/fd/{clients}")).unwrap()
+    }
+
     /// Starts one of a single node, with these plugins and lines of rabbitmq.conf besides its own.
     pub fn with_extras(plugins: &[&str], lines: &str) -> Self {
         let plugins = plugins.iter().map(|&name| name.to_owned()).collect();
@@ -68,14 +83,24 @@ impl Broker {
         self.0.testbed().dir()
     }
 
+    /// What `testbed status` prints.
+    fn status(&self) -> String {
+        let mut status = Command::new(program());
+        let status = status.args(["testbed", "status"]).env("STREAMHARNESS_TESTBED", self.dir()).output().unwrap();
+        String::from_utf8(status.stdout).unwrap()
+    }
+
+    /// Its parts that are neither alive nor running.
+    pub fn unwell(&self) -> Vec<String> {
+        let table = self.status();
+        let rows = table.lines().skip_while(|line| !line.starts_with("part ")).skip(1);
+        let rows = rows.take_while(|line| !line.starts_with('#'));
+        rows.filter(|row| !row.ends_with("alive") && !row.ends_with("running")).map(str::to_owned).collect()
+    }
+
     /// The process of a node, as `testbed status` shows it.
     pub fn node(&self, node: usize) -> i32 {
-        let status = Command::new(program())
-            .args(["testbed", "status"])
-            .env("STREAMHARNESS_TESTBED", self.dir())
-            .output()
-            .unwrap();
-        let table = String::from_utf8(status.stdout).unwrap();
+        let table = self.status();
         let row = table.lines().find_map(|line| line.strip_prefix(&format!("node {node} ")));
         let pid = row.and_then(|row| row.split_whitespace().next()?.parse().ok());
         pid.unwrap_or_else(|| panic!("no node {node} in\n{table}"))
