@@ -34,6 +34,8 @@ pub mod ports;
 pub mod record;
 mod result;
 mod run;
+#[cfg(test)]
+mod sample;
 mod time;
 mod worker;
 

@@ -49,14 +49,12 @@ pub fn undeleted(left: &[LeftBehind], why: &Fault) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use profile::{Layer, Origin, combine};
+    use crate::sample;
 
     #[test]
     fn what_a_killed_run_leaves_is_named_with_how_long_it_stays() {
         let left = |text: &str| {
-            let layer = Layer::parse(Origin::CommandLine, text).unwrap();
-            let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-            let plan = Plan::resolve(&profile, 3, 7).unwrap();
+            let plan = sample::plan(text, 3);
             let sentence = if_killed(&plan);
             let (reason, name) = sentence.split_once("; all their names begin with ").unwrap();
             assert_eq!(name, plan.name_prefix());

@@ -59,12 +59,10 @@ fn dropped(balancer: &LoadBalancer) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use profile::{Layer, Origin, combine};
+    use crate::sample;
 
     fn plan(text: &str) -> Plan {
-        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-        Plan::resolve(&profile, 2, 7).unwrap()
+        sample::plan(text, 2)
     }
 
     fn record(counts: &[(&str, u64)], drops: &[(&str, u64)]) -> Record {

@@ -37,13 +37,11 @@ pub fn verdict(plan: &Plan, ending: &Ending, fault: Option<&Fault>, integrity: &
 mod tests {
     use super::*;
     use crate::ports::FaultKind;
-    use profile::{Layer, Origin, combine};
+    use crate::sample;
     use std::time::Duration;
 
     fn plan(text: &str) -> Plan {
-        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-        Plan::resolve(&profile, 2, 7).unwrap()
+        sample::plan(text, 2)
     }
 
     #[test]

@@ -79,12 +79,10 @@ fn left(plan: &Plan, left: impl Fn(&str) -> bool) -> Vec<LeftBehind> {
 mod tests {
     use super::*;
     use crate::ports::{Fault, FaultKind};
-    use profile::{Layer, Origin, combine};
+    use crate::sample;
 
     fn plan(text: &str) -> Plan {
-        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-        Plan::resolve(&profile, 2, 7).unwrap()
+        sample::plan(text, 2)
     }
 
     #[test]

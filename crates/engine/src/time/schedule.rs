@@ -73,14 +73,12 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use profile::{Layer, Origin, Plan, combine};
+    use crate::sample;
 
     const S: u64 = 1_000_000_000;
 
     fn load(text: &str) -> Load {
-        let layer = Layer::parse(Origin::CommandLine, &format!("duration = '1s'\n[load]\n{text}")).unwrap();
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-        Plan::resolve(&profile, 2, 7).unwrap().load
+        sample::plan(&format!("duration = '1s'\n[load]\n{text}"), 2).load
     }
 
     fn dues(schedule: &mut Schedule, count: usize) -> Vec<u64> {
