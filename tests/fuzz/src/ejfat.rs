@@ -1,11 +1,15 @@
-//! Any bytes as packets of EJFAT, as its addresses, and as control messages.
+//! Any bytes as packets of EJFAT, as its addresses, as calls of its control plane, and as the replies of one.
 //!
 //! The first byte chooses; packets are each a byte for the length, then so many bytes; calls have a byte for the call before
 //! that.
 
-use ejfat::{ControlService, Instance, LbHeader, Limits, Plane, Reassembler, Settings, Sync, Uri};
+use ejfat::{
+    ControlService, Instance, LbHeader, Limits, Plane, Reassembler, Settings, Sync, Uri,
+    messages::{Reservation, Status, Tables, Timestamp},
+};
 use http::Request;
 use http_body_util::Full;
+use prost::Message;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::LazyLock,
@@ -39,6 +43,7 @@ const LIMITS: Limits = Limits { timeout_ns: 20, pool_bytes: 1 << 16, remembered:
 pub fn run(data: &[u8]) {
     match data {
         [kind, rest @ ..] if kind % 4 == 2 => RUNTIME.block_on(calls(rest)),
+        [kind, rest @ ..] if kind % 4 == 3 => replies(rest),
         [kind, rest @ ..] if kind % 2 == 0 => packets(rest),
         [_, rest @ ..] => address(&String::from_utf8_lossy(rest)),
         [] => {}
@@ -76,6 +81,20 @@ fn address(text: &str) {
     if let Ok(uri) = Uri::parse(text) {
         assert_eq!(Uri::parse(&uri.with_token()).as_ref(), Ok(&uri), "{text}");
         assert_eq!(Uri::parse(&uri.to_string()), Ok(Uri { token: None, ..uri }), "{text}");
+    }
+}
+
+/// What a control plane replies: the addresses of a reservation, its status, and the tables of a load balancer.
+fn replies(data: &[u8]) {
+    if let Ok(reservation) = Reservation::decode(data) {
+        let complete = reservation.complete(Uri::parse("ejfat://token@h:1/lb/1").expect("it is right"));
+        assert_eq!(Uri::parse(&complete.with_token()).as_ref(), Ok(&complete), "{reservation:?}");
+    }
+    if let Ok(status) = Status::decode(data) {
+        let _ = status.timestamp.map(Timestamp::us);
+    }
+    if let Some(tables) = Tables::decode(data).ok().and_then(|tables| tables.read()) {
+        assert_eq!(Tables::from(&tables).read(), Some(tables));
     }
 }
 
