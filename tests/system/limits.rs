@@ -59,7 +59,12 @@ fn a_limited_control_server_throttles_its_proxy_the_record_shows_it_and_no_group
 
     let launch = single(&["--arch", "prs", "--duration", "1s"]).variable("STREAMHARNESS_TESTBED", dir);
     let record = launch.run(LIMIT).passes();
-    assert!(times_held_back(&group) > 0);
+    let held_back = times_held_back(&group);
+    assert!(held_back > 0);
+    let [limit] = &record.cpu_limits[..] else { panic!("{:?}", record.cpu_limits) };
+    assert_eq!((limit.part.as_str(), limit.cores), ("s2cs haproxy consumer", 0.1));
+    let used_up = limit.used_up.unwrap();
+    assert!(0 < used_up && used_up <= held_back && limit.periods.unwrap() >= used_up, "{limit:?}");
     let limits: Vec<_> = record.route.hops.iter().map(|hop| hop.limits.as_deref()).collect();
     assert_eq!(limits, [None, Some("0.1 CPU with its S2CS"), None, None]);
     let status = said(&testbed(dir, &["status"]));

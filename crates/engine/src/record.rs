@@ -11,8 +11,8 @@ mod verdict;
 use measure::{
     Record,
     record::{
-        Effort, Environment, Hop, Labels, LeftBehind, Link, LoadBalancer, Neighbour, Point, Provisioned, Repetition,
-        Route, SCHEMA, ServicePart, ServiceView,
+        CpuLimit, Effort, Environment, Hop, Labels, LeftBehind, Link, LoadBalancer, Neighbour, Point, Provisioned,
+        Repetition, Route, SCHEMA, ServicePart, ServiceView,
     },
 };
 use profile::Plan;
@@ -52,6 +52,8 @@ pub struct Facts {
     pub labels: Labels,
     /// The traffic of the testbed's links, once the stream is over.
     pub links: Vec<Link>,
+    /// The testbed's parts whose CPU is limited, once the stream is over.
+    pub cpu_limits: Vec<CpuLimit>,
     /// What other tenants of the service achieved.
     pub neighbours: Vec<Neighbour>,
     /// The faults that it has caused so far.
@@ -85,6 +87,7 @@ impl Facts {
             effort: None,
             labels: Labels::default(),
             links: Vec::new(),
+            cpu_limits: Vec::new(),
             neighbours: Vec::new(),
             faults: Vec::new(),
             repetition: None,
@@ -121,6 +124,7 @@ impl Facts {
             load_balancer: self.load_balancer.clone(),
             labels: self.labels.clone(),
             links: self.links.clone(),
+            cpu_limits: self.cpu_limits.clone(),
             neighbours: self.neighbours.clone(),
             faults: self.faults.clone(),
             phases: self.before.clone(),

@@ -10,6 +10,10 @@ const BASE: &str = "dts";
 const ALIKE: f64 = 1.05;
 /// From this use on a link is said to limit a run: TCP seldom fills one completely.
 const FULL: f64 = 0.85;
+/// From this share of the time on a part that stands still is said to limit a run.
+const STOPPED: f64 = 0.5;
+/// Length of the periods that a limit of CPU counts in.
+const PERIOD_S: f64 = 0.1;
 
 /// One route at one number of consumers.
 #[derive(Default)]
@@ -104,10 +108,10 @@ fn costs(title: &str, points: &BTreeMap<u32, Point>, base_title: &str, base: &BT
     }
 }
 
-/// The link that most runs of a route filled, if one.
+/// What most runs of a route had no more of: a link that they filled, or the CPU of a part that they used up.
 fn limit(runs: &[Run], points: &BTreeMap<u32, Vec<usize>>) -> String {
     let places: Vec<usize> = points.values().flatten().copied().collect();
-    let mut full: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut full: BTreeMap<(String, &str), Vec<f64>> = BTreeMap::new();
     for place in &places {
         let record = &runs[*place].record;
         let Some(total_s) = record.completion.total_s.filter(|total_s| *total_s > 0.0) else { continue };
@@ -116,15 +120,23 @@ fn limit(runs: &[Run], points: &BTreeMap<u32, Vec<usize>>) -> String {
             Some((link.host.as_str(), bits / (link.rate_bits_per_second? as f64 * total_s)))
         });
         if let Some((host, used)) = busiest.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, used)| *used >= FULL) {
-            full.entry(host).or_default().push(used);
+            full.entry((format!("the link of {host}"), "full")).or_default().push(used);
+        }
+        let stopped =
+            record.cpu_limits.iter().filter_map(|limit| Some((limit, limit.used_up? as f64 * PERIOD_S / total_s)));
+        if let Some((limit, stopped)) =
+            stopped.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, stopped)| *stopped >= STOPPED)
+        {
+            let what = format!("the {} CPU of {}", limit.cores, limit.part);
+            full.entry((what, "of the time used up")).or_default().push(stopped);
         }
     }
-    let Some((host, used)) = full.iter().max_by_key(|(_, used)| used.len()) else { return String::new() };
+    let Some(((what, word), used)) = full.iter().max_by_key(|(_, used)| used.len()) else { return String::new() };
     if 2 * used.len() < places.len() {
         return String::new();
     }
     let median = Estimate::of(used).map_or(0.0, |estimate| estimate.median);
-    format!(" (limited by the link of {host}, {:.0} % full)", (median * 100.0).min(100.0))
+    format!(" (limited by {what}, {:.0} % {word})", (median * 100.0).min(100.0))
 }
 
 /// Whether runs are of the experiments that the paper's claims are about.
@@ -138,7 +150,7 @@ mod tests {
     use crate::sample;
     use measure::{
         LatencySummary,
-        record::{Link, LinkCount},
+        record::{CpuLimit, Link, LinkCount},
     };
 
     fn run(architecture: &str, consumers: u32, rate: f64, rtt_ms: Option<u64>) -> Run {
@@ -174,6 +186,21 @@ mod tests {
                  against DTS: the same throughput."
             ]
         );
+    }
+
+    #[test]
+    fn a_part_that_used_up_its_cpu_limits_its_route() {
+        let mut limited = run("prs-haproxy", 1, 400.0, None);
+        limited.record.completion.total_s = Some(2.0);
+        let limit = |part: &str, used_up| CpuLimit { part: part.into(), cores: 0.06, periods: Some(20), used_up };
+        limited.record.cpu_limits = vec![
+            limit("ingress", None),
+            limit("s2cs haproxy producer", Some(15)),
+            limit("s2cs stunnel producer", Some(1)),
+        ];
+        let said = "(limited by the 0.06 CPU of s2cs haproxy producer, 75 % of the time used up)";
+        let sentences = answer(&[run("dts", 1, 800.0, None), limited]);
+        assert!(sentences[0].contains(said), "{sentences:?}");
     }
 
     #[test]

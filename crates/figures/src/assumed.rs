@@ -1,8 +1,8 @@
 //! Which assumptions make which claims true: trials of sets of assumptions, and what follows from all of them.
 //!
 //! An assumption is one value of an axis. The search tries none, each alone and each pair, since two may explain together what
-//! neither does alone. From the best of these it adds the one that brings most claims, as long as one brings more; what turns
-//! out to be needless is taken out again.
+//! neither does alone. From the best of these, and from each set that is given, it takes the value that brings most claims, added
+//! or in place of another of its axis, as long as one brings more; what turns out to be needless is taken out again.
 
 use crate::{Judged, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,12 +58,16 @@ impl Trial {
     }
 }
 
-/// Searches, with `judge` for the verdicts under a set. `values` are all assumptions.
+/// Searches, with `judge` for the verdicts under a set. `values` are all assumptions, `starts` sets of them to begin with as well.
 ///
 /// # Errors
 ///
 /// Those of `judge`.
-pub fn search<E>(values: &[String], mut judge: impl FnMut(&Set) -> Result<Vec<Judged>, E>) -> Result<Search, E> {
+pub fn search<E>(
+    values: &[String],
+    starts: &[Set],
+    mut judge: impl FnMut(&Set) -> Result<Vec<Judged>, E>,
+) -> Result<Search, E> {
     let mut trials: BTreeMap<BTreeSet<String>, Trial> = BTreeMap::new();
     let mut trial = |set: Set| -> Result<Trial, E> {
         let key: BTreeSet<String> = set.iter().cloned().collect();
@@ -88,12 +92,42 @@ pub fn search<E>(values: &[String], mut judge: impl FnMut(&Set) -> Result<Vec<Ju
             better(trial(vec![one.clone(), other.clone()])?, &mut best);
         }
     }
+    let begun: Vec<Trial> = starts.iter().cloned().map(&mut trial).collect::<Result<_, _>>()?;
+    for start in [best.clone()].into_iter().chain(begun) {
+        let top = climb(start, values, &mut trial)?;
+        let smaller = top.held() == best.held() && top.set.len() < best.set.len();
+        if top.held() > best.held() || smaller {
+            best = top;
+        }
+    }
+    let claims: Vec<String> = base.verdicts.iter().map(|(claim, _)| claim.clone()).collect();
+    let holds_once = |claim: &&String| trials.values().any(|trial| trial.holds(claim));
+    let (once, never): (Vec<&String>, Vec<&String>) = claims.iter().partition(holds_once);
+    let together = |one: &str, other: &str| trials.values().any(|trial| trial.holds(one) && trial.holds(other));
+    let mut apart = Vec::new();
+    for (place, one) in once.iter().enumerate() {
+        for other in &once[place + 1..] {
+            if !together(one, other) {
+                apart.push(((*one).clone(), (*other).clone()));
+            }
+        }
+    }
+    let never = never.into_iter().cloned().collect();
+    Ok(Search { base, alone, best, tried: trials.len(), never, apart })
+}
+
+/// The best set that single steps lead to, without what it does not need.
+fn climb<E>(start: Trial, values: &[String], trial: &mut impl FnMut(Set) -> Result<Trial, E>) -> Result<Trial, E> {
+    let mut best = start;
     loop {
         let current = best.set.clone();
-        for value in values.iter().filter(|value| current.iter().all(|taken| axis(taken) != axis(value))) {
-            let mut set = current.clone();
+        for value in values.iter().filter(|value| !current.contains(value)) {
+            let mut set: Set = current.iter().filter(|taken| axis(taken) != axis(value)).cloned().collect();
             set.push(value.clone());
-            better(trial(set)?, &mut best);
+            let tried = trial(set)?;
+            if tried.held() > best.held() {
+                best = tried;
+            }
         }
         if best.set == current {
             break;
@@ -111,20 +145,7 @@ pub fn search<E>(values: &[String], mut judge: impl FnMut(&Set) -> Result<Vec<Ju
             place += 1;
         }
     }
-    let claims: Vec<String> = base.verdicts.iter().map(|(claim, _)| claim.clone()).collect();
-    let holds_once = |claim: &&String| trials.values().any(|trial| trial.holds(claim));
-    let (once, never): (Vec<&String>, Vec<&String>) = claims.iter().partition(holds_once);
-    let together = |one: &str, other: &str| trials.values().any(|trial| trial.holds(one) && trial.holds(other));
-    let mut apart = Vec::new();
-    for (place, one) in once.iter().enumerate() {
-        for other in &once[place + 1..] {
-            if !together(one, other) {
-                apart.push(((*one).clone(), (*other).clone()));
-            }
-        }
-    }
-    let never = never.into_iter().cloned().collect();
-    Ok(Search { base, alone, best, tried: trials.len(), never, apart })
+    Ok(best)
 }
 
 /// The axis of an assumption.
@@ -168,7 +189,7 @@ mod tests {
     #[test]
     fn the_best_set_has_what_it_needs_and_no_more() {
         let values = ["delay=1ms", "clients=slow", "cpu=low", "cpu=none", "routers=3"].map(str::to_owned);
-        let found = search(&values, |set| Ok::<_, String>(judge(set))).unwrap();
+        let found = search(&values, &[], |set| Ok::<_, String>(judge(set))).unwrap();
         assert_eq!(found.base.held(), 1);
         assert_eq!(found.alone.iter().map(Trial::held).collect::<Vec<_>>(), [1, 2, 1, 1, 1]);
         let best: BTreeSet<&str> = found.best.set.iter().map(String::as_str).collect();
@@ -178,8 +199,30 @@ mod tests {
     }
 
     #[test]
+    fn a_set_that_is_given_leads_where_pairs_and_single_steps_do_not() {
+        let values = ["a=1", "b=1", "b=2", "c=1", "d=1"].map(str::to_owned);
+        // Three that explain nothing but together, with a value of `b` that is better still.
+        let claims = |set: &Set| {
+            let has = |value: &str| set.iter().any(|one| one == value);
+            let together = has("a=1") && has("c=1") && (has("b=1") || has("b=2"));
+            let held = [together, together && has("b=2"), has("d=1") && !together, false, false, false];
+            let mut judged = judge(set);
+            let verdicts = held.map(|holds| if holds { Verdict::Reproduced } else { Verdict::NotReproduced });
+            judged.iter_mut().zip(verdicts).for_each(|(one, verdict)| one.verdict = verdict);
+            Ok::<_, String>(judged)
+        };
+        assert_eq!(search(&values, &[], claims).unwrap().best.set, ["d=1"]);
+        let start = ["a=1", "b=1", "c=1", "d=1"].map(str::to_owned).to_vec();
+        let best = search(&values, &[start], claims).unwrap().best;
+        assert_eq!(
+            (best.held(), BTreeSet::from_iter(best.set)),
+            (2, BTreeSet::from(["a=1", "b=2", "c=1"].map(str::to_owned)))
+        );
+    }
+
+    #[test]
     fn a_failure_ends_the_search() {
-        let found = search(&["a=1".to_owned()], |set| if set.is_empty() { Ok(judge(set)) } else { Err("no") });
+        let found = search(&["a=1".to_owned()], &[], |set| if set.is_empty() { Ok(judge(set)) } else { Err("no") });
         assert_eq!(found, Err("no"));
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         labels: Default::default(),
         prediction: None,
         links: Vec::new(),
+        cpu_limits: Vec::new(),
         neighbours: Vec::new(),
         faults: Vec::new(),
         transport: std::collections::BTreeMap::new(),

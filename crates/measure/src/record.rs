@@ -26,7 +26,8 @@ pub use neighbour::Neighbour;
 pub use prediction::{Prediction, Utilisation};
 pub use reconnection::{LostConnection, Outage, Outages, Reconnection};
 pub use route::{
-    Broker, Connection, Distance, Forwarded, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart, Tls,
+    Broker, Connection, CpuLimit, Distance, Forwarded, Hop, HopEnd, Link, LinkCount, Provisioned, Route, ServicePart,
+    Tls,
 };
 pub use service::{ServiceNode, ServiceSettings, ServiceView};
 
@@ -52,7 +53,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 34] = [
+pub const MEASURED: [&str; 36] = [
     "run_id",
     "started",
     "repetition",
@@ -73,6 +74,8 @@ pub const MEASURED: [&str; 34] = [
     "backpressure",
     "reconnection",
     "links",
+    "cpu_limits.periods",
+    "cpu_limits.used_up",
     "neighbours",
     "faults",
     "transport",
@@ -143,6 +146,9 @@ pub struct Record {
     /// The traffic of each link of the testbed's own network while streaming; empty on any other network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
+    /// The parts of the testbed whose CPU is limited, and whether that held them back; empty where none is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpu_limits: Vec<CpuLimit>,
     /// What each other tenant of the service achieved; empty without `[neighbours]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<Neighbour>,

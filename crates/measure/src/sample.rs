@@ -121,6 +121,7 @@ pub(crate) fn record() -> Record {
         neighbours: Vec::new(),
         faults: Vec::new(),
         links: Vec::new(),
+        cpu_limits: Vec::new(),
         transport: std::collections::BTreeMap::new(),
         load_balancer: None,
         harness: Harness {

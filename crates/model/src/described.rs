@@ -38,6 +38,17 @@ pub fn hypotheses() -> Vec<String> {
     HYPOTHESES.iter().flat_map(of_axis).collect()
 }
 
+/// The shipped sets of assumptions: each with its name and its hypotheses as `AXIS=VALUE`.
+pub fn assumption_sets() -> Vec<(&'static str, Vec<String>)> {
+    ASSUMPTIONS.iter().map(|(name, text)| (*name, assumed(text))).collect()
+}
+
+/// What a shipped set assumes.
+fn assumed(text: &str) -> Vec<String> {
+    let set: Table = text.parse().expect("shipped files are valid");
+    set["assumed"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 impl Hypothesis {
     /// Reads a hypothesis, `AXIS=VALUE`, or each of a set of them by its name.
     ///
@@ -48,9 +59,7 @@ impl Hypothesis {
         let Some((_, set)) = ASSUMPTIONS.iter().find(|(name, _)| *name == text) else {
             return Ok(vec![Self::read(text, read)?]);
         };
-        let set: Table = set.parse().expect("shipped files are valid");
-        let assumed = set["assumed"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        assumed.map(|one| Self::read(one, &read)).collect()
+        assumed(set).iter().map(|one| Self::read(one, &read)).collect()
     }
 
     /// Reads `AXIS=VALUE`; the axis is a shipped name or a file. `read` reads a file that is not shipped.
@@ -209,8 +218,7 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder("assumptions")).unwrap().count(), ASSUMPTIONS.len());
         for (set, text) in ASSUMPTIONS {
-            let number = text.parse::<Table>().unwrap()["assumed"].as_array().unwrap().len();
-            assert_eq!(Hypothesis::read_all(set, no_file).unwrap().len(), number, "{set}");
+            assert_eq!(Hypothesis::read_all(set, no_file).unwrap().len(), assumed(text).len(), "{set}");
         }
         for (testbed, _) in TESTBEDS {
             Testbed::named(testbed, &[], 1.0, no_file).unwrap();

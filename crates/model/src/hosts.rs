@@ -3,12 +3,14 @@
 use crate::{
     cargo::Cargo,
     draws::Draws,
-    network::{Cost, Lane, Network, Station, Step},
+    network::{Cost, Lane, Network, Stall, Station, Step},
     testbed::{Cores, Sharing, Testbed, Work},
 };
 use profile::Rate;
 use std::collections::BTreeMap;
 
+/// What the queue in front of a limited link holds, in seconds of its rate: that of a testbed's links.
+const QUEUE_S: f64 = 0.02;
 /// Separates shares of links from all other draws.
 const SHARES: u64 = 3;
 
@@ -75,10 +77,15 @@ impl Hosts {
                     let bits = bits_per_second?;
                     directions += 1;
                     let (name, draws) = (format!("{called} {direction}"), Draws::new(seed, SHARES, directions));
+                    let stall = testbed.wire.stall.map(|stall| Stall {
+                        queue_bytes: (bits / 8.0 * QUEUE_S) as u64,
+                        ns: stall.0.as_nanos() as u64,
+                    });
                     let station = match testbed.wire.sharing {
                         Sharing::Equal => network.station(name, 1),
                         Sharing::Drawn => network.link(name, draws, testbed.wire.buffer.0),
                     };
+                    network.stalls(station, stall);
                     Some(Direction { station, byte_ns: 8e9 / bits * (1.0 + testbed.wire.overhead) })
                 };
                 let (out, into) = (link("out"), link("in"));

@@ -27,7 +27,7 @@ mod testbed;
 mod world;
 
 pub use calibrate::{Fit, Sample, calibrate};
-pub use described::{Hypothesis, hypotheses};
+pub use described::{Hypothesis, assumption_sets, hypotheses};
 pub use error::ModelError;
 pub use outcome::{Outcome, Use};
 pub use record::{Assumed, record};

@@ -20,6 +20,15 @@ use std::collections::VecDeque;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Station(u32);
 
+/// A pause of a station once more than so many bytes wait for it. It comes once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// More than these.
+    pub queue_bytes: u64,
+    /// How long it lasts, in nanoseconds.
+    pub ns: u64,
+}
+
 /// A lane, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(u32);
@@ -108,6 +117,8 @@ enum Event<C> {
     Waited(Packet<C>),
     /// Room in a pipe is known to be free.
     Freed(Pipe, u64),
+    /// A station's pause is over.
+    Resumed(Station),
     Rang(C),
 }
 
@@ -118,6 +129,11 @@ struct StationState {
     servers: f64,
     quota: Option<Quota>,
     ready: Ready,
+    /// The pause that is to come.
+    stall: Option<Stall>,
+    pauses: bool,
+    /// Bytes that wait for it or that it works on.
+    waiting_bytes: u64,
     busy_ns: u64,
     bytes: u64,
 }
@@ -184,7 +200,20 @@ impl<C: Copy> Network<C> {
     pub fn station(&mut self, name: String, servers: u32) -> Station {
         let idle = servers.max(1);
         let (servers, ready) = (f64::from(idle), Ready::turns());
-        self.stations.push(StationState { name, idle, servers, quota: None, ready, busy_ns: 0, bytes: 0 });
+        let (stall, pauses, waiting_bytes) = (None, false, 0);
+        let state = StationState {
+            name,
+            idle,
+            servers,
+            quota: None,
+            ready,
+            stall,
+            pauses,
+            waiting_bytes,
+            busy_ns: 0,
+            bytes: 0,
+        };
+        self.stations.push(state);
         Station(self.stations.len() as u32 - 1)
     }
 
@@ -201,6 +230,11 @@ impl<C: Copy> Network<C> {
         let station = self.station(name, 1);
         self.stations[station.0 as usize].ready = Ready::shares(draws, kept_bytes);
         station
+    }
+
+    /// Has a station pause once.
+    pub fn stalls(&mut self, station: Station, stall: Option<Stall>) {
+        self.stations[station.0 as usize].stall = stall;
     }
 
     /// A lane of a station. One with a name is reported by [`Self::busy`].
@@ -278,6 +312,10 @@ impl<C: Copy> Network<C> {
                 Event::Done(lane, packet) => self.done(lane, packet),
                 Event::Waited(packet) => self.moving.push_back(packet),
                 Event::Freed(pipe, amount) => self.free(pipe, amount),
+                Event::Resumed(station) => {
+                    self.stations[station.0 as usize].pauses = false;
+                    self.serve(station);
+                }
                 Event::Rang(cargo) => self.happened.push_back(Happening::Rang(cargo)),
             }
         }
@@ -334,6 +372,11 @@ impl<C: Copy> Network<C> {
         let message_ns = if packet.first { cost.message_ns } else { 0.0 };
         let work_ns = message_ns + cost.packet_ns + cost.byte_ns * f64::from(packet.bytes);
         station.bytes += u64::from(packet.bytes);
+        station.waiting_bytes += u64::from(packet.bytes);
+        if let Some(stall) = station.stall.take_if(|stall| station.waiting_bytes > stall.queue_bytes) {
+            station.pauses = true;
+            self.agenda.after(stall.ns, Event::Resumed(state.station));
+        }
         state.queue.push_back((packet, work_ns.round() as u64));
         if !std::mem::replace(&mut state.listed, true) {
             station.ready.begins(lane);
@@ -344,6 +387,7 @@ impl<C: Copy> Network<C> {
     fn serve(&mut self, station: Station) {
         let state = &mut self.stations[station.0 as usize];
         while state.idle > 0
+            && !state.pauses
             && let Some(lane) = state.ready.next()
         {
             let served = &mut self.lanes[lane.0 as usize];
@@ -361,6 +405,7 @@ impl<C: Copy> Network<C> {
         let state = &mut self.lanes[lane.0 as usize];
         let station = &mut self.stations[state.station.0 as usize];
         station.idle += 1;
+        station.waiting_bytes -= u64::from(packet.bytes);
         state.listed = !state.queue.is_empty();
         if state.listed {
             station.ready.goes_on(lane);

@@ -109,6 +109,10 @@ pub struct Wire {
     /// What each of the connections that fill a link together gets of it.
     #[serde(default)]
     pub sharing: Sharing,
+    /// How long each direction of a link stands idle when its queue is full for the first time, as connections of TCP lose packets
+    /// together and wait.
+    #[serde(default)]
+    pub stall: Option<Span>,
 }
 
 /// Shares of a link.

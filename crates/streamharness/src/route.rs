@@ -5,6 +5,7 @@ pub mod effort;
 pub mod ejfat;
 pub mod facility;
 pub mod holder;
+pub mod limits;
 pub mod links;
 pub mod login;
 pub mod own;

@@ -68,7 +68,7 @@ pub use error::Error;
 pub use fault::{Deed, InForce, Progress};
 pub use hops::{Hop, Route};
 pub use joint::{candidate_ports, free_ports, secrets_for};
-pub use limits::{CpuLimits, Cpus};
+pub use limits::{CpuLimits, Cpus, Limited};
 pub use network::{
     Allocation, Congestion, Count, Distance, Disturbance, Facility, Link, NetworkChoice, Opened, Placement, Rule,
     WayText,

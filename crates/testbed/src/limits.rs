@@ -5,4 +5,4 @@ mod groups;
 mod places;
 
 pub use choice::{CpuLimits, Cpus};
-pub use groups::Groups;
+pub use groups::{Groups, Limited};

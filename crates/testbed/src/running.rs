@@ -1,7 +1,7 @@
 //! A running testbed for its users: addresses and variables.
 
 use crate::{
-    CpuLimits, Error, ProxyRoute, Result, counting,
+    CpuLimits, Cpus, Error, Limited, ProxyRoute, Result, counting,
     ejfat::{self, EJFAT_BALANCER, EJFAT_CONTROL, EjfatAccess},
     firewall,
     gateway::{self, GATEWAY, gateway_part},
@@ -389,11 +389,20 @@ impl Testbed {
 
     /// The first node's.
     fn management_url(&self, user: &str) -> String {
-        let (ports, node) = (self.ports(), self.ports().hosts.peer_name(Host::Dsn(1)));
+        self.management_of(1, user)
+    }
+
+    /// The management API of each node: those of others are there while one is down.
+    pub fn management_urls(&self) -> Vec<String> {
+        (1..=self.nodes()).map(|node| self.management_of(node, "")).collect()
+    }
+
+    fn management_of(&self, node: usize, user: &str) -> String {
+        let (ports, name) = (self.ports(), self.ports().hosts.peer_name(Host::Dsn(node)));
         if self.is_spread() {
-            format!("https://{user}{node}:{}", ports.management_tls(1))
+            format!("https://{user}{name}:{}", ports.management_tls(node))
         } else {
-            format!("http://{user}{node}:{}", ports.management(1))
+            format!("http://{user}{name}:{}", ports.management(node))
         }
     }
 
@@ -443,6 +452,17 @@ impl Testbed {
     pub fn links(&self) -> Result<Vec<Link>> {
         let inside = self.access().filter(|access| access.is_inside());
         inside.map_or_else(|| Ok(Vec::new()), |access| counting::request(&self.dir, access.supervisor))
+    }
+
+    /// Its parts whose CPU is limited, by name, each with what it has used up so far.
+    pub fn limited_parts(&self) -> Vec<Limited> {
+        let Some(groups) = &self.state.limits else { return Vec::new() };
+        let limited = |(part, cpus): (&str, Cpus)| Limited {
+            part: part.to_owned(),
+            cores: cpus.cores(),
+            periods: groups.periods(part),
+        };
+        groups.limits().iter().map(limited).collect()
     }
 
     /// Where clients of other hosts reach its first node without TLS; `None` if only those of this host do.

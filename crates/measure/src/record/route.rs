@@ -260,6 +260,19 @@ pub struct Forwarded {
     pub late_max_s: Option<f64>,
 }
 
+/// A part of a testbed whose CPU is limited as a pod's is, from a little before the stream began until a little after it ended.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CpuLimit {
+    /// The part: `s2cs haproxy producer`, `ingress` and so on. What it starts shares its limit.
+    pub part: String,
+    /// The limit, in cores.
+    pub cores: f64,
+    /// Periods of 100 ms in which it worked; absent if the kernel does not report them.
+    pub periods: Option<u64>,
+    /// Those in which it used up its share and stood still until the next.
+    pub used_up: Option<u64>,
+}
+
 /// One direction of a link, frame headers included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkCount {

@@ -51,6 +51,22 @@ fn a_station_has_its_servers_and_a_lane_only_one_of_them() {
 }
 
 #[test]
+fn a_link_pauses_once_when_more_waits_for_it_than_its_queue_holds() {
+    let mut network = Network::new(100);
+    let link = network.station("link".into(), 1);
+    network.stalls(link, Some(Stall { queue_bytes: 250, ns: 5_000 }));
+    let lane = network.lane(link, None);
+    let path = network.path([Step::Work(lane, a_byte(1.0))]);
+    // Two packets fit. Three do not: what was begun ends, and the rest waits. The second time it does not.
+    network.send(path, 200, 1);
+    assert_eq!(arrivals(&mut network), [(200, 1)]);
+    network.send(path, 300, 2);
+    assert_eq!(arrivals(&mut network), [(5_400, 2)]);
+    network.send(path, 300, 3);
+    assert_eq!(arrivals(&mut network), [(5_700, 3)]);
+}
+
+#[test]
 fn a_part_of_0_3_cores_works_for_30_ms_of_each_100() {
     let mut network = Network::new(100);
     let pod = network.limited("pod".into(), 2, 0.3);

@@ -14,7 +14,10 @@ use crate::{
         progress::View,
         series::Series,
     },
-    route::{Connect, effort::Passed, links::Links, own::OwnTestbed, source::running_testbed, spread::BETWEEN_PARTS},
+    route::{
+        Connect, effort::Passed, limits::Limits, links::Links, own::OwnTestbed, source::running_testbed,
+        spread::BETWEEN_PARTS,
+    },
     terminal::{
         exit::{Exit, Failure},
         stdout,
@@ -66,6 +69,7 @@ pub struct Lead {
     watched_from: Option<Instant>,
     watched_ahead: Option<Duration>,
     links: Links,
+    limits: Limits,
     service: Option<Watcher>,
     /// The load balancer of EJFAT.
     balancing: Option<Watch>,
@@ -109,6 +113,7 @@ impl Lead {
             watched_from: None,
             watched_ahead: None,
             links: Links::default(),
+            limits: Limits::default(),
             service: None,
             balancing: None,
             reported: false,
@@ -278,8 +283,11 @@ impl Lead {
             neighbours.stop();
         }
         let counted = match phase {
-            Phase::Clocks => self.links.begin(),
-            Phase::Finish => self.links.end().map(|links| self.facts.links = links),
+            Phase::Clocks => self.links.begin().and_then(|()| self.limits.begin()),
+            Phase::Finish => {
+                self.facts.cpu_limits = self.limits.end();
+                self.links.end().map(|links| self.facts.links = links)
+            }
             _ => Ok(()),
         };
         if let Err(error) = counted {

@@ -24,6 +24,11 @@ impl Cpus {
     const THOUSANDTHS_MIN: u32 = 10;
     const THOUSANDTHS_MAX: u32 = 1_000_000;
 
+    /// As a number of cores.
+    pub fn cores(self) -> f64 {
+        f64::from(self.thousandths) / 1000.0
+    }
+
     /// Its time in each period, in microseconds.
     pub fn of_period_us(self, period_us: u64) -> u64 {
         u64::from(self.thousandths) * period_us / 1000
@@ -42,7 +47,7 @@ impl FromStr for Cpus {
 
 impl fmt::Display for Cpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} CPU", f64::from(self.thousandths) / 1000.0)
+        write!(f, "{} CPU", self.cores())
     }
 }
 
@@ -98,7 +103,7 @@ impl CpuLimits {
 
     /// The texts that [`CpuLimits::read`] reads.
     pub fn words(&self) -> Vec<String> {
-        self.iter().map(|(part, cpus)| format!("{part}={}", f64::from(cpus.thousandths) / 1000.0)).collect()
+        self.iter().map(|(part, cpus)| format!("{part}={}", cpus.cores())).collect()
     }
 }
 

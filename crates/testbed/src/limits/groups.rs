@@ -22,6 +22,17 @@ const PERIOD_US: u64 = 100_000;
 /// How long killed processes may take to leave their group.
 const EMPTY_LIMIT: Duration = Duration::from_secs(5);
 
+/// A part whose CPU is limited, and what it has used up so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limited {
+    /// Its name.
+    pub part: String,
+    /// Its limit, in cores.
+    pub cores: f64,
+    /// Periods in which it worked, and those in which it used up its share; `None` if the kernel does not report them.
+    pub periods: Option<[u64; 2]>,
+}
+
 /// The groups of one testbed, as in `state.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups {
@@ -114,6 +125,13 @@ impl Groups {
         held_back(&text)
     }
 
+    /// In how many periods a part has worked so far, and in how many of these it used up its share; `None` if the kernel does
+    /// not report it.
+    pub fn periods(&self, part: &str) -> Option<[u64; 2]> {
+        let text = fs::read_to_string(self.group(part).join("cpu.stat")).ok()?;
+        Some([number(&text, "nr_periods")?, number(&text, "nr_throttled")?])
+    }
+
     /// Removes them. Their processes must have ended; missing groups are ignored.
     pub fn remove(&self) -> Result<()> {
         let mut left: Vec<PathBuf> = self.limits.iter().map(|(part, _)| self.group(part)).collect();
@@ -161,14 +179,13 @@ fn hand_down(parent: &Path) -> io::Result<()> {
 
 /// Reads `throttled_time 7` (ns) of version 1 or `throttled_usec 7` of version 2.
 fn held_back(stat: &str) -> Option<Duration> {
-    stat.lines().find_map(|line| {
-        let (name, value) = line.split_once(' ')?;
-        match name {
-            "throttled_time" => value.parse().ok().map(Duration::from_nanos),
-            "throttled_usec" => value.parse().ok().map(Duration::from_micros),
-            _ => None,
-        }
-    })
+    let first = number(stat, "throttled_time").map(Duration::from_nanos);
+    first.or_else(|| number(stat, "throttled_usec").map(Duration::from_micros))
+}
+
+/// The number of that name.
+fn number(stat: &str, name: &str) -> Option<u64> {
+    stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 #[cfg(test)]
@@ -210,6 +227,8 @@ mod tests {
         child.wait().unwrap();
         groups.remove().unwrap();
         assert!(!held_back.is_zero() && free.is_zero(), "{held_back:?}, {free:?}");
+        let [worked, used_up] = groups.periods("node 2").unwrap();
+        assert!(0 < used_up && used_up <= worked, "{used_up} of {worked}");
         assert!(!groups.top.exists());
         groups.remove().unwrap();
     }

@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use figures::{Failed, Run, input};
+use measure::record::CpuLimit;
 use model::Sample;
 use profile::{Layer, Origin, Plan, Profile, Rate, combine};
 use std::{collections::BTreeSet, path::Path};
@@ -91,6 +92,14 @@ fn sample(run: &Run) -> Result<Sample, Failure> {
     let route = route_of(&plan.architecture)
         .ok_or_else(|| unusable(format!("is of {}, which no testbed has: leave it out", plan.architecture)))?;
     let rate = record.throughput.messages_per_second;
+    let part = |limit: &CpuLimit| match part_of(&limit.part) {
+        Some(part) => Ok((part, limit.cores)),
+        None => Err(unusable(format!(
+            "had {} CPU for {}, which the model cannot limit: leave it out",
+            limit.cores, limit.part
+        ))),
+    };
+    let limits = record.cpu_limits.iter().map(part).collect::<Result<_, _>>()?;
     let rtt = record.latency.get("rtt_from_sent").and_then(|rtt| rtt.p50_ns);
     Ok(Sample {
         name: record.point.as_ref().map_or_else(|| dir.display().to_string(), |point| point.name.clone()),
@@ -98,7 +107,16 @@ fn sample(run: &Run) -> Result<Sample, Failure> {
         round_trip_ns: rtt.map(|ns| ns as f64),
         plan,
         route,
+        limits,
     })
+}
+
+/// What testbeds call a part of a running testbed.
+fn part_of(name: &str) -> Option<String> {
+    match name.strip_prefix("s2cs ") {
+        Some(proxy) => Some(proxy.replace("stunnel-null", "null").replace(' ', "-")),
+        None => ["ingress", "balancer"].contains(&name).then(|| name.to_owned()),
+    }
 }
 
 /// The route of a shipped architecture in a testbed.
@@ -115,6 +133,7 @@ mod tests {
         Record,
         record::{Environment, Link, Prediction},
     };
+    use model::Testbed;
 
     /// A sound run of this machine.
     fn run(change: impl FnOnce(&mut Record)) -> Run {
@@ -143,6 +162,17 @@ mod tests {
             );
             assert_eq!(failure.exit, Exit::Profile);
         }
+    }
+
+    #[test]
+    fn limited_parts_have_the_names_of_testbeds() {
+        let testbed = Testbed::named("facility-emulated", &[], 1.0, |path| input::profile(path)).unwrap();
+        for name in
+            ["s2cs haproxy producer", "s2cs stunnel consumer", "s2cs stunnel-null producer", "ingress", "balancer"]
+        {
+            assert!(testbed.parts.contains_key(&part_of(name).unwrap()), "{name}");
+        }
+        assert_eq!(part_of("node 1"), None);
     }
 
     #[test]
