@@ -187,8 +187,10 @@ fn fault(rng: &mut ChaCha8Rng, (route, parts, links): (&str, &[&str], &[&str]), 
 /// What a fault is on.
 fn place(fault: &Drawn) -> &str {
     let named = fault.object.find("link ").map_or(fault.object.as_str(), |at| &fault.object[at..]);
-    // What slows a link comes behind it.
-    named.split(" to ").next().unwrap_or(named)
+    // An alarm is raised by its node.
+    let named = named.find("node ").map_or(named, |at| &named[at..]);
+    // What slows a link comes behind it, and a proxy ends with its control server.
+    named.split(" to ").next().unwrap_or(named).trim_end_matches(" proxy").trim_end_matches(" control server")
 }
 
 impl Drawn {

@@ -141,15 +141,24 @@ fn do_not_overlap(faults: &[Fault]) -> Result<(), ProfileError> {
             (None, Action::Kill(_) | Action::ExpireCluster) => Duration::MAX,
             (None, _) => first.at,
         };
-        let clash = |other: &&Fault| other.object() == first.object() && (other.at < ends || other.at == first.at);
+        let on = first.object();
+        let clash = |other: &&Fault| share(&other.object(), &on) && (other.at < ends || other.at == first.at);
         if let Some(other) = faults[index + 1..].iter().find(clash) {
             return impossible(format!(
-                "faults `{first}` and `{other}` overlap on {}: let one begin after the other has ended",
-                first.object()
+                "faults `{first}` and `{other}` overlap on {on}: let one begin after the other has ended"
             ));
         }
     }
     Ok(())
+}
+
+/// Whether what is done to one part is done to the other: a proxy ends with its control server, which starts it again, and an
+/// alarm is raised by its node.
+fn share(one: &str, other: &str) -> bool {
+    let raised_by = |object: &'_ str| object.find("node ").map_or(object.to_owned(), |at| object[at..].to_owned());
+    let (one, other) = (raised_by(one), raised_by(other));
+    let server_of = |part: &str| part.strip_suffix(" proxy").map(|side| format!("{side} control server"));
+    one == other || server_of(&one).as_ref() == Some(&other) || server_of(&other).as_ref() == Some(&one)
 }
 
 #[cfg(test)]
@@ -199,6 +208,16 @@ mod tests {
             (vec!["at 3s: stop node 1 for 3s", "at 5s: restart node 1"], "duration = '20s'", "overlap on node 1"),
             (vec!["at 3s: kill node 1", "at 15s: restart node 1"], "duration = '20s'", "overlap on node 1"),
             (vec!["at 3s: restart node 1", "at 3s: kill node 1"], "duration = '20s'", "overlap on node 1"),
+            (
+                vec!["at 3s: kill consumer proxy for 2s", "at 4s: restart consumer control server"],
+                "arch = 'prs'\nduration = '20s'",
+                "overlap on consumer proxy",
+            ),
+            (
+                vec!["at 3s: alarm memory node 1 for 5s", "at 4s: kill node 1 for 1s"],
+                "duration = '20s'",
+                "overlap on memory",
+            ),
             (
                 vec!["at 3s: cut link dsn1 for 9s", "at 5s: drop 1% on link dsn1 for 1s"],
                 "duration = '20s'",

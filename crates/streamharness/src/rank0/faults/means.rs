@@ -215,7 +215,7 @@ impl Means {
                 let in_force = testbed.disturb(deed).map_err(|error| error.to_string())?;
                 Ok(Done::Testbed(in_force, needs_undoing(action)))
             }
-            (None, Action::CloseConnections) => self.close_connections().map(|()| Done::Over),
+            (None, Action::CloseConnections) => self.close_connections(testbed).map(|()| Done::Over),
             (None, _) => self.expire_cluster(testbed).map(|()| Done::Over),
         }
     }
@@ -256,13 +256,19 @@ impl Means {
         Ok(Done::Rank { _stopped: Rank(pid) })
     }
 
-    fn close_connections(&self) -> Result<(), String> {
+    /// By the API of any node: another fault may have one down.
+    fn close_connections(&self, testbed: &Testbed) -> Result<(), String> {
         let access = self.management.clone().ok_or("the service's management API is not known")?;
-        let closed = Client::for_deeds(access).and_then(|client| client.close_connections("a fault of the run's plan"));
-        match closed.map_err(|error| error.to_string())? {
-            0 => Err("the service reported no connection to close".to_owned()),
-            _ => Ok(()),
+        let mut failed = None;
+        for url in testbed.management_urls() {
+            let client = Client::for_deeds(Access { url, ..access.clone() });
+            match client.and_then(|client| client.close_connections("a fault of the run's plan")) {
+                Ok(0) => return Err("the service reported no connection to close".to_owned()),
+                Ok(_) => return Ok(()),
+                Err(error) => failed = Some(error.to_string()),
+            }
         }
+        Err(failed.unwrap_or_else(|| "the service has no node".to_owned()))
     }
 
     fn expire_cluster(&self, testbed: &Testbed) -> Result<(), String> {
