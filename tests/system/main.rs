@@ -21,6 +21,7 @@ mod limits;
 mod managed;
 mod many_ranks;
 mod neighbours;
+mod own_programs;
 mod pacing;
 mod patterns;
 mod payloads;

@@ -4,6 +4,7 @@ mod complete;
 mod counts;
 mod faults;
 mod left;
+mod one_end;
 mod packets;
 mod unfinished;
 mod verdict;

@@ -10,6 +10,7 @@ pub mod control;
 pub(crate) mod error;
 mod handing;
 pub(crate) mod observer;
+mod other_end;
 pub(crate) mod phase;
 mod phases;
 pub(crate) mod place;
@@ -107,6 +108,10 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         phases: &mut Phases,
         observer: &mut O,
     ) -> Result<Option<Reduced>, RunError> {
+        if self.plan.external.as_ref().is_some_and(|external| external.wait.is_some()) {
+            phases.begin(Phase::Peers, observer);
+            self.meet(observer)?;
+        }
         let workers = self.together("subscribing", self.subscribe(workers))?;
         phases.begin(Phase::Clocks, observer);
         let limit = self.plan.limits.collective;
@@ -137,6 +142,8 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     fn settle(&self, mut reduced: Reduced, held: Held, limit: Duration) -> Reduced {
         let Integrity { lost, replies, .. } = &reduced.integrity;
         let missing = *lost > 0 || replies.as_ref().is_some_and(|replies| replies.lost > 0);
+        // What external consumers have left tells what they took.
+        let missing = missing || self.plan.placement.consumers == 0;
         if !missing && reduced.ending == Ending::Complete {
             return reduced;
         }

@@ -58,6 +58,9 @@ pub fn latency(metric: Metric) -> &'static str {
         Metric::ScheduleLag => "schedule lag",
         Metric::Service => "time from publish to reply",
         Metric::Gather => "time until the last reply",
+        Metric::FromTimestamp => "time since its timestamp",
+        Metric::ConsumerOwn => "time of an external consumer",
+        Metric::RttWithoutConsumer => "round trip without an external consumer's time",
         Metric::Reduce => "time to add up the replies",
     }
 }

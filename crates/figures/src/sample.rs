@@ -40,6 +40,7 @@ pub(crate) fn record(architecture: &str, consumers: u32, rate: f64) -> Record {
         links: Vec::new(),
         cpu_limits: Vec::new(),
         neighbours: Vec::new(),
+        external: None,
         faults: Vec::new(),
         transport: std::collections::BTreeMap::new(),
         load_balancer: None,

@@ -79,7 +79,7 @@ counters! {
     rejected,
     /// Messages abandoned after the limit on re-publishing.
     abandoned,
-    /// Every delivery with a valid envelope of this run, duplicates included.
+    /// Every delivery with a valid envelope of this run, duplicates included; every delivery at all if producers are programs of others.
     received,
     /// Of `received`: messages that their consumer had not had before.
     distinct,
@@ -99,8 +99,10 @@ counters! {
     inspected,
     /// CPU time of these inspections.
     inspection_ns,
-    /// Deliveries without an envelope of this run. They are in no other counter.
+    /// Deliveries without an envelope of this run. They are in no other counter, unless producers are programs of others.
     foreign,
+    /// Messages of external producers without the time at which they were sent, where the run wants to know it.
+    without_timestamp,
     /// Deliveries in the run's name that none of its producers sent. They are in no other counter.
     unexpected,
     /// Replies with a valid envelope of this run, duplicates included.

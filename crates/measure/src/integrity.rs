@@ -6,6 +6,7 @@
 
 use crate::{
     counters::Counters,
+    held::{Held, OnTheWay},
     ledger::{Foreign, MessageId},
     replies::{Replies, take_all},
     sentences::{first, were},
@@ -37,7 +38,8 @@ pub struct Integrity {
     /// Messages abandoned after the limit on re-publishing.
     #[serde(default)]
     pub abandoned: u64,
-    /// Copies of each message that had to arrive: 1 if consumers share the work, otherwise one per consumer.
+    /// Copies of each message that had to arrive: 1 if consumers share the work, one per consumer in a broadcast, and 0 if consumers
+    /// are programs of others.
     #[serde(default = "one")]
     pub copies: u64,
     /// Distinct messages that were delivered, each copy counted.
@@ -116,37 +118,6 @@ pub struct Integrity {
 
 fn one() -> u64 {
     1
-}
-
-/// Messages of a run that the service still had after its consumers had left; `None` if they were not counted, or if the service
-/// did not report.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// Messages that were waiting for consumers.
-    pub messages: Option<u64>,
-    /// Replies that were waiting for producers.
-    pub replies: Option<u64>,
-}
-
-/// Whether messages of a run may be neither delivered nor in the service's queues when it ends: not sent yet, or sent
-/// to a consumer that has not received them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OnTheWay {
-    /// Whether messages may be under way.
-    pub messages: bool,
-    /// Whether replies may be under way.
-    pub replies: bool,
-}
-
-impl Held {
-    /// The service reports nothing.
-    pub const NOTHING: Self = Self { messages: Some(0), replies: Some(0) };
-
-    /// The sum of both; known only if both are known.
-    pub fn and(self, other: Self) -> Self {
-        let sum = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
-        Self { messages: sum(self.messages, other.messages), replies: sum(self.replies, other.replies) }
-    }
 }
 
 /// The first corrupt body.
@@ -250,7 +221,11 @@ impl Integrity {
         ]
         .into_iter()
         .flatten()
-        .chain(self.replies.iter().flat_map(|replies| replies.findings(explained + self.duplicated)))
+        .chain(self.replies.iter().flat_map(|replies| {
+            // Whether an external consumer got a message twice is not known.
+            let explained = if self.copies == 0 { replies.duplicated } else { explained + self.duplicated };
+            replies.findings(explained)
+        }))
         .collect()
     }
 

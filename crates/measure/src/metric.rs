@@ -26,6 +26,13 @@ pub enum Metric {
     Service,
     /// `max r - t`: from the due time until the last of the replies of all consumers.
     Gather,
+    /// From the time that an external producer wrote into a message to its delivery. On two clocks that nobody compared unless both are
+    /// of one host, so it may be negative.
+    FromTimestamp,
+    /// The time from delivery to reply that an external consumer reports in its reply, on its own clock.
+    ConsumerOwn,
+    /// `r - s` without `consumer_own`, message by message: network, service, and the client libraries on both sides.
+    RttWithoutConsumer,
     /// The time that the producer spends on adding up the replies to a message, where they are vectors. It begins anew with each
     /// reply, and the last one is added after `max r`.
     Reduce,
@@ -33,7 +40,7 @@ pub enum Metric {
 
 impl Metric {
     /// Number of metrics.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 12;
 
     /// Every metric, in the order of a reduced vector.
     pub const ALL: [Self; Self::COUNT] = [
@@ -45,6 +52,9 @@ impl Metric {
         Self::ScheduleLag,
         Self::Service,
         Self::Gather,
+        Self::FromTimestamp,
+        Self::ConsumerOwn,
+        Self::RttWithoutConsumer,
         Self::Reduce,
     ];
 
@@ -59,6 +69,9 @@ impl Metric {
             Self::ScheduleLag => "schedule_lag",
             Self::Service => "service",
             Self::Gather => "gather",
+            Self::FromTimestamp => "from_timestamp",
+            Self::ConsumerOwn => "consumer_own",
+            Self::RttWithoutConsumer => "rtt_without_consumer",
             Self::Reduce => "reduce",
         }
     }

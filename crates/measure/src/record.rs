@@ -2,6 +2,7 @@
 
 mod effort;
 mod environment;
+mod external;
 mod fault;
 mod harness;
 mod load_balancer;
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 pub use effort::Effort;
 pub use environment::{Clocks, Environment, Interface, Machine};
+pub use external::External;
 pub use fault::{Fault, FaultCost};
 pub use harness::{Harness, RankSummary, SinkCost, Spread};
 pub use load_balancer::{LoadBalancer, Shares};
@@ -53,7 +55,7 @@ pub enum RecordError {
 
 /// Measured fields, and those that are new in each run, as paths without indices. All other fields describe the plan and the
 /// place, and are the same in a rerun of the plan in the same place.
-pub const MEASURED: [&str; 36] = [
+pub const MEASURED: [&str; 37] = [
     "run_id",
     "started",
     "repetition",
@@ -77,6 +79,7 @@ pub const MEASURED: [&str; 36] = [
     "cpu_limits.periods",
     "cpu_limits.used_up",
     "neighbours",
+    "external",
     "faults",
     "transport",
     "load_balancer",
@@ -152,6 +155,9 @@ pub struct Record {
     /// What each other tenant of the service achieved; empty without `[neighbours]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<Neighbour>,
+    /// The end that belongs to programs of others; absent where both ends are the run's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
     /// Faults that the run has caused on purpose, ascending in time, and what each cost; empty without `[[fault]]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,

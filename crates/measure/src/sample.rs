@@ -119,6 +119,7 @@ pub(crate) fn record() -> Record {
             marker: Some("disc".to_owned()),
         },
         neighbours: Vec::new(),
+        external: None,
         faults: Vec::new(),
         links: Vec::new(),
         cpu_limits: Vec::new(),

@@ -1,12 +1,14 @@
 //! The exchange or queue that each worker publishes to, and the queue that it consumes from.
 
 use crate::{
-    flow::{Binding, ExchangeKind, QueuePlan, Source, Target},
+    flow::{Binding, ExchangeKind, Mark, QueuePlan, Source, Target},
     knobs::{LeaderLocator, Mapping, QueueType},
-    names::own_prefix,
     plan::Plan,
     values::{Acks, Overflow},
 };
+
+/// The header of a reply in which an external consumer reports its own time, from the delivery to the reply, in nanoseconds.
+const OWN_NS: &str = "own_ns";
 
 impl Plan {
     /// The target of a producer's messages.
@@ -15,7 +17,7 @@ impl Plan {
         let reply_to = (self.flow.replies > 0).then(|| self.reply_queue(producer));
         let exchange = service.exchanges.iter().find(|exchange| exchange.kind == ExchangeKind::Fanout);
         let keys = match exchange {
-            Some(_) => vec![String::new()],
+            Some(_) => vec![service.routing_key.clone()],
             None => self.work_queues_of(producer).map(|queue| queue.name.clone()).collect(),
         };
         let exchange = exchange.map_or_else(String::new, |exchange| exchange.name.clone());
@@ -28,7 +30,9 @@ impl Plan {
         let (consumers, queues) = (self.placement.consumers, service.queues.len() as u32);
         let queue = service.queues[service.queue_mapping.of(consumer, consumers, queues) as usize].clone();
         let (prefetch, prefetch_channel) = (service.prefetch, service.prefetch_channel);
-        Source { queue, acks: service.acks != Acks::Auto, prefetch, prefetch_channel, delivered: 0 }
+        let timestamp = self.external.as_ref().and_then(|external| external.timestamp.as_ref());
+        let mark = timestamp.map(|stamp| stamp.header.clone().map_or(Mark::Timestamp, Mark::Header));
+        Source { queue, acks: service.acks != Acks::Auto, prefetch, prefetch_channel, delivered: 0, mark }
     }
 
     /// The target of replies; each reply names its producer. As in the paper, replies are not confirmed.
@@ -52,14 +56,23 @@ impl Plan {
             leader: LeaderLocator::Server,
             expires: None,
             binding: Some(Binding { exchange, key: name.clone() }),
+            attached: false,
             name,
         };
         // Acknowledged, unlike in the paper: otherwise the number of replies that wait at a producer would be
         // unlimited.
-        Some(Source { queue, acks: true, prefetch: self.service.reply_prefetch, prefetch_channel: 0, delivered: 0 })
+        let mark = self.external.as_ref().map(|_| Mark::Header(OWN_NS.to_owned()));
+        Some(Source {
+            queue,
+            acks: true,
+            prefetch: self.service.reply_prefetch,
+            prefetch_channel: 0,
+            delivered: 0,
+            mark,
+        })
     }
 
-    /// The queues that rank 0 declares before the run and deletes after it.
+    /// The queues that outlive the connections of workers: rank 0 declares its own before the run and deletes them after it.
     pub fn shared_queues(&self) -> impl Iterator<Item = &QueuePlan> {
         self.service.queues.iter().filter(|queue| !queue.exclusive && self.ejfat.is_none())
     }
@@ -70,7 +83,7 @@ impl Plan {
     }
 
     fn reply_queue(&self, producer: u32) -> String {
-        format!("{}reply.{producer}", own_prefix(self.run))
+        format!("{}reply.{producer}", self.name_prefix())
     }
 
     /// The work queues of a producer: its queue by the mapping or, if there are more queues than producers, all queues

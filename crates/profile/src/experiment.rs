@@ -339,7 +339,7 @@ mod tests {
         let points = experiment(TEXT).unwrap().points(1);
         let point = points.iter().find(|point| point.name == "dts_consumers-2").unwrap();
         let profile = combine(&[point.base.clone(), point.cell.clone()], |_| unreachable!()).unwrap();
-        assert_eq!((profile.producers, profile.consumers), (NonZeroU32::new(2), NonZeroU32::new(2)));
+        assert_eq!((profile.producers, profile.consumers), (Some(2), Some(2)));
         assert_eq!(profile.messages.map(|messages| messages.get()), Some(64));
         assert_eq!(profile.arch.as_deref(), Some("dts"));
     }
@@ -385,7 +385,7 @@ mod tests {
         for (text, expected) in [
             ("[axes]\nprodusers = [1]", "did you mean `producers`?"),
             ("[axes]\nconsumers = 4", "axes.consumers: give a list"),
-            ("[axes]\nconsumers = [0]", "a whole number of at least 1"),
+            ("[axes]\nmessages = [0]", "a whole number of at least 1"),
             ("[base]\nmessages = 4", "needs [axes]"),
             ("paired = true\n[axes]\narch = ['dts']", "need an axis `consumers`"),
             ("repetition = 4", "did you mean `repetitions`?"),

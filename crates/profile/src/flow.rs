@@ -11,7 +11,7 @@ use std::time::Duration;
 /// A pattern as plain numbers, so that the worker loops know no patterns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
-    /// Number of consumers that get each message: 1 if they share the work, otherwise all.
+    /// Number of the run's consumers that get each message: 1 if they share the work, otherwise all.
     pub copies: u32,
     /// Number of replies to each message: 0, 1, or one per consumer.
     pub replies: u32,
@@ -21,8 +21,9 @@ pub struct Flow {
 
 impl Flow {
     pub(crate) fn new(pattern: Pattern, placement: &Placement) -> Self {
-        let copies = if pattern.is_broadcast() { placement.consumers } else { 1 };
-        let replies = if pattern.has_replies() { copies } else { 0 };
+        // What external consumers get is not known.
+        let copies = if pattern.is_broadcast() { placement.consumers } else { placement.consumers.min(1) };
+        let replies = if pattern.has_replies() { copies.max(1) } else { 0 };
         Self { copies, replies, gathers: pattern.is_broadcast() && pattern.has_replies() }
     }
 }
@@ -54,6 +55,9 @@ pub struct QueuePlan {
     pub expires: Option<Duration>,
     /// Its binding; `None`: the default exchange, by the queue's name.
     pub binding: Option<Binding>,
+    /// Whether it is somebody else's, who has declared it and deletes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
 }
 
 /// How a queue gets the messages of an exchange.
@@ -72,6 +76,9 @@ pub struct Exchange {
     pub name: String,
     /// How it routes.
     pub kind: ExchangeKind,
+    /// Whether it is somebody else's, who has declared it and deletes it; then its kind is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
 }
 
 /// How an exchange routes.
@@ -109,4 +116,15 @@ pub struct Source {
     pub prefetch_channel: u16,
     /// Deliveries that it has had before: a stream goes on behind them.
     pub delivered: u64,
+    /// The number that it reads from each message besides the envelope, if any.
+    pub mark: Option<Mark>,
+}
+
+/// A number in the properties of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// The property `timestamp`.
+    Timestamp,
+    /// The header of this name.
+    Header(String),
 }

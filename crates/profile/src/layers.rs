@@ -118,6 +118,7 @@ pub fn combine(
     for layer in written {
         overlay(&mut table, layer.table.clone());
     }
+    one_queue_for_others(&mut table, written);
     without_broker(&mut table, written.iter().map(|layer| (&layer.origin, &layer.table)))?;
     let mut profile = Profile::deserialize(table).map_err(|error| ProfileError::Impossible(error.to_string()))?;
     if let Some(Arrivals::Trace(Some(file))) = &profile.load.arrivals {
@@ -126,6 +127,22 @@ pub fn combine(
         profile.load.trace = Some(times.map_err(ProfileError::Impossible)?);
     }
     Ok(profile)
+}
+
+/// What a workload sets for queues of the run's own does not apply to one that exists, and the number of queues is meant for consumers of
+/// the run's own: it does not apply to those of others, nor to queues behind an exchange that exists.
+fn one_queue_for_others(table: &mut Table, written: &[Layer]) {
+    let any =
+        |key| written.iter().any(|layer| layer.table.get("service").is_some_and(|service| service.get(key).is_some()));
+    let keys: &[&str] = match (any("queue"), any("exchange")) {
+        (true, _) => &["queues", "durable", "max_length", "max_bytes", "overflow", "ttl", "leader"],
+        (false, true) => &["queues"],
+        (false, false) if table.get("consumers").and_then(Value::as_integer) == Some(0) => &["queues"],
+        (false, false) => &[],
+    };
+    if let Some(Value::Table(service)) = table.get_mut("service") {
+        keys.iter().filter(|key| !any(key)).for_each(|key| drop(service.remove(*key)));
+    }
 }
 
 fn named(

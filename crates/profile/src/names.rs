@@ -28,7 +28,12 @@ pub(crate) fn with_hint(message: &str) -> String {
     }
 }
 
-/// The prefix of a run's queues and exchanges.
+/// The prefix of a run's queues and exchanges, which may be given.
+pub(crate) fn prefix(given: Option<&str>, run: u32) -> String {
+    given.map_or_else(|| own_prefix(run), |given| format!("{given}."))
+}
+
+/// The prefix that no other run has.
 pub(crate) fn own_prefix(run: u32) -> String {
     format!("streamharness.{run:08x}.")
 }

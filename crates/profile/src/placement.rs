@@ -48,7 +48,9 @@ impl Placement {
 
     /// The role of `rank`.
     pub fn role(&self, rank: usize) -> RankRole {
+        let one_end = self.producers == 0 || self.consumers == 0;
         match self.layout {
+            Layout::ByHost if one_end => self.block(rank),
             Layout::Block => self.block(rank),
             Layout::Cyclic => self.cyclic(rank),
             Layout::ByHost => self.by_host(rank),

@@ -4,13 +4,14 @@ use crate::{
     contents::Fill,
     defaults,
     ejfat::Ejfat,
+    ends::{self, External},
     error::{ProfileError, impossible},
     fault::{self, Fault},
     flow::Flow,
     knobs::Delay,
     load::{COUNT_BITS, Load},
     message::Message,
-    names::own_prefix,
+    names::{self, own_prefix},
     neighbours::Neighbours,
     placement::{Placement, share},
     profile::Profile,
@@ -59,6 +60,9 @@ pub struct Plan {
     /// EJFAT in place of a message broker.
     #[serde(default)]
     pub ejfat: Option<Ejfat>,
+    /// The end that belongs to programs of others; `None`: both are the run's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
     /// How long a consumer works on each message.
     pub service_time: Option<Delay>,
     /// How long a producer pauses after each message.
@@ -154,6 +158,8 @@ impl Plan {
     pub fn resolve_on(profile: &Profile, hosts: &[u32], run: u32) -> Result<Self, ProfileError> {
         profile.route.check()?;
         let pattern = profile.pattern.unwrap_or(defaults::PATTERN);
+        let external = External::resolve(profile, pattern)?;
+        ends::attach(profile, pattern)?;
         let placement = place(profile, pattern, hosts)?;
         let busiest = (0..hosts.len()).map(|rank| placement.role(rank).producers.len()).max().unwrap_or_default();
         let seed = profile.seed.unwrap_or(defaults::SEED);
@@ -199,6 +205,7 @@ impl Plan {
             message,
             service,
             ejfat,
+            external,
             service_time: profile.service_time,
             think_time: profile.think_time,
             spread: profile.route.spread.unwrap_or(defaults::SPREAD),
@@ -246,8 +253,12 @@ impl Plan {
         }
         let Placement { producers, consumers, .. } = self.placement;
         let delays = [
-            ("producers pause", self.think_time, messages as f64 / f64::from(producers)),
-            ("consumers work", self.service_time, messages as f64 * f64::from(self.flow.copies) / f64::from(consumers)),
+            ("producers pause", self.think_time, messages as f64 / f64::from(producers.max(1))),
+            (
+                "consumers work",
+                self.service_time,
+                messages as f64 * f64::from(self.flow.copies) / f64::from(consumers.max(1)),
+            ),
         ];
         for (what, delay, each) in delays {
             let needed = delay.map_or(0.0, |delay| delay.mean().as_secs_f64()) * each;
@@ -263,7 +274,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The same plan for another run, with queues and exchanges of its own.
+    /// The same plan for another run, with queues and exchanges of its own unless their names are given.
     pub fn with_run(&self, run: u32) -> Self {
         let (old, new) = (own_prefix(self.run), own_prefix(run));
         let rename = |name: &mut String| {
@@ -292,7 +303,7 @@ impl Plan {
 
     /// The prefix of all its exchanges and queues.
     pub fn name_prefix(&self) -> String {
-        own_prefix(self.run)
+        names::prefix(self.service.names.as_deref(), self.run)
     }
 
     /// Messages that a producer sends, if the run has a number of messages.
@@ -332,7 +343,7 @@ fn named(name: &Option<String>, key: &str) -> Result<String, ProfileError> {
 fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement, ProfileError> {
     let world = hosts.len();
     let ranks = u32::try_from(world).unwrap_or(u32::MAX);
-    let requested = (profile.producers.map(|n| n.get()), profile.consumers.map(|n| n.get()));
+    let requested = (profile.producers, profile.consumers);
     let rest = |taken: u32| ranks.saturating_sub(taken).max(1);
     let (producers, consumers) = match requested {
         (Some(producers), Some(consumers)) => (producers, consumers),

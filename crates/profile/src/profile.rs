@@ -11,6 +11,7 @@ use crate::{
     requests::{EjfatProfile, HopProfile, S3mProfile, SciStreamProfile},
     sink::SinkProfile,
     spread::Spread,
+    stamp::Stamp,
     values::{Acks, Confirms, Overflow, Pattern, Size, Span, Verify},
     warmup::Warmup,
 };
@@ -31,10 +32,12 @@ pub struct Profile {
     pub workload: Option<String>,
     /// Messaging pattern.
     pub pattern: Option<Pattern>,
-    /// Number of producers over all ranks.
-    pub producers: Option<NonZeroU32>,
-    /// Number of consumers over all ranks.
-    pub consumers: Option<NonZeroU32>,
+    /// Number of producers over all ranks. 0: producers are programs of others.
+    pub producers: Option<u32>,
+    /// Number of consumers over all ranks. 0: consumers are programs of others.
+    pub consumers: Option<u32>,
+    /// How long a run of one end waits for programs of others at the other one, before it streams.
+    pub wait_for_peers: Option<Span>,
     /// Messages of all producers together. Excludes `duration`.
     pub messages: Option<NonZeroU64>,
     /// Length of the measured window. Excludes `messages`.
@@ -165,6 +168,16 @@ pub struct ServiceProfile {
     pub prefetch_channel: Option<u16>,
     /// Shared work queues.
     pub queues: Option<NonZeroU32>,
+    /// The queue that messages go through: it exists, and is neither declared nor deleted.
+    pub queue: Option<String>,
+    /// The exchange that messages go to: it exists, and is neither declared nor deleted.
+    pub exchange: Option<String>,
+    /// Routing key of messages to that exchange, and of the bindings of the run's queues to it [default: empty].
+    pub routing_key: Option<String>,
+    /// What names of queues and exchanges begin with, such as `lcls.frames` [default: `streamharness.` and the run's number].
+    pub names: Option<String>,
+    /// Where messages of external producers have the time at which they were sent: `property`, `property:ms`, `header:NAME:ns`.
+    pub timestamp: Option<Stamp>,
     /// How workers map to shared queues.
     pub queue_mapping: Option<Mapping>,
     /// The type of the queues.

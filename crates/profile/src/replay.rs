@@ -264,7 +264,7 @@ mod tests {
 
     fn replay(text: &str, records: u32, producers: u32) -> Replay {
         let mut profile = profile(text, records);
-        profile.producers = std::num::NonZeroU32::new(producers);
+        profile.producers = Some(producers);
         Plan::resolve(&profile, 1, 7).unwrap().message.replay.unwrap()
     }
 

@@ -1,12 +1,12 @@
 //! Settings of the service and its clients: defaults, and contradictory combinations.
 
 use crate::{
-    defaults,
+    defaults, ends,
     error::{ProfileError, impossible},
     flow::{Binding, Exchange, ExchangeKind, QueuePlan},
     knobs::{Client, Mapping, QueueType, Reply},
     message::Message,
-    names::own_prefix,
+    names,
     placement::Placement,
     profile::{Profile, ServiceProfile},
     reconnect::Reconnect,
@@ -43,6 +43,12 @@ pub struct Service {
     pub exchanges: Vec<Exchange>,
     /// The queues that consumers consume from.
     pub queues: Vec<QueuePlan>,
+    /// Routing key of messages to an exchange.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub routing_key: String,
+    /// What names of queues and exchanges begin with; `None`: with the run's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
     /// How workers map to queues.
     pub queue_mapping: Mapping,
     /// Whether messages are written to disk.
@@ -103,9 +109,12 @@ pub(crate) fn service(
     let reply = written.reply.unwrap_or(defaults::REPLY);
     possible(written, pattern, acks, prefetch)?;
     let reconnect = Reconnect::resolve(written.reconnect.as_ref())?;
-    let exchange = |kind, name: &str| Exchange { name: format!("{}{name}", own_prefix(run)), kind };
+    let prefix = names::prefix(written.names.as_deref(), run);
+    let exchange = |kind, name: &str| Exchange { name: format!("{prefix}{name}"), kind, attached: false };
     let mut exchanges = Vec::new();
-    if pattern.is_broadcast() {
+    if let Some(name) = &written.exchange {
+        exchanges.push(Exchange { name: name.clone(), kind: ExchangeKind::Fanout, attached: true });
+    } else if pattern.is_broadcast() {
         exchanges.push(exchange(ExchangeKind::Fanout, "all"));
     }
     if pattern.has_replies() {
@@ -119,8 +128,10 @@ pub(crate) fn service(
         ack_after: written.ack_after.map_or(defaults::ACK_AFTER, |span| span.0),
         prefetch,
         prefetch_channel: written.prefetch_channel.unwrap_or(defaults::PREFETCH_CHANNEL),
-        queues: queues(written, pattern, placement, run, exchanges.first()),
+        queues: queues(profile, pattern, placement, &prefix, exchanges.first()),
         exchanges,
+        routing_key: written.routing_key.clone().unwrap_or_default(),
+        names: written.names.clone(),
         queue_mapping: written.queue_mapping.unwrap_or(defaults::QUEUE_MAPPING),
         persistent: written.persistent.unwrap_or(defaults::PERSISTENT),
         reply,
@@ -146,12 +157,13 @@ pub(crate) fn service(
 }
 
 fn queues(
-    written: &ServiceProfile,
+    profile: &Profile,
     pattern: Pattern,
     placement: &Placement,
-    run: u32,
-    fanout: Option<&Exchange>,
+    prefix: &str,
+    exchange: Option<&Exchange>,
 ) -> Vec<QueuePlan> {
+    let written = &profile.service;
     let kind = written.queue_type.unwrap_or(defaults::QUEUE_TYPE);
     let is_stream = kind == QueueType::Stream;
     let consumers = placement.consumers;
@@ -160,16 +172,19 @@ fn queues(
         (true, QueueType::Stream) => ("all", 1),
         (true, _) => ("consumer", consumers),
         // For the same reason consumers cannot share the work of one stream.
-        (false, QueueType::Stream) => ("work", consumers),
-        // A queue without a consumer would lose its share of the messages.
-        (false, _) => ("work", written.queues.map_or(defaults::QUEUES, NonZeroU32::get).min(consumers)),
+        (false, QueueType::Stream) if consumers > 0 => ("work", consumers),
+        (false, _) => ("work", ends::shared_queues(profile, consumers)),
     };
+    // Consumers of others have queues of their own behind an exchange.
+    let bound_by_others = consumers == 0 && exchange.is_some_and(|exchange| exchange.kind == ExchangeKind::Fanout);
+    let count = if bound_by_others { 0 } else { count };
     let exclusive = pattern.is_broadcast() && kind == QueueType::Classic && written.durable != Some(true);
-    let binding = fanout
-        .filter(|_| pattern.is_broadcast())
-        .map(|fanout| Binding { exchange: fanout.name.clone(), key: String::new() });
+    let key = written.routing_key.clone().unwrap_or_default();
+    let binding = exchange
+        .filter(|exchange| exchange.kind == ExchangeKind::Fanout)
+        .map(|exchange| Binding { exchange: exchange.name.clone(), key });
     let queue = |index| QueuePlan {
-        name: format!("{}{word}.{index}", own_prefix(run)),
+        name: format!("{prefix}{word}.{index}"),
         kind,
         durable: written.durable.unwrap_or(kind != QueueType::Classic),
         exclusive,
@@ -181,7 +196,11 @@ fn queues(
         leader: written.leader.unwrap_or(defaults::LEADER),
         expires: (!is_stream && !exclusive).then_some(EXPIRES),
         binding: binding.clone(),
+        attached: false,
     };
+    if let Some(name) = &written.queue {
+        return vec![QueuePlan { name: name.clone(), expires: None, binding: None, attached: true, ..queue(0) }];
+    }
     (0..count).map(queue).collect()
 }
 

@@ -137,6 +137,7 @@ impl<A: Agenda> Launch<'_, A> {
             lead.took(MPI, world.mpi_start);
             lead.manage(route.management.clone());
             lead.label(route.labels.clone());
+            lead.show(&route.ways);
             lead.passed(&route.passed);
             if !prepared.plan.faults.is_empty() {
                 let means = Means::new(&assignment.profile, &prepared.plan, own, &world.pids)?;

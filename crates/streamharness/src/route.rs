@@ -14,6 +14,7 @@ pub mod site;
 pub mod source;
 pub mod spread;
 pub mod tunnel;
+pub mod ways;
 
 use crate::{
     files::pem_file,
@@ -25,6 +26,7 @@ use crate::{
         own::OwnTestbed,
         source::{Source, addresses, fail, has_tls, running_testbed},
         tunnel::Tunnel,
+        ways::Ways,
     },
     terminal::exit::{Exit, Failure},
 };
@@ -53,6 +55,8 @@ pub struct Route {
     pub labels: Labels,
     /// The firewall that it passes.
     pub passed: Passed,
+    /// Where programs of others find the service.
+    pub ways: Ways,
     /// The tunnel of this run; dropping it releases it.
     _tunnel: Option<Tunnel>,
     /// The managed service that was provisioned for this run; dropping it deletes it.
@@ -70,6 +74,7 @@ impl Route {
             connect,
             labels: Labels::default(),
             passed: Passed::default(),
+            ways: Ways::default(),
             _tunnel: None,
             _cluster: None,
             _reservation: None,
@@ -102,6 +107,7 @@ pub fn open(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn 
     let (colour, marker) = (colour.map(|colour| colour.to_string()), marker.map(|marker| marker.to_string()));
     route.labels = Labels { architecture: title, workload: message.title, colour, marker };
     route.passed = Passed::by(profile.route.testbed.as_deref())?;
+    route.ways = route.ways.with(&profile.route, &route.connect.amqp);
     Ok(route)
 }
 
@@ -222,6 +228,7 @@ fn by_testbed(
         // As the testbed's own user: a provisioned user may not see the nodes.
         access.password = secrets::of_file(&route.password_file)?.expose().to_owned();
     }
+    opened.ways = Ways { password_file: Some(route.password_file), ca: route.ca, ..opened.ways };
     Ok(opened)
 }
 
@@ -313,6 +320,7 @@ fn by_cluster(
         connect,
         labels: Labels::default(),
         passed: Passed::default(),
+        ways: Ways::default(),
         _tunnel: None,
         _cluster: Some(cluster),
         _reservation: None,

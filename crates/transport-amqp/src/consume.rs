@@ -8,16 +8,16 @@ use crate::{
 };
 use engine::{
     envelope::Envelope,
-    ports::{ConnectionFacts, Delivery, Fault, Subscriber},
+    ports::{ConnectionFacts, Delivery, Fault, Number, Subscriber},
 };
 use futures_util::{FutureExt, StreamExt, future::poll_fn};
 use lapin::{
-    Consumer,
+    BasicProperties, Consumer,
     message::Delivery as Arrived,
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::{AMQPValue, FieldTable},
 };
-use profile::{QueueType, Source};
+use profile::{Mark, QueueType, Source};
 use std::{
     fmt,
     task::{Context, Poll},
@@ -73,7 +73,8 @@ impl AmqpSubscriber {
             let consumer = consumer.expect("a consumer subscribes before it waits for deliveries");
             if let Poll::Ready(next) = consumer.poll_next_unpin(cx) {
                 self.turn = at + 1;
-                return Poll::Ready((at, next.map(|next| next.map(delivery))));
+                let wanted = self.source.mark.as_ref();
+                return Poll::Ready((at, next.map(|next| next.map(|arrived| delivery(arrived, wanted)))));
             }
         }
         Poll::Pending
@@ -81,15 +82,39 @@ impl AmqpSubscriber {
 }
 
 /// What lapin delivers.
-fn delivery(arrived: Arrived) -> Delivery<Body> {
+fn delivery(arrived: Arrived, wanted: Option<&Mark>) -> Delivery<Body> {
     let properties = &arrived.properties;
     Delivery {
         envelope: properties.correlation_id().as_ref().and_then(|id| Envelope::decode(id.as_str().as_bytes())),
         reply_to: properties.reply_to().as_ref().map(|queue| queue.as_str().into()),
         replied_by: properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok()),
+        mark: wanted.and_then(|wanted| mark(properties, wanted)),
         tag: arrived.delivery_tag,
         redelivered: arrived.redelivered,
         body: arrived.data.into(),
+    }
+}
+
+/// A number in the properties of a message.
+fn mark(properties: &BasicProperties, wanted: &Mark) -> Option<Number> {
+    let whole = |number: i64| Some(Number::Whole(number));
+    let name = match wanted {
+        Mark::Timestamp => return i64::try_from((*properties.timestamp())?).ok().map(Number::Whole),
+        Mark::Header(name) => name.as_str(),
+    };
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::ShortShortInt(number) => whole((*number).into()),
+        AMQPValue::ShortShortUInt(number) => whole((*number).into()),
+        AMQPValue::ShortInt(number) => whole((*number).into()),
+        AMQPValue::ShortUInt(number) => whole((*number).into()),
+        AMQPValue::LongInt(number) => whole((*number).into()),
+        AMQPValue::LongUInt(number) => whole((*number).into()),
+        AMQPValue::LongLongInt(number) => whole(*number),
+        AMQPValue::Timestamp(number) => i64::try_from(*number).ok().map(Number::Whole),
+        AMQPValue::Float(number) => Some(Number::Part((*number).into())),
+        AMQPValue::Double(number) => Some(Number::Part(*number)),
+        AMQPValue::LongString(text) => str::from_utf8(text.as_bytes()).ok().and_then(Number::of_text),
+        _ => None,
     }
 }
 
@@ -105,11 +130,13 @@ async fn limit_deliveries(link: &Link, source: &Source) -> Result<(), Fault> {
 }
 
 async fn consume(link: &Link, source: &Source) -> Result<Consumer, Fault> {
-    link.open_lane(source.acks);
+    link.open_lane(source.acks, source.mark.as_ref());
     let Source { queue, acks, .. } = source;
     let mut arguments = FieldTable::default();
     if queue.kind == QueueType::Stream {
         let offset = match source.delivered {
+            // What was in somebody else's stream before is not of this run.
+            0 if queue.attached => AMQPValue::LongString("next".into()),
             // From the first message: producers start later, and their first messages count.
             0 => AMQPValue::LongString("first".into()),
             // The first message of a stream has offset 0.
@@ -204,7 +231,7 @@ impl Subscriber for AmqpSubscriber {
 
     async fn held(&mut self) -> Result<u64, Fault> {
         self.lanes.iter().for_each(|lane| lane.link.discard());
-        topology::held_in(&self.lanes[0].link, &self.source.queue.name).await.map(u64::from)
+        topology::look_at(&self.lanes[0].link, &self.source.queue.name).await.map(|look| look.messages)
     }
 
     fn facts(&self) -> &ConnectionFacts {

@@ -23,6 +23,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 #![forbid(unsafe_code)]
 
+mod attach;
 mod connect;
 mod consume;
 mod dial;
@@ -59,7 +60,7 @@ pub use secret::Secret;
 pub use token::Token;
 
 use connect::Connector;
-use engine::ports::{Fault, Service, Transport, Undeleted, Worker};
+use engine::ports::{Fault, Look, Service, Transport, Undeleted, Until, Worker};
 use link::Link;
 use profile::{Exchange, Plan, QueuePlan, QueueType, Source, Target};
 use purpose::Purpose;
@@ -99,6 +100,8 @@ impl Amqp {
             requested: Requested {
                 body_bytes: plan.message.body_bytes,
                 prefetch_channel: plan.service.prefetch_channel,
+                names_are_given: plan.service.names.is_some(),
+                external: plan.external.as_ref().map(|external| external.side),
             },
             restore: Restore::of(&plan.service.exchanges),
         })
@@ -147,11 +150,18 @@ impl Transport for Amqp {
     }
 
     async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {
-        topology::declare(&self.connector, exchanges, queues, &self.requested).await
+        let notes = attach::check(&self.connector, exchanges, queues, &self.requested).await?;
+        let mut service = topology::declare(&self.connector, exchanges, queues, &self.requested).await?;
+        service.notes.extend(notes);
+        Ok(service)
     }
 
     async fn held(&self, queues: &[QueuePlan]) -> Result<u64, Fault> {
         topology::held(&self.connector, queues).await
+    }
+
+    async fn look(&self, queues: &[QueuePlan], until: Until, patience: Duration) -> Result<Vec<Look>, Fault> {
+        topology::look(&self.connector, queues, until, patience).await
     }
 
     async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Vec<Undeleted>, Fault> {

@@ -3,6 +3,7 @@
 use crate::{line::Line, native::Wire, token::LoggedIn};
 use engine::ports::{ConnectionFacts, Fault, Service};
 use lapin::{Channel, Connection};
+use profile::Mark;
 use std::{net::Shutdown, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -58,9 +59,9 @@ impl Link {
     }
 
     /// Messages and confirms of its channel go past lapin, if the client is the light one.
-    pub(crate) fn open_lane(&self, acks: bool) {
+    pub(crate) fn open_lane(&self, acks: bool, wanted: Option<&Mark>) {
         if let Some(wire) = &self.shared.wire {
-            wire.open_lane(self.channel.id(), acks);
+            wire.open_lane(self.channel.id(), acks, wanted.cloned());
         }
     }
 

@@ -101,7 +101,7 @@ impl AmqpPublisher {
                 link.exchange("confirm messages", request).await?;
             }
         }
-        links.iter().for_each(|link| link.open_lane(false));
+        links.iter().for_each(|link| link.open_lane(false, None));
         let delivery_mode = if body.persistent { PERSISTENT } else { TRANSIENT };
         let reply_to = target.reply_to.as_deref();
         let template = Template::new(&target.exchange, body.content_type, delivery_mode, reply_to, target.confirms)?;

@@ -1,7 +1,7 @@
 //! Features of the service's version, checked before the run starts.
 
 use engine::ports::{Fault, FaultKind, Service};
-use profile::{QueuePlan, QueueType};
+use profile::{QueuePlan, QueueType, Side};
 
 /// The first two numbers of a version.
 type Version = (u32, u32);
@@ -20,6 +20,10 @@ const SMALL_MESSAGE_BYTES: u64 = 16 << 20;
 pub(crate) struct Requested {
     pub body_bytes: u64,
     pub prefetch_channel: u16,
+    /// Whether another run may have queues of the same names.
+    pub names_are_given: bool,
+    /// The end that belongs to programs of others.
+    pub external: Option<Side>,
 }
 
 /// Checks that the service supports the requested settings. Returns the settings that it applies differently, each as a
@@ -89,7 +93,12 @@ mod tests {
         let layer = Layer::parse(Origin::CommandLine, &format!("[service]\n{knobs}")).unwrap();
         let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         let plan = Plan::resolve(&profile, 4, 7).unwrap();
-        let requested = Requested { body_bytes, prefetch_channel: plan.service.prefetch_channel };
+        let requested = Requested {
+            body_bytes,
+            prefetch_channel: plan.service.prefetch_channel,
+            names_are_given: false,
+            external: None,
+        };
         check(&service("RabbitMQ", version), &plan.service.queues, &requested).map_err(|fault| fault.sentence)
     }
 

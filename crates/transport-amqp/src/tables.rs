@@ -1,5 +1,6 @@
 //! Whether lapin's parser can read the contents of a frame, checked without building values.
 
+use engine::ports::Number;
 use std::str::from_utf8;
 
 /// How deep tables and arrays may nest. RabbitMQ's own nest three deep; lapin's parser and the values that it builds
@@ -97,6 +98,40 @@ impl<'a> Reader<'a> {
             _ => return Err(Unreadable::Malformed),
         };
         self.take(bytes).map(drop)
+    }
+
+    /// The number under `name` among the entries of a table, unless an entry before it cannot be read.
+    pub(crate) fn number_of(mut self, name: &str) -> Option<Number> {
+        while !self.0.is_empty() {
+            if self.short().ok()? == name.as_bytes() {
+                return self.number().ok().flatten();
+            }
+            self.value(0).ok()?;
+        }
+        None
+    }
+
+    /// A value, if it is a number or a text with one.
+    fn number(&mut self) -> Read<Option<Number>> {
+        let whole = |number: i64| Ok(Some(Number::Whole(number)));
+        match self.byte()? {
+            b'b' => whole(i8::from_be_bytes(self.array_of()?).into()),
+            b'B' => whole(u8::from_be_bytes(self.array_of()?).into()),
+            b's' | b'U' => whole(i16::from_be_bytes(self.array_of()?).into()),
+            b'u' => whole(u16::from_be_bytes(self.array_of()?).into()),
+            b'I' => whole(i32::from_be_bytes(self.array_of()?).into()),
+            b'i' => whole(u32::from_be_bytes(self.array_of()?).into()),
+            // No clock shows what does not fit.
+            b'l' | b'L' | b'T' => whole(i64::from_be_bytes(self.array_of()?)),
+            b'f' => Ok(Some(Number::Part(f32::from_be_bytes(self.array_of()?).into()))),
+            b'd' => Ok(Some(Number::Part(f64::from_be_bytes(self.array_of()?)))),
+            b'S' => Ok(from_utf8(self.long()?.0).ok().and_then(Number::of_text)),
+            _ => Ok(None),
+        }
+    }
+
+    fn array_of<const N: usize>(&mut self) -> Read<[u8; N]> {
+        Ok(self.take(N)?.try_into().expect("so many bytes were taken"))
     }
 
     /// The properties of a message, to the end.
@@ -213,5 +248,27 @@ pub(crate) mod tests {
         let shallow = nested(7, b'F');
         assert!(matches!(parse_field_table(&shallow[..]), Ok(([], _))));
         assert_eq!(table(&shallow), Ok(()));
+    }
+
+    #[test]
+    fn a_number_is_found_among_entries_of_any_type() {
+        let entries = [
+            &b"\x01aF\0\0\0\x04\x01bt\x01"[..],
+            b"\x01cS\0\0\0\x0212",
+            b"\x01dl\0\0\0\0\0\0\0\x07",
+            b"\x01ed\x3f\xf8\0\0\0\0\0\0",
+            b"\x01fI\xff\xff\xff\xfe",
+            b"\x01gS\0\0\0\x01x",
+        ]
+        .concat();
+        let of = |name| Reader(&entries).number_of(name);
+        let whole = |number| Some(Number::Whole(number));
+        assert_eq!(["c", "d", "f"].map(of), [whole(12), whole(7), whole(-2)]);
+        assert_eq!(of("e"), Some(Number::Part(1.5)));
+        assert_eq!(["a", "b", "g", "z"].map(of), [None; 4]);
+        for cut in 0..entries.len() {
+            let _ = Reader(&entries[..cut]).number_of("g");
+        }
+        assert_eq!(Reader(b"\x01a?\x01dl\0\0\0\0\0\0\0\x07").number_of("d"), None, "behind what cannot be read");
     }
 }

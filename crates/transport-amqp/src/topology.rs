@@ -1,7 +1,7 @@
 //! Exchanges and queues: declared before the run, deleted after it.
 
 use crate::{connect::Connector, link::Link, prefetch::try_prefetch, purpose::Purpose, support};
-use engine::ports::{Fault, Service, Undeleted};
+use engine::ports::{Fault, Look, Service, Undeleted, Until};
 use lapin::{
     ExchangeKind as Kind,
     options::{
@@ -73,17 +73,20 @@ async fn declare_through(
     if requested.prefetch_channel > 0 {
         service.notes.extend(try_prefetch(first, queues).await?);
     }
-    for exchange in exchanges {
+    for exchange in exchanges.iter().filter(|exchange| !exchange.attached) {
         declare_exchange(first, exchange).await?;
     }
-    for (queue, link) in queues.iter().zip(links.iter().cycle()) {
+    for (queue, link) in queues.iter().filter(|queue| !queue.attached).zip(links.iter().cycle()) {
         declare_queue(link, queue).await?;
     }
     Ok(service)
 }
 
-/// Declares an exchange.
+/// Declares an exchange, unless it is somebody else's.
 pub(crate) async fn declare_exchange(link: &Link, exchange: &Exchange) -> Result<(), Fault> {
+    if exchange.attached {
+        return Ok(());
+    }
     let kind = match exchange.kind {
         ExchangeKind::Direct => Kind::Direct,
         ExchangeKind::Fanout => Kind::Fanout,
@@ -95,8 +98,11 @@ pub(crate) async fn declare_exchange(link: &Link, exchange: &Exchange) -> Result
     link.exchange(&format!("declare exchange {name}"), request).await
 }
 
-/// Declares a queue and binds it. An exclusive queue belongs to the link's connection.
+/// Declares a queue and binds it, unless it is somebody else's. An exclusive queue belongs to the link's connection.
 pub(crate) async fn declare_queue(link: &Link, queue: &QueuePlan) -> Result<(), Fault> {
+    if queue.attached {
+        return Ok(());
+    }
     let options = QueueDeclareOptions {
         durable: queue.durable,
         exclusive: queue.exclusive,
@@ -124,7 +130,7 @@ pub(crate) async fn held(connector: &Connector, queues: &[QueuePlan]) -> Result<
         for _ in 0..LOOKS_MAX {
             let mut held = 0;
             for queue in queues {
-                held += u64::from(held_in(&link, &queue.name).await?);
+                held += look_at(&link, &queue.name).await?.messages;
             }
             if last.replace(held) == Some(held) {
                 break;
@@ -138,22 +144,54 @@ pub(crate) async fn held(connector: &Connector, queues: &[QueuePlan]) -> Result<
     held
 }
 
-/// Number of messages that wait in a queue, from the service's reply to a passive declaration.
-pub(crate) async fn held_in(link: &Link, name: &str) -> Result<u32, Fault> {
+/// Looks at queues until something holds of them, or until nothing has changed in them for `patience`.
+pub(crate) async fn look(
+    connector: &Connector,
+    queues: &[QueuePlan],
+    until: Until,
+    patience: Duration,
+) -> Result<Vec<Look>, Fault> {
+    let link = connector.open(Purpose::Topology(0)).await?;
+    let looked = async {
+        let (mut last, mut changed) = (Vec::new(), Instant::now());
+        loop {
+            let mut looks = Vec::new();
+            for queue in queues {
+                looks.push(look_at(&link, &queue.name).await?);
+            }
+            if looks != last {
+                changed = Instant::now();
+            }
+            if until.holds(&looks) || changed.elapsed() >= patience {
+                return Ok(looks);
+            }
+            last = looks;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    };
+    let looked = looked.await;
+    link.close().await;
+    looked
+}
+
+/// What a queue has, from the service's reply to a passive declaration.
+pub(crate) async fn look_at(link: &Link, name: &str) -> Result<Look, Fault> {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let request = link.channel.queue_declare(name.into(), options, FieldTable::default());
-    Ok(link.exchange(&format!("report how many messages queue {name} holds"), request).await?.message_count())
+    let queue = link.exchange(&format!("report how many messages queue {name} holds"), request).await?;
+    Ok(Look { messages: queue.message_count().into(), consumers: queue.consumer_count() })
+}
+
+/// Whether there is such an exchange: its kind does not matter.
+pub(crate) async fn look_for_exchange(link: &Link, name: &str) -> Result<(), Fault> {
+    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    let request = link.channel.exchange_declare(name.into(), Kind::Direct, options, FieldTable::default());
+    link.exchange(&format!("look for exchange {name}"), request).await
 }
 
 /// Whether the service reports that there is no such queue or exchange: one that may not be declared may not be deleted either.
 async fn is_absent(link: &mut Link, name: &str, is_queue: bool) -> bool {
-    let looked = if is_queue {
-        held_in(link, name).await.map(drop)
-    } else {
-        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-        let request = link.channel.exchange_declare(name.into(), Kind::Direct, options, FieldTable::default());
-        link.exchange(&format!("look for exchange {name}"), request).await
-    };
+    let looked = if is_queue { look_at(link, name).await.map(drop) } else { look_for_exchange(link, name).await };
     // Every refusal closes the channel.
     looked.is_err_and(|fault| fault.sentence.contains("NOT_FOUND")) && link.renew().await.is_ok()
 }
@@ -255,6 +293,7 @@ mod tests {
             leader: LeaderLocator::Server,
             expires: None,
             binding: None,
+            attached: false,
         }
     }
 

@@ -77,6 +77,7 @@ impl Subscriber for EjfatSubscriber {
             redelivered: false,
             reply_to: None,
             replied_by: None,
+            mark: None,
         })
     }
 

@@ -8,10 +8,10 @@ use crate::{
     subscriber::EjfatSubscriber,
 };
 use ejfat::{Client, Pacing, Receiver, ReceiverOptions, Sender, SenderOptions, Syncing, check_mtu};
-use engine::ports::{ConnectionFacts, Fault, Role, Service, Transport, Undeleted, Worker};
+use engine::ports::{ConnectionFacts, Fault, Look, Role, Service, Transport, Undeleted, Until, Worker};
 use measure::record::Connection;
 use profile::{Exchange, QueuePlan, Source, Target};
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc::channel;
 
 const ONE_WAY: &str = "EJFAT has no way back from consumers to producers; use the pattern work-sharing";
@@ -141,6 +141,11 @@ impl Transport for EjfatTransport {
 
     async fn held(&self, _: &[QueuePlan]) -> Result<u64, Fault> {
         Ok(0)
+    }
+
+    /// Nothing: there are no queues.
+    async fn look(&self, _: &[QueuePlan], _: Until, _: Duration) -> Result<Vec<Look>, Fault> {
+        Ok(Vec::new())
     }
 
     async fn delete(&self, _: &[Exchange], _: &[QueuePlan]) -> Result<Vec<Undeleted>, Fault> {

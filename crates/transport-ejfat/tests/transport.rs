@@ -65,7 +65,14 @@ fn target() -> Target {
 
 fn source() -> Source {
     let plan = plan();
-    Source { queue: plan.service.queues[0].clone(), acks: false, prefetch: 0, prefetch_channel: 0, delivered: 0 }
+    Source {
+        queue: plan.service.queues[0].clone(),
+        acks: false,
+        prefetch: 0,
+        prefetch_channel: 0,
+        delivered: 0,
+        mark: None,
+    }
 }
 
 async fn pair(transport: &EjfatTransport) -> (EjfatPublisher, EjfatSubscriber) {

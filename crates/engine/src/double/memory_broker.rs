@@ -4,8 +4,8 @@ use super::memory_faults::{Faults, Injected, Kind};
 use crate::{
     envelope::Envelope,
     ports::{
-        Alarm, ConnectionFacts, Delivery, Fault, FaultKind, Loss, Outcome, Outgoing, Publisher, ReplyTo, Service,
-        Subscriber, Transport, Undeleted, Worker,
+        Alarm, ConnectionFacts, Delivery, Fault, FaultKind, Look, Loss, Number, Outcome, Outgoing, Publisher, ReplyTo,
+        Service, Subscriber, Transport, Undeleted, Until, Worker,
     },
 };
 use profile::{Binding, Exchange, Overflow, QueuePlan, Source, Target};
@@ -23,6 +23,7 @@ use tokio::{
 
 /// A message that was held back is delivered anyway if nothing follows it for this long.
 const HELD_BACK_MAX: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A broker that all ranks of one test share. A consumer that ends by itself keeps its deliveries.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +52,8 @@ struct State {
     consumers: u64,
     /// Deliveries to each consumer that are not acknowledged: their tags, queues and messages.
     unacknowledged: HashMap<u64, VecDeque<(u64, String, Stored)>>,
+    /// The number in the properties of each message of an external program.
+    mark: Option<Number>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +64,7 @@ struct Queue {
     overflow: Option<Overflow>,
     /// The consumer that it belongs to.
     owner: Option<u64>,
+    consumers: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -182,6 +186,11 @@ impl MemoryBroker {
         self.lock().queues.keys().cloned().collect()
     }
 
+    /// Each message has this number in its properties from now on.
+    pub fn mark(&self, mark: Number) {
+        self.lock().mark = Some(mark);
+    }
+
     /// How often each fault was injected.
     pub fn injected(&self) -> Injected {
         self.lock().injected
@@ -297,15 +306,30 @@ impl Transport for MemoryBroker {
 
     async fn declare(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Service, Fault> {
         let mut state = self.lock();
-        for exchange in exchanges {
+        for exchange in exchanges.iter().filter(|exchange| !exchange.attached) {
             state.exchanges.insert(exchange.name.clone(), Vec::new());
         }
-        queues.iter().for_each(|queue| state.declare(queue, None));
+        queues.iter().filter(|queue| !queue.attached).for_each(|queue| state.declare(queue, None));
         Ok(Service { product: "memory".to_owned(), version: "1".to_owned(), notes: Vec::new() })
     }
 
     async fn held(&self, queues: &[QueuePlan]) -> Result<u64, Fault> {
         queues.iter().map(|queue| self.held_in(&queue.name)).sum()
+    }
+
+    async fn look(&self, queues: &[QueuePlan], until: Until, patience: Duration) -> Result<Vec<Look>, Fault> {
+        let since = Instant::now();
+        loop {
+            let of = |queue: &QueuePlan| {
+                let consumers = self.lock().queues.get(&queue.name).map_or(0, |queue| queue.consumers);
+                Ok(Look { messages: self.held_in(&queue.name)?, consumers })
+            };
+            let looks = queues.iter().map(of).collect::<Result<Vec<_>, Fault>>()?;
+            if until.holds(&looks) || since.elapsed() >= patience {
+                return Ok(looks);
+            }
+            sleep_until(Instant::now() + LOOK_EVERY).await;
+        }
     }
 
     async fn delete(&self, exchanges: &[Exchange], queues: &[QueuePlan]) -> Result<Vec<Undeleted>, Fault> {
@@ -410,8 +434,12 @@ impl Subscriber for MemorySubscriber {
         if self.queue.exclusive {
             state.declare(&self.queue, Some(self.id));
         }
-        let known = state.queues.contains_key(self.name());
-        if known { Ok(()) } else { Err(Fault::new(FaultKind::Refused, format!("no queue `{}`", self.name()))) }
+        let queue = state.queues.get_mut(self.name()).map(|queue| queue.consumers += 1);
+        if queue.is_some() {
+            Ok(())
+        } else {
+            Err(Fault::new(FaultKind::Refused, format!("no queue `{}`", self.name())))
+        }
     }
 
     async fn next(&mut self) -> Result<Delivery<Vec<u8>>, Fault> {
@@ -448,7 +476,8 @@ impl Subscriber for MemorySubscriber {
             if let Some(stored) = message {
                 self.tag += 1;
                 let Stored { body, envelope, reply_to, replied_by, redelivered } = stored;
-                return Ok(Delivery { body, envelope, tag: self.tag, redelivered, reply_to, replied_by });
+                let mark = self.broker.lock().mark;
+                return Ok(Delivery { body, envelope, tag: self.tag, redelivered, reply_to, replied_by, mark });
             }
             if broken {
                 return Err(Fault::new(FaultKind::Lost, "the broker closed the connection"));

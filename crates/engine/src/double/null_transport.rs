@@ -77,6 +77,7 @@ impl Subscriber for NullSubscriber {
             redelivered: false,
             reply_to: None,
             replied_by: None,
+            mark: None,
         })
     }
 

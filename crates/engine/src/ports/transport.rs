@@ -10,7 +10,7 @@ use measure::{
 };
 use profile::{Exchange, QueuePlan, Source, Target};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 /// A streaming service as seen by the workers of one rank.
 ///
@@ -47,7 +47,8 @@ pub trait Transport: Send + Sync + 'static {
         source: &Source,
     ) -> impl Future<Output = Result<Self::Subscriber, Fault>> + Send;
 
-    /// Declares exchanges, shared queues and their bindings. Called on rank 0 only.
+    /// Declares exchanges, shared queues and their bindings; those that are somebody else's must be there, and usable as the plan wants
+    /// to. Called on rank 0 only.
     ///
     /// # Errors
     ///
@@ -66,6 +67,19 @@ pub trait Transport: Send + Sync + 'static {
     /// [`Fault`] if a queue does not report its number of messages.
     fn held(&self, queues: &[QueuePlan]) -> impl Future<Output = Result<u64, Fault>> + Send;
 
+    /// Looks at queues until something holds of them, or until nothing has changed in them for `patience`; returns the last look, one
+    /// for each queue. Called on rank 0 only.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if a queue cannot be looked at.
+    fn look(
+        &self,
+        queues: &[QueuePlan],
+        until: Until,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Vec<Look>, Fault>> + Send;
+
     /// Deletes what [`Self::declare`] declared; objects that no longer exist count as deleted. Returns the objects that
     /// the service did not delete. Called on rank 0 only.
     ///
@@ -77,6 +91,37 @@ pub trait Transport: Send + Sync + 'static {
         exchanges: &[Exchange],
         queues: &[QueuePlan],
     ) -> impl Future<Output = Result<Vec<Undeleted>, Fault>> + Send;
+}
+
+/// What a look at a queue shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Messages that wait in it, without those delivered and not acknowledged.
+    pub messages: u64,
+    /// Consumers of it.
+    pub consumers: u32,
+}
+
+/// What queues are looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Each has a consumer.
+    Consumed,
+    /// One has a message.
+    Filled,
+    /// None has a message.
+    Empty,
+}
+
+impl Until {
+    /// Whether it holds of these looks.
+    pub fn holds(self, looks: &[Look]) -> bool {
+        match self {
+            Self::Consumed => looks.iter().all(|look| look.consumers > 0),
+            Self::Filled => looks.iter().any(|look| look.messages > 0),
+            Self::Empty => looks.iter().all(|look| look.messages == 0),
+        }
+    }
 }
 
 /// An exchange or a queue that could not be deleted.
@@ -222,6 +267,25 @@ pub struct Delivery<B> {
     pub reply_to: Option<Arc<str>>,
     /// The consumer whose reply this is, if it is one.
     pub replied_by: Option<u32>,
+    /// The number that its subscriber was asked to read ([`Source::mark`]).
+    pub mark: Option<Number>,
+}
+
+/// A number that others have written into the properties of a message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// A whole number.
+    Whole(i64),
+    /// Another one.
+    Part(f64),
+}
+
+impl Number {
+    /// A number in words, as some clients write them.
+    pub fn of_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        text.parse().map(Self::Whole).or_else(|_| text.parse().map(Self::Part)).ok()
+    }
 }
 
 /// The service's outcome for a published message.

@@ -5,7 +5,7 @@ use crate::{
     record::{
         Facts,
         counts::{backpressure, per_message, totals},
-        faults, packets,
+        faults, one_end, packets,
         verdict::verdict,
     },
     result::{join::RunResult, report::RankReport},
@@ -47,6 +47,7 @@ pub fn complete(facts: &Facts, result: &RunResult) -> Record {
         let lost = result.ranks.iter().flat_map(|rank| rank.lost.iter().cloned());
         Reconnection::of(lost.collect())
     });
+    record.external = one_end::external(&facts.plan, result);
     record.harness = harness(result);
     reading(&mut record, facts, result);
     sink(&mut record, facts, result);

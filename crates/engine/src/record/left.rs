@@ -12,6 +12,9 @@ pub fn if_killed(plan: &Plan) -> String {
     let last = expiring.iter().filter_map(|one| one.expires_s).reduce(f64::max);
     let service = &plan.service;
     let exclusive = service.queues.iter().any(|queue| queue.exclusive) || plan.flow.replies > 0;
+    if all.is_empty() && !exclusive {
+        return "it leaves nothing on the service".to_owned();
+    }
     let parts = [
         // What has no expiry is a stream, or an exchange that one holds.
         (!staying.is_empty()).then(|| {

@@ -78,6 +78,12 @@ pub fn kept(facts: &Facts, latest: Option<&Snapshot>, declared: bool) -> Record 
     let why = "the run was killed, its node died, or its results could not be written";
     let reason = match latest {
         None => format!("cut off before it streamed: {why}"),
+        Some(Snapshot { elapsed, total, .. }) if facts.plan.external.is_some() => format!(
+            "cut off while it streamed: {why}; {} messages had been sent and {} received {:.0} s after its start",
+            total.counters.sent,
+            total.counters.received,
+            elapsed.as_secs_f64()
+        ),
         Some(Snapshot { elapsed, total, .. }) => format!(
             "cut off while it streamed: {why}; {} of {} messages had been delivered {:.0} s after its start",
             total.counters.distinct,

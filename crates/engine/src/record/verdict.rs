@@ -1,6 +1,6 @@
 //! The verdict on a run.
 
-use crate::{ports::Fault, run::control::Ending};
+use crate::{ports::Fault, record::one_end, run::control::Ending};
 use measure::{Exit, Integrity, record::Status};
 use profile::Plan;
 
@@ -14,17 +14,22 @@ pub fn verdict(plan: &Plan, ending: &Ending, fault: Option<&Fault>, integrity: &
     let (owed, what) = (integrity.sent * copies.max(&1), if *copies > 1 { "copies" } else { "messages" });
     let replies = integrity.replies.as_ref();
     let replied = replies.map_or_else(String::new, |replies| format!(", {} of {owed} replies", replies.delivered));
-    let had_been = format!("{delivered} of {owed} {what} had been delivered{replied}");
-    let (findings, open) = (integrity.findings().join("; "), integrity.open());
+    let proved = one_end::proves(plan, integrity);
+    let had_been =
+        proved.clone().unwrap_or_else(|| format!("{delivered} of {owed} {what} had been delivered{replied}"));
+    let findings = integrity.findings().join("; ");
+    let open = integrity.open().or_else(|| one_end::open(plan, integrity));
     let sound = findings.is_empty() && open.is_none();
     let (exit, parts) = match (ending, fault) {
         (Ending::Complete, _) if sound => {
-            (Exit::Pass, vec![format!("{delivered} of {owed} {what} delivered{replied}, none lost")])
+            let delivered = || format!("{delivered} of {owed} {what} delivered{replied}, none lost");
+            (Exit::Pass, vec![proved.unwrap_or_else(delivered)])
         }
         (Ending::Complete | Ending::Missing(_), None) if !findings.is_empty() => (Exit::Integrity, vec![findings]),
         // What a worker that broke has not reported is not lost.
         (Ending::Complete | Ending::Missing(_), Some(fault)) => (Exit::Partial, vec![fault.to_string(), had_been]),
         (Ending::Fault(_, fault), _) => (fault.kind.exit(), vec![ending.to_string(), had_been]),
+        (Ending::Complete, _) if plan.external.is_some() => (Exit::Partial, vec![had_been]),
         _ => (Exit::Partial, vec![ending.to_string(), had_been]),
     };
     let is_result = plan.ejfat.is_some() && integrity.lost > 0;

@@ -91,6 +91,9 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     let throughput = if jumped { Throughput::default() } else { throughput(plan, &counters, &ranks, measured_ns) };
     integrity.corrupt_by_kind = corrupt_by_kind(&counters);
     integrity.count_inspected(&counters);
+    if plan.placement.producers == 0 {
+        integrity.redelivered = counters.redelivered;
+    }
     integrity.first_corrupt = first_corrupt.as_ref().map(example_of);
     let (own_cost, ceiling_messages_per_second) = own_cost(&ranks);
     let client_cpu_high =
@@ -131,8 +134,12 @@ fn window_warnings(plan: &Plan, ranks: &[RankReport], measured_ns: u64) -> Vec<S
 
 /// The rate of delivery.
 fn throughput(plan: &Plan, counters: &Counters, ranks: &[RankReport], measured_ns: u64) -> Throughput {
+    if plan.placement.consumers == 0 {
+        // Rates are of deliveries, and none is to this run.
+        return Throughput::default();
+    }
     let spans: Vec<ConsumerSpan> = ranks.iter().flat_map(|rank| rank.spans.iter().copied()).collect();
-    match plan.length {
+    let rates = match plan.length {
         RunLength::Messages(_) => {
             let Counters { received, bytes_received, events_received, .. } = *counters;
             let total = Volume { messages: received, bytes: bytes_received, events: events_received };
@@ -143,7 +150,9 @@ fn throughput(plan: &Plan, counters: &Counters, ranks: &[RankReport], measured_n
             let inside = Volume { messages: in_window_messages, bytes: in_window_bytes, events: in_window_events };
             Throughput::in_window(measured_ns, &inside, &spans)
         }
-    }
+    };
+    // How many events are in messages of others is not known.
+    if plan.placement.producers == 0 { Throughput { events_per_second: None, ..rates } } else { rates }
 }
 
 /// A corrupt body, as the record names it.
@@ -210,7 +219,7 @@ pub(crate) fn join_ledgers(
         .collect();
     let decode = |bytes: &Vec<u8>| Deliveries::decode(bytes).expect(same_build);
     let deliveries = deliveries.map(|bytes| decode(&bytes));
-    let mut integrity = if flow.copies > 1 {
+    let mut integrity = if flow.copies != 1 {
         measure::join_each(&sent, deliveries, flow.copies as usize)
     } else {
         measure::join_with(handed, &sent, deliveries)

@@ -6,7 +6,7 @@ use crate::{
     run::control::{Ending, Expected},
 };
 use measure::{OnTheWay, record::LeftBehind};
-use profile::{Acks, Plan, QueuePlan, QueueType};
+use profile::{Acks, Exchange, ExchangeKind, Plan, QueuePlan, QueueType};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -30,6 +30,10 @@ pub(crate) fn on_the_way(plan: &Plan, ending: &Ending, ranks: &[RankReport]) -> 
         Ending::Missing(still) => *still,
         _ => return OnTheWay { messages: true, replies: true },
     };
+    if plan.placement.consumers == 0 {
+        // A program of others may hold any of them.
+        return OnTheWay { messages: true, replies: true };
+    }
     let broken = ranks.iter().any(|rank| rank.fault.is_some());
     let moving = broken || still < Expected::of(plan).missing_after;
     let service = &plan.service;
@@ -52,7 +56,7 @@ pub fn left_by_killed(plan: &Plan) -> Vec<LeftBehind> {
 
 /// The part of these that stays. An exchange ends with the last queue that is bound to it.
 fn left(plan: &Plan, left: impl Fn(&str) -> bool) -> Vec<LeftBehind> {
-    let queues = || plan.shared_queues().filter(|queue| left(&queue.name));
+    let queues = || plan.shared_queues().filter(|queue| !queue.attached && left(&queue.name));
     let expires_s = |queue: &QueuePlan| queue.expires.map(|expires| expires.as_secs_f64());
     let kind = |queue: &QueuePlan| if queue.kind == QueueType::Stream { "stream" } else { "queue" };
     let queue = |queue: &QueuePlan| LeftBehind {
@@ -60,12 +64,15 @@ fn left(plan: &Plan, left: impl Fn(&str) -> bool) -> Vec<LeftBehind> {
         name: queue.name.clone(),
         expires_s: expires_s(queue),
     };
-    let exchanges = plan.service.exchanges.iter().filter(|exchange| left(&exchange.name)).filter_map(|exchange| {
+    // External consumers bind queues of their own to it, or none.
+    let bound_by_others = |exchange: &Exchange| plan.placement.consumers == 0 && exchange.kind == ExchangeKind::Fanout;
+    let own = plan.service.exchanges.iter().filter(|exchange| !exchange.attached && left(&exchange.name));
+    let exchanges = own.filter_map(|exchange| {
         let bound = |queue: &&QueuePlan| queue.binding.as_ref().is_some_and(|to| to.exchange == exchange.name);
         let of_queues: Option<Vec<f64>> = queues().filter(bound).map(expires_s).collect();
         let kind = "exchange".to_owned();
         match of_queues {
-            Some(all) if all.is_empty() => None,
+            Some(all) if all.is_empty() && !bound_by_others(exchange) => None,
             all => {
                 let expires_s = all.and_then(|all| all.into_iter().reduce(f64::max));
                 Some(LeftBehind { kind, name: exchange.name.clone(), expires_s })

@@ -61,6 +61,8 @@ pub struct RankReport {
     pub sent: Vec<(u32, Vec<u8>)>,
     /// Bytes of its consumers' side of the ledger, which comes when rank 0 calls for it.
     pub ledger_bytes: u64,
+    /// Sizes of the smallest and the largest message of external producers.
+    pub external_bytes: Option<(u64, u64)>,
     /// When the first body arrived that was not what was sent, in common time.
     pub first_corrupt_ns: Option<u64>,
     /// The replies to its producers, each by consumer where they are gathered, encoded.

@@ -207,6 +207,8 @@ pub struct Overseer {
     settled: (u64, Duration),
     /// Connections that were made again.
     made_again: u32,
+    /// Whether the run need not go on for the other end.
+    other_end_is_done: bool,
 }
 
 /// The conditions for a complete run.
@@ -245,7 +247,13 @@ impl Overseer {
     pub fn new(world: usize, expected: Expected, limit: Duration) -> Self {
         let ranks = vec![(Status::default(), Duration::ZERO); world];
         let (moved, settled) = ((0, Duration::ZERO), (0, Duration::ZERO));
-        Self { ranks, expected, limit, moved, pause_max: Duration::ZERO, settled, made_again: 0 }
+        let (pause_max, other_end_is_done) = (Duration::ZERO, true);
+        Self { ranks, expected, limit, moved, pause_max, settled, made_again: 0, other_end_is_done }
+    }
+
+    /// Whether the other end is done, where that is not the run's own.
+    pub fn other_end(&mut self, is_done: bool) {
+        self.other_end_is_done = is_done;
     }
 
     /// Stores the sums of a rank, which replace its previous ones.
@@ -291,7 +299,7 @@ impl Overseer {
         let total = self.total();
         let counters = &total.counters;
         let Expected { producers, copies, replies, service_time, missing_after } = self.expected;
-        let sent_all = total.producers_done == producers;
+        let sent_all = total.producers_done == producers && self.other_end_is_done;
         let arrived = counters.distinct >= counters.accepted * u64::from(copies)
             && counters.distinct_replies >= counters.accepted * u64::from(replies);
         // Duplicates or unneeded deliveries may also reach the numbers: then the sets differ.
@@ -499,5 +507,17 @@ mod tests {
         overseer.hear(1, status(0, 0, 1), 4 * S);
         assert_eq!(overseer.decide(18 * S, None), None);
         assert_eq!(overseer.decide(20 * S, None), Some(Ending::Silent(1)));
+    }
+
+    #[test]
+    fn a_run_of_one_end_goes_on_until_the_other_end_is_done() {
+        let external = Expected { producers: 0, ..SHARED };
+        let mut overseer = Overseer::new(1, external, 10 * S);
+        overseer.other_end(false);
+        overseer.hear(0, Status::default(), S);
+        assert_eq!(overseer.decide(S, None), None);
+        assert!(matches!(overseer.decide(10 * S, None), Some(Ending::Deadline(..))));
+        overseer.other_end(true);
+        assert_eq!(overseer.decide(S, None), Some(Ending::Complete));
     }
 }

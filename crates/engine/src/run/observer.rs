@@ -10,6 +10,7 @@ use crate::{
     time::clock::Clock,
 };
 use measure::{Held, record::LeftBehind};
+use profile::Side;
 use std::time::Duration;
 
 /// Receives a run's progress and results, and may request its end.
@@ -19,6 +20,9 @@ pub trait Observer {
 
     /// Rank 0 only, before streaming: the service applies a setting differently than requested.
     fn note(&mut self, _sentence: &str) {}
+
+    /// Rank 0 only, before streaming: the run waits so long at most for programs of others at this end of these queues.
+    fn awaits(&mut self, _side: Side, _queues: &[String], _limit: Duration) {}
 
     /// The common start of streaming is known, which is shortly ahead.
     fn starts(&mut self, _clock: Clock, _start_ns: u64) {}

@@ -11,6 +11,8 @@ pub enum Phase {
     Connect,
     /// Exchanges and queues are declared, and workers subscribe.
     Topology,
+    /// Programs of others come to the other end, if the run waits for them.
+    Peers,
     /// Hosts compare their clocks.
     Clocks,
     /// Ranks agree on the start.
@@ -33,6 +35,7 @@ impl Phase {
             Self::Ceiling => "ceiling",
             Self::Connect => "connect",
             Self::Topology => "topology",
+            Self::Peers => "peers",
             Self::Clocks => "clocks",
             Self::Start => "start",
             Self::Stream => "stream",

@@ -28,6 +28,16 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         together(self.comm, self.plan, step, mine)
     }
 
+    /// The same for a step that takes some ranks so long.
+    pub fn together_within<V>(
+        &self,
+        step: &'static str,
+        mine: Result<V, Fault>,
+        limit: Duration,
+    ) -> Result<V, RunError> {
+        within(self.comm, step, mine, limit)
+    }
+
     /// Runs a future on the workers' thread, at most `limit`.
     pub fn call<V: Send + 'static>(
         &self,
@@ -73,11 +83,15 @@ pub(crate) fn together<V>(
     step: &'static str,
     mine: Result<V, Fault>,
 ) -> Result<V, RunError> {
+    within(comm, step, mine, plan.limits.collective)
+}
+
+fn within<V>(comm: &impl Comm, step: &'static str, mine: Result<V, Fault>, limit: Duration) -> Result<V, RunError> {
     let (value, failure) = match mine {
         Ok(value) => (Some(value), Ok(())),
         Err(fault) => (None, Err(fault)),
     };
-    match (agree(comm, failure, plan.limits.collective)?, value) {
+    match (agree(comm, failure, limit)?, value) {
         (Ok(()), Some(value)) => Ok(value),
         (Ok(()), None) => unreachable!("a rank's own failure is among those agreed on"),
         (Err(failures), _) => Err(RunError::Failed { step, failures }),

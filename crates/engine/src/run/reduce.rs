@@ -76,6 +76,16 @@ fn metrics(plan: &Plan) -> Vec<Metric> {
     let paced = plan.load.is_paced();
     let confirmed = (paced && plan.service.confirms.wanted()).then_some(Metric::ConfirmFromDue);
     let paced = paced.then_some(Metric::ScheduleLag).into_iter().chain(confirmed);
+    let external = plan.external.as_ref();
+    let stamped = external.filter(|external| external.timestamp.is_some()).map(|_| Metric::FromTimestamp);
+    let reported = external.filter(|_| flow.replies > 0).map(|_| [Metric::ConsumerOwn, Metric::RttWithoutConsumer]);
+    let external = stamped.into_iter().chain(reported.into_iter().flatten());
     let reduced = plan.service.reply.reduces().map(|_| Metric::Reduce);
-    always.chain(replied).chain(flow.gathers.then_some(Metric::Gather)).chain(reduced).chain(paced).collect()
+    always
+        .chain(external)
+        .chain(replied)
+        .chain(flow.gathers.then_some(Metric::Gather))
+        .chain(reduced)
+        .chain(paced)
+        .collect()
 }

@@ -16,13 +16,13 @@ use crate::{
         budget::Budget,
         calendar::Catchup,
         collect::{Collector, CollectorReport, CollectorSpec},
-        consume::{Consumer, ConsumerReport, ConsumerSpec, LOOK_EVERY},
+        consume::{Consumer, ConsumerReport, ConsumerSpec, ForeignSpec, LOOK_EVERY},
         produce::{Producer, ProducerReport, ProducerSpec},
         progress::Progress,
     },
 };
 use measure::{Held, Timeline};
-use profile::{Acks, Plan, RunLength};
+use profile::{Acks, Plan, RunLength, Side, Verify};
 use std::sync::{
     Arc,
     mpsc::{self, Receiver},
@@ -269,7 +269,8 @@ fn collector_spec(plan: &Plan, producer: u32, times: &Times) -> CollectorSpec {
         reply: plan.service.reply,
         // Often enough that the service never waits for an acknowledgement.
         ack_every: (u32::from(plan.service.reply_prefetch) / 4).max(1),
-        verify: plan.verify,
+        // What an external consumer replies is its own.
+        verify: if plan.external.is_some() { Verify::Off } else { plan.verify },
         window: times.window.clone(),
     }
 }
@@ -311,6 +312,11 @@ fn consumer_spec(plan: &Plan, index: u32, times: &Times, one_way: OneWay, budget
         index,
         seal: times.seal,
         producers: plan.placement.producers,
+        foreign: plan
+            .external
+            .as_ref()
+            .filter(|external| external.side == Side::Producer)
+            .map(|external| ForeignSpec { timestamp: external.timestamp.clone() }),
         inspections: plan.message.inspected_bodies() as usize,
         budget,
         window: times.window.clone(),

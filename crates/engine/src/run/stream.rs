@@ -44,7 +44,7 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
         let suspended = self.watch_for_suspension(stop);
 
         let began = Instant::now();
-        let watching = Watching::new(self.comm, self.plan, clocks.clock, times, &alarms);
+        let watching = Watching::new(self.comm, self.plan, clocks.clock, times, (&alarms, self.other_end()));
         let Watched { ended, notes, late_window, busy, handed, mut pieces } =
             watching.run(&started.progress, observer)?;
         let ended_ns = clocks.clock.now_ns();

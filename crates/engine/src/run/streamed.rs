@@ -126,6 +126,12 @@ impl Streamed {
             timelines: self.reports.consumers.iter().filter_map(|report| report.timeline.clone()).collect(),
             sent: self.reports.producers.iter().map(|report| (report.index, report.sent.encode())).collect(),
             ledger_bytes: ledgers.iter().map(|ledger| ledger.len() as u64).sum(),
+            external_bytes: self
+                .reports
+                .consumers
+                .iter()
+                .filter_map(|report| report.external_bytes)
+                .reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))),
             first_corrupt_ns: self.first_corrupt().map(|first| first.arrival.at_ns),
             replies: self
                 .reports

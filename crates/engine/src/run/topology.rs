@@ -24,8 +24,13 @@ impl<C: Comm, T: Transport, P: Payloads> Rank<'_, C, T, P> {
     /// Deletes exchanges and queues. If the service is unreachable, they are reported as left behind only if they were
     /// declared.
     pub fn delete(&self, is_declared: bool, limit: Duration, observer: &mut impl Observer) {
-        let (exchanges, queues) = self.shared();
-        if self.comm.rank() != 0 || exchanges.is_empty() && queues.is_empty() {
+        let (mut exchanges, mut queues) = self.shared();
+        // What exists already stays.
+        exchanges.retain(|exchange| !exchange.attached);
+        queues.retain(|queue| !queue.attached);
+        // Under a name that others may use, what was refused may be theirs.
+        let may_be_theirs = !is_declared && self.plan.service.names.is_some();
+        if may_be_theirs || self.comm.rank() != 0 || exchanges.is_empty() && queues.is_empty() {
             return;
         }
         let names = exchanges.iter().map(|exchange| &exchange.name).chain(queues.iter().map(|queue| &queue.name));

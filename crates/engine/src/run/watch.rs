@@ -8,6 +8,7 @@ use crate::{
         control::{Control, Ending, Expected, HEARD_EVERY, Overseer, Status, UNHEARD_MAX},
         handing::{self, Pieces},
         observer::{Observer, Snapshot},
+        other_end::OtherEnd,
         times::{Times, planned_window},
     },
     time::{awake::Awake, clock::Clock, warm_up::WarmUp},
@@ -50,6 +51,8 @@ pub(crate) struct Watching<'a, C> {
     clock: Clock,
     times: &'a Times,
     alarms: &'a ConnectionAlarms,
+    /// On rank 0.
+    other_end: OtherEnd<'a>,
     started: Instant,
     /// Time of its last report.
     reported: Option<Instant>,
@@ -65,7 +68,13 @@ pub(crate) struct Watching<'a, C> {
 
 impl<'a, C: Comm> Watching<'a, C> {
     /// A watch that has received nothing yet.
-    pub fn new(comm: &'a C, plan: &'a Plan, clock: Clock, times: &'a Times, alarms: &'a ConnectionAlarms) -> Self {
+    pub fn new(
+        comm: &'a C,
+        plan: &'a Plan,
+        clock: Clock,
+        times: &'a Times,
+        (alarms, other_end): (&'a ConnectionAlarms, OtherEnd<'a>),
+    ) -> Self {
         let planned = match &plan.length {
             RunLength::Window(planned) if comm.rank() == 0 && !planned.is_timed() => Some(planned),
             _ => None,
@@ -76,6 +85,7 @@ impl<'a, C: Comm> Watching<'a, C> {
             clock,
             times,
             alarms,
+            other_end,
             started: Instant::now(),
             reported: None,
             overseer: Overseer::new(comm.size(), Expected::of(plan), plan.limits.stream),
@@ -111,6 +121,7 @@ impl<'a, C: Comm> Watching<'a, C> {
             }
             self.hand_over(progress)?;
             self.open_window()?;
+            self.look_at_the_other_end();
             if self.leads()
                 && let Some(ending) = self.overseer.decide(now, observer.stop_requested())
             {
@@ -188,6 +199,18 @@ impl<'a, C: Comm> Watching<'a, C> {
             return Ok(());
         }
         pieces.send(self.comm, self.plan.run)
+    }
+
+    /// The run goes on until the other end is done, if that is not the run's own.
+    fn look_at_the_other_end(&mut self) {
+        if !self.leads() {
+            return;
+        }
+        let window_is_over = self.clock.now_ns() >= self.times.window.end_ns();
+        let total = self.overseer.total();
+        let sent_all = total.producers_done == self.plan.placement.producers;
+        let done = self.other_end.is_done(sent_all, total.counters.received, window_is_over);
+        self.overseer.other_end(done);
     }
 
     /// Announces the measured window to all ranks, once the warm-up is over.

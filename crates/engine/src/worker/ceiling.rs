@@ -113,6 +113,7 @@ pub async fn of_consumer<P: Payloads>(plan: &Plan, payloads: &Arc<P>, clock: Clo
         index: 0,
         seal: SealKey::default(),
         producers: 1,
+        foreign: None,
         inspections: plan.message.inspected_bodies() as usize,
         budget: plan.inspection_share().map(|share| Arc::new(Budget::new(share))),
         window: Arc::new(Window::always()),

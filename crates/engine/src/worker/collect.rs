@@ -2,7 +2,7 @@
 
 use crate::{
     envelope::{Envelope, SealKey},
-    ports::{Delivery, Fault, Payloads, Subscriber},
+    ports::{Delivery, Fault, Number, Payloads, Subscriber},
     time::{clock::Clock, window::Window},
     worker::{
         TURNS_BEFORE_YIELD,
@@ -240,7 +240,8 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
     fn take(&mut self, delivery: &Delivery<impl AsRef<[u8]>>, now_ns: u64) {
         let spec = self.spec;
         let envelope = delivery.envelope.filter(|e| e.run == spec.run && e.producer == spec.producer);
-        let by = delivery.replied_by.filter(|by| !spec.gathers || *by < spec.replies);
+        // Who replies matters in a gather only; external consumers need no number.
+        let by = if spec.gathers { delivery.replied_by.filter(|by| *by < spec.replies) } else { Some(0) };
         let (Some(envelope), Some(by)) = (envelope, by) else {
             let run = delivery.envelope.map(|envelope| envelope.run);
             let bytes = delivery.body.as_ref().len() as u64;
@@ -266,7 +267,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         }
         if ledger.observe(envelope.producer, envelope.sequence, delivery.redelivered) == Observation::New {
             self.progress.reply(envelope.producer, envelope.sequence);
-            self.time(&envelope, now_ns);
+            self.time(&envelope, now_ns, delivery.mark);
             if !wrong {
                 self.reduce(&envelope, delivery.body.as_ref(), audience);
             }
@@ -310,7 +311,7 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         }
     }
 
-    fn time(&mut self, envelope: &Envelope, now_ns: u64) {
+    fn time(&mut self, envelope: &Envelope, now_ns: u64, own: Option<Number>) {
         let spec = self.spec;
         let measured = spec.window.contains(envelope.due_ns);
         let awaited = self.awaited.entry(envelope.sequence).or_default();
@@ -320,6 +321,11 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         if measured {
             histograms.record(Metric::RttFromDue, now_ns.saturating_sub(envelope.due_ns));
             histograms.record(Metric::Service, now_ns.saturating_sub(envelope.sent_ns));
+            if let Some(Number::Whole(own_ns @ 0..)) = own {
+                let rest_ns = (now_ns as i64 - envelope.sent_ns as i64).saturating_sub(own_ns);
+                histograms.record(Metric::ConsumerOwn, own_ns as u64);
+                histograms.record_signed(Metric::RttWithoutConsumer, rest_ns);
+            }
             match awaited.returned_ns {
                 Some(returned_ns) => {
                     histograms.record_signed(Metric::RttFromSent, now_ns as i64 - returned_ns as i64);

@@ -2,7 +2,7 @@
 
 use crate::{
     envelope::{Envelope, SealKey},
-    ports::{CorruptionKind, Counts, Delivery, Fault, FaultKind, Payloads, Publisher, Subscriber},
+    ports::{CorruptionKind, Counts, Delivery, Fault, FaultKind, Number, Payloads, Publisher, Subscriber},
     time::{
         clock::Clock,
         delay::{Delays, pass},
@@ -23,8 +23,12 @@ use measure::{
     ConsumerSpan, Counters, Deliveries, Foreign, Histograms, MessageId, Metric, Observation, Timeline,
     record::LostConnection,
 };
-use profile::{Acks, Verify};
-use std::{pin::Pin, sync::Arc, time::Duration};
+use profile::{Acks, Stamp, Verify};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep},
@@ -44,6 +48,8 @@ pub struct ConsumerSpec {
     pub producers: u32,
     /// The key that seals envelopes of the run.
     pub seal: SealKey,
+    /// What its messages come from, if the producers are programs of others.
+    pub foreign: Option<ForeignSpec>,
     /// Number of bodies that may wait for their inspection.
     pub inspections: usize,
     /// Which of the checked bodies are inspected, shared by the consumers of a rank; `None`: all.
@@ -69,6 +75,13 @@ pub struct ConsumerSpec {
     pub keeps: bool,
 }
 
+/// Messages of external producers.
+#[derive(Debug, Clone)]
+pub struct ForeignSpec {
+    /// What the number means that comes with each of them: when it was sent.
+    pub timestamp: Option<Stamp>,
+}
+
 /// The result of one consumer.
 #[derive(Debug)]
 pub struct ConsumerReport {
@@ -82,6 +95,8 @@ pub struct ConsumerReport {
     pub timeline: Option<Timeline>,
     /// Its side of the ledger.
     pub deliveries: Deliveries,
+    /// Sizes of the smallest and the largest message of external producers.
+    pub external_bytes: Option<(u64, u64)>,
     /// The first corrupt body.
     pub first_corrupt: Option<CorruptSample>,
     /// Its busy span inside the window.
@@ -178,6 +193,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
                 one_way: spec.one_way.clone(),
                 timeline: spec.timeline.clone(),
                 deliveries: Deliveries::new(),
+                external_bytes: None,
                 first_corrupt: None,
                 span: ConsumerSpan::default(),
                 last_ns: None,
@@ -247,7 +263,8 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         }
         reconnector.lose(fault);
         let counts = &self.progress.counts;
-        let delivered = counts.received.get() + counts.foreign.get() + counts.unexpected.get();
+        let foreign = if self.spec.foreign.is_some() { 0 } else { counts.foreign.get() };
+        let delivered = counts.received.get() + foreign + counts.unexpected.get();
         tokio::select! {
             biased;
             () = stopped => Ok(Turn::Last),
@@ -376,6 +393,9 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         let ours = |envelope: &Envelope| envelope.run == spec.run && envelope.producer < spec.producers;
         let Some(envelope) = delivery.envelope.filter(ours) else {
             self.count_foreign(delivery);
+            if let Some(foreign) = &spec.foreign {
+                self.count_external(delivery, now_ns, foreign.timestamp.as_ref());
+            }
             return None;
         };
         let Envelope { producer, sequence, .. } = envelope;
@@ -413,19 +433,57 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
         self.progress.counts.foreign.add(1);
     }
 
-    fn count_ours(&mut self, envelope: &Envelope, delivery: &Delivery<S::Body>, now_ns: u64) {
-        let Self { report, progress, spec, .. } = self;
-        let Envelope { producer, sequence, .. } = *envelope;
+    /// Counts a message of an external producer, which has no envelope of this run.
+    fn count_external(&mut self, delivery: &Delivery<S::Body>, now_ns: u64, timestamp: Option<&Stamp>) {
+        self.count_delivery(delivery, now_ns);
         let bytes = delivery.body.as_ref().len() as u64;
-        let events = u64::from(self.payloads.events(producer, sequence));
-        let counts = &progress.counts;
+        let (least, most) = self.report.external_bytes.unwrap_or((bytes, bytes));
+        self.report.external_bytes = Some((least.min(bytes), most.max(bytes)));
+        let Some(timestamp) = timestamp else { return };
+        let sent_ns = match delivery.mark {
+            Some(Number::Whole(number)) => timestamp.whole_ns(number),
+            Some(Number::Part(number)) => timestamp.part_ns(number),
+            None => None,
+        };
+        let wall_ns = UNIX_EPOCH.elapsed().ok().and_then(|since| i64::try_from(since.as_nanos()).ok());
+        match wall_ns.zip(sent_ns).and_then(|(wall_ns, sent_ns)| wall_ns.checked_sub(sent_ns)) {
+            None => self.progress.counts.without_timestamp.add(1),
+            Some(ns) if self.spec.window.contains(now_ns) => {
+                self.report.histograms.record_signed(Metric::FromTimestamp, ns);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Counts a delivery, whoever sent it.
+    fn count_delivery(&mut self, delivery: &Delivery<S::Body>, now_ns: u64) {
+        let Self { report, progress, spec, .. } = self;
+        let (counts, bytes) = (&progress.counts, delivery.body.as_ref().len() as u64);
         report.last_ns = Some(now_ns);
         counts.received.add(1);
         counts.bytes_received.add(bytes);
-        counts.events_received.add(events);
         if delivery.redelivered {
             counts.redelivered.add(1);
         }
+        if spec.window.contains(now_ns) {
+            let span = &mut report.span;
+            if span.messages == 0 {
+                span.first_ns = now_ns;
+            }
+            span.messages += 1;
+            span.last_ns = now_ns;
+            counts.in_window_messages.add(1);
+            counts.in_window_bytes.add(bytes);
+        }
+    }
+
+    fn count_ours(&mut self, envelope: &Envelope, delivery: &Delivery<S::Body>, now_ns: u64) {
+        self.count_delivery(delivery, now_ns);
+        let Self { report, progress, spec, .. } = self;
+        let Envelope { producer, sequence, .. } = *envelope;
+        let events = u64::from(self.payloads.events(producer, sequence));
+        let counts = &progress.counts;
+        counts.events_received.add(events);
         let observed = report.deliveries.observe(producer, sequence, delivery.redelivered);
         let received = counts.received.get();
         if received.is_multiple_of(LOOK_EVERY) {
@@ -446,14 +504,6 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             }
         }
         if spec.window.contains(now_ns) {
-            let span = &mut report.span;
-            if span.messages == 0 {
-                span.first_ns = now_ns;
-            }
-            span.messages += 1;
-            span.last_ns = now_ns;
-            counts.in_window_messages.add(1);
-            counts.in_window_bytes.add(bytes);
             counts.in_window_events.add(events);
         }
         if spec.window.contains(envelope.due_ns) {

@@ -4,6 +4,7 @@
 
 mod faults;
 mod loads;
+mod one_end;
 mod patterns;
 mod reading;
 mod reconnect;

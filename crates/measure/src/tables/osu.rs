@@ -57,6 +57,9 @@ fn head(table: &mut Table, record: &Record) {
     table.comment("pattern", &plan("/pattern"));
     table.comment("producers", &plan("/placement/producers"));
     table.comment("consumers", &plan("/placement/consumers"));
+    if let Some(external) = &record.external {
+        table.comment("one end", &format!("{} are programs of others: {}", external.side, external.proves));
+    }
     table.comment("ranks", &ranks(environment));
     table.comment(
         "message",
@@ -216,7 +219,13 @@ fn notes(table: &mut Table, record: &Record) {
     if let Some(messages) = record.integrity.in_service {
         let replies = record.integrity.replies.as_ref().and_then(|replies| replies.in_service);
         let replies = replies.map_or_else(String::new, |replies| format!(", {replies} replies"));
-        table.comment("in service", &format!("{messages} messages{replies} when the consumers were gone"));
+        table.comment(
+            "in service",
+            &format!(
+                "{messages} messages{replies} when the {}",
+                if record.external.is_some() { "run ended" } else { "consumers were gone" }
+            ),
+        );
     }
     let pressure = &record.backpressure;
     if pressure.blocked_times > 0 {

@@ -93,6 +93,7 @@ mod tests {
             leader: LeaderLocator::Server,
             expires: None,
             binding: None,
+            attached: false,
         };
         Queue::new(&plan, 100)
     }

@@ -126,10 +126,10 @@ pub struct Run {
     /// [default: work-sharing].
     #[arg(long, value_name = "NAME")]
     pub pattern: Option<String>,
-    /// Producers over all ranks [default: half of the ranks; one in a broadcast].
+    /// Producers over all ranks; 0: they are programs of others [default: half of the ranks; one in a broadcast].
     #[arg(long, value_name = "N")]
     pub producers: Option<String>,
-    /// Consumers over all ranks [default: the other ranks].
+    /// Consumers over all ranks; 0: they are programs of others [default: the other ranks].
     #[arg(long, value_name = "N")]
     pub consumers: Option<String>,
     /// Messages of all producers together [default: 20000].
@@ -166,6 +166,15 @@ pub struct Run {
     /// Number of shared work queues.
     #[arg(long, value_name = "N")]
     pub queues: Option<String>,
+    /// Stream through this queue, which exists: it is neither declared nor deleted.
+    #[arg(long, value_name = "NAME")]
+    pub queue: Option<String>,
+    /// Send to this exchange, which exists: it is neither declared nor deleted (service.routing_key: the key).
+    #[arg(long, value_name = "NAME")]
+    pub exchange: Option<String>,
+    /// With --consumers 0 or --producers 0: how long to wait for programs of others at the other end before streaming.
+    #[arg(long, value_name = "TIME")]
+    pub wait_for_peers: Option<String>,
     /// When bodies are built: ring (before the clock starts) or fresh (for each message) [default: ring].
     #[arg(long, value_name = "HOW")]
     pub fill: Option<String>,

@@ -73,6 +73,7 @@ fn table(run: &Run) -> Table {
     set("pattern", text(&run.pattern));
     set("producers", number(&run.producers));
     set("consumers", number(&run.consumers));
+    set("wait_for_peers", text(&run.wait_for_peers));
     set("messages", number(&run.messages));
     set("duration", text(&run.duration));
     set("warmup", text(&run.warmup));
@@ -89,6 +90,8 @@ fn table(run: &Run) -> Table {
     set("service.acks", text(&run.acks));
     set("service.prefetch", number(&run.prefetch));
     set("service.queues", number(&run.queues));
+    set("service.queue", text(&run.queue));
+    set("service.exchange", text(&run.exchange));
     set("service.queue_type", text(&run.queue_type));
     set("service.connections", number(&run.connections));
     let reconnect = |limit| Value::Table(Table::from_iter([("limit".to_owned(), limit)]));

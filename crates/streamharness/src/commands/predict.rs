@@ -203,6 +203,11 @@ fn all(tasks: &[Task], assumed: &Assumptions) -> Result<Vec<(Record, Histograms)
 
 fn one(task: &Task, assumed: &Assumptions) -> Result<(Record, Histograms), Failure> {
     let Task { point, profile, plan } = task;
+    if plan.external.is_some() {
+        let sentence =
+            "how programs of others work at one end is not described: predict a run with producers and consumers";
+        return Err(Failure::new(Exit::Profile, sentence));
+    }
     if let Some(fault) = plan.faults.first() {
         let sentence = format!("fault `{fault}`: the model has no faults: leave it out, or measure it");
         return Err(Failure::new(Exit::Profile, sentence));

@@ -17,7 +17,8 @@ use engine::{
 };
 use measure::record::LeftBehind;
 use payload::Workload;
-use profile::Plan;
+use profile::{Plan, Side};
+use std::time::Duration;
 use transport_amqp::Amqp;
 
 /// A plan that is the same on every rank, with the bodies that it needs.
@@ -146,6 +147,12 @@ impl Observer for Watcher<'_> {
     fn note(&mut self, sentence: &str) {
         if let Some(lead) = &mut self.lead {
             lead.say(sentence);
+        }
+    }
+
+    fn awaits(&mut self, side: Side, queues: &[String], limit: Duration) {
+        if let Some(lead) = &mut self.lead {
+            lead.awaits(side, queues, limit);
         }
     }
 

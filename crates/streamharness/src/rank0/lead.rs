@@ -16,7 +16,7 @@ use crate::{
     },
     route::{
         Connect, effort::Passed, limits::Limits, links::Links, own::OwnTestbed, source::running_testbed,
-        spread::BETWEEN_PARTS,
+        spread::BETWEEN_PARTS, ways::Ways,
     },
     terminal::{
         exit::{Exit, Failure},
@@ -36,7 +36,7 @@ use measure::{
     record::{Labels, LeftBehind, ServiceView},
     tables::{SeriesRow, osu_table},
 };
-use profile::{Events, Format, Message, Plan, Profile, RunLength};
+use profile::{Events, Format, Message, Plan, Profile, RunLength, Side};
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -59,6 +59,11 @@ fn size(message: &Message) -> String {
     }
 }
 
+/// Workers of one end, which may be programs of others.
+fn workers(count: u32, word: &str) -> String {
+    if count == 0 { format!("external {word}s") } else { format!("{count} {word}(s)") }
+}
+
 /// Rank 0's side of the run.
 pub struct Lead {
     facts: Facts,
@@ -70,6 +75,8 @@ pub struct Lead {
     watched_ahead: Option<Duration>,
     links: Links,
     limits: Limits,
+    /// Where programs of others connect to, and how they log in.
+    ways: Ways,
     service: Option<Watcher>,
     /// The load balancer of EJFAT.
     balancing: Option<Watch>,
@@ -114,6 +121,7 @@ impl Lead {
             watched_ahead: None,
             links: Links::default(),
             limits: Limits::default(),
+            ways: Ways::default(),
             service: None,
             balancing: None,
             reported: false,
@@ -165,12 +173,13 @@ impl Lead {
         };
         let placement = &plan.placement;
         self.say(&format!(
-            "{} over {}: {length} of {} from {} producer(s) to {} consumer(s) on {} rank(s), {}",
+            "{} over {}: {length}{} from {} to {} on {} rank(s), {}",
             plan.workload,
             plan.architecture,
-            size(&plan.message),
-            placement.producers,
-            placement.consumers,
+            // The size of messages of others is not known.
+            if placement.producers == 0 { String::new() } else { format!(" of {}", size(&plan.message)) },
+            workers(placement.producers, "producer"),
+            workers(placement.consumers, "consumer"),
             placement.world,
             plan.pattern
         ));
@@ -185,6 +194,17 @@ impl Lead {
     pub fn manage(&mut self, access: Option<Access>) {
         let queues = self.facts.plan.name_prefix();
         self.service = access.map(|access| Watcher::start(Access { queues, ..access }));
+    }
+
+    /// Where programs of others find the service.
+    pub fn show(&mut self, ways: &Ways) {
+        self.ways = ways.clone();
+    }
+
+    /// The run waits for programs of others.
+    pub fn awaits(&mut self, side: Side, queues: &[String], limit: Duration) {
+        let sentence = self.ways.awaited(side, queues, limit);
+        self.say(&sentence);
     }
 
     /// The labels of figures, from the profiles.
@@ -259,7 +279,7 @@ impl Lead {
         }
         if phase == Phase::Topology
             && !self.brief
-            && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none())
+            && self.facts.plan.shared_queues().any(|queue| queue.expires.is_none() && !queue.attached)
         {
             self.view.say(&format!("if this run is killed, {}", record::if_killed(&self.facts.plan)));
         }

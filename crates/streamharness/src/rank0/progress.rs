@@ -2,6 +2,7 @@
 
 use engine::Snapshot;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use measure::Counters;
 use profile::{Plan, RunLength};
 use std::{
     io::IsTerminal,
@@ -19,6 +20,8 @@ pub struct View {
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
     last: (Duration, u64),
+    /// What counts as progress, and its word.
+    counted: (fn(&Counters) -> u64, &'static str),
 }
 
 /// When the run is over.
@@ -32,7 +35,7 @@ impl View {
     /// For a run of this plan.
     pub fn new(plan: &Plan) -> Self {
         let goal = match plan.length {
-            RunLength::Messages(messages) => Goal::Messages(messages * u64::from(plan.flow.copies)),
+            RunLength::Messages(messages) => Goal::Messages(messages * u64::from(plan.flow.copies.max(1))),
             RunLength::Window(window) => Goal::Time(Duration::from_nanos(window.total_ns())),
         };
         let bar = std::io::stderr().is_terminal().then(|| {
@@ -40,7 +43,13 @@ impl View {
             let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {msg}").expect("a constant template");
             bar.with_style(style.progress_chars("=> "))
         });
-        Self { goal, title: String::new(), bar, last_line: None, last: (Duration::ZERO, 0) }
+        // What external consumers get shows in their replies only.
+        let counted: (fn(&Counters) -> u64, _) = match (plan.placement.consumers, plan.flow.replies) {
+            (0, 0) => (|counters| counters.accepted, "accepted"),
+            (0, _) => (|counters| counters.distinct_replies, "replied to"),
+            _ => (|counters| counters.received, "delivered"),
+        };
+        Self { goal, title: String::new(), bar, last_line: None, last: (Duration::ZERO, 0), counted }
     }
 
     /// Sets the prefix of its lines.
@@ -70,14 +79,15 @@ impl View {
         let (since, before) = self.last;
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
         let gone = snapshot.total.without_connection;
-        let active = total.received > 0 || blocked > 0 || gone > 0;
+        let (done, word) = (self.counted.0(total), self.counted.1);
+        let active = done > 0 || blocked > 0 || gone > 0;
         if self.bar.is_none() && !(due && active) {
             return;
         }
         let span = snapshot.elapsed.saturating_sub(since).as_secs_f64();
-        let rate = if span > 0.0 { (total.received - before) as f64 / span } else { 0.0 };
+        let rate = if span > 0.0 { (done - before) as f64 / span } else { 0.0 };
         let part = match self.goal {
-            Goal::Messages(messages) => total.received as f64 / messages as f64,
+            Goal::Messages(messages) => done as f64 / messages as f64,
             Goal::Time(time) => snapshot.elapsed.as_secs_f64() / time.as_secs_f64(),
         }
         .clamp(0.0, 1.0);
@@ -92,9 +102,8 @@ impl View {
             connections => format!("  {connections} connection(s) lost and not made again yet"),
         };
         let line = format!(
-            "{:3.0} %  {} delivered  {rate:.0} msg/s  {} rejected  {errors} errors  {left:.0} s left{blocked}{gone}",
+            "{:3.0} %  {done} {word}  {rate:.0} msg/s  {} rejected  {errors} errors  {left:.0} s left{blocked}{gone}",
             100.0 * part,
-            total.received,
             total.rejected,
         );
         match &self.bar {
@@ -106,7 +115,7 @@ impl View {
         }
         if due {
             self.last_line = Some(Instant::now());
-            self.last = (snapshot.elapsed, total.received);
+            self.last = (snapshot.elapsed, done);
         }
     }
 

@@ -4,7 +4,8 @@ use crate::{
     guard::{BODY, FRAME_END, FRAME_HEAD_BYTES, HEADER, METHOD, Violation},
     tables::{Reader, Unreadable},
 };
-use engine::ports::{Fault, FaultKind};
+use engine::ports::{Fault, FaultKind, Number};
+use profile::Mark;
 use std::io::Write;
 
 /// Class `basic`.
@@ -25,6 +26,7 @@ const CORRELATION_ID: u16 = 1 << 10;
 const REPLY_TO: u16 = 1 << 9;
 const EXPIRATION: u16 = 1 << 8;
 const MESSAGE_ID: u16 = 1 << 7;
+const TIMESTAMP: u16 = 1 << 6;
 const CONTENT_ENCODING: u16 = 1 << 14;
 
 /// What all messages of one publisher share.
@@ -185,20 +187,23 @@ fn flags(reader: &mut Reader<'_>) -> Result<u8, Violation> {
 }
 
 /// The properties of a message that the harness needs. Those of others may be anything: what cannot be read is absent.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Properties<'a> {
     pub correlation_id: Option<&'a [u8]>,
     pub reply_to: Option<&'a [u8]>,
     pub message_id: Option<&'a [u8]>,
+    /// The number that is wanted.
+    pub mark: Option<Number>,
 }
 
 impl<'a> Properties<'a> {
-    /// Reads them from a header's payload behind the size of the body. A table of headers is skipped by its length.
-    pub(super) fn read(bytes: &'a [u8]) -> Self {
-        Self::try_read(Reader(bytes)).unwrap_or_default()
+    /// Reads them from a header's payload behind the size of the body. A table of headers is skipped by its length, unless a number in
+    /// it is wanted.
+    pub(super) fn read(bytes: &'a [u8], wanted: Option<&Mark>) -> Self {
+        Self::try_read(Reader(bytes), wanted).unwrap_or_default()
     }
 
-    fn try_read(mut reader: Reader<'a>) -> Result<Self, Unreadable> {
+    fn try_read(mut reader: Reader<'a>, wanted: Option<&Mark>) -> Result<Self, Unreadable> {
         let mut properties = Self::default();
         let flags = reader.u16()?;
         let has = |flag| flags & flag != 0;
@@ -209,7 +214,10 @@ impl<'a> Properties<'a> {
         }
         if has(HEADERS) {
             let bytes = reader.u32()?;
-            reader.take(bytes as usize)?;
+            let table = Reader(reader.take(bytes as usize)?);
+            if let Some(Mark::Header(name)) = wanted {
+                properties.mark = table.number_of(name);
+            }
         }
         for flag in [DELIVERY_MODE, PRIORITY] {
             if has(flag) {
@@ -227,6 +235,10 @@ impl<'a> Properties<'a> {
         }
         if has(MESSAGE_ID) {
             properties.message_id = Some(reader.short()?);
+        }
+        if has(TIMESTAMP) && wanted == Some(&Mark::Timestamp) {
+            let bytes = reader.take(8)?.try_into().expect("eight bytes were taken");
+            properties.mark = i64::try_from(u64::from_be_bytes(bytes)).ok().map(Number::Whole);
         }
         Ok(properties)
     }
@@ -261,7 +273,7 @@ mod tests {
         assert_eq!(text(properties.reply_to()), "replies");
         assert_eq!(text(properties.message_id()), "41");
         assert_eq!(properties.delivery_mode(), &Some(2));
-        let read = Properties::read(&header[19..header.len() - 1]);
+        let read = Properties::read(&header[19..header.len() - 1], None);
         assert_eq!(read.correlation_id, Some(&b"an envelope"[..]));
         assert_eq!((read.reply_to, read.message_id), (Some(&b"replies"[..]), Some(&b"41"[..])));
     }
@@ -270,10 +282,20 @@ mod tests {
     fn properties_that_cannot_be_read_are_absent() {
         let nested = crate::tables::tests::nested(20_000, b'F');
         let foreign = [b"\x24\0", nested.as_slice(), b"\x02id"].concat();
-        assert_eq!(Properties::read(&foreign).correlation_id, Some(&b"id"[..]), "however deep headers nest");
+        assert_eq!(Properties::read(&foreign, None).correlation_id, Some(&b"id"[..]), "however deep headers nest");
         for bytes in [&b""[..], b"\x04", b"\x04\0", b"\x04\0\x05ab", b"\x20\0\xff\xff\xff\xff"] {
-            assert_eq!(Properties::read(bytes), Properties::default());
+            assert_eq!(Properties::read(bytes, None), Properties::default());
+            assert_eq!(Properties::read(bytes, Some(&Mark::Header("sent".to_owned()))).mark, None);
         }
+    }
+
+    #[test]
+    fn the_number_that_is_wanted_is_read_and_no_other() {
+        let bytes = [&b"\x20\x40\0\0\0\x0e\x04sentl"[..], &7i64.to_be_bytes(), &9u64.to_be_bytes()].concat();
+        let of = |wanted: Option<Mark>| Properties::read(&bytes, wanted.as_ref()).mark;
+        assert_eq!(of(Some(Mark::Header("sent".to_owned()))), Some(Number::Whole(7)));
+        assert_eq!(of(Some(Mark::Timestamp)), Some(Number::Whole(9)));
+        assert_eq!([of(None), of(Some(Mark::Header("other".to_owned())))], [None; 2]);
     }
 
     #[test]

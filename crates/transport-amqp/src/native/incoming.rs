@@ -168,7 +168,8 @@ fn frame(
     match (kind, expecting, lane) {
         (HEADER, Some(lane), _) => {
             let sizes = payload.get(..SIZES_BYTES).ok_or(Violation::NoFrame)?;
-            header(&mut lanes[lane], sizes, &Properties::read(&payload[SIZES_BYTES..]))?;
+            let properties = Properties::read(&payload[SIZES_BYTES..], lanes[lane].wanted());
+            header(&mut lanes[lane], sizes, &properties)?;
         }
         (METHOD, _, Some(lane)) => match Method::read(payload)? {
             // In the middle of another message.

@@ -8,6 +8,7 @@ use engine::{
     envelope::{Envelope, EnvelopeText},
     ports::{Delivery, Outcome},
 };
+use profile::Mark;
 use std::{
     collections::VecDeque,
     str::from_utf8,
@@ -53,6 +54,8 @@ pub(super) struct Lane {
     arrived: VecDeque<Delivery<Body>>,
     /// Whether the prefetch limits how many deliveries wait.
     acks: bool,
+    /// The number that is wanted of each message.
+    wanted: Option<Mark>,
     /// Memory of the deliveries that wait.
     waiting_bytes: usize,
     reader: Waker,
@@ -75,6 +78,7 @@ impl Lane {
             content: None,
             arrived: VecDeque::new(),
             acks,
+            wanted: None,
             waiting_bytes: 0,
             reader: Waker::noop().clone(),
             reply_to: None,
@@ -83,6 +87,16 @@ impl Lane {
             discards: false,
             closed: false,
         }
+    }
+
+    /// It reads this number of each message.
+    pub(super) fn reading(self, wanted: Option<Mark>) -> Self {
+        Self { wanted, ..self }
+    }
+
+    /// The number that is wanted of each message.
+    pub(super) fn wanted(&self) -> Option<&Mark> {
+        self.wanted.as_ref()
     }
 
     /// Whether the next header or body of this channel belongs to a message that is read here.
@@ -120,6 +134,7 @@ impl Lane {
             envelope: properties.correlation_id.and_then(Envelope::decode),
             reply_to: self.queue(properties.reply_to),
             replied_by,
+            mark: properties.mark,
             body: self.pool.body(usize::try_from(bytes).unwrap_or(usize::MAX)),
         };
         self.content = Some(Content::Filling(arrived, 0));

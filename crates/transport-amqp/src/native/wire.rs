@@ -12,6 +12,7 @@ use engine::{
 };
 use futures_io::{AsyncRead, AsyncWrite};
 use lapin::{ChannelState, Error, ErrorKind, protocol::AMQPError};
+use profile::Mark;
 use std::{
     future::poll_fn,
     io,
@@ -190,8 +191,8 @@ impl Wire {
 
     /// Messages and confirms of this channel are handled here.
     /// With `acks` the prefetch limits how many deliveries wait.
-    pub(crate) fn open_lane(&self, channel: u16, acks: bool) {
-        let (mut state, lane) = (self.state(), Lane::new(channel, acks));
+    pub(crate) fn open_lane(&self, channel: u16, acks: bool, wanted: Option<Mark>) {
+        let (mut state, lane) = (self.state(), Lane::new(channel, acks).reading(wanted));
         match state.lane(channel) {
             // In place: the position of a lane does not change.
             Some(old) => *old = lane,
@@ -545,7 +546,7 @@ mod tests {
         let stream = Either::Left(crate::socket::Tcp::new(stream, false));
         let (wire, lapin) = Wire::start(stream, Greeting::default(), 4096, Arc::default(), unbounded_channel().0);
         wire.take_over().await.unwrap();
-        wire.open_lane(1, false);
+        wire.open_lane(1, false, None);
         (wire, service, lapin)
     }
 
