@@ -159,6 +159,20 @@ fn a_testbeds_load_balancer_is_found_without_an_address_and_free_for_the_next_ru
         let shares: Vec<(&str, f64)> = balancer.mean_shares().collect();
         assert!(balancer.epochs > 0 && shares == [("consumer-0", 1.0)] && balancer.notes.is_empty(), "{balancer:?}");
     }
+    for (architecture, hops) in [("ejfat", 4), ("ejfat-direct", 2)] {
+        let pattern = ["--pattern", "work-sharing-feedback", "--producers", "2", "--consumers", "2"];
+        let streamed = [&["--arch", architecture, "--messages", "200", "--rate", "400/s"], &pattern[..]].concat();
+        let record = single(&streamed).through(service()).run(RUN_LIMIT).passes();
+        assert_eq!((record.integrity.delivered, record.route.hops.len()), (200, hops), "{:?}", record.route);
+        // Each producer had the replies to its own messages, or they would be foreign and missing.
+        assert_eq!(
+            (record.latency["rtt_from_sent"].count, record.integrity.foreign),
+            (200, 0),
+            "{:?}",
+            record.integrity
+        );
+        assert_eq!(way(&record).last().unwrap().1, "producer");
+    }
 }
 
 #[test]

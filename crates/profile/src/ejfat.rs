@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 use toml::{Table, Value};
 
+/// Entries of a load balancer's calendar.
+const SLOTS: u32 = 512;
 const MTU: u16 = 1500;
 /// What leaves room for data, and what load balancers and receivers take whole.
 const MTUS: std::ops::RangeInclusive<u16> = 128..=9216;
@@ -21,7 +23,7 @@ const GIVE_UP: Duration = Duration::from_millis(500);
 const WAITING: u32 = 1000;
 
 /// Keys of `service` that are about the harness itself.
-const ITS_OWN: [&str; 2] = ["coalesce", "in_flight"];
+const ITS_OWN: [&str; 4] = ["coalesce", "in_flight", "reply", "reply_in_flight"];
 
 /// A stream of UDP packets, with EJFAT's load balancer or without.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ pub struct Ejfat {
 
 impl Ejfat {
     /// That of a profile; `None` if it streams through a broker.
-    pub(crate) fn resolve(profile: &Profile, pattern: Pattern) -> Result<Option<Self>, ProfileError> {
+    pub(crate) fn resolve(profile: &Profile, pattern: Pattern, producers: u32) -> Result<Option<Self>, ProfileError> {
         let Some(written) = &profile.route.ejfat else { return Ok(None) };
         fits(&profile.route)?;
         if pattern.is_broadcast() {
@@ -55,10 +57,10 @@ impl Ejfat {
                  --pattern work-sharing, or an architecture with a broker"
             ));
         }
-        if pattern.has_replies() {
+        if pattern.has_replies() && producers > SLOTS {
             return impossible(format!(
-                "{pattern} needs a way back, and events of EJFAT go from producers to consumers only: use --pattern \
-                 work-sharing, or an architecture with a broker"
+                "EJFAT has {SLOTS} slots for producers that wait for replies, one each: use --producers {SLOTS} or fewer, or \
+                 --pattern work-sharing"
             ));
         }
         let version = written.version.unwrap_or(3);
@@ -160,7 +162,7 @@ mod tests {
     fn resolve(text: &str) -> Result<Plan, ProfileError> {
         let layer = Layer::parse(Origin::CommandLine, &format!("arch = 'ejfat'\n{text}"))?;
         let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        Plan::resolve(&profile, 4, 7)
+        Plan::resolve(&profile, 16, 7)
     }
 
     #[test]
@@ -179,7 +181,7 @@ mod tests {
             ("service.queue_type = 'quorum'", "service.queue_type has no meaning"),
             ("service.confirms = 'each'", "service.confirms has no meaning"),
             ("pattern = 'broadcast'", "--pattern work-sharing"),
-            ("pattern = 'work-sharing-feedback'", "a way back"),
+            ("pattern = 'work-sharing-feedback'\nproducers = 513", "512 slots for producers"),
             ("route.management = 'http://h:1'", "EJFAT_URI"),
             ("route.ejfat.version = 4", "use 2 or 3"),
             ("route.ejfat.port_bits = 14", "0 to 8"),

@@ -173,7 +173,7 @@ impl Plan {
                 "--rate and --think-time contradict each other, because both set when a producer sends next: use one of them",
             );
         }
-        let ejfat = Ejfat::resolve(profile, pattern)?;
+        let ejfat = Ejfat::resolve(profile, pattern, placement.producers)?;
         let service = service(profile, pattern, &placement, &message, run)?;
         if ejfat.is_none() && profile.service_time.is_some() && (service.acks == Acks::Auto || service.prefetch == 0) {
             return impossible(

@@ -134,9 +134,10 @@ fn find(profile: &Profile, plan: &Plan, own: &mut OwnTestbed, say: &mut dyn FnMu
                 Some(testbed) => {
                     site::check(&testbed, plan, written.testbed.as_deref())?;
                     let known = written.testbed.as_deref().and_then(|name| testbed.route(name));
-                    known.map_or_else(ejfat::direct, |known| known.hops.into_iter().map(testbeds_hop).collect())
+                    known
+                        .map_or_else(|| ejfat::direct(plan), |known| known.hops.into_iter().map(testbeds_hop).collect())
                 }
-                None => ejfat::direct(),
+                None => ejfat::direct(plan),
             };
             Ok(Route::new(AmqpRoute::default(), hops))
         }
@@ -223,7 +224,9 @@ fn by_testbed(
             by_address(&written, &route.producer_urls, &route.consumer_urls, tls, Some(&route.password_file))?
         }
     };
-    opened.connect.hops = route.hops.into_iter().map(testbeds_hop).collect();
+    // The testbed knows its parts, and not whether the run has replies.
+    let back = opened.connect.hops.into_iter().filter(ejfat::is_of_replies);
+    opened.connect.hops = route.hops.into_iter().map(testbeds_hop).chain(back).collect();
     if let Some(access) = opened.management.as_mut().filter(|_| !given) {
         // As the testbed's own user: a provisioned user may not see the nodes.
         access.password = secrets::of_file(&route.password_file)?.expose().to_owned();

@@ -2,7 +2,7 @@
 
 use crate::{
     ProxyRoute, Testbed,
-    ejfat::{EJFAT_BALANCER, EJFAT_CONTROL},
+    ejfat::{EJFAT_BALANCER, EJFAT_CONTROL, EJFAT_REPLIES},
     network::{Rule, host_of_part},
     routes::{DTS_NLB, EJFAT, EJFAT_DIRECT, GATEWAY_ROUTE, GATEWAYS_ROUTE, INGRESS, MANAGED, ONE_PROXY},
     state::{Part, State},
@@ -89,7 +89,7 @@ fn parts<'a>(state: &'a State, architecture: &str) -> Vec<&'a Part> {
         DTS_NLB => &["nlb"],
         GATEWAY_ROUTE => &["gateway 1", "s3m"],
         GATEWAYS_ROUTE => &["gateway 1", "gateway 2", "gateway 3", "s3m"],
-        EJFAT => &[EJFAT_CONTROL, EJFAT_BALANCER],
+        EJFAT => &[EJFAT_CONTROL, EJFAT_BALANCER, EJFAT_REPLIES],
         _ => &[],
     };
     let names: Vec<String> = proxied.chain(managed.iter().map(|name| (*name).to_owned())).collect();

@@ -20,6 +20,8 @@ use std::{
 pub const EJFAT_CONTROL: &str = "ejfat control";
 /// That of the load balancer.
 pub const EJFAT_BALANCER: &str = "ejfat balancer";
+/// That of the one through which replies go back.
+pub const EJFAT_REPLIES: &str = "ejfat balancer of replies";
 /// What it prints once it takes packets.
 const PASSES_ON: &str = "passes on what arrives";
 
@@ -55,6 +57,11 @@ pub fn data(ports: Ports) -> SocketAddrV4 {
     ports.at(Host::EjfatBalancer, ports.ejfat_data())
 }
 
+/// Where the one of replies does.
+fn data_of_replies(ports: Ports) -> SocketAddrV4 {
+    ports.at(Host::EjfatBalancer, ports.ejfat_replies()[1])
+}
+
 fn token_file(dir: &Path) -> PathBuf {
     dir.join("ejfat").join("token")
 }
@@ -68,10 +75,13 @@ pub fn lay_out(dir: &Path, shared: &Shared, identity: &Identity) -> Result<()> {
 /// The command that starts the control plane.
 pub fn control_command(dir: &Path, ports: Ports, identity: &Identity) -> Result<Command> {
     let mut command = part::own_command(dir, EJFAT_CONTROL, identity)?;
-    let sync = ports.at(Host::EjfatControl, ports.ejfat_sync());
+    let sync = |port| ports.at(Host::EjfatControl, port);
+    let [of_replies, _] = ports.ejfat_replies();
+    // The first free one is reserved, and messages come before replies.
     command
         .args(["ejfat", "serve", "--listen", &control(ports).to_string()])
-        .args(["--balancer", &format!("{sync},{}", data(ports))])
+        .args(["--balancer", &format!("{},{}", sync(ports.ejfat_sync()), data(ports))])
+        .args(["--balancer", &format!("{},{}", sync(of_replies), data_of_replies(ports))])
         .arg("--token-file")
         .arg(token_file(dir));
     if has_tls(ports) {
@@ -81,12 +91,18 @@ pub fn control_command(dir: &Path, ports: Ports, identity: &Identity) -> Result<
     Ok(command)
 }
 
-/// The command that starts the load balancer, once the control plane is up.
-pub fn balancer_command(dir: &Path, ports: Ports, identity: &Identity) -> Result<Command> {
-    let mut command = part::own_command(dir, EJFAT_BALANCER, identity)?;
+/// Both load balancers: each with the port of its data.
+pub fn balancers(ports: Ports) -> [(&'static str, u16); 2] {
+    [(EJFAT_BALANCER, ports.ejfat_data()), (EJFAT_REPLIES, ports.ejfat_replies()[1])]
+}
+
+/// The command that starts one of them, once the control plane is up.
+pub fn balancer_command(dir: &Path, name: &str, ports: Ports, identity: &Identity) -> Result<Command> {
+    let mut command = part::own_command(dir, name, identity)?;
+    let (data, number) = if name == EJFAT_REPLIES { (data_of_replies(ports), "1") } else { (data(ports), "0") };
     let EjfatAccess { url, token_file, ca } = EjfatAccess::new(dir, ports);
     command
-        .args(["ejfat", "balance", "--listen", &data(ports).to_string(), "--control-plane", &url])
+        .args(["ejfat", "balance", "--listen", &data.to_string(), "--number", number, "--control-plane", &url])
         .arg("--token-file")
         .arg(token_file);
     if let Some(ca) = ca {
@@ -100,9 +116,9 @@ pub fn control_is_up(ports: Ports) -> bool {
     listens(control(ports))
 }
 
-/// Whether the load balancer has its sockets and its first tables; nothing answers a packet.
-pub fn balancer_is_up(dir: &Path) -> bool {
-    part::output(dir, EJFAT_BALANCER).contains(PASSES_ON)
+/// Whether a load balancer has its sockets and its first tables; nothing answers a packet.
+pub fn balancer_is_up(dir: &Path, name: &str) -> bool {
+    part::output(dir, name).contains(PASSES_ON)
 }
 
 #[cfg(test)]

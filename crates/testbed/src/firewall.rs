@@ -39,6 +39,7 @@ pub fn needs(architecture: &str, ports: Ports, nodes: usize) -> Vec<Rule> {
             rule(Host::EjfatControl, ports.ejfat_control()..=ports.ejfat_control()),
             packets(Host::EjfatControl, ports.ejfat_sync()..=ports.ejfat_sync()),
             packets(Host::EjfatBalancer, ports.ejfat_data()..=ports.ejfat_data()),
+            // Consumers send their replies within the site; the load balancer sends them out of it.
         ],
         // Consumers take any free ports.
         EJFAT_DIRECT => vec![packets(Host::Clients, UNPRIVILEGED..=u16::MAX)],

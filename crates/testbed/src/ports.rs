@@ -207,6 +207,10 @@ impl Ports {
     pub fn ejfat_data(self) -> u16 {
         self.base + 448
     }
+    /// The same two for the load balancer of replies.
+    pub fn ejfat_replies(self) -> [u16; 2] {
+        [self.base + 449, self.base + 450]
+    }
 
     /// The highest port that may be used.
     pub fn last(self, nodes: usize, routes: &Routes) -> u16 {
@@ -218,7 +222,10 @@ impl Ports {
         let managed = routes.managed.map(|_| [self.ingress(), self.balancer(), self.s3m()]);
         let balanced = 1..=if routes.nlb == Wanted::No { 0 } else { nodes };
         let gateways = 1..=routes.gateways.replicas;
-        let ejfat = routes.ejfat.then(|| [self.ejfat_control(), self.ejfat_sync(), self.ejfat_data()]);
+        let ejfat = routes.ejfat.then(|| {
+            let [sync, data] = self.ejfat_replies();
+            [self.ejfat_control(), self.ejfat_sync(), self.ejfat_data(), sync, data]
+        });
         (1..=nodes)
             .flat_map(move |node| self.of_node(node))
             .map(|(_, port)| port)
@@ -330,7 +337,7 @@ mod tests {
         let all: Vec<u16> = ports.all(9, &Routes::all()).collect();
         assert_eq!(all.iter().max(), Some(&ports.last(9, &Routes::all())));
         let distinct: HashSet<u16> = all.iter().copied().collect();
-        assert_eq!(all.len(), 9 * 6 + 3 + 1 + 3 + 3 + 6 * 11);
+        assert_eq!(all.len(), 9 * 6 + 3 + 1 + 3 + 5 + 6 * 11);
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|port| (6001..6000 + WIDTH).contains(port)));
     }

@@ -266,6 +266,11 @@ impl Testbed {
         self.has_sites().then(|| self.ports().hosts.address(Host::Clients))
     }
 
+    /// Where these producers are reached.
+    pub fn producers(&self) -> Option<Ipv4Addr> {
+        self.has_sites().then(|| self.ports().hosts.address(Host::Producers))
+    }
+
     /// Whether producers are at a site of their own.
     pub fn has_sites(&self) -> bool {
         self.state.network.as_ref().is_some_and(|network| network.producers.is_some())

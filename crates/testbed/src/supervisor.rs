@@ -3,7 +3,7 @@
 
 use crate::{
     CpuLimits, Error, ProxyRoute, Result, Routes, Shared, counting, effort,
-    ejfat::{self, EJFAT_BALANCER, EJFAT_CONTROL, EjfatAccess},
+    ejfat::{self, EJFAT_CONTROL, EjfatAccess},
     events::{Events, Heard},
     fault::{self, Faults, Hands},
     firewall,
@@ -602,7 +602,7 @@ fn build_managed(
     Ok(())
 }
 
-/// Starts EJFAT's control plane, and then the load balancer, which gets its tables from there.
+/// Starts EJFAT's control plane, and then the load balancers, which get their tables from there.
 fn build_ejfat(
     dir: &Path,
     identity: &Identity,
@@ -614,16 +614,24 @@ fn build_ejfat(
     let (begun, ports) = (Instant::now(), state.addresses());
     let listener = |protocol: &str, port| (protocol.to_owned(), port);
     if ports.hosts.starts(Host::EjfatControl) {
-        let listeners = vec![listener("grpc", ports.ejfat_control()), listener("sync", ports.ejfat_sync())];
+        let listeners = vec![
+            listener("grpc", ports.ejfat_control()),
+            listener("sync", ports.ejfat_sync()),
+            listener("sync", ports.ejfat_replies()[0]),
+        ];
         launch(dir, sandbox, state, EJFAT_CONTROL, listeners, ejfat::control_command(dir, ports, identity)?)?;
     }
     if ports.hosts.starts(Host::EjfatControl) || ports.hosts.starts(Host::EjfatBalancer) {
         await_part(dir, EJFAT_CONTROL, sandbox, events, limits, || ejfat::control_is_up(ports))?;
     }
     if ports.hosts.starts(Host::EjfatBalancer) {
-        let listeners = vec![listener("udp", ports.ejfat_data())];
-        launch(dir, sandbox, state, EJFAT_BALANCER, listeners, ejfat::balancer_command(dir, ports, identity)?)?;
-        await_part(dir, EJFAT_BALANCER, sandbox, events, limits, || ejfat::balancer_is_up(dir))?;
+        for (name, port) in ejfat::balancers(ports) {
+            let listeners = vec![listener("udp", port)];
+            launch(dir, sandbox, state, name, listeners, ejfat::balancer_command(dir, name, ports, identity)?)?;
+        }
+        for (name, _) in ejfat::balancers(ports) {
+            await_part(dir, name, sandbox, events, limits, || ejfat::balancer_is_up(dir, name))?;
+        }
         let url = EjfatAccess::new(dir, ports).url;
         events.progress(&format!("ejfat: load balancers are reserved at {url}"));
     }

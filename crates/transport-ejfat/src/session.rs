@@ -1,8 +1,8 @@
-//! A consumer's session with the control plane: registered, reported to be ready, left in order.
+//! A receiver's session with the control plane: registered, reported to be ready, left in order.
 
 use ejfat::{
     Client, Result,
-    messages::{Deregister, Register, State, Status, Timestamp},
+    messages::{Deregister, Register, SlotRange, State, Status, Timestamp},
 };
 use std::{
     net::SocketAddr,
@@ -28,13 +28,15 @@ pub struct Session {
     client: Client,
     lb_id: String,
     name: String,
+    /// The slot that it demands, if it does.
+    slot: Option<u16>,
     period: Duration,
     reporting: Option<(watch::Sender<bool>, JoinHandle<()>, Deregister, Client)>,
 }
 
 impl Session {
-    pub fn new(client: Client, lb_id: String, name: String, period: Duration) -> Self {
-        Self { client, lb_id, name, period, reporting: None }
+    pub fn new(client: Client, lb_id: String, name: String, slot: Option<u16>, period: Duration) -> Self {
+        Self { client, lb_id, name, slot, period, reporting: None }
     }
 
     /// Registers, reports the state from a task of its own, and returns once events come.
@@ -46,6 +48,7 @@ impl Session {
             ip_address: address.ip().to_string(),
             udp_port: u32::from(address.port()),
             port_range: i32::from(port_bits),
+            slot_demands: self.slot.map(|slot| SlotRange { index: i32::from(slot), length: 1 }).into_iter().collect(),
             ..Register::default()
         };
         let registered = self.client.register(request).await?;

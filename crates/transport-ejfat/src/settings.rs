@@ -9,7 +9,7 @@ use std::{
 /// How events get to consumers.
 #[derive(Debug, Clone)]
 pub enum Route {
-    /// Without a load balancer: producer i sends to consumer i mod n, at its first address.
+    /// Without a load balancer, to the first addresses of receivers: producer i sends to consumer i mod n.
     Direct(Vec<SocketAddr>),
     /// Through a reserved load balancer.
     Balanced {
@@ -27,6 +27,9 @@ pub enum Route {
 pub struct Settings {
     /// How events get to consumers.
     pub route: Route,
+    /// How replies get to producers, where the pattern has some: through a load balancer of their own, of which producer i demands
+    /// slot i, or to the first addresses of producers.
+    pub back: Option<Route>,
     /// The largest packet that the links carry.
     pub mtu: u16,
     /// Version of the load balancer's header.

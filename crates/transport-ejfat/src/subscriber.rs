@@ -1,13 +1,25 @@
-//! A consumer: whole events, in the order in which they became whole.
+//! What receives: whole events, in the order in which they became whole.
 
 use crate::{counts, envelope, fault::fault, session::Session};
 use ejfat::{Arrival, Receiver, ReceiverCounts};
 use engine::ports::{ConnectionFacts, Counts, Delivery, Fault, FaultKind, Subscriber};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::mpsc;
+
+/// What the events of a subscriber are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Messages that nobody replies to.
+    Messages,
+    /// Messages whose producers wait for replies.
+    Asking,
+    /// Replies; their source is the consumer.
+    Replies,
+}
 
 /// Consumes events.
 pub struct EjfatSubscriber {
+    kind: Kind,
     receiver: Receiver,
     events: mpsc::Receiver<Arrival>,
     session: Option<Session>,
@@ -15,6 +27,8 @@ pub struct EjfatSubscriber {
     delivered: u64,
     /// From the first segment to the last one, of all events together.
     assembly_ns: u64,
+    /// The key of replies.
+    back: Arc<str>,
     facts: ConnectionFacts,
 }
 
@@ -32,13 +46,24 @@ impl AsRef<[u8]> for EventBody {
 
 impl EjfatSubscriber {
     pub(crate) fn new(
+        kind: Kind,
         receiver: Receiver,
         events: mpsc::Receiver<Arrival>,
         session: Option<Session>,
         port_bits: u8,
         facts: ConnectionFacts,
     ) -> Self {
-        Self { receiver, events, session, port_bits, delivered: 0, assembly_ns: 0, facts }
+        Self {
+            kind,
+            receiver,
+            events,
+            session,
+            port_bits,
+            delivered: 0,
+            assembly_ns: 0,
+            back: Arc::from("back"),
+            facts,
+        }
     }
 
     /// Its first address.
@@ -70,15 +95,11 @@ impl Subscriber for EjfatSubscriber {
         self.assembly_ns += arrival.whole.last_ns.saturating_sub(arrival.whole.first_ns);
         let envelope = envelope::decode(&arrival.whole.bytes);
         let from = if envelope.is_some() { envelope::BYTES } else { 0 };
-        Ok(Delivery {
-            body: EventBody { arrival, from },
-            envelope,
-            tag: self.delivered,
-            redelivered: false,
-            reply_to: None,
-            replied_by: None,
-            mark: None,
-        })
+        // The publisher of replies knows the way from the envelope.
+        let reply_to = (self.kind == Kind::Asking).then(|| Arc::clone(&self.back));
+        let replied_by = (self.kind == Kind::Replies).then(|| u32::from(arrival.whole.key.data_id));
+        let body = EventBody { arrival, from };
+        Ok(Delivery { body, envelope, tag: self.delivered, redelivered: false, reply_to, replied_by, mark: None })
     }
 
     /// Nothing: nobody waits for it.

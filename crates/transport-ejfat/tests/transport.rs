@@ -11,7 +11,7 @@ use engine::{
     clock::Clock,
     double::{PlainPayloads, ThreadComm},
     envelope::Envelope,
-    ports::{FaultKind, Outcome, Outgoing, Publisher, Role, Subscriber, Transport, Worker},
+    ports::{FaultKind, Outcome, Outgoing, Publisher, ReplyTo, Role, Subscriber, Transport, Worker},
 };
 use profile::{Layer, Origin, Plan, Source, Target, combine};
 use std::{
@@ -28,6 +28,7 @@ const TRIES: u64 = 600;
 fn settings(route: Route) -> Settings {
     Settings {
         route,
+        back: None,
         mtu: 1500,
         version: Version::V3,
         sockets: 2,
@@ -104,6 +105,39 @@ async fn one_arrives(publisher: &mut EjfatPublisher, subscriber: &mut EjfatSubsc
     panic!("no event arrived: {:?}, {:?}", publisher.sent(), subscriber.counts());
 }
 
+/// Replies as consumer 3 to producer 1 until a reply has arrived there, and checks it.
+async fn a_reply_finds_its_producer(transport: &EjfatTransport) {
+    let worker = |role, index| Worker { role, index, attempt: 0 };
+    let mut others = transport.connect_subscriber(worker(Role::Producer, 0), &source()).await.unwrap();
+    let mut replies = transport.connect_subscriber(worker(Role::Producer, 1), &source()).await.unwrap();
+    let mut publisher = transport.connect_publisher(worker(Role::Consumer, 3), &target()).await.unwrap();
+    others.subscribe().await.unwrap();
+    replies.subscribe().await.unwrap();
+    for sequence in 0..TRIES {
+        let envelope = Envelope { run: 7, producer: 1, sequence, due_ns: 1, sent_ns: 2, checksum: 3, seal: 4 };
+        let to = ReplyTo { key: "back".into(), consumer: 3 };
+        let reply = Outgoing { body: vec![9; 5000], envelope: envelope.encode(), reply: Some(to) };
+        assert_eq!(publisher.publish(reply).await.1.unwrap().await.unwrap(), Outcome::NotAsked);
+        if let Ok(delivery) = timeout(Duration::from_millis(100), replies.next()).await {
+            let delivery = delivery.unwrap();
+            assert_eq!((delivery.replied_by, delivery.envelope.unwrap().producer), (Some(3), 1));
+            assert_eq!((delivery.reply_to, others.counts().packets.packets), (None, 0));
+            others.close().await;
+            return replies.close().await;
+        }
+    }
+    panic!("no reply arrived: {:?}, {:?}", publisher.sent(), replies.counts());
+}
+
+#[tokio::test]
+async fn a_reply_comes_back_to_its_producer_directly() {
+    let back = Route::Direct(vec![free_address(), free_address()]);
+    let transport = EjfatTransport::new(Settings { back: Some(back), ..settings(Route::Direct(vec![free_address()])) });
+    a_reply_finds_its_producer(&transport).await;
+    let (mut publisher, mut subscriber) = pair(&transport).await;
+    one_arrives(&mut publisher, &mut subscriber).await;
+}
+
 #[tokio::test]
 async fn a_message_arrives_directly_with_its_envelope_and_replies_are_refused() {
     let address = free_address();
@@ -127,16 +161,19 @@ async fn a_message_arrives_directly_with_its_envelope_and_replies_are_refused() 
 }
 
 #[tokio::test]
-async fn a_message_arrives_through_the_load_balancer_and_the_consumer_leaves_in_order() {
+async fn messages_and_replies_pass_the_load_balancers_and_receivers_leave_in_order() {
     let any = SocketAddr::new(LOOPBACK, 0);
-    let balancing = Balancing::start(&[any], 1, 4 << 20).unwrap();
-    let data = Uri::parse(&format!("ejfat://h:1/?data={}", balancing.addresses()[0])).unwrap().data;
+    let balancing = [(); 2].map(|()| Balancing::start(&[any], 1, 4 << 20).unwrap());
+    let instances = balancing.iter().map(|one| {
+        let data = Uri::parse(&format!("ejfat://h:1/?data={}", one.addresses()[0])).unwrap().data;
+        Instance { sync: any, data }
+    });
     let control = ControlSettings {
         token: "root".to_owned(),
         tls: false,
         host: LOOPBACK.to_string(),
         port: 0,
-        instances: vec![Instance { sync: any, data }],
+        instances: instances.collect(),
         seed: 1,
     };
     let server = Server::bind(any, control, None).await.unwrap();
@@ -145,16 +182,21 @@ async fn a_message_arrives_through_the_load_balancer_and_the_consumer_leaves_in_
     let client = Client::connect(&root, &Trust::System, LIMIT).await.unwrap();
     let lb = client.reserve(Reserve { name: "run".to_owned(), ..Reserve::default() }).await.unwrap();
     let uri = Uri::parse(&lb.ejfat_uri).unwrap();
-    let transport = EjfatTransport::new(settings(Route::Balanced { uri, trust: Trust::System, host: LOOPBACK }));
+    let explicit = Reserve { name: "replies".to_owned(), strategy: "explicit".to_owned(), ..Reserve::default() };
+    let replies = Uri::parse(&client.reserve(explicit).await.unwrap().ejfat_uri).unwrap();
+    let [route, back] = [uri, replies].map(|uri| Route::Balanced { uri, trust: Trust::System, host: LOOPBACK });
+    let transport = EjfatTransport::new(Settings { back: Some(back), ..settings(route) });
     let streamed = async {
         let (mut publisher, mut subscriber) = pair(&transport).await;
         one_arrives(&mut publisher, &mut subscriber).await;
         assert_eq!(transport.declare(&[], &[]).await.unwrap().product, "EJFAT");
         subscriber.close().await;
         assert!(client.status(&lb.lb_id).await.unwrap().workers.is_empty(), "the session has ended");
+        a_reply_finds_its_producer(&transport).await;
     };
     tokio::select! {
-        failed = follow(&client, 0, &balancing, || (), |error| panic!("{error}")) => failed.unwrap(),
+        failed = follow(&client, 0, &balancing[0], || (), |error| panic!("{error}")) => failed.unwrap(),
+        failed = follow(&client, 1, &balancing[1], || (), |error| panic!("{error}")) => failed.unwrap(),
         () = streamed => {}
     }
     serving.abort();

@@ -18,6 +18,13 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Tick and port selector of event `sequence` for one slot, which a receiver has demanded.
+    pub fn within(&self, slot: u16, sequence: u64, clock_us: u64) -> (u64, u16) {
+        let slot = u64::from(slot % SLOTS);
+        let mixed = (sequence ^ (slot << 40)).wrapping_add(u64::from(self.producer)).wrapping_mul(SCATTER);
+        (self.tick(slot, clock_us), entropy(mixed))
+    }
+
     /// Tick, slot and port selector of event `sequence` at this time of the clock. In version 2, whose slot is part of
     /// the tick, the tick differs from the clock by less than 512.
     pub fn select(&self, sequence: u64, clock_us: u64) -> (u64, u16, u16) {
@@ -26,14 +33,20 @@ impl Spread {
         let slot = first.wrapping_add(sequence) % slots;
         // Of other bits than the slot, so that each port gets events of all slots.
         let mixed = ((sequence / slots) ^ (slot << 40)).wrapping_add(first).wrapping_mul(SCATTER);
-        let entropy = u16::try_from(mixed >> 48).expect("16 bits are left");
-        let tick = match self.version {
-            Version::V2 => clock_us - clock_us % slots + slot,
-            Version::V3 => clock_us,
-        };
-        // 0 stands for "choose one" in E2SAR.
-        (tick, u16::try_from(slot).expect("it is below 512"), entropy.max(1))
+        (self.tick(slot, clock_us), u16::try_from(slot).expect("it is below 512"), entropy(mixed))
     }
+
+    fn tick(&self, slot: u64, clock_us: u64) -> u64 {
+        match self.version {
+            Version::V2 => clock_us - clock_us % u64::from(SLOTS) + slot,
+            Version::V3 => clock_us,
+        }
+    }
+}
+
+/// The upper bits; 0 stands for "choose one" in E2SAR.
+fn entropy(mixed: u64) -> u16 {
+    u16::try_from(mixed >> 48).expect("16 bits are left").max(1)
 }
 
 #[cfg(test)]
@@ -52,6 +65,21 @@ mod tests {
                 seen[usize::try_from(taken).unwrap()] += 1;
             }
             assert_eq!(seen, [1; 512], "{version:?}");
+        }
+    }
+
+    #[test]
+    fn events_for_one_slot_stay_in_it_and_use_every_port() {
+        for version in [Version::V2, Version::V3] {
+            let spread = Spread { version, producer: 3 };
+            let mut ports = [0; 4];
+            for sequence in 0..4000 {
+                let clock_us = 1_790_000_000_000_000 + sequence * 77;
+                let (tick, entropy) = spread.within(200, sequence, clock_us);
+                assert!(tick.abs_diff(clock_us) < 512 && (version == Version::V3 || tick % 512 == 200));
+                ports[usize::from(entropy % 4)] += 1;
+            }
+            assert!(ports.iter().all(|count| (850..1150).contains(count)), "{ports:?}");
         }
     }
 

@@ -99,8 +99,22 @@ impl Sender {
     ///
     /// If the event is longer than 4 GiB.
     pub fn begin(&mut self, sequence: u64, clock_us: u64, bytes: usize) -> io::Result<Sending> {
+        let selected = self.spread.select(sequence, clock_us);
+        self.cut(sequence, selected, bytes)
+    }
+
+    /// The same for an event that goes to the receiver of one slot.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn begin_within(&mut self, slot: u16, sequence: u64, clock_us: u64, bytes: usize) -> io::Result<Sending> {
+        let (tick, entropy) = self.spread.within(slot, sequence, clock_us);
+        self.cut(sequence, (tick, slot, entropy), bytes)
+    }
+
+    fn cut(&self, sequence: u64, (tick, slot, entropy): (u64, u16, u16), bytes: usize) -> io::Result<Sending> {
         let bytes = u32::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let (tick, slot, entropy) = self.spread.select(sequence, clock_us);
         let event = Event { tick, slot, entropy, data_id: self.spread.producer, number: sequence, bytes };
         let socket = usize::try_from(sequence % self.sockets.len() as u64).expect("it is below their number");
         Ok(Sending { segments: self.segmenter.cut(&event).collect(), socket, next: 0, patience: Patience::default() })

@@ -1,4 +1,4 @@
-//! EJFAT: a load balancer that is reserved for the run, and each rank's transport over it or past it.
+//! EJFAT: load balancers that are reserved for the run, and each rank's transport over them or past them.
 
 use crate::{
     files::pem_file,
@@ -14,7 +14,7 @@ use ejfat::{
     Client, Limits, Trust, Uri, Version,
     messages::{Reserve, Timestamp},
 };
-use engine::ports::Comm;
+use engine::ports::{Comm, Role};
 use measure::record::{Hop, HopEnd};
 use profile::{Ejfat, Plan, RouteProfile};
 use serde::{Deserialize, Serialize};
@@ -38,23 +38,26 @@ const STATE_PERIOD: Duration = Duration::from_millis(100);
 /// How often a rank looks for free ports.
 const PORT_TRIES: u32 = 100;
 const LOAD_BALANCER: &str = "load balancer";
+const BALANCER_OF_REPLIES: &str = "load balancer of replies";
 
 /// What every rank needs to stream through a load balancer; rank 0 broadcasts it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reserved {
     /// The reservation, with its token.
     uri: Secret,
+    /// That of the load balancer of replies, where the pattern has some.
+    back: Option<Secret>,
     ca_pem: Option<String>,
 }
 
-/// A reservation. Dropping it frees the load balancer, if it was reserved for this run; so does the end of this process.
+/// A reservation. Dropping it frees what was reserved for this run; so does the end of this process.
 #[derive(Debug)]
 pub struct Reservation {
     /// For every rank.
     pub reserved: Reserved,
     /// The hops of a run through it.
     pub hops: Vec<Hop>,
-    _holder: Option<Holder>,
+    _holders: Vec<Holder>,
 }
 
 /// The request to the holder.
@@ -63,6 +66,8 @@ pub struct Order {
     uri: Secret,
     ca_pem: Option<String>,
     name: String,
+    /// How its slots are given; empty: by weight.
+    strategy: String,
     /// For how long it may be needed.
     needed: Duration,
 }
@@ -80,25 +85,37 @@ impl Reservation {
     pub fn open(written: &RouteProfile, plan: &Plan, address: &Address) -> Result<Self, Failure> {
         let uri = address.with_token(written)?;
         let ca_pem = written.ca.as_ref().map(|path| pem_file::read("--ca", path)).transpose()?;
-        let (holder, uri) = match uri.lb_id {
-            Some(_) => (None, existing(uri, ca_pem.as_deref())?),
-            None => {
-                let order = Order {
-                    uri: Secret::new(uri.with_token()),
-                    ca_pem: ca_pem.clone(),
-                    name: format!("run-{:08x}", plan.run),
-                    needed: plan.limits.stream + GRACE,
-                };
-                let (holder, text) = Holder::start::<Secret>(Held::LoadBalancer, &order, OPEN_LIMIT)?;
-                (Some(holder), read(text.expose())?)
-            }
+        let replies = plan.flow.replies > 0;
+        let reserve = |name: String, strategy: &str| -> Result<(Holder, Uri), Failure> {
+            let order = Order {
+                uri: Secret::new(uri.with_token()),
+                ca_pem: ca_pem.clone(),
+                name,
+                strategy: strategy.to_owned(),
+                needed: plan.limits.stream + GRACE,
+            };
+            let (holder, text) = Holder::start::<Secret>(Held::LoadBalancer, &order, OPEN_LIMIT)?;
+            Ok((holder, read(text.expose())?))
         };
-        let data = uri.data.iter().map(|data| SocketAddr::new(data.ip, *data.ports.start()).to_string());
-        let data = data.collect::<Vec<_>>().join(",");
-        let balancer = || HopEnd::from(LOAD_BALANCER.to_owned());
-        let hops = vec![hop(HopEnd::Producer, balancer(), Some(data)), hop(balancer(), HopEnd::Consumer, None)];
-        let reserved = Reserved { uri: Secret::new(uri.with_token()), ca_pem };
-        Ok(Self { reserved, hops, _holder: holder })
+        let (mut holders, there) = match uri.lb_id {
+            Some(_) if replies => {
+                let sentence = "replies come back through a load balancer of their own, and this address is a reservation \
+                     of one: give the address of the control plane, so that two can be reserved, or use --pattern work-sharing";
+                return Err(Failure::new(Exit::Route, sentence));
+            }
+            Some(_) => (Vec::new(), existing(uri.clone(), ca_pem.as_deref())?),
+            None => reserve(format!("run-{:08x}", plan.run), "").map(|(holder, uri)| (vec![holder], uri))?,
+        };
+        let mut hops = through(LOAD_BALANCER, [HopEnd::Producer, HopEnd::Consumer], &there);
+        let mut back = None;
+        if replies {
+            let (holder, uri) = reserve(format!("run-{:08x}-replies", plan.run), "explicit")?;
+            hops.extend(through(BALANCER_OF_REPLIES, [HopEnd::Consumer, HopEnd::Producer], &uri));
+            back = Some(Secret::new(uri.with_token()));
+            holders.push(holder);
+        }
+        let reserved = Reserved { uri: Secret::new(there.with_token()), back, ca_pem };
+        Ok(Self { reserved, hops, _holders: holders })
     }
 }
 
@@ -108,10 +125,29 @@ impl Order {
         let client = client(&read(self.uri.expose())?, self.ca_pem.as_deref()).await?;
         let until = UNIX_EPOCH.elapsed().unwrap_or_default() + self.needed;
         let until = Timestamp::of_us(u64::try_from(until.as_micros()).unwrap_or(u64::MAX));
-        let request = Reserve { name: self.name.clone(), until: Some(until), ..Reserve::default() };
+        let request = Reserve {
+            name: self.name.clone(),
+            until: Some(until),
+            strategy: self.strategy.clone(),
+            ..Reserve::default()
+        };
         let reservation = client.reserve(request).await.map_err(failure)?;
         Ok((Secret::new(reservation.ejfat_uri), (client, reservation.lb_id)))
     }
+}
+
+/// Whether a hop is one through the load balancer of replies.
+pub fn is_of_replies(hop: &Hop) -> bool {
+    let balancer = HopEnd::from(BALANCER_OF_REPLIES.to_owned());
+    [&hop.from, &hop.to].contains(&&balancer)
+}
+
+/// The hops through a load balancer.
+fn through(balancer: &str, [from, to]: [HopEnd; 2], uri: &Uri) -> Vec<Hop> {
+    let data = uri.data.iter().map(|data| SocketAddr::new(data.ip, *data.ports.start()).to_string());
+    let data = data.collect::<Vec<_>>().join(",");
+    let balancer = || HopEnd::from(balancer.to_owned());
+    vec![hop(from, balancer(), Some(data)), hop(balancer(), to, None)]
 }
 
 /// The address of a reservation that somebody else has made, with what its control plane knows of it.
@@ -172,9 +208,10 @@ pub fn sites() -> Result<Option<Testbed>, Failure> {
     Ok(running.filter(has_sites))
 }
 
-/// The hop of a run without a load balancer.
-pub fn direct() -> Vec<Hop> {
-    vec![hop(HopEnd::Producer, HopEnd::Consumer, None)]
+/// The hops of a run without a load balancer.
+pub fn direct(plan: &Plan) -> Vec<Hop> {
+    let back = (plan.flow.replies > 0).then(|| hop(HopEnd::Consumer, HopEnd::Producer, None));
+    [hop(HopEnd::Producer, HopEnd::Consumer, None)].into_iter().chain(back).collect()
 }
 
 /// The transport of this rank; every rank calls it.
@@ -185,14 +222,23 @@ pub fn transport(
     reserved: Option<&Reserved>,
 ) -> Result<EjfatTransport, Stop> {
     let stops = |failure| world.stop(failure);
-    let route = match reserved {
-        Some(reserved) => balanced(reserved).map_err(stops)?,
-        None => Route::Direct(consumers(world, plan, ejfat)?),
+    let replies = plan.flow.replies > 0;
+    let (route, back) = match reserved {
+        Some(reserved) => {
+            let of = |uri: &Secret| balanced(uri, reserved.ca_pem.as_deref());
+            (of(&reserved.uri).map_err(stops)?, reserved.back.as_ref().map(of).transpose().map_err(stops)?)
+        }
+        None => {
+            let consumers = receivers(world, plan, ejfat, Role::Consumer)?;
+            let producers = replies.then(|| receivers(world, plan, ejfat, Role::Producer)).transpose()?;
+            (Route::Direct(consumers), producers.map(Route::Direct))
+        }
     };
     let limits =
         Limits { timeout_ns: u64::try_from(ejfat.give_up.as_nanos()).unwrap_or(u64::MAX), ..Limits::default() };
     Ok(EjfatTransport::new(Settings {
         route,
+        back,
         mtu: ejfat.mtu,
         version: if ejfat.version == 2 { Version::V2 } else { Version::V3 },
         sockets: ejfat.sockets as usize,
@@ -206,15 +252,15 @@ pub fn transport(
     }))
 }
 
-fn balanced(reserved: &Reserved) -> Result<Route, Failure> {
-    let uri = read(reserved.uri.expose())?;
+fn balanced(uri: &Secret, ca_pem: Option<&str>) -> Result<Route, Failure> {
+    let uri = read(uri.expose())?;
     let to = uri.data.first().map(|data| SocketAddr::new(data.ip, *data.ports.start()));
     let host = to.and_then(sends_from).ok_or_else(|| {
         let sentence =
             format!("this host has no way to the load balancer of {}: check its data= address", uri.control());
         Failure::new(Exit::Route, sentence)
     })?;
-    Ok(Route::Balanced { uri, trust: trust(reserved.ca_pem.as_deref()), host })
+    Ok(Route::Balanced { uri, trust: trust(ca_pem), host })
 }
 
 /// The address from which this host sends there. Sends nothing.
@@ -225,13 +271,21 @@ fn sends_from(to: SocketAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|own| own.ip())
 }
 
-/// The first address of each consumer, by its index: each rank finds ports for its own.
-fn consumers(world: &World, plan: &Plan, ejfat: &Ejfat) -> Result<Vec<SocketAddr>, Stop> {
-    let role = plan.placement.role(world.comm.rank());
-    let ports = free_ports(role.consumers.len(), 1 << ejfat.port_bits);
-    let own: (usize, Vec<(u32, u16)>) = (world.host(), role.consumers.iter().copied().zip(ports).collect());
+/// The first address of each worker of this role, by its index: each rank finds ports for its own.
+fn receivers(world: &World, plan: &Plan, ejfat: &Ejfat, role: Role) -> Result<Vec<SocketAddr>, Stop> {
+    let placed = plan.placement.role(world.comm.rank());
+    let (indices, count) = match role {
+        Role::Consumer => (placed.consumers, plan.placement.consumers),
+        Role::Producer => (placed.producers, plan.placement.producers),
+    };
+    let ports = free_ports(indices.len(), 1 << ejfat.port_bits);
+    let own: (usize, Vec<(u32, u16)>) = (world.host(), indices.iter().copied().zip(ports).collect());
     world.decide(&own, plan.limits.collective, |ranks| {
-        let at_site = sites()?.and_then(|testbed| testbed.consumers()).map(IpAddr::from);
+        let known = sites()?.and_then(|testbed| match role {
+            Role::Consumer => testbed.consumers(),
+            Role::Producer => testbed.producers(),
+        });
+        let at_site = known.map(IpAddr::from);
         let address = |host| at_site.map_or_else(|| address_of(&world.known, host), Ok);
         let hosts = (0..world.known.len()).map(address).collect::<Result<Vec<_>, _>>()?;
         let mut all: Vec<(u32, SocketAddr)> = ranks
@@ -242,8 +296,8 @@ fn consumers(world: &World, plan: &Plan, ejfat: &Ejfat) -> Result<Vec<SocketAddr
             })
             .collect();
         all.sort_unstable_by_key(|(index, _)| *index);
-        if all.len() < plan.placement.consumers as usize {
-            let sentence = "a host has no free UDP ports for its consumers: end other programs";
+        if all.len() < count as usize {
+            let sentence = "a host has no free UDP ports for its workers: end other programs";
             return Err(Failure::new(Exit::Route, sentence));
         }
         Ok(all.into_iter().map(|(_, address)| address).collect())

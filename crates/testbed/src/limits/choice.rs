@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result, Routes,
-    ejfat::{EJFAT_BALANCER, EJFAT_CONTROL},
+    ejfat::{EJFAT_BALANCER, EJFAT_CONTROL, EJFAT_REPLIES},
     gateway::gateway_part,
     managed::{BALANCER, INGRESS},
     network::NetworkChoice,
@@ -121,7 +121,7 @@ fn parts(nodes: usize, routes: &Routes, network: &NetworkChoice) -> Vec<String> 
     let managed = routes.managed.map(|_| [INGRESS, BALANCER, S3M].map(str::to_owned));
     let gateways = (1..=routes.gateways.replicas).map(gateway_part);
     let managed = managed.into_iter().flatten().chain(gateways);
-    let ejfat = routes.ejfat.then(|| [EJFAT_CONTROL, EJFAT_BALANCER].map(str::to_owned));
+    let ejfat = routes.ejfat.then(|| [EJFAT_CONTROL, EJFAT_BALANCER, EJFAT_REPLIES].map(str::to_owned));
     let ejfat = ejfat.into_iter().flatten();
     epmds.into_iter().chain((1..=nodes).map(node_part)).chain(servers).chain(managed).chain(ejfat).collect()
 }

@@ -208,7 +208,7 @@ pub fn host_of_part(hosts: Hosts, part: &str) -> Host {
         "ingress" => Host::Ingress,
         "nlb" => Host::Nlb,
         "ejfat control" => Host::EjfatControl,
-        "ejfat balancer" => Host::EjfatBalancer,
+        "ejfat balancer" | "ejfat balancer of replies" => Host::EjfatBalancer,
         _ if proxied && part.ends_with(" producer") => hosts.producer_proxy(),
         _ if proxied && part.ends_with(" consumer") => hosts.consumer_proxy(),
         _ => {
