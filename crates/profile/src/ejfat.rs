@@ -18,7 +18,9 @@ const MTUS: std::ops::RangeInclusive<u16> = 128..=9216;
 const SOCKETS: u32 = 4;
 const PORT_BITS: u8 = 1;
 const PORT_BITS_MAX: u8 = 8;
-const BUFFER: Size = Size(4 << 20);
+/// Bytes of each socket's buffer that are requested unless a profile says otherwise.
+pub const BUFFER_BYTES: u64 = 4 << 20;
+const BUFFER: Size = Size(BUFFER_BYTES);
 const GIVE_UP: Duration = Duration::from_millis(500);
 const WAITING: u32 = 1000;
 

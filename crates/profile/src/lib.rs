@@ -57,7 +57,7 @@ mod warmup;
 
 pub use arrivals::{Arrivals, Level, LoadRate, Phase, Phases};
 pub use contents::{Content, Dtype, Events, Fill, Format, Rate, Storage};
-pub use ejfat::Ejfat;
+pub use ejfat::{BUFFER_BYTES as EJFAT_BUFFER_BYTES, Ejfat};
 pub use ends::External;
 pub use error::ProfileError;
 pub use experiment::{Experiment, Point};

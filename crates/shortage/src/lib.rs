@@ -19,7 +19,7 @@ use nix::{
 use std::{io, os::unix::net::UnixStream, thread};
 
 /// Number of files that is enough for a rank, its MPI library and its connections.
-const FILES_PLENTY: u64 = 1024;
+pub const FILES_PLENTY: u64 = 1024;
 
 /// Most pairs of files that a runtime needs. It panics if it gets none for its signals.
 const PAIRS_OF_RUNTIME: usize = 6;

@@ -2,9 +2,11 @@
 
 pub mod assert;
 pub mod compare;
+pub mod doctor;
 pub mod ejfat;
 pub mod export;
 pub mod hold;
+pub mod man;
 pub mod neighbour;
 pub mod payload;
 pub mod plan;

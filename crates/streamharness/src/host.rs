@@ -2,4 +2,5 @@
 
 pub mod environment;
 pub mod machine;
+pub mod program;
 pub mod reach;

@@ -53,6 +53,9 @@ fn main() -> ExitCode {
         Some(Command::Hold) => commands::hold::hold(),
         Some(Command::Neighbour { out }) => commands::neighbour::neighbour(out),
         Some(Command::Testbed { command }) => commands::testbed::testbed(command),
+        Some(Command::Doctor(doctor)) => commands::doctor::doctor(&doctor),
+        Some(Command::Meet) => commands::doctor::meet(),
+        Some(Command::Man { dir }) => commands::man::man(&dir, Streamharness::command()),
         Some(Command::Completions { shell }) => completions(shell),
     };
     exit_code(done)

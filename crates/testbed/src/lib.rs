@@ -17,6 +17,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod ability;
 mod cores;
 mod counting;
 mod effort;
@@ -66,12 +67,13 @@ pub use effort::Effort;
 pub use ejfat::EjfatAccess;
 pub use error::Error;
 pub use fault::{Deed, InForce, Progress};
+pub use gateway::find_gateway_program;
 pub use hops::{Hop, Route};
 pub use joint::{candidate_ports, free_ports, secrets_for};
 pub use limits::{CpuLimits, Cpus, Limited};
 pub use network::{
-    Allocation, Congestion, Count, Distance, Disturbance, Facility, Link, NetworkChoice, Opened, Placement, Rule,
-    WayText,
+    Allocation, Congestion, Count, Distance, Disturbance, Facility, Link, NetworkChoice, Offers, Opened, Placement,
+    Rule, WayText,
 };
 pub use nlb::check_route;
 pub use options::{Options, default_dir};
@@ -94,8 +96,8 @@ pub use tunnels::{control_server_part, greeting, proxy_part};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Runs one of the testbed's own processes if `arguments` (without the program's name) start one:
-/// `testbed supervise ...`, `testbed s2cs ...`, `testbed reaper` or `testbed sandbox-check ...`. Call it first in
-/// `main`, before any thread exists: a process with threads cannot enter a user namespace.
+/// `testbed supervise ...`, `testbed s2cs ...`, `testbed reaper`, `testbed sandbox-check ...` or `testbed links-check ...`. Call it
+/// first in `main`, before any thread exists: a process with threads cannot enter a user namespace.
 pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let arguments: Vec<String> =
         arguments.into_iter().map(|argument| argument.into_string().unwrap_or_default()).collect();
@@ -139,6 +141,7 @@ pub fn run_hidden(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitC
         }
         ["testbed", "reaper"] => sandbox::reap_until_orphaned(),
         ["testbed", "sandbox-check", isolation] => sandbox::check(isolation),
+        ["testbed", "links-check", isolation] => ability::check_links(isolation),
         _ => return None,
     };
     Some(match done {

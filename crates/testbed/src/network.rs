@@ -16,7 +16,7 @@ mod state;
 mod tools;
 
 pub use allocation::{Allocation, Placement};
-pub use build::Network;
+pub use build::{Network, Offers};
 pub use counters::{Count, Link};
 pub use disturb::Disturbance;
 pub use enter::Access;

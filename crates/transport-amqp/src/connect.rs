@@ -11,16 +11,16 @@ use crate::{
     negotiated::{frame_max, negotiated_tls, service, text_of},
     purpose::Purpose,
     route::{AmqpRoute, ConnectTo},
-    socket::{Connected, Greeting, Kit, LapinStream, Socket, Tcp},
+    socket::{Connected, Greeting, Kit, LapinStream, Socket, Tcp, first_frame},
     tls,
     token::Renewal,
 };
 use async_rs::Runtime;
 use engine::{
     awake::and_whether_suspended,
-    ports::{ConnectionFacts, Fault, FaultKind, Role, Worker},
+    ports::{ConnectionFacts, Fault, FaultKind, Role, Service, Tls, Worker},
 };
-use futures_util::future::Either;
+use futures_util::{AsyncReadExt, AsyncWriteExt, future::Either};
 use lapin::{
     AsyncTcpStream, Channel, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
@@ -29,7 +29,7 @@ use profile::{Client, Plan, Spread};
 use std::{
     collections::HashMap,
     fmt, io,
-    net::Shutdown,
+    net::{IpAddr, Shutdown},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -38,6 +38,20 @@ use tokio::{
     sync::mpsc::unbounded_channel,
     time::{Instant, timeout, timeout_at},
 };
+
+/// Requests AMQP 0-9-1.
+const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\0\0\x09\x01";
+
+/// A service before the login.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Presented {
+    /// The address of its name that was reached.
+    pub address: Option<IpAddr>,
+    /// The TLS handshake; `None` without TLS.
+    pub tls: Option<Tls>,
+    /// Product and version, as it states them.
+    pub service: Service,
+}
 
 /// Opens connections to the service.
 pub(crate) struct Connector {
@@ -184,13 +198,47 @@ impl Connector {
         }
     }
 
-    async fn connect_once(&self, purpose: Purpose) -> Result<Link, Fault> {
-        files::room(self.files)?;
+    /// The other side, and where it is reached.
+    fn peer(&self, purpose: Purpose) -> (Peer, String, u16) {
         let endpoint = self.endpoint(purpose);
-        let deadline = Instant::now() + self.connect;
         let (host, port) = ConnectTo::apply(&self.route.connect_to, &endpoint.host, endpoint.port);
         let redirected = (host != endpoint.host || port != endpoint.port).then(|| (host.clone(), port));
-        let peer = Peer { endpoint: endpoint.clone(), reached_at: redirected, token: self.token.clone() };
+        (Peer { endpoint: endpoint.clone(), reached_at: redirected, token: self.token.clone() }, host, port)
+    }
+
+    /// How the service presents itself before a login, over a connection that ends with it.
+    pub(crate) async fn presented(&self, purpose: Purpose) -> Result<Presented, Fault> {
+        let deadline = Instant::now() + self.connect;
+        let (peer, host, port) = self.peer(purpose);
+        let tcp = reach(&peer, &host, port, self.buffers, (self.connect, deadline)).await?;
+        let address = tcp.peer_addr().ok().map(|address| address.ip());
+        let stream = self.secure(&peer, tcp, deadline).await?;
+        let tls = negotiated_tls(&stream);
+        let (greeting, endings) = (Greeting::default(), unbounded_channel().0);
+        let mut socket = Socket::new(stream, greeting.clone(), self.frame_max, Arc::default(), endings);
+        let request = async {
+            socket.write_all(PROTOCOL_HEADER).await?;
+            socket.flush().await?;
+            let mut piece = [0; 4096];
+            while first_frame(&greeting.bytes()).is_none() && socket.read(&mut piece).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let requested = timeout_at(deadline, request).await;
+        let service = service(&greeting.bytes());
+        match requested {
+            _ if !service.product.is_empty() => Ok(Presented { address, tls, service }),
+            Err(_) => Err(peer.too_slow(Phase::Login, self.connect, &greeting.bytes())),
+            Ok(ended) => {
+                let error = ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+                Err(self.not_let_in(&peer, &error.into(), &greeting))
+            }
+        }
+    }
+
+    async fn connect_once(&self, purpose: Purpose) -> Result<Link, Fault> {
+        files::room(self.files)?;
+        let deadline = Instant::now() + self.connect;
+        let (peer, host, port) = self.peer(purpose);
         let mut facts = ConnectionFacts::default();
 
         let tcp = reach(&peer, &host, port, self.buffers, (self.connect, deadline)).await?;

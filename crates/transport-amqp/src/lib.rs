@@ -51,6 +51,7 @@ mod tls;
 mod token;
 mod topology;
 
+pub use connect::Presented;
 pub use consume::AmqpSubscriber;
 pub use endpoint::{Endpoint, RouteError, Scheme};
 pub use native::Body;
@@ -126,6 +127,16 @@ pub async fn reachable(route: &AmqpRoute, limit: Duration) -> Result<(), Fault> 
     let connector = Connector::once(route.clone(), limit)?;
     connector.open(Purpose::Topology(0)).await?.close().await;
     Ok(())
+}
+
+/// Resolves the route's first address for consumers, connects with verified TLS, and reads how the service presents itself, which
+/// needs no login; all within about `limit`. Needs a tokio runtime with timers and I/O.
+///
+/// # Errors
+///
+/// [`Fault`] with the reason if the name is unknown, the service is unreachable or refuses TLS, or the peer does not speak AMQP.
+pub async fn presented(route: &AmqpRoute, limit: Duration) -> Result<Presented, Fault> {
+    Connector::once(route.clone(), limit)?.presented(Purpose::Topology(0)).await
 }
 
 impl Transport for Amqp {

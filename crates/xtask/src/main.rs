@@ -1,14 +1,17 @@
-//! One command per chore: `cargo xtask ci | fuzz | golden | docs | chaos`.
+//! One command per chore: `cargo xtask ci | fuzz | golden | docs | chaos | install | dist`.
 
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod chaos;
 mod ci;
+mod dist;
 mod files;
 mod fuzz;
 mod golden;
+mod install;
 mod leftovers;
+mod licences;
 mod scripts;
 mod system;
 
@@ -19,7 +22,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz     [--seconds N] [TARGET...]: libFuzzer on what reads other people's bytes, each target for N seconds
   golden   writes all golden files anew; the diff is the review
   chaos    [--seed N] [--minutes M] [--runs R] [--timelines T] [--only K]: random faults on random runs of real parts
-  docs     builds the documentation of every crate into target/doc";
+  docs     builds the documentation of every crate into target/doc
+  install  --prefix DIR [--program FILE]: the program with manual pages, completions, profiles and licences, built or as given
+  dist     [--out DIR] [--program FILE]: the same as a tarball with its checksum, in target/dist or DIR";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -29,6 +34,8 @@ fn main() -> ExitCode {
         ["chaos", ref flags @ ..] => chaos::run(flags),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["golden"] => golden::refresh(),
+        ["install", ref flags @ ..] => install::run(flags),
+        ["dist", ref flags @ ..] => dist::run(flags),
         ["docs"] => cargo::cargo(&["doc", "--workspace", "--no-deps"]),
         _ => {
             eprintln!("{USAGE}");

@@ -83,6 +83,11 @@ impl Broker {
         self.0.testbed().dir()
     }
 
+    /// The version of its RabbitMQ.
+    pub fn version(&self) -> String {
+        self.0.testbed().rabbitmq_version().to_owned()
+    }
+
     /// What `testbed status` prints.
     fn status(&self) -> String {
         let mut status = Command::new(program());

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::host::environment;
 use clap::{Args, Parser, Subcommand};
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
@@ -9,7 +10,13 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 /// Start it with mpirun or srun: each rank becomes a producer or a consumer. Without an address and without a running
 /// testbed it starts a local service for the run and removes it afterwards.
 #[derive(Debug, Parser)]
-#[command(name = "streamharness", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(
+    name = "streamharness",
+    version,
+    long_version = environment::version(),
+    args_conflicts_with_subcommands = true,
+    max_term_width = 110
+)]
 pub struct Streamharness {
     /// The command [default: run].
     #[command(subcommand)]
@@ -97,11 +104,33 @@ pub enum Command {
         /// Its directory.
         out: PathBuf,
     },
+    /// Say what this machine has and lacks for a run, with the command that mends each lack; exits with 3 if a run would fail. Under
+    /// mpirun or srun it examines the host of every rank.
+    Doctor(Doctor),
+    /// Ranks meet and part, for `doctor`.
+    #[command(hide = true)]
+    Meet,
+    /// Write the manual pages, one for each command, to a directory.
+    Man {
+        /// The directory, such as PREFIX/share/man/man1.
+        dir: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// An examination of this machine.
+#[derive(Debug, Clone, Args)]
+pub struct Doctor {
+    /// The service to be reached: a name that resolves, TLS that is trusted, a login.
+    #[command(flatten)]
+    pub route: RouteFlags,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One run. The profile checks the values and suggests the nearest right spelling.

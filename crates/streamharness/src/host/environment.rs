@@ -7,7 +7,7 @@ use nix::{
     sched::{CpuSet, sched_getaffinity},
     unistd::Pid,
 };
-use std::{collections::BTreeMap, env, thread};
+use std::{collections::BTreeMap, env, sync::LazyLock, thread};
 
 /// Variables in which launchers pass a process its rank, before MPI starts.
 const RANK_VARIABLES: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"];
@@ -15,6 +15,15 @@ const RANK_VARIABLES: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RAN
 /// Whether this process should report what all ranks would report alike.
 pub fn speaks_for_the_launch() -> bool {
     RANK_VARIABLES.iter().find_map(|name| env::var(name).ok()).is_none_or(|rank| rank == "0")
+}
+
+/// The version for people, who may have a build for each MPI.
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let (mpi, hdf5) = (comm_mpi::MpiComm::library(), payload::hdf5_version());
+        format!("{}\nbuilt for {mpi}, with HDF5 {hdf5}", env!("CARGO_PKG_VERSION"))
+    });
+    &VERSION
 }
 
 /// Whether a launcher started this process.

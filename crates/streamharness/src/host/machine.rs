@@ -37,7 +37,7 @@ pub fn cores() -> u32 {
 }
 
 /// The first line of a file of the kernel's, if there is one.
-fn line(path: impl AsRef<Path>) -> Option<String> {
+pub fn line(path: impl AsRef<Path>) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }

@@ -61,6 +61,11 @@ impl Groups {
         Err(Error::NoCpuLimits(refused.join(", ")))
     }
 
+    /// The group below which they are.
+    pub fn parent(&self) -> &Path {
+        self.top.parent().unwrap_or(&self.top)
+    }
+
     /// Groups below a given directory, for tests.
     #[cfg(test)]
     pub fn at(top: &Path, limits: CpuLimits) -> Self {

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{Error, Result, process::Proc};
 use distance::{Conditions, open_device};
-use std::net::Ipv4Addr;
+use serde::{Deserialize, Serialize};
+use std::{io, net::Ipv4Addr};
 
 /// How long a frame may wait for a limited link before it is dropped, as in a switch with a small buffer.
 const QUEUE_MS: u64 = 20;
@@ -178,6 +179,15 @@ impl Network {
         done
     }
 
+    /// What the kernel offers, tried in a namespace that is left at once. Leaves this process there.
+    pub fn offers(proc: &Proc, tools: &Tools) -> Result<Offers> {
+        let _scratch = Namespace::create(proc)?;
+        let is_there = |discipline: &str| tools.tc(&format!("qdisc replace dev lo root {discipline}")).is_ok();
+        let (rate, netem) = (is_there(&bucket(1_000_000_000)), is_there("netem delay 1ms"));
+        let tun = open_device("try0", true).map(drop).map_err(|error| error.to_string());
+        Ok(Offers { rate, netem, tun })
+    }
+
     /// All hosts that are connected.
     pub fn hosts(&self) -> impl Iterator<Item = Host> {
         self.joined.iter().map(|(host, _)| *host)
@@ -270,7 +280,7 @@ enum Way {
     Forwarder { queue_bytes: usize },
 }
 
-/// What works here, tried in a namespace that is left at once.
+/// What works here for a facility.
 struct Trial {
     /// The first way that works.
     way: Way,
@@ -281,13 +291,11 @@ struct Trial {
 impl Trial {
     /// Fails if the kernel does not support the requested limits.
     fn make(proc: &Proc, hosts: Hosts, facility: &Facility, tools: &Tools) -> Result<Self> {
-        let _scratch = Namespace::create(proc)?;
-        let is_there = |discipline: &str| tools.tc(&format!("qdisc replace dev lo root {discipline}")).is_ok();
+        let Offers { rate, netem, tun } = Network::offers(proc, tools)?;
         let any = facility.rate_bits_per_second.or(facility.own_rates.values().flatten().next().copied());
-        if any.is_some() && !is_there(&bucket(1_000_000_000)) {
+        if any.is_some() && !rate {
             return Err(Error::NoRateLimit);
         }
-        let netem = is_there("netem delay 1ms");
         let only_delay = Conditions { delay: facility.way.delay, ..Conditions::default() };
         if facility.way == Conditions::default() {
             return Ok(Self { way: Way::Short, netem });
@@ -297,11 +305,22 @@ impl Trial {
             return Ok(Self { way: Way::Netem, netem });
         }
         let what = if would_do { "--delay" } else { "--jitter, --loss or --reorder" };
-        open_device("try0", true).map_err(|source| Error::NoDistance { what, netem: would_do, source })?;
+        tun.map_err(|reason| Error::NoDistance { what, netem: would_do, source: io::Error::other(reason) })?;
         let together = facility.rate_bits_per_second.map(|rate| rate * hosts.dsns() as u64);
         let queue_bytes = forwarder::queue_bytes(facility.way, together)?;
         Ok(Self { way: Way::Forwarder { queue_bytes }, netem })
     }
+}
+
+/// What the kernel offers for links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    /// Whether it limits their rate.
+    pub rate: bool,
+    /// Whether it delays packets.
+    pub netem: bool,
+    /// Whether a process of ours may carry packets instead, or why not.
+    pub tun: std::result::Result<(), String>,
 }
 
 impl Way {

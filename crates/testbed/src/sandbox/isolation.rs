@@ -69,11 +69,17 @@ impl Isolation {
             .when("separate the mounts of the sandbox")?)
     }
 
-    pub(super) fn has_namespaces(self) -> bool {
+    pub fn has_namespaces(self) -> bool {
         self != Self::ParentDeathSignal
     }
 
-    fn word(self) -> &'static str {
+    /// The mechanism of namespaces that has this word.
+    pub fn of_word(word: &str) -> Self {
+        if word == Self::UserNamespace.word() { Self::UserNamespace } else { Self::PidNamespace }
+    }
+
+    /// Its word on command lines.
+    pub fn word(self) -> &'static str {
         match self {
             Self::PidNamespace => "pid",
             Self::UserNamespace => "user",
@@ -98,7 +104,5 @@ impl fmt::Display for Isolation {
 /// The body of `testbed sandbox-check`: enters the sandbox and leaves it by ending.
 pub fn check(word: &str) -> Result<()> {
     let program = std::env::current_exe().when("find this program's own file")?;
-    let isolation =
-        if word == Isolation::UserNamespace.word() { Isolation::UserNamespace } else { Isolation::PidNamespace };
-    Sandbox::enter(isolation, &program)?.end()
+    Sandbox::enter(Isolation::of_word(word), &program)?.end()
 }
