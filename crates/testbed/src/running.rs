@@ -1,13 +1,14 @@
 //! A running testbed for its users: addresses and variables.
 
 use crate::{
-    CpuLimits, Cpus, Error, Limited, ProxyRoute, Result, counting,
+    CpuLimits, Error, Limited, ProxyRoute, Result, counting,
     ejfat::{self, EJFAT_BALANCER, EJFAT_CONTROL, EjfatAccess},
     firewall,
     gateway::{self, GATEWAY, gateway_part},
     hops::{
         CONSUMER, CONSUMER_PROXY, Hop, LOAD_BALANCER, PRODUCER, PRODUCER_PROXY, Route, SERVICE, hop, without_first_hop,
     },
+    limits::Groups,
     lock,
     managed::{self, ManagedState},
     network::{Access, Host, Link, LinkState, NetworkChoice, Rule, host_of_part},
@@ -404,11 +405,8 @@ impl Testbed {
 
     fn management_of(&self, node: usize, user: &str) -> String {
         let (ports, name) = (self.ports(), self.ports().hosts.peer_name(Host::Dsn(node)));
-        if self.is_spread() {
-            format!("https://{user}{name}:{}", ports.management_tls(node))
-        } else {
-            format!("http://{user}{name}:{}", ports.management(node))
-        }
+        let (tls, plain) = (ports.management_tls(node), ports.management(node));
+        if self.is_spread() { format!("https://{user}{name}:{tls}") } else { format!("http://{user}{name}:{plain}") }
     }
 
     /// Whether its parts are on several hosts.
@@ -461,13 +459,7 @@ impl Testbed {
 
     /// Its parts whose CPU is limited, by name, each with what it has used up so far.
     pub fn limited_parts(&self) -> Vec<Limited> {
-        let Some(groups) = &self.state.limits else { return Vec::new() };
-        let limited = |(part, cpus): (&str, Cpus)| Limited {
-            part: part.to_owned(),
-            cores: cpus.cores(),
-            periods: groups.periods(part),
-        };
-        groups.limits().iter().map(limited).collect()
+        self.state.limits.as_ref().map(Groups::limited).unwrap_or_default()
     }
 
     /// Where clients of other hosts reach its first node without TLS; `None` if only those of this host do.
@@ -551,7 +543,7 @@ impl Testbed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Routes, limits::Groups};
+    use crate::Routes;
 
     fn testbed() -> Testbed {
         Testbed { dir: "/tmp/t".into(), state: crate::state::tests::example() }

@@ -2,7 +2,7 @@
 //! testbed.
 
 use super::{
-    CpuLimits,
+    CpuLimits, Cpus,
     places::{Version, places},
 };
 use crate::{Error, Result, secrets};
@@ -130,9 +130,19 @@ impl Groups {
         held_back(&text)
     }
 
+    /// Each limited part, with what it has used up so far.
+    pub fn limited(&self) -> Vec<Limited> {
+        let limited = |(part, cpus): (&str, Cpus)| Limited {
+            part: part.to_owned(),
+            cores: cpus.cores(),
+            periods: self.periods(part),
+        };
+        self.limits.iter().map(limited).collect()
+    }
+
     /// In how many periods a part has worked so far, and in how many of these it used up its share; `None` if the kernel does
     /// not report it.
-    pub fn periods(&self, part: &str) -> Option<[u64; 2]> {
+    fn periods(&self, part: &str) -> Option<[u64; 2]> {
         let text = fs::read_to_string(self.group(part).join("cpu.stat")).ok()?;
         Some([number(&text, "nr_periods")?, number(&text, "nr_throttled")?])
     }
