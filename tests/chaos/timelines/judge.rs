@@ -43,12 +43,28 @@ fn faults(timeline: &Timeline, record: &Record, wrong: &mut Vec<String>) {
         if nothing_left && fault.failure.as_deref().is_some_and(|why| why.contains("no connection to close")) {
             continue;
         }
+        // What carries it out, or undoes it, may be what another fault holds back just then; the run says so.
+        if fault.failure.is_some() && cut_short && is_held_back(drawn, fault, &timeline.faults, &record.faults) {
+            continue;
+        }
         if let Some(why) = out_of_order(drawn, fault, cut_short) {
             wrong.push(format!("{why}: {fault:?}"));
         } else if fault.cost.is_none() && !is_partial(record) {
             wrong.push(format!("it has no cost: {fault:?}"));
         }
     }
+}
+
+/// Whether another fault was in force when this one was to begin, or to be undone.
+fn is_held_back(drawn: &Drawn, fault: &Fault, all_drawn: &[Drawn], all: &[Fault]) -> bool {
+    let lasts_s = drawn.for_ms.unwrap_or_default() as f64 / 1e3;
+    let times = [fault.due_s, fault.complete_s.unwrap_or(fault.due_s) + lasts_s];
+    let mut others = all_drawn.iter().zip(all).filter(|(_, other)| other.fault != fault.fault);
+    others.any(|(drawn, other)| {
+        let is_lasting = drawn.for_ms.is_some() || drawn.verb == "kill";
+        let over_s = other.undone_s.or(other.complete_s.filter(|_| !is_lasting)).unwrap_or(f64::INFINITY);
+        other.begun_s.is_some_and(|begun_s| times.iter().any(|at_s| (begun_s..=over_s).contains(at_s)))
+    })
 }
 
 fn out_of_order(drawn: &Drawn, fault: &Fault, cut_short: bool) -> Option<&'static str> {
@@ -160,6 +176,19 @@ mod tests {
         }
         let failed = Fault { failure: Some("gone".to_owned()), ..Fault::default() };
         assert_eq!(out_of_order(&kill(None), &failed, true), Some("it failed"));
+    }
+
+    #[test]
+    fn a_fault_may_fail_only_while_another_is_in_force() {
+        let drawn = |verb, for_ms| Drawn { verb, object: "ingress".to_owned(), at_ms: 0, for_ms };
+        let named = |name: &str, fault: Fault| Fault { fault: name.to_owned(), ..fault };
+        let kill = (drawn("kill", Some(2000)), named("kill", fault(2.0, 2.0, 2.1, Some(6.0))));
+        let held_back = |due_s| {
+            let expire = (drawn("expire", None), named("expire", Fault { due_s, ..Fault::default() }));
+            let (all_drawn, all) = ([kill.0.clone(), expire.0.clone()], [kill.1.clone(), expire.1.clone()]);
+            is_held_back(&expire.0, &expire.1, &all_drawn, &all)
+        };
+        assert_eq!([1.0, 3.0, 5.9, 6.1].map(held_back), [false, true, true, false]);
     }
 
     #[test]
