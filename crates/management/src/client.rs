@@ -165,10 +165,16 @@ impl Client {
     pub fn close_connections(&self, reason: &str) -> Result<usize, Error> {
         let all: Vec<Connection> = self.get("connections?columns=name,vhost")?;
         let ours: Vec<&Connection> = all.iter().filter(|connection| connection.vhost == self.access.vhost).collect();
+        let (mut closed, mut refused) = (0, None);
         for connection in &ours {
-            self.delete(&format!("connections/{}", encoded(&connection.name)), reason)?;
+            match self.delete(&format!("connections/{}", encoded(&connection.name)), reason) {
+                Ok(()) => closed += 1,
+                // So it replies for a connection that is just ending.
+                Err(error @ Error::Refused { status: 500, .. }) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(ours.len())
+        refused.filter(|_| closed == 0).map_or(Ok(closed), Err)
     }
 
     fn authorization(&self) -> String {
@@ -361,6 +367,31 @@ mod tests {
         assert_eq!(Client::new(at(cert.pem())).unwrap().nodes().unwrap().len(), 0);
         server.join().unwrap();
         assert!(matches!(Client::new(at("no PEM".to_owned())), Err(Error::Trust { .. })));
+    }
+
+    #[test]
+    fn a_connection_that_is_just_ending_keeps_no_other_one_open() {
+        let closed = |statuses: [&'static str; 2]| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let list = r#"[{"name":"a","vhost":"/"},{"name":"b","vhost":"/"},{"name":"c","vhost":"/other"}]"#;
+            let server = std::thread::spawn(move || {
+                for (status, body) in [("200 OK", list), (statuses[0], ""), (statuses[1], "")] {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let _ = stream.read(&mut [0; 4096]).unwrap();
+                    let length = body.len();
+                    let reply =
+                        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+                    stream.write_all(reply.as_bytes()).unwrap();
+                }
+            });
+            let closed = Client::for_deeds(access(url)).unwrap().close_connections("a test");
+            server.join().unwrap();
+            closed
+        };
+        assert_eq!(closed(["200 OK", "200 OK"]), Ok(2));
+        assert_eq!(closed(["500 Oh", "200 OK"]), Ok(1));
+        assert!(matches!(closed(["500 Oh", "500 Oh"]), Err(Error::Refused { status: 500, .. })));
     }
 
     #[test]
