@@ -237,12 +237,12 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
         }
         let (held_back, free) = (groups.held_back("node 2").unwrap(), groups.held_back("node 1").unwrap());
+        let [worked, used_up] = groups.periods("node 2").unwrap();
         nix::sys::signal::killpg(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGKILL)
             .unwrap();
         child.wait().unwrap();
         groups.remove().unwrap();
         assert!(!held_back.is_zero() && free.is_zero(), "{held_back:?}, {free:?}");
-        let [worked, used_up] = groups.periods("node 2").unwrap();
         assert!(0 < used_up && used_up <= worked, "{used_up} of {worked}");
         assert!(!groups.top.exists());
         groups.remove().unwrap();
