@@ -15,8 +15,8 @@ use std::{
 
 /// Modules whose tests take about as long as those of the other list, and as all that are in none.
 const THIRDS: [&[&str]; 2] = [
-    &["facility::", "faults::", "reconnect::"],
-    &["ejfat::", "managed::", "patterns::", "payloads::", "resilience::", "routes::"],
+    &["facility::", "faults::", "kubernetes::", "reconnect::"],
+    &["ejfat::", "hosts::", "managed::", "patterns::", "payloads::", "resilience::", "routes::"],
 ];
 /// Tests of measured numbers: other tests in parallel would disturb them.
 const ALONE: &str = "truths::";
