@@ -9,7 +9,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const USAGE: i32 = 1;
 const PROFILE: i32 = 2;
 
-const POINT: [&str; 9] = ["predict", "--messages", "256", "--producers", "2", "--consumers", "2", "--out", "one"];
+const POINT: [&str; 9] = ["predict", "--messages", "2048", "--producers", "2", "--consumers", "2", "--out", "one"];
 
 #[test]
 fn a_prediction_is_the_files_of_a_run_and_the_same_each_time_and_a_report_says_what_it_is() {
@@ -19,7 +19,7 @@ fn a_prediction_is_the_files_of_a_run_and_the_same_each_time_and_a_report_says_w
         assert!(outcome.stdout.starts_with("# PREDICTION over facility-emulated: dsn1 "), "{outcome}");
         assert!(outcome.stdout.contains("queue 2 lives on dsn2"), "{outcome}");
         assert!(
-            outcome.stdout.trim_end().lines().last().unwrap().starts_with("# STATUS: PASS 256 of 256"),
+            outcome.stdout.trim_end().lines().last().unwrap().starts_with("# STATUS: PASS 2048 of 2048"),
             "{outcome}"
         );
         outcome.files
