@@ -178,18 +178,25 @@ fn one_way_latencies_over_a_known_delay_agree_with_it_within_the_bound_that_the_
     let options = ["--local-delay", "10ms", "--local-clocks", "0,1000"];
     let record = over_two_hosts(&door, &options, &load).run(LIMIT).passes();
     are_on_two_hosts(&record);
-    // To the consumers' host and back, by one clock.
-    let rtt = &record.latency["rtt_from_sent"];
+    // To the consumers' host and back, by one clock: from when it was due, since a busy machine may note late that it was sent.
+    let rtt = &record.latency["rtt_from_due"];
     assert!(rtt.min_ns.unwrap() >= 2 * DELAY_NS, "{rtt:?}");
     // Clocks are compared over the same delay, of which either way may have all: half of it is not known, and that is the bound.
+    let error_ns = record.environment.clocks.expect("two clocks are compared").pair_error_ns;
+    assert!(error_ns >= DELAY_NS * 9 / 10, "{error_ns} ns");
+    // A median that the bound would blur is withheld and told in a sentence; a busy machine makes it long enough to be given.
     let sentence = record.warnings.iter().find(|warning| warning.contains("one-way latency is withheld"));
-    let sentence = sentence.unwrap_or_else(|| panic!("{:?}", record.warnings));
-    let numbers: Vec<u64> = sentence.split(' ').filter_map(|word| word.parse().ok()).filter(|n| *n > 1000).collect();
-    let [error_ns, median_ns] = numbers[..] else { panic!("{sentence}") };
-    assert!(error_ns >= DELAY_NS * 9 / 10, "{sentence}");
+    let median_ns = match (sentence, record.latency.get("one_way")) {
+        (Some(sentence), None) => {
+            let numbers = sentence.split(' ').filter_map(|word| word.parse::<u64>().ok());
+            numbers.filter(|ns| *ns > 1000).nth(1).unwrap_or_else(|| panic!("{sentence}"))
+        }
+        (None, Some(one_way)) => one_way.p50_ns.unwrap(),
+        both => panic!("either the one or the other: {both:?}"),
+    };
     // What else the machine does makes a way longer, at most by as much as it makes round trips longer.
     let more_ns = rtt.p90_ns.unwrap() - 2 * DELAY_NS;
-    assert!(DELAY_NS.abs_diff(median_ns) <= error_ns + more_ns, "{sentence} {rtt:?}");
+    assert!(DELAY_NS.abs_diff(median_ns) <= error_ns + more_ns, "{median_ns} ns, clocks within {error_ns} ns, {rtt:?}");
 }
 
 #[test]
