@@ -9,8 +9,6 @@ use crate::{
 use profile::Rate;
 use std::collections::BTreeMap;
 
-/// What the queue in front of a limited link holds, in seconds of its rate: that of a testbed's links.
-const QUEUE_S: f64 = 0.02;
 /// Separates shares of links from all other draws.
 const SHARES: u64 = 3;
 
@@ -77,15 +75,21 @@ impl Hosts {
                     let bits = bits_per_second?;
                     directions += 1;
                     let (name, draws) = (format!("{called} {direction}"), Draws::new(seed, SHARES, directions));
-                    let stall = testbed.wire.stall.map(|stall| Stall {
-                        queue_bytes: (bits / 8.0 * QUEUE_S) as u64,
-                        ns: stall.0.as_nanos() as u64,
-                    });
                     let station = match testbed.wire.sharing {
                         Sharing::Equal => network.station(name, 1),
                         Sharing::Drawn => network.link(name, draws, testbed.wire.buffer.0),
                     };
-                    network.stalls(station, stall);
+                    let queue_ns = testbed.wire.queue.map_or(0, |queue| queue.0.as_nanos() as u64);
+                    if queue_ns > 0 {
+                        network.queues_up(station, queue_ns);
+                    }
+                    network.stalls(
+                        station,
+                        testbed.wire.stall.map(|stall| Stall {
+                            queue_bytes: (bits / 8e9 * queue_ns as f64) as u64,
+                            ns: stall.0.as_nanos() as u64,
+                        }),
+                    );
                     Some(Direction { station, byte_ns: 8e9 / bits * (1.0 + testbed.wire.overhead) })
                 };
                 let (out, into) = (link("out"), link("in"));
@@ -136,6 +140,11 @@ impl Hosts {
     /// The place by its number.
     pub fn place(&self, number: u32) -> Place {
         self.places[number as usize]
+    }
+
+    /// The link to a host, if it is limited.
+    pub fn link_to(&self, number: u32) -> Option<Station> {
+        self.place(number).into.map(|link| link.station)
     }
 
     /// A part's place and its thread for one more connection: to one of its addresses, or to whichever is next.

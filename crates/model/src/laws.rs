@@ -167,6 +167,42 @@ fn workers_spread_over_the_replicas_of_a_gateway_as_their_profile_says() {
     assert!(three > 1.1 * one, "one gateway's link carries everything: {three} {one}");
 }
 
+/// Round trips of so many messages in all with two pairs, at a fifth of the rate of links; `change` is to the testbed.
+fn round_trip(messages: u32, confirms: &str, route: &str, change: impl FnOnce(&mut toml::Table)) -> f64 {
+    let mut slow = testbed(change);
+    slow.scale(0.2);
+    let text = format!(
+        "workload = 'dstream'\npattern = 'work-sharing-feedback'\nproducers = 2\nconsumers = 2\nmessages = {messages}\n\
+         [service]\nleader = 'client-local'\nconfirms = '{confirms}'\n[route]\nnodes = 1"
+    );
+    let outcome = simulate(&plan(&text, 4), "slow", &slow, route).unwrap();
+    outcome.histograms.summaries()["rtt_from_sent"].p50_ns.unwrap() as f64
+}
+
+#[test]
+fn full_links_hold_confirms_up_and_so_the_producers_whose_queues_would_grow() {
+    let queues = round_trip(8_192, "batch:64", "dts", |_| ());
+    let none =
+        round_trip(8_192, "batch:64", "dts", |table| drop(table["wire"].as_table_mut().unwrap().remove("queue")));
+    assert!(none > 1.5 * queues, "{none} {queues}");
+}
+
+#[test]
+fn senders_that_share_a_link_hold_less_and_receivers_that_are_slow_hold_more() {
+    let with = |key: &'static str, size: &'static str| {
+        move |table: &mut toml::Table| drop(table["wire"].as_table_mut().unwrap().insert(key.to_owned(), size.into()))
+    };
+    let [less, more] = ["200KiB", "20MiB"].map(|size| round_trip(4_096, "none", "dts", with("shared_buffer", size)));
+    assert!(less < more, "{less} {more}");
+    let [empty, full] = ["1KiB", "3MiB"].map(|size| {
+        round_trip(4_096, "none", "prs-haproxy", |table| {
+            with("receive_buffer", size)(table);
+            table["parts"]["haproxy-producer"].as_table_mut().unwrap().insert("cpu".to_owned(), 0.05.into());
+        })
+    });
+    assert!(empty < full, "{empty} {full}");
+}
+
 #[test]
 fn a_schedule_is_kept_below_the_capacity_and_a_stall_is_charged_to_every_message_above_it() {
     let at = |rate: u32| {
@@ -234,6 +270,7 @@ fn what_cannot_be_predicted_is_refused_in_one_sentence() {
             "`dsn2`, which [hosts] does not describe",
         ),
         (|table| drop(table["costs"].as_table_mut().unwrap().remove("tls")), "missing field `tls`"),
+        (|table| table["wire"]["receive_buffer"] = "0B".into(), "wire.receive_buffer is 0"),
         (|table| table["costs"]["publish"]["us"] = (-1.0).into(), "costs.publish.us is -1"),
         (|table| table["costs"]["publish"]["us"] = f64::NAN.into(), "costs.publish.us is NaN"),
         (

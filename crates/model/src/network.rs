@@ -5,6 +5,9 @@
 //! packet at a time, and a lane is never served twice at the same time, so packets of one connection stay in order. A station
 //! may also be served by shares that are drawn ([`Ready`]), as connections of TCP have them of a full link.
 //!
+//! In front of a link there is a queue, first in, first out: what lanes have put into it waits for what was there before,
+//! whoever sent it, so that small packets wait too where large ones keep it full.
+//!
 //! A *pipe* is one direction of a connection: what its sockets and the way between them hold. A packet enters it if there is
 //! room, otherwise it waits in front of it and holds what it holds; so a slow part stops those before it.
 
@@ -117,6 +120,10 @@ enum Event<C> {
     Waited(Packet<C>),
     /// Room in a pipe is known to be free.
     Freed(Pipe, u64),
+    /// A packet has left the queue of a link.
+    Left(Station, Packet<C>),
+    /// The queue of a link has room.
+    Drained(Station),
     /// A station's pause is over.
     Resumed(Station),
     Rang(C),
@@ -129,6 +136,7 @@ struct StationState {
     servers: f64,
     quota: Option<Quota>,
     ready: Ready,
+    line: Option<Line>,
     /// The pause that is to come.
     stall: Option<Stall>,
     pauses: bool,
@@ -136,6 +144,17 @@ struct StationState {
     waiting_bytes: u64,
     busy_ns: u64,
     bytes: u64,
+}
+
+/// The queue in front of a link.
+#[derive(Debug)]
+struct Line {
+    /// As much as passes in this time.
+    room_ns: u64,
+    /// When all of it will have passed.
+    ends_ns: u64,
+    /// Whether it is looked at again when it has room.
+    is_watched: bool,
 }
 
 #[derive(Debug)]
@@ -207,6 +226,7 @@ impl<C: Copy> Network<C> {
             servers,
             quota: None,
             ready,
+            line: None,
             stall,
             pauses,
             waiting_bytes,
@@ -232,6 +252,11 @@ impl<C: Copy> Network<C> {
         station
     }
 
+    /// Puts a queue in front of a station with one server: it holds what passes in so many nanoseconds.
+    pub fn queues_up(&mut self, station: Station, room_ns: u64) {
+        self.stations[station.0 as usize].line = Some(Line { room_ns, ends_ns: 0, is_watched: false });
+    }
+
     /// Has a station pause once.
     pub fn stalls(&mut self, station: Station, stall: Option<Stall>) {
         self.stations[station.0 as usize].stall = stall;
@@ -247,6 +272,11 @@ impl<C: Copy> Network<C> {
     pub fn pipe(&mut self, room: u64) -> Pipe {
         self.pipes.push(PipeState { room: room.max(1), used: 0, waiting: VecDeque::new() });
         Pipe(self.pipes.len() as u32 - 1)
+    }
+
+    /// Gives a pipe other room.
+    pub fn resize(&mut self, pipe: Pipe, room: u64) {
+        self.pipes[pipe.0 as usize].room = room.max(1);
     }
 
     /// A path of these steps.
@@ -312,6 +342,16 @@ impl<C: Copy> Network<C> {
                 Event::Done(lane, packet) => self.done(lane, packet),
                 Event::Waited(packet) => self.moving.push_back(packet),
                 Event::Freed(pipe, amount) => self.free(pipe, amount),
+                Event::Left(station, packet) => {
+                    self.stations[station.0 as usize].waiting_bytes -= u64::from(packet.bytes);
+                    self.moving.push_back(packet);
+                }
+                Event::Drained(station) => {
+                    if let Some(line) = &mut self.stations[station.0 as usize].line {
+                        line.is_watched = false;
+                    }
+                    self.serve(station);
+                }
                 Event::Resumed(station) => {
                     self.stations[station.0 as usize].pauses = false;
                     self.serve(station);
@@ -386,6 +426,9 @@ impl<C: Copy> Network<C> {
 
     fn serve(&mut self, station: Station) {
         let state = &mut self.stations[station.0 as usize];
+        if state.line.is_some() {
+            return self.line_up(station);
+        }
         while state.idle > 0
             && !state.pauses
             && let Some(lane) = state.ready.next()
@@ -398,6 +441,34 @@ impl<C: Copy> Network<C> {
             state.busy_ns += work_ns;
             served.busy_ns += work_ns;
             self.agenda.after(taken_ns, Event::Done(lane, packet));
+        }
+    }
+
+    /// Puts packets of lanes into the queue of a link as long as it has room.
+    fn line_up(&mut self, station: Station) {
+        let now_ns = self.agenda.now_ns();
+        let state = &mut self.stations[station.0 as usize];
+        let Some(line) = &mut state.line else { return };
+        while !state.pauses && !state.ready.is_empty() {
+            let full_ns = line.ends_ns.saturating_sub(now_ns).saturating_sub(line.room_ns);
+            if full_ns > 0 {
+                if !std::mem::replace(&mut line.is_watched, true) {
+                    self.agenda.after(full_ns, Event::Drained(station));
+                }
+                return;
+            }
+            let Some(lane) = state.ready.next() else { return };
+            let served = &mut self.lanes[lane.0 as usize];
+            let (packet, work_ns) = served.queue.pop_front().expect("a lane is listed with work");
+            state.ready.served(lane, work_ns, packet.bytes);
+            state.busy_ns += work_ns;
+            served.busy_ns += work_ns;
+            served.listed = !served.queue.is_empty();
+            if served.listed {
+                state.ready.goes_on(lane);
+            }
+            line.ends_ns = line.ends_ns.max(now_ns) + work_ns;
+            self.agenda.after(line.ends_ns - now_ns, Event::Left(station, packet));
         }
     }
 

@@ -126,7 +126,10 @@ impl<'a> Simulation<'a> {
                 self.producers[producer as usize].woken(now_ns);
                 self.turn(producer);
             }
-            Cargo::Worked(consumer) => self.worked(consumer),
+            Cargo::Worked(consumer) => {
+                self.worked(consumer);
+                self.take(consumer);
+            }
             Cargo::Flush(consumer, batch) => {
                 let acks = self.consumers[consumer as usize].overdue(batch);
                 self.acknowledge(consumer, acks);
@@ -146,6 +149,12 @@ impl<'a> Simulation<'a> {
                 self.producers[producer as usize].written();
                 self.turn(producer);
             }
+            Cargo::Reply(_, consumer) => {
+                if self.consumers[consumer as usize].reply_written() {
+                    self.finish_delivery(consumer);
+                    self.take(consumer);
+                }
+            }
             Cargo::Confirm(producer, _) => {
                 self.producers[producer as usize].confirming = false;
                 self.confirm(producer);
@@ -159,7 +168,10 @@ impl<'a> Simulation<'a> {
             Cargo::Publish(slot) => self.at_node(slot),
             Cargo::Transfer(slot, node) => self.at_leader(slot, node),
             Cargo::Enqueue(slot, queue) => self.at_queue(slot, queue),
-            Cargo::Deliver(slot, consumer) => self.delivered(slot, consumer),
+            Cargo::Deliver(slot, consumer) => {
+                self.consumers[consumer as usize].receive(slot);
+                self.take(consumer);
+            }
             Cargo::Confirm(producer, batch) => self.confirmed(producer, batch),
             Cargo::Ack(consumer, count) => {
                 self.consumers[consumer as usize].acknowledged(count);
@@ -362,44 +374,53 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn delivered(&mut self, slot: Slot, consumer: u32) {
+    /// Has a consumer take its deliveries until it works on one or something holds it back.
+    fn take(&mut self, consumer: u32) {
+        while let Some((slot, work_ns)) = self.consumers[consumer as usize].take() {
+            self.count(slot, consumer);
+            if work_ns > 0 {
+                return self.world.network.ring(work_ns, Cargo::Worked(consumer));
+            }
+            self.worked(consumer);
+        }
+    }
+
+    /// Counts a delivery when the consumer takes it, as the harness does.
+    fn count(&mut self, slot: Slot, consumer: u32) {
         let now_ns = self.now_ns();
         let inside = self.tally.delivered(&self.messages[slot as usize], now_ns);
         self.look();
-        let state = &mut self.consumers[consumer as usize];
         if inside {
-            if state.span.messages == 0 {
-                state.span.first_ns = now_ns;
+            let span = &mut self.consumers[consumer as usize].span;
+            if span.messages == 0 {
+                span.first_ns = now_ns;
             }
-            state.span.messages += 1;
-            state.span.last_ns = now_ns;
-        }
-        let work_ns = state.receive(slot);
-        self.work(consumer, work_ns);
-    }
-
-    fn work(&mut self, consumer: u32, work_ns: Option<u64>) {
-        match work_ns {
-            None => {}
-            Some(0) => self.worked(consumer),
-            Some(ns) => self.world.network.ring(ns, Cargo::Worked(consumer)),
+            span.messages += 1;
+            span.last_ns = now_ns;
         }
     }
 
+    /// Acknowledges first, then replies.
     fn worked(&mut self, consumer: u32) {
         let state = &mut self.consumers[consumer as usize];
-        let (slot, next_ns) = state.worked();
+        state.worked();
         let acks = state.acknowledge();
         if let Some(batch) = state.begins_to_wait() {
             let after_ns = self.plan.service.ack_after.as_nanos() as u64;
             self.world.network.ring(after_ns, Cargo::Flush(consumer, batch));
         }
         self.acknowledge(consumer, acks);
-        if let Some((path, _)) = self.world.consumers[consumer as usize].reply {
+        self.finish_delivery(consumer);
+    }
+
+    /// Replies to the delivery that a consumer has taken, unless earlier replies still have to be written.
+    fn finish_delivery(&mut self, consumer: u32) {
+        let reply = self.world.consumers[consumer as usize].reply;
+        let Some(slot) = self.consumers[consumer as usize].done_with(reply.is_some()) else { return };
+        if let Some((path, _)) = reply {
             self.world.network.send(path, self.reply_bytes, Cargo::Reply(slot, consumer));
         }
         self.close(slot, 1);
-        self.work(consumer, next_ns);
     }
 
     fn acknowledge(&mut self, consumer: u32, acks: Option<u32>) {

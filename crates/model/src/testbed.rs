@@ -96,8 +96,14 @@ pub enum Leader {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wire {
-    /// What one direction of a connection holds between two processes: both socket buffers.
+    /// Most that the sender of a connection holds between two processes.
     pub buffer: Size,
+    /// Each of n connections with messages over one link to a host holds this over the root of n, if that is less; absent: no less.
+    #[serde(default)]
+    pub shared_buffer: Option<Size>,
+    /// What the receiver of a connection holds beside that, of what it has not read; absent: nothing.
+    #[serde(default)]
+    pub receive_buffer: Option<Size>,
     /// Largest packet of the model: what a part reads at once.
     pub packet: Size,
     /// Bytes that each message has beside its body: frames, properties, envelope.
@@ -109,8 +115,11 @@ pub struct Wire {
     /// What each of the connections that fill a link together gets of it.
     #[serde(default)]
     pub sharing: Sharing,
-    /// How long each direction of a link stands idle when its queue is full for the first time, as connections of TCP lose packets
-    /// together and wait.
+    /// The queue in front of each direction of a limited link, as the time in which all of it passes; absent: none.
+    #[serde(default)]
+    pub queue: Option<Span>,
+    /// How long nothing enters that queue when more waits than it holds for the first time, as connections of TCP lose packets together
+    /// and wait.
     #[serde(default)]
     pub stall: Option<Span>,
 }

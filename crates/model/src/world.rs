@@ -4,10 +4,11 @@ use crate::{
     cargo::Cargo,
     error::ModelError,
     hosts::{Hosts, Link, cost},
-    network::{Cost, Lane, Network, Path, Pipe, Step, Unit},
-    testbed::{Behind, Leader, Route, Testbed},
+    network::{Cost, Lane, Network, Path, Pipe, Station, Step, Unit},
+    testbed::{Behind, Leader, Route, Testbed, Wire},
 };
 use profile::{LeaderLocator, Plan, QueueType};
+use std::collections::BTreeMap;
 
 /// The paths of a producer.
 #[derive(Debug)]
@@ -84,6 +85,7 @@ struct Builder<'a> {
     /// The place of each node.
     nodes: Vec<u32>,
     between: Vec<Vec<Option<Between>>>,
+    crowd: Crowd,
 }
 
 /// A client's connection: which end is where.
@@ -92,6 +94,58 @@ struct Line {
     ends: Vec<(u32, Option<(Lane, Cost)>)>,
     client: Lane,
     node: u32,
+}
+
+/// What one direction of a connection carries.
+#[derive(Clone, Copy)]
+struct Load {
+    /// From the client to its node.
+    up: bool,
+    /// Whether the sender learns when it is written.
+    mark: bool,
+    /// Messages, beside which confirms and acknowledgements are as nothing.
+    messages: bool,
+}
+
+impl Load {
+    const fn published() -> Self {
+        Self { up: true, mark: true, messages: true }
+    }
+
+    const fn delivered() -> Self {
+        Self { up: false, mark: false, messages: true }
+    }
+
+    const fn control(up: bool) -> Self {
+        Self { up, mark: false, messages: false }
+    }
+}
+
+/// The connections that share links, and what they hold before them.
+#[derive(Default)]
+struct Crowd {
+    /// By the link to a host: connections that carry messages over it.
+    connections: BTreeMap<Station, u32>,
+    pipes: Vec<(Pipe, Station)>,
+}
+
+impl Crowd {
+    /// A connection goes to a host over this link.
+    fn joins(&mut self, pipe: Pipe, link: Option<Station>) {
+        let Some(link) = link else { return };
+        *self.connections.entry(link).or_default() += 1;
+        self.pipes.push((pipe, link));
+    }
+
+    /// Limits what the senders of each link hold. The kernel sizes a sender's buffer by what may be under way, which is less where
+    /// a link that others fill too drops packets (docs/model.md has measured sizes).
+    fn share(&self, network: &mut Network<Cargo>, wire: &Wire) {
+        let Some(shared) = wire.shared_buffer else { return };
+        for (pipe, link) in &self.pipes {
+            let each = shared.0 as f64 / f64::from(self.connections[link]).sqrt();
+            network.resize(*pipe, wire.buffer.0.min(each as u64));
+        }
+    }
 }
 
 impl World {
@@ -129,7 +183,8 @@ impl World {
         let mut network = Network::new(testbed.wire.packet.0 as u32);
         let hosts = Hosts::build(testbed, plan.seed, &mut network);
         let nodes: Vec<u32> = testbed.service.nodes.iter().map(|host| hosts.of(host, 0, 1)).collect();
-        let mut builder = Builder { testbed, plan, route, network, hosts, nodes, between: Vec::new() };
+        let mut builder =
+            Builder { testbed, plan, route, network, hosts, nodes, between: Vec::new(), crowd: Crowd::default() };
         builder.connect_nodes();
         builder.world()
     }
@@ -175,6 +230,7 @@ impl Builder<'_> {
                     .collect()
             })
             .collect();
+        self.crowd.share(&mut self.network, &self.testbed.wire);
         let node_names = self.testbed.service.nodes.clone();
         let links = self.hosts.links().to_vec();
         Ok(World { network: self.network, producers, consumers, queues, transfers, node_names, links })
@@ -266,7 +322,7 @@ impl Builder<'_> {
         let publish = {
             let node = (reader, cost(costs.receive).and(tls));
             let mut steps = vec![Step::Work(line.client, client(costs.publish).1)];
-            steps.extend(self.way(line, true, true, Some(Step::Enter(credit, Unit::Messages)), node));
+            steps.extend(self.way(line, Load::published(), Some(Step::Enter(credit, Unit::Messages)), node));
             self.network.path(steps)
         };
         let home = self.home(index, queues).unwrap_or(line.node);
@@ -274,7 +330,7 @@ impl Builder<'_> {
         let mut steps = self.across(home, line.node, control);
         // The mark: what was confirmed meanwhile goes with the next.
         steps.extend([Step::Work(writer, control.and(tls)), Step::Mark]);
-        steps.extend(self.way(line, false, false, None, client(costs.client_control)));
+        steps.extend(self.way(line, Load::control(false), None, client(costs.client_control)));
         let confirm = self.network.path(steps);
         let replies = (self.plan.flow.replies > 0).then(|| {
             let name = format!("the queue of replies to producer {index}");
@@ -282,7 +338,12 @@ impl Builder<'_> {
             let enqueue = self.network.path([Step::Work(queue, cost(costs.enqueue))]);
             let mut steps =
                 vec![Step::Work(queue, cost(costs.dequeue)), Step::Work(writer, cost(costs.deliver).and(tls))];
-            steps.extend(self.way(line, false, false, None, client(costs.consume)));
+            steps.extend(self.way(
+                line,
+                Load { up: false, mark: false, ..self.replies() },
+                None,
+                client(costs.consume),
+            ));
             (enqueue, self.network.path(steps))
         });
         ProducerPaths { publish, confirm, node: line.node, credit, replies }
@@ -306,41 +367,49 @@ impl Builder<'_> {
         let mut steps = vec![Step::Work(queue_lane, cost(costs.dequeue))];
         steps.extend(self.across(home, line.node, cost(costs.transfer)));
         steps.push(Step::Work(writer, cost(costs.deliver).and(tls)));
-        steps.extend(self.way(line, false, false, None, (line.client, cost(costs.consume).and(tls))));
+        steps.extend(self.way(line, Load::delivered(), None, (line.client, cost(costs.consume).and(tls))));
         let deliver = self.network.path(steps);
         let control = cost(costs.node_control);
         let mut steps = vec![Step::Work(line.client, cost(costs.client_control).and(tls))];
-        steps.extend(self.way(line, true, false, None, (reader, control.and(tls))));
+        steps.extend(self.way(line, Load::control(true), None, (reader, control.and(tls))));
         steps.extend(self.across(line.node, home, control));
         steps.push(Step::Work(queue_lane, control));
         let ack = self.network.path(steps);
         let reply = (self.plan.flow.replies > 0).then(|| {
             let reader = self.node_lane(line.node, None);
             let mut steps = vec![Step::Work(line.client, cost(costs.publish).and(tls))];
-            steps.extend(self.way(line, true, false, None, (reader, cost(costs.receive).and(tls))));
+            steps.extend(self.way(line, self.replies(), None, (reader, cost(costs.receive).and(tls))));
             (self.network.path(steps), line.node)
         });
         ConsumerPaths { deliver, ack, queue, reply }
     }
 
     /// One direction of a connection, from after the sender's work until the receiver has done its own.
-    fn way(&mut self, line: &Line, up: bool, mark: bool, tail: Option<Step>, receiver: (Lane, Cost)) -> Vec<Step> {
+    fn way(&mut self, line: &Line, load: Load, tail: Option<Step>, receiver: (Lane, Cost)) -> Vec<Step> {
         let mut ends: Vec<_> = line.ends.clone();
-        if !up {
+        if !load.up {
             ends.reverse();
         }
-        let room = self.testbed.wire.buffer.0;
-        let mut pipe = self.network.pipe(room);
+        let wire = &self.testbed.wire;
+        let mut pipe = self.network.pipe(wire.buffer.0);
         let mut steps = vec![Step::Enter(pipe, Unit::Bytes)];
-        steps.extend(mark.then_some(Step::Mark));
+        steps.extend(load.mark.then_some(Step::Mark));
         for pair in ends.windows(2) {
             let ((from, _), (to, part)) = (pair[0], pair[1]);
             let (way, delay_ns) = self.hosts.cross(&mut self.network, from, to);
+            if load.messages {
+                self.crowd.joins(pipe, self.hosts.link_to(to));
+            }
             steps.extend(way);
-            let leave = Step::Leave(pipe, Unit::Bytes, delay_ns);
+            let mut leave = Step::Leave(pipe, Unit::Bytes, delay_ns);
+            if let Some(room) = wire.receive_buffer {
+                let received = self.network.pipe(room.0);
+                steps.extend([Step::Enter(received, Unit::Bytes), leave]);
+                leave = Step::Leave(received, Unit::Bytes, 0);
+            }
             match part {
                 Some((lane, work)) => {
-                    pipe = self.network.pipe(room);
+                    pipe = self.network.pipe(wire.buffer.0);
                     steps.extend([Step::Work(lane, work), Step::Enter(pipe, Unit::Bytes), leave]);
                 }
                 None => {
@@ -372,7 +441,9 @@ impl Builder<'_> {
                 row.push((from != to).then(|| {
                     let (way, delay_ns) = self.hosts.cross(&mut self.network, self.nodes[from], self.nodes[to]);
                     let lane = |builder: &mut Self, node: usize| builder.node_lane(node as u32, None);
-                    Between { from: lane(self, from), way, delay_ns, to: lane(self, to), pipe: self.network.pipe(room) }
+                    let pipe = self.network.pipe(room);
+                    self.crowd.joins(pipe, self.hosts.link_to(self.nodes[to]));
+                    Between { from: lane(self, from), way, delay_ns, to: lane(self, to), pipe }
                 }));
             }
             self.between.push(row);
@@ -382,6 +453,13 @@ impl Builder<'_> {
     fn node_lane(&mut self, node: u32, name: Option<String>) -> Lane {
         let cores = self.hosts.place(self.nodes[node as usize]).cores;
         self.network.lane(cores, name)
+    }
+
+    /// The load of replies on their way to the service. Small ones are as nothing beside messages.
+    fn replies(&self) -> Load {
+        let body_bytes = self.plan.message.mean_body_bytes().round() as u64;
+        let messages = self.plan.service.reply_bytes(body_bytes) * 10 > body_bytes;
+        Load { messages, ..Load::published() }
     }
 
     fn tls(&self) -> Cost {

@@ -79,6 +79,14 @@ impl Ready {
         }
     }
 
+    /// Whether no lane has work.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Turns(lanes) => lanes.is_empty(),
+            Self::Shares(shares) => shares.waiting.is_empty(),
+        }
+    }
+
     /// The lane that is served next.
     pub fn next(&mut self) -> Option<Lane> {
         match self {

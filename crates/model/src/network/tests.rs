@@ -67,6 +67,27 @@ fn a_link_pauses_once_when_more_waits_for_it_than_its_queue_holds() {
 }
 
 #[test]
+fn what_enters_the_queue_of_a_full_link_waits_for_all_of_it_and_the_link_is_no_slower() {
+    let of = |queue: bool| {
+        let mut network = Network::new(100);
+        let link = network.station("link".into(), 1);
+        if queue {
+            network.queues_up(link, 300);
+        }
+        let paths = [0, 1].map(|_| {
+            let lane = network.lane(link, None);
+            network.path([Step::Work(lane, a_byte(1.0))])
+        });
+        network.send(paths[0], 1000, 0);
+        network.send(paths[1], 1, 1);
+        arrivals(&mut network)
+    };
+    // By turns the small message is second. Four packets of the large one enter the queue at once, and a fifth was before it.
+    assert_eq!(of(false), [(101, 1), (1001, 0)]);
+    assert_eq!(of(true), [(501, 1), (1001, 0)]);
+}
+
+#[test]
 fn a_part_of_0_3_cores_works_for_30_ms_of_each_100() {
     let mut network = Network::new(100);
     let pod = network.limited("pod".into(), 2, 0.3);

@@ -1,4 +1,4 @@
-//! A consumer: how it works on deliveries, and when it acknowledges them.
+//! A consumer: how it takes one delivery after the other, when it acknowledges them, and what its replies wait for.
 
 use crate::{cargo::Slot, draws::Draws};
 use measure::ConsumerSpan;
@@ -15,7 +15,15 @@ pub struct Consumer {
     /// Unacknowledged deliveries that it may have.
     limit: u32,
     work: Option<(Delay, Draws)>,
+    /// Deliveries that it has not taken.
     inbox: VecDeque<Slot>,
+    /// The one that it has taken, until it has replied.
+    taken: Option<Slot>,
+    /// Whether the reply to that one waits for others to be written.
+    reply_waits: bool,
+    /// Replies that may be on their way to the network, and those that are.
+    replies: u32,
+    writing: u32,
     unacknowledged: u32,
     done: u32,
     /// Batches of acknowledgements so far, by which a time to send one is known to be out of date.
@@ -39,6 +47,10 @@ impl Consumer {
             limit: if service.acks == Acks::Auto { u32::MAX } else { limits[0].min(limits[1]) },
             work: plan.service_time.map(|delay| (delay, Draws::new(plan.seed, SERVICE, index))),
             inbox: VecDeque::new(),
+            taken: None,
+            reply_waits: false,
+            replies: service.reply_in_flight,
+            writing: 0,
             unacknowledged: 0,
             done: 0,
             batches: 0,
@@ -63,19 +75,40 @@ impl Consumer {
         self.unacknowledged -= count;
     }
 
-    /// A delivery arrives; `Some` if it begins to work on it, for so long.
-    pub fn receive(&mut self, slot: Slot) -> Option<u64> {
-        self.received += 1;
+    /// A delivery arrives.
+    pub fn receive(&mut self, slot: Slot) {
         self.inbox.push_back(slot);
-        if self.inbox.len() == 1 { Some(self.work_ns()) } else { None }
     }
 
-    /// It has worked on a delivery: which, and how long it works on the next, if there is one.
-    pub fn worked(&mut self) -> (Slot, Option<u64>) {
-        let slot = self.inbox.pop_front().expect("it worked on a delivery");
-        let next_ns = (!self.inbox.is_empty()).then(|| self.work_ns());
+    /// The delivery that it takes now, and for how long it works on it; `None` while it has none or is not done with the last one.
+    pub fn take(&mut self) -> Option<(Slot, u64)> {
+        if self.taken.is_some() {
+            return None;
+        }
+        self.taken = Some(self.inbox.pop_front()?);
+        self.received += 1;
+        Some((self.taken?, self.work_ns()))
+    }
+
+    /// It has worked on the delivery that it has taken.
+    pub fn worked(&mut self) {
         self.done += 1;
-        (slot, next_ns)
+    }
+
+    /// It is done with the delivery that it has taken, which is returned; without one, if a reply has to wait first.
+    pub fn done_with(&mut self, replies: bool) -> Option<Slot> {
+        self.reply_waits = replies && self.writing >= self.replies;
+        if self.reply_waits {
+            return None;
+        }
+        self.writing += u32::from(replies);
+        self.taken.take()
+    }
+
+    /// A reply has been written; whether another one has waited for that.
+    pub fn reply_written(&mut self) -> bool {
+        self.writing -= 1;
+        self.reply_waits
     }
 
     /// Acknowledgements to send now.
@@ -106,5 +139,29 @@ impl Consumer {
 
     fn work_ns(&mut self) -> u64 {
         self.work.as_mut().map_or(0, |(delay, draws)| draws.delay_ns(*delay))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use profile::{Layer, Origin, combine};
+
+    #[test]
+    fn a_consumer_takes_nothing_while_its_reply_waits_for_others_to_be_written() {
+        let text = "pattern = 'work-sharing-feedback'\nworkload = 'dstream'\nmessages = 8\n[service]\nin_flight = 2";
+        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
+        let profile = combine(&[layer], |_| unreachable!("it needs no files")).unwrap();
+        let mut consumer = Consumer::new(&Plan::resolve(&profile, 2, 1).unwrap(), 0);
+        (0..4).for_each(|slot| consumer.receive(slot));
+        let reply = |consumer: &mut Consumer| {
+            consumer.take();
+            consumer.done_with(true)
+        };
+        assert_eq!([reply(&mut consumer), reply(&mut consumer), reply(&mut consumer)], [Some(0), Some(1), None]);
+        assert_eq!((consumer.take(), consumer.received), (None, 3));
+        assert!(consumer.reply_written());
+        assert_eq!(consumer.done_with(true), Some(2));
+        assert!(!consumer.reply_written());
     }
 }

@@ -106,7 +106,9 @@ impl Testbed {
     fn check_wire(&self) -> Result<(), String> {
         let wire = &self.wire;
         let sizes = [("buffer", wire.buffer), ("packet", wire.packet), ("control_bytes", wire.control_bytes)];
-        if let Some((key, size)) = sizes.into_iter().find(|(_, size)| size.0 == 0 || size.0 > 1 << 31) {
+        let optional = [("shared_buffer", wire.shared_buffer), ("receive_buffer", wire.receive_buffer)];
+        let optional = optional.into_iter().filter_map(|(key, size)| Some((key, size?)));
+        if let Some((key, size)) = sizes.into_iter().chain(optional).find(|(_, size)| size.0 == 0 || size.0 > 1 << 31) {
             return Err(format!("wire.{key} is {size}: use 1B to 2GiB"));
         }
         match wire.overhead {
