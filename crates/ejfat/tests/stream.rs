@@ -241,11 +241,20 @@ async fn two_receivers_share_the_events_of_a_sender_and_the_load_balancer_counts
     let both = arrived[&0].intersection(&arrived[&1]).count();
     assert_eq!(both, 0, "no event goes to two receivers");
     drop(syncing);
-    let counts = balancing.counts();
-    let dropped: u64 = Dropped::ALL.iter().map(|reason| counts.of(*reason)).sum();
-    assert_eq!(counts.received, counts.passed + dropped, "{counts:?}");
+    // The load balancer counts a batch once it has sent it, so a receiver may be ahead of it for a moment.
+    let settled = async {
+        loop {
+            let reached: u64 = workers.iter().map(|worker| worker.receiver.counts().packets.packets).sum();
+            let counts = balancing.counts();
+            let dropped: u64 = Dropped::ALL.iter().map(|reason| counts.of(*reason)).sum();
+            if counts.received == counts.passed + dropped && (1..=counts.passed).contains(&reached) {
+                return counts;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let counts = tokio::time::timeout(LIMIT, settled).await;
+    let counts = counts.unwrap_or_else(|_| panic!("they do not add up: {:?}", balancing.counts()));
     assert!(counts.received <= sender.sent().packets);
-    let reached: u64 = workers.iter().map(|worker| worker.receiver.counts().packets.packets).sum();
-    assert!(0 < reached && reached <= counts.passed, "{reached} reached a receiver: {counts:?}");
     serving.abort();
 }
