@@ -38,6 +38,7 @@ mod routes;
 mod scistream;
 mod secrets;
 mod settings;
+mod shown;
 mod swept;
 mod truths;
 mod unpacked;

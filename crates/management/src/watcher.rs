@@ -83,6 +83,11 @@ impl Watcher {
     pub fn seen(&self) -> Seen {
         lock(&self.seen).clone()
     }
+
+    /// The latest sample.
+    pub fn latest(&self) -> Option<ServiceSample> {
+        lock(&self.seen).samples.last().cloned()
+    }
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {

@@ -24,16 +24,19 @@ impl Count {
 
 /// Declares the counters once: the fields, their order in a vector, their sum, and the form in which a worker counts.
 macro_rules! counters {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// Counts of one worker, or of many after [`Counters::merge`].
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Counters {
-            $($(#[$doc])+ pub $name: u64,)+
+            $($(#[doc = $doc])+ pub $name: u64,)+
         }
 
         impl Counters {
             /// The names of the counters, in the order of the vector.
             pub const NAMES: [&str; Self::VECTOR_LEN] = [$(stringify!($name)),+];
+
+            /// What each of them counts.
+            pub const ABOUT: [&str; Self::VECTOR_LEN] = [$(concat!($($doc),+)),+];
 
             /// How many counters there are.
             pub const VECTOR_LEN: usize = [$(stringify!($name)),+].len();
@@ -58,7 +61,7 @@ macro_rules! counters {
         /// The same counts while a worker is at work.
         #[derive(Debug, Default)]
         pub struct LiveCounters {
-            $($(#[$doc])+ pub $name: Count,)+
+            $($(#[doc = $doc])+ pub $name: Count,)+
         }
 
         impl LiveCounters {

@@ -26,6 +26,7 @@
 
 pub mod assertion;
 pub mod audiences;
+pub mod bands;
 pub mod counters;
 mod exit;
 mod fault_cost;
@@ -49,6 +50,7 @@ mod timeline;
 
 pub use assertion::{Assertion, AssertionError};
 pub use audiences::{Handed, join, join_each, join_replies, join_with};
+pub use bands::{Bands, LiveBands};
 pub use counters::{Count, Counters, LiveCounters};
 pub use exit::Exit;
 pub use fault_cost::Disturbed;

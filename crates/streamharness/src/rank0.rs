@@ -15,5 +15,6 @@ pub mod runs;
 #[cfg(test)]
 pub mod sample;
 pub mod series;
+pub mod shown;
 pub mod summary;
 pub mod sweep;

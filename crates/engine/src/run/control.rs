@@ -1,7 +1,7 @@
 //! Control messages between ranks while they stream, and how rank 0 decides that the run is over.
 
 use crate::{ports::Fault, time::window::WindowTimes};
-use measure::Counters;
+use measure::{Bands, Counters};
 use profile::{Delay, Plan};
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
@@ -69,6 +69,8 @@ pub struct Status {
     pub producers_done: u32,
     /// Counts of its workers and connections.
     pub counters: Counters,
+    /// Their latencies so far.
+    pub bands: Bands,
     /// The sum of the traces of accepted messages, which shows whether those that arrived are the same.
     pub accepted_set: u64,
     /// The sum of the traces of distinct deliveries.
@@ -94,6 +96,7 @@ impl Status {
     pub fn merge(&mut self, other: &Self) {
         self.producers_done += other.producers_done;
         self.counters.merge(&other.counters);
+        self.bands.merge(&other.bands);
         self.accepted_set = self.accepted_set.wrapping_add(other.accepted_set);
         self.distinct_set = self.distinct_set.wrapping_add(other.distinct_set);
         self.distinct_replies_set = self.distinct_replies_set.wrapping_add(other.distinct_replies_set);

@@ -318,8 +318,10 @@ impl<'a, S: Subscriber, P: Payloads> Collector<'a, S, P> {
         awaited.replies += 1;
         let complete = awaited.replies >= spec.replies;
         let histograms = &mut self.report.histograms;
+        let rtt_ns = now_ns.saturating_sub(envelope.due_ns);
+        self.progress.bands.record(Metric::RttFromDue, rtt_ns);
         if measured {
-            histograms.record(Metric::RttFromDue, now_ns.saturating_sub(envelope.due_ns));
+            histograms.record(Metric::RttFromDue, rtt_ns);
             histograms.record(Metric::Service, now_ns.saturating_sub(envelope.sent_ns));
             if let Some(Number::Whole(own_ns @ 0..)) = own {
                 let rest_ns = (now_ns as i64 - envelope.sent_ns as i64).saturating_sub(own_ns);

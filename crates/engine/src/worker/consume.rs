@@ -510,6 +510,7 @@ impl<'a, S: Subscriber, A: Publisher, P: Payloads> Consumer<'a, S, A, P> {
             let ns = now_ns as i64 - envelope.sent_ns as i64;
             if !report.one_way.takes(producer, now_ns, ns) {
                 report.histograms.record_signed(Metric::OneWay, ns);
+                progress.bands.record(Metric::OneWay, ns.max(0) as u64);
             }
         }
     }

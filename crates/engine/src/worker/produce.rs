@@ -500,8 +500,10 @@ impl<'a, P: Publisher, S: Source> Producer<'a, P, S> {
         }
         self.ledger.confirm(message.sequence);
         self.progress.accept(self.spec.index, message.sequence);
+        let confirm_ns = at_ns.saturating_sub(message.sent_ns);
+        self.progress.bands.record(Metric::Confirm, confirm_ns);
         if self.spec.window.contains(message.due_ns) {
-            self.histograms.record(Metric::Confirm, at_ns.saturating_sub(message.sent_ns));
+            self.histograms.record(Metric::Confirm, confirm_ns);
             if self.calendar.is_paced() {
                 self.histograms.record(Metric::ConfirmFromDue, at_ns.saturating_sub(message.due_ns));
             }

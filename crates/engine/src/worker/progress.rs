@@ -1,7 +1,7 @@
 //! A worker's running counts, for the thread that reports to rank 0.
 
 use crate::{ports::Fault, run::control::Status, time::delay::mixed};
-use measure::{Count, LiveCounters};
+use measure::{Count, LiveBands, LiveCounters};
 use std::sync::{
     Arc, Mutex, MutexGuard,
     atomic::{
@@ -15,6 +15,8 @@ use std::sync::{
 pub struct Progress {
     /// Its counts.
     pub counts: LiveCounters,
+    /// Its latencies.
+    pub bands: LiveBands,
     accepted_set: Count,
     distinct_set: Count,
     distinct_replies_set: Count,
@@ -108,6 +110,7 @@ impl Progress {
             // Read first: the counts read after it are then the last ones.
             producers_done: u32::from(self.done.load(Acquire)),
             counters: self.counts.read(),
+            bands: self.bands.read(),
             accepted_set: self.accepted_set.get(),
             distinct_set: self.distinct_set.get(),
             distinct_replies_set: self.distinct_replies_set.get(),

@@ -319,6 +319,23 @@ pub struct Around {
     /// Directory for the results [default: results/TIME-ARCH-WORKLOAD-PATTERN].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Where it is shown while it runs.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// Where a launch is shown while it runs.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Shown {
+    /// Serve counters and latencies of all ranks at http://ADDR:PORT/metrics, for Prometheus; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Show the running launch at http://ADDR:PORT/ in a browser; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub live: Option<SocketAddr>,
+    /// The addresses of --metrics and --live may be such that other machines reach.
+    #[arg(long)]
+    pub expose: bool,
 }
 
 /// A run to repeat.
@@ -428,6 +445,9 @@ pub struct Sweep {
     /// The service that faults are caused on is yours, although it is no testbed of the launch's own, and nobody else is harmed.
     #[arg(long)]
     pub i_own_this_service: bool,
+    /// Where it is shown while it runs.
+    #[command(flatten)]
+    pub shown: Shown,
     /// Directory for the results, one in it for each cell [default: results/EXPERIMENT].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

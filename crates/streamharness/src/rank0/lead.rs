@@ -145,6 +145,24 @@ impl Lead {
         self
     }
 
+    /// It is shown while it streams.
+    pub fn shown(mut self, live: Option<&live::Live>) -> Self {
+        if let Some(live) = live {
+            let plan = &self.facts.plan;
+            self.view.show_on(
+                live.view(),
+                live::Run {
+                    run_id: self.facts.run_id.clone(),
+                    workload: plan.workload.clone(),
+                    architecture: plan.architecture.clone(),
+                    pattern: plan.pattern.to_string(),
+                    title: String::new(),
+                },
+            );
+        }
+        self
+    }
+
     /// Whether the user owns a service that is no testbed of the run's own, and so may harm it.
     pub fn of_owner(mut self, owns_the_service: bool) -> Self {
         self.owns_the_service = owns_the_service;
@@ -221,6 +239,12 @@ impl Lead {
     /// The route is open, to a provisioned cluster if there is one.
     pub fn route(&mut self, connect: &Connect) {
         self.facts.hops.clone_from(&connect.hops);
+        self.view.hops(connect.hops.iter().map(|hop| live::Place {
+            from: hop.from.to_string(),
+            to: hop.to.to_string(),
+            protocol: hop.protocol.clone(),
+            address: hop.address.clone(),
+        }));
         self.balancing = connect.ejfat.as_ref().map(Watch::start);
         self.facts.provisioned.clone_from(&connect.provisioned);
         self.facts.parts.clone_from(&connect.parts);
@@ -323,6 +347,8 @@ impl Lead {
         {
             self.watched_ahead = Some(watched_from.elapsed().saturating_sub(snapshot.elapsed));
         }
+        let service = self.service.as_ref();
+        self.view.show(snapshot, || service.and_then(Watcher::latest));
         self.view.progress(snapshot);
         self.keep(snapshot);
     }
@@ -494,6 +520,11 @@ impl Lead {
     /// Whether a signal stopped it.
     pub fn was_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// No more comes of it.
+    pub fn over(&self) {
+        self.view.over(matches!(self.exit, Ok(Exit::Pass)));
     }
 
     /// The exit of the program.

@@ -1,8 +1,8 @@
-//! How a run looks on stderr: a bar on a terminal, plain lines in a log.
+//! How a run looks: on stderr, as a bar on a terminal or plain lines in a log, and to those who watch it over HTTP.
 
 use engine::Snapshot;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use measure::Counters;
+use measure::{Counters, ServiceSample};
 use profile::{Plan, RunLength};
 use std::{
     io::IsTerminal,
@@ -22,6 +22,8 @@ pub struct View {
     last: (Duration, u64),
     /// What counts as progress, and its word.
     counted: (fn(&Counters) -> u64, &'static str),
+    /// Those who watch it over HTTP.
+    live: Option<live::View>,
 }
 
 /// When the run is over.
@@ -49,7 +51,20 @@ impl View {
             (0, _) => (|counters| counters.distinct_replies, "replied to"),
             _ => (|counters| counters.received, "delivered"),
         };
-        Self { goal, title: String::new(), bar, last_line: None, last: (Duration::ZERO, 0), counted }
+        Self { goal, title: String::new(), bar, last_line: None, last: (Duration::ZERO, 0), counted, live: None }
+    }
+
+    /// It is also shown there.
+    pub fn show_on(&mut self, mut live: live::View, run: live::Run) {
+        live.begin(live::Run { title: self.title.trim_end().to_owned(), ..run });
+        self.live = Some(live);
+    }
+
+    /// The way of its messages.
+    pub fn hops(&self, hops: impl Iterator<Item = live::Place>) {
+        if let Some(live) = &self.live {
+            live.hops(hops.collect());
+        }
     }
 
     /// Sets the prefix of its lines.
@@ -59,6 +74,9 @@ impl View {
 
     /// One line that stays.
     pub fn say(&mut self, line: &str) {
+        if let Some(live) = &self.live {
+            live.say(line);
+        }
         match &self.bar {
             Some(bar) => bar.suspend(|| crate::terminal::stderr::say(format_args!("{}{line}", self.title))),
             None => crate::terminal::stderr::say(format_args!("{}{line}", self.title)),
@@ -67,9 +85,48 @@ impl View {
 
     /// A phase begins.
     pub fn phase(&mut self, name: &str) {
+        if let Some(live) = &self.live {
+            live.phase(name);
+        }
         if let Some(bar) = &self.bar {
             bar.set_prefix(format!("{}{name}", self.title));
             bar.tick();
+        }
+    }
+
+    /// How much of the run is done, from 0 to 1.
+    fn part(&self, snapshot: &Snapshot) -> f64 {
+        let part = match self.goal {
+            Goal::Messages(messages) => self.counted.0(&snapshot.total.counters) as f64 / messages as f64,
+            Goal::Time(time) => snapshot.elapsed.as_secs_f64() / time.as_secs_f64(),
+        };
+        part.clamp(0.0, 1.0)
+    }
+
+    /// Shows the sums at one moment to those who watch over HTTP, with what the service says of itself.
+    pub fn show(&mut self, snapshot: &Snapshot, service: impl FnOnce() -> Option<ServiceSample>) {
+        let part = self.part(snapshot);
+        if let Some(live) = &mut self.live
+            && live.is_due()
+        {
+            let total = &snapshot.total;
+            live.show(live::Moment {
+                elapsed_s: snapshot.elapsed.as_secs_f64(),
+                part,
+                counters: total.counters,
+                bands: total.bands,
+                blocked: total.blocked,
+                without_connection: total.without_connection,
+                resident_bytes: total.resident_bytes,
+                service: service(),
+            });
+        }
+    }
+
+    /// It is over.
+    pub fn over(&self, passed: bool) {
+        if let Some(live) = &self.live {
+            live.end(passed);
         }
     }
 
@@ -86,11 +143,7 @@ impl View {
         }
         let span = snapshot.elapsed.saturating_sub(since).as_secs_f64();
         let rate = if span > 0.0 { (done - before) as f64 / span } else { 0.0 };
-        let part = match self.goal {
-            Goal::Messages(messages) => done as f64 / messages as f64,
-            Goal::Time(time) => snapshot.elapsed.as_secs_f64() / time.as_secs_f64(),
-        }
-        .clamp(0.0, 1.0);
+        let part = self.part(snapshot);
         let left = if part > 0.0 { snapshot.elapsed.as_secs_f64() * (1.0 - part) / part } else { 0.0 };
         let errors = total.corrupt + total.abandoned + u64::from(snapshot.total.fault.is_some());
         let blocked = match blocked {

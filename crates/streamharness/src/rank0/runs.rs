@@ -13,6 +13,7 @@ use crate::{
         lead::{self, Lead},
         output::Output,
         repeat::{Next, Repeat},
+        shown,
         summary::{Done, Summary},
     },
     terminal::{
@@ -37,6 +38,7 @@ pub struct Runs {
     world: usize,
     demands: Demands,
     owns_the_service: bool,
+    live: Option<live::Live>,
     repeat: Repeat,
     output: Output,
     /// Of the run in progress.
@@ -70,6 +72,7 @@ impl Runs {
             world: hosts.len(),
             demands,
             owns_the_service: arguments.i_own_this_service,
+            live: shown::start(&arguments.shown)?,
             repeat,
             lead: None,
             done: Vec::new(),
@@ -112,6 +115,7 @@ impl Runs {
     /// Takes in the result of the run in progress.
     fn take_in(&mut self) {
         let Some(mut lead) = self.lead.take() else { return };
+        lead.over();
         self.exit = lead.exit();
         if !self.repeat.is_repeated() {
             return;
@@ -164,7 +168,8 @@ impl Agenda for Runs {
             output = self.output.of_run(number);
             output.prepare()?;
         }
-        let lead = Lead::new(facts, output, self.demands.clone()).of_owner(self.owns_the_service);
+        let lead =
+            Lead::new(facts, output, self.demands.clone()).of_owner(self.owns_the_service).shown(self.live.as_ref());
         let lead = self.lead.insert(lead);
         if first {
             lead.announce();

@@ -19,6 +19,7 @@ use crate::{
         faults,
         lead::{self, Lead},
         output::Output,
+        shown,
         sweep::{
             again::{Again, PAUSE_MAX},
             cell::{Cell, Common, Searched, Unresolved},
@@ -64,6 +65,7 @@ pub struct Sweep {
     without_fault: BTreeMap<String, usize>,
     /// Whether the user owns the service that faults are caused on.
     owns_the_service: bool,
+    live: Option<live::Live>,
     /// The first run of each cell.
     first: BTreeMap<String, String>,
     /// The time that points took, and their shortest possible time: the ratio gives the estimate for the rest.
@@ -103,6 +105,7 @@ impl Sweep {
             found: 0,
             without_fault: BTreeMap::new(),
             owns_the_service: arguments.i_own_this_service,
+            live: shown::start(&arguments.shown)?,
             first: BTreeMap::new(),
             took: [Duration::ZERO; 2],
             again: Again::default(),
@@ -244,6 +247,7 @@ impl Sweep {
     /// Takes in the result of the point in progress, and reports it in one line.
     fn take_in(&mut self) -> Result<(), Failure> {
         let Some((cell, mut lead, since)) = self.lead.take() else { return Ok(()) };
+        lead.over();
         self.took[0] += since.elapsed();
         self.took[1] += cell.least_time();
         if lead.was_stopped() {
@@ -317,11 +321,10 @@ impl Agenda for Sweep {
         facts.repetition = Some(Repetition { number: cell.repetition, first_run_id });
         facts.point = Some(cell.point.clone());
         let number = self.found + self.done.len() + 1;
-        let lead = Lead::new(facts, output, self.demands.clone()).of_owner(self.owns_the_service).of_many(format!(
-            "[{number}/{}] {}",
-            self.all,
-            cell.title()
-        ));
+        let lead = Lead::new(facts, output, self.demands.clone())
+            .of_owner(self.owns_the_service)
+            .of_many(format!("[{number}/{}] {}", self.all, cell.title()))
+            .shown(self.live.as_ref());
         let profile = cell.profile.clone();
         self.lead = Some((cell, lead, Instant::now()));
         // The route of this one may have to be closed first.
