@@ -4,7 +4,12 @@ use crate::shown::Shown;
 use measure::{Bands, Counters, bands::BANDS};
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
+    metrics::{
+        MetricType,
+        counter::ConstCounter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
     registry::{Registry, Unit},
 };
 use std::fmt;
@@ -49,7 +54,10 @@ pub fn text(shown: &Shown) -> String {
         ("phase", &shown.phase),
     ];
     let labels: Vec<(String, String)> = labels.map(|(key, value)| (key.to_owned(), value.clone())).into();
-    registry.register("run", "The run that streams", Info::new(labels));
+    // A gauge, which readers of the older format of Prometheus know too, and not an `info`.
+    let info = Family::<_, Gauge>::default();
+    info.get_or_create(&labels).set(1);
+    registry.register("run_info", "The run that streams", info);
     for ((name, about), count) in Counters::NAMES.iter().zip(Counters::ABOUT).zip(shown.moment.counters.to_vector()) {
         // The library adds a full stop.
         let about = about.trim().trim_end_matches('.');
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn metrics_have_the_names_types_and_sums_that_collectors_expect() {
         let bands = LiveBands::default();
-        [9_000, 100_000, 100_000_000_000].map(|ns| bands.record(Metric::Confirm, ns));
+        [9_000, 100_000, 100_000_000_000].into_iter().for_each(|ns| bands.record(Metric::Confirm, ns));
         let counters = Counters { sent: 12, blocked_ns: 1_500_000_000, ..Counters::default() };
         let service = Some(ServiceSample { ready: Some(7), ..ServiceSample::default() });
         let run =
@@ -125,6 +133,7 @@ mod tests {
         let moment = Moment { elapsed_s: 2.5, counters, bands: bands.read(), service, ..Moment::default() };
         let text = text(&Shown { run, moment, runs: [3, 1], ..Shown::default() });
         for line in [
+            "# TYPE streamharness_run_info gauge",
             "# TYPE streamharness_sent counter",
             "# HELP streamharness_sent Messages published for the first time.",
             "streamharness_sent_total 12",
