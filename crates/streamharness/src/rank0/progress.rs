@@ -77,6 +77,10 @@ impl View {
         if let Some(live) = &self.live {
             live.say(line);
         }
+        self.print(line);
+    }
+
+    fn print(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| crate::terminal::stderr::say(format_args!("{}{line}", self.title))),
             None => crate::terminal::stderr::say(format_args!("{}{line}", self.title)),
@@ -164,7 +168,7 @@ impl View {
                 bar.set_position((1000.0 * part) as u64);
                 bar.set_message(line);
             }
-            None => self.say(&line),
+            None => self.print(&line),
         }
         if due {
             self.last_line = Some(Instant::now());
