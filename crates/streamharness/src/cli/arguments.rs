@@ -321,21 +321,7 @@ pub struct Around {
     pub out: Option<PathBuf>,
     /// Where it is shown while it runs.
     #[command(flatten)]
-    pub shown: Shown,
-}
-
-/// Where a launch is shown while it runs.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Shown {
-    /// Serve counters and latencies of all ranks at http://ADDR:PORT/metrics, for Prometheus; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub metrics: Option<SocketAddr>,
-    /// Show the running launch at http://ADDR:PORT/ in a browser; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub live: Option<SocketAddr>,
-    /// The addresses of --metrics and --live may be such that other machines reach.
-    #[arg(long)]
-    pub expose: bool,
+    pub shown: crate::rank0::shown::Shown,
 }
 
 /// A run to repeat.
@@ -447,7 +433,7 @@ pub struct Sweep {
     pub i_own_this_service: bool,
     /// Where it is shown while it runs.
     #[command(flatten)]
-    pub shown: Shown,
+    pub shown: crate::rank0::shown::Shown,
     /// Directory for the results, one in it for each cell [default: results/EXPERIMENT].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

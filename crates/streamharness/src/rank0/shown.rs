@@ -1,13 +1,26 @@
 //! Where a launch is shown while it runs: `--metrics`, `--live`, `--expose`.
 
-use crate::{
-    cli::arguments::Shown,
-    terminal::{
-        exit::{Exit, Failure},
-        stderr,
-    },
+use crate::terminal::{
+    exit::{Exit, Failure},
+    stderr,
 };
+use clap::Args;
 use live::Live;
+use std::net::SocketAddr;
+
+/// Where a launch is shown while it runs.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Shown {
+    /// Serve counters and latencies of all ranks at http://ADDR:PORT/metrics, for Prometheus; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Show the running launch at http://ADDR:PORT/ in a browser; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub live: Option<SocketAddr>,
+    /// The addresses of --metrics and --live may be such that other machines reach.
+    #[arg(long)]
+    pub expose: bool,
+}
 
 /// Serves at the addresses of the command line, and says where; `None` without any.
 ///
