@@ -123,9 +123,11 @@ fn is_prediction(level: &Level) -> bool {
     matches!(level, Level::Text(name) if name.ends_with(PREDICTED))
 }
 
-/// Notes for the reader on the runs themselves.
+/// Notes for the reader on the runs themselves, each counted once however many panels it is in.
 fn caveats(runs: &[&Run]) -> Vec<String> {
     let mut caveats = Vec::new();
+    let mut seen = BTreeSet::new();
+    let runs: Vec<&Run> = runs.iter().copied().filter(|run| seen.insert(&run.dir)).collect();
     let experiments: BTreeSet<&str> =
         runs.iter().map(|run| experiment::name(run)).filter(|name| !name.is_empty()).collect();
     if !experiments.is_empty() {
