@@ -159,12 +159,10 @@ pub(crate) fn without_broker<'a>(
 
 #[cfg(test)]
 mod tests {
-    use crate::{Layer, Origin, Plan, ProfileError, combine};
+    use crate::{Plan, ProfileError, sample};
 
     fn resolve(text: &str) -> Result<Plan, ProfileError> {
-        let layer = Layer::parse(Origin::CommandLine, &format!("arch = 'ejfat'\n{text}"))?;
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        Plan::resolve(&profile, 16, 7)
+        sample::plan(&format!("arch = 'ejfat'\n{text}"), 16)
     }
 
     #[test]

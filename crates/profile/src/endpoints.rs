@@ -104,13 +104,11 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Layer, Origin, Plan, combine};
+    use crate::{Plan, sample};
     use std::collections::BTreeSet;
 
     fn plan(text: &str) -> Plan {
-        let layer = Layer::parse(Origin::CommandLine, text).unwrap();
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-        Plan::resolve(&profile, 4, 7).unwrap()
+        sample::plan(text, 4).unwrap()
     }
 
     #[test]

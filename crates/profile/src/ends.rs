@@ -198,12 +198,10 @@ pub(crate) fn shared_queues(profile: &Profile, consumers: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Layer, Origin, Plan, combine};
+    use crate::{Plan, sample};
 
     fn resolve(text: &str) -> Result<Plan, ProfileError> {
-        let layer = Layer::parse(Origin::CommandLine, text)?;
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        Plan::resolve(&profile, 4, 7)
+        sample::plan(text, 4)
     }
 
     #[test]

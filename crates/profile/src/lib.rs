@@ -45,6 +45,8 @@ mod profile;
 mod reconnect;
 mod replay;
 mod requests;
+#[cfg(test)]
+mod sample;
 mod search;
 mod service;
 mod shipped;

@@ -324,15 +324,13 @@ impl DivRounded for u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Layer, Origin, Plan, combine};
+    use crate::{Layer, Origin, combine, sample};
 
     const S: u64 = 1_000_000_000;
     const ONE: u128 = 1 << COUNT_BITS;
 
     fn resolve(text: &str) -> Result<Load, ProfileError> {
-        let layer = Layer::parse(Origin::CommandLine, &format!("duration = '1s'\nproducers = 2\n{text}"))?;
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        Plan::resolve(&profile, 4, 7).map(|plan| plan.load)
+        sample::plan(&format!("duration = '1s'\nproducers = 2\n{text}"), 4).map(|plan| plan.load)
     }
 
     fn load(text: &str) -> Load {

@@ -335,12 +335,10 @@ fn body_bytes(format: Format, event_bytes: u64, events: Events, frames: Option<&
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Layer, Origin, Plan, combine};
+    use crate::sample;
 
     fn resolve(text: &str) -> Result<Message, ProfileError> {
-        let layer = Layer::parse(Origin::CommandLine, text)?;
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        Ok(Plan::resolve(&profile, 4, 7)?.message)
+        Ok(sample::plan(text, 4)?.message)
     }
 
     #[test]

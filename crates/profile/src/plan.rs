@@ -410,12 +410,10 @@ fn length(profile: &Profile, replay: Option<&Replay>) -> Result<RunLength, Profi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Layer, Origin, combine};
+    use crate::{Layer, Origin, combine, sample};
 
     fn resolve(text: &str, world: usize) -> Result<Plan, ProfileError> {
-        let layer = Layer::parse(Origin::CommandLine, text)?;
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        Plan::resolve(&profile, world, 7)
+        sample::plan(text, world)
     }
 
     #[test]

@@ -290,12 +290,10 @@ fn coalesce(prefetch: u16, pattern: Pattern) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Layer, Origin, Plan, ProfileError, combine};
+    use crate::{Plan, ProfileError, sample};
 
     fn resolve(text: &str) -> Result<Plan, ProfileError> {
-        let layer = Layer::parse(Origin::CommandLine, text)?;
-        let profile = combine(&[layer], |_| Err(std::io::ErrorKind::NotFound.into()))?;
-        Plan::resolve(&profile, 4, 7)
+        sample::plan(text, 4)
     }
 
     #[test]
