@@ -55,9 +55,10 @@ fn a_launch_serves_its_counters_latencies_and_page_until_it_ends() {
         assert!(seen.is_sorted(), "{seen:?}");
     }
     let text = get(&metrics, "/metrics", "# EOF");
+    // Sums of two ranks are not of the same moment, so they are not compared with each other.
     let [sent, received, replies] = ["sent", "received", "replies"]
         .map(|name| value(&text, &format!("streamharness_{name}_total")).unwrap_or_else(|| panic!("{name}: {text:?}")));
-    assert!(sent >= received && received >= replies && replies > 0.0, "{sent} {received} {replies}");
+    assert!([sent, received, replies].iter().all(|count| *count > 0.0), "{sent} {received} {replies}");
     // Of the producer, which is rank 0, and of the consumer, which is not.
     for metric in ["confirm", "rtt_from_due", "one_way"] {
         let samples = value(&text, &format!("streamharness_{metric}_seconds_count"));
@@ -65,7 +66,7 @@ fn a_launch_serves_its_counters_latencies_and_page_until_it_ends() {
     }
     let record = running.wait(LIMIT).passes();
     let all = record.integrity.delivered as f64;
-    assert!(all >= received, "{all} {received}");
+    assert!([sent, received, replies].iter().all(|count| *count <= all), "{all}: {sent} {received} {replies}");
     assert!(TcpStream::connect(&page).is_err(), "it ends with the launch");
 }
 
