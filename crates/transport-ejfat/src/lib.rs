@@ -9,6 +9,7 @@
 mod counts;
 mod envelope;
 mod fault;
+mod patience;
 mod publisher;
 mod session;
 mod settings;

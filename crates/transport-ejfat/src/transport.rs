@@ -2,6 +2,7 @@
 
 use crate::{
     fault::{fault, refused},
+    patience::patiently,
     publisher::{EjfatPublisher, Ways},
     session::Session,
     settings::{Route, Settings},
@@ -126,7 +127,9 @@ impl Transport for EjfatTransport {
         let ways = self.ways(worker, route)?;
         let mut syncing = None;
         if let (Route::Balanced { uri, host, .. }, Some(client)) = (route, self.client(route).await?) {
-            client.add_senders(&reservation(uri)?, vec![host.to_string()]).await.map_err(fault)?;
+            let reservation = reservation(uri)?;
+            let allowed = patiently(|| client.add_senders(&reservation, vec![host.to_string()]));
+            allowed.await.map_err(fault)?;
             let to = uri.sync.iter().find(|sync| sync.is_ipv4() == host.is_ipv4());
             let to = to
                 .ok_or_else(|| refused("the EJFAT address has no sync= of this host's family of addresses; add one"))?;
