@@ -115,7 +115,7 @@ fn failed_and_limited_runs_are_never_drawn_in_silence() {
     assert!(notes.contains("1 of the runs drawn FAILED, dts-1-0 because: 3 messages were lost"), "{notes}");
     assert!(notes.contains("1 of the runs drawn were generator-limited"), "{notes}");
     let in_two_panels = [&measured.runs[1], &measured.runs[1]];
-    assert!(super::caveats(&in_two_panels)[0].starts_with("1 of the runs drawn were generator-limited"));
+    assert!(caveats(&in_two_panels)[0].starts_with("1 of the runs drawn were generator-limited"));
 }
 
 #[test]
