@@ -27,13 +27,16 @@ pub struct Disturbed<'a> {
     pub first_ns: u64,
     /// Whether there is one fault, which all losses belong to.
     pub alone: bool,
+    /// When the run was cut off, if it was: no consumer has recovered from what happened last before that.
+    pub cut_off_ns: Option<u64>,
 }
 
 impl Disturbed<'_> {
     /// What a fault cost that began at `begun_ns` since the start; the next began, or producers stopped, at `until_ns`.
     pub fn cost(&self, begun_ns: u64, until_ns: u64) -> FaultCost {
-        let stalls: Vec<(Stall, bool)> =
-            self.timelines.iter().filter_map(|timeline| timeline.stalled(begun_ns, until_ns)).collect();
+        let is_last = self.cut_off_ns.is_some_and(|cut_off_ns| cut_off_ns <= until_ns);
+        let stalls = self.timelines.iter().filter_map(|timeline| timeline.stalled(begun_ns, until_ns));
+        let stalls: Vec<(Stall, bool)> = stalls.map(|(stall, open)| (stall, open || is_last)).collect();
         let seconds = |ns: u64| ns.saturating_sub(begun_ns) as f64 / 1e9;
         let mut back: Vec<u64> = stalls.iter().filter(|(_, open)| !open).map(|(stall, _)| stall.to_ns).collect();
         back.sort_unstable();
@@ -133,7 +136,7 @@ mod tests {
     fn costs(timelines: &[Timeline], integrity: &Integrity, begun: u64, until: u64) -> FaultCost {
         let count = timelines.len() as f64;
         let due_before = |ns: u64| (ns as f64 / 1e9 * 100.0 * count).floor();
-        Disturbed { timelines, due_before: &due_before, integrity, first_ns: begun * MS, alone: true }
+        Disturbed { timelines, due_before: &due_before, integrity, first_ns: begun * MS, alone: true, cut_off_ns: None }
             .cost(begun * MS, until * MS)
     }
 
@@ -190,8 +193,27 @@ mod tests {
             integrity: &integrity,
             first_ns: 0,
             alone: false,
+            cut_off_ns: None,
         };
         let cost = disturbed.cost(8_000 * MS, 12_000 * MS);
         assert_eq!((cost.lost, cost.duplicated), (None, Some(0)));
+    }
+
+    #[test]
+    fn nobody_recovers_from_what_cuts_the_run_off() {
+        let timelines = [consumer(8_000..9_000, 0)];
+        let disturbed = Disturbed {
+            timelines: &timelines,
+            due_before: &|ns| ns as f64 / 1e7,
+            integrity: &Integrity::default(),
+            first_ns: 8_000 * MS,
+            alone: false,
+            cut_off_ns: Some(9_010 * MS),
+        };
+        // A hiccup ended before the run did; the fault before it had gone by then.
+        let [before, last] = [(7_000, 8_500), (8_500, 9_010)].map(|(from, to)| disturbed.cost(from * MS, to * MS));
+        assert_eq!((last.stalled, last.recovered, last.first_delivery_last_s), (1, 0, None));
+        assert_eq!((before.stalled, before.recovered), (1, 0), "it was still stalled when the next one began");
+        assert_eq!(disturbed.cost(7_000 * MS, 9_005 * MS).recovered, 1);
     }
 }

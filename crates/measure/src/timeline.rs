@@ -90,16 +90,20 @@ impl Timeline {
         self.slot_ns
     }
 
-    /// Its longest stall that reaches into a span of time since the start. One that has not ended by `until_ns` ends there,
-    /// and is reported as open.
+    /// Its longest stall that reaches into a span of time since the start, and whether it gets nothing at the end of the span: a
+    /// stall that has not ended by `until_ns` ends there.
     pub fn stalled(&self, from_ns: u64, until_ns: u64) -> Option<(Stall, bool)> {
         let within = |stall: &&Stall| stall.to_ns > from_ns && stall.from_ns < until_ns;
         let cut = |stall: &Stall| (Stall { to_ns: stall.to_ns.min(until_ns), ..*stall }, stall.to_ns > until_ns);
-        let closed = self.stalls.iter().filter(within).map(cut);
+        // What has just begun when the span ends belongs to the next one.
+        let long = |(stall, open): &(Stall, bool)| !open || stall.ns() > self.stall_ns;
+        let closed = self.stalls.iter().filter(within).map(cut).filter(long);
         let last_ns = self.last_ns.unwrap_or_default();
         let open = Stall { from_ns: last_ns, to_ns: until_ns.max(last_ns) };
         let open = (last_ns < until_ns && open.ns() > self.stall_ns).then_some((open, true));
-        closed.chain(open).max_by_key(|(stall, _)| stall.ns())
+        let stalls: Vec<(Stall, bool)> = closed.chain(open).collect();
+        let is_open = stalls.iter().any(|(_, open)| *open);
+        stalls.into_iter().map(|(stall, _)| stall).max_by_key(Stall::ns).map(|longest| (longest, is_open))
     }
 
     /// Deliveries in a slot.
@@ -175,6 +179,8 @@ mod tests {
         assert_eq!(timeline.stalled(0, 300 * MS), Some((stall(70, 300), true)), "it had not ended by then");
         assert_eq!(timeline.stalled(405 * MS, 430 * MS), None);
         assert_eq!(timeline.stalled(405 * MS, 900 * MS), Some((stall(420, 900), true)));
+        assert_eq!(timeline.stalled(0, 110 * MS), None, "it had lasted for less than a stall by then");
+        assert_eq!(timeline.stalled(0, 700 * MS), Some((stall(70, 400), true)), "the longest ended, the last did not");
         assert_eq!((timeline.delivered(0), timeline.delivered(4), timeline.delivered(2)), (3, 3, 0));
     }
 

@@ -13,19 +13,22 @@ const NO_SCHEDULE: &str = "what it cost is not known: without a schedule, nothin
 /// Adds to each fault what it cost, or why that is not known.
 pub fn price(record: &mut Record, plan: &Plan, result: &RunResult) {
     let timelines: Vec<Timeline> = result.ranks.iter().flat_map(|rank| rank.timelines.iter().cloned()).collect();
-    let stopped_s = result.phases.get(&Phase::Stream).copied().unwrap_or_default().min(planned_s(plan));
+    let streamed_s = result.phases.get(&Phase::Stream).copied().unwrap_or_default();
+    let stopped_s = streamed_s.min(planned_s(plan));
     let mut begun: Vec<f64> = record.faults.iter().filter_map(|fault| fault.begun_s).collect();
     begun.sort_by(f64::total_cmp);
     // When workers noticed that a connection was lost.
     let connections = record.reconnection.iter().flat_map(|reconnection| &reconnection.connections);
     let lost_at: Vec<f64> = connections.flat_map(|lost| lost.first.iter().map(|outage| outage.at_s)).collect();
     let copies = f64::from(plan.flow.copies);
+    let ns = |seconds: f64| (seconds * 1e9) as u64;
     let disturbed = Disturbed {
         timelines: &timelines,
         due_before: &|ns| plan.load.due_before(ns) * copies,
         integrity: &result.integrity,
-        first_ns: (begun.first().copied().unwrap_or_default() * 1e9) as u64,
+        first_ns: ns(begun.first().copied().unwrap_or_default()),
         alone: begun.len() == 1,
+        cut_off_ns: (streamed_s < planned_s(plan)).then_some(ns(streamed_s)),
     };
     for fault in &mut record.faults {
         let Some(begun_s) = fault.begun_s else { continue };
@@ -34,7 +37,6 @@ pub fn price(record: &mut Record, plan: &Plan, result: &RunResult) {
             continue;
         }
         let until_s = begun.iter().copied().find(|other| *other > begun_s).unwrap_or(stopped_s).max(begun_s);
-        let ns = |seconds: f64| (seconds * 1e9) as u64;
         let mut cost = disturbed.cost(ns(begun_s), ns(until_s));
         let lost = lost_at.iter().filter(|at_s| (begun_s..until_s).contains(*at_s)).map(|at_s| at_s - begun_s);
         cost.noticed_s = cost.noticed_s.into_iter().chain(lost).reduce(f64::min);
