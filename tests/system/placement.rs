@@ -1,6 +1,6 @@
 //! Workers on ranks, whatever the numbers of either.
 
-use crate::support::{Launch, mpirun, service, single};
+use crate::support::{Launch, mpirun, program, service, single, workspace};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -39,6 +39,36 @@ fn several_workers_share_a_rank_where_ranks_are_few() {
         mpirun(2, &["--messages", "1001", "--producers", "3", "--consumers", "2"]),
         &[("producer", &[0, 1], &[]), ("producer+consumer", &[2], &[0, 1])],
     );
+}
+
+/// Two ranks of the first part, three of the second one.
+fn in_parts(first: &[&str], second: &[&str]) -> Launch {
+    let program = program().display().to_string();
+    let words = [&["-n", "2", &program], first, &[":", "-n", "3", &program]].concat();
+    let before: Vec<_> = words.into_iter().map(Into::into).collect();
+    Launch::new(&workspace().join("launch/mpirun"), &before, second)
+}
+
+#[test]
+fn ranks_of_each_part_of_a_launch_play_its_role_with_the_settings_of_rank_0() {
+    let first = ["--role", "consumer", "--messages", "1002", "--consumers", "4"];
+    check(
+        in_parts(&first, &["--role", "producer"]),
+        &[
+            ("consumer", &[], &[0, 1]),
+            ("consumer", &[], &[2, 3]),
+            ("producer", &[0], &[]),
+            ("producer", &[1], &[]),
+            ("producer", &[2], &[]),
+        ],
+    );
+    in_parts(&first, &["--role", "producer", "--messages", "7"]).run(LIMIT).fails(
+        1,
+        &["streamharness: rank 2 states another --messages, and rank 0 does not: all settings but --role come from rank 0"],
+    );
+    in_parts(&first, &[]).run(LIMIT).fails(1, &["rank 2 has no --role, and others have one"]);
+    single(&["--role", "producer"]).run(LIMIT).fails(2, &["no rank has the role consumer", "--consumers 0"]);
+    single(&["plan", "--role", "producer"]).run(LIMIT).fails(1, &["--set 'roles=[\"producer\", ...]'"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::values::{Size, Span, name_of, named, unknown, written_as_text};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
-written_as_text!(Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply);
+written_as_text!(Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply, Role);
 
 /// The client that carries messages between a worker and the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,15 @@ pub enum Layout {
     Cyclic,
     /// No host has both producers and consumers.
     ByHost,
+}
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Sends messages, and consumes the replies to them.
+    Producer,
+    /// Consumes messages, and replies to them.
+    Consumer,
 }
 
 /// The body of a reply.
@@ -140,6 +149,10 @@ impl Layout {
         [("block", Self::Block), ("cyclic", Self::Cyclic), ("by-host", Self::ByHost)];
 }
 
+impl Role {
+    const ALL: [(&'static str, Self); 2] = [("producer", Self::Producer), ("consumer", Self::Consumer)];
+}
+
 impl Delay {
     /// The mean.
     pub fn mean(self) -> Duration {
@@ -171,6 +184,7 @@ read_and_shown_by_name!(
     Mapping "a mapping",
     LeaderLocator "a place for leaders",
     Layout "a layout",
+    Role "a role",
 );
 
 impl FromStr for Reply {
@@ -248,6 +262,7 @@ mod tests {
         check_round_trip::<Mapping>(&["block", "round-robin"]);
         check_round_trip::<LeaderLocator>(&["server", "client-local", "balanced", "spread"]);
         check_round_trip::<Layout>(&["block", "cyclic", "by-host"]);
+        check_round_trip::<Role>(&["producer", "consumer"]);
         check_round_trip::<Reply>(&["echo", "64B", "0B", "sum:8B", "mean:64B"]);
         check_round_trip::<Delay>(&["constant:1ms", "exponential:2s", "uniform:1ms-3ms"]);
     }

@@ -66,7 +66,7 @@ pub use experiment::{Experiment, Point};
 pub use fault::{Action, Fault, Part, Resource, Side};
 pub use files::{Cut, FilesProfile, Found, FoundFile, Order, Prefix, Reading, Record};
 pub use flow::{Binding, Exchange, ExchangeKind, Flow, Mark, QueuePlan, Source, Target};
-pub use knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply};
+pub use knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply, Role};
 pub use layers::{Layer, combine};
 pub use load::{COUNT_BITS, Load, Segment, Trace};
 pub use look::{Colour, Marker};

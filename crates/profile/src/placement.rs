@@ -2,7 +2,7 @@
 
 use crate::{
     error::{ProfileError, impossible},
-    knobs::Layout,
+    knobs::{Layout, Role},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +20,9 @@ pub struct Placement {
     pub layout: Layout,
     /// Number of the host of each rank; empty if the layout does not depend on hosts.
     pub hosts: Vec<u32>,
+    /// The role of each rank; empty if the layout decides.
+    #[serde(default)]
+    pub roles: Vec<Role>,
 }
 
 /// The role of one rank: the indices of its producers and consumers. Both empty means idle.
@@ -43,12 +46,30 @@ impl Placement {
         }
         let hosts = if by_host { hosts.to_vec() } else { vec![0; hosts.len()] };
         let world = hosts.len();
-        Ok(Self { world, producers, consumers, layout, hosts: if by_host { hosts } else { Vec::new() } })
+        let hosts = if by_host { hosts } else { Vec::new() };
+        Ok(Self { world, producers, consumers, layout, hosts, roles: Vec::new() })
+    }
+
+    /// Each rank has a role already.
+    pub(crate) fn by_roles(producers: u32, consumers: u32, roles: &[Role]) -> Result<Self, ProfileError> {
+        for (count, role) in [(producers, Role::Producer), (consumers, Role::Consumer)] {
+            if count > 0 && !roles.contains(&role) {
+                return impossible(format!(
+                    "{count} {role}(s) are to work, and no rank has the role {role}: start some with --role {role}, or leave that end \
+                     to programs of others with --{role}s 0"
+                ));
+            }
+        }
+        let (world, layout, hosts) = (roles.len(), Layout::Block, Vec::new());
+        Ok(Self { world, producers, consumers, layout, hosts, roles: roles.to_vec() })
     }
 
     /// The role of `rank`.
     pub fn role(&self, rank: usize) -> RankRole {
         let one_end = self.producers == 0 || self.consumers == 0;
+        if let Some(role) = self.roles.get(rank) {
+            return self.on_side(*role, rank, |other| self.roles[other] == *role);
+        }
         match self.layout {
             Layout::ByHost if one_end => self.block(rank),
             Layout::Block => self.block(rank),
@@ -101,14 +122,18 @@ impl Placement {
         let share = (names.len() as f64 * f64::from(self.producers) / workers).round() as usize;
         let producing = &names[..share.clamp(1, names.len() - 1)];
         let side = |rank: usize| producing.contains(&self.hosts[rank]);
-        let (mine, count) = (side(rank), if side(rank) { self.producers } else { self.consumers });
-        let peers: Vec<usize> = (0..self.world).filter(|other| side(*other) == mine).collect();
+        let role = if side(rank) { Role::Producer } else { Role::Consumer };
+        self.on_side(role, rank, |other| side(other) == side(rank))
+    }
+
+    /// The workers of a rank that shares those of its role with its peers.
+    fn on_side(&self, role: Role, rank: usize, is_peer: impl Fn(usize) -> bool) -> RankRole {
+        let peers: Vec<usize> = (0..self.world).filter(|other| is_peer(*other)).collect();
         let at = peers.iter().position(|peer| *peer == rank).expect("a rank is among its peers");
-        let own = part(u64::from(count), peers.len(), at).map(|worker| worker as u32).collect();
-        if mine {
-            RankRole { producers: own, consumers: Vec::new() }
-        } else {
-            RankRole { producers: Vec::new(), consumers: own }
+        let own = |count: u32| part(u64::from(count), peers.len(), at).map(|worker| worker as u32).collect();
+        match role {
+            Role::Producer => RankRole { producers: own(self.producers), consumers: Vec::new() },
+            Role::Consumer => RankRole { producers: Vec::new(), consumers: own(self.consumers) },
         }
     }
 }
@@ -147,7 +172,8 @@ mod tests {
     use super::*;
 
     fn placement(world: usize, producers: u32, consumers: u32, layout: Layout) -> Placement {
-        Placement { world, producers, consumers, layout, hosts: (0..world as u32).map(|rank| rank / 2).collect() }
+        let hosts = (0..world as u32).map(|rank| rank / 2).collect();
+        Placement { world, producers, consumers, layout, hosts, roles: Vec::new() }
     }
 
     #[track_caller]
@@ -192,6 +218,25 @@ mod tests {
             &[(&[0], &[]), (&[], &[]), (&[], &(0..32).collect::<Vec<_>>()), (&[], &(32..64).collect::<Vec<_>>())],
         );
         check(6, 2, 1, Layout::ByHost, &[(&[0], &[]), (&[1], &[]), (&[], &[]), (&[], &[]), (&[], &[0]), (&[], &[])]);
+    }
+
+    #[test]
+    fn ranks_that_have_a_role_share_its_workers() {
+        const ROLES: [Role; 5] = [Role::Consumer, Role::Producer, Role::Consumer, Role::Producer, Role::Consumer];
+        let of = |producers, consumers| {
+            let placement = Placement::by_roles(producers, consumers, &ROLES)?;
+            Ok::<_, ProfileError>((0..5).map(|rank| placement.role(rank)).collect::<Vec<_>>())
+        };
+        let role = |producers: &[u32], consumers: &[u32]| RankRole {
+            producers: producers.to_vec(),
+            consumers: consumers.to_vec(),
+        };
+        let each = [role(&[], &[0]), role(&[0], &[]), role(&[], &[1]), role(&[1], &[]), role(&[], &[2])];
+        assert_eq!(of(2, 3).unwrap(), each);
+        let uneven = [role(&[], &[0]), role(&[0], &[]), role(&[], &[1, 2]), role(&[], &[]), role(&[], &[3, 4])];
+        assert_eq!(of(1, 5).unwrap(), uneven);
+        let error = Placement::by_roles(1, 1, &[Role::Consumer; 3]).unwrap_err().to_string();
+        assert!(error.contains("start some with --role producer, or leave that end to programs"), "{error}");
     }
 
     #[test]

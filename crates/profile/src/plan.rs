@@ -8,12 +8,12 @@ use crate::{
     error::{ProfileError, impossible},
     fault::{self, Fault},
     flow::Flow,
-    knobs::Delay,
+    knobs::{Delay, Role},
     load::{COUNT_BITS, Load},
     message::Message,
     names::{self, own_prefix},
     neighbours::Neighbours,
-    placement::{Placement, share},
+    placement::{Placement, RankRole, share},
     profile::Profile,
     replay::Replay,
     requests::S3mProfile,
@@ -343,7 +343,16 @@ fn named(name: &Option<String>, key: &str) -> Result<String, ProfileError> {
 fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement, ProfileError> {
     let world = hosts.len();
     let ranks = u32::try_from(world).unwrap_or(u32::MAX);
-    let requested = (profile.producers, profile.consumers);
+    let roles = roles(profile, world)?;
+    // At least one, so that an end without a rank is refused unless the user gives it to others.
+    let playing = |role: Role| roles.iter().filter(|other| **other == role).count().max(1) as u32;
+    let requested = match roles {
+        [] => (profile.producers, profile.consumers),
+        _ => (
+            Some(profile.producers.unwrap_or(playing(Role::Producer))),
+            Some(profile.consumers.unwrap_or(playing(Role::Consumer))),
+        ),
+    };
     let rest = |taken: u32| ranks.saturating_sub(taken).max(1);
     let (producers, consumers) = match requested {
         (Some(producers), Some(consumers)) => (producers, consumers),
@@ -360,8 +369,36 @@ fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement
              {WORKERS_PER_RANK_MAX} workers, so start at least {needed} ranks (mpirun -n {needed}) or use fewer workers"
         ));
     }
-    let layout = profile.layout.unwrap_or(defaults::LAYOUT);
-    Placement::new(producers, consumers, layout, hosts)
+    let placement = match roles {
+        [] => Placement::new(producers, consumers, profile.layout.unwrap_or(defaults::LAYOUT), hosts),
+        roles => Placement::by_roles(producers, consumers, roles),
+    }?;
+    let workers = |role: RankRole| role.producers.len() + role.consumers.len();
+    let most = (0..world).map(|rank| workers(placement.role(rank))).max().unwrap_or_default() as u64;
+    if most > WORKERS_PER_RANK_MAX {
+        return impossible(format!(
+            "a rank would play {most} workers, and at most {WORKERS_PER_RANK_MAX} are possible: give the role to more ranks, or use \
+             fewer workers"
+        ));
+    }
+    Ok(placement)
+}
+
+/// The role of each rank; none if the layout decides.
+fn roles(profile: &Profile, world: usize) -> Result<&[Role], ProfileError> {
+    let Some(roles) = &profile.roles else { return Ok(&[]) };
+    if profile.layout.is_some() {
+        return impossible(
+            "--layout and roles of ranks contradict each other: both place producers and consumers".to_owned(),
+        );
+    }
+    if roles.len() != world {
+        let stated = roles.len();
+        return impossible(format!(
+            "`roles` has the role of {stated} rank(s), and this launch has {world}: give each rank one"
+        ));
+    }
+    Ok(roles)
 }
 
 fn length(profile: &Profile, replay: Option<&Replay>) -> Result<RunLength, ProfileError> {
@@ -445,9 +482,22 @@ mod tests {
     }
 
     #[test]
+    fn each_rank_with_a_role_plays_it_once_by_default() {
+        let roles = "roles = ['producer', 'consumer', 'consumer', 'consumer']";
+        for (more, expected) in [("", (1, 3)), ("consumers = 6", (1, 6)), ("producers = 0", (0, 3))] {
+            let placement = resolve(&format!("{roles}\n{more}"), 4).unwrap().placement;
+            assert_eq!((placement.producers, placement.consumers), expected, "{more}");
+            assert!(placement.role(0).consumers.is_empty(), "{more}");
+        }
+    }
+
+    #[test]
     fn parts_that_do_not_fit_together_are_refused_with_a_way_out() {
         for (text, expected) in [
             ("producers = 65\nconsumers = 1", "mpirun -n 2"),
+            ("roles = ['producer', 'consumer']", "has the role of 2 rank(s), and this launch has 1"),
+            ("roles = ['producer']", "start some with --role consumer"),
+            ("roles = ['producer']\nlayout = 'block'", "contradict each other"),
             ("messages = 5\nwarmup = '1s'", "--duration"),
             ("[service]\nacks = 'multiple:64'\nprefetch = 10", "--prefetch 64"),
             ("duration = '0s'", "30s"),

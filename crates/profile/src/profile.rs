@@ -5,7 +5,7 @@ use crate::{
     contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
     fault::Fault,
     files::FilesProfile,
-    knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply},
+    knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply, Role},
     look::{Colour, Marker},
     reconnect::ReconnectProfile,
     requests::{EjfatProfile, HopProfile, S3mProfile, SciStreamProfile},
@@ -56,6 +56,8 @@ pub struct Profile {
     pub timeout: Option<Span>,
     /// The placement of workers on ranks.
     pub layout: Option<Layout>,
+    /// The role of each rank, in place of `layout`; contexts of a heterogeneous launch give theirs with `--role`.
+    pub roles: Option<Vec<Role>>,
     /// How long a consumer works on each message before it acknowledges it.
     pub service_time: Option<Delay>,
     /// How long a producer pauses after each message.

@@ -2,6 +2,7 @@
 
 pub mod agenda;
 mod build;
+mod context;
 pub mod launcher;
 pub mod one_run;
 pub mod signals;
@@ -18,6 +19,7 @@ use crate::{
     terminal::exit::{Exit, Failure},
 };
 use engine::ports::agree;
+use profile::Role;
 use std::{
     net::TcpStream,
     time::{Duration, Instant},
@@ -35,18 +37,27 @@ const RANK_0: &str = "rank 0 has the agenda";
 /// Takes part in a launch as one of its ranks. Rank 0 reads the agenda, within a limit.
 pub fn carry_out<A: Agenda>(
     within: Duration,
-    read: impl FnOnce(&[u32]) -> Result<A, Failure>,
+    read: impl FnOnce(&Ranks) -> Result<A, Failure>,
 ) -> Result<Exit, Failure> {
     world::enter(|world| {
         let mut agenda = None;
-        world.by_rank_0(within, || {
-            agenda = Some(read(&world.hosts)?);
+        world.decide(&context::own(), within, |contexts| {
+            let ranks = Ranks { hosts: world.hosts.clone(), roles: context::roles(&contexts)? };
+            agenda = Some(read(&ranks)?);
             Ok(())
         })?;
         let routes = agenda.as_ref().map(A::routes).unwrap_or_default();
         let own = OwnTestbed::new(routes, world.known.clone());
         Launch { world, agenda, route: None, own }.carry_out()
     })
+}
+
+/// The ranks of a launch, on rank 0.
+pub struct Ranks {
+    /// For each rank the number of its host.
+    pub hosts: Vec<u32>,
+    /// The role that each has by its command line; empty if none has one.
+    pub roles: Vec<Role>,
 }
 
 /// The state that outlasts a run.

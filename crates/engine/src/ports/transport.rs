@@ -8,7 +8,7 @@ use measure::{
     Exit,
     record::{Connection, Tls},
 };
-use profile::{Exchange, QueuePlan, Source, Target};
+use profile::{Exchange, QueuePlan, Role, Source, Target};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
@@ -142,15 +142,6 @@ pub struct Worker {
     pub index: u32,
     /// How often it has tried to connect before, for this purpose: each try goes to the next address of its side.
     pub attempt: u32,
-}
-
-/// The kind of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Sends messages, and consumes the replies to them.
-    Producer,
-    /// Consumes messages, and replies to them.
-    Consumer,
 }
 
 /// A connection that publishes.

@@ -72,8 +72,7 @@ impl<T: Transport> Again<'_, T> {
         dial: Dial<C>,
         progress: &Progress,
     ) -> Reconnector<C> {
-        let role_name = if role == Role::Producer { "producer" } else { "consumer" };
-        let name = format!("{role_name} {index}{}", if replies { " replies" } else { "" });
+        let name = format!("{role} {index}{}", if replies { " replies" } else { "" });
         let salt = u64::from(index) << 2 | u64::from(role == Role::Consumer) << 1 | u64::from(replies);
         let connection =
             Connection { name, seed: mixed(self.plan.seed ^ mixed(salt)), dial, down: progress.down.clone() };

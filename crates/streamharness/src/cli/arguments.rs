@@ -2,6 +2,7 @@
 
 use crate::host::environment;
 use clap::{Args, Parser, Subcommand};
+use profile::Role;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 /// Streams scientific workloads through a RabbitMQ service over cross-facility architectures and measures what each
@@ -220,6 +221,10 @@ pub struct Run {
     /// [default: block].
     #[arg(long, value_name = "HOW")]
     pub layout: Option<String>,
+    /// The role of all ranks of this part of a heterogeneous launch, producer or consumer:
+    /// `mpirun -n 2 streamharness --role producer ... : -n 6 streamharness --role consumer`. All else comes from rank 0.
+    #[arg(long, value_name = "ROLE", conflicts_with = "layout")]
+    pub role: Option<Role>,
     /// How long a consumer works on each message: constant:1ms, exponential:1ms, uniform:1ms-3ms.
     #[arg(long, value_name = "DELAY")]
     pub service_time: Option<String>,
@@ -425,6 +430,9 @@ pub struct Sweep {
     /// Seed of the order of the points.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub order: u64,
+    /// The role of all ranks of this part of a heterogeneous launch: producer or consumer.
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<Role>,
     /// Any setting that all points share, such as messages=1000. Repeatable.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,

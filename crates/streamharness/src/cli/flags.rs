@@ -35,6 +35,15 @@ pub fn profile_under(run: &Run, under: &[Layer]) -> Result<Profile, Failure> {
     replayed::combined(&layers).map_err(failure)
 }
 
+/// Refuses a role where no ranks are launched.
+pub fn without_role(run: &Run) -> Result<(), Failure> {
+    let Some(role) = run.role else { return Ok(()) };
+    let sentence = format!(
+        "--role is for a part of a launch, and this launches no ranks: give the role of each rank, as --set 'roles=[\"{role}\", ...]'"
+    );
+    Err(Failure::new(Exit::Usage, sentence))
+}
+
 /// The layers of the flags alone.
 pub fn given(run: &Run) -> Result<Vec<Layer>, ProfileError> {
     let flags = Layer::new(Origin::CommandLine, table(run))?;

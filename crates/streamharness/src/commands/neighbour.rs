@@ -27,7 +27,7 @@ pub fn neighbour(out: PathBuf) -> Result<Exit, Failure> {
     std::io::stdin().read_to_string(&mut text).map_err(|_| misused())?;
     let profile = serde_json::from_str(&text).map_err(|_| misused())?;
     let around = Around { out: Some(out), ..Around::default() };
-    launch::carry_out(RESOLVE_LIMIT, |hosts| Runs::new(&around, hosts, || Ok((profile, None))))
+    launch::carry_out(RESOLVE_LIMIT, |ranks| Runs::new(&around, ranks, || Ok((profile, None))))
 }
 
 /// A launcher binds rank 0 to a core, and a tenant would compete for it.

@@ -134,6 +134,7 @@ fn flags_of(hypotheses: &[Hypothesis], of: arguments::FlagsOf) -> Result<Exit, F
 
 /// The run of the command line.
 fn single(run: &arguments::Run, assumed: &Assumptions) -> Result<Task, Failure> {
+    flags::without_role(run)?;
     let profile = flags::profile_under(run, &layers(&assumed.hypotheses)?)?;
     let plan = Plan::resolve(&profile, assumed.ranks, 0).map_err(flags::failure)?;
     Ok(Task { point: None, profile, plan })

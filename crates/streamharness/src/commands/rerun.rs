@@ -21,10 +21,10 @@ pub fn rerun(arguments: &Rerun) -> Result<Exit, Failure> {
             return Ok(Exit::Pass);
         }
     }
-    launch::carry_out(RESOLVE_LIMIT, |hosts| {
-        Runs::new(&arguments.around, hosts, || {
+    launch::carry_out(RESOLVE_LIMIT, |ranks| {
+        Runs::new(&arguments.around, ranks, || {
             let before = Before::read(&arguments.record)?;
-            before.fits(hosts)?;
+            before.fits(&ranks.hosts)?;
             Ok((before.profile(arguments)?, Some(before)))
         })
     })

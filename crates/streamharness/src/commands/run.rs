@@ -9,7 +9,7 @@ use crate::{
 
 /// Takes part in it as one of its ranks.
 pub fn run(arguments: &Run) -> Result<Exit, Failure> {
-    launch::carry_out(RESOLVE_LIMIT, |hosts| {
-        Runs::new(&arguments.around, hosts, || Ok((flags::profile(arguments)?, None)))
+    launch::carry_out(RESOLVE_LIMIT, |ranks| {
+        Runs::new(&arguments.around, ranks, || Ok((flags::profile(arguments)?, None)))
     })
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     cli::arguments,
-    launch,
+    launch::{self, Ranks},
     rank0::sweep::Sweep,
     terminal::{
         exit::{Exit, Failure},
@@ -18,12 +18,12 @@ const FIND_LIMIT: Duration = Duration::from_secs(120);
 /// Takes part in a sweep as one of its ranks, or prints its plan.
 pub fn sweep(arguments: &arguments::Sweep) -> Result<Exit, Failure> {
     if arguments.plan {
-        let hosts = vec![0; arguments.ranks];
-        stdout::print(&Sweep::new(arguments, &hosts)?.plan())?;
+        let ranks = Ranks { hosts: vec![0; arguments.ranks], roles: Vec::new() };
+        stdout::print(&Sweep::new(arguments, &ranks)?.plan())?;
         return Ok(Exit::Pass);
     }
-    launch::carry_out(FIND_LIMIT, |hosts| {
-        let mut sweep = Sweep::new(arguments, hosts)?;
+    launch::carry_out(FIND_LIMIT, |ranks| {
+        let mut sweep = Sweep::new(arguments, ranks)?;
         sweep.find_done(arguments.resume)?;
         sweep.leave_out()?;
         sweep.check_faults()?;

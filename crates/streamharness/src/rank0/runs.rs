@@ -3,6 +3,7 @@
 use crate::{
     cli::{arguments::Around, flags},
     launch::{
+        Ranks,
         agenda::{self, Agenda, Assignment},
         signals::Signals,
         world::Stop,
@@ -55,21 +56,24 @@ impl Runs {
     /// No run yet. Options around the plan are checked before `read` reads the profile, or a record and its profile.
     pub fn new(
         arguments: &Around,
-        hosts: &[u32],
+        ranks: &Ranks,
         read: impl FnOnce() -> Result<(Profile, Option<Before>), Failure>,
     ) -> Result<Self, Failure> {
         let (repeat, demands) = (Repeat::from_arguments(arguments)?, Demands::from_arguments(arguments)?);
-        let (profile, before) = read()?;
+        let (mut profile, before) = read()?;
+        if !ranks.roles.is_empty() {
+            profile.roles = Some(ranks.roles.clone());
+        }
         let plan = match &before {
             Some(before) => before.plan.clone(),
-            None => Plan::resolve_on(&profile, hosts, 0).map_err(flags::failure)?,
+            None => Plan::resolve_on(&profile, &ranks.hosts, 0).map_err(flags::failure)?,
         };
         Ok(Self {
             output: arguments.out.clone().map_or_else(|| Output::named_after(&plan), Output::into_dir),
             profile,
             plan,
             before,
-            world: hosts.len(),
+            world: ranks.hosts.len(),
             demands,
             owns_the_service: arguments.i_own_this_service,
             live: shown::start(&arguments.shown)?,

@@ -10,6 +10,7 @@ mod summary;
 use crate::{
     cli::{arguments, flags},
     launch::{
+        Ranks,
         agenda::{self, Agenda, Assignment},
         signals::Signals,
         world::RESOLVE_LIMIT,
@@ -78,7 +79,7 @@ pub struct Sweep {
 
 impl Sweep {
     /// Reads the experiment and resolves every point, so that an impossible point is reported before the first run.
-    pub fn new(arguments: &arguments::Sweep, hosts: &[u32]) -> Result<Self, Failure> {
+    pub fn new(arguments: &arguments::Sweep, ranks: &Ranks) -> Result<Self, Failure> {
         let read = |path: &str| input::profile(path);
         let mut experiment = Experiment::read(&arguments.experiment, read).map_err(flags::failure)?;
         for only in &arguments.only {
@@ -87,13 +88,15 @@ impl Sweep {
         if let Some(repetitions) = arguments.repeat {
             experiment.repeat(repetitions);
         }
-        let set: Result<_, _> = arguments.set.iter().map(|text| Layer::assignment(text)).collect();
+        let set = arguments.set.iter().map(|text| Layer::assignment(text));
+        let roles = (!ranks.roles.is_empty()).then(|| Ok(Layer::of_roles(&ranks.roles)));
+        let set: Result<_, _> = set.chain(roles).collect();
         let mut sweep = Self {
             out: arguments.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&experiment.name)),
             common: Common {
                 experiment: experiment.name.clone(),
                 about: experiment.about.clone(),
-                hosts: hosts.to_vec(),
+                hosts: ranks.hosts.clone(),
                 set: set.map_err(flags::failure)?,
             },
             searches: Searches::of(&experiment)?,
