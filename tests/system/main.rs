@@ -22,6 +22,7 @@ mod kubernetes;
 mod limits;
 mod managed;
 mod many_ranks;
+mod mpis;
 mod neighbours;
 mod own_programs;
 mod pacing;

@@ -1,4 +1,4 @@
-//! The system tests, in three parallel processes: most of the time they wait for brokers and for limits.
+//! The system tests, in four parallel processes: most of the time they wait for brokers and for limits.
 //!
 //! Within a process they come one after another, since they share a testbed. Tests that compare numbers with a known
 //! truth come last, by themselves.
@@ -13,10 +13,21 @@ use std::{
     time::Instant,
 };
 
-/// Modules whose tests take about as long as those of the other list, and as all that are in none.
-const THIRDS: [&[&str]; 2] = [
+/// Modules whose tests take about as long as those of the other lists, and as all that are in none.
+const PARTS: [&[&str]; 3] = [
     &["facility::", "faults::", "kubernetes::", "reconnect::"],
-    &["ejfat::", "hosts::", "managed::", "patterns::", "payloads::", "resilience::", "routes::"],
+    &["ejfat::", "managed::", "patterns::", "payloads::", "resilience::", "routes::"],
+    &[
+        "hosts::",
+        "mpis::",
+        "neighbours::",
+        "own_programs::",
+        "predicted::",
+        "repeated::",
+        "settings::",
+        "swept::",
+        "unpacked::",
+    ],
 ];
 /// Tests of measured numbers: other tests in parallel would disturb them.
 const ALONE: &str = "truths::";
@@ -27,9 +38,9 @@ const IN_ORDER: &str = "--test-threads=1";
 pub fn check() -> Result<()> {
     cargo(&[&OF_SYSTEM[..], &["--no-run"]].concat())?;
     let begun = Instant::now();
-    let named = THIRDS.iter().flat_map(|third| third.iter());
+    let named = PARTS.iter().flat_map(|part| part.iter());
     let rest = named.chain([&ALONE]).flat_map(|module| ["--skip", module]).collect();
-    let parts: Vec<Vec<&str>> = THIRDS.iter().map(|third| third.to_vec()).chain([rest]).collect();
+    let parts: Vec<Vec<&str>> = PARTS.iter().map(|part| part.to_vec()).chain([rest]).collect();
     let started: Vec<(PathBuf, Child)> =
         (1..).zip(&parts).map(|(number, part)| start(number, part)).collect::<Result<_>>()?;
     let mut passed = true;
@@ -38,7 +49,7 @@ pub fn check() -> Result<()> {
         let ended = child.wait();
         let seconds = begun.elapsed().as_secs();
         show(&output)?;
-        println!("ci: this third ended within {seconds} s");
+        println!("ci: this part ended within {seconds} s");
         passed &= ended.context("cargo cannot be waited for")?.success();
     }
     ensure!(passed, "tests of the whole failed");
