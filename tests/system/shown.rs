@@ -1,6 +1,6 @@
 //! A launch that is shown while it runs: metrics and a page, from real ranks, and nothing of it without the flags.
 
-use crate::support::{mpirun, service, single, within};
+use crate::support::{browser::Browser, mpirun, service, single, slow, within};
 use nix::sys::signal::Signal;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -72,6 +72,39 @@ fn a_launch_serves_its_counters_latencies_and_page_until_it_ends() {
     assert!(!outcome.status.success(), "{outcome}");
     outcome.leaves_a_failed_record(7, "stopped by SIG");
     assert!(TcpStream::connect(&page).is_err(), "it ends with the launch");
+}
+
+#[test]
+fn the_page_of_a_launch_is_drawn_in_a_browser_and_asks_nobody_else() {
+    if !slow() {
+        return;
+    }
+    let load = ["--pattern", "work-sharing-feedback", "--rate", "200/s", "--duration", "300s", "--live", "127.0.0.1:0"];
+    let running = mpirun(2, &load).streaming(LIMIT);
+    let page = format!("http://{}/", address(&running.stderr(), "this launch is shown at http://"));
+    let mut browser = Browser::open(&page);
+    // Counts in the table, and more than axes and labels in every chart.
+    let coloured = "Array.from(document.querySelectorAll('#rates, #bands, #queues'), canvas => new Set(new Uint32Array( \
+        canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size > 20)";
+    let drawn = within(LIMIT, || {
+        let title = browser.value("document.getElementById('title').textContent");
+        let counts = browser.value("document.getElementById('counters').textContent");
+        let seen =
+            title.as_str()?.contains("feedback") && counts.as_str()?.contains(|letter: char| letter.is_ascii_digit());
+        (seen && browser.value(coloured) == serde_json::json!([true, true, true])).then_some(())
+    });
+    assert!(drawn.is_some(), "{} {:?}", browser.value("document.body.innerText"), browser.thrown);
+    let asked = browser.value("performance.getEntriesByType('resource').map(entry => entry.name)");
+    assert!(asked.as_array().unwrap().iter().all(|name| name.as_str().unwrap().starts_with(&page)), "{asked}");
+    assert!(browser.thrown.is_empty(), "{:?}", browser.thrown);
+    running.signal(Signal::SIGINT);
+    // It says so, rather than to show old numbers as if they were new.
+    let ended = within(LIMIT, || {
+        let text = browser.value("document.body.innerText");
+        text.as_str()?.contains("the launch is over").then_some(())
+    });
+    assert!(ended.is_some(), "{}", browser.value("document.body.innerText"));
+    assert!(!running.wait(LIMIT).status.success());
 }
 
 #[test]

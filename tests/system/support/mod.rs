@@ -2,6 +2,7 @@
 
 pub mod amqp;
 pub mod broker;
+pub mod browser;
 pub mod launch;
 pub mod outcome;
 pub mod processes;
