@@ -6,7 +6,7 @@
 //! | path | type | extents | here |
 //! |---|---|---|---|
 //! | `/data/data` | u16 | events, rows, columns | pedestal, noise, and Bragg-like peaks in half of the frames |
-//! | `/data/timestamp` | f64 | events | **stamped**: seconds since 1970 |
+//! | `/data/timestamp` | f64 | events | **stamped**: seconds since 1970, or psana2's times |
 //! | `/data/wavelength` | f64 | events | Angstrom |
 //! | `/data/peaks` | u16 | events, 16, 3 | row, column and height of each peak that is there; unused ones are 0 |
 //!
@@ -19,8 +19,8 @@
 
 mod detector;
 mod reader;
-mod seconds;
 mod template;
+mod times;
 
 use crate::{draws::Draws, noise::Noise};
 use detector::{Detector, Peak};
@@ -30,9 +30,9 @@ use profile::{
     sizes::{FRAME_PEAKS, PEAK_BYTES},
 };
 use reader::Reader;
-use seconds::Seconds;
 use std::sync::Arc;
 use template::Template;
+use times::Times;
 
 /// LCLS's hard X-rays of 9.5 keV.
 const WAVELENGTH_ANGSTROM: f64 = 1.305;
@@ -42,7 +42,7 @@ const WAVELENGTH_ANGSTROM: f64 = 1.305;
 pub struct Frames {
     seed: u64,
     dtype: Dtype,
-    seconds: Seconds,
+    times: Times,
     detector: Detector,
     /// By number of events, starting with the smallest.
     templates: Arc<[Template]>,
@@ -65,7 +65,7 @@ impl Frames {
         Ok(Self {
             seed,
             dtype: plan.dtype,
-            seconds: Seconds::new(seed, events.max(), events_per_second),
+            times: Times::new(seed, plan.clock, events.max(), events_per_second),
             detector: Detector::new(plan, noise, compressible),
             templates,
             least: events.min(),
@@ -109,8 +109,8 @@ impl Frames {
     /// Writes the times of message `sequence`.
     pub fn stamp(&self, body: &mut [u8], producer: u32, sequence: u64, events: u32) {
         for (event, places) in (0..).zip(self.template(events).events()) {
-            let seconds = self.seconds.of(producer, sequence, event);
-            body[places.timestamp..places.timestamp + 8].copy_from_slice(&seconds.to_le_bytes());
+            let time = self.times.of(producer, sequence, event);
+            body[places.timestamp..places.timestamp + 8].copy_from_slice(&time.to_le_bytes());
         }
     }
 
@@ -121,7 +121,7 @@ impl Frames {
             return Err(format!("byte {at} is not as HDF5 laid the file out"));
         }
         let times = (0..).zip(template.events()).map(|(event, places)| {
-            (event, &body[places.timestamp..places.timestamp + 8], self.seconds.of(producer, sequence, event))
+            (event, &body[places.timestamp..places.timestamp + 8], self.times.of(producer, sequence, event))
         });
         for (event, found, expected) in times {
             if found != expected.to_le_bytes() {
@@ -136,9 +136,9 @@ impl Frames {
         let content = |detail| Corruption::new(CorruptionKind::Content, detail);
         let file = self.reader.read(body, events)?;
         for (event, found) in (0..).zip(&file.timestamps) {
-            let expected = self.seconds.of(producer, sequence, event);
+            let expected = self.times.of(producer, sequence, event);
             if found.to_bits() != expected.to_bits() {
-                return Err(content(format!("event {event} is of {found} s, not of {expected} s")));
+                return Err(content(format!("event {event} has the time {found}, not {expected}")));
             }
         }
         if let Some(wavelength) =

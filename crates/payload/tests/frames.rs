@@ -122,6 +122,24 @@ fn a_workload_chooses_its_paths() {
 }
 
 #[test]
+fn times_of_psana2_are_its_whole_numbers_as_floats() {
+    let workload = small("clock = 'psana2'");
+    let mut before = 0;
+    for sequence in 0..2 * u64::from(RING_BODIES) {
+        let body = workload.body(1, sequence).bytes;
+        workload.inspect(1, sequence, &body).unwrap();
+        let (_folder, file) = open(&body);
+        for time in file.dataset("/data/timestamp").unwrap().read_raw::<f64>().unwrap() {
+            // As psana takes its numbers apart: seconds since 1990, nanoseconds.
+            let (seconds, nanoseconds) = (time as u64 >> 32, time as u64 & 0xffff_ffff);
+            assert!(seconds + 631_152_000 > 1_704_067_200 && nanoseconds < 1_000_000_000, "{time}: 2024 or later");
+            assert!(time as u64 > before, "{time}");
+            before = time as u64;
+        }
+    }
+}
+
+#[test]
 fn no_two_messages_are_equal_even_when_a_slot_recurs() {
     let workload = small("");
     let mut seen = HashSet::new();
@@ -172,7 +190,7 @@ fn another_message_is_a_corruption_of_its_content() {
     let workload = small("");
     let (kind, detail) = found(&workload, &workload.body(0, 1).bytes);
     assert_eq!(kind, CorruptionKind::Content);
-    assert!(detail.starts_with("event 0 is of 16"), "{detail}");
+    assert!(detail.starts_with("event 0 has the time 16"), "{detail}");
 }
 
 #[test]

@@ -77,6 +77,16 @@ pub enum Storage {
     Contiguous,
 }
 
+/// What the time of an event is a number of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EventClock {
+    /// Seconds since 1970.
+    #[default]
+    Unix,
+    /// As LCLStreamer writes psana2's: seconds since 1990 times 2^32, plus nanoseconds.
+    Psana2,
+}
+
 /// The content of detector frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
@@ -86,7 +96,7 @@ pub enum Content {
     Diffraction,
 }
 
-written_as_text!(Content, Dtype, Fill, Format, Rate, Storage);
+written_as_text!(Content, Dtype, EventClock, Fill, Format, Rate, Storage);
 
 /// MIME type of an HDF5 file.
 pub(crate) const HDF5: &str = "application/x-hdf5";
@@ -273,6 +283,7 @@ words! {
     Format, "a format": GebRaw "geb-raw", GebDecomposed "geb-decomposed", Hdf5 "hdf5", Variables "variables", Adara "adara", Files "files";
     Fill, "a fill": Ring "ring", Fresh "fresh";
     Dtype, "a type of pixels": U16 "u16", U32 "u32", F32 "f32", F64 "f64";
+    EventClock, "a clock of events": Unix "unix", Psana2 "psana2";
     Storage, "a storage": Chunked "chunked", Contiguous "contiguous";
     Content, "contents": Crystal "crystal", Diffraction "diffraction";
 }
@@ -289,6 +300,7 @@ mod tests {
         check_round_trip::<Format>(&["geb-raw", "geb-decomposed", "hdf5", "variables", "adara", "files"]);
         check_round_trip::<Fill>(&["ring", "fresh"]);
         check_round_trip::<Dtype>(&["u16", "u32", "f32", "f64"]);
+        check_round_trip::<EventClock>(&["unix", "psana2"]);
         check_round_trip::<Storage>(&["chunked", "contiguous"]);
         check_round_trip::<Content>(&["crystal", "diffraction"]);
     }

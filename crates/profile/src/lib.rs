@@ -58,7 +58,7 @@ mod values;
 mod warmup;
 
 pub use arrivals::{Arrivals, Level, LoadRate, Phase, Phases};
-pub use contents::{Content, Dtype, Events, Fill, Format, Rate, Storage};
+pub use contents::{Content, Dtype, EventClock, Events, Fill, Format, Rate, Storage};
 pub use ejfat::{BUFFER_BYTES as EJFAT_BUFFER_BYTES, Ejfat};
 pub use ends::External;
 pub use error::ProfileError;

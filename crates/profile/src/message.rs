@@ -1,7 +1,7 @@
 //! The resolved message: format, events, rate, and size in bytes.
 
 use crate::{
-    contents::{Content, Dtype, Events, Fill, Format, HDF5, Rate, Storage},
+    contents::{Content, Dtype, EventClock, Events, Fill, Format, HDF5, Rate, Storage},
     defaults,
     error::{ProfileError, impossible},
     files::FilesProfile,
@@ -69,6 +69,9 @@ pub struct Frames {
     pub data: String,
     /// Path of the times of events.
     pub timestamp: String,
+    /// What those times are.
+    #[serde(default)]
+    pub clock: EventClock,
     /// Path of the wavelengths.
     pub wavelength: Option<String>,
     /// Path of the peaks.
@@ -253,6 +256,7 @@ fn frames(format: Format, written: &FramesProfile) -> Result<Option<Frames>, Pro
         shape,
         data,
         timestamp,
+        clock: written.clock.unwrap_or_default(),
         wavelength,
         peaks,
     }))

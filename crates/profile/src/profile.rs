@@ -2,7 +2,7 @@
 
 use crate::{
     arrivals::{Arrivals, LoadRate, Phases},
-    contents::{Content, Dtype, Events, Fill, Format, Rate, Storage},
+    contents::{Content, Dtype, EventClock, Events, Fill, Format, Rate, Storage},
     fault::Fault,
     files::FilesProfile,
     knobs::{Client, Delay, Layout, LeaderLocator, Mapping, QueueType, Reply, Role},
@@ -146,8 +146,10 @@ pub struct FramesProfile {
     pub content: Option<Content>,
     /// Path of the frames, `[events, ...shape]`.
     pub data: Option<String>,
-    /// Path of the times of events in seconds since 1970, f64 `[events]`.
+    /// Path of the times of events, f64 `[events]`.
     pub timestamp: Option<String>,
+    /// What those times are.
+    pub clock: Option<EventClock>,
     /// Path of the wavelengths in Angstrom, f64 `[events]`. Empty: left out.
     pub wavelength: Option<String>,
     /// Path of the true peaks, u16 `[events, 16, 3]`. Empty: left out.

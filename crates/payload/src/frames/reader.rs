@@ -3,7 +3,7 @@
 use super::detector::Peak;
 use engine::ports::{Corruption, CorruptionKind};
 use hdf5_image::Image;
-use profile::{Dtype, sizes::FRAME_PEAKS};
+use profile::{Dtype, EventClock, sizes::FRAME_PEAKS};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Reads files of one workload, one at a time: libhdf5 has one lock, and readers that took it in turn would only wait
@@ -111,11 +111,19 @@ impl Reader {
         let extents: String = plan.shape.iter().map(|extent| format!(", {extent}")).collect();
         let mut lines = vec![
             format!("{}: {} [events{extents}], {}, {}", plan.data, plan.dtype, plan.content, plan.storage),
-            format!("{}: f64 [events], seconds since 1970", plan.timestamp),
+            format!("{}: f64 [events], {}", plan.timestamp, times(plan.clock)),
         ];
         lines.extend(plan.wavelength.as_ref().map(|path| format!("{path}: f64 [events], Angstrom")));
         let peaks = |path| format!("{path}: u16 [events, {FRAME_PEAKS}, 3], row, column and height of each true peak");
         lines.extend(plan.peaks.as_ref().map(peaks));
         lines
+    }
+}
+
+/// What the times of events are.
+fn times(clock: EventClock) -> &'static str {
+    match clock {
+        EventClock::Unix => "seconds since 1970",
+        EventClock::Psana2 => "times of psana2 (seconds since 1990 times 2^32, plus nanoseconds)",
     }
 }
