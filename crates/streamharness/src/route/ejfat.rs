@@ -159,6 +159,20 @@ fn existing(uri: Uri, ca_pem: Option<&str>) -> Result<Uri, Failure> {
     Ok(found.complete(uri))
 }
 
+/// The address of a control plane, and what it says of itself to who has the token.
+pub fn introduced(written: &RouteProfile, address: &Address) -> Result<(String, Result<String, String>), Failure> {
+    let uri = match address.with_token(written) {
+        Err(failure) if failure.exit != Exit::Usage => return Ok((address.text.clone(), Err(failure.sentence))),
+        uri => uri?,
+    };
+    let ca_pem = written.ca.as_ref().map(|path| pem_file::read("--ca", path)).transpose()?;
+    let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .map_err(|error| Failure::new(Exit::Route, error))?;
+    let asked = async { client(&uri, ca_pem.as_deref()).await?.version().await.map_err(failure) };
+    let known = runtime.block_on(asked).map(|reply| [reply.compat_tag, reply.build].join(" ").trim().to_owned());
+    Ok((uri.to_string(), known.map_err(|failure| failure.sentence)))
+}
+
 /// Frees a load balancer.
 pub async fn free((client, lb_id): (Client, String)) -> Result<(), Failure> {
     client.free(&lb_id).await.map_err(failure)
@@ -180,6 +194,12 @@ impl Address {
     pub fn of_environment() -> Option<Self> {
         let text = std::env::var("EJFAT_URI").ok().filter(|text| !text.trim().is_empty())?;
         Some(Self { text, given_by: "EJFAT_URI" })
+    }
+
+    /// The one among given addresses, else that of the environment.
+    pub fn find(written: &RouteProfile) -> Option<Self> {
+        let given = written.urls.iter().flatten().find(|url| url.starts_with("ejfat"));
+        given.cloned().map(Self::given).or_else(Self::of_environment)
     }
 
     fn with_token(&self, written: &RouteProfile) -> Result<Uri, Failure> {

@@ -6,7 +6,11 @@ use crate::{
         machine::{self, line},
         program,
     },
-    route::{addressed, login},
+    route::{
+        addressed,
+        ejfat::{Address, introduced},
+        login,
+    },
     terminal::exit::{Exit, Failure},
 };
 use comm_mpi::MpiComm;
@@ -88,13 +92,24 @@ pub struct Facts {
     pub governor: Option<String>,
     /// Of each given address.
     pub services: Vec<Reached>,
+    /// A control plane of EJFAT, by its address: its version, or why it cannot be used.
+    pub control_plane: Option<(String, Result<String, String>)>,
 }
 
 impl Facts {
     /// Gathers them. `written` has the addresses and ports that were given.
     pub fn gather(written: &RouteProfile, ranks: Outcome) -> Result<Self, Failure> {
+        let control_plane = Address::find(written).map(|address| introduced(written, &address)).transpose()?;
+        let mut brokers = written.clone();
+        let of_brokers: Vec<String> =
+            written.urls.iter().flatten().filter(|url| !url.starts_with("ejfat")).cloned().collect();
+        brokers.urls = (!of_brokers.is_empty()).then_some(of_brokers);
+        if control_plane.is_some() {
+            // The token is for the control plane.
+            brokers.token_file = None;
+        }
         let services =
-            addressed::routes(written)?.iter().map(|route| reach(written, route)).collect::<Result<_, _>>()?;
+            addressed::routes(&brokers)?.iter().map(|route| reach(&brokers, route)).collect::<Result<_, _>>()?;
         let range = match &written.ports {
             Some(text) => Some(text.parse().map_err(usage)?),
             None => PortRange::of_environment().map_err(usage)?,
@@ -132,6 +147,7 @@ impl Facts {
             congestion: of_pair(congestion(""), congestion("available_")),
             governor: machine.governor,
             services,
+            control_plane,
         })
     }
 }

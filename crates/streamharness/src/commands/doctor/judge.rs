@@ -43,6 +43,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
     checks.extend(srun(facts));
     checks.push(files(facts));
     checks.extend(facts.services.iter().flat_map(service));
+    checks.extend(facts.control_plane.as_ref().map(control_plane));
     checks.push(broker(facts));
     checks.push(ports(facts));
     checks.push(program("haproxy", "the routes prs-haproxy and mss", &facts.haproxy, apt));
@@ -74,7 +75,7 @@ fn lacks(name: &str, found: impl Into<String>, mend: impl Into<String>) -> Check
 impl Facts {
     /// What a testbed needs is a lack, unless a given service takes its place.
     fn for_a_testbed(&self, check: Check) -> Check {
-        let needed = check.state == State::Note && self.services.is_empty();
+        let needed = check.state == State::Note && self.services.is_empty() && self.control_plane.is_none();
         if needed { Check { state: State::Lacks, ..check } } else { check }
     }
 
@@ -147,6 +148,13 @@ fn files(facts: &Facts) -> Check {
             found,
             facts.by_root(&format!("sh -c 'echo \"* - nofile {FILES_PLENTY}\" >>/etc/security/limits.conf'")),
         ),
+    }
+}
+
+fn control_plane((url, known): &(String, Result<String, String>)) -> Check {
+    match known {
+        Ok(version) => has("EJFAT", format!("{url}: a control plane, version {version}, takes the token")),
+        Err(sentence) => lacks("EJFAT", sentence, &format!("streamharness doctor --url {url} --token-file FILE")),
     }
 }
 
@@ -353,6 +361,7 @@ mod tests {
             congestion: Some(("cubic".to_owned(), "reno cubic bbr".to_owned())),
             governor: Some("performance".to_owned()),
             services: Vec::new(),
+            control_plane: None,
         }
     }
 
@@ -447,6 +456,11 @@ mod tests {
         check(change, "service", State::Lacks, "unknown here", "--url amqps://me@broker.test:5671");
         let refused = reached(Ok(known()), Some(Err("refuses the login of user me".to_owned())));
         check(|facts| facts.services = vec![refused], "login", State::Lacks, "refuses the login", "doctor --url");
+        let planes = |known: Result<String, String>| Some(("ejfats://lb.test:18008/".to_owned(), known));
+        let checks = judge(&Facts { control_plane: planes(Ok("2.3.1".to_owned())), ..facts() });
+        assert_eq!(found(&checks, "EJFAT").unwrap().state, State::Has);
+        let wrong = planes(Err("it refuses the token".to_owned()));
+        check(|facts| facts.control_plane = wrong, "EJFAT", State::Lacks, "refuses the token", "--token-file FILE");
     }
 
     #[test]
