@@ -154,7 +154,7 @@ fn files(facts: &Facts) -> Check {
 fn control_plane((url, known): &(String, Result<String, String>)) -> Check {
     match known {
         Ok(version) => has("EJFAT", format!("{url}: a control plane, version {version}, takes the token")),
-        Err(sentence) => lacks("EJFAT", sentence, &format!("streamharness doctor --url {url} --token-file FILE")),
+        Err(sentence) => lacks("EJFAT", sentence, format!("streamharness doctor --url {url} --token-file FILE")),
     }
 }
 
