@@ -64,7 +64,7 @@ fn ranks_of_each_part_of_a_launch_play_its_role_with_the_settings_of_rank_0() {
     );
     in_parts(&first, &["--role", "producer", "--messages", "7"]).run(LIMIT).fails(
         1,
-        &["streamharness: rank 2 states another --messages, and rank 0 does not: all settings but --role come from rank 0"],
+        &["streamharness: rank 2 states --messages, otherwise than rank 0: all settings but --role come from rank 0"],
     );
     in_parts(&first, &[]).run(LIMIT).fails(1, &["rank 2 has no --role, and others have one"]);
     single(&["--role", "producer"]).run(LIMIT).fails(2, &["no rank has the role consumer", "--consumers 0"]);

@@ -83,9 +83,15 @@ fn the_page_of_a_launch_is_drawn_in_a_browser_and_asks_nobody_else() {
     let running = mpirun(2, &load).streaming(LIMIT);
     let page = format!("http://{}/", address(&running.stderr(), "this launch is shown at http://"));
     let mut browser = Browser::open(&page);
-    // Counts in the table, and more than axes and labels in every chart.
-    let coloured = "Array.from(document.querySelectorAll('#rates, #bands, #queues'), canvas => new Set(new Uint32Array( \
-        canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size > 20)";
+    // Counts in the table, and a line in every chart: a pixel of one of their colours.
+    let coloured = "Array.from(document.querySelectorAll('#rates, #bands, #queues'), canvas => { \
+        const lines = ['--a', '--b', '--c'].map(name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()), \
+            pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data; \
+        for (let at = 0; at < pixels.length; at += 4) { \
+            const hex = Array.from(pixels.slice(at, at + 3), part => part.toString(16).padStart(2, '0')).join(''); \
+            if (pixels[at + 3] === 255 && lines.includes('#' + hex)) return true; \
+        } \
+        return false; })";
     let drawn = within(LIMIT, || {
         let title = browser.value("document.getElementById('title').textContent");
         let counts = browser.value("document.getElementById('counters').textContent");

@@ -101,6 +101,13 @@ written_as_text!(Content, Dtype, EventClock, Fill, Format, Rate, Storage);
 /// MIME type of an HDF5 file.
 pub(crate) const HDF5: &str = "application/x-hdf5";
 
+impl EventClock {
+    /// Whether it is the usual one, which older records do not name.
+    pub(crate) fn is_unix(&self) -> bool {
+        *self == Self::Unix
+    }
+}
+
 impl Format {
     /// MIME type of a body that is made.
     pub(crate) fn content_type(self) -> &'static str {

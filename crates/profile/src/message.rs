@@ -70,7 +70,7 @@ pub struct Frames {
     /// Path of the times of events.
     pub timestamp: String,
     /// What those times are.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "EventClock::is_unix")]
     pub clock: EventClock,
     /// Path of the wavelengths.
     pub wavelength: Option<String>,

@@ -21,7 +21,7 @@ pub struct Placement {
     /// Number of the host of each rank; empty if the layout does not depend on hosts.
     pub hosts: Vec<u32>,
     /// The role of each rank; empty if the layout decides.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
 }
 

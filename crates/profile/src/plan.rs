@@ -13,7 +13,7 @@ use crate::{
     message::Message,
     names::{self, own_prefix},
     neighbours::Neighbours,
-    placement::{Placement, RankRole, share},
+    placement::{Placement, share},
     profile::Profile,
     replay::Replay,
     requests::S3mProfile,
@@ -369,19 +369,19 @@ fn place(profile: &Profile, pattern: Pattern, hosts: &[u32]) -> Result<Placement
              {WORKERS_PER_RANK_MAX} workers, so start at least {needed} ranks (mpirun -n {needed}) or use fewer workers"
         ));
     }
-    let placement = match roles {
-        [] => Placement::new(producers, consumers, profile.layout.unwrap_or(defaults::LAYOUT), hosts),
-        roles => Placement::by_roles(producers, consumers, roles),
-    }?;
-    let workers = |role: RankRole| role.producers.len() + role.consumers.len();
-    let most = (0..world).map(|rank| workers(placement.role(rank))).max().unwrap_or_default() as u64;
-    if most > WORKERS_PER_RANK_MAX {
-        return impossible(format!(
-            "a rank would play {most} workers, and at most {WORKERS_PER_RANK_MAX} are possible: give the role to more ranks, or use \
-             fewer workers"
-        ));
+    if roles.is_empty() {
+        return Placement::new(producers, consumers, profile.layout.unwrap_or(defaults::LAYOUT), hosts);
     }
-    Ok(placement)
+    for (workers, role) in [(producers, Role::Producer), (consumers, Role::Consumer)] {
+        let of_a_rank = u64::from(workers.div_ceil(playing(role)));
+        if of_a_rank > WORKERS_PER_RANK_MAX {
+            return impossible(format!(
+                "{workers} {role}s are too many for the ranks with this role: a rank plays at most {WORKERS_PER_RANK_MAX} workers, so \
+                 give it to more ranks or use fewer workers"
+            ));
+        }
+    }
+    Placement::by_roles(producers, consumers, roles)
 }
 
 /// The role of each rank; none if the layout decides.
@@ -389,7 +389,7 @@ fn roles(profile: &Profile, world: usize) -> Result<&[Role], ProfileError> {
     let Some(roles) = &profile.roles else { return Ok(&[]) };
     if profile.layout.is_some() {
         return impossible(
-            "--layout and roles of ranks contradict each other: both place producers and consumers".to_owned(),
+            "--layout and roles of ranks contradict each other, because both place producers and consumers: leave one out",
         );
     }
     if roles.len() != world {

@@ -56,7 +56,7 @@ pub struct Profile {
     pub timeout: Option<Span>,
     /// The placement of workers on ranks.
     pub layout: Option<Layout>,
-    /// The role of each rank, in place of `layout`; contexts of a heterogeneous launch give theirs with `--role`.
+    /// The role of each rank, in place of `layout`; parts of a heterogeneous launch give theirs with `--role`.
     pub roles: Option<Vec<Role>>,
     /// How long a consumer works on each message before it acknowledges it.
     pub service_time: Option<Delay>,

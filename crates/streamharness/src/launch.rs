@@ -2,9 +2,9 @@
 
 pub mod agenda;
 mod build;
-mod context;
 pub mod launcher;
 pub mod one_run;
+mod part;
 pub mod signals;
 pub mod world;
 
@@ -41,8 +41,8 @@ pub fn carry_out<A: Agenda>(
 ) -> Result<Exit, Failure> {
     world::enter(|world| {
         let mut agenda = None;
-        world.decide(&context::own(), within, |contexts| {
-            let ranks = Ranks { hosts: world.hosts.clone(), roles: context::roles(&contexts)? };
+        world.decide(&part::own(), within, |parts| {
+            let ranks = Ranks { hosts: world.hosts.clone(), roles: part::roles(&parts)? };
             agenda = Some(read(&ranks)?);
             Ok(())
         })?;

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -74,8 +74,10 @@ impl Browser {
             message["sessionId"] = json!(session);
         }
         self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
+        let end = Instant::now() + ANSWER_LIMIT;
         loop {
-            let answer = self.from.recv_timeout(ANSWER_LIMIT).unwrap_or_else(|_| {
+            let left = end.saturating_duration_since(Instant::now());
+            let answer = self.from.recv_timeout(left).unwrap_or_else(|_| {
                 panic!(
                     "no answer to {method}: {}",
                     fs::read_to_string(self.place.path().join("errors")).unwrap_or_default()

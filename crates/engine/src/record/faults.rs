@@ -28,7 +28,8 @@ pub fn price(record: &mut Record, plan: &Plan, result: &RunResult) {
         integrity: &result.integrity,
         first_ns: ns(begun.first().copied().unwrap_or_default()),
         alone: begun.len() == 1,
-        cut_off_ns: (streamed_s < planned_s(plan)).then_some(ns(streamed_s)),
+        // Not by its user, who may end it long after a fault.
+        cut_off_ns: (result.ending.is_fault() && streamed_s < planned_s(plan)).then_some(ns(streamed_s)),
     };
     for fault in &mut record.faults {
         let Some(begun_s) = fault.begun_s else { continue };

@@ -9,7 +9,7 @@ use profile::EventClock;
 
 /// About 1 kHz, where a workload has no rate.
 const DISTANCE_DEFAULT_S: f64 = 1.0 / 1024.0;
-/// From 1 MHz (LCLS-II) to one event in four seconds: slower ones would use up the years.
+/// From 1 MHz (LCLS-II; psana2's steps allow 0.5 MHz) to one event in four seconds: slower ones would use up the years.
 const DISTANCES_S: std::ops::RangeInclusive<f64> = 1e-6..=4.0;
 
 /// How steps of time are written.
@@ -43,7 +43,8 @@ pub struct Times {
 }
 
 impl Times {
-    /// For messages of at most `events_max` events, at the distance that the rate gives, to the next power of two.
+    /// For messages of at most `events_max` events, at the distance that the rate gives, to the next power of two and at
+    /// least one step.
     pub fn new(seed: u64, clock: EventClock, events_max: u32, events_per_second: Option<f64>) -> Self {
         let scale = match clock {
             EventClock::Unix => UNIX,

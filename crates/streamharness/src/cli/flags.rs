@@ -6,7 +6,7 @@ use crate::{
     terminal::exit::{Exit, Failure},
 };
 use figures::input;
-use profile::{Layer, Origin, Profile, ProfileError};
+use profile::{Layer, Origin, Profile, ProfileError, Role};
 use toml::{Table, Value};
 
 /// The profile from file and flags. Reads files.
@@ -36,8 +36,8 @@ pub fn profile_under(run: &Run, under: &[Layer]) -> Result<Profile, Failure> {
 }
 
 /// Refuses a role where no ranks are launched.
-pub fn without_role(run: &Run) -> Result<(), Failure> {
-    let Some(role) = run.role else { return Ok(()) };
+pub fn without_role(role: Option<Role>) -> Result<(), Failure> {
+    let Some(role) = role else { return Ok(()) };
     let sentence = format!(
         "--role is for a part of a launch, and this launches no ranks: give the role of each rank, as --set 'roles=[\"{role}\", ...]'"
     );

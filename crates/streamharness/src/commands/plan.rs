@@ -19,7 +19,7 @@ pub fn plan(run: &Run, ranks: usize, hosts: usize) -> Result<Exit, Failure> {
             format!("--hosts {hosts} does not go with {ranks} rank(s): use 1 to {ranks}"),
         ));
     }
-    flags::without_role(run)?;
+    flags::without_role(run.role)?;
     let profile = flags::profile(run)?;
     let of_ranks: Vec<u32> = (0..ranks).map(|rank| (rank * hosts / ranks) as u32).collect();
     let plan = Plan::resolve_on(&profile, &of_ranks, 0).map_err(flags::failure)?;

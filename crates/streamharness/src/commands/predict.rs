@@ -69,6 +69,7 @@ impl Assumptions {
 
 /// Predicts one run, or every cell of an experiment. All are resolved before anything is written.
 pub fn predict(arguments: &arguments::Predict) -> Result<Exit, Failure> {
+    flags::without_role(arguments.run.role)?;
     let around = &arguments.run.around;
     if around.strict || around.repeat.is_some() || around.until.is_some() || !around.assertions.is_empty() {
         let sentence = "a prediction is made once, and asserts nothing: leave --repeat, --until, --strict and --assert out, and \
@@ -134,7 +135,6 @@ fn flags_of(hypotheses: &[Hypothesis], of: arguments::FlagsOf) -> Result<Exit, F
 
 /// The run of the command line.
 fn single(run: &arguments::Run, assumed: &Assumptions) -> Result<Task, Failure> {
-    flags::without_role(run)?;
     let profile = flags::profile_under(run, &layers(&assumed.hypotheses)?)?;
     let plan = Plan::resolve(&profile, assumed.ranks, 0).map_err(flags::failure)?;
     Ok(Task { point: None, profile, plan })

@@ -2,7 +2,7 @@
 //! sleep through it.
 
 use crate::{
-    cli::arguments,
+    cli::{arguments, flags},
     launch::{self, Ranks},
     rank0::sweep::Sweep,
     terminal::{
@@ -18,6 +18,7 @@ const FIND_LIMIT: Duration = Duration::from_secs(120);
 /// Takes part in a sweep as one of its ranks, or prints its plan.
 pub fn sweep(arguments: &arguments::Sweep) -> Result<Exit, Failure> {
     if arguments.plan {
+        flags::without_role(arguments.role)?;
         let ranks = Ranks { hosts: vec![0; arguments.ranks], roles: Vec::new() };
         stdout::print(&Sweep::new(arguments, &ranks)?.plan())?;
         return Ok(Exit::Pass);

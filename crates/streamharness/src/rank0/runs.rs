@@ -61,8 +61,10 @@ impl Runs {
     ) -> Result<Self, Failure> {
         let (repeat, demands) = (Repeat::from_arguments(arguments)?, Demands::from_arguments(arguments)?);
         let (mut profile, before) = read()?;
-        if !ranks.roles.is_empty() {
-            profile.roles = Some(ranks.roles.clone());
+        if !ranks.roles.is_empty() && profile.roles.replace(ranks.roles.clone()).is_some() {
+            let sentence =
+                "--role and `roles` of the profile both place producers and consumers: leave one of them out";
+            return Err(Failure::new(Exit::Profile, sentence));
         }
         let plan = match &before {
             Some(before) => before.plan.clone(),

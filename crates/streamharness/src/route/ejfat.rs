@@ -37,6 +37,8 @@ const SYNC_PERIOD: Duration = Duration::from_millis(300);
 const STATE_PERIOD: Duration = Duration::from_millis(100);
 /// How often a rank looks for free ports.
 const PORT_TRIES: u32 = 100;
+/// Who says where a control plane is, where the environment does not.
+const GIVEN: &str = "--url";
 const LOAD_BALANCER: &str = "load balancer";
 const BALANCER_OF_REPLIES: &str = "load balancer of replies";
 
@@ -159,18 +161,30 @@ fn existing(uri: Uri, ca_pem: Option<&str>) -> Result<Uri, Failure> {
     Ok(found.complete(uri))
 }
 
-/// The address of a control plane, and what it says of itself to who has the token.
-pub fn introduced(written: &RouteProfile, address: &Address) -> Result<(String, Result<String, String>), Failure> {
+/// What a control plane says of itself to who has the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduced {
+    /// Its address, without a token; `None` if that cannot be read.
+    pub url: Option<String>,
+    /// Its version, or why it cannot be used.
+    pub version: Result<String, String>,
+}
+
+/// Asks a control plane for its version. Only a mistake on the command line is a failure.
+pub fn introduced(written: &RouteProfile, address: &Address) -> Result<Introduced, Failure> {
+    let url = Uri::parse(address.text.trim()).ok().map(|uri| uri.to_string());
+    let unusable = |failure: Failure| Introduced { url: url.clone(), version: Err(failure.sentence) };
     let uri = match address.with_token(written) {
-        Err(failure) if failure.exit != Exit::Usage => return Ok((address.text.clone(), Err(failure.sentence))),
-        uri => uri?,
+        Ok(uri) => uri,
+        Err(failure) if failure.exit == Exit::Usage && address.given_by == GIVEN => return Err(failure),
+        Err(failure) => return Ok(unusable(failure)),
     };
     let ca_pem = written.ca.as_ref().map(|path| pem_file::read("--ca", path)).transpose()?;
     let runtime = shortage::runtime(|| tokio::runtime::Builder::new_current_thread().enable_all().build())
         .map_err(|error| Failure::new(Exit::Route, error))?;
     let asked = async { client(&uri, ca_pem.as_deref()).await?.version().await.map_err(failure) };
-    let known = runtime.block_on(asked).map(|reply| [reply.compat_tag, reply.build].join(" ").trim().to_owned());
-    Ok((uri.to_string(), known.map_err(|failure| failure.sentence)))
+    let version = runtime.block_on(asked).map(|reply| [reply.compat_tag, reply.build].join(" ").trim().to_owned());
+    Ok(version.map_or_else(unusable, |version| Introduced { url: url.clone(), version: Ok(version) }))
 }
 
 /// Frees a load balancer.
@@ -187,7 +201,7 @@ pub struct Address {
 impl Address {
     /// One on the command line or in a file, which anybody may read.
     pub fn given(text: String) -> Self {
-        Self { text, given_by: "--url" }
+        Self { text, given_by: GIVEN }
     }
 
     /// One in the environment, where E2SAR's tools have it with its token.
@@ -196,16 +210,18 @@ impl Address {
         Some(Self { text, given_by: "EJFAT_URI" })
     }
 
-    /// The one among given addresses, else that of the environment.
+    /// The one among given addresses; without any, that of the environment.
     pub fn find(written: &RouteProfile) -> Option<Self> {
-        let given = written.urls.iter().flatten().find(|url| url.starts_with("ejfat"));
-        given.cloned().map(Self::given).or_else(Self::of_environment)
+        let mut given = [&written.urls, &written.producer_urls, &written.consumer_urls].into_iter().flatten().flatten();
+        let is_given = given.clone().next().is_some();
+        let one = given.find(|url| url.starts_with("ejfat")).cloned().map(Self::given);
+        one.or_else(|| Self::of_environment().filter(|_| !is_given))
     }
 
     fn with_token(&self, written: &RouteProfile) -> Result<Uri, Failure> {
         let uri = Uri::parse(self.text.trim())
             .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", self.given_by)))?;
-        if uri.token.is_some() && self.given_by == "--url" {
+        if uri.token.is_some() && self.given_by == GIVEN {
             let sentence = "a token in --url can be seen by every user of this host: leave it out there and give \
                  --token-file FILE, or put the whole address into EJFAT_URI";
             return Err(Failure::new(Exit::Usage, sentence));
@@ -401,5 +417,19 @@ mod tests {
         assert!(refused(Address::given("amqp://h:1".to_owned())).contains("ejfat://"));
         let own = Address { text: "ejfat://secret@h:1".to_owned(), given_by: "EJFAT_URI" };
         assert_eq!(own.with_token(&RouteProfile::default()).unwrap().token.as_deref(), Some("secret"));
+    }
+
+    #[test]
+    fn a_control_plane_is_described_without_its_token_whatever_is_wrong() {
+        let written = RouteProfile { token_file: Some("/nothing/here".to_owned()), ..RouteProfile::default() };
+        for (text, url) in [("ejfats://secret@h:1", Some("ejfats://h:1/")), ("ejfats:secret@h", None)] {
+            let found = introduced(&written, &Address { text: text.to_owned(), given_by: "EJFAT_URI" }).unwrap();
+            let sentence = found.version.as_ref().unwrap_err();
+            assert_eq!(found.url.as_deref(), url, "{sentence}");
+            assert!(!sentence.contains("secret"), "{sentence}");
+        }
+        let given = |url: &str| RouteProfile { urls: Some(vec![url.to_owned()]), ..RouteProfile::default() };
+        assert_eq!(Address::find(&given("ejfat://h:1")).unwrap().given_by, GIVEN);
+        assert!(Address::find(&given("amqps://me@h")).is_none(), "its token is not for a control plane");
     }
 }

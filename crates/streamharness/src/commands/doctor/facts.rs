@@ -8,7 +8,7 @@ use crate::{
     },
     route::{
         addressed,
-        ejfat::{Address, introduced},
+        ejfat::{Address, Introduced, introduced},
         login,
     },
     terminal::exit::{Exit, Failure},
@@ -92,8 +92,8 @@ pub struct Facts {
     pub governor: Option<String>,
     /// Of each given address.
     pub services: Vec<Reached>,
-    /// A control plane of EJFAT, by its address: its version, or why it cannot be used.
-    pub control_plane: Option<(String, Result<String, String>)>,
+    /// A control plane of EJFAT.
+    pub control_plane: Option<Introduced>,
 }
 
 impl Facts {
@@ -104,7 +104,7 @@ impl Facts {
         let of_brokers: Vec<String> =
             written.urls.iter().flatten().filter(|url| !url.starts_with("ejfat")).cloned().collect();
         brokers.urls = (!of_brokers.is_empty()).then_some(of_brokers);
-        if control_plane.is_some() {
+        if brokers.urls != written.urls {
             // The token is for the control plane.
             brokers.token_file = None;
         }

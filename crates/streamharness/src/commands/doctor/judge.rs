@@ -4,6 +4,7 @@ use super::{
     facts::{Facts, Program, Reached},
     ranks::{Outcome, launcher_of},
 };
+use crate::route::ejfat::Introduced;
 use profile::EJFAT_BUFFER_BYTES;
 use serde::{Deserialize, Serialize};
 use shortage::FILES_PLENTY;
@@ -151,8 +152,9 @@ fn files(facts: &Facts) -> Check {
     }
 }
 
-fn control_plane((url, known): &(String, Result<String, String>)) -> Check {
-    match known {
+fn control_plane(Introduced { url, version }: &Introduced) -> Check {
+    let url = url.as_deref().unwrap_or("ejfats://HOST:PORT");
+    match version {
         Ok(version) => has("EJFAT", format!("{url}: a control plane, version {version}, takes the token")),
         Err(sentence) => lacks("EJFAT", sentence, format!("streamharness doctor --url {url} --token-file FILE")),
     }
@@ -456,7 +458,9 @@ mod tests {
         check(change, "service", State::Lacks, "unknown here", "--url amqps://me@broker.test:5671");
         let refused = reached(Ok(known()), Some(Err("refuses the login of user me".to_owned())));
         check(|facts| facts.services = vec![refused], "login", State::Lacks, "refuses the login", "doctor --url");
-        let planes = |known: Result<String, String>| Some(("ejfats://lb.test:18008/".to_owned(), known));
+        let planes = |version: Result<String, String>| {
+            Some(Introduced { url: Some("ejfats://lb.test:18008/".to_owned()), version })
+        };
         let checks = judge(&Facts { control_plane: planes(Ok("2.3.1".to_owned())), ..facts() });
         assert_eq!(found(&checks, "EJFAT").unwrap().state, State::Has);
         let wrong = planes(Err("it refuses the token".to_owned()));

@@ -1,4 +1,4 @@
-//! The contexts of a heterogeneous launch, `mpirun -n 2 PROGRAM --role producer : -n 6 PROGRAM --role consumer`: each gives its ranks a
+//! The parts of a heterogeneous launch, `mpirun -n 2 PROGRAM --role producer : -n 6 PROGRAM --role consumer`: each gives its ranks a
 //! role, and all other settings are those of rank 0.
 
 use crate::{
@@ -12,9 +12,9 @@ use std::{collections::BTreeMap, env, ffi::OsString};
 
 const ROLE: &str = "role";
 
-/// What the command line of a rank states.
+/// What a part of the command states of its ranks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Context {
+pub struct Part {
     role: Option<Role>,
     /// The command, such as `sweep`; empty for a run without its name.
     command: String,
@@ -23,24 +23,21 @@ pub struct Context {
 }
 
 /// The command line of this rank, which has been found valid.
-pub fn own() -> Context {
-    Context::typed(env::args_os()).unwrap_or_default()
+pub fn own() -> Part {
+    Part::typed(env::args_os()).unwrap_or_default()
 }
 
 /// The role of each rank, or none; refuses ranks that contradict rank 0.
-pub fn roles(contexts: &[Context]) -> Result<Vec<Role>, Failure> {
+pub fn roles(parts: &[Part]) -> Result<Vec<Role>, Failure> {
     let refuse = |sentence: String| Err(Failure::new(Exit::Usage, sentence));
-    let Some((first, others)) = contexts.split_first() else { return Ok(Vec::new()) };
+    let Some((first, others)) = parts.split_first() else { return Ok(Vec::new()) };
     for (rank, other) in (1..).zip(others) {
         if let Some(what) = other.contradiction(first) {
-            return refuse(format!(
-                "rank {rank} states {what}, and rank 0 does not: all settings but --role come from rank 0, so state them there, in the \
-                 first part of the command"
-            ));
+            return refuse(format!("rank {rank} {what}"));
         }
     }
-    let roles: Vec<Role> = contexts.iter().filter_map(|context| context.role).collect();
-    match contexts.iter().position(|context| context.role.is_none()) {
+    let roles: Vec<Role> = parts.iter().filter_map(|part| part.role).collect();
+    match parts.iter().position(|part| part.role.is_none()) {
         Some(rank) if !roles.is_empty() => {
             refuse(format!("rank {rank} has no --role, and others have one: give one to each part of the command"))
         }
@@ -48,18 +45,18 @@ pub fn roles(contexts: &[Context]) -> Result<Vec<Role>, Failure> {
     }
 }
 
-impl Context {
+impl Part {
     fn typed(words: impl IntoIterator<Item = OsString>) -> Option<Self> {
         let command = Streamharness::command();
         let matches = command.clone().try_get_matches_from(words).ok()?;
-        let mut context = Self::default();
-        context.read(&command, &matches);
+        let mut part = Self::default();
+        part.read(&command, &matches);
         if let Some((name, within)) = matches.subcommand() {
-            context.read(command.find_subcommand(name)?, within);
+            part.read(command.find_subcommand(name)?, within);
             // A run has the same options without its name.
-            context.command = if name == "run" { String::new() } else { name.to_owned() };
+            part.command = if name == "run" { String::new() } else { name.to_owned() };
         }
-        Some(context)
+        Some(part)
     }
 
     fn read(&mut self, command: &Command, matches: &ArgMatches) {
@@ -78,21 +75,21 @@ impl Context {
         }
     }
 
-    /// What it states that rank 0 does not. Without values, which may be secret.
+    /// In what it contradicts rank 0. Without values, which may be secret.
     fn contradiction(&self, first: &Self) -> Option<String> {
-        let says_nothing = self.command.is_empty() && self.stated.is_empty();
-        if self.command != first.command && !says_nothing {
-            return Some(format!(
-                "another command (`{}`)",
-                if self.command.is_empty() { "run" } else { &self.command }
-            ));
+        let name = |command: &str| if command.is_empty() { "run".to_owned() } else { command.to_owned() };
+        if self.command != first.command {
+            let (own, other) = (name(&self.command), name(&first.command));
+            return Some(format!("has the command `{own}`, and rank 0 `{other}`: type the same one in each part"));
         }
         let agrees = |name: &String, values: &Vec<String>| {
             first.stated.get(name).is_some_and(|known| values.iter().all(|value| known.contains(value)))
         };
-        self.stated.iter().find(|(name, values)| !agrees(name, values)).map(|(name, _)| match first.stated.get(name) {
-            Some(_) => format!("another {name}"),
-            None => name.clone(),
+        self.stated.iter().find(|(name, values)| !agrees(name, values)).map(|(name, _)| {
+            let how = if first.stated.contains_key(name) { "otherwise than rank 0" } else { "and rank 0 does not" };
+            format!(
+                "states {name}, {how}: all settings but --role come from rank 0, so state them in the first part of the command only"
+            )
         })
     }
 }
@@ -101,15 +98,15 @@ impl Context {
 mod tests {
     use super::*;
 
-    fn judged(contexts: &[&str]) -> Result<Vec<Role>, String> {
+    fn judged(parts: &[&str]) -> Result<Vec<Role>, String> {
         let typed = |words: &&str| {
-            Context::typed(["streamharness"].into_iter().chain(words.split_whitespace()).map(OsString::from)).unwrap()
+            Part::typed(["streamharness"].into_iter().chain(words.split_whitespace()).map(OsString::from)).unwrap()
         };
-        roles(&contexts.iter().map(typed).collect::<Vec<_>>()).map_err(|failure| failure.sentence)
+        roles(&parts.iter().map(typed).collect::<Vec<_>>()).map_err(|failure| failure.sentence)
     }
 
     #[test]
-    fn ranks_have_the_role_of_their_context_and_the_settings_of_rank_0() {
+    fn ranks_have_the_role_of_their_part_and_the_settings_of_rank_0() {
         assert_eq!(judged(&["--rate 5/s", "--rate 5/s"]), Ok(Vec::new()));
         let mixed = Ok(vec![Role::Producer, Role::Consumer]);
         assert_eq!(judged(&["--role producer --rate 5/s --strict", "--role consumer"]), mixed);
@@ -121,21 +118,27 @@ mod tests {
     }
 
     #[test]
-    fn a_context_that_says_otherwise_is_refused_by_the_name_of_what_it_says() {
-        for (contexts, expected) in [
-            (["--role producer", "--role consumer --rate 5/s"], "rank 1 states --rate, and rank 0 does not"),
-            (["--role producer --rate 4/s", "--role consumer --rate 5/s"], "rank 1 states another --rate"),
+    fn a_part_that_says_otherwise_is_refused_by_the_name_of_what_it_says() {
+        for (parts, expected) in [
+            (
+                ["--role producer", "--role consumer --rate 5/s"],
+                "rank 1 states --rate, and rank 0 does not: all settings",
+            ),
+            (
+                ["--role producer --rate 4/s", "--role consumer --rate 5/s"],
+                "rank 1 states --rate, otherwise than rank 0: all settings",
+            ),
             (["--strict", "--i-own-this-service"], "rank 1 states --i-own-this-service"),
-            (["mine.toml", "yours.toml"], "rank 1 states another PROFILE"),
+            (["mine.toml", "yours.toml"], "rank 1 states PROFILE, otherwise"),
             (
                 ["sweep dts-quick --role producer", "--role consumer --rate 5/s"],
-                "rank 1 states another command (`run`)",
+                "rank 1 has the command `run`, and rank 0 `sweep`",
             ),
             (["--role producer", ""], "rank 1 has no --role"),
             (["", "--role producer"], "rank 0 has no --role"),
-            (["--url amqp://me:secret@a", "--url amqp://me:secret@b"], "rank 1 states another --url, and"),
+            (["--url amqp://me:secret@a", "--url amqp://me:secret@b"], "rank 1 states --url, otherwise"),
         ] {
-            let sentence = judged(&contexts).unwrap_err();
+            let sentence = judged(&parts).unwrap_err();
             assert!(sentence.contains(expected) && !sentence.contains("secret"), "{sentence}");
         }
     }
