@@ -12,7 +12,8 @@ use std::{
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 const SWEEP_LIMIT: Duration = Duration::from_secs(600);
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
-const COMM_TESTS: [&str; 6] = ["test", "--quiet", "--package", "comm-mpi", "--tests", "--manifest-path"];
+// Of the workspace, so that dependencies are those that the other tests were built with.
+const COMM_TESTS: [&str; 6] = ["test", "--quiet", "--workspace", "--test", "empty_buffers", "--manifest-path"];
 
 fn words<S: AsRef<str>>(words: &[S]) -> Vec<OsString> {
     words.iter().map(|word| word.as_ref().into()).collect()
@@ -65,7 +66,7 @@ fn with_mpich_the_communicator_works_and_four_ranks_stream_by_hydra_and_by_srun(
     let with_mpich =
         |arguments: &[&str]| cargo(arguments).variable("MPICC", "mpicc.mpich").variable("CARGO_TARGET_DIR", &target);
     succeeds(&with_mpich(&COMM_TESTS).variable("PATH", path).run(BUILD_LIMIT));
-    succeeds(&with_mpich(&["build", "--quiet", "--package", "streamharness", "--manifest-path"]).run(BUILD_LIMIT));
+    succeeds(&with_mpich(&["build", "--quiet", "--workspace", "--bin", "streamharness", "--manifest-path"]).run(BUILD_LIMIT));
 
     let program = target.join("debug/streamharness").display().to_string();
     let parts = ["-n", "2", &program, "--role", "producer", "--messages", "1000", ":", "-n", "2", &program];
