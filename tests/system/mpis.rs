@@ -66,7 +66,9 @@ fn with_mpich_the_communicator_works_and_four_ranks_stream_by_hydra_and_by_srun(
     let with_mpich =
         |arguments: &[&str]| cargo(arguments).variable("MPICC", "mpicc.mpich").variable("CARGO_TARGET_DIR", &target);
     succeeds(&with_mpich(&COMM_TESTS).variable("PATH", path).run(BUILD_LIMIT));
-    succeeds(&with_mpich(&["build", "--quiet", "--workspace", "--bin", "streamharness", "--manifest-path"]).run(BUILD_LIMIT));
+    succeeds(
+        &with_mpich(&["build", "--quiet", "--workspace", "--bin", "streamharness", "--manifest-path"]).run(BUILD_LIMIT),
+    );
 
     let program = target.join("debug/streamharness").display().to_string();
     let parts = ["-n", "2", &program, "--role", "producer", "--messages", "1000", ":", "-n", "2", &program];
