@@ -16,18 +16,8 @@ use std::{
 /// Modules whose tests take about as long as those of the other lists, and as all that are in none.
 const PARTS: [&[&str]; 3] = [
     &["facility::", "faults::", "kubernetes::", "reconnect::"],
-    &["ejfat::", "managed::", "patterns::", "payloads::", "resilience::", "routes::"],
-    &[
-        "hosts::",
-        "mpis::",
-        "neighbours::",
-        "own_programs::",
-        "predicted::",
-        "repeated::",
-        "settings::",
-        "swept::",
-        "unpacked::",
-    ],
+    &["ejfat::", "managed::", "patterns::", "payloads::", "predicted::", "resilience::", "routes::", "unpacked::"],
+    &["hosts::", "mpis::", "neighbours::", "own_programs::", "repeated::", "settings::", "swept::"],
 ];
 /// Tests of measured numbers: other tests in parallel would disturb them.
 const ALONE: &str = "truths::";
