@@ -30,21 +30,29 @@ fn messages_of_others_change_no_count_of_either_client() {
     for client in CLIENTS {
         let turn = Turn::take();
         let before = service().queues();
-        let arguments = ["--arch", "dts-plain", "--duration", "4s", "--warmup", "0s", "--rate", "200/s"];
+        // Long enough for a busy machine to publish all of them before the end.
+        let arguments = ["--arch", "dts-plain", "--duration", "15s", "--warmup", "0s", "--rate", "200/s"];
         let mut running = with(client, &arguments).start_in(turn);
         running.streams(STREAMS);
         let queues = new_queues(&before);
-        service().publish_as(&queues[0], json!({"correlation_id": "hello"}), &Payload::text("theirs"));
+        let texts = ["theirs", ""];
+        for text in texts {
+            service().publish_as(&queues[0], json!({"correlation_id": "hello"}), &Payload::text(text));
+        }
         let mut other = Client::connect(service());
-        for properties in [
+        let unreadable = [
             [b"\x20\0", nested(3000, b'A').as_slice()].concat(),
+            [b"\x20\0", nested(2500, b'F').as_slice()].concat(),
+            // A correlation id that is no text, and headers larger than the frames of the run.
             b"\x04\0\x02\xff\xfe".to_vec(),
             [&b"\x20\0\0\0\xea\x67\x01kS\0\0\xea\x60"[..], &[b'x'; 60_000]].concat(),
-        ] {
-            other.publish("", queues[0].as_bytes(), &properties, b"not yours");
+        ];
+        for properties in &unreadable {
+            other.publish("", queues[0].as_bytes(), properties, b"not yours");
         }
         let record = running.wait(ENDS).passes();
-        assert_eq!(record.integrity.foreign, 4, "{client} {:?}", record.integrity);
+        let published = (texts.len() + unreadable.len()) as u64;
+        assert_eq!(record.integrity.foreign, published, "{client} {:?}", record.integrity);
         assert_eq!(record.plan["service"]["client"], client.trim_start_matches("service.client="));
     }
 }

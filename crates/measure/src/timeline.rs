@@ -9,6 +9,9 @@ const SLOT_NS_MIN: u64 = 100_000_000;
 const SLOTS_MAX: u64 = 1_200;
 /// Most stalls that are kept: the longest.
 const STALLS_MAX: usize = 1_024;
+/// A stall that is shorter than another and lasts for less than this when a span ends is a hiccup of the machine, and not the
+/// end of all deliveries.
+const SILENCE_NS: u64 = 1_000_000_000;
 /// Parts of an octave that latencies are told apart by: 3 %.
 const PARTS: u64 = 32;
 
@@ -90,8 +93,9 @@ impl Timeline {
         self.slot_ns
     }
 
-    /// Its longest stall that reaches into a span of time since the start, and whether it gets nothing at the end of the span: a
-    /// stall that has not ended by `until_ns` ends there.
+    /// Its longest stall that reaches into a span of time since the start, and whether it gets nothing at the end of the span:
+    /// the longest has not ended by `until_ns`, or another that lasts for a second or longer. A stall ends at `until_ns` at
+    /// the latest.
     pub fn stalled(&self, from_ns: u64, until_ns: u64) -> Option<(Stall, bool)> {
         let within = |stall: &&Stall| stall.to_ns > from_ns && stall.from_ns < until_ns;
         let cut = |stall: &Stall| (Stall { to_ns: stall.to_ns.min(until_ns), ..*stall }, stall.to_ns > until_ns);
@@ -102,8 +106,8 @@ impl Timeline {
         let open = Stall { from_ns: last_ns, to_ns: until_ns.max(last_ns) };
         let open = (last_ns < until_ns && open.ns() > self.stall_ns).then_some((open, true));
         let stalls: Vec<(Stall, bool)> = closed.chain(open).collect();
-        let is_open = stalls.iter().any(|(_, open)| *open);
-        stalls.into_iter().map(|(stall, _)| stall).max_by_key(Stall::ns).map(|longest| (longest, is_open))
+        let silent = stalls.iter().any(|(stall, open)| *open && stall.ns() >= SILENCE_NS);
+        stalls.into_iter().max_by_key(|(stall, _)| stall.ns()).map(|(longest, open)| (longest, open || silent))
     }
 
     /// Deliveries in a slot.
@@ -180,8 +184,17 @@ mod tests {
         assert_eq!(timeline.stalled(405 * MS, 430 * MS), None);
         assert_eq!(timeline.stalled(405 * MS, 900 * MS), Some((stall(420, 900), true)));
         assert_eq!(timeline.stalled(0, 110 * MS), None, "it had lasted for less than a stall by then");
-        assert_eq!(timeline.stalled(0, 700 * MS), Some((stall(70, 400), true)), "the longest ended, the last did not");
+        assert_eq!(timeline.stalled(0, 700 * MS), Some((stall(70, 400), false)), "a hiccup after the longest");
         assert_eq!((timeline.delivered(0), timeline.delivered(4), timeline.delivered(2)), (3, 3, 0));
+    }
+
+    #[test]
+    fn one_that_gets_nothing_for_a_second_is_silent_whatever_it_lived_through_before() {
+        let mut timeline = Timeline::new(0, 10_000 * MS, 50 * MS);
+        [10, 3_010, 3_020].iter().for_each(|at| timeline.deliver(at * MS, at * MS));
+        let longest = Stall { from_ns: 10 * MS, to_ns: 3_010 * MS };
+        assert_eq!(timeline.stalled(0, 4_000 * MS), Some((longest, false)));
+        assert_eq!(timeline.stalled(0, 4_020 * MS), Some((longest, true)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Broker,
-    amqp::{Client, method, nested, service_that_says},
+    amqp::{method, nested, service_that_says},
     mpirun, place, processes, program, service, single, slow,
 };
 use nix::sys::signal::Signal;
@@ -13,26 +13,6 @@ const STREAMS: Duration = Duration::from_secs(60);
 const ENDS: Duration = Duration::from_secs(60);
 /// Of users that a test makes.
 const PASSWORD: &str = "of this test";
-
-#[test]
-fn messages_of_others_that_no_library_could_read_are_counted_and_disturb_nothing() {
-    let arguments = ["--arch", "dts-plain", "--duration", "5s", "--warmup", "0s", "--rate", "200/s"];
-    let (running, queues) = mpirun(3, &arguments).streaming_with_queues(STREAMS);
-    let mut other = Client::connect(service());
-    let unreadable = [
-        [b"\x20\0", nested(3000, b'A').as_slice()].concat(),
-        [b"\x20\0", nested(2500, b'F').as_slice()].concat(),
-        // A correlation id that is no text, and headers larger than the frames of the run.
-        b"\x04\0\x02\xff\xfe".to_vec(),
-        [&b"\x20\0\0\0\xea\x67\x01kS\0\0\xea\x60"[..], &[b'x'; 60_000]].concat(),
-    ];
-    for properties in &unreadable {
-        other.publish("", queues[0].as_bytes(), properties, b"not yours");
-    }
-    let outcome = running.wait(ENDS);
-    let record = outcome.passes();
-    assert_eq!(record.integrity.foreign, unreadable.len() as u64, "{:?}", record.integrity);
-}
 
 #[test]
 fn a_service_that_nests_tables_without_end_is_named_by_every_rank() {
