@@ -68,6 +68,10 @@ fn ranks_of_each_part_of_a_launch_play_its_role_with_the_settings_of_rank_0() {
     );
     in_parts(&first, &[]).run(LIMIT).fails(1, &["rank 2 has no --role, and others have one"]);
     single(&["--role", "producer"]).run(LIMIT).fails(2, &["no rank has the role consumer", "--consumers 0"]);
+    for command in [&["run"][..], &["sweep", "loss-quick"]] {
+        let both = [command, &["--role", "producer", "--set", "roles=['producer']"]].concat();
+        single(&both).run(LIMIT).fails(2, &["--role and `roles` of the profile both place", "leave one of them out"]);
+    }
     single(&["plan", "--role", "producer"]).run(LIMIT).fails(1, &["--set 'roles=[\"producer\", ...]'"]);
 }
 

@@ -6,7 +6,6 @@ use crate::{
     ejfat::without_broker,
     error::{ProfileError, wrong},
     fault,
-    knobs::Role,
     load::read_trace,
     names::with_hint,
     origin::Origin,
@@ -46,12 +45,6 @@ impl Layer {
             return Err(wrong(&origin, "`messages` and `duration` exclude each other: give one of them"));
         }
         Ok(Self { origin, table })
-    }
-
-    /// The roles of ranks, as their command lines state them.
-    pub fn of_roles(roles: &[Role]) -> Self {
-        let roles = roles.iter().map(|role| Value::String(role.to_string())).collect();
-        Self { origin: Origin::CommandLine, table: Table::from_iter([("roles".to_owned(), Value::Array(roles))]) }
     }
 
     /// Reads one `key=value`, as in `--set`; the key may be dotted and the value may be unquoted.

@@ -4,7 +4,7 @@ pub mod agenda;
 mod build;
 pub mod launcher;
 pub mod one_run;
-mod part;
+pub mod part;
 pub mod signals;
 pub mod world;
 

@@ -6,7 +6,7 @@ use crate::{
     terminal::exit::{Exit, Failure},
 };
 use clap::{ArgMatches, Command, CommandFactory, parser::ValueSource};
-use profile::Role;
+use profile::{Profile, Role};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, env, ffi::OsString};
 
@@ -43,6 +43,15 @@ pub fn roles(parts: &[Part]) -> Result<Vec<Role>, Failure> {
         }
         _ => Ok(roles),
     }
+}
+
+/// Gives the ranks of a profile the roles of their parts, if they have any.
+pub fn place(profile: &mut Profile, roles: &[Role]) -> Result<(), Failure> {
+    if !roles.is_empty() && profile.roles.replace(roles.to_vec()).is_some() {
+        let sentence = "--role and `roles` of the profile both place producers and consumers: leave one of them out";
+        return Err(Failure::new(Exit::Profile, sentence));
+    }
+    Ok(())
 }
 
 impl Part {
@@ -114,7 +123,7 @@ mod tests {
             judged(&["run --role producer --set seed=1 --set verify=all", "--role consumer --set verify=all"]),
             mixed
         );
-        assert_eq!(judged(&["sweep dts-quick --role producer", "sweep dts-quick --role consumer"]), mixed);
+        assert_eq!(judged(&["sweep loss-quick --role producer", "sweep loss-quick --role consumer"]), mixed);
     }
 
     #[test]
@@ -131,7 +140,7 @@ mod tests {
             (["--strict", "--i-own-this-service"], "rank 1 states --i-own-this-service"),
             (["mine.toml", "yours.toml"], "rank 1 states PROFILE, otherwise"),
             (
-                ["sweep dts-quick --role producer", "--role consumer --rate 5/s"],
+                ["sweep loss-quick --role producer", "--role consumer --rate 5/s"],
                 "rank 1 has the command `run`, and rank 0 `sweep`",
             ),
             (["--role producer", ""], "rank 1 has no --role"),

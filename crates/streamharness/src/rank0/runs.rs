@@ -5,6 +5,7 @@ use crate::{
     launch::{
         Ranks,
         agenda::{self, Agenda, Assignment},
+        part,
         signals::Signals,
         world::Stop,
     },
@@ -61,11 +62,7 @@ impl Runs {
     ) -> Result<Self, Failure> {
         let (repeat, demands) = (Repeat::from_arguments(arguments)?, Demands::from_arguments(arguments)?);
         let (mut profile, before) = read()?;
-        if !ranks.roles.is_empty() && profile.roles.replace(ranks.roles.clone()).is_some() {
-            let sentence =
-                "--role and `roles` of the profile both place producers and consumers: leave one of them out";
-            return Err(Failure::new(Exit::Profile, sentence));
-        }
+        part::place(&mut profile, &ranks.roles)?;
         let plan = match &before {
             Some(before) => before.plan.clone(),
             None => Plan::resolve_on(&profile, &ranks.hosts, 0).map_err(flags::failure)?,

@@ -89,14 +89,14 @@ impl Sweep {
             experiment.repeat(repetitions);
         }
         let set = arguments.set.iter().map(|text| Layer::assignment(text));
-        let roles = (!ranks.roles.is_empty()).then(|| Ok(Layer::of_roles(&ranks.roles)));
-        let set: Result<_, _> = set.chain(roles).collect();
+        let set: Result<_, _> = set.collect();
         let mut sweep = Self {
             out: arguments.out.clone().unwrap_or_else(|| PathBuf::from("results").join(&experiment.name)),
             common: Common {
                 experiment: experiment.name.clone(),
                 about: experiment.about.clone(),
                 hosts: ranks.hosts.clone(),
+                roles: ranks.roles.clone(),
                 set: set.map_err(flags::failure)?,
             },
             searches: Searches::of(&experiment)?,

@@ -3,10 +3,11 @@
 use crate::{
     cli::flags,
     files::replayed,
+    launch::part,
     terminal::exit::{Exit, Failure},
 };
 use measure::record;
-use profile::{Layer, Plan, Point, Profile, ProfileError, RunLength, Search};
+use profile::{Layer, Plan, Point, Profile, ProfileError, Role, RunLength, Search};
 use std::time::Duration;
 
 /// The link of the paper's data streaming nodes, for the times in the plan of a sweep.
@@ -57,6 +58,8 @@ pub struct Common {
     pub about: String,
     /// For each rank the number of its host.
     pub hosts: Vec<u32>,
+    /// The role of each rank by its command line; empty if none has one.
+    pub roles: Vec<Role>,
     /// Settings of all points.
     pub set: Vec<Layer>,
 }
@@ -73,15 +76,15 @@ impl Common {
             name += &format!("_{key}-{value}");
             layers.push(search.layer(value).map_err(|error| Unresolved::Failed(flags::failure(error)))?);
         }
-        let resolved =
-            replayed::combined(&layers).and_then(|profile| Ok((Plan::resolve_on(&profile, &self.hosts, 0)?, profile)));
-        let (plan, profile) = resolved.map_err(|error| match error {
+        let named =
+            |failure: Failure| Unresolved::Failed(Failure::new(failure.exit, format!("{name}: {}", failure.sentence)));
+        let failed = |error| match error {
             ProfileError::FaultElsewhere(why) => Unresolved::FaultElsewhere(why),
-            error => {
-                let failure = flags::failure(error);
-                Unresolved::Failed(Failure::new(failure.exit, format!("{name}: {}", failure.sentence)))
-            }
-        })?;
+            error => named(flags::failure(error)),
+        };
+        let mut profile = replayed::combined(&layers).map_err(failed)?;
+        part::place(&mut profile, &self.roles).map_err(named)?;
+        let plan = Plan::resolve_on(&profile, &self.hosts, 0).map_err(failed)?;
         Ok(Cell {
             point: record::Point { experiment: self.experiment.clone(), name },
             repetition: point.repetition,
