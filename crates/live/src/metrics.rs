@@ -160,4 +160,30 @@ mod tests {
             "what nobody knows is absent: {text}"
         );
     }
+
+    #[test]
+    fn every_metric_that_the_dashboard_asks_for_is_served() {
+        let dashboard = include_str!("../../../analysis/grafana/streamharness.json");
+        let bands = LiveBands::default();
+        Bands::METRICS.into_iter().for_each(|metric| bands.record(metric, 1_000));
+        let known = Some(1);
+        let service = Some(ServiceSample {
+            ready: known,
+            unacknowledged: known,
+            memory_bytes: known,
+            ..ServiceSample::default()
+        });
+        let moment = Moment { bands: bands.read(), service, ..Moment::default() };
+        let text = text(&Shown { moment, ..Shown::default() });
+        let asked = dashboard.split("streamharness_").skip(1).map(|rest| {
+            let end = rest.find(|sign: char| !sign.is_ascii_lowercase() && sign != '_').unwrap_or(rest.len());
+            format!("streamharness_{}", &rest[..end])
+        });
+        let asked: Vec<String> = asked.collect();
+        assert!(asked.len() > 10, "{asked:?}");
+        for name in asked {
+            let served = |line: &str| line.strip_prefix(&name).is_some_and(|rest| rest.starts_with([' ', '{']));
+            assert!(text.lines().any(served), "{name}\n{text}");
+        }
+    }
 }
