@@ -195,6 +195,7 @@ pub(crate) fn table_of(key: &str, value: Value) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::ServiceProfile;
 
     fn no_files(_: &str) -> std::io::Result<String> {
         Err(std::io::ErrorKind::NotFound.into())
@@ -214,6 +215,16 @@ mod tests {
         assert_eq!(profile.service.queues.map(|q| q.get()), Some(4));
         assert_eq!(profile.service.confirms.map(|c| c.to_string()).as_deref(), Some("batch:64"));
         assert_eq!(profile.messages, None, "a duration replaces a file's number of messages");
+    }
+
+    #[test]
+    fn what_a_workload_sets_for_its_queues_does_not_apply_to_a_queue_that_exists() {
+        let of_workload = "queues = 2\ndurable = true\nmax_length = 5\nmax_bytes = '1MB'\noverflow = 'reject-publish'\nttl = '5s'\n\
+            leader = 'client-local'\nprefetch = 9";
+        let flags = command_line("workload = 'mine.toml'\n[service]\nqueue = 'frames'").unwrap();
+        let profile = combine(&[flags], |_| Ok(format!("[service]\n{of_workload}"))).unwrap();
+        let left = ServiceProfile { queue: Some("frames".into()), prefetch: Some(9), ..ServiceProfile::default() };
+        assert_eq!(profile.service, left);
     }
 
     #[test]
