@@ -91,7 +91,7 @@ fn what_cannot_be_sent_is_refused_in_a_sentence_that_names_the_file() {
         (vec![&path("empty.h5", b"")], "whole", "is empty"),
         (vec![&dir.path().to_owned()], "whole", "is not a file"),
         (vec![&large], "whole", "at most 128 MiB"),
-        (vec![&path("short.geb", &geb(&[100])[..90])], "geb", "ends inside an event"),
+        (vec![&path("short.geb", &geb(&[100, 50])[..150])], "geb", "ends inside an event"),
         (vec![&path("text.geb", b"this is a text and no run at all")], "geb", "no GEB header at byte 0"),
         (vec![&path("short.bin", &[9, 0, 0, 0, 1])], "prefix:u32le", "ends inside a message"),
         (vec![&path("head.bin", &[1, 0, 0, 0, 1, 7])], "prefix:u32le", "ends inside a length"),
@@ -140,6 +140,21 @@ fn every_producer_sends_its_part_over_and_over_whether_it_is_read_ahead_or_strea
 }
 
 #[test]
+fn a_stream_that_begins_anew_is_read_ahead_again() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "run.bin", &noise(300, 3));
+    let plan = plan(dir.path(), "run.bin", "records = 'size:100B'\nread = 'streamed'", 1).unwrap();
+    let workload = Workload::new(&plan).unwrap();
+    let mut source = workload.source(0).unwrap();
+    (0..5).for_each(|sequence| drop(next(&mut source, sequence)));
+    source.rewind().unwrap();
+    assert_eq!(next(&mut source, 0).bytes, noise(300, 3)[..100]);
+    // What comes next has been read already.
+    fs::remove_file(dir.path().join("run.bin")).unwrap();
+    assert_eq!(source.take(1).bytes, noise(300, 3)[100..200]);
+}
+
+#[test]
 fn the_messages_in_flight_may_be_more_than_there_are() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "one.bin", &noise(100, 1));
@@ -150,6 +165,12 @@ fn the_messages_in_flight_may_be_more_than_there_are() {
     // Without a copy for each, the file would be read again.
     let lent: Vec<_> = (0..64).map(|sequence| source.take(sequence)).collect();
     assert!(lent.iter().all(|body| body.bytes == noise(100, 1)));
+    // A client library may give an emptied buffer back: the message is read again.
+    write(dir.path(), "one.bin", &noise(100, 1));
+    for sequence in 0..200 {
+        source.give_back(sequence, Vec::new());
+        assert_eq!(source.take(sequence).bytes, noise(100, 1), "{sequence}");
+    }
 }
 
 #[test]
