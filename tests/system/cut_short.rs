@@ -84,7 +84,7 @@ fn rank_0_that_is_killed() {
 
 #[test]
 fn ctrl_c_to_one_process() {
-    let running = single(&LONG).through(service()).streaming(STREAMS);
+    let running = single(&[&LONG[..], &["--warmup", "0s"]].concat()).through(service()).streaming(STREAMS);
     running.signal(Signal::SIGINT);
     let outcome = running.wait(ENDS);
     let record = ends_in_order(&outcome, PARTIAL, "stopped by SIGINT");

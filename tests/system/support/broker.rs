@@ -20,7 +20,7 @@ pub fn service() -> &'static Broker {
 /// A tenth of it is enough on a machine that has nothing else to do.
 const START_LIMIT: Duration = Duration::from_secs(300);
 /// How long a connection may be missing from the list of a busy service.
-const LISTED_LIMIT: Duration = Duration::from_secs(8);
+const LISTED_LIMIT: Duration = Duration::from_secs(12);
 
 /// A body, as the management API takes and gives it.
 pub struct Payload {

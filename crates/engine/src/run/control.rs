@@ -352,6 +352,7 @@ impl Overseer {
 mod tests {
     use super::*;
     use crate::ports::FaultKind;
+    use measure::{LiveBands, Metric};
 
     const S: Duration = Duration::from_secs(1);
     const SHARED: Expected =
@@ -360,6 +361,42 @@ mod tests {
     fn status(producers_done: u32, accepted: u64, distinct: u64) -> Status {
         let counters = Counters { accepted, distinct, received: distinct, sent: accepted, ..Counters::default() };
         Status { producers_done, counters, ..Status::default() }
+    }
+
+    #[test]
+    fn the_sums_of_ranks_are_added_up() {
+        let bands = LiveBands::default();
+        bands.record(Metric::Confirm, 1_000_000);
+        let fault = |sentence: &str| Some(Fault::new(FaultKind::Refused, sentence));
+        let one = Status {
+            bands: bands.read(),
+            blocked: 1,
+            without_connection: 2,
+            made_again: 3,
+            resident_bytes: 4,
+            ledger_bytes: 5,
+            accepted_set: u64::MAX,
+            distinct_set: 6,
+            distinct_replies_set: 7,
+            fault: fault("first"),
+            ..status(1, 10, 9)
+        };
+        let mut all = one.clone();
+        all.merge(&Status { fault: fault("second"), ..one.clone() });
+        bands.record(Metric::Confirm, 1_000_000);
+        let both = Status {
+            bands: bands.read(),
+            blocked: 2,
+            without_connection: 4,
+            made_again: 6,
+            resident_bytes: 8,
+            ledger_bytes: 10,
+            accepted_set: u64::MAX - 1,
+            distinct_set: 12,
+            distinct_replies_set: 14,
+            ..Status { fault: fault("first"), ..status(2, 20, 18) }
+        };
+        assert_eq!(all, both);
     }
 
     #[test]
