@@ -230,7 +230,7 @@ fn by_testbed(
     opened.connect.hops = route.hops.into_iter().map(testbeds_hop).chain(back).collect();
     if let Some(access) = opened.management.as_mut().filter(|_| !given) {
         // As the testbed's own user: a provisioned user may not see the nodes.
-        access.password = secrets::of_file(&route.password_file)?.expose().to_owned();
+        access.password = secrets::of_file(&route.password_file, "password")?.expose().to_owned();
     }
     opened.ways = Ways { password_file: Some(route.password_file), ca: route.ca, ..opened.ways };
     Ok(opened)

@@ -226,7 +226,7 @@ impl Address {
                  --token-file FILE, or put the whole address into EJFAT_URI";
             return Err(Failure::new(Exit::Usage, sentence));
         }
-        let token = written.token_file.as_ref().map(|path| secrets::of_file(Path::new(path))).transpose()?;
+        let token = written.token_file.as_ref().map(|path| secrets::of_file(Path::new(path), "token")).transpose()?;
         let token = token.map(|token| token.expose().to_owned()).or_else(|| uri.token.clone());
         if token.is_none() {
             let sentence = "the address of the EJFAT control plane has no token: give --token-file FILE, or put the \

@@ -58,7 +58,7 @@ pub fn settle(written: &RouteProfile, route: &mut AmqpRoute, testbeds: Option<&P
         return Ok(());
     };
     let password = match testbeds {
-        Some(path) => Some(secrets::of_file(path)?),
+        Some(path) => Some(secrets::of_file(path, "password")?),
         None => secrets::of_variable("STREAMHARNESS_PASSWORD")?,
     };
     route.password = password.ok_or_else(|| {

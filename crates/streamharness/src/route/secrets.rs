@@ -26,20 +26,20 @@ pub fn of_variable(variable: &str) -> Result<Option<Secret>, Failure> {
             )),
         };
     }
-    of(&file).map(|path| of_file(Path::new(&path))).transpose()
+    of(&file).map(|path| of_file(Path::new(&path), "password")).transpose()
 }
 
-/// The password in a file, without the end of its line.
-pub fn of_file(path: &Path) -> Result<Secret, Failure> {
-    let wrong = |what: String| Failure::new(Exit::Route, format!("the password file `{}` {what}", path.display()));
+/// The password or the token in a file, without the end of its line.
+pub fn of_file(path: &Path, kind: &str) -> Result<Secret, Failure> {
+    let wrong = |what: String| Failure::new(Exit::Route, format!("the {kind} file `{}` {what}", path.display()));
     let bytes = small_file::read(path).map_err(|error| {
-        Failure::new(Exit::Route, format!("cannot read the password file `{}`: {error}", path.display()))
+        Failure::new(Exit::Route, format!("cannot read the {kind} file `{}`: {error}", path.display()))
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| wrong("is not UTF-8: save it as UTF-8 (`iconv -t UTF-8` converts it)".to_owned()))?;
     match text.trim_start_matches(BYTE_ORDER_MARK).trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong("is empty: write the password into it".to_owned())),
-        password => Ok(Secret::new(password)),
+        "" => Err(wrong(format!("is empty: write the {kind} into it"))),
+        secret => Ok(Secret::new(secret)),
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("password");
         std::fs::write(&path, bytes).unwrap();
-        of_file(&path)
+        of_file(&path, "password")
     }
 
     #[test]
