@@ -12,7 +12,7 @@ use std::{
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
-const BUILD_LIMIT: Duration = Duration::from_secs(300);
+const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 const MESSAGES: u64 = 1500;
 
 fn examples() -> PathBuf {
