@@ -33,7 +33,7 @@ fn reader(name: &str) -> Command {
 #[track_caller]
 fn from_the_wire(workload: &str, dir: &Path) -> Vec<(PathBuf, Value)> {
     // A consumer that takes one at a time leaves some to others, and no backlog stays that it takes long to clear.
-    let load = ["--duration", "6s", "--rate", "500/s", "--prefetch", "1", "--acks", "each"];
+    let load = ["--duration", "10s", "--rate", "500/s", "--prefetch", "1", "--acks", "each"];
     let arguments = [&["--workload", workload, "--arch", "dts-plain"], load.as_slice()].concat();
     let (running, queues) = single(&arguments).streaming_with_queues(LIMIT);
     let (port, count) = (service().plain_port().to_string(), TAKEN.to_string());

@@ -43,7 +43,7 @@ fn what_a_run_cannot_delete_is_named_in_its_record_and_on_stderr() {
     service().set_user(user, first);
     let url = service().plain_url().replace("//bench@", &format!("//{user}@"));
     let stream = ["--queue-type", "stream", "--set", "service.leader=client-local", "--url", &url];
-    let load = ["--arch", "dts-plain", "--rate", "200/s", "--duration", "5s", "--producers", "1", "--consumers", "1"];
+    let load = ["--arch", "dts-plain", "--rate", "200/s", "--duration", "10s", "--producers", "1", "--consumers", "1"];
     let running = single(&[&load[..], &stream].concat()).variable("STREAMHARNESS_PASSWORD", first).streaming(STREAMS);
     // Open connections stay open; the one that would delete cannot be opened.
     service().set_user(user, "second");
