@@ -9,7 +9,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What the broker says about the first queue of a run with these settings, while it streams.
 #[track_caller]
 fn queue_with(arguments: &[&str]) -> Value {
-    let arguments = [&["--arch", "dts-plain", "--duration", "4s"], arguments].concat();
+    let arguments = [&["--arch", "dts-plain", "--duration", "8s", "--rate", "100/s"], arguments].concat();
     let (running, names) = single(&arguments).streaming_with_queues(LIMIT);
     let queue = service().queue(&names[0]).expect("it is there");
     running.wait(LIMIT).passes();
@@ -44,7 +44,7 @@ fn node_of(queue: &Value) -> Value {
 #[test]
 fn leaders_are_placed_as_requested() {
     for queue_type in ["classic", "quorum"] {
-        let workers = words("--arch dts-plain --duration 4s --producers 3 --consumers 3 --queues 3");
+        let workers = words("--arch dts-plain --duration 8s --rate 100/s --producers 3 --consumers 3 --queues 3");
         let arguments = [&workers[..], &["--queue-type", queue_type, "--set", "service.leader=spread"]].concat();
         let (running, names) = single(&arguments).streaming_with_queues(LIMIT);
         let queues = names.iter().map(|name| service().queue(name).expect("it is there"));

@@ -8,8 +8,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_run_that_fails_is_recorded_and_the_others_go_on() {
-    let arguments =
-        ["--arch", "dts-plain", "--duration", "4s", "--repeat", "2", "--idle", "100ms", "--out", "results/two"];
+    let load = ["--arch", "dts-plain", "--duration", "8s", "--rate", "200/s"];
+    let arguments = [&load[..], &["--repeat", "2", "--idle", "100ms", "--out", "results/two"]].concat();
     let (running, queues) = mpirun(2, &arguments).streaming_with_queues(LIMIT);
     let queue = &queues[0];
     service().delete(queue);
