@@ -21,7 +21,8 @@ pub enum Pacing {
     Saturated,
     /// It did not, for the senders' own reasons: no result about the system.
     GeneratorLimited,
-    /// It did not, because a fault ended the run: unsent messages show nothing about senders or capacity.
+    /// It did not, because a fault ended the run or senders lost their connections: late and unsent messages show nothing about
+    /// senders or capacity.
     CutShort,
     /// Some messages were late, and there were too few to judge whether that is more than one in a hundred.
     TooFew,
@@ -43,7 +44,7 @@ impl Pacing {
         }
     }
 
-    /// The verdict on a run that the service, the route or a dead rank cut short.
+    /// The verdict on a run that the service, the route or a dead rank cut short, or whose senders lost their connections.
     pub fn cut_short(self) -> Self {
         if self == Self::Kept { self } else { Self::CutShort }
     }
@@ -62,7 +63,7 @@ impl Pacing {
     /// A warning for the reader of the numbers.
     pub fn warning(self) -> Option<&'static str> {
         match self {
-            // Why a run was cut short is reported as its ending.
+            // Why a run was cut short is reported as its ending or by its lost connections.
             Self::Kept | Self::CutShort => None,
             Self::Saturated => Some(
                 "saturated: the service held senders back behind their schedule, so the offered load exceeds its capacity",

@@ -78,7 +78,7 @@ pub(crate) fn join(plan: &Plan, reduced: Reduced, service: Service, phases: BTre
     let pacing = (plan.load.is_paced() && !jumped).then(|| {
         let judged = pacing(&counters, &histograms, plan.placement.producers);
         let broken = ending.is_fault() || ranks.iter().any(|rank| rank.fault.is_some());
-        if broken { judged.cut_short() } else { judged }
+        if broken || were_cut_off(judged, &counters, &ranks) { judged.cut_short() } else { judged }
     });
     warnings.extend(pacing.and_then(Pacing::warning).map(str::to_owned));
     if jumped {
@@ -201,6 +201,14 @@ fn pacing(counters: &Counters, histograms: &Histograms, producers: u32) -> Pacin
         counters,
         producers,
     )
+}
+
+/// Whether senders were late because they had lost their connections, and not for reasons of their own.
+fn were_cut_off(judged: Pacing, counters: &Counters, ranks: &[RankReport]) -> bool {
+    let of_senders = ranks.iter().flat_map(|rank| &rank.lost).filter(|lost| lost.publishes());
+    let without_ns = (of_senders.map(|lost| lost.all.total_s).sum::<f64>() * 1e9) as u64;
+    let held_back_ns = counters.backpressure_ns.saturating_add(without_ns);
+    judged == Pacing::GeneratorLimited && without_ns > 0 && held_back_ns.saturating_mul(2) > counters.late_ns
 }
 
 /// Joins the ledgers of all ranks; `deliveries` are the consumers' side, encoded, in rank order, and `handed` is what they

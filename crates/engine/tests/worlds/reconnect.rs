@@ -7,6 +7,7 @@ use engine::{
     double::{Faults, Injected, MemoryBroker},
     ports::FaultKind,
 };
+use measure::Pacing;
 
 const RECONNECT: &str = "reconnect = { limit = '20s', backoff = '1ms..20ms' }";
 
@@ -134,6 +135,18 @@ fn producers_and_consumers_of_replies_come_back_too() {
         let names: Vec<_> = result.ranks.iter().flat_map(|rank| &rank.lost).map(|lost| lost.name.as_str()).collect();
         assert!(names.iter().any(|name| name.ends_with(" replies")), "{names:?}");
     }
+}
+
+#[test]
+fn who_is_late_for_want_of_a_connection_is_not_limited_by_the_generator() {
+    // Both ends try eight times in all before they have a connection again, which holds for 50 ms.
+    let faults = Faults { drop_every: Some(100), unreachable: 8, ..Faults::default() };
+    let text = "duration = '2s'\nproducers = 1\nconsumers = 1\ntimeout = '30s'\nload.rate = '2000/s'\n[service]\n\
+                reconnect = { limit = '20s', backoff = '50ms..50ms' }";
+    let result = result(text, 2, faults);
+    assert_eq!(result.pacing, Some(Pacing::CutShort), "{:?}", result.counters);
+    let lost = result.ranks.iter().flat_map(|rank| &rank.lost).find(|lost| lost.publishes());
+    assert!(lost.is_some_and(|lost| lost.all.total_s > 0.5), "{lost:?}");
 }
 
 #[test]

@@ -43,6 +43,13 @@ pub struct LostConnection {
     pub first: Vec<Outage>,
 }
 
+impl LostConnection {
+    /// Whether a producer publishes over it.
+    pub fn publishes(&self) -> bool {
+        self.name.starts_with("producer ") && !self.name.ends_with(" replies")
+    }
+}
+
 /// One time without a connection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outage {
