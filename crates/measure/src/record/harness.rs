@@ -26,8 +26,8 @@ pub struct Harness {
     /// 99 % of the sends were late by at most this; absent where there was no schedule.
     #[serde(default)]
     pub schedule_lag_p99_ns: Option<u64>,
-    /// How senders kept their schedule: `kept`, `saturated`, `generator-limited`, `cut short` by a fault or by lost connections that kept them from
-    /// it, or `too few messages` to judge. Absent without a schedule.
+    /// How senders kept their schedule: `kept`, `saturated`, `generator-limited`, `cut short` by a fault or by lost connections
+    /// that kept them from it, or `too few messages` to judge. Absent without a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
     /// Whether senders were seen not to keep their schedule for reasons of their own. Then the run is not a
